@@ -1,0 +1,1 @@
+"""Read, map, validate, quarantine and keep the tables."""

@@ -1,0 +1,1 @@
+"""Decisions: catalogue, eligibility, contact policy, value, allocation, reasons."""

@@ -1,0 +1,1 @@
+"""Time splits, metrics, off-policy estimates and the analysis of experiments."""

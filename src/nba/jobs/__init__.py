@@ -1,0 +1,1 @@
+"""The nightly job and its steps, benchmarks, and the closed loop."""

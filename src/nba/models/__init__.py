@@ -1,0 +1,1 @@
+"""Models: timing, affinity, mode. One contract for all: fit, score, save, load."""

@@ -1,0 +1,170 @@
+"""The contract that every model keeps: frozen config, fit, score, save, load.
+
+A model is a pure function of named tables, a moment and a seed. It never reads a file
+other than its own, never looks at the clock, and is saved without pickle (LightGBM text,
+`.npz`, JSON).
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from nba.errors import ConfigError, ModelError
+
+CONFIG_FILE = "config.json"
+
+
+class ModelConfig(BaseModel):
+    """Base of all model parameters: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Frames(Mapping[str, pl.DataFrame]):
+    """Named tables, as given to `fit` (the training set) and to `score`.
+
+    Parameters
+    ----------
+    tables : mapping of str to polars.DataFrame
+
+    Raises
+    ------
+    ModelError
+        On access to a table that was not given, naming those that were.
+    """
+
+    def __init__(self, tables: Mapping[str, pl.DataFrame]) -> None:
+        self._tables = dict(tables)
+
+    def __getitem__(self, name: str) -> pl.DataFrame:
+        try:
+            return self._tables[name]
+        except KeyError:
+            raise ModelError(
+                f"a model asked for the table {name!r}",
+                expected=f"one of {sorted(self._tables)}",
+                found="no such table",
+                next_step="add the table to the training or scoring set",
+            ) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+    def require(self, name: str, columns: Iterable[str]) -> pl.DataFrame:
+        """Return the table `name` with at least `columns`, else raise `ModelError`."""
+        table = self[name]
+        missing = [column for column in columns if column not in table.columns]
+        if missing:
+            raise ModelError(
+                f"the table {name!r} lacks columns that the model needs",
+                expected=", ".join(missing),
+                found=", ".join(table.columns),
+                next_step="check the feature service named in the model's YAML",
+            )
+        return table
+
+
+class Model(ABC):
+    """A model: configured, then fitted, then scored.
+
+    Class attributes
+    ----------------
+    name : str
+        What it answers: `timing`, `affinity` or `mode`.
+    kind : str
+        How it answers; the `kind:` of `models/NAME.yaml`.
+    Config : type of ModelConfig
+        Its parameters.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[str]
+    Config: ClassVar[type[ModelConfig]]
+
+    def __init__(self, config: ModelConfig | None = None) -> None:
+        self.config = config if config is not None else self.Config()
+
+    @abstractmethod
+    def fit(self, training: Frames, *, as_of: datetime, seed: int) -> Self:
+        """Fit on `training`, which holds nothing after `as_of`, and return `self`."""
+
+    @abstractmethod
+    def score(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+        """Return the scores of what stands in `inputs`, in an order fixed by ids."""
+
+    @abstractmethod
+    def _write(self, folder: Path) -> None:
+        """Write the fitted state into `folder` without pickle."""
+
+    @abstractmethod
+    def _read(self, folder: Path) -> None:
+        """Read back what `_write` wrote."""
+
+    def save(self, folder: Path) -> None:
+        """Write the model into `folder`, which is made if it does not exist."""
+        folder.mkdir(parents=True, exist_ok=True)
+        head = {"name": self.name, "kind": self.kind, "config": self.config.model_dump(mode="json")}
+        (folder / CONFIG_FILE).write_text(json.dumps(head, sort_keys=True, indent=1))
+        self._write(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a model that `save` wrote.
+
+        Raises
+        ------
+        ModelError
+            When the folder does not hold a model of this kind.
+        """
+        head = read_head(folder)
+        if (head["name"], head["kind"]) != (cls.name, cls.kind):
+            raise ModelError(
+                f"{folder} holds another model",
+                expected=f"{cls.name}/{cls.kind}",
+                found=f"{head['name']}/{head['kind']}",
+                next_step="load it through the model registry, which knows its kind",
+            )
+        model = cls(cls.Config.model_validate(head["config"]))
+        model._read(folder)
+        return model
+
+
+def read_head(folder: Path) -> dict[str, Any]:
+    """Return the name, kind and config of a saved model."""
+    path = folder / CONFIG_FILE
+    try:
+        head: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"cannot load a model from {folder}",
+            expected=f"a readable {CONFIG_FILE}",
+            found=str(error),
+            next_step="train again, or restore the folder",
+        ) from error
+    return head
+
+
+def parse_config(config: type[ModelConfig], parameters: Mapping[str, object], source: str) -> Any:
+    """Validate `parameters` as `config`; all problems in one `ConfigError` naming `source`."""
+    try:
+        return config.model_validate(dict(parameters))
+    except ValidationError as error:
+        raise ConfigError(
+            f"{source}: wrong model parameters",
+            next_step="correct them; each parameter is described in the model card",
+            problems=[
+                f"{'.'.join(map(str, item['loc']))}: {item['msg']} (found {item['input']!r})"
+                for item in error.errors()
+            ],
+        ) from error

@@ -1,0 +1,432 @@
+"""The data contract: every input table with its columns, keys and value ranges.
+
+The contract is data. Readers, validation, the lake, the simulated world, the API and
+the generated documentation all read it from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+import pyarrow as pa
+
+from nba.schema.words import (
+    BenefitKind,
+    CategoryKind,
+    Channel,
+    EndedBy,
+    FeedbackKind,
+    Mode,
+    ResponseKind,
+    SalesChannel,
+    ServiceCaseKind,
+    TagSource,
+)
+
+TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
+MONEY: Final = pa.decimal128(18, 4)
+#: Extra columns with this prefix are kept and can be used by tags and features.
+ATTRIBUTE_PREFIX: Final = "attr_"
+LOADED_AT: Final = "loaded_at"
+VALID_FROM: Final = "valid_from"
+
+
+class Kind(StrEnum):
+    """What a column holds; decides its Arrow type and how text is parsed."""
+
+    ID = "id"
+    TEXT = "text"
+    TIMESTAMP = "timestamp"
+    DATE = "date"
+    BIRTHDAY = "birthday"
+    MONEY = "money"
+    QUANTITY = "quantity"
+    NUMBER = "number"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    ID_LIST = "id_list"
+
+
+ARROW_TYPES: Final = MappingProxyType(
+    {
+        Kind.ID: pa.string(),
+        Kind.TEXT: pa.string(),
+        Kind.TIMESTAMP: TIMESTAMP,
+        Kind.DATE: pa.date32(),
+        Kind.BIRTHDAY: pa.string(),
+        Kind.MONEY: MONEY,
+        Kind.QUANTITY: MONEY,
+        Kind.NUMBER: pa.float64(),
+        Kind.INTEGER: pa.int64(),
+        Kind.BOOLEAN: pa.bool_(),
+        Kind.ID_LIST: pa.list_(pa.string()),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Parameters
+    ----------
+    name : str
+    kind : Kind
+    key : bool
+        Part of the table's key.
+    required : bool
+        The column must be present and every value filled. An optional column may be
+        absent, and a value of it may be empty.
+    values : tuple of str
+        The values allowed; empty for any.
+    minimum, maximum : float or None
+        The closed range allowed for money, quantities and numbers.
+    references : str
+        The table whose key this id names; an orphan is kept and reported.
+    default : object
+        The value that stands where the column is absent or a value is empty.
+    """
+
+    name: str
+    kind: Kind
+    key: bool = False
+    required: bool = False
+    values: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    references: str = ""
+    default: object = None
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """The type of the column in the lake."""
+        return ARROW_TYPES[self.kind]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the contract.
+
+    Parameters
+    ----------
+    name : str
+    columns : tuple of Column
+    history : bool
+        Rows carry `valid_from`, versions are kept, and the first version known counts
+        from the beginning.
+    time_column : str
+        The column that decides visibility (`time < as_of`); empty for tables whose
+        rows are always visible.
+    partition_by : str
+        The timestamp column whose month partitions the table in the lake, or empty.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    history: bool = False
+    time_column: str = ""
+    partition_by: str = ""
+    by_name: MappingProxyType[str, Column] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(
+            self, "by_name", MappingProxyType({column.name: column for column in self.columns})
+        )
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The names of the key columns, `valid_from` included where history is kept."""
+        names = tuple(column.name for column in self.columns if column.key)
+        return (*names, VALID_FROM) if self.history else names
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The names of the columns that an input file must have."""
+        return tuple(column.name for column in self.columns if column.required)
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        """The lake's schema: the contract's columns, `valid_from` with history, `loaded_at`."""
+        fields = [pa.field(column.name, column.arrow_type) for column in self.columns]
+        if self.history:
+            fields.append(pa.field(VALID_FROM, TIMESTAMP))
+        fields.append(pa.field(LOADED_AT, TIMESTAMP))
+        return pa.schema(fields)
+
+
+def _values(*enums: type[StrEnum]) -> tuple[str, ...]:
+    return tuple(str(member) for enum in enums for member in enum)
+
+
+def _id(name: str, *, key: bool = False, required: bool = False, references: str = "") -> Column:
+    return Column(name, Kind.ID, key=key, required=key or required, references=references)
+
+
+def _text(name: str, *, required: bool = False, values: tuple[str, ...] = ()) -> Column:
+    return Column(name, Kind.TEXT, required=required, values=values)
+
+
+def _time(name: str, *, key: bool = False, required: bool = False) -> Column:
+    return Column(name, Kind.TIMESTAMP, key=key, required=key or required)
+
+
+def _money(name: str, *, minimum: float | None = None) -> Column:
+    return Column(name, Kind.MONEY, minimum=minimum)
+
+
+_MODES = tuple(str(mode) for mode in Mode)
+
+TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
+    {
+        table.name: table
+        for table in (
+            Table(
+                "customers",
+                (
+                    _id("customer_id", key=True),
+                    _id("store_id", references="stores"),
+                    _id("clerk_id", references="clerks"),
+                    _time("joined_at"),
+                    Column("birthday", Kind.BIRTHDAY),
+                    _text("gender"),
+                    _text("city"),
+                    _time("friend_since"),
+                    _time("blocked_at"),
+                    Column("consent_contact", Kind.BOOLEAN, default=True),
+                    Column("consent_profiling", Kind.BOOLEAN, default=True),
+                    _time("consent_at"),
+                    _text("locale"),
+                ),
+                history=True,
+            ),
+            Table(
+                "products",
+                (
+                    _id("product_id", key=True),
+                    _text("name"),
+                    _id("category", references="categories"),
+                    _text("brand"),
+                    _money("price", minimum=0),
+                    _money("cost", minimum=0),
+                    _time("launched_at"),
+                    _time("retired_at"),
+                    _text("link"),
+                ),
+                history=True,
+            ),
+            Table(
+                "categories",
+                (
+                    _id("category", key=True),
+                    _text("name"),
+                    _text("kind", values=_values(CategoryKind)),
+                    Column("replenishable", Kind.BOOLEAN),
+                    Column("margin_rate", Kind.NUMBER, minimum=-1, maximum=1),
+                ),
+            ),
+            Table(
+                "stock",
+                (
+                    _id("product_id", key=True, references="products"),
+                    _id("store_id", key=True, references="stores"),
+                    _time("ts", key=True),
+                    Column("on_hand", Kind.QUANTITY, required=True, minimum=0),
+                ),
+                time_column="ts",
+            ),
+            Table(
+                "stores",
+                (
+                    _id("store_id", key=True),
+                    _text("name"),
+                    _text("region"),
+                    _text("timezone"),
+                ),
+                history=True,
+            ),
+            Table(
+                "clerks",
+                (
+                    _id("clerk_id", key=True),
+                    _id("store_id", references="stores"),
+                    _text("name"),
+                    Column("minutes_per_day", Kind.NUMBER, minimum=0, maximum=1440, default=60.0),
+                    Column("working_days", Kind.TEXT, default="1234567"),
+                    Column("shift_start", Kind.TEXT),
+                    Column("shift_end", Kind.TEXT),
+                    Column("modes", Kind.ID_LIST, values=_MODES),
+                    _time("left_at"),
+                ),
+                history=True,
+            ),
+            Table(
+                "absences",
+                (
+                    _id("clerk_id", key=True, references="clerks"),
+                    Column("date", Kind.DATE, key=True, required=True),
+                ),
+            ),
+            Table(
+                "friendships",
+                (
+                    _id("customer_id", key=True, references="customers"),
+                    _id("clerk_id", key=True, references="clerks"),
+                    _time("since", key=True),
+                    _time("ended_at"),
+                    _text("ended_by", values=_values(EndedBy)),
+                ),
+                time_column="since",
+            ),
+            Table(
+                "transactions",
+                (
+                    _id("order_id", key=True),
+                    Column("line_no", Kind.ID, key=True),
+                    _id("customer_id", references="customers"),
+                    _id("product_id", required=True, references="products"),
+                    _time("ts", required=True),
+                    Column("quantity", Kind.QUANTITY, required=True),
+                    _money("unit_price", minimum=0),
+                    _money("discount"),
+                    _text("channel", values=_values(SalesChannel)),
+                    _id("clerk_id", references="clerks"),
+                    _id("store_id", references="stores"),
+                ),
+                time_column="ts",
+                partition_by="ts",
+            ),
+            Table(
+                "interactions",
+                (
+                    _id("interaction_id", key=True),
+                    _id("customer_id", required=True, references="customers"),
+                    _id("clerk_id", references="clerks"),
+                    _time("ts", required=True),
+                    _text("mode", required=True, values=_MODES),
+                    _text("action_type"),
+                    _text("channel", values=_values(Channel)),
+                    _id("action_id"),
+                    Column("propensity", Kind.NUMBER, minimum=0, maximum=1),
+                    Column("product_ids", Kind.ID_LIST),
+                    _id("content_id", references="content"),
+                    _id("group_id", references="groups"),
+                    Column("minutes", Kind.NUMBER, minimum=0, maximum=1440),
+                ),
+                time_column="ts",
+                partition_by="ts",
+            ),
+            Table(
+                "responses",
+                (
+                    _id("response_id", key=True),
+                    _id("interaction_id", references="interactions"),
+                    _id("customer_id", references="customers"),
+                    _id("clerk_id", references="clerks"),
+                    _id("event_id", references="events"),
+                    _time("ts", required=True),
+                    _text("kind", required=True, values=_values(ResponseKind)),
+                    Column("value", Kind.NUMBER),
+                ),
+                time_column="ts",
+                partition_by="ts",
+            ),
+            Table(
+                "feedback",
+                (
+                    _id("feedback_id", key=True),
+                    _id("action_id", required=True),
+                    _id("clerk_id", required=True, references="clerks"),
+                    _time("ts", required=True),
+                    _text("kind", required=True, values=_values(FeedbackKind)),
+                    _text("reason"),
+                    Column("position", Kind.INTEGER, minimum=0),
+                ),
+                time_column="ts",
+                partition_by="ts",
+            ),
+            Table(
+                "tags",
+                (
+                    _id("customer_id", key=True, references="customers"),
+                    _id("tag", key=True),
+                    _time("ts", key=True),
+                    _text("value"),
+                    _text("source", values=_values(TagSource)),
+                    _time("expires_at"),
+                ),
+                time_column="ts",
+            ),
+            Table(
+                "groups",
+                (
+                    _id("group_id", key=True),
+                    _id("clerk_id", required=True, references="clerks"),
+                    _text("topic", required=True),
+                    _time("created_at", required=True),
+                ),
+                time_column="created_at",
+            ),
+            Table(
+                "memberships",
+                (
+                    _id("group_id", key=True, references="groups"),
+                    _id("customer_id", key=True, references="customers"),
+                    _time("joined_at", key=True),
+                    _time("left_at"),
+                ),
+                time_column="joined_at",
+            ),
+            Table(
+                "content",
+                (
+                    _id("content_id", key=True),
+                    _text("mode", required=True, values=_MODES),
+                    _text("title", required=True),
+                    _text("theme"),
+                    _id("category", references="categories"),
+                    Column("product_ids", Kind.ID_LIST),
+                    _text("link"),
+                    _text("locale"),
+                    _time("valid_from"),
+                    _time("valid_to"),
+                ),
+            ),
+            Table(
+                "events",
+                (
+                    _id("event_id", key=True),
+                    _text("topic", required=True),
+                    _id("store_id", references="stores"),
+                    _time("starts_at", required=True),
+                    Column("capacity", Kind.INTEGER, minimum=0),
+                    _text("link"),
+                ),
+            ),
+            Table(
+                "benefits",
+                (
+                    _id("benefit_id", key=True),
+                    _id("customer_id", required=True, references="customers"),
+                    _text("kind", required=True, values=_values(BenefitKind)),
+                    _money("amount", minimum=0),
+                    _time("expires_at"),
+                    _time("used_at"),
+                ),
+            ),
+            Table(
+                "service_cases",
+                (
+                    _id("case_id", key=True),
+                    _id("customer_id", required=True, references="customers"),
+                    _text("kind", required=True, values=_values(ServiceCaseKind)),
+                    _time("opened_at", required=True),
+                    _time("closed_at"),
+                ),
+                time_column="opened_at",
+            ),
+        )
+    }
+)

@@ -1,0 +1,143 @@
+"""The vocabulary: ids and enumerations, each defined once.
+
+String enums, so that a value compares equal to what stands in a table.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NewType
+
+CustomerId = NewType("CustomerId", str)
+ClerkId = NewType("ClerkId", str)
+StoreId = NewType("StoreId", str)
+ProductId = NewType("ProductId", str)
+ActionId = NewType("ActionId", str)
+
+
+class Mode(StrEnum):
+    """The three interaction modes, and `none`: leave the customer alone."""
+
+    SHOPPING_ASSISTANT = "shopping_assistant"
+    TOPIC_EXPERT = "topic_expert"
+    PRIVATE_PARTNER = "private_partner"
+    NONE = "none"
+
+
+CONTACT_MODES: tuple[Mode, ...] = (
+    Mode.SHOPPING_ASSISTANT,
+    Mode.TOPIC_EXPERT,
+    Mode.PRIVATE_PARTNER,
+)
+
+
+class CategoryKind(StrEnum):
+    """How a category is bought: short decision chain, strong group, or premium."""
+
+    SHORT = "short"
+    GROUP = "group"
+    PREMIUM = "premium"
+
+
+class Channel(StrEnum):
+    """The channel of a contact."""
+
+    MOMENTS = "moments"
+    SUBSCRIPTION = "subscription"
+    CHAT = "chat"
+    GROUP = "group"
+    MINI_PROGRAM = "mini_program"
+    PHONE = "phone"
+    STORE = "store"
+    EVENT = "event"
+
+
+#: Channels that reach only friends of the clerk.
+CHAT_CHANNELS: tuple[Channel, ...] = (Channel.MOMENTS, Channel.CHAT, Channel.GROUP)
+
+
+class SalesChannel(StrEnum):
+    """Where a transaction took place."""
+
+    STORE = "store"
+    MINI_PROGRAM = "mini_program"
+    WEB = "web"
+
+
+class ResponseKind(StrEnum):
+    """What the customer did after an interaction."""
+
+    DELIVERED = "delivered"
+    READ = "read"
+    REPLIED = "replied"
+    CLICKED = "clicked"
+    JOINED = "joined"
+    ATTENDED = "attended"
+    PURCHASED = "purchased"
+    BLOCKED = "blocked"
+    COMPLAINED = "complained"
+
+
+#: Responses that say "no".
+NEGATIVE_RESPONSES: tuple[ResponseKind, ...] = (ResponseKind.BLOCKED, ResponseKind.COMPLAINED)
+#: Responses that say that the customer engaged.
+ENGAGED_RESPONSES: tuple[ResponseKind, ...] = (
+    ResponseKind.REPLIED,
+    ResponseKind.CLICKED,
+    ResponseKind.JOINED,
+    ResponseKind.ATTENDED,
+    ResponseKind.PURCHASED,
+)
+
+
+class FeedbackKind(StrEnum):
+    """What the clerk did with an action."""
+
+    SHOWN = "shown"
+    OPENED = "opened"
+    SENT = "sent"
+    SKIPPED = "skipped"
+    DISMISSED = "dismissed"
+    EXPIRED = "expired"
+    UNDELIVERED = "undelivered"
+
+
+class TagSource(StrEnum):
+    """Where a tag comes from."""
+
+    CLERK = "clerk"
+    IMPORT = "import"
+    RULE = "rule"
+    MODEL = "model"
+
+
+class Arm(StrEnum):
+    """Arms of the standing experiment, drawn by a salted hash of the customer."""
+
+    ENGINE = "engine"
+    HOLDOUT = "holdout"
+    RANDOM = "random"
+    BUSINESS_AS_USUAL = "business_as_usual"
+
+
+class BenefitKind(StrEnum):
+    """Kinds of benefits a customer may hold."""
+
+    COUPON = "coupon"
+    POINTS = "points"
+    GIFT = "gift"
+
+
+class ServiceCaseKind(StrEnum):
+    """Kinds of service cases."""
+
+    QUESTION = "question"
+    COMPLAINT = "complaint"
+    AFTER_SALE = "after_sale"
+
+
+class EndedBy(StrEnum):
+    """Who ended a friendship."""
+
+    CUSTOMER = "customer"
+    CLERK = "clerk"

@@ -1,0 +1,1 @@
+"""Adapters for the ports: the only code that knows feast, mlflow and sqlalchemy."""

@@ -1,0 +1,50 @@
+"""What every test may use: requirements that skip by name or fail where all are demanded."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("NBA_DATA", REPOSITORY.parent / "shared" / "data"))
+
+
+def _postgres_bin() -> Path | None:
+    candidates = [*Path("/usr/lib/postgresql").glob("*/bin"), *map(Path, os.get_exec_path())]
+    return next((folder for folder in candidates if (folder / "initdb").exists()), None)
+
+
+FOUND = {
+    "java": lambda: shutil.which("java") is not None,
+    "redis": lambda: shutil.which("redis-server") is not None,
+    "postgres": lambda: _postgres_bin() is not None,
+    "chromium": lambda: shutil.which("chromium") is not None,
+    "data": DATA.is_dir,
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose requirement is missing, or fail it under NBA_REQUIRE=all."""
+    for marker in item.iter_markers("requires"):
+        for name in marker.args:
+            if FOUND[name]():
+                continue
+            message = f"{name} is not on this machine"
+            if os.environ.get("NBA_REQUIRE") == "all":
+                pytest.fail(f"{message}, and NBA_REQUIRE=all demands it")
+            pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of real public data; use with `requires("data")`."""
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Return the repository's root."""
+    return REPOSITORY
