@@ -18,12 +18,18 @@ from nba.models.base import Model
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """A registered model: its name, version, run and where its files lie."""
+    """A registered model: name, version, run, the moment it was fitted at, and its files.
+
+    `config_digest` is a digest of the model's kind and parameters, so that a changed
+    `models/NAME.yaml` makes a fit due.
+    """
 
     name: str
     version: str
     run_id: str
     folder: Path
+    as_of: datetime
+    config_digest: str
 
 
 class FeatureStore(Protocol):
@@ -56,14 +62,18 @@ class ModelRegistry(Protocol):
         parameters: Mapping[str, Any],
         metrics: Mapping[str, float],
         seed: int,
+        config_digest: str,
     ) -> ModelVersion:
         """Log the fit as a run, store the model and return its version (not yet champion)."""
 
     def promote(self, version: ModelVersion) -> None:
         """Point the `champion` alias at `version`."""
 
-    def champion(self, name: str) -> tuple[Model, ModelVersion] | None:
-        """Return the champion from the last good local copy, or None before the first fit."""
+    def champion(self, name: str) -> ModelVersion | None:
+        """Return the champion's version from the last good local copy, or None before a fit."""
+
+    def load(self, version: ModelVersion) -> Model:
+        """Return the model of `version` (the registry knows the class of its kind)."""
 
 
 class PlanStore(Protocol):

@@ -1,0 +1,199 @@
+"""The project: its settings (`nba.yaml`) and where its files lie. Built once, at the edge."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from nba.errors import ConfigError
+
+SETTINGS_FILE = "nba.yaml"
+EDITABLE_FOLDERS = ("features", "models", "serving", "experiments")
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ArmShares(_Section):
+    """Shares of customers per arm; what is left goes to the engine."""
+
+    holdout: Share = Field(0.10, description="Left uncontacted on purpose, to measure the gain.")
+    random: Share = Field(0.0, description="Gets a uniform draw among eligible actions.")
+    business_as_usual: Share = Field(0.0, description="Left to the clerks' own habit: no rows.")
+
+    @model_validator(mode="after")
+    def _leave_room_for_the_engine(self) -> Self:
+        total = self.holdout + self.random + self.business_as_usual
+        if total > 1:
+            raise ValueError(f"the arms' shares add up to {total:g}, more than 1")
+        return self
+
+
+class Settings(_Section):
+    """What holds for the whole project."""
+
+    time_zone: str = Field(
+        "Asia/Shanghai", description="IANA name; naive timestamps stand here, a day begins here."
+    )
+    currency: str = Field("CNY", description="ISO 4217 code; one currency per project.")
+    margin_rate: float = Field(
+        0.30,
+        ge=-1,
+        le=1,
+        description="Gross margin where neither product nor category states a cost.",
+    )
+    outcome_days: int = Field(
+        14, ge=1, le=365, description="Days in which a contact's effect is counted."
+    )
+    salt: str = Field("nba", min_length=1, description="Salts the draw of arms.")
+    seed: int = Field(20261121, ge=0, description="Seed of every random draw.")
+    arms: ArmShares = Field(default_factory=ArmShares, description="Shares of customers per arm.")
+    feature_engine: Literal["duckdb", "spark"] = Field(
+        "duckdb", description="The engine that computes the feature views."
+    )
+    keep_snapshots_days: int = Field(
+        14, ge=1, description="Days for which nightly feature snapshots are kept."
+    )
+    operational_url: str = Field(
+        "", description="SQLAlchemy URL of the operational store; empty: SQLite in the project."
+    )
+    tracking_uri: str = Field(
+        "", description="MLflow tracking server; empty: SQLite and files in the project."
+    )
+    memory_limit: str = Field("4GB", description="Memory that DuckDB may use before it spills.")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(f"{value!r} is not an IANA time zone such as Asia/Shanghai") from None
+        return value
+
+
+@dataclass(frozen=True)
+class Project:
+    """A retailer's project folder: settings, editable folders, and kept data."""
+
+    root: Path
+    settings: Settings
+
+    @classmethod
+    def open(cls, root: Path) -> Project:
+        """Read the project at `root`.
+
+        Raises
+        ------
+        ConfigError
+            When `root` is no project, or `nba.yaml` has problems (all are listed).
+        """
+        path = root / SETTINGS_FILE
+        if not path.is_file():
+            raise ConfigError(
+                f"{root} is not an nba project",
+                expected=f"a file {SETTINGS_FILE}",
+                found="no such file" if root.is_dir() else "no such folder",
+                next_step=f"make a project with: nba init {root}",
+            )
+        return cls(root.resolve(), read_settings(path))
+
+    @property
+    def data(self) -> Path:
+        """Everything the engine keeps; not for editing."""
+        return self.root / "data"
+
+    @property
+    def lake(self) -> Path:
+        """The tables."""
+        return self.data / "lake"
+
+    @property
+    def features(self) -> Path:
+        """Feature snapshots, registry and online store."""
+        return self.data / "features"
+
+    @property
+    def models(self) -> Path:
+        """The last good copy of each champion, and MLflow's files where no server is named."""
+        return self.data / "models"
+
+    @property
+    def operational_url(self) -> str:
+        """SQLAlchemy URL of the operational store."""
+        return (
+            os.environ.get("NBA_OPERATIONAL_URL")
+            or self.settings.operational_url
+            or f"sqlite:///{self.data / 'operational.db'}"
+        )
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's tracking URI."""
+        return (
+            os.environ.get("NBA_TRACKING_URI")
+            or self.settings.tracking_uri
+            or f"sqlite:///{self.data / 'mlflow.db'}"
+        )
+
+    def run_folder(self, as_of: str) -> Path:
+        """Return where the scores, plan and manifest of one `as_of` lie."""
+        return self.data / "runs" / as_of
+
+    def config_digest(self) -> str:
+        """Return a digest of every file a person edits: settings and the editable folders."""
+        digest = hashlib.sha256((self.root / SETTINGS_FILE).read_bytes())
+        for folder in EDITABLE_FOLDERS[:3]:
+            for path in sorted((self.root / folder).rglob("*.yaml")):
+                digest.update(str(path.relative_to(self.root)).encode())
+                digest.update(path.read_bytes())
+        return digest.hexdigest()[:16]
+
+
+def read_yaml(path: Path) -> dict[str, object]:
+    """Return the mapping in a YAML file; a `ConfigError` with file and line otherwise."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"cannot read {path}",
+            expected="a YAML file in UTF-8",
+            found=str(error),
+            next_step="correct the file",
+        ) from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"cannot read {path}",
+            expected="a mapping of names to values",
+            found=type(content).__name__,
+            next_step="correct the file",
+        )
+    return content
+
+
+def read_settings(path: Path) -> Settings:
+    """Read `nba.yaml`; all its problems in one `ConfigError`."""
+    try:
+        return Settings.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise ConfigError(
+            f"{path} has wrong settings",
+            expected="the fields of docs/settings.md",
+            next_step="correct them",
+            problems=[
+                f"{'.'.join(map(str, item['loc']))}: {item['msg']} (found {item['input']!r})"
+                for item in error.errors()
+            ],
+        ) from error
