@@ -55,6 +55,9 @@ class Frames(Mapping[str, pl.DataFrame]):
                 next_step="add the table to the training or scoring set",
             ) from None
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._tables
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._tables)
 

@@ -1,0 +1,216 @@
+"""The prior: what a contact in each mode is worth before a shop has data of its own.
+
+Brands report per mode how purchase frequency and order value changed over a year among the
+friends they looked after. Those friends selected themselves, so only a small share of the
+reported lift is believed. Per contact it is
+
+    believed share x yearly lift(mode) x fit(kind, mode) x tier(price tier, mode)
+          x yearly margin of the customer / contacts per year(mode)
+
+A prior orders modes sensibly on the first day; it proves nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from pydantic import Field
+
+from nba.models.base import Frames, Model, ModelConfig
+from nba.models.mode.frame import MODES, Floats, customer_frame, score_frame
+from nba.schema.words import CategoryKind
+
+KINDS: Final = tuple(str(kind) for kind in CategoryKind)
+TIERS: Final = 5
+STATE_FILE: Final = "prior.json"
+BEHAVIOUR_COLUMNS: Final = ("margin_365d_amount", "main_category_kind", "price_tier")
+CONTACT_COLUMNS: Final = ("fatigue",)
+
+
+class ByMode(ModelConfig):
+    """One number per contact mode."""
+
+    shopping_assistant: float = Field(ge=0)
+    topic_expert: float = Field(ge=0)
+    private_partner: float = Field(ge=0)
+
+    def array(self) -> Floats:
+        """Return the numbers in the order of `CONTACT_MODES`."""
+        return np.array([getattr(self, mode) for mode in MODES], dtype=np.float64)
+
+
+class ByKind(ModelConfig):
+    """One number per category kind and contact mode."""
+
+    short: ByMode
+    group: ByMode
+    premium: ByMode
+
+    def array(self) -> Floats:
+        """Return the numbers, shape (kinds, modes)."""
+        return np.array([getattr(self, kind).array() for kind in KINDS])
+
+
+Tiers = tuple[float, float, float, float, float]
+
+
+class TiersByMode(ModelConfig):
+    """One number per price tier, the cheapest first, and contact mode."""
+
+    shopping_assistant: Tiers = (1.1, 1.05, 1.0, 0.9, 0.8)
+    topic_expert: Tiers = (0.9, 0.95, 1.0, 1.05, 1.05)
+    private_partner: Tiers = (0.6, 0.8, 1.0, 1.2, 1.4)
+
+    def array(self) -> Floats:
+        """Return the numbers, shape (tiers, modes)."""
+        return np.array([getattr(self, mode) for mode in MODES], dtype=np.float64).T
+
+
+def _by_mode(assistant: float, expert: float, partner: float) -> ByMode:
+    return ByMode(shopping_assistant=assistant, topic_expert=expert, private_partner=partner)
+
+
+class PriorConfig(ModelConfig):
+    """Parameters of the prior table."""
+
+    believed_share: float = Field(
+        default=0.1, ge=0, le=1, description="Share of the reported lift taken as caused."
+    )
+    yearly_lift: ByMode = Field(
+        default=_by_mode(0.9, 1.375, 2.515),
+        description=(
+            "Reported yearly lift of sales per friend in the mode's own sector, from the middle of "
+            "the ranges: (1 + frequency) x (1 + order value) - 1."
+        ),
+    )
+    contacts_per_year: ByMode = Field(
+        default=_by_mode(36, 24, 18), description="Contacts that such a programme makes in a year."
+    )
+    category_fit: ByKind = Field(
+        default=ByKind(
+            short=_by_mode(1.0, 0.4, 0.1),
+            group=_by_mode(0.5, 1.0, 0.3),
+            premium=_by_mode(0.3, 0.4, 1.0),
+        ),
+        description="How much of a mode's lift holds for a customer whose main category is so.",
+    )
+    tier: TiersByMode = Field(
+        default=TiersByMode(), description="Factor per price tier, the cheapest first."
+    )
+    dormant_share: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="A customer without margin this year counts as this share of the kind's mean.",
+    )
+    margin_cap_quantile: float = Field(
+        default=0.99, gt=0, le=1, description="Yearly margins above this quantile are capped."
+    )
+    relative_error: float = Field(
+        default=0.6, ge=0, description="Standard error of the prior as a share of its estimate."
+    )
+    lower_z: float = Field(
+        default=1.2816, ge=0, description="Standard errors below the estimate (1.2816: 90 %)."
+    )
+    base_risk: ByMode = Field(
+        default=_by_mode(0.0006, 0.0004, 0.0004),
+        description="Probability that one contact loses a rested friend.",
+    )
+    fatigue_slope: float = Field(
+        default=0.5, ge=0, description="Relative growth of the risk per unit of fatigue."
+    )
+    risk_cap: float = Field(default=0.05, gt=0, le=1, description="Largest risk of one contact.")
+
+
+class PriorMode(Model):
+    """Mode effects from the prior table alone; `fit` learns only the yearly margins.
+
+    Notes
+    -----
+    The lift is not causal evidence. Where a shop has logged assignments, use
+    `doubly_robust`, which starts here and unlearns what the data contradict.
+    """
+
+    name: ClassVar[str] = "mode"
+    kind: ClassVar[str] = "prior"
+    Config: ClassVar[type[ModelConfig]] = PriorConfig
+    config: PriorConfig
+
+    def __init__(self, config: ModelConfig | None = None) -> None:
+        super().__init__(config)
+        self.mean_margin: Floats = np.zeros(len(KINDS))
+        self.margin_cap = float("inf")
+
+    def fit(self, training: Frames, *, as_of: datetime, seed: int) -> Self:
+        """Learn the mean yearly margin of active customers per kind, and the cap."""
+        frame = customer_frame(training, BEHAVIOUR_COLUMNS, ())
+        margin, kind, _ = _columns(frame)
+        active = margin > 0
+        if active.any():
+            self.margin_cap = float(np.quantile(margin[active], self.config.margin_cap_quantile))
+            capped = np.minimum(margin, self.margin_cap)
+            overall = float(capped[active].mean())
+            chosen = [active & (kind == code) for code in range(len(KINDS))]
+            self.mean_margin = np.array(
+                [float(capped[rows].mean()) if rows.any() else overall for rows in chosen]
+            )
+        return self
+
+    def score(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+        """Return uplift, lower bound and risk of one contact per customer and mode."""
+        frame = customer_frame(inputs, BEHAVIOUR_COLUMNS, CONTACT_COLUMNS)
+        uplift = self.uplift(frame)
+        lower = uplift * (1.0 - self.config.lower_z * self.config.relative_error)
+        return score_frame(frame["customer_id"], uplift, lower, self.risk(frame))
+
+    def uplift(self, customers: pl.DataFrame) -> Floats:
+        """Return the expected incremental margin of one contact, shape (n, 3)."""
+        margin, kind, tier = _columns(customers)
+        floor = self.config.dormant_share * self.mean_margin[kind]
+        yearly = np.maximum(np.minimum(margin, self.margin_cap), floor)
+        return np.asarray(yearly[:, None] * self._share_per_contact()[kind, tier])
+
+    def risk(self, customers: pl.DataFrame) -> Floats:
+        """Return the probability that one contact loses the friend, shape (n, 3)."""
+        base = self.config.base_risk.array()
+        fatigue = np.maximum(_filled(customers["fatigue"], 0.0), 0.0)
+        grown = base * (1.0 + self.config.fatigue_slope * fatigue)[:, None]
+        return np.asarray(np.minimum(grown, self.config.risk_cap))
+
+    def _share_per_contact(self) -> Floats:
+        """Return the share of the yearly margin that one contact adds, (kind, tier, mode)."""
+        c = self.config
+        lift = c.yearly_lift.array() / c.contacts_per_year.array()
+        per_kind = c.category_fit.array()[:, None, :] * c.tier.array()[None, :, :]
+        return np.asarray(c.believed_share * lift * per_kind)
+
+    def _write(self, folder: Path) -> None:
+        cap = None if np.isinf(self.margin_cap) else self.margin_cap
+        state = {"mean_margin": self.mean_margin.tolist(), "margin_cap": cap}
+        (folder / STATE_FILE).write_text(json.dumps(state, sort_keys=True))
+
+    def _read(self, folder: Path) -> None:
+        state = json.loads((folder / STATE_FILE).read_text())
+        self.mean_margin = np.array(state["mean_margin"], dtype=np.float64)
+        cap = state["margin_cap"]
+        self.margin_cap = float("inf") if cap is None else float(cap)
+
+
+def _filled(column: pl.Series, value: float) -> Floats:
+    filled = column.cast(pl.Float64).fill_null(value).fill_nan(value)
+    return np.asarray(filled.to_numpy(), dtype=np.float64)
+
+
+def _columns(frame: pl.DataFrame) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return yearly margin (0 where unknown), kind code and tier code of each customer."""
+    codes = {kind: code for code, kind in enumerate(KINDS)}
+    kind = frame["main_category_kind"].cast(pl.String)
+    coded = kind.replace_strict(codes, default=0, return_dtype=pl.Int64).fill_null(0)
+    tier = np.clip(_filled(frame["price_tier"], 3.0), 1, TIERS).astype(np.int64) - 1
+    return _filled(frame["margin_365d_amount"], 0.0), coded.to_numpy(), tier
