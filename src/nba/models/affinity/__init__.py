@@ -1,0 +1,1 @@
+"""Affinity: which products to bring to a customer now."""

@@ -1,0 +1,242 @@
+"""The thin affinity model: decayed personal counts, filled with what is popular.
+
+The baseline that a first try at anything better has to beat. A customer's own products
+come first, by decayed count, ties by popularity; then the products that most customers
+bought lately and this one never did.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from nba.models.affinity.frame import (
+    SCORE_SCHEMA,
+    Source,
+    customers,
+    empty_scores,
+    first_open,
+    rebought_categories,
+    replenishable_categories,
+    sellable,
+    with_columns,
+)
+from nba.models.base import Frames, Model, ModelConfig
+
+_STATE = "state.json"
+_PAIR_COLUMNS = {
+    "category": pl.String(),
+    "days_since_purchase": pl.Float64(),
+    "gap_days_mean": pl.Float64(),
+    "returned": pl.Boolean(),
+}
+_PRODUCT_COLUMNS = {"category": pl.String(), "buyers_90d": pl.Float64(), "sales_90d": pl.Float64()}
+
+
+class DecayedCountsConfig(ModelConfig):
+    """Parameters of `decayed_counts`."""
+
+    top_n: int = Field(20, ge=1, description="Products per customer.")
+    just_bought_days: float = Field(
+        30.0, ge=0, description="A product that is not replenishable rests for so many days."
+    )
+    rebought_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Where no table states it, a category is replenishable when this share of "
+        "its buyers bought the same product on two days or more.",
+    )
+    pool: int = Field(200, ge=1, description="How many popular products stand by as filling.")
+    chunk_customers: int = Field(50_000, ge=1, description="Customers scored at a time.")
+
+
+class DecayedCountsAffinity(Model):
+    """Decayed personal counts filled with what is popular."""
+
+    name: ClassVar[str] = "affinity"
+    kind: ClassVar[str] = "decayed_counts"
+    Config: ClassVar[type[ModelConfig]] = DecayedCountsConfig
+    config: DecayedCountsConfig
+
+    def __init__(self, config: ModelConfig | None = None) -> None:
+        super().__init__(config)
+        self._popularity: dict[str, float] = {}
+        self._replenishable: dict[str, bool] = {}
+
+    def fit(self, training: Frames, *, as_of: datetime, seed: int) -> Self:
+        """Learn what is popular, and which categories are bought again."""
+        pairs = with_columns(
+            training.require("customer_product", ["customer_id", "product_id", "purchase_days"]),
+            _PAIR_COLUMNS,
+        )
+        buyers = pairs.group_by(pl.col("product_id").cast(pl.String)).agg(
+            pl.len().cast(pl.Float64).alias("buyers")
+        )
+        products = with_columns(training.require("product", ["product_id"]), _PRODUCT_COLUMNS)
+        popularity = (
+            products.select(pl.col("product_id").cast(pl.String), "buyers_90d", "sales_90d")
+            .join(buyers, on="product_id", how="left")
+            .with_columns(_recent_or_ever(products))
+        )
+        self._popularity = _shares(popularity)
+        self._replenishable = rebought_categories(pairs, self.config.rebought_share)
+        return self
+
+    def score(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+        """Return the score frame for every customer in `inputs`."""
+        people = customers(inputs)
+        products = self._open_products(inputs)
+        if people.is_empty() or products.is_empty():
+            return empty_scores()
+        bought = self._bought(inputs, people, products)
+        step = self.config.chunk_customers
+        return pl.concat(
+            self._score_chunk(people[start : start + step], bought, products)
+            for start in range(0, len(people), step)
+        )
+
+    def _open_products(self, inputs: Frames) -> pl.DataFrame:
+        table = with_columns(inputs.require("product", ["product_id"]), _PRODUCT_COLUMNS)
+        share = pl.col("product_id").replace_strict(
+            self._popularity, default=0.0, return_dtype=pl.Float64
+        )
+        return (
+            sellable(table)
+            .select(pl.col("product_id").cast(pl.String), pl.col("category"))
+            .unique("product_id")
+            .with_columns(share.alias("popularity"))
+            .sort(["popularity", "product_id"], descending=[True, False])
+        )
+
+    def _bought(self, inputs: Frames, people: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
+        """Return what the customers bought of the open products, with `blocked` per row."""
+        columns = ["customer_id", "product_id", "purchase_days", "decayed_count"]
+        table = with_columns(inputs.require("customer_product", columns), _PAIR_COLUMNS)
+        replenishable = (
+            pl.col("category")
+            .fill_null("")
+            .replace_strict(
+                replenishable_categories(inputs, self._replenishable),
+                default=False,
+                return_dtype=pl.Boolean,
+            )
+        )
+        just_bought = pl.col("days_since_purchase") < self.config.just_bought_days
+        return (
+            table.with_columns(pl.col("customer_id", "product_id").cast(pl.String))
+            .drop("category")
+            .join(people.select("customer_id"), on="customer_id", how="semi")
+            .join(products, on="product_id", how="inner")
+            .with_columns(
+                (
+                    pl.col("returned").fill_null(False)
+                    | (just_bought & ~replenishable).fill_null(False)
+                ).alias("blocked")
+            )
+        )
+
+    def _score_chunk(
+        self, people: pl.DataFrame, bought: pl.DataFrame, products: pl.DataFrame
+    ) -> pl.DataFrame:
+        top_n = self.config.top_n
+        bought = bought.join(people.select("customer_id"), on="customer_id", how="semi")
+        repeat = (
+            bought.filter(~pl.col("blocked"))
+            .join(people.filter("profiled").select("customer_id"), on="customer_id", how="semi")
+            .sort(
+                ["customer_id", "decayed_count", "popularity", "product_id"],
+                descending=[False, True, True, False],
+            )
+            .group_by("customer_id", maintain_order=True)
+            .head(top_n)
+            .select(
+                "customer_id",
+                "product_id",
+                "category",
+                (1.0 + pl.col("decayed_count")).alias("score"),
+                (0.5 + 0.5 * pl.col("decayed_count") / (1.0 + pl.col("decayed_count"))).alias(
+                    "relevance"
+                ),
+                pl.lit(str(Source.REPEAT)).alias("source"),
+                pl.col("purchase_days").cast(pl.Int32).alias("times_bought"),
+                pl.col("days_since_purchase"),
+                pl.col("gap_days_mean").alias("gap_days"),
+            )
+        )
+        rows = pl.concat([repeat, self._fill(people, bought, repeat, products)])
+        return (
+            rows.sort(["customer_id", "score", "product_id"], descending=[False, True, False])
+            .with_columns(
+                (pl.int_range(pl.len()).over("customer_id") + 1).cast(pl.Int32).alias("rank")
+            )
+            .select(*SCORE_SCHEMA)
+        )
+
+    def _fill(
+        self,
+        people: pl.DataFrame,
+        bought: pl.DataFrame,
+        repeat: pl.DataFrame,
+        products: pl.DataFrame,
+    ) -> pl.DataFrame:
+        """Return the popular products, not yet bought, that bring each list to `top_n`."""
+        pool = products.head(self.config.pool)
+        blocked = np.zeros((len(people), len(pool)), dtype=bool)
+        profiled = people.with_row_index("row").filter("profiled").select("customer_id", "row")
+        columns_of = pool.with_row_index("column").select("product_id", "column")
+        owned = bought.join(profiled, on="customer_id").join(columns_of, on="product_id")
+        blocked[owned["row"].to_numpy(), owned["column"].to_numpy()] = True
+        listed = people.join(
+            repeat.group_by("customer_id").len(),
+            on="customer_id",
+            how="left",
+            maintain_order="left",
+        )["len"].fill_null(0)
+        rows, columns = first_open(blocked, self.config.top_n - listed.to_numpy().astype(int))
+        picked = pool[columns]
+        return pl.DataFrame(
+            {
+                "customer_id": people["customer_id"][rows],
+                "product_id": picked["product_id"],
+                "category": picked["category"],
+                "score": picked["popularity"],
+                "relevance": 0.5 * picked["popularity"],
+            }
+        ).with_columns(
+            pl.lit(str(Source.POPULAR)).alias("source"),
+            pl.lit(0, dtype=pl.Int32).alias("times_bought"),
+            pl.lit(None, dtype=pl.Float64).alias("days_since_purchase"),
+            pl.lit(None, dtype=pl.Float64).alias("gap_days"),
+        )
+
+    def _write(self, folder: Path) -> None:
+        state = {"popularity": self._popularity, "replenishable": self._replenishable}
+        (folder / _STATE).write_text(json.dumps(state, sort_keys=True))
+
+    def _read(self, folder: Path) -> None:
+        state = json.loads((folder / _STATE).read_text())
+        self._popularity = state["popularity"]
+        self._replenishable = state["replenishable"]
+
+
+def _recent_or_ever(products: pl.DataFrame) -> pl.Expr:
+    """Return the popularity column: recent buyers, else recent sales, else buyers ever."""
+    for column in ("buyers_90d", "sales_90d"):
+        if bool((products[column].fill_null(0) > 0).any()):
+            return pl.col(column).fill_null(0.0).alias("popularity")
+    return pl.col("buyers").fill_null(0.0).alias("popularity")
+
+
+def _shares(popularity: pl.DataFrame) -> dict[str, float]:
+    top = popularity["popularity"].max()
+    if not isinstance(top, float) or top <= 0:
+        return {}
+    known = popularity.filter(pl.col("popularity") > 0).sort("product_id")
+    return dict(zip(known["product_id"], known["popularity"] / top, strict=True))

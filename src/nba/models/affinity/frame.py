@@ -1,0 +1,133 @@
+"""The score frame of affinity, and the rules that every affinity model keeps.
+
+A product is never brought that is retired, out of stock, unknown, or returned by the
+customer, nor one that was just bought and is not replenishable. A customer who refused
+profiling gets what does not depend on their profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from nba.models.base import Frames
+
+
+class Source(StrEnum):
+    """Why a product stands in a list."""
+
+    REPEAT = "repeat"
+    EXPLORE = "explore"
+    POPULAR = "popular"
+
+
+#: The score frame: at most N rows per customer, rank 1 first.
+SCORE_SCHEMA: Final[dict[str, pl.DataType]] = {
+    "customer_id": pl.String(),
+    "rank": pl.Int32(),
+    "product_id": pl.String(),
+    "category": pl.String(),
+    "score": pl.Float64(),
+    "relevance": pl.Float64(),
+    "source": pl.String(),
+    "times_bought": pl.Int32(),
+    "days_since_purchase": pl.Float64(),
+    "gap_days": pl.Float64(),
+}
+
+
+def empty_scores() -> pl.DataFrame:
+    """Return a score frame without rows."""
+    return pl.DataFrame(schema=SCORE_SCHEMA)
+
+
+def customers(inputs: Frames) -> pl.DataFrame:
+    """Return the customers to score: `customer_id` and `profiled` (may we use the profile).
+
+    They come from `customer_state`, else `customer_behaviour`, else from what was bought.
+    """
+    names = ("customer_state", "customer_behaviour", "customer_product")
+    name = next((table for table in names if table in inputs), "purchases")
+    table = inputs.require(name, ["customer_id"])
+    consent = (
+        pl.col("consent_profiling").fill_null(True)
+        if "consent_profiling" in table.columns
+        else pl.lit(True)
+    )
+    return (
+        table.select(pl.col("customer_id").cast(pl.String), consent.alias("profiled"))
+        .drop_nulls("customer_id")
+        .unique("customer_id", keep="first")
+        .sort("customer_id")
+    )
+
+
+def with_columns(table: pl.DataFrame, defaults: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """Return `table` with each column of `defaults`, null where the table lacks it."""
+    return table.with_columns(
+        (pl.col(name) if name in table.columns else pl.lit(None)).cast(dtype).alias(name)
+        for name, dtype in defaults.items()
+    )
+
+
+def sellable(products: pl.DataFrame) -> pl.DataFrame:
+    """Return the products that may be brought: not retired, and not known to be out of stock."""
+    table = with_columns(products, {"is_retired": pl.Boolean(), "on_hand": pl.Float64()})
+    return table.filter(
+        ~pl.col("is_retired").fill_null(False) & (pl.col("on_hand").fill_null(1.0) > 0)
+    )
+
+
+def replenishable_categories(
+    inputs: Frames, learned: Mapping[str, bool] | None = None
+) -> dict[str, bool]:
+    """Return which categories are replenishable: as stated, else as learned from rebuying."""
+    found = dict(learned or {})
+    for name in ("customer_category", "product"):
+        if name in inputs and {"category", "replenishable"} <= set(inputs[name].columns):
+            stated = (
+                inputs[name]
+                .drop_nulls(["category", "replenishable"])
+                .group_by("category")
+                .agg(pl.col("replenishable").cast(pl.Boolean).any())
+            )
+            found |= dict(stated.iter_rows())
+    return found
+
+
+def rebought_categories(pairs: pl.DataFrame, threshold: float) -> dict[str, bool]:
+    """Return per category ("" where unknown) whether customers buy the same product again.
+
+    Parameters
+    ----------
+    pairs : polars.DataFrame
+        One row per customer and product: `category`, `purchase_days`.
+    threshold : float
+        Share of pairs with two purchase days or more from which a category counts.
+    """
+    shares = pairs.group_by(pl.col("category").fill_null("")).agg(
+        (pl.col("purchase_days") >= 2).mean().alias("share")
+    )
+    return {str(name): bool(share >= threshold) for name, share in shares.sort("category").rows()}
+
+
+def first_open(blocked: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return, per row, the positions of the first `wanted[row]` columns that are not blocked.
+
+    Parameters
+    ----------
+    blocked : (rows, columns) array of bool
+    wanted : (rows,) array of int
+
+    Returns
+    -------
+    rows, columns : arrays of int, row-major.
+    """
+    open_ = ~blocked
+    chosen = open_ & (np.cumsum(open_, axis=1) <= wanted[:, None])
+    rows, columns = np.nonzero(chosen)
+    return rows, columns
