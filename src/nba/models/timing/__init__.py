@@ -1,0 +1,1 @@
+"""Timing: when will this customer buy again, overall and per category."""
