@@ -1,0 +1,53 @@
+# The two commands: `make demo` and `make test`. Everything else serves them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --quiet
+DEMO ?= demo
+DATA ?=
+MAPPING ?=
+AS_OF ?=
+SERVE ?= 1
+
+.PHONY: demo test check proof lock format clean
+.DEFAULT_GOAL := help
+
+help: ## Say what there is to do
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(BIN)/nba: requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(VENV)/dev: requirements-dev.lock $(BIN)/nba
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+demo: $(BIN)/nba ## A shop, the nightly job, one clerk's list, then the API (DATA=folder MAPPING=name for your own tables, SERVE=0 to stop after the list)
+	$(BIN)/nba --project $(DEMO) demo $(if $(DATA),--data $(DATA)) $(if $(MAPPING),--mapping $(MAPPING)) $(if $(AS_OF),--as-of $(AS_OF)) $(if $(filter 0,$(SERVE)),--no-serve)
+
+check: $(VENV)/dev ## Format, lint, types, imports, docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m nba.jobs.docs --check
+
+test: $(VENV)/dev ## All tests; a missing server or Java is a skip that names it (NBA_REQUIRE=all: a failure)
+	$(BIN)/python -m pytest -m "not proof" -n auto --dist loadgroup --cov --cov-report=term:skip-covered
+
+proof: $(VENV)/dev ## The long statistical, kill and scale suites
+	$(BIN)/python -m pytest -m proof
+
+format: $(VENV)/dev ## Format and sort what can be
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## Resolve the lock files anew (needs uv)
+	$(COMPILE) --all-extras --group dev -o requirements-dev.lock
+	$(COMPILE) -c requirements-dev.lock -o requirements.lock
+
+clean: ## Remove the environment and the demo
+	rm -rf $(VENV) $(DEMO)
