@@ -1,0 +1,261 @@
+"""What several views share: lines, orders and days of purchase; contacts and responses.
+
+Each function is pure. An engine may keep a result under its name among the tables, and the
+views then read it instead of computing it again (`PREPARED` lists what is worth keeping, in
+the order in which one builds on the other).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+import ibis
+from ibis.expr import types as ir
+
+from nba.features.view import Builder, Tables
+from nba.schema.words import ENGAGED_RESPONSES, NEGATIVE_RESPONSES, Mode
+
+DAY_SECONDS: Final = 86_400
+#: The gross margin of a product whose cost and category say nothing.
+DEFAULT_MARGIN_RATE: Final = 0.3
+
+
+def day_number(moment: datetime) -> int:
+    """Return the days from 1970-01-01 to the date of `moment`."""
+    return (moment.replace(tzinfo=None) - datetime(1970, 1, 1)).days
+
+
+def days_of(column: ir.TimestampColumn) -> ir.IntegerColumn:
+    """Return the days from 1970-01-01 to each timestamp's date."""
+    return (column.epoch_seconds().cast("int64") // DAY_SECONDS).cast("int64")
+
+
+def age_days(column: ir.TimestampColumn, as_of: datetime) -> ir.FloatingColumn:
+    """Return the calendar days from each timestamp's date to the date of `as_of`."""
+    return (day_number(as_of) - days_of(column)).cast("float64")
+
+
+def before(column: ir.TimestampColumn, as_of: datetime) -> ir.BooleanColumn:
+    """Return whether a timestamp is visible at `as_of`; an empty one is not."""
+    return (column < ibis.timestamp(as_of)).fill_null(False)
+
+
+def margin_rates(tables: Tables) -> ir.Table:
+    """Return per product its category, price and margin rate (from cost, else category)."""
+    products, categories = tables["products"], tables["categories"]
+    rates = categories.select(category_key="category", rate="margin_rate")
+    joined = products.left_join(rates, products.category == rates.category_key)
+    known = joined.cost.notnull() & (joined.price > 0)
+    return joined.select(
+        product_key=joined.product_id,
+        category=joined.category.fill_null("unknown"),
+        list_price=joined.price,
+        unit_cost=joined.cost,
+        margin_rate=ibis.ifelse(
+            known,
+            (joined.price - joined.cost) / joined.price,
+            joined.rate.fill_null(DEFAULT_MARGIN_RATE),
+        ),
+    )
+
+
+def price_levels(tables: Tables) -> ir.Table:
+    """Return per product its price relative to the mean price of its category."""
+    products = tables["products"].filter(ibis._.price > 0)
+    level = products.group_by(level_category="category").agg(category_price=products.price.mean())
+    joined = products.left_join(level, products.category == level.level_category)
+    return joined.select(
+        level_key=joined.product_id, price_level=joined.price / joined.category_price
+    )
+
+
+def sales_lines(tables: Tables, as_of: datetime) -> ir.Table:
+    """Return every visible line with day, category, money and margin; anonymous ones too.
+
+    A return has a negative quantity and a negative amount.
+    """
+    if "sales_lines" in tables:
+        return tables["sales_lines"]
+    lines = tables["transactions"]
+    lines = lines.filter(before(lines.ts, as_of))
+    rates, levels = margin_rates(tables), price_levels(tables)
+    joined = lines.left_join(rates, lines.product_id == rates.product_key).left_join(
+        levels, lines.product_id == levels.level_key
+    )
+    price = joined.unit_price.fill_null(joined.list_price).fill_null(0.0)
+    discount = joined.discount.abs().fill_null(0.0)
+    amount = joined.quantity * price - joined.quantity.sign() * discount
+    margin = ibis.ifelse(
+        joined.unit_cost.notnull(),
+        amount - joined.quantity * joined.unit_cost,
+        amount * joined.margin_rate.fill_null(DEFAULT_MARGIN_RATE),
+    )
+    return joined.select(
+        customer_id=joined.customer_id,
+        order_id=joined.order_id,
+        product_id=joined.product_id,
+        category=joined.category.fill_null("unknown"),
+        store_id=joined.store_id,
+        clerk_id=joined.clerk_id,
+        channel=joined.channel,
+        ts=joined.ts,
+        day=days_of(joined.ts),
+        quantity=joined.quantity,
+        amount=amount,
+        margin=margin,
+        discount=discount,
+        price_level=joined.price_level,
+    )
+
+
+def customer_product_days(tables: Tables, as_of: datetime) -> ir.Table:
+    """Return one row per customer, product and day of purchase or return."""
+    if "customer_product_days" in tables:
+        return tables["customer_product_days"]
+    lines = sales_lines(tables, as_of).filter(ibis._.customer_id.notnull())
+    bought = lines.quantity > 0
+    return lines.group_by(["customer_id", "product_id", "category", "day"]).agg(
+        quantity=lines.quantity.sum(where=bought).fill_null(0.0),
+        returned_quantity=(-lines.quantity).sum(where=~bought).fill_null(0.0),
+        amount=lines.amount.sum(where=bought).fill_null(0.0),
+        margin=lines.margin.sum(where=bought).fill_null(0.0),
+        returned_amount=(-lines.amount).sum(where=~bought).fill_null(0.0),
+        level_quantity=(lines.price_level * lines.quantity).sum(where=bought).fill_null(0.0),
+        levelled=lines.quantity.sum(where=bought & lines.price_level.notnull()).fill_null(0.0),
+        bought=bought.any(),
+    )
+
+
+def customer_category_days(tables: Tables, as_of: datetime) -> ir.Table:
+    """Return one row per customer, category and day of purchase (returns left out)."""
+    if "customer_category_days" in tables:
+        return tables["customer_category_days"]
+    days = customer_product_days(tables, as_of).filter(ibis._.bought)
+    return days.group_by(["customer_id", "category", "day"]).agg(
+        quantity=days.quantity.sum(),
+        amount=days.amount.sum(),
+        margin=days.margin.sum(),
+        level_quantity=days.level_quantity.sum(),
+        levelled=days.levelled.sum(),
+    )
+
+
+def customer_orders(tables: Tables, as_of: datetime) -> ir.Table:
+    """Return one row per customer, order and day of purchase (returns left out)."""
+    if "customer_orders" in tables:
+        return tables["customer_orders"]
+    lines = sales_lines(tables, as_of).filter(ibis._.customer_id.notnull() & (ibis._.quantity > 0))
+    return lines.group_by(["customer_id", "order_id", "day"]).agg(
+        hour=lines.ts.hour().min().cast("int64"),
+        lines=lines.count(),
+        items=lines.quantity.sum(),
+        amount=lines.amount.sum(),
+        margin=lines.margin.sum(),
+        discount=lines.discount.sum(),
+        channel=lines.channel.min(),
+    )
+
+
+def customer_days(tables: Tables, as_of: datetime) -> ir.Table:
+    """Return one row per customer and day of purchase."""
+    if "customer_days" in tables:
+        return tables["customer_days"]
+    orders = customer_orders(tables, as_of)
+    return orders.group_by(["customer_id", "day"]).agg(
+        orders=orders.count(),
+        lines=orders.lines.sum(),
+        items=orders["items"].sum(),
+        amount=orders.amount.sum(),
+        margin=orders.margin.sum(),
+        discount=orders.discount.sum(),
+    )
+
+
+def contacts(tables: Tables, as_of: datetime) -> ir.Table:
+    """Return every visible contact; a recorded `none` is a decision, not a contact."""
+    if "contacts" in tables:
+        return tables["contacts"]
+    rows = tables["interactions"]
+    rows = rows.filter(before(rows.ts, as_of) & (rows.mode != str(Mode.NONE)))
+    return rows.select(
+        "interaction_id",
+        "customer_id",
+        "clerk_id",
+        "ts",
+        "mode",
+        "channel",
+        "group_id",
+        day=days_of(rows.ts),
+        minutes=rows.minutes.fill_null(0.0),
+    )
+
+
+def answers(tables: Tables, as_of: datetime) -> ir.Table:
+    """Return every visible response with its customer and the mode it answers."""
+    if "answers" in tables:
+        return tables["answers"]
+    rows = tables["responses"]
+    rows = rows.filter(before(rows.ts, as_of))
+    sent = tables["interactions"].select(
+        answered_id="interaction_id",
+        contacted="customer_id",
+        mode="mode",
+        group_id="group_id",
+        contact_clerk="clerk_id",
+    )
+    joined = rows.left_join(sent, rows.interaction_id == sent.answered_id)
+    return joined.select(
+        response_id=joined.response_id,
+        interaction_id=joined.interaction_id,
+        customer_id=joined.customer_id.fill_null(joined.contacted),
+        clerk_id=joined.clerk_id.fill_null(joined.contact_clerk),
+        mode=joined.mode,
+        group_id=joined.group_id,
+        ts=joined.ts,
+        day=days_of(joined.ts),
+        kind=joined.kind,
+        engaged=joined.kind.isin([str(kind) for kind in ENGAGED_RESPONSES]),
+        negative=joined.kind.isin([str(kind) for kind in NEGATIVE_RESPONSES]),
+    ).filter(ibis._.customer_id.notnull())
+
+
+#: Worth keeping once per build, each built on those before it.
+PREPARED: Final[Mapping[str, Builder]] = {
+    "customer_product_days": customer_product_days,
+    "customer_category_days": customer_category_days,
+    "customer_orders": customer_orders,
+    "customer_days": customer_days,
+    "contacts": contacts,
+    "answers": answers,
+}
+
+
+def gap_statistics(days: ir.Table, keys: list[str], as_of: datetime) -> ir.Table:
+    """Return per key the gaps in days between successive days of purchase.
+
+    Parameters
+    ----------
+    days : ibis table
+        One row per `keys` and `day`.
+    keys : list of str
+    as_of : datetime
+
+    Returns
+    -------
+    ibis table
+        The keys; `last_day`, `first_day` and `purchase_days`; `gap_days_mean`, `gap_days_median`,
+        `gap_days_std` (population), `gap_days_max`, `gap_days_last`.
+    """
+    window = ibis.window(group_by=keys, order_by="day")
+    steps = days.select(*keys, "day", gap=(days.day - days.day.lag().over(window)).cast("float64"))
+    return steps.group_by(keys).agg(
+        first_day=steps.day.min(),
+        last_day=steps.day.max(),
+        purchase_days=steps.count(),
+        gap_days_mean=steps.gap.mean(),
+        gap_days_median=steps.gap.median(),
+        gap_days_std=steps.gap.std(how="pop"),
+        gap_days_max=steps.gap.max(),
+    )
