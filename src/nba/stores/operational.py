@@ -1,0 +1,363 @@
+"""The operational store: plans, feedback, outbox, tags, consents, quotas, keys.
+
+One class over SQLAlchemy Core; SQLite and PostgreSQL run the same code. Every public method
+is one transaction; `Writer` groups several writes into one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Connection, text
+
+from nba.errors import NotFoundError
+from nba.stores import access, feedback, outbox, people, plans, quotas
+from nba.stores.access import ApiKey, NewKey, Scope
+from nba.stores.database import Database
+from nba.stores.feedback import Feedback
+from nba.stores.outbox import Event, Outcome
+from nba.stores.people import Consent, Receipt, Tag
+
+
+def utc_now() -> datetime:
+    """Return the present moment, aware."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes of one transaction, all at the moment `now`."""
+
+    connection: Connection
+    now: datetime
+
+    def accept(self, event: Event) -> Outcome:
+        """Put a row into the outbox; see `nba.stores.outbox.accept`."""
+        return outbox.accept(self.connection, event, self.now)
+
+    def record(self, entry: Feedback) -> Outcome:
+        """Record feedback on a published action.
+
+        Raises
+        ------
+        NotFoundError
+            When no published plan holds the action.
+        """
+        action = plans.read_action(self.connection, entry.action_id)
+        if action is None:
+            raise unknown_action(entry.action_id)
+        return feedback.record(self.connection, entry, action, self.now)
+
+    def replay(self, caller: str, key: str, body_digest: str) -> Mapping[str, Any] | None:
+        """Return the response already given to an idempotency key, or None."""
+        return access.replay(self.connection, caller, key, body_digest)
+
+    def remember(
+        self, caller: str, key: str, body_digest: str, response: Mapping[str, Any]
+    ) -> None:
+        """Keep the response to an idempotency key."""
+        access.remember(self.connection, caller, key, body_digest, response, self.now)
+
+
+class OperationalStore:
+    """What the service and the nightly job share.
+
+    Parameters
+    ----------
+    url : str
+        `sqlite:///PATH` or `postgresql://USER@HOST/NAME`.
+    clock : callable
+        Returns the present moment, aware.
+    """
+
+    def __init__(self, url: str, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self._database = Database(url)
+        self._clock = clock
+        self._database.migrate()
+
+    def __repr__(self) -> str:
+        return f"OperationalStore({self._database!r})"
+
+    @property
+    def database(self) -> Database:
+        """The database underneath."""
+        return self._database
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._database.close()
+
+    def ping(self) -> None:
+        """Answer, or raise what the database raises."""
+        with self._database.reading() as connection:
+            connection.execute(text("SELECT 1"))
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """Group writes into one transaction."""
+        with self._database.writing() as connection:
+            yield Writer(connection, self._clock())
+
+    # -- plans ------------------------------------------------------------------------
+
+    def publish(self, plan: Mapping[str, Any], actions: pl.DataFrame) -> bool:
+        """Replace the plan of its `as_of` by this one, in one transaction.
+
+        A reader sees the old plan or the new. Contacts are reserved in the quota ledger in
+        the same transaction, and erased customers are left out.
+
+        Parameters
+        ----------
+        plan : mapping
+            `as_of` and `policy_version`; `model_versions`, `counts` and anything else that
+            JSON can hold.
+        actions : polars.DataFrame
+            The columns of `nba actions export`; further columns are kept beside them.
+
+        Returns
+        -------
+        bool
+            False where exactly this plan already stood, and nothing was written.
+        """
+        with self.writing() as writer:
+            ids = actions["customer_id"].unique().to_list()
+            erased = people.erased_among(writer.connection, ids)
+            if erased:
+                actions = actions.filter(~pl.col("customer_id").is_in(list(erased)))
+            written = plans.write_plan(writer.connection, plan, actions, writer.now)
+            if written:
+                day = plans.plan_day(plan["as_of"])
+                quotas.reserve_plan(writer.connection, day, writer.now)
+            return written
+
+    def plan(self, as_of: date | datetime) -> dict[str, Any] | None:
+        """Return the header of the published plan of `as_of`, or None."""
+        with self._database.reading() as connection:
+            return plans.read_header(connection, plans.plan_day(as_of))
+
+    def current_plan(self) -> dict[str, Any] | None:
+        """Return the header of the newest published plan, or None."""
+        with self._database.reading() as connection:
+            return plans.read_header(connection, None)
+
+    def actions(self, as_of: date | datetime) -> pl.DataFrame:
+        """Return the published actions of `as_of`, ordered by clerk and rank."""
+        with self._database.reading() as connection:
+            return plans.read_frame(connection, plans.plan_day(as_of))
+
+    def action(self, action_id: str) -> dict[str, Any]:
+        """Return one published action.
+
+        Raises
+        ------
+        NotFoundError
+            When no published plan holds it.
+        """
+        with self._database.reading() as connection:
+            action = plans.read_action(connection, action_id)
+        if action is None:
+            raise unknown_action(action_id)
+        return action
+
+    def clerk_list(
+        self,
+        clerk_id: str,
+        as_of: date | None,
+        *,
+        since: Callable[[date], datetime],
+        mode: str | None = None,
+        after: tuple[int, str] | None = None,
+        limit: int = 50,
+    ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+        """Return a plan's header and a clerk's open actions, both of one state of the store.
+
+        Parameters
+        ----------
+        as_of : date or None
+            The plan's day; None for the newest plan.
+        since : callable
+            Maps the plan's day to the moment at which it begins.
+        """
+        with self._database.reading() as connection:
+            header = plans.read_header(connection, as_of)
+            if header is None:
+                return None, []
+            actions = plans.read_list(
+                connection,
+                header["as_of"],
+                clerk_id,
+                since=since(header["as_of"]),
+                published_at=header["published_at"],
+                mode=mode,
+                after=after,
+                limit=limit,
+            )
+        return header, actions
+
+    # -- feedback and events ------------------------------------------------------------
+
+    def accept(self, events: Sequence[Event]) -> list[Outcome]:
+        """Put rows into the outbox, each accepted or refused by itself, in one transaction."""
+        with self.writing() as writer:
+            return [writer.accept(event) for event in events]
+
+    def record(self, entries: Sequence[Feedback]) -> list[Outcome]:
+        """Record feedback on published actions in one transaction."""
+        with self.writing() as writer:
+            return [writer.record(entry) for entry in entries]
+
+    def feedback(self, action_id: str) -> list[dict[str, Any]]:
+        """Return the feedback on one action, oldest first."""
+        with self._database.reading() as connection:
+            return feedback.of_action(connection, action_id)
+
+    def new_events(self) -> dict[str, pl.DataFrame]:
+        """Return rows accepted and not yet in the lake, by table of the contract.
+
+        Frames hold the table's columns with the lake's types, and `outbox_id` first.
+        """
+        with self._database.reading() as connection:
+            return outbox.pending(connection)
+
+    def mark_ingested(self, event_ids: Sequence[str]) -> None:
+        """Mark rows by `outbox_id` as having reached the lake."""
+        with self.writing() as writer:
+            outbox.mark(writer.connection, event_ids, writer.now)
+
+    def backlog(self) -> tuple[int, datetime | None]:
+        """Return how many rows wait for the lake, and since when the oldest waits."""
+        with self._database.reading() as connection:
+            return outbox.backlog(connection)
+
+    # -- tags, consents, erasure ----------------------------------------------------------
+
+    def put_tag(self, customer_id: str, tag: Tag, *, author: str | None = None) -> None:
+        """Set a tag on a customer; its history is kept."""
+        with self.writing() as writer:
+            people.put_tag(writer.connection, customer_id, tag, author=author, now=writer.now)
+
+    def remove_tag(self, customer_id: str, name: str, *, author: str | None = None) -> bool:
+        """Remove a tag from a customer, keeping its history; return whether it stood."""
+        with self.writing() as writer:
+            return people.remove_tag(
+                writer.connection, customer_id, name, author=author, now=writer.now
+            )
+
+    def tags(self, customer_id: str) -> list[Tag]:
+        """Return the tags set over the API that stand now."""
+        with self._database.reading() as connection:
+            return people.read_tags(connection, customer_id, self._clock())
+
+    def tag_history(self, customer_id: str) -> list[dict[str, Any]]:
+        """Return every change to a customer's tags, oldest first."""
+        with self._database.reading() as connection:
+            return people.tag_history(connection, customer_id)
+
+    def put_consent(
+        self, customer_id: str, consent: Consent, *, author: str | None = None
+    ) -> Consent:
+        """Record what a customer allows; return what stands: the latest said wins."""
+        with self.writing() as writer:
+            return people.put_consent(
+                writer.connection, customer_id, consent, author=author, now=writer.now
+            )
+
+    def consent(self, customer_id: str) -> Consent | None:
+        """Return the consent recorded over the API, or None where none was."""
+        with self._database.reading() as connection:
+            return people.read_consent(connection, customer_id)
+
+    def consents(self) -> pl.DataFrame:
+        """Return all consents recorded over the API, one row per customer."""
+        with self._database.reading() as connection:
+            return people.all_consents(connection)
+
+    def erase(self, customer_id: str) -> Receipt:
+        """Erase a customer from this store and leave a tombstone; idempotent."""
+        with self.writing() as writer:
+            return people.erase(writer.connection, customer_id, writer.now)
+
+    def receipt(self, customer_id: str) -> Receipt | None:
+        """Return the receipt of a customer's erasure, or None."""
+        with self._database.reading() as connection:
+            return people.read_receipt(connection, customer_id)
+
+    def pending_erasures(self) -> dict[str, str]:
+        """Return receipt_id → customer_id of erasures that the lake has yet to follow."""
+        with self._database.reading() as connection:
+            return people.pending_erasures(connection)
+
+    def complete_erasure(self, receipt_id: str, counts: Mapping[str, int]) -> None:
+        """Note what was erased elsewhere; from then on only a digest of the id is kept."""
+        with self.writing() as writer:
+            people.complete_erasure(writer.connection, receipt_id, dict(counts), writer.now)
+
+    def erased_among(self, customer_ids: Sequence[str]) -> set[str]:
+        """Return those customers that were erased and must not come back."""
+        with self._database.reading() as connection:
+            return people.erased_among(connection, customer_ids)
+
+    # -- quotas -----------------------------------------------------------------------------
+
+    def quota_used(
+        self, since: date, until: date, customer_ids: Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """Return contacts reserved and spent (customer_id, channel, state, contacts)."""
+        with self._database.reading() as connection:
+            return quotas.used(connection, since, until, customer_ids)
+
+    def release_expired(self, moment: datetime) -> int:
+        """Release what is reserved for actions that expired before `moment` (naive local)."""
+        with self.writing() as writer:
+            return quotas.release_expired(writer.connection, moment, writer.now)
+
+    # -- keys -------------------------------------------------------------------------------
+
+    def create_key(
+        self,
+        scope: Scope,
+        *,
+        subject: str | None = None,
+        label: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> NewKey:
+        """Make an API key; its token is shown this once."""
+        with self.writing() as writer:
+            return access.create_key(
+                writer.connection,
+                scope,
+                subject=subject,
+                label=label,
+                expires_at=expires_at,
+                now=writer.now,
+            )
+
+    def verify_token(self, token: str) -> ApiKey | None:
+        """Return the key of a token that is known, unexpired and not revoked."""
+        with self._database.reading() as connection:
+            return access.verify_token(connection, token, self._clock())
+
+    def revoke_key(self, key_id: str) -> None:
+        """Revoke a key at once."""
+        with self.writing() as writer:
+            access.revoke_key(writer.connection, key_id, writer.now)
+
+    def keys(self) -> list[dict[str, Any]]:
+        """Return all keys without their secrets."""
+        with self._database.reading() as connection:
+            return access.list_keys(connection)
+
+
+def unknown_action(action_id: str) -> NotFoundError:
+    """Return the error for an action that no published plan holds."""
+    return NotFoundError(
+        f"there is no action {action_id!r}",
+        expected="an action_id of a published plan",
+        found=action_id,
+        next_step="read the clerk's list again: a new plan may have replaced this one",
+    )

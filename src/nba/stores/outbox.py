@@ -1,0 +1,194 @@
+"""The outbox: rows accepted over the API, by table, until the lake holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+import polars as pl
+import pyarrow as pa
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from nba.schema.tables import LOADED_AT, TABLES, VALID_FROM, Kind, Table
+from nba.schema.words import Mode, ResponseKind
+from nba.stores.database import digest
+from nba.stores.plans import BLOCKED, BOUGHT, CONTACTED
+from nba.stores.schema import outbox
+
+#: Name of the column that `new_events` adds and `mark_ingested` takes.
+OUTBOX_ID = "outbox_id"
+#: Interactions that a clerk's `sent` created carry this prefix before the action's id.
+SENT_PREFIX = "sent:"
+
+Outcome = Literal["accepted", "repeated", "conflict"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One row of a contract table, valid and typed, on its way to the lake.
+
+    Parameters
+    ----------
+    table : str
+        A name of `nba.schema.tables.TABLES`.
+    row : mapping of str to object
+        Contract columns; moments are aware.
+    """
+
+    table: str
+    row: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The row's key as one string."""
+        columns = [name for name in TABLES[self.table].key if name != VALID_FROM]
+        return "\x1f".join(str(self.row.get(name, "")) for name in columns)
+
+    @property
+    def signal(self) -> str | None:
+        """What the row says about the customer that a published list must know."""
+        row = self.row
+        if self.table == "transactions" and row["quantity"] > 0:
+            return BOUGHT
+        if self.table == "interactions" and row["mode"] != Mode.NONE:
+            return CONTACTED
+        if self.table == "responses" and row["kind"] == ResponseKind.BLOCKED:
+            return BLOCKED
+        return None
+
+    @property
+    def occurred_at(self) -> datetime | None:
+        """The moment of the row, where its table has one."""
+        column = TABLES[self.table].time_column
+        return self.row.get(column) if column else None
+
+
+def accept(
+    connection: Connection, event: Event, now: datetime, *, customer_id: str | None = None
+) -> Outcome:
+    """Put one event into the outbox; `customer_id` says whom a row without one is about.
+
+    The same key with the same content again is `repeated` and changes nothing; with other
+    content it is a `conflict` and changes nothing either.
+    """
+    payload = {name: value for name, value in event.row.items() if value is not None}
+    content = digest(payload)
+    standing = connection.scalar(
+        select(outbox.c.digest).where(
+            outbox.c.table_name == event.table, outbox.c.row_key == event.key
+        )
+    )
+    if standing is not None:
+        return "repeated" if standing == content else "conflict"
+    action_id = event.row.get("action_id") if event.table == "interactions" else None
+    if action_id is not None:
+        _supersede(connection, str(action_id))
+    connection.execute(
+        insert(outbox),
+        {
+            "table_name": event.table,
+            "row_key": event.key,
+            "digest": content,
+            "payload": payload,
+            "customer_id": customer_id
+            or event.row.get("customer_id")
+            or _customer_of(connection, event),
+            "signal": event.signal,
+            "action_id": action_id,
+            "occurred_at": event.occurred_at or now,
+            "accepted_at": now,
+        },
+    )
+    return "accepted"
+
+
+def _customer_of(connection: Connection, event: Event) -> str | None:
+    """Return the customer of the interaction that a response names, if it came by here."""
+    interaction_id = event.row.get("interaction_id")
+    if event.table != "responses" or interaction_id is None:
+        return None
+    return connection.scalar(
+        select(outbox.c.customer_id).where(
+            outbox.c.table_name == "interactions", outbox.c.row_key == interaction_id
+        )
+    )
+
+
+def _supersede(connection: Connection, action_id: str) -> None:
+    """Drop the interaction that `sent` created: a recorded one counts in its place."""
+    connection.execute(
+        delete(outbox).where(
+            outbox.c.table_name == "interactions",
+            outbox.c.row_key == SENT_PREFIX + action_id,
+            outbox.c.ingested_at.is_(None),
+        )
+    )
+
+
+def has_interaction(connection: Connection, action_id: str) -> bool:
+    """Return whether an interaction with this `action_id` came by here."""
+    query = select(outbox.c.outbox_id).where(outbox.c.action_id == action_id).limit(1)
+    return connection.scalar(query) is not None
+
+
+def pending(connection: Connection) -> dict[str, pl.DataFrame]:
+    """Return what the lake does not hold yet, by table, with `outbox_id` first."""
+    query = (
+        select(outbox.c.outbox_id, outbox.c.table_name, outbox.c.payload)
+        .where(outbox.c.ingested_at.is_(None))
+        .order_by(outbox.c.outbox_id)
+    )
+    rows: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
+    for outbox_id, table_name, payload in connection.execute(query):
+        rows.setdefault(table_name, []).append((outbox_id, payload))
+    return {name: _frame(TABLES[name], entries) for name, entries in rows.items()}
+
+
+def _frame(table: Table, entries: Sequence[tuple[int, Mapping[str, Any]]]) -> pl.DataFrame:
+    columns: dict[str, pa.Array] = {
+        OUTBOX_ID: pa.array([str(outbox_id) for outbox_id, _ in entries], pa.string())
+    }
+    for column in table.columns:
+        values = [_parse(column.kind, payload.get(column.name)) for _, payload in entries]
+        columns[column.name] = pa.array(values, table.arrow_schema.field(column.name).type)
+    extra = {name for _, payload in entries for name in payload} - {*table.by_name, LOADED_AT}
+    for name in sorted(extra):
+        columns[name] = pa.array([payload.get(name) for _, payload in entries], pa.string())
+    frame = pl.from_arrow(pa.table(columns))
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _parse(kind: Kind, value: Any) -> Any:
+    """Return the typed value of what the payload holds as JSON."""
+    if value is None:
+        return None
+    if kind is Kind.TIMESTAMP:
+        return datetime.fromisoformat(value).astimezone(UTC)
+    if kind is Kind.DATE:
+        return date.fromisoformat(value)
+    if kind in (Kind.MONEY, Kind.QUANTITY):
+        return Decimal(value)
+    return value
+
+
+def mark(connection: Connection, outbox_ids: Sequence[str], now: datetime) -> None:
+    """Mark rows as having reached the lake; unknown or marked ids change nothing."""
+    ids = [int(outbox_id) for outbox_id in outbox_ids]
+    for start in range(0, len(ids), 500):
+        connection.execute(
+            update(outbox)
+            .where(outbox.c.outbox_id.in_(ids[start : start + 500]), outbox.c.ingested_at.is_(None))
+            .values(ingested_at=now)
+        )
+
+
+def backlog(connection: Connection) -> tuple[int, datetime | None]:
+    """Return how many rows wait for the lake, and since when the oldest waits."""
+    row = connection.execute(
+        select(func.count(), func.min(outbox.c.accepted_at)).where(outbox.c.ingested_at.is_(None))
+    ).one()
+    return int(row[0]), row[1]

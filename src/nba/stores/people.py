@@ -1,0 +1,249 @@
+"""What customers decided and clerks noted: tags, consents, erasures."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Connection, Table, delete, func, insert, or_, select, update
+
+from nba.schema.words import TagSource
+from nba.stores import outbox as outboxes
+from nba.stores.outbox import Event
+from nba.stores.schema import actions, consents, feedback, outbox, quotas, tags, tombstones
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A named fact about a customer, as it stands."""
+
+    tag: str
+    value: str | None
+    source: TagSource
+    ts: datetime
+    expires_at: datetime | None
+
+
+def put_tag(
+    connection: Connection, customer_id: str, tag: Tag, *, author: str | None, now: datetime
+) -> None:
+    """Set a tag; setting it again as it stands changes nothing."""
+    standing = {current.tag: current for current in read_tags(connection, customer_id, tag.ts)}
+    current = standing.get(tag.tag)
+    if current is not None and (current.value, current.expires_at) == (tag.value, tag.expires_at):
+        return
+    _write_tag(connection, customer_id, tag, removed=False, author=author, now=now)
+
+
+def remove_tag(
+    connection: Connection, customer_id: str, name: str, *, author: str | None, now: datetime
+) -> bool:
+    """Remove a tag, keeping its history; return whether it stood."""
+    standing = {current.tag: current for current in read_tags(connection, customer_id, now)}
+    current = standing.get(name)
+    if current is None:
+        return False
+    gone = Tag(name, current.value, TagSource.CLERK, now, expires_at=now)
+    _write_tag(connection, customer_id, gone, removed=True, author=author, now=now)
+    return True
+
+
+def _write_tag(
+    connection: Connection,
+    customer_id: str,
+    tag: Tag,
+    *,
+    removed: bool,
+    author: str | None,
+    now: datetime,
+) -> None:
+    row = {
+        "customer_id": customer_id,
+        "tag": tag.tag,
+        "ts": tag.ts,
+        "value": tag.value,
+        "source": str(tag.source),
+        "expires_at": tag.expires_at,
+    }
+    connection.execute(insert(tags), row | {"removed": removed, "author": author})
+    outboxes.accept(connection, Event("tags", row), now)
+
+
+def read_tags(connection: Connection, customer_id: str, moment: datetime) -> list[Tag]:
+    """Return the tags that stand at `moment`, by name."""
+    latest = (
+        select(func.max(tags.c.tag_id))
+        .where(tags.c.customer_id == customer_id)
+        .group_by(tags.c.tag)
+    )
+    query = (
+        select(tags)
+        .where(
+            tags.c.tag_id.in_(latest),
+            ~tags.c.removed,
+            or_(tags.c.expires_at.is_(None), tags.c.expires_at > moment),
+        )
+        .order_by(tags.c.tag)
+    )
+    return [
+        Tag(row.tag, row.value, TagSource(row.source), row.ts, row.expires_at)
+        for row in connection.execute(query)
+    ]
+
+
+def tag_history(connection: Connection, customer_id: str) -> list[dict[str, Any]]:
+    """Return every change to a customer's tags, oldest first."""
+    query = select(tags).where(tags.c.customer_id == customer_id).order_by(tags.c.tag_id)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What a customer allows, and when they said so."""
+
+    consent_contact: bool
+    consent_profiling: bool
+    consent_at: datetime
+
+
+def put_consent(
+    connection: Connection, customer_id: str, consent: Consent, *, author: str | None, now: datetime
+) -> Consent:
+    """Record a consent and return the one that stands: the latest said wins."""
+    standing = read_consent(connection, customer_id)
+    if standing == consent:
+        return consent
+    is_latest = standing is None or consent.consent_at >= standing.consent_at
+    if is_latest:
+        connection.execute(
+            update(consents).where(consents.c.customer_id == customer_id).values(is_latest=False)
+        )
+    connection.execute(
+        insert(consents),
+        {
+            "customer_id": customer_id,
+            "consent_contact": consent.consent_contact,
+            "consent_profiling": consent.consent_profiling,
+            "consent_at": consent.consent_at,
+            "recorded_at": now,
+            "is_latest": is_latest,
+            "author": author,
+        },
+    )
+    return consent if is_latest or standing is None else standing
+
+
+def read_consent(connection: Connection, customer_id: str) -> Consent | None:
+    """Return the consent recorded here for one customer, or None."""
+    query = select(consents).where(consents.c.customer_id == customer_id, consents.c.is_latest)
+    row = connection.execute(query).first()
+    if row is None:
+        return None
+    return Consent(row.consent_contact, row.consent_profiling, row.consent_at)
+
+
+def all_consents(connection: Connection) -> pl.DataFrame:
+    """Return the consents recorded here, one row per customer; `consent_at` is UTC."""
+    columns = [
+        consents.c.customer_id,
+        consents.c.consent_contact,
+        consents.c.consent_profiling,
+        consents.c.consent_at,
+    ]
+    query = select(*columns).where(consents.c.is_latest).order_by(consents.c.customer_id)
+    return pl.DataFrame(
+        [dict(row) for row in connection.execute(query).mappings()],
+        schema={
+            "customer_id": pl.String,
+            "consent_contact": pl.Boolean,
+            "consent_profiling": pl.Boolean,
+            "consent_at": pl.Datetime("us", "UTC"),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Proof of an erasure; `completed_at` is None until the lake has followed."""
+
+    receipt_id: str
+    erased_at: datetime
+    completed_at: datetime | None
+    counts: dict[str, int]
+
+
+def customer_digest(customer_id: str) -> str:
+    """Return what a tombstone keeps of an erased customer's id."""
+    return hashlib.sha256(f"nba:customer:{customer_id}".encode()).hexdigest()
+
+
+_PERSONAL: tuple[Table, ...] = (actions, feedback, outbox, tags, consents, quotas)
+
+
+def erase(connection: Connection, customer_id: str, now: datetime) -> Receipt:
+    """Delete a customer everywhere in this store and leave a tombstone; idempotent."""
+    counts = {
+        table.name: connection.execute(
+            delete(table).where(table.c.customer_id == customer_id)
+        ).rowcount
+        for table in _PERSONAL
+    }
+    known = read_receipt(connection, customer_id)
+    if known is not None:
+        return known
+    receipt = Receipt(uuid.uuid4().hex, now, None, counts)
+    connection.execute(
+        insert(tombstones),
+        {
+            "receipt_id": receipt.receipt_id,
+            "customer_digest": customer_digest(customer_id),
+            "customer_id": customer_id,
+            "erased_at": now,
+            "counts": counts,
+        },
+    )
+    return receipt
+
+
+def read_receipt(connection: Connection, customer_id: str) -> Receipt | None:
+    """Return the receipt of a customer's erasure, or None."""
+    query = select(tombstones).where(tombstones.c.customer_digest == customer_digest(customer_id))
+    row = connection.execute(query).first()
+    if row is None:
+        return None
+    return Receipt(row.receipt_id, row.erased_at, row.completed_at, row.counts)
+
+
+def pending_erasures(connection: Connection) -> dict[str, str]:
+    """Return receipt_id → customer_id of erasures that the lake has yet to follow."""
+    query = select(tombstones.c.receipt_id, tombstones.c.customer_id).where(
+        tombstones.c.completed_at.is_(None)
+    )
+    return {row.receipt_id: row.customer_id for row in connection.execute(query)}
+
+
+def complete_erasure(
+    connection: Connection, receipt_id: str, counts: dict[str, int], now: datetime
+) -> None:
+    """Note what was erased elsewhere, and forget the id: only its digest stays."""
+    row = connection.execute(
+        select(tombstones.c.counts).where(tombstones.c.receipt_id == receipt_id)
+    ).one()
+    connection.execute(
+        update(tombstones)
+        .where(tombstones.c.receipt_id == receipt_id)
+        .values(completed_at=now, customer_id=None, counts=row.counts | counts)
+    )
+
+
+def erased_among(connection: Connection, customer_ids: Sequence[str]) -> set[str]:
+    """Return those of `customer_ids` that were erased and must not come back."""
+    known = set(connection.scalars(select(tombstones.c.customer_digest)))
+    if not known:
+        return set()
+    return {one for one in customer_ids if customer_digest(one) in known}

@@ -1,0 +1,104 @@
+"""The quota ledger: contacts reserved at planning, spent when sent, released otherwise.
+
+The ledger holds facts, one row per action; how many contacts are allowed in which period
+is the contact policy's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from nba.schema.words import FeedbackKind, Mode
+from nba.stores.schema import actions, quotas
+
+RESERVED, SPENT, RELEASED = "reserved", "spent", "released"
+
+_SETTLES = {
+    FeedbackKind.SENT: SPENT,
+    FeedbackKind.SKIPPED: RELEASED,
+    FeedbackKind.DISMISSED: RELEASED,
+    FeedbackKind.EXPIRED: RELEASED,
+    FeedbackKind.UNDELIVERED: RELEASED,
+}
+
+
+def reserve_plan(connection: Connection, as_of: date, now: datetime) -> None:
+    """Reserve one contact for each action that the plan of `as_of` now holds.
+
+    Open reservations of an earlier plan of the same day go; what was spent stays.
+    """
+    connection.execute(delete(quotas).where(quotas.c.as_of == as_of, quotas.c.state == RESERVED))
+    known = select(quotas.c.action_id).where(quotas.c.as_of == as_of)
+    wanted = select(
+        actions.c.action_id,
+        actions.c.customer_id,
+        actions.c.clerk_id,
+        actions.c.channel,
+        actions.c.as_of,
+        actions.c.expires_at,
+    ).where(
+        actions.c.as_of == as_of,
+        actions.c.mode != Mode.NONE,
+        actions.c.action_id.not_in(known),
+    )
+    rows = [
+        dict(row) | {"state": RESERVED, "reserved_at": now}
+        for row in connection.execute(wanted).mappings()
+    ]
+    if rows:
+        connection.execute(insert(quotas), rows)
+
+
+def settle(connection: Connection, action_id: str, kind: FeedbackKind, now: datetime) -> None:
+    """Spend or release an action's contact, as its feedback says.
+
+    What is spent is released by `undelivered` alone.
+    """
+    state = _SETTLES.get(kind)
+    if state is None:
+        return
+    change = update(quotas).where(quotas.c.action_id == action_id)
+    if state == RELEASED and kind is not FeedbackKind.UNDELIVERED:
+        change = change.where(quotas.c.state == RESERVED)
+    connection.execute(change.values(state=state, settled_at=now))
+
+
+def release_expired(connection: Connection, moment: datetime, now: datetime) -> int:
+    """Release what is still reserved for actions that expired before `moment` (local)."""
+    result = connection.execute(
+        update(quotas)
+        .where(quotas.c.state == RESERVED, quotas.c.expires_at < moment)
+        .values(state=RELEASED, settled_at=now)
+    )
+    return result.rowcount
+
+
+def used(
+    connection: Connection, since: date, until: date, customer_ids: Sequence[str] | None
+) -> pl.DataFrame:
+    """Return contacts reserved and spent per customer and channel, `since <= as_of <= until`."""
+    query = (
+        select(
+            quotas.c.customer_id, quotas.c.channel, quotas.c.state, func.count().label("contacts")
+        )
+        .where(quotas.c.as_of >= since, quotas.c.as_of <= until, quotas.c.state != RELEASED)
+        .group_by(quotas.c.customer_id, quotas.c.channel, quotas.c.state)
+        .order_by(quotas.c.customer_id, quotas.c.channel, quotas.c.state)
+    )
+    if customer_ids is not None:
+        query = query.where(quotas.c.customer_id.in_(customer_ids))
+    rows: list[dict[str, Any]] = [dict(row) for row in connection.execute(query).mappings()]
+    return pl.DataFrame(
+        rows,
+        schema={
+            "customer_id": pl.String,
+            "channel": pl.String,
+            "state": pl.String,
+            "contacts": pl.Int64,
+        },
+    )

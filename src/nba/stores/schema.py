@@ -1,0 +1,218 @@
+"""The operational store's tables: what is published, what came in, who may do what.
+
+Moments are UTC (`UtcDateTime`); `contact_from`, `contact_to` and `expires_at` of an action
+are naive local time, as everything above the lake is. Migrations in `nba.stores.migrations`
+build exactly these tables; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment: aware in Python, stored as naive UTC."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the naive UTC value to store; a naive moment is refused."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a moment without a time zone cannot be stored: {value!r}")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Return the stored value as an aware UTC moment."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+Document = JSON(none_as_null=True)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("as_of", Date, primary_key=True),
+    Column("policy_version", String, nullable=False),
+    Column("model_versions", Document),
+    Column("counts", Document),
+    Column("details", Document),
+    Column("digest", String(64), nullable=False),
+    Column("published_at", UtcDateTime, nullable=False),
+)
+
+actions = Table(
+    "actions",
+    metadata,
+    Column("action_id", String, primary_key=True),
+    Column("as_of", Date, nullable=False),
+    Column("clerk_id", String),
+    Column("rank", Integer),
+    Column("customer_id", String, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("action_type", String),
+    Column("channel", String),
+    Column("product_ids", Document),
+    Column("content_id", String),
+    Column("contact_from", DateTime),
+    Column("contact_to", DateTime),
+    Column("minutes", Float),
+    Column("value", Float),
+    Column("uplift", Float),
+    Column("p_repurchase_30d", Float),
+    Column("propensity", Float),
+    Column("explored", Boolean),
+    Column("arm", String),
+    Column("reasons", Document),
+    Column("talking_point", Document),
+    Column("policy_version", String),
+    Column("model_versions", Document),
+    Column("expires_at", DateTime),
+    Column("details", Document),
+    Index(None, "as_of", "clerk_id", "rank"),
+    Index(None, "customer_id"),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("feedback_id", String, primary_key=True),
+    Column("action_id", String, nullable=False),
+    Column("clerk_id", String, nullable=False),
+    Column("customer_id", String, nullable=False),
+    Column("ts", UtcDateTime, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("reason", Text),
+    Column("position", Integer),
+    Column("accepted_at", UtcDateTime, nullable=False),
+    Index(None, "action_id"),
+    Index(None, "customer_id"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("outbox_id", Integer, primary_key=True, autoincrement=True),
+    Column("table_name", String, nullable=False),
+    Column("row_key", String, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("payload", Document, nullable=False),
+    Column("customer_id", String),
+    Column("signal", String),
+    Column("action_id", String),
+    Column("occurred_at", UtcDateTime, nullable=False),
+    Column("accepted_at", UtcDateTime, nullable=False),
+    Column("ingested_at", UtcDateTime),
+    UniqueConstraint("table_name", "row_key"),
+    Index(None, "customer_id", "signal"),
+    Index(None, "action_id"),
+    Index(None, "ingested_at"),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("tag_id", Integer, primary_key=True, autoincrement=True),
+    Column("customer_id", String, nullable=False),
+    Column("tag", String, nullable=False),
+    Column("ts", UtcDateTime, nullable=False),
+    Column("value", Text),
+    Column("source", String, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("removed", Boolean, nullable=False),
+    Column("author", String),
+    Index(None, "customer_id", "tag"),
+)
+
+consents = Table(
+    "consents",
+    metadata,
+    Column("consent_id", Integer, primary_key=True, autoincrement=True),
+    Column("customer_id", String, nullable=False),
+    Column("consent_contact", Boolean, nullable=False),
+    Column("consent_profiling", Boolean, nullable=False),
+    Column("consent_at", UtcDateTime, nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    Column("is_latest", Boolean, nullable=False),
+    Column("author", String),
+    Index(None, "customer_id", "is_latest"),
+)
+
+quotas = Table(
+    "quotas",
+    metadata,
+    Column("action_id", String, primary_key=True),
+    Column("customer_id", String, nullable=False),
+    Column("clerk_id", String),
+    Column("channel", String),
+    Column("as_of", Date, nullable=False),
+    Column("state", String, nullable=False),
+    Column("expires_at", DateTime),
+    Column("reserved_at", UtcDateTime, nullable=False),
+    Column("settled_at", UtcDateTime),
+    Index(None, "customer_id", "as_of"),
+    Index(None, "state"),
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("receipt_id", String, primary_key=True),
+    Column("customer_digest", String(64), nullable=False, unique=True),
+    Column("customer_id", String),
+    Column("erased_at", UtcDateTime, nullable=False),
+    Column("completed_at", UtcDateTime),
+    Column("counts", Document),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_id", String, primary_key=True),
+    Column("secret_digest", String(64), nullable=False),
+    Column("label", String),
+    Column("scope", String, nullable=False),
+    Column("subject", String),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("caller", String, primary_key=True),
+    Column("idempotency_key", String, primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("response", Document),
+    Column("created_at", UtcDateTime, nullable=False),
+)
