@@ -1,0 +1,296 @@
+"""The command line: one verb per job."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from nba.errors import NbaError, UsageError
+from nba.jobs.progress import to_stderr
+from nba.settings import Project
+from nba.wiring import Wiring
+
+app = typer.Typer(
+    help="Next best action for social retail.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+actions_app = typer.Typer(help="The plan's actions.", no_args_is_help=True)
+features_app = typer.Typer(help="The feature views.", no_args_is_help=True)
+quarantine_app = typer.Typer(help="Rows that ingest refused.", no_args_is_help=True)
+keys_app = typer.Typer(help="API keys.", no_args_is_help=True)
+app.add_typer(actions_app, name="actions")
+app.add_typer(features_app, name="features")
+app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(keys_app, name="keys")
+
+AsOf = Annotated[
+    str, typer.Option("--as-of", help="The day of the plan, YYYY-MM-DD (default: today).")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print a report for machines.")]
+Force = Annotated[bool, typer.Option("--force", help="Redo what is there, on changed inputs too.")]
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    project: Annotated[Path, typer.Option("--project", help="The project's folder.")] = Path(),
+) -> None:
+    """Take the options that every verb shares."""
+    context.obj = project
+
+
+def wiring_of(context: typer.Context) -> Wiring:
+    """Return the adapters of the project that the call names."""
+    return Wiring(Project.open(context.obj))
+
+
+def moment(wiring: Wiring, text: str) -> datetime:
+    """Return 00:00 of the day named by `text`, or of today in the project's time zone."""
+    if not text:
+        today = datetime.now(ZoneInfo(wiring.settings.time_zone)).date()
+        return datetime(today.year, today.month, today.day)
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d")
+    except ValueError:
+        raise UsageError(
+            "--as-of is not a day",
+            expected="YYYY-MM-DD",
+            found=text,
+            next_step="give the day that the plan is for",
+        ) from None
+    return day
+
+
+def emit(as_json: bool, report: Any, lines: Callable[[], list[str]]) -> None:
+    """Print a report: as JSON for machines, as lines for people."""
+    if as_json:
+        typer.echo(json.dumps(report, indent=1, default=str, ensure_ascii=False))
+    else:
+        for line in lines():
+            typer.echo(line)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="The folder to make.")],
+    time_zone: Annotated[str, typer.Option(help="IANA time zone of the project.")] = "",
+) -> None:
+    """Make a project: your own copy of the four folders that people edit, and `nba.yaml`."""
+    from nba.jobs.init import init_project
+
+    init_project(folder, {"time_zone": time_zone} if time_zone else {})
+    typer.echo(f"made {folder}: bring tables in with `nba --project {folder} ingest FOLDER`")
+
+
+@app.command()
+def ingest(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="A folder of tables.")],
+    mapping: Annotated[str, typer.Option(help="A mapping's name or file.")] = "",
+    check: Annotated[bool, typer.Option("--check", help="Try it; load nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a folder of tables into the lake."""
+    from nba.jobs.ingest import ingest_folder
+
+    report = ingest_folder(wiring_of(context), folder, mapping=mapping, check_only=check)
+    emit(as_json, report.to_json(), report.lines)
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    as_of: AsOf = "",
+    force: Force = False,
+    from_step: Annotated[str, typer.Option("--from", help="Redo from this step on.")] = "",
+    backfill: Annotated[str, typer.Option(help="FIRST..LAST: one run per day.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Walk the nightly job: ingest, features, train (when due), score, plan, publish."""
+    from nba.jobs.nightly import run_night
+    from nba.jobs.planning import days_between
+
+    wiring = wiring_of(context)
+    days = days_between(backfill) if backfill else [moment(wiring, as_of)]
+    for day in days:
+        to_stderr(f"nba run --as-of {day.date()}")
+        manifest = run_night(wiring, day, say=to_stderr, force=force, from_step=from_step or None)
+        if as_json:
+            typer.echo(json.dumps({"inputs": manifest.inputs, "steps": manifest.steps}, indent=1))
+
+
+def _step_verb(name: str, text: str) -> None:
+    """Add a verb that walks the nightly job up to one step."""
+
+    @app.command(name, help=text)
+    def verb(context: typer.Context, as_of: AsOf = "", force: Force = False) -> None:
+        from nba.jobs.nightly import run_night
+
+        wiring = wiring_of(context)
+        run_night(
+            wiring,
+            moment(wiring, as_of),
+            say=to_stderr,
+            force=force,
+            from_step=name if force else None,
+            until_step=name,
+        )
+
+
+for _name, _text in {
+    "train": "Fit the models that are due.",
+    "score": "Score every customer with the champions.",
+    "plan": "Decide who, what, when, in which mode, and why.",
+    "publish": "Put the plan where the API reads it.",
+}.items():
+    _step_verb(_name, _text)
+
+
+@features_app.command("build")
+def features_build(context: typer.Context, as_of: AsOf = "", force: Force = False) -> None:
+    """Build every feature view."""
+    from nba.jobs.nightly import run_night
+
+    wiring = wiring_of(context)
+    run_night(
+        wiring, moment(wiring, as_of), say=to_stderr, force=force, until_step="features"
+    )
+
+
+@actions_app.command("export")
+def actions_export(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="The file to write: .csv, .parquet or .jsonl.")],
+    as_of: AsOf = "",
+    everything: Annotated[bool, typer.Option("--all", help="Every row of the decision log.")] = (
+        False
+    ),
+) -> None:
+    """Write one row per action of a plan."""
+    from nba.jobs.planning import export_actions
+
+    wiring = wiring_of(context)
+    rows = export_actions(wiring, moment(wiring, as_of), out, everything=everything)
+    typer.echo(f"wrote {rows} rows to {out}")
+
+
+@actions_app.command("show")
+def actions_show(
+    context: typer.Context,
+    clerk: Annotated[str, typer.Option(help="The clerk (default: the first by id).")] = "",
+    as_of: AsOf = "",
+    locale: Annotated[str, typer.Option(help="zh or en.")] = "en",
+) -> None:
+    """Print one clerk's list."""
+    from nba.jobs.listing import print_list
+
+    wiring = wiring_of(context)
+    print_list(wiring, moment(wiring, as_of), clerk_id=clerk, locale=locale)
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    data: Annotated[Path | None, typer.Option(help="Your own tables.")] = None,
+    mapping: Annotated[str, typer.Option(help="A mapping's name or file.")] = "",
+    as_of: AsOf = "",
+    locale: Annotated[str, typer.Option(help="zh or en.")] = "en",
+    serve: Annotated[bool, typer.Option(help="Serve the API at the end.")] = True,
+    port: Annotated[int, typer.Option(help="Port on the loopback address.")] = 8321,
+) -> None:
+    """Show the whole path: tables, nightly job, one clerk's list, the API."""
+    from nba.jobs.demo import run_demo
+
+    folder = context.obj if context.obj != Path() else Path("demo")
+    run_demo(folder, data=data, mapping=mapping, as_of=as_of, locale=locale)
+    if serve:
+        _serve(Wiring(Project.open(folder)), port=port, access="open")
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(help="Port.")] = 8321,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    access: Annotated[
+        str, typer.Option(help="`keys`, or `open` on a loopback address only.")
+    ] = "keys",
+) -> None:
+    """Serve the API."""
+    _serve(wiring_of(context), port=port, host=host, access=access)
+
+
+def _serve(wiring: Wiring, *, port: int, host: str = "127.0.0.1", access: str) -> None:
+    from nba.jobs.service import serve_api
+
+    serve_api(wiring, host=host, port=port, access=access)
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path | None, typer.Argument(help="Where the tables go.")] = None,
+    preset: Annotated[str, typer.Option(help="report or sober.")] = "report",
+    customers: Annotated[int, typer.Option(help="Number of customers.")] = 2000,
+    clerks: Annotated[int, typer.Option(help="Number of clerks.")] = 12,
+    stores: Annotated[int, typer.Option(help="Number of stores.")] = 4,
+    days: Annotated[int, typer.Option(help="Days of history.")] = 365,
+    seed: Annotated[int, typer.Option(help="Seed.")] = 1,
+    describe: Annotated[bool, typer.Option(help="Print rates and bands.")] = False,
+) -> None:
+    """Make a retail world with known truth."""
+    from nba.jobs.worlds import make_world
+
+    for line in make_world(
+        folder,
+        preset=preset,
+        customers=customers,
+        clerks=clerks,
+        stores=stores,
+        days=days,
+        seed=seed,
+        describe=describe,
+    ):
+        typer.echo(line)
+
+
+@app.command()
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+    """Check the project: settings, configuration, stores, last run."""
+    from nba.jobs.doctor import examine
+
+    report = examine(wiring_of(context))
+    emit(as_json, report, lambda: [f"{key:<18} {value}" for key, value in report.items()])
+
+
+def _stop(signum: int, frame: object) -> None:
+    raise SystemExit(128 + signum)
+
+
+def _reported(call: Callable[[], None]) -> Callable[[], None]:
+    @wraps(call)
+    def wrapper() -> None:
+        try:
+            call()
+        except NbaError as error:
+            print(f"nba: {error}", file=sys.stderr)
+            raise SystemExit(error.exit_code) from None
+
+    return wrapper
+
+
+@_reported
+def main() -> None:
+    """Run the command line; a known error becomes its message and its exit code."""
+    signal.signal(signal.SIGTERM, _stop)
+    app()

@@ -1,0 +1,97 @@
+"""One clerk's list as a table on a terminal."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from nba.errors import NotFoundError
+from nba.wiring import Wiring
+
+HEADINGS = {
+    "en": ("#", "customer", "mode", "action", "bring", "when", "min", "value", "why"),
+    "zh": ("#", "顾客", "模式", "动作", "带什么", "时间", "分钟", "价值", "理由"),
+}
+MODES = {
+    "shopping_assistant": {"en": "shopping assistant", "zh": "购物助手"},
+    "topic_expert": {"en": "topic expert", "zh": "话题专家"},
+    "private_partner": {"en": "private partner", "zh": "私人伙伴"},
+}
+
+
+def clerk_list(actions: pl.DataFrame, clerk_id: str) -> tuple[str, pl.DataFrame]:
+    """Return the clerk and the listed actions by rank; the first clerk where none is named."""
+    listed = actions.filter(pl.col("mode") != "none")
+    clerks = listed["clerk_id"].unique().sort()
+    if clerks.is_empty():
+        raise NotFoundError("the plan lists nobody", next_step="see `nba plan --explain`")
+    chosen = clerk_id or str(clerks[0])
+    rows = listed.filter(pl.col("clerk_id") == chosen).sort("rank")
+    if rows.is_empty():
+        raise NotFoundError(
+            f"the plan has no list for clerk {chosen!r}",
+            expected=f"one of {clerks.len()} clerks, for example {clerks[0]}",
+            next_step="check the id, or the clerk's working days",
+        )
+    return chosen, rows
+
+
+def print_list(
+    wiring: Wiring,
+    as_of: datetime,
+    *,
+    clerk_id: str = "",
+    locale: str = "en",
+    limit: int = 12,
+    console: Console | None = None,
+) -> None:
+    """Print a clerk's list of the published plan as a table with reasons."""
+    chosen, rows = clerk_list(wiring.plan_store.actions(as_of.date()), clerk_id)
+    names = _product_names(wiring, as_of)
+    minutes = float(rows["minutes"].sum())
+    table = Table(
+        title=f"{as_of.date()} · {chosen} · {rows.height} actions · {minutes:g} min",
+        show_lines=True,
+    )
+    for heading in HEADINGS[locale]:
+        table.add_column(heading, overflow="fold")
+    for row in rows.head(limit).iter_rows(named=True):
+        table.add_row(*_cells(row, names, locale, wiring.settings.currency))
+    (console or Console()).print(table)
+
+
+def _cells(
+    row: dict[str, object], names: dict[str, str], locale: str, currency: str
+) -> tuple[str, ...]:
+    products = [names.get(product, product) for product in _list(row["product_ids"])]
+    reasons = [str(reason[f"text_{locale}"]) for reason in _dicts(row["reasons"])]
+    bring = "\n".join(f"· {name}" for name in products) or str(row["content_id"] or "–")
+    window = f"{row['contact_from']:%H:%M}–{row['contact_to']:%H:%M}"
+    return (
+        str(row["rank"]),
+        str(row["customer_id"]),
+        MODES[str(row["mode"])][locale],
+        str(row["action_type"]),
+        bring,
+        window,
+        f"{row['minutes']:g}",
+        f"{row['value']:.2f} {currency}",
+        "\n".join(f"· {reason}" for reason in reasons),
+    )
+
+
+def _list(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def _dicts(value: object) -> list[dict[str, object]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _product_names(wiring: Wiring, as_of: datetime) -> dict[str, str]:
+    products = wiring.feature_store.snapshot("product", as_of)
+    names = products.select("product_id", pl.coalesce("name", "product_id").alias("name"))
+    return dict(names.iter_rows())

@@ -1,0 +1,61 @@
+"""What a run leaves behind: per step its inputs, counts, versions and seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FILE = "manifest.json"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` to `path` so that a reader sees the old content or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    temporary.replace(path)
+
+
+@dataclass
+class Manifest:
+    """The manifest of one `as_of`: the inputs it stands on and the steps done on them.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    inputs : dict
+        Versions of everything the run reads. Steps done on other inputs do not count.
+    steps : dict
+        Step name → what it reported.
+    """
+
+    folder: Path
+    inputs: dict[str, Any] = field(default_factory=dict)
+    steps: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Read the manifest in `folder`; an empty one where there is none."""
+        path = folder / FILE
+        if not path.is_file():
+            return cls(folder)
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return cls(folder, content["inputs"], content["steps"])
+
+    def record(self, step: str, report: Mapping[str, Any]) -> None:
+        """Note that `step` is done and keep the manifest on disk."""
+        self.steps[step] = dict(report)
+        self.write()
+
+    def write(self) -> None:
+        """Keep the manifest on disk."""
+        content = {"inputs": self.inputs, "steps": self.steps}
+        write_atomically(self.folder / FILE, json.dumps(content, indent=1, default=str))

@@ -1,0 +1,36 @@
+"""Which kinds of model exist, by name and kind, each imported when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final, cast
+
+from nba.errors import ConfigError
+from nba.models.base import Model
+
+#: (name, kind) → "module:class".
+KINDS: Final[dict[tuple[str, str], str]] = {
+    ("timing", "recency_gap"): "nba.models.timing.recency_gap:RecencyGapTiming",
+    ("affinity", "decayed_counts"): "nba.models.affinity.decayed_counts:DecayedCountsAffinity",
+    ("mode", "prior"): "nba.models.mode.prior:PriorMode",
+}
+
+
+def model_class(name: str, kind: str) -> type[Model]:
+    """Return the class of a model.
+
+    Raises
+    ------
+    ConfigError
+        When no such kind exists, naming those that do.
+    """
+    try:
+        module, _, attribute = KINDS[name, kind].partition(":")
+    except KeyError:
+        raise ConfigError(
+            f"models/{name}.yaml names an unknown kind",
+            expected=f"one of {sorted(known for owner, known in KINDS if owner == name)}",
+            found=repr(kind),
+            next_step="correct `kind`",
+        ) from None
+    return cast("type[Model]", getattr(import_module(module), attribute))

@@ -1,0 +1,45 @@
+"""The layer contract holds, and it bites."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    return subprocess.run(
+        [sys.executable, "-c", code, "--no-cache"],
+        cwd=folder,
+        env={"PYTHONPATH": str(folder / "src"), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_import_contract_holds(repository: Path) -> None:
+    result = lint_imports(repository)
+    assert result.returncode == 0, result.stdout
+
+
+def test_a_planted_upstream_import_is_reported(repository: Path, tmp_path: Path) -> None:
+    shutil.copytree(repository / "src", tmp_path / "src")
+    shutil.copy(repository / "pyproject.toml", tmp_path)
+    planted = tmp_path / "src" / "nba" / "schema" / "words.py"
+    planted.write_text(planted.read_text() + "\nimport nba.serving\n")
+    result = lint_imports(tmp_path)
+    assert result.returncode != 0
+    assert "nba.schema.words -> nba.serving" in result.stdout
+
+
+def test_a_planted_library_below_the_stores_is_reported(repository: Path, tmp_path: Path) -> None:
+    shutil.copytree(repository / "src", tmp_path / "src")
+    shutil.copy(repository / "pyproject.toml", tmp_path)
+    planted = tmp_path / "src" / "nba" / "models" / "base.py"
+    planted.write_text(planted.read_text() + "\nimport mlflow\n")
+    result = lint_imports(tmp_path)
+    assert result.returncode != 0
+    assert "nba.models.base -> mlflow" in result.stdout

@@ -1,0 +1,51 @@
+"""A project's settings: read once, all problems at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nba.errors import ConfigError
+from nba.settings import Project, read_settings
+
+
+def test_defaults_stand_where_the_file_is_silent(tmp_path: Path) -> None:
+    path = tmp_path / "nba.yaml"
+    path.write_text("currency: GBP\n")
+    settings = read_settings(path)
+    assert (settings.currency, settings.time_zone) == ("GBP", "Asia/Shanghai")
+    assert settings.arms.holdout == 0.10
+
+
+def test_all_problems_are_reported_together(tmp_path: Path) -> None:
+    path = tmp_path / "nba.yaml"
+    path.write_text(
+        "time_zone: Mars/Base\ncurency: CNY\narms: {holdout: .7, random: .6}\nseed: -1\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_settings(path)
+    message = str(caught.value)
+    assert caught.value.exit_code == 78
+    for part in ("Mars/Base", "curency", "1.3, more than 1", "seed"):
+        assert part in message
+
+
+def test_a_broken_file_names_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "nba.yaml"
+    path.write_text("seed: 1\narms: [\n")
+    with pytest.raises(ConfigError, match="line 3"):
+        read_settings(path)
+
+
+def test_a_folder_without_settings_is_no_project(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nba init"):
+        Project.open(tmp_path)
+
+
+def test_the_config_digest_follows_what_people_edit(tmp_path: Path) -> None:
+    (tmp_path / "nba.yaml").write_text("seed: 1\n")
+    (tmp_path / "serving").mkdir()
+    before = Project.open(tmp_path).config_digest()
+    (tmp_path / "serving" / "levers.yaml").write_text("levers: {}\n")
+    assert Project.open(tmp_path).config_digest() != before
