@@ -1,0 +1,156 @@
+"""Categories, products and content of the shops, with Chinese and English names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from nba.schema.words import CategoryKind
+from nba.simulation.config import TIER_RATIO, Sector, WorldConfig
+from nba.simulation.streams import Bools, Floats, Ints, Streams
+
+TASTE_DIMENSIONS: Final = 4
+
+
+@dataclass(frozen=True)
+class CategorySpec:
+    """A category: how often it is bought, at what price and margin, in which season."""
+
+    category: str
+    name: str
+    sector: Sector
+    kind: CategoryKind
+    replenishable: bool
+    gap_days: float
+    regularity: float
+    price: float
+    margin_rate: float
+    return_rate: float
+    season: float
+    peak_day: int
+    nouns: tuple[str, ...]
+
+
+_A, _F, _L = Sector.APPAREL, Sector.FAMILY, Sector.LUXURY
+_S, _G, _P = CategoryKind.SHORT, CategoryKind.GROUP, CategoryKind.PREMIUM
+
+CATEGORIES: Final = (
+    CategorySpec("tops", "上装 Tops", _A, _S, False, 75, 1.3, 199, 0.55, 0.08, 0.25, 300,
+                 ("针织衫 Knit Top", "衬衫 Shirt", "卫衣 Sweatshirt", "T恤 Tee")),
+    CategorySpec("bottoms", "下装 Bottoms", _A, _S, False, 110, 1.3, 239, 0.55, 0.08, 0.2, 290,
+                 ("牛仔裤 Jeans", "阔腿裤 Wide Trousers", "半身裙 Skirt", "西裤 Trousers")),
+    CategorySpec("shoes", "鞋履 Shoes", _A, _S, False, 150, 1.4, 399, 0.50, 0.09, 0.2, 280,
+                 ("小白鞋 Sneakers", "乐福鞋 Loafers", "短靴 Ankle Boots", "凉鞋 Sandals")),
+    CategorySpec("snacks", "零食 Snacks", _A, _S, True, 25, 1.6, 39, 0.35, 0.01, 0.2, 20,
+                 ("坚果 Nuts", "肉脯 Jerky", "曲奇 Cookies", "果干 Dried Fruit")),
+    CategorySpec("household", "日用 Household", _A, _S, True, 40, 2.5, 49, 0.30, 0.01, 0.05, 310,
+                 ("洗衣液 Laundry Liquid", "抽纸 Tissues", "洗发水 Shampoo", "牙膏 Toothpaste")),
+    CategorySpec("formula", "奶粉 Infant Formula", _F, _G, True, 30, 4.0, 268, 0.25, 0.02, 0.0, 0,
+                 ("一段奶粉 Stage 1", "二段奶粉 Stage 2", "三段奶粉 Stage 3", "羊奶粉 Goat Milk")),
+    CategorySpec("diapers", "纸尿裤 Diapers", _F, _G, True, 28, 4.0, 129, 0.22, 0.01, 0.0, 0,
+                 ("纸尿裤 Diapers", "拉拉裤 Pants", "夜用裤 Night Pants", "湿巾 Wipes")),
+    CategorySpec("toys", "玩具 Toys", _F, _G, False, 90, 1.2, 159, 0.45, 0.04, 0.3, 150,
+                 ("积木 Blocks", "绘本 Picture Book", "拼图 Puzzle", "滑板车 Scooter")),
+    CategorySpec("skin_care", "护肤 Skin Care", _F, _G, True, 70, 3.0, 320, 0.60, 0.03, 0.1, 320,
+                 ("精华 Serum", "面霜 Cream", "防晒 Sunscreen", "洁面 Cleanser")),
+    CategorySpec("running", "跑步 Running", _F, _G, False, 130, 1.3, 499, 0.45, 0.07, 0.2, 100,
+                 ("跑鞋 Running Shoes", "速干衣 Dry Tee", "压缩裤 Tights", "腰包 Run Belt")),
+    CategorySpec("handbags", "手袋 Handbags", _L, _P, False, 260, 1.2, 8800, 0.60, 0.04, 0.2, 350,
+                 ("托特包 Tote", "链条包 Chain Bag", "晚宴包 Clutch", "水桶包 Bucket Bag")),
+    CategorySpec("jewellery", "珠宝 Jewellery", _L, _P, False, 300, 1.1, 6800, 0.60, 0.03, 0.3, 40,
+                 ("项链 Necklace", "耳环 Earrings", "手镯 Bangle", "戒指 Ring")),
+    CategorySpec("premium_beauty", "高端美妆 Premium Beauty", _L, _P, True, 75, 3.0, 1180, 0.65, 0.02,
+                 0.1, 340, ("精华液 Elixir", "眼霜 Eye Cream", "香水 Perfume", "面膜 Mask")),
+    CategorySpec("accessories", "配饰 Accessories", _L, _P, False, 180, 1.2, 2600, 0.60, 0.04, 0.2, 340,
+                 ("丝巾 Silk Scarf", "皮带 Belt", "墨镜 Sunglasses", "羊绒围巾 Cashmere Scarf")),
+)  # fmt: skip
+
+KINDS: Final = tuple(CategoryKind)
+_LINES: Final = (
+    "经典 Classic",
+    "云感 Cloud",
+    "轻奢 Lumière",
+    "东方 Orient",
+    "森系 Forest",
+    "都市 Urban",
+)
+_BRANDS: Final = ("青禾 Qinghe", "Luma", "南山 Nanshan", "Vero", "小满 Xiaoman", "Atelier 9")
+
+
+@dataclass(frozen=True)
+class Assortment:
+    """All products, category by category; product `c * slots + s` is slot s of category c."""
+
+    slots: int
+    category: Ints
+    tier: Floats
+    price: Floats
+    cost: Floats
+    style: Floats
+    popularity: Floats
+    launched: Floats
+    retired: Floats
+    names: list[str]
+    brands: list[str]
+    kind: Ints
+    gap: Floats
+    shape: Floats
+    season: Floats
+    peak: Floats
+    return_rate: Floats
+    replenishable: Bools
+    sector: Ints
+
+    @property
+    def count(self) -> int:
+        """Number of products."""
+        return len(self.category)
+
+
+def build_assortment(config: WorldConfig, streams: Streams) -> Assortment:
+    """Draw the products: tiers 1 to 5, styles in taste space, launches and retirements."""
+    slots = config.products_per_category
+    count = slots * len(CATEGORIES)
+    index = np.arange(count)
+    category = index // slots
+    tier = 1.0 + (index % slots) % 5
+    base = np.array([c.price for c in CATEGORIES])[category]
+    rate = np.array([c.margin_rate for c in CATEGORIES])[category]
+    raw = base * TIER_RATIO ** (tier - 3) * streams.lognormal("price", index, 0.12)
+    price = np.where(raw > 100, np.round(raw / 10) * 10 - 1, np.round(raw) - 0.1)
+    style = streams.normal("style", np.arange(count * TASTE_DIMENSIONS))
+    fate = streams.uniform("fate", index)
+    moment = streams.uniform("moment", index) * (config.days + 180)
+    span = np.array([(c.gap_days, c.regularity, c.season, c.peak_day, c.return_rate)
+                     for c in CATEGORIES])  # fmt: skip
+    return Assortment(
+        slots=slots,
+        category=category,
+        tier=tier,
+        price=price,
+        cost=np.round(price * (1 - rate) * streams.lognormal("cost", index, 0.05), 2),
+        style=style.reshape(count, TASTE_DIMENSIONS),
+        popularity=0.6 * streams.normal("popularity", index),
+        launched=np.where(fate < 0.12, moment, -400.0 - 300 * streams.uniform("launch", index)),
+        retired=np.where(fate > 0.94, moment, np.inf),
+        names=[_name(int(i), slots) for i in index],
+        brands=[_BRANDS[(int(i) * 7 + int(i) // slots) % len(_BRANDS)] for i in index],
+        kind=np.array([KINDS.index(c.kind) for c in CATEGORIES]),
+        gap=span[:, 0],
+        shape=span[:, 1],
+        season=span[:, 2],
+        peak=span[:, 3],
+        return_rate=span[:, 4],
+        replenishable=np.array([c.replenishable for c in CATEGORIES]),
+        sector=np.array([list(Sector).index(c.sector) for c in CATEGORIES]),
+    )
+
+
+def _name(index: int, slots: int) -> str:
+    spec, slot = CATEGORIES[index // slots], index % slots
+    line_zh, line_en = _LINES[(slot // len(spec.nouns)) % len(_LINES)].split(" ", 1)
+    noun_zh, noun_en = spec.nouns[slot % len(spec.nouns)].split(" ", 1)
+    series = f" {slot // (len(_LINES) * len(spec.nouns)) + 2}" if slot >= 24 else ""
+    return f"{line_zh}{noun_zh}{series} {line_en} {noun_en}{series}"

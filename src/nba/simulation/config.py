@@ -1,0 +1,146 @@
+"""The configuration of a world and the parameters of its two presets.
+
+Where each number comes from stands in docs/simulation.md, section by section.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from nba.simulation.streams import Floats
+
+
+class Preset(StrEnum):
+    """The two worlds."""
+
+    REPORT = "report"
+    SOBER = "sober"
+
+
+class Sector(StrEnum):
+    """What a customer mostly buys; each sector is one category kind."""
+
+    APPAREL = "apparel"
+    FAMILY = "family"
+    LUXURY = "luxury"
+
+
+SECTORS: Final = tuple(Sector)
+
+
+class WorldConfig(BaseModel):
+    """What a world is made of; the same configuration gives the same bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(7, ge=0, description="Seed of every random stream.")
+    preset: Preset = Field(Preset.REPORT, description="`report` or `sober`.")
+    customers: int = Field(2000, ge=1, le=2_000_000, description="Customers known at the end.")
+    clerks: int = Field(0, ge=0, description="Clerks; 0 takes one per 167 customers.")
+    stores: int = Field(0, ge=0, description="Stores; 0 takes one per 3 clerks.")
+    start: date = Field(date(2024, 10, 1), description="First day of the history.")
+    days: int = Field(365, ge=1, description="Days of history that `simulate` writes.")
+    time_zone: str = Field("Asia/Shanghai", description="Zone of the shops' clocks.")
+    sector_shares: tuple[float, float, float] = Field(
+        (0.5, 0.3, 0.2), description="Shares of customers: apparel, family, luxury."
+    )
+    products_per_category: int = Field(24, ge=4, le=200, description="Products per category.")
+    habits: bool = Field(True, description="Clerks contact by habit during the history.")
+    pilot: bool = Field(True, description="A randomised pilot runs at the end of the history.")
+    pilot_days: int = Field(70, ge=0, description="Length of the pilot, ending with the history.")
+    programme_day: int | None = Field(
+        None, description="All friends are won around this day (the study of the bands)."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derive(cls, values: dict[str, object]) -> dict[str, object]:
+        customers = int(str(values.get("customers", 2000)))
+        clerks = int(str(values.get("clerks") or 0)) or max(1, round(customers / 167))
+        stores = int(str(values.get("stores") or 0)) or max(1, round(clerks / 3))
+        return {**values, "clerks": clerks, "stores": min(stores, clerks)}
+
+
+#: Minutes of clerk time for one contact in each contact mode.
+MODE_MINUTES: Final = (2.0, 4.0, 10.0)
+
+
+@dataclass(frozen=True)
+class Effects:
+    """How contacts work in a preset.
+
+    Parameters
+    ----------
+    strength : float
+        Scale of a relevant, timely contact in the fitting mode, in log-odds-like units: a
+        contact of strength A captures 1 - exp(-A) of what would be bought elsewhere.
+    fit : array of shape (3 kinds, 3 modes)
+        Relative strength by category kind (short, group, premium) and mode.
+    tier_shift : tuple of float
+        Price tiers added per unit of strength, by mode.
+    """
+
+    strength: float
+    fit: Floats
+    tier_shift: tuple[float, float, float]
+
+
+_FIT_REPORT = np.array([[1.0, 0.45, 0.35], [0.45, 1.0, 0.55], [0.2, 0.45, 1.2]])
+# The columns are rotated: each kind answers best to a mode that the prior rates low.
+_FIT_SOBER = _FIT_REPORT[:, [2, 0, 1]]
+
+EFFECTS: Final = MappingProxyType(
+    {
+        Preset.REPORT: Effects(0.85, _FIT_REPORT, (0.0, 0.25, 0.6)),
+        Preset.SOBER: Effects(0.22, _FIT_SOBER, (0.0, 0.1, 0.2)),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How a sector's friends differ from their own past, contacts aside (selection).
+
+    Parameters
+    ----------
+    share_new : float
+        Friends whose demand began around the day they became friends.
+    rate_before : float
+        Purchase rate of the others before that day, relative to after.
+    tier_before : float
+        Price tiers below today's before that day.
+    """
+
+    share_new: float
+    rate_before: float
+    tier_before: float
+
+
+GROWTH: Final = (
+    Growth(0.40, 0.80, 0.0),
+    Growth(0.34, 0.80, 0.35),
+    Growth(0.08, 0.62, 1.1),
+)
+
+CELLS: Final = 4
+"""Categories that one customer buys."""
+
+BOOST_HALF_LIFE: Final = 5.0
+"""Days after which half of a contact's effect is gone."""
+FATIGUE_HALF_LIFE: Final = 10.0
+"""Days after which half of a contact's fatigue is gone."""
+HAZARD_SHARE: Final = 0.5
+"""Log hazard of a need per unit of strength (the impulse, part of it only pulled forward)."""
+BLOCK_PER_CONTACT: Final = (0.0020, 0.0014, 0.0010)
+"""Chance that an average contact loses the friend, by mode, before type, fatigue, relevance."""
+BLOCK_DEMAND_LOSS: Final = 0.25
+"""Share of later purchases that a lost friend takes elsewhere."""
+TIER_RATIO: Final = 1.5
+"""Price ratio of neighbouring price tiers."""

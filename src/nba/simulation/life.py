@@ -1,0 +1,350 @@
+"""Everything else that happens: friends, groups, events, benefits, cases, tags, consent."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from nba.simulation.assortment import CATEGORIES
+from nba.simulation.contact import add_responses
+from nba.simulation.demand import Purchases, stock_draw
+from nba.simulation.habits import absent_on
+from nba.simulation.people import CITIES
+from nba.simulation.scene import Scene, State
+from nba.simulation.streams import Floats, Ints
+from nba.simulation.tables import Recorder
+
+#: Groups of a clerk: one topic for families and beauty, one for sports, one for collectors.
+TOPICS: Final = ("育儿交流 Parenting", "护肤课堂 Skin Care Class", "跑团 Running Club")
+GROUP_SHARE: Final = 0.3
+COUPON_AMOUNTS: Final = np.array([20.0, 50.0, 100.0])
+
+
+def customer_rows(scene: Scene, state: State, who: Ints, when: Floats) -> pl.DataFrame:
+    """Return the current version of some customers, valid from the given times."""
+    people = scene.people
+    year = pl.Series(people.birth_year[who]).cast(pl.String)
+    born = pl.Series(people.birthday[who])
+    date = (pl.lit("2001-01-01").str.to_date() + pl.duration(days=born)).dt.strftime("%m-%d")
+    known = pl.Series(scene.streams.uniform("birthday_known", who))
+    friend = np.where(np.isfinite(state.friend_since[who]), state.friend_since[who], np.nan)
+    revoked = people.revoke_day[who]
+    frame = pl.DataFrame(
+        {
+            "customer_id": scene.customer_ids.gather(who),
+            "store_id": scene.store_ids.gather(people.store[who]),
+            "clerk_id": scene.clerk_ids.gather(people.clerk[who]),
+            "joined_at": scene.timestamps(np.maximum(people.joined[who], -3000.0)),
+            "year": year,
+            "gender": pl.Series(["female", "male", None]).gather(people.gender[who]),
+            "city": pl.Series(CITIES).gather(people.city[who]),
+            "friend_since": scene.timestamps(friend),
+            "blocked_at": scene.timestamps(state.blocked[who]),
+            "consent_contact": state.consent_contact[who],
+            "consent_profiling": state.consent_profiling[who],
+            "consent_at": scene.timestamps(
+                np.where(revoked < when + 1e-9, revoked, np.maximum(people.joined[who], -3000.0))
+            ),
+            "locale": np.where(people.english[who], "en", "zh"),
+            "valid_from": scene.timestamps(when),
+        }
+    )
+    return frame.with_columns(
+        pl.when(known < 0.25)
+        .then(pl.lit(None))
+        .when(known < 0.5)
+        .then(date)
+        .otherwise(pl.col("year") + "-" + date)
+        .alias("birthday")
+    ).drop("year")
+
+
+def arrivals(scene: Scene, state: State, day: int, recorder: Recorder) -> None:
+    """Record who joins, who becomes a friend by themselves and who withdraws consent today."""
+    people = scene.people
+    revoked = np.flatnonzero(np.floor(people.revoke_day) == day)
+    state.consent_contact[revoked] = False
+    state.consent_profiling[revoked] = False
+    joins = np.floor(people.joined) == day
+    won = (np.floor(people.friend_day) == day) & ~state.friend & ~np.isfinite(state.blocked)
+    won &= people.joined < day + 1
+    win_friends(scene, state, day, np.flatnonzero(won), recorder)
+    changed = np.flatnonzero(joins)
+    recorder.add("customers", customer_rows(scene, state, changed, people.joined[changed]))
+    old = revoked[people.joined[revoked] < day]
+    recorder.add("customers", customer_rows(scene, state, old, people.revoke_day[old]))
+
+
+def win_friends(
+    scene: Scene, state: State, day: int, who: Ints, recorder: Recorder, hour: float = 20.0
+) -> None:
+    """Make customers friends of their clerk and record it."""
+    if not len(who):
+        return
+    people = scene.people
+    since = np.maximum(np.full(len(who), day + hour / 24), people.joined[who])
+    state.friend[who] = True
+    state.friend_since[who] = since
+    recorder.add(
+        "friendships",
+        pl.DataFrame(
+            {
+                "customer_id": scene.customer_ids.gather(who),
+                "clerk_id": scene.clerk_ids.gather(people.clerk[who]),
+                "since": scene.timestamps(since),
+            }
+        ),
+    )
+    known = who[people.joined[who] < day]
+    recorder.add("customers", customer_rows(scene, state, known, state.friend_since[known]))
+    _join_groups(scene, state, day, who, recorder)
+
+
+def _join_groups(
+    scene: Scene, state: State, day: int, who: Ints, recorder: Recorder, *, invited: bool = False
+) -> None:
+    """A new friend with an interest in one of the clerk's topics may join its group."""
+    people = scene.people
+    topic = topic_of(scene, who)
+    draw = scene.streams.uniform("group", who)
+    joins = (topic >= 0) & (state.group[who] < 0) & (invited | (draw < GROUP_SHARE))
+    add_members(scene, state, day, who[joins], topic[joins], recorder)
+
+
+def add_members(
+    scene: Scene, state: State, day: int, who: Ints, topic: Ints, recorder: Recorder
+) -> None:
+    """Record memberships of the clerk's group of a topic."""
+    group = scene.people.clerk[who] * len(TOPICS) + topic
+    state.group[who] = group
+    recorder.add(
+        "memberships",
+        pl.DataFrame(
+            {
+                "group_id": group_ids(group),
+                "customer_id": scene.customer_ids.gather(who),
+                "joined_at": scene.timestamps(np.full(len(who), day + 20.5 / 24)),
+            }
+        ),
+    )
+
+
+def topic_of(scene: Scene, who: Ints) -> Ints:
+    """Return the topic that interests each customer most, -1 for none."""
+    names = [spec.category for spec in CATEGORIES]
+    topic = np.full(len(names), -1)
+    for position, members in enumerate((("formula", "diapers", "toys"), ("skin_care",
+                                        "premium_beauty"), ("running",))):  # fmt: skip
+        topic[[names.index(name) for name in members]] = position
+    cells = topic[scene.people.cell_category[who]]
+    return np.where(cells[:, 0] >= 0, cells[:, 0], cells.max(axis=1))
+
+
+def group_ids(group: Ints) -> pl.Series:
+    """Return group ids from positions."""
+    return "G" + pl.Series(group + 1).cast(pl.String).str.zfill(5)
+
+
+def record_lost(scene: Scene, state: State, day: int, recorder: Recorder) -> None:
+    """Record the friendships that ended today."""
+    who = np.flatnonzero(np.floor(state.blocked) == day)
+    friends = who[np.isfinite(state.friend_since[who])]
+    frame = pl.DataFrame(
+        {
+            "customer_id": scene.customer_ids.gather(friends),
+            "clerk_id": scene.clerk_ids.gather(scene.people.clerk[friends]),
+            "since": scene.timestamps(state.friend_since[friends]),
+            "ended_at": scene.timestamps(state.blocked[friends]),
+        }
+    ).with_columns(pl.lit("customer").alias("ended_by"))
+    recorder.add("friendships", frame)
+    recorder.add("customers", customer_rows(scene, state, who, state.blocked[who]))
+
+
+def attribute(
+    scene: Scene, state: State, day: int, lines: Purchases, orders: pl.DataFrame, recorder: Recorder
+) -> None:
+    """Record `purchased` responses: bought within three days of a contact that was felt."""
+    who, first = np.unique(lines.customer, return_index=True)
+    felt = np.zeros(scene.people.count, dtype=bool)
+    felt[lines.customer[lines.boosted]] = True
+    near = felt[who] & (day - state.contact_day[who] <= 3)
+    near &= state.attributed[who] < state.contact_day[who]
+    who, first = who[near], first[near]
+    if not len(who):
+        return
+    days = pl.Series(state.contact_day[who].astype(np.int64)).cast(pl.String).str.zfill(5)
+    ordinal = pl.Series(state.contact_ordinal[who]).cast(pl.String)
+    ids = "I" + days + "-" + scene.customer_ids.gather(who) + "-" + ordinal
+    local = orders["ts"].dt.convert_time_zone(scene.config.time_zone)
+    hour = (local.dt.hour().cast(pl.Float64) + local.dt.minute() / 60).to_numpy()[first]
+    when = day + np.minimum(hour + 0.02, 23.99) / 24
+    add_responses(scene, recorder, "purchased", ids, 6, who, scene.people.clerk[who], when)
+    state.attributed[who] = state.contact_day[who]
+
+
+def service_cases(
+    scene: Scene, state: State, day: int, lines: Purchases, recorder: Recorder
+) -> None:
+    """Some purchases lead to a question, an after-sale case or a complaint, closed in days."""
+    who = np.unique(lines.customer)
+    draw = scene.streams.uniform("case", who, day=day)
+    hit = draw < 0.02
+    who, draw = who[hit], draw[hit]
+    kind = np.where(draw < 0.003, "complaint", np.where(draw < 0.011, "after_sale", "question"))
+    _open_cases(scene, state, day, who, kind.tolist(), 0, recorder)
+
+
+def contact_complaints(scene: Scene, state: State, day: int, recorder: Recorder) -> None:
+    """A complaint about a contact opens a case."""
+    who = np.flatnonzero(state.case_until == day + 3)
+    _open_cases(scene, state, day, who, ["complaint"] * len(who), 1, recorder)
+
+
+def _open_cases(
+    scene: Scene, state: State, day: int, who: Ints, kinds: list[str], source: int,
+    recorder: Recorder,
+) -> None:  # fmt: skip
+    if not len(who):
+        return
+    length = 1 + (5 * scene.streams.uniform("case_days", who, day=day)).astype(np.int64)
+    state.case_until[who] = np.maximum(state.case_until[who], day + length + 0.5)
+    frame = pl.DataFrame(
+        {
+            "case_id": f"Q{day:05d}-" + scene.customer_ids.gather(who) + f"-{source}",
+            "customer_id": scene.customer_ids.gather(who),
+            "kind": pl.Series(kinds, dtype=pl.String),
+            "opened_at": scene.timestamps(np.full(len(who), day + 23.0 / 24)),
+        }
+    )
+    recorder.add("service_cases", frame)
+    closing = frame.with_columns(scene.timestamps(day + length + 11.0 / 24).alias("closed_at"))
+    for days in np.unique(length):
+        part = closing.filter(pl.Series(length == days))
+        state.closings.setdefault(int(day + days), []).append(part)
+
+
+def close_cases(state: State, day: int, recorder: Recorder) -> None:
+    """Record the cases that are closed today (the open row again, now with its end)."""
+    for part in state.closings.pop(day, []):
+        recorder.add("service_cases", part)
+
+
+def benefits(scene: Scene, state: State, day: int, lines: Purchases, recorder: Recorder) -> None:
+    """Coupons come to some members each month; a purchase may use one."""
+    who = np.arange(scene.people.count)
+    date = scene.config.start + timedelta(days=day)
+    if date.day == 1:
+        draw = scene.streams.uniform("coupon", who, day=day)
+        given = who[(draw < 0.12) & (scene.people.joined < day) & (state.visits > 0)]
+        state.coupon_day[given] = day
+        recorder.add("benefits", _coupons(scene, state, given))
+    buyers = np.unique(lines.customer)
+    holds = buyers[day - state.coupon_day[buyers] < 30]
+    used = holds[scene.streams.uniform("coupon_use", holds, day=day) < 0.4]
+    if len(used):
+        when = scene.timestamps(np.full(len(used), day + 23.5 / 24))
+        recorder.add("benefits", _coupons(scene, state, used).with_columns(when.alias("used_at")))
+        state.coupon_day[used] = -np.inf
+
+
+def _coupons(scene: Scene, state: State, who: Ints) -> pl.DataFrame:
+    issued = state.coupon_day[who].astype(np.int64)
+    kind = np.where(who % 4 == 0, "points", "coupon")
+    return pl.DataFrame(
+        {
+            "benefit_id": "B"
+            + pl.Series(issued).cast(pl.String).str.zfill(5)
+            + "-"
+            + scene.customer_ids.gather(who),
+            "customer_id": scene.customer_ids.gather(who),
+            "kind": pl.Series(kind.tolist(), dtype=pl.String),
+            "amount": COUPON_AMOUNTS[who % 3],
+            "expires_at": scene.timestamps(issued + 30.0),
+        }
+    )
+
+
+def clerk_tags(scene: Scene, day: int, lines: Purchases, recorder: Recorder) -> None:
+    """Clerks tag now and then what a buyer likes, and are wrong one time in seven."""
+    who, first = np.unique(lines.customer, return_index=True)
+    noted = scene.streams.uniform("tag", who, day=day) < 0.03
+    who, cell = who[noted], lines.cell[first[noted]]
+    wrong = scene.streams.uniform("tag_wrong", who, day=day) < 1 / 7
+    right = scene.people.cell_category.reshape(-1)[cell]
+    other = (scene.streams.uniform("tag_other", who, day=day) * len(CATEGORIES)).astype(np.int64)
+    names = pl.Series([spec.category for spec in CATEGORIES])
+    when = scene.timestamps(np.full(len(who), day + 22.5 / 24))
+    recorder.add(
+        "tags",
+        pl.DataFrame(
+            {
+                "customer_id": scene.customer_ids.gather(who),
+                "tag": "likes_" + names.gather(np.where(wrong, other, right)),
+                "ts": when,
+            }
+        ).with_columns(pl.lit("clerk").alias("source")),
+    )
+
+
+def calendar_rows(scene: Scene, state: State, day: int, recorder: Recorder) -> None:
+    """Record what the shop plans: absences a day ahead of time, stock each 30 days."""
+    absent = np.flatnonzero(absent_on(scene, day))
+    date = scene.config.start + timedelta(days=day)
+    recorder.add(
+        "absences",
+        pl.DataFrame({"clerk_id": scene.clerk_ids.gather(absent)}).with_columns(
+            pl.lit(date).alias("date")
+        ),
+    )
+    if day % 30 == 0:
+        recorder.add("stock", _stock(scene, day))
+    _attend(scene, state, day, recorder)
+
+
+def _stock(scene: Scene, day: int) -> pl.DataFrame:
+    product = np.repeat(np.arange(scene.assortment.count), scene.shops.stores)
+    store = np.tile(np.arange(scene.shops.stores), scene.assortment.count)
+    draw = stock_draw(scene, product, store, day // 30)
+    on_hand = np.where(draw > 0.03, np.floor(3 + 40 * (draw - 0.03)), 0.0)
+    return pl.DataFrame(
+        {
+            "product_id": scene.product_ids.gather(product),
+            "store_id": scene.store_ids.gather(store),
+            "ts": scene.timestamps(np.full(len(product), float(day))),
+            "on_hand": on_hand,
+        }
+    )
+
+
+def event_day(scene: Scene, store: Ints, month: int) -> Ints:
+    """Return the day of a store's event in a 30-day period."""
+    draw = scene.streams.uniform("event", store, day=month)
+    return 30 * month + 8 + (20 * draw).astype(np.int64)
+
+
+def _attend(scene: Scene, state: State, day: int, recorder: Recorder) -> None:
+    """Members who were contacted lately may attend their store's event."""
+    people = scene.people
+    month = day // 30
+    today = event_day(scene, np.arange(scene.shops.stores), month) == day
+    who = np.flatnonzero(today[people.store] & (state.group >= 0) & state.friend)
+    warm = np.where(state.boost[who].max(axis=1) > 0.02, 0.25, 0.03) if len(who) else who
+    who = who[scene.streams.uniform("attend", who, day=day) < warm]
+    if not len(who):
+        return
+    ids = "E" + pl.Series(np.full(len(who), month)).cast(pl.String).str.zfill(3)
+    ids = ids + "-" + scene.store_ids.gather(people.store[who])
+    frame = pl.DataFrame(
+        {
+            "response_id": f"VE{day:05d}-" + scene.customer_ids.gather(who),
+            "customer_id": scene.customer_ids.gather(who),
+            "clerk_id": scene.clerk_ids.gather(people.clerk[who]),
+            "event_id": ids,
+            "ts": scene.timestamps(np.full(len(who), day + 14.5 / 24)),
+        }
+    ).with_columns(pl.lit("attended").alias("kind"))
+    recorder.add("responses", frame)

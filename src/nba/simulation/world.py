@@ -1,0 +1,304 @@
+"""The world: a year of history, and one day at a time for the closed loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from nba.errors import UsageError
+from nba.simulation.actions import carry_out, read_plan
+from nba.simulation.catalogue import day_rows, opening_rows
+from nba.simulation.config import WorldConfig
+from nba.simulation.contact import Contacts, act, decay, join
+from nba.simulation.contact import record_untouched as record_none
+from nba.simulation.demand import buy, record_purchases, take_returns, walk_ins
+from nba.simulation.effects import true_effect
+from nba.simulation.habits import NONE, habitual_contacts, pilot_contacts
+from nba.simulation.life import (
+    arrivals,
+    attribute,
+    benefits,
+    calendar_rows,
+    clerk_tags,
+    close_cases,
+    contact_complaints,
+    customer_rows,
+    record_lost,
+    service_cases,
+)
+from nba.simulation.lookup import positions
+from nba.simulation.scene import Scene, State, build_scene, first_state
+from nba.simulation.streams import Bools
+from nba.simulation.tables import Recorder, TableWriter
+from nba.simulation.truth import cell_truth, customer_truth
+
+
+@dataclass(frozen=True)
+class DayOutcome:
+    """What a day brought.
+
+    Parameters
+    ----------
+    day : int
+        Days since the first day of the history.
+    date : date
+    tables : dict of DataFrame
+        Increments in canonical form, ready to ingest. Keys of transactions, interactions,
+        responses and feedback never repeat; a friendship, benefit or service case that ends
+        comes again under its key, with its end.
+    margin : float
+        Gross margin of the day's sales to known customers, returns deducted.
+    contacts : int
+        Contacts that reached a customer.
+    minutes : float
+        Clerk minutes that they took.
+    blocks : int
+        Friends lost.
+    truth : DataFrame
+        What is true about each contact; never to be shown to an engine.
+    """
+
+    day: int
+    date: date
+    tables: dict[str, pl.DataFrame]
+    margin: float
+    contacts: int
+    minutes: float
+    blocks: int
+    truth: pl.DataFrame
+
+
+class World:
+    """A retail world that can be stepped day by day.
+
+    Parameters
+    ----------
+    config : WorldConfig
+
+    Notes
+    -----
+    Two worlds of the same configuration that are given different plans share every random
+    draw: they differ only by what the contacts change. The truth (`scene`, `state`,
+    `true_effect`) is for oracles and tests; an engine reads nothing but the tables.
+    """
+
+    def __init__(self, config: WorldConfig) -> None:
+        self.config = config
+        self.scene: Scene = build_scene(config)
+        self.state: State = first_state(self.scene)
+        self._pending = Recorder()
+        opening_rows(self.scene, self._pending)
+        self._open_books()
+
+    def _open_books(self) -> None:
+        scene, state = self.scene, self.state
+        people = scene.people
+        who = np.flatnonzero(people.joined < 0)
+        self._pending.add("customers", customer_rows(scene, state, who, np.zeros(len(who))))
+        friends = who[state.friend[who]]
+        self._pending.add(
+            "friendships",
+            pl.DataFrame(
+                {
+                    "customer_id": scene.customer_ids.gather(friends),
+                    "clerk_id": scene.clerk_ids.gather(people.clerk[friends]),
+                    "since": scene.timestamps(state.friend_since[friends]),
+                }
+            ),
+        )
+
+    @property
+    def day(self) -> int:
+        """The day that the next step plays, counted from the start."""
+        return self.state.day
+
+    @property
+    def date(self) -> date:
+        """The date that the next step plays."""
+        return self.config.start + timedelta(days=self.state.day)
+
+    def day_of(self, when: date) -> int:
+        """Return the day number of a date."""
+        return (when - self.config.start).days
+
+    def copy(self) -> World:
+        """Return an independent world in the same state, for a counterfactual."""
+        twin = object.__new__(World)
+        twin.config, twin.scene = self.config, self.scene
+        twin.state = self.state.copy()
+        twin._pending = Recorder()
+        return twin
+
+    def step(
+        self,
+        day: int | date,
+        actions: pl.DataFrame | None = None,
+        *,
+        habitual: bool | Sequence[str] = False,
+    ) -> DayOutcome:
+        """Play one day.
+
+        Parameters
+        ----------
+        day : int or date
+            Must be the day at which the world stands.
+        actions : DataFrame or None
+            The plan, with the columns of `nba actions export`; rows of mode `none` are
+            customers left alone. None: no plan.
+        habitual : bool or sequence of customer ids
+            Whom the clerks also contact by their own habit: everybody, nobody, or these
+            (the business-as-usual arm).
+
+        Raises
+        ------
+        UsageError
+            Where the day is another one, or the plan names what the world does not have.
+        """
+        number = day if isinstance(day, int) else self.day_of(day)
+        if number != self.state.day:
+            raise UsageError(
+                "the world plays its days in order",
+                expected=f"day {self.state.day} ({self.date})",
+                found=f"day {number}",
+                next_step="step each day once",
+            )
+        scene, state, book = self.scene, self.state, self._pending
+        before = float(state.margin.sum())
+        arrivals(scene, state, number, book)
+        day_rows(scene, number, book)
+        calendar_rows(scene, state, number, book)
+        close_cases(state, number, book)
+        made = self._contacts(number, actions, self._allowed(habitual), book)
+        truth = act(scene, state, number, made, book).frame() if made else pl.DataFrame()
+        contact_complaints(scene, state, number, book)
+        self._sell(number, book)
+        record_lost(scene, state, number, book)
+        blocks = int((np.floor(state.blocked) == number).sum())
+        decay(state)
+        state.day += 1
+        return DayOutcome(
+            day=number,
+            date=self.config.start + timedelta(days=number),
+            tables=book.take(),
+            margin=float(state.margin.sum()) - before,
+            contacts=len(made) if made else 0,
+            minutes=float(made.minutes.sum()) if made else 0.0,
+            blocks=blocks,
+            truth=truth,
+        )
+
+    def _allowed(self, habitual: bool | Sequence[str]) -> Bools:
+        allowed = np.zeros(self.scene.people.count, dtype=bool)
+        if habitual is True:
+            allowed[:] = True
+        elif habitual is not False:
+            ids = pl.Series(list(habitual), dtype=pl.String)
+            allowed[positions(ids, self.scene.customer_ids, "customer")] = True
+        return allowed
+
+    def _contacts(
+        self, day: int, actions: pl.DataFrame | None, allowed: Bools, book: Recorder
+    ) -> Contacts | None:
+        scene, state = self.scene, self.state
+        parts: list[Contacts] = []
+        if actions is not None and actions.height:
+            plan = read_plan(scene, day, actions)
+            sent = carry_out(scene, state, day, plan, book) if plan else None
+            parts += [sent] if sent else []
+        if allowed.any():
+            parts += habitual_contacts(scene, state, day, allowed)
+            pilot = pilot_contacts(scene, state, day)
+            if pilot is not None:
+                record_none(scene, day, pilot.take(pilot.mode == NONE), book)
+                parts.append(pilot.take(pilot.mode != NONE))
+        parts = [part for part in parts if len(part)]
+        return join(parts) if parts else None
+
+    def _sell(self, day: int, book: Recorder) -> None:
+        scene, state = self.scene, self.state
+        lines = buy(scene, state, day)
+        orders = record_purchases(scene, state, day, lines)
+        book.add("transactions", orders)
+        book.add("transactions", take_returns(scene, state, day))
+        book.add("transactions", walk_ins(scene, day))
+        attribute(scene, state, day, lines, orders, book)
+        service_cases(scene, state, day, lines, book)
+        benefits(scene, state, day, lines, book)
+        clerk_tags(scene, day, lines, book)
+
+    def true_effect(
+        self,
+        day: int,
+        customers: Sequence[str] | pl.Series,
+        mode: str | Sequence[str],
+        products: pl.Series | None = None,
+    ) -> pl.DataFrame:
+        """Return the expected incremental margin of one contact today; see `effects`."""
+        return true_effect(self.scene, self.state, day, customers, mode, products)
+
+
+def simulate(config: WorldConfig, folder: Path, folder_truth: Path | None = None) -> World:
+    """Play the history and write its tables.
+
+    Parameters
+    ----------
+    config : WorldConfig
+    folder : Path
+        Receives one Parquet file per table of the data contract.
+    folder_truth : Path or None
+        Receives the truth; by default a folder beside `folder`, with `_truth` added.
+
+    Returns
+    -------
+    World
+        Standing at the first day after the history.
+    """
+    world = World(config)
+    truth_folder = folder_truth or folder.with_name(folder.name + "_truth")
+    truth_folder.mkdir(parents=True, exist_ok=True)
+    writer = TableWriter(folder)
+    collected = Recorder()
+    contacts: list[pl.DataFrame] = []
+    for day in range(config.days):
+        outcome = world.step(day, habitual=config.habits)
+        for name, frame in outcome.tables.items():
+            collected.add(name, frame)
+        contacts.append(outcome.truth)
+        if day % 30 == 29:
+            _flush(writer, collected, keep=True)
+    _flush(writer, collected, keep=False)
+    writer.close()
+    _write_truth(world, contacts, truth_folder)
+    return world
+
+
+#: Tables whose rows may come again with their end: written at the end, the last one standing.
+_UPDATED = {
+    "friendships": ("customer_id", "clerk_id", "since"),
+    "benefits": ("benefit_id",),
+    "service_cases": ("case_id",),
+}
+
+
+def _flush(writer: TableWriter, collected: Recorder, *, keep: bool) -> None:
+    tables = collected.take()
+    for name, key in _UPDATED.items():
+        if name in tables and keep:
+            collected.add(name, tables.pop(name))
+        elif name in tables:
+            tables[name] = tables[name].unique(key, keep="last", maintain_order=True)
+    writer.write(tables)
+
+
+def _write_truth(world: World, contacts: list[pl.DataFrame], folder: Path) -> None:
+    (folder / "config.json").write_text(world.config.model_dump_json(indent=2) + "\n")
+    customer_truth(world.scene).write_parquet(folder / "customers.parquet")
+    cell_truth(world.scene).write_parquet(folder / "cells.parquet")
+    filled = [part for part in contacts if part.height]
+    if filled:
+        pl.concat(filled).write_parquet(folder / "contacts.parquet")
