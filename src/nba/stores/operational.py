@@ -311,6 +311,11 @@ class OperationalStore:
         with self._database.reading() as connection:
             return quotas.used(connection, since, until, customer_ids)
 
+    def quota_frame(self, day: date) -> pl.DataFrame:
+        """Return (customer_id, channel, remaining): the platform's quota left for `day`."""
+        with self._database.reading() as connection:
+            return quotas.remaining(connection, day)
+
     def release_expired(self, moment: datetime) -> int:
         """Release what is reserved for actions that expired before `moment` (naive local)."""
         with self.writing() as writer:

@@ -24,7 +24,7 @@ CLOSING: tuple[str, ...] = (
 )
 BOUGHT, CONTACTED, BLOCKED = "bought", "contacted", "blocked"
 
-_HEADER = ("as_of", "policy_version", "model_versions", "counts")
+_HEADER = tuple(column.name for column in plans.columns if column.name != "details")
 _COLUMNS = tuple(column.name for column in actions.columns if column.name != "details")
 _SCHEMA: dict[str, Any] = {
     "action_id": pl.String,

@@ -1,19 +1,20 @@
 """The quota ledger: contacts reserved at planning, spent when sent, released otherwise.
 
-The ledger holds facts, one row per action; how many contacts are allowed in which period
-is the contact policy's to say.
+One row per action. The messaging platform's own limit is the default: per customer and
+calendar month, as many messages as the month has days, on the channels that reach friends.
 """
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
-from nba.schema.words import FeedbackKind, Mode
+from nba.schema.words import CHAT_CHANNELS, FeedbackKind, Mode
 from nba.stores.schema import actions, quotas
 
 RESERVED, SPENT, RELEASED = "reserved", "spent", "released"
@@ -25,6 +26,46 @@ _SETTLES = {
     FeedbackKind.EXPIRED: RELEASED,
     FeedbackKind.UNDELIVERED: RELEASED,
 }
+
+
+#: Channels on which the messaging platform counts messages.
+COUNTED_CHANNELS: tuple[str, ...] = tuple(str(channel) for channel in CHAT_CHANNELS)
+
+
+def month_limit(day: date) -> int:
+    """Return how many messages a customer may receive per channel in the month of `day`.
+
+    >>> month_limit(date(2026, 2, 5))
+    28
+    """
+    return monthrange(day.year, day.month)[1]
+
+
+def remaining(connection: Connection, day: date) -> pl.DataFrame:
+    """Return (customer_id, channel, remaining) where the month of `day` has contacts already.
+
+    Reservations of the plan of `day` itself do not count: planning the day again may use
+    them again. What that day has spent does.
+    """
+    query = (
+        select(
+            quotas.c.customer_id,
+            quotas.c.channel,
+            (month_limit(day) - func.count()).label("remaining"),
+        )
+        .where(
+            quotas.c.as_of >= day.replace(day=1),
+            quotas.c.as_of <= day,
+            quotas.c.channel.in_(COUNTED_CHANNELS),
+            or_(quotas.c.state == SPENT, and_(quotas.c.state == RESERVED, quotas.c.as_of < day)),
+        )
+        .group_by(quotas.c.customer_id, quotas.c.channel)
+        .order_by(quotas.c.customer_id, quotas.c.channel)
+    )
+    return pl.DataFrame(
+        [dict(row) for row in connection.execute(query).mappings()],
+        schema={"customer_id": pl.String, "channel": pl.String, "remaining": pl.Float64},
+    )
 
 
 def reserve_plan(connection: Connection, as_of: date, now: datetime) -> None:

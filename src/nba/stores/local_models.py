@@ -1,0 +1,108 @@
+"""The last good copy of each champion on local disk, checked by SHA-256, swapped atomically.
+
+Layout of the folder: `NAME/VERSION-DIGEST/…` holds a model, `NAME/champion.json` points at one
+of them. The pointer is replaced by one rename, so a reader finds the old champion or the new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+_POINTER = "champion.json"
+_KEPT = 3
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """Which local folder is a model's champion, and what its files must hash to."""
+
+    version: str
+    run_id: str
+    as_of: str
+    config_digest: str
+    sha256: str
+    folder: str
+
+
+def folder_digest(folder: Path) -> str:
+    """Return the SHA-256 over the names and contents of all files in `folder`."""
+    whole = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        whole.update(f"{path.relative_to(folder).as_posix()}\n{content}\n".encode())
+    return whole.hexdigest()
+
+
+class LocalModels:
+    """Models on local disk, under one folder.
+
+    Parameters
+    ----------
+    root : Path
+        Made when first written to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def store(self, name: str, version: str, source: Path) -> tuple[Path, str]:
+        """Copy `source` in as a version of `name`; return its folder and SHA-256."""
+        digest = folder_digest(source)
+        target = self._root / name / f"{version}-{digest[:12]}"
+        if target.is_dir() and folder_digest(target) == digest:
+            return target, digest
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix=".staged-", dir=target.parent))
+        shutil.copytree(source, staged, dirs_exist_ok=True)
+        if target.exists():
+            shutil.rmtree(target)
+        staged.rename(target)
+        return target, digest
+
+    def point(
+        self, name: str, version: str, run_id: str, as_of: str, config_digest: str, folder: Path
+    ) -> None:
+        """Make the stored `folder` the champion of `name`, atomically."""
+        pointer = Pointer(version, run_id, as_of, config_digest, folder_digest(folder), folder.name)
+        path = self._root / name / _POINTER
+        staged = path.with_suffix(f".{os.getpid()}.tmp")
+        with staged.open("w") as file:
+            json.dump(asdict(pointer), file, indent=1, sort_keys=True)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(path)
+        self._prune(name, folder)
+
+    def pointer(self, name: str) -> Pointer | None:
+        """Return where the champion of `name` points, or None."""
+        try:
+            return Pointer(**json.loads((self._root / name / _POINTER).read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def good_copy(self, name: str) -> tuple[Path, Pointer] | None:
+        """Return the champion's folder if it is there and its files are unchanged."""
+        pointer = self.pointer(name)
+        if pointer is None:
+            return None
+        folder = self._root / name / pointer.folder
+        if not folder.is_dir() or folder_digest(folder) != pointer.sha256:
+            return None
+        return folder, pointer
+
+    def _prune(self, name: str, champion: Path) -> None:
+        """Keep the newest few versions: a reader may still be loading the last champion."""
+        folders = sorted(
+            (path for path in (self._root / name).iterdir() if path.is_dir()),
+            key=lambda path: path.stat().st_mtime_ns,
+            reverse=True,
+        )
+        for folder in folders[_KEPT:]:
+            if folder != champion:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,317 @@
+"""The model registry on MLflow: fits as runs, models as versions, one champion per name."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from nba.errors import ModelError
+from nba.models.base import Model, read_head
+from nba.pipeline.ports import ModelVersion
+from nba.stores.local_models import LocalModels, folder_digest
+
+CHAMPION = "champion"
+_SHA_TAG, _AS_OF_TAG, _CONFIG_TAG = "nba.sha256", "nba.as_of", "nba.config_digest"
+_ENVIRONMENT = {
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+Loader = Callable[[str, str], type[Model]]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What is noted about a fit beside the model itself."""
+
+    as_of: datetime
+    seed: int
+    config_digest: str
+    parameters: dict[str, Any]
+    metrics: dict[str, float]
+
+
+class MlflowRegistry:
+    """Keeps the `ModelRegistry` port with MLflow, and the last good champions on disk.
+
+    Parameters
+    ----------
+    tracking_uri : str
+        `sqlite:///PATH` for one machine, `http(s)://…` for a team's server.
+    cache_folder : Path
+        Where the last good copies lie.
+    loader : callable
+        Maps (name, kind) to the model's class; a module-level function, since versions
+        name it by its import path.
+    experiment : str
+
+    Notes
+    -----
+    `champion` never asks the tracking server while a good local copy exists: a champion
+    promoted on another machine arrives with `refresh`.
+    """
+
+    def __init__(
+        self, tracking_uri: str, cache_folder: Path, loader: Loader, *, experiment: str = "nba"
+    ) -> None:
+        self._uri = tracking_uri
+        self._experiment = experiment
+        self._loader = loader
+        self._local = LocalModels(cache_folder)
+        self._client_made: Any = None
+        self._experiment_id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"MlflowRegistry(experiment={self._experiment!r})"
+
+    # -- the port ---------------------------------------------------------------------
+
+    def register(
+        self,
+        model: Model,
+        *,
+        as_of: datetime,
+        parameters: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        seed: int,
+        config_digest: str,
+    ) -> ModelVersion:
+        """Log the fit as a run, store the model and return its version (not yet champion)."""
+        fit = Fit(as_of, seed, config_digest, dict(parameters), dict(metrics))
+        with _quiet(), tempfile.TemporaryDirectory(prefix="nba-model-") as scratch:
+            saved = Path(scratch) / "model"
+            model.save(saved)
+            run_id = self._start_run(model, fit)
+            version = self._log_version(model, fit, saved, run_id, Path(scratch) / "pyfunc")
+            self._client.set_terminated(run_id)
+            folder, _ = self._local.store(model.name, version, saved)
+        return ModelVersion(model.name, version, run_id, folder, as_of, config_digest)
+
+    def promote(self, version: ModelVersion) -> None:
+        """Point the `champion` alias at `version`, on the server and in the local copy."""
+        with _quiet():
+            self._client.set_registered_model_alias(version.name, CHAMPION, version.version)
+        self._install(version)
+
+    def champion(self, name: str) -> ModelVersion | None:
+        """Return the champion's version from the last good local copy, or None before a fit.
+
+        Raises
+        ------
+        ModelError
+            When there is no good local copy and the tracking server cannot be read.
+        """
+        good = self._local.good_copy(name)
+        if good is None:
+            return self.refresh(name) if self._tracking_may_answer() else None
+        folder, pointer = good
+        return ModelVersion(
+            name=name,
+            version=pointer.version,
+            run_id=pointer.run_id,
+            folder=folder,
+            as_of=datetime.fromisoformat(pointer.as_of),
+            config_digest=pointer.config_digest,
+        )
+
+    def load(self, version: ModelVersion) -> Model:
+        """Return the model of `version`, fetched again where its local copy is gone."""
+        folder = version.folder
+        if not folder.is_dir():
+            with _quiet():
+                found = self._client.get_model_version(version.name, version.version)
+            folder = self._fetch(found).folder
+        head = read_head(folder)
+        return self._loader(head["name"], head["kind"]).load(folder)
+
+    # -- beyond the port --------------------------------------------------------------
+
+    def refresh(self, name: str) -> ModelVersion | None:
+        """Fetch the champion that the tracking server names and return it, or None."""
+        found = self._server_champion(name)
+        if found is None:
+            return None
+        version = self._fetch(found)
+        self._install(version)
+        return version
+
+    # -- inside -----------------------------------------------------------------------
+
+    @property
+    def _client(self) -> Any:
+        if self._client_made is None:
+            from mlflow.tracking import MlflowClient
+
+            path = self._sqlite_path()
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self._client_made = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+        return self._client_made
+
+    def _sqlite_path(self) -> Path | None:
+        prefix = "sqlite:///"
+        return Path(self._uri.removeprefix(prefix)) if self._uri.startswith(prefix) else None
+
+    def _tracking_may_answer(self) -> bool:
+        """Return False for a SQLite file that does not exist: asking would create it."""
+        path = self._sqlite_path()
+        return path is None or path.exists()
+
+    def _experiment_of_runs(self) -> str:
+        if self._experiment_id is None:
+            known = self._client.get_experiment_by_name(self._experiment)
+            self._experiment_id = known.experiment_id if known else self._create_experiment()
+        return self._experiment_id
+
+    def _create_experiment(self) -> str:
+        path = self._sqlite_path()
+        location = (path.parent / "mlflow-artifacts").resolve().as_uri() if path else None
+        return str(self._client.create_experiment(self._experiment, artifact_location=location))
+
+    def _start_run(self, model: Model, fit: Fit) -> str:
+        from mlflow.entities import Metric, Param, RunTag
+
+        run = self._client.create_run(self._experiment_of_runs(), run_name=model.name)
+        now = int(time.time() * 1000)
+        tags = {"as_of": fit.as_of.isoformat(), "model": model.name, "kind": model.kind}
+        given = {**fit.parameters, "seed": fit.seed}
+        self._client.log_batch(
+            run.info.run_id,
+            metrics=[Metric(key, float(value), now, 0) for key, value in fit.metrics.items()],
+            params=[Param(key, _text(value)) for key, value in given.items()],
+            tags=[RunTag(key, value) for key, value in tags.items()],
+        )
+        return str(run.info.run_id)
+
+    def _log_version(self, model: Model, fit: Fit, saved: Path, run_id: str, package: Path) -> str:
+        import mlflow.pyfunc
+        from mlflow.exceptions import MlflowException
+
+        loader = f"{self._loader.__module__}:{self._loader.__qualname__}"
+        mlflow.pyfunc.save_model(
+            str(package),
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts={"model": str(saved)},
+            model_config={"loader": loader},
+            pip_requirements=["nba"],
+        )
+        logged = self._client.create_logged_model(
+            self._experiment_of_runs(), name=model.name, source_run_id=run_id, model_type="nba"
+        )
+        self._client.log_model_artifacts(logged.model_id, str(package))
+        logged = self._client.finalize_logged_model(logged.model_id, "READY")
+        try:
+            self._client.create_registered_model(model.name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        version = self._client.create_model_version(
+            model.name,
+            source=logged.artifact_location,
+            run_id=run_id,
+            model_id=logged.model_id,
+            tags={
+                "kind": model.kind,
+                _SHA_TAG: folder_digest(saved),
+                _AS_OF_TAG: fit.as_of.isoformat(),
+                _CONFIG_TAG: fit.config_digest,
+            },
+        )
+        return str(version.version)
+
+    def _install(self, version: ModelVersion) -> None:
+        folder, _ = self._local.store(version.name, version.version, version.folder)
+        self._local.point(
+            version.name,
+            version.version,
+            version.run_id,
+            version.as_of.isoformat(),
+            version.config_digest,
+            folder,
+        )
+
+    def _fetch(self, found: Any) -> ModelVersion:
+        """Bring a version from the artifact store to local disk, checked by its SHA-256."""
+        with _quiet(), tempfile.TemporaryDirectory(prefix="nba-model-") as scratch:
+            import mlflow.artifacts
+
+            fetched = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"{found.source}/artifacts/model",
+                dst_path=scratch,
+                tracking_uri=self._uri,
+            )
+            self._check(found, Path(fetched))
+            folder, _ = self._local.store(found.name, str(found.version), Path(fetched))
+        return ModelVersion(
+            name=found.name,
+            version=str(found.version),
+            run_id=found.run_id,
+            folder=folder,
+            as_of=datetime.fromisoformat(found.tags[_AS_OF_TAG]),
+            config_digest=found.tags[_CONFIG_TAG],
+        )
+
+    def _server_champion(self, name: str) -> Any:
+        """Return the version under the champion alias, or None; `ModelError` if unreachable."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            with _quiet():
+                return self._client.get_model_version_by_alias(name, CHAMPION)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise self._unreadable(name, str(error)) from error
+
+    def _check(self, found: Any, fetched: Path) -> None:
+        expected, actual = found.tags.get(_SHA_TAG), folder_digest(fetched)
+        if expected != actual:
+            raise ModelError(
+                f"version {found.version} of the model {found.name!r} was changed after it "
+                "was registered",
+                expected=f"files with SHA-256 {expected}",
+                found=actual,
+                next_step="train again, or restore the artifact store",
+            )
+
+    def _unreadable(self, name: str, reason: str) -> ModelError:
+        return ModelError(
+            f"there is no champion of {name!r} to load",
+            expected="a good local copy, or a tracking server that answers",
+            found=reason,
+            next_step="start the tracking server, or train again",
+        )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence MLflow's own log and warnings: its outcome is what counts here."""
+    os.environ.update(_ENVIRONMENT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import_module("mlflow.pyfunc")  # configures the loggers whose levels are then set
+        loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
+        levels = [logger.level for logger in loggers]
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

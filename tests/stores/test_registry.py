@@ -1,0 +1,219 @@
+"""The MLflow registry: runs, versions, champions, and the last good copy on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+import polars as pl
+import pytest
+
+from nba.errors import ModelError
+from nba.models.base import Frames, Model, ModelConfig
+from nba.pipeline.ports import ModelVersion
+from nba.stores.registry import MlflowRegistry
+
+AS_OF = datetime(2026, 3, 2)
+
+
+class MeanConfig(ModelConfig):
+    shift: float = 0.0
+
+
+class Mean(Model):
+    """A model that answers with the mean it saw."""
+
+    name = "mean"
+    kind = "plain"
+    Config = MeanConfig
+
+    def __init__(self, config: ModelConfig | None = None) -> None:
+        super().__init__(config)
+        self.mean = 0.0
+
+    def fit(self, training: Frames, *, as_of: datetime, seed: int) -> Self:
+        self.mean = float(training["x"]["value"].mean())  # type: ignore[arg-type]
+        return self
+
+    def score(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+        return inputs["x"].select("id", score=pl.lit(self.mean))
+
+    def _write(self, folder: Path) -> None:
+        (folder / "mean.json").write_text(json.dumps(self.mean))
+
+    def _read(self, folder: Path) -> None:
+        self.mean = json.loads((folder / "mean.json").read_text())
+
+
+def model_class(name: str, kind: str) -> type[Model]:
+    assert (name, kind) == ("mean", "plain")
+    return Mean
+
+
+def fitted(value: float) -> Mean:
+    table = pl.DataFrame({"id": ["a"], "value": [value]})
+    return Mean().fit(Frames({"x": table}), as_of=AS_OF, seed=1)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database migrated once; tests copy it, since migrating takes seconds."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    registry = MlflowRegistry(
+        f"sqlite:///{folder / 'mlflow.db'}", folder, model_class, experiment="seed"
+    )
+    registry.register(
+        fitted(0.0), as_of=AS_OF, parameters={}, metrics={}, seed=1, config_digest="d"
+    )
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def uri(migrated: Path, tmp_path: Path) -> str:
+    shutil.copy(migrated, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+@pytest.fixture
+def registry(uri: str, tmp_path: Path) -> MlflowRegistry:
+    return MlflowRegistry(uri, tmp_path / "models", model_class)
+
+
+def register(registry: MlflowRegistry, value: float) -> ModelVersion:
+    return registry.register(
+        fitted(value),
+        as_of=AS_OF,
+        parameters={"a": {"b": 1}},
+        metrics={"auc": value},
+        seed=7,
+        config_digest="d1",
+    )
+
+
+def mean_of(registry: MlflowRegistry) -> float:
+    champion = registry.champion("mean")
+    assert champion is not None
+    model = registry.load(champion)
+    assert isinstance(model, Mean)
+    return model.mean
+
+
+def test_a_fit_is_a_run_with_parameters_metrics_seed_and_as_of(
+    registry: MlflowRegistry, uri: str
+) -> None:
+    version = register(registry, 0.5)
+    run = registry._client.get_run(version.run_id)
+    assert run.data.params == {"a": '{"b": 1}', "seed": "7"}
+    assert run.data.metrics == {"auc": 0.5}
+    assert run.data.tags["as_of"] == "2026-03-02T00:00:00"
+    assert run.info.status == "FINISHED"
+
+
+def test_the_champion_is_what_was_promoted_last(registry: MlflowRegistry) -> None:
+    first, second = register(registry, 1.0), register(registry, 2.0)
+    assert registry.champion("mean") is None
+    registry.promote(first)
+    assert mean_of(registry) == 1.0
+    registry.promote(second)
+    assert mean_of(registry) == 2.0
+    assert int(second.version) == int(first.version) + 1
+    assert registry.champion("mean") == second
+    assert (second.as_of, second.config_digest) == (AS_OF, "d1")
+
+
+def test_before_the_first_fit_there_is_no_champion_and_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "mlflow.db"
+    registry = MlflowRegistry(f"sqlite:///{path}", tmp_path / "models", model_class)
+    assert registry.champion("mean") is None
+    assert not path.exists()
+
+
+def test_a_good_local_copy_needs_no_tracking_server(
+    registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    registry.promote(register(registry, 1.0))
+    alone = MlflowRegistry("http://127.0.0.1:9", tmp_path / "models", model_class)
+    assert mean_of(alone) == 1.0
+
+
+def test_a_changed_local_copy_is_fetched_again(registry: MlflowRegistry) -> None:
+    version = register(registry, 1.0)
+    registry.promote(version)
+    (version.folder / "mean.json").write_text("99.0")
+    assert mean_of(registry) == 1.0
+
+
+def test_another_machine_follows_with_refresh(
+    registry: MlflowRegistry, uri: str, tmp_path: Path
+) -> None:
+    registry.promote(register(registry, 1.0))
+    other = MlflowRegistry(uri, tmp_path / "elsewhere", model_class)
+    assert mean_of(other) == 1.0
+    registry.promote(register(registry, 2.0))
+    assert mean_of(other) == 1.0
+    assert other.refresh("mean") is not None
+    assert mean_of(other) == 2.0
+
+
+def test_an_artifact_changed_on_the_server_is_refused(
+    registry: MlflowRegistry, uri: str, tmp_path: Path
+) -> None:
+    registry.promote(register(registry, 1.0))
+    (stored,) = (tmp_path / "mlflow-artifacts").rglob("mean.json")
+    stored.write_text("99.0")
+    other = MlflowRegistry(uri, tmp_path / "elsewhere", model_class)
+    with pytest.raises(ModelError, match="changed after it was registered"):
+        other.champion("mean")
+
+
+def test_old_versions_are_pruned_but_never_the_champion(
+    registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    registry.promote(register(registry, 0.0))
+    for value in range(1, 6):
+        register(registry, float(value))
+    assert mean_of(registry) == 0.0
+    registry.promote(register(registry, 6.0))
+    assert mean_of(registry) == 6.0
+    early = registry.load(
+        ModelVersion("mean", "2", "run", tmp_path / "pruned", AS_OF, "d1")  # fetched again
+    )
+    assert isinstance(early, Mean)
+    kept = [path for path in (tmp_path / "models" / "mean").iterdir() if path.is_dir()]
+    assert len(kept) <= 4
+
+
+def test_nothing_stored_is_a_pickle(registry: MlflowRegistry, tmp_path: Path) -> None:
+    register(registry, 1.0)
+    files = [path for path in (tmp_path / "mlflow-artifacts").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= {".json", ".py", ".yaml", ".txt", ""}
+    assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]
+
+
+def test_a_version_opens_as_a_pyfunc(registry: MlflowRegistry, uri: str, tmp_path: Path) -> None:
+    register(registry, 1.5)
+    script = f"""
+import mlflow, pandas
+mlflow.set_tracking_uri({uri!r})
+mlflow.set_registry_uri({uri!r})
+model = mlflow.pyfunc.load_model("models:/mean/2")
+table = pandas.DataFrame({{"id": ["a"], "value": [0]}})
+print(model.predict({{"as_of": "2026-03-02", "x": table}}))
+"""
+    root = Path(__file__).parents[2]  # versions name their loader by its import path
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert "1.5" in done.stdout, done.stderr
