@@ -16,7 +16,7 @@ import pytest
 
 from nba.errors import ModelError
 from nba.models.base import Frames, Model, ModelConfig
-from nba.pipeline.ports import ModelVersion
+from nba.models.version import ModelVersion
 from nba.stores.registry import MlflowRegistry
 
 AS_OF = datetime(2026, 3, 2)

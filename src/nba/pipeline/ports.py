@@ -6,30 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any, Protocol
 
 import polars as pl
 
 from nba.models.base import Model
+from nba.models.version import ModelVersion
 
-
-@dataclass(frozen=True)
-class ModelVersion:
-    """A registered model: name, version, run, the moment it was fitted at, and its files.
-
-    `config_digest` is a digest of the model's kind and parameters, so that a changed
-    `models/NAME.yaml` makes a fit due.
-    """
-
-    name: str
-    version: str
-    run_id: str
-    folder: Path
-    as_of: datetime
-    config_digest: str
+__all__ = ["FeatureStore", "ModelRegistry", "ModelVersion", "PlanStore"]
 
 
 class FeatureStore(Protocol):

@@ -18,7 +18,7 @@ from typing import Any
 
 from nba.errors import ModelError
 from nba.models.base import Model, read_head
-from nba.pipeline.ports import ModelVersion
+from nba.models.version import ModelVersion
 from nba.stores.local_models import LocalModels, folder_digest
 
 CHAMPION = "champion"
