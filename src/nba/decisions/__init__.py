@@ -1,1 +1,22 @@
-"""Decisions: catalogue, eligibility, contact policy, value, allocation, reasons."""
+"""Decisions: whom a clerk contacts, with what, when, in which mode, and why."""
+
+from nba.decisions.catalogue import ActionType, Catalogue
+from nba.decisions.loading import DecisionFiles, load_decision_files
+from nba.decisions.plan import Plan, decide
+from nba.decisions.policy import ContactPolicy, Levers
+from nba.decisions.settings import ArmShares, DecisionSettings, Factors, Rounding
+
+__all__ = [
+    "ActionType",
+    "ArmShares",
+    "Catalogue",
+    "ContactPolicy",
+    "DecisionFiles",
+    "DecisionSettings",
+    "Factors",
+    "Levers",
+    "Plan",
+    "Rounding",
+    "decide",
+    "load_decision_files",
+]

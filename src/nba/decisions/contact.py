@@ -1,0 +1,205 @@
+"""The contact policy applied: who may be contacted today, in which mode, with what type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from nba.decisions.allocation import Flags
+from nba.decisions.catalogue import ActionType
+from nba.decisions.inputs import DecisionInputs
+from nba.decisions.policy import ContactPolicy
+from nba.schema.words import CONTACT_MODES, Mode, ResponseKind
+
+#: Why a customer rests today, strongest first.
+REST_REASONS: Final = (
+    "blocked_response",
+    "holiday",
+    "cap_per_day",
+    "cap_per_week",
+    "cap_per_month",
+    "pause_after_no",
+    "pause_after_silence",
+    "cool_down",
+)
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What the policy forbids today.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        customer_id, `rest` (the first reason of `REST_REASONS` that holds, or null),
+        `mode_<mode>` (the mode still cools down) and the history facts behind them.
+    """
+
+    frame: pl.DataFrame
+
+
+def contact_history(
+    inputs: DecisionInputs, ids: pl.DataFrame, *, as_of: datetime, policy: ContactPolicy
+) -> pl.DataFrame:
+    """Return counts and days since the last contacts, over all senders."""
+    uncounted = [str(channel) for channel in policy.uncounted_channels]
+    contacts = inputs["interactions"].filter(
+        (pl.col("mode") != str(Mode.NONE))
+        & (pl.col("ts") < as_of)
+        & pl.col("channel").fill_null("").is_in(uncounted).not_()
+    )
+    day = (pl.lit(as_of.date()) - pl.col("ts").dt.date()).dt.total_days()
+    contacts = contacts.with_columns(days=day)
+
+    def within(days: int) -> pl.Expr:
+        return (pl.col("days") < days).sum()
+
+    per_customer = contacts.group_by("customer_id").agg(
+        # Today's planned contact is the one that completes the window.
+        within(7).alias("contacts_week"),
+        within(30).alias("contacts_month"),
+        pl.col("days").min().alias("last"),
+        *[
+            pl.col("days").filter(pl.col("mode") == str(mode)).min().alias(f"last_{mode}")
+            for mode in CONTACT_MODES
+        ],
+    )
+    return ids.join(per_customer, on="customer_id", how="left").with_columns(
+        pl.col("contacts_week", "contacts_month").fill_null(0)
+    )
+
+
+def negative_history(
+    inputs: DecisionInputs, *, as_of: datetime, policy: ContactPolicy
+) -> pl.DataFrame:
+    """Return blocks and complaints per customer; a response may name the interaction only."""
+    senders = inputs["interactions"].select("interaction_id", sender_customer="customer_id")
+    rows = (
+        inputs["responses"]
+        .filter(pl.col("ts") < as_of)
+        .join(senders, on="interaction_id", how="left")
+        .with_columns(customer_id=pl.coalesce("customer_id", "sender_customer"))
+        .drop_nulls("customer_id")
+    )
+    since = as_of - timedelta(days=policy.pause.within_days)
+    no = pl.col("kind").is_in(policy.negative_kinds) & (pl.col("ts") >= since)
+    return rows.group_by("customer_id").agg(
+        negatives=no.sum(),
+        last_negative=pl.col("ts").filter(no).max(),
+        blocked_response=pl.col("ts").filter(pl.col("kind") == str(ResponseKind.BLOCKED)).max(),
+    )
+
+
+def rest(
+    inputs: DecisionInputs, people: pl.DataFrame, *, as_of: datetime, policy: ContactPolicy
+) -> Rest:
+    """Apply caps, cool-downs and pauses to `people` (customer_id, friend_since)."""
+    frame = contact_history(
+        inputs, people.select("customer_id", "friend_since"), as_of=as_of, policy=policy
+    )
+    frame = frame.join(
+        negative_history(inputs, as_of=as_of, policy=policy), on="customer_id", how="left"
+    ).join(
+        inputs["customer_contact"].select("customer_id", "unanswered_streak"),
+        on="customer_id",
+        how="left",
+    )
+    caps, pause = policy.caps, policy.pause
+    resting = pl.any_horizontal(
+        [
+            (pl.col(f"last_{mode}") <= policy.cool_down[mode].any_mode).fill_null(False)
+            for mode in CONTACT_MODES
+        ]
+    )
+    conditions = {
+        "blocked_response": (
+            pl.col("blocked_response") >= pl.col("friend_since").fill_null(datetime(1970, 1, 1))
+        ),
+        "holiday": pl.lit(as_of.date() in policy.holidays),
+        "cap_per_day": pl.lit(caps.per_day < 1),
+        "cap_per_week": pl.col("contacts_week") >= caps.per_week,
+        "cap_per_month": pl.col("contacts_month") >= caps.per_month,
+        "pause_after_no": (
+            (pl.col("negatives") >= pause.negative_responses)
+            & (pl.col("last_negative") >= as_of - timedelta(days=pause.days))
+        ),
+        "pause_after_silence": (
+            (pl.col("unanswered_streak") >= pause.unanswered)
+            & (pl.col("last") <= pause.unanswered_days)
+        ),
+        "cool_down": resting,
+    }
+    reason = pl.coalesce(
+        [
+            pl.when(condition.fill_null(False)).then(pl.lit(name))
+            for name, condition in conditions.items()
+        ]
+    )
+    modes = [
+        (pl.col(f"last_{mode}") <= policy.cool_down[mode].same_mode)
+        .fill_null(False)
+        .alias(f"mode_{mode}")
+        for mode in CONTACT_MODES
+    ]
+    return Rest(frame.with_columns(reason.alias("rest"), *modes))
+
+
+def policy_open(
+    inputs: DecisionInputs,
+    resting: Rest,
+    ids: pl.DataFrame,
+    actions: Sequence[ActionType],
+    *,
+    as_of: datetime,
+) -> Flags:
+    """Return (customers, actions): whether the policy lets this type go to this customer.
+
+    Rows follow `ids`, which has a `customer_id` column.
+    """
+    frame = ids.select("customer_id").join(
+        resting.frame, on="customer_id", how="left", maintain_order="left"
+    )
+    awake = frame["rest"].is_null().to_numpy()
+    cooling = {mode: frame[f"mode_{mode}"].fill_null(False).to_numpy() for mode in CONTACT_MODES}
+    recent = _days_since_type(inputs, frame, actions, as_of)
+    spent = _spent_quota(inputs, frame)
+    columns = []
+    for action in actions:
+        allowed = awake & ~cooling[action.mode]
+        if action.action_type in recent.columns:
+            allowed &= (recent[action.action_type] > action.wait_days).fill_null(True).to_numpy()
+        if str(action.channel) in spent:
+            allowed &= ~spent[str(action.channel)]
+        columns.append(allowed)
+    return np.stack(columns, axis=1) if columns else np.zeros((frame.height, 0), dtype=bool)
+
+
+def _days_since_type(
+    inputs: DecisionInputs, frame: pl.DataFrame, actions: Sequence[ActionType], as_of: datetime
+) -> pl.DataFrame:
+    days = (pl.lit(as_of.date()) - pl.col("ts").dt.date()).dt.total_days()
+    names = [action.action_type for action in actions]
+    last = (
+        inputs["interactions"]
+        .filter((pl.col("mode") != str(Mode.NONE)) & (pl.col("ts") < as_of))
+        .group_by("customer_id")
+        .agg([days.filter(pl.col("action_type") == name).min().alias(name) for name in names])
+    )
+    return frame.select("customer_id").join(
+        last, on="customer_id", how="left", maintain_order="left"
+    )
+
+
+def _spent_quota(inputs: DecisionInputs, frame: pl.DataFrame) -> dict[str, Flags]:
+    """Return, per channel, whose quota is spent."""
+    quota = inputs["quota"].filter(pl.col("remaining") < 1)
+    result: dict[str, Flags] = {}
+    for channel in quota["channel"].drop_nulls().unique().sort():
+        ids = quota.filter(pl.col("channel") == channel)["customer_id"]
+        result[str(channel)] = frame["customer_id"].is_in(ids.implode()).to_numpy()
+    return result

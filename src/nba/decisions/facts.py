@@ -1,0 +1,350 @@
+"""One row of facts per customer: what rules, values, reasons and texts read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Final
+
+import polars as pl
+
+from nba.decisions.catalogue import PRODUCT_KINDS, Brings
+from nba.decisions.inputs import CUSTOMER_TABLES, DecisionInputs
+from nba.decisions.policy import ContactPolicy
+from nba.features.expressions import TAG_PREFIX
+from nba.schema.words import CONTACT_MODES, Mode, ServiceCaseKind
+
+#: Products launched at most so many days ago are new; restocked ones likewise.
+NEW_DAYS: Final = 45
+RESTOCKED_DAYS: Final = 7
+EVENT_DAYS: Final = 14
+
+#: Facts that are worked out here, with their meaning.
+DERIVED: Final = MappingProxyType(
+    {
+        **{f"{kind}_products": f"number of {kind} products to bring" for kind in PRODUCT_KINDS},
+        **{f"{kind}_relevance": f"best relevance among {kind} products" for kind in PRODUCT_KINDS},
+        "due_category": "category that is due first",
+        "due_category_p_14d": "chance that it is bought within 14 days",
+        "due_category_days": "expected days until it is bought",
+        "due_category_overdue": "days since its purchase against its usual gap",
+        "benefit_kind": "kind of the unused benefit that lapses first",
+        "benefit_amount": "its amount",
+        "benefit_days": "days until it lapses",
+        "event_days": "days until the next event in the customer's store",
+        "event_topic": "its topic",
+        **{f"content_{mode}": f"unseen content for {mode}" for mode in CONTACT_MODES},
+        "groups_open": "groups of the clerk that the customer has not joined",
+        "days_to_birthday": "days until the birthday",
+        "open_questions": "open questions",
+        "open_after_sales": "open after-sale cases",
+        "friend_days": "days since the customer became a friend",
+    }
+)
+#: Every fact of the default contract.
+FACTS: Final = frozenset(
+    {column for columns in CUSTOMER_TABLES.values() for column in columns} | set(DERIVED)
+)
+#: What may be known of a customer who refused profiling: the relation and open matters,
+#: nothing that was learned about the person.
+NOT_PROFILE: Final = frozenset(
+    {
+        "customer_id",
+        "store_id",
+        "clerk_id",
+        "is_friend",
+        "friend_since",
+        "friend_days",
+        "is_blocked",
+        "consent_contact",
+        "consent_profiling",
+        "locale",
+        "open_service_cases",
+        "open_complaints",
+        "open_questions",
+        "open_after_sales",
+        "event_days",
+        "event_topic",
+        "groups_open",
+        "benefit_kind",
+        "benefit_amount",
+        "benefit_days",
+        *(f"content_{mode}" for mode in CONTACT_MODES),
+    }
+)
+
+
+def build_facts(
+    inputs: DecisionInputs, *, as_of: datetime, policy: ContactPolicy, tags: Iterable[str]
+) -> pl.DataFrame:
+    """Return the facts of every customer of `inputs`, sorted by id.
+
+    Customers without `consent_profiling` have null in every fact that is a profile.
+    """
+    facts = inputs["customer_state"].sort("customer_id")
+    for name in list(CUSTOMER_TABLES)[1:]:
+        table = inputs[name]
+        shared = [column for column in table.columns if column in facts.columns]
+        facts = facts.join(
+            table.drop([column for column in shared if column != "customer_id"]),
+            on="customer_id",
+            how="left",
+        )
+    for part in (
+        product_facts(inputs, as_of=as_of, policy=policy),
+        _category_facts(inputs),
+        next_benefits(inputs, as_of),
+        _case_facts(inputs),
+        _content_facts(inputs, as_of=as_of, policy=policy),
+        _group_facts(inputs),
+        _tag_facts(inputs, tags),
+    ):
+        facts = facts.join(part, on="customer_id", how="left")
+    facts = facts.join(
+        next_events(inputs, as_of).select("store_id", "event_days", "event_topic"),
+        on="store_id",
+        how="left",
+    )
+    facts = _complete(facts, as_of, tags)
+    return _without_profiles(facts).sort("customer_id")
+
+
+def _complete(facts: pl.DataFrame, as_of: datetime, tags: Iterable[str]) -> pl.DataFrame:
+    counts = [f"{kind}_products" for kind in PRODUCT_KINDS]
+    counts += ["groups_open", "open_questions", "open_after_sales", "open_service_cases"]
+    counts += [f"{kind}_relevance" for kind in PRODUCT_KINDS]
+    return facts.with_columns(
+        *[pl.col(name).fill_null(0.0) for name in counts],
+        pl.col("open_complaints").fill_null(0.0),
+        *[pl.col(TAG_PREFIX + tag).fill_null(False) for tag in tags],
+        days_to_birthday=days_to_birthday(pl.col("birthday"), as_of),
+        friend_days=(pl.lit(as_of) - pl.col("friend_since")).dt.total_days().cast(pl.Float64),
+    )
+
+
+def _without_profiles(facts: pl.DataFrame) -> pl.DataFrame:
+    profile = [name for name in facts.columns if name not in NOT_PROFILE]
+    return facts.with_columns(
+        [pl.when(pl.col("consent_profiling")).then(pl.col(name)).alias(name) for name in profile]
+    )
+
+
+def days_to_birthday(birthday: pl.Expr, as_of: datetime) -> pl.Expr:
+    """Return the days from `as_of` to the next birthday; the 29th of February counts as the 28th.
+
+    Parameters
+    ----------
+    birthday : expression of str
+        `YYYY-MM-DD` or `MM-DD`.
+    """
+    month = birthday.str.slice(-5, 2).cast(pl.Int32, strict=False)
+    day = birthday.str.slice(-2, 2).cast(pl.Int32, strict=False)
+    day = pl.when((month == 2) & (day == 29)).then(28).otherwise(day)
+    valid = month.is_between(1, 12) & day.is_between(1, 31)
+
+    def in_year(year: int) -> pl.Expr:
+        text = pl.format(
+            f"{year:04d}-{{}}-{{}}",
+            month.cast(pl.String).str.zfill(2),
+            day.cast(pl.String).str.zfill(2),
+        )
+        return (text.str.to_date("%Y-%m-%d", strict=False) - as_of.date()).dt.total_days()
+
+    this, following = in_year(as_of.year), in_year(as_of.year + 1)
+    return pl.when(valid).then(pl.when(this >= 0).then(this).otherwise(following)).cast(pl.Float64)
+
+
+def bringable(inputs: DecisionInputs, *, as_of: datetime, policy: ContactPolicy) -> pl.DataFrame:
+    """Return the affinity rows that may be brought now, with a flag per kind of product.
+
+    Left out: what is retired or out of stock, and what the same customer was brought
+    within the policy's days.
+    """
+    since = as_of - timedelta(days=policy.same_product_days)
+    brought = (
+        inputs["interactions"]
+        .filter((pl.col("ts") >= since) & (pl.col("mode") != str(Mode.NONE)))
+        .select("customer_id", "product_ids")
+        .drop_nulls()
+        .explode("product_ids", empty_as_null=False)
+        .rename({"product_ids": "product_id"})
+        .unique()
+    )
+    product = inputs["product"].drop("category")
+    rows = inputs["affinity"].join(brought, on=["customer_id", "product_id"], how="anti")
+    rows = rows.join(product, on="product_id", how="left").filter(
+        pl.col("is_retired").fill_null(False).not_() & (pl.col("on_hand").fill_null(1.0) > 0)
+    )
+    bought = (pl.col("source") == "repeat") | (pl.col("times_bought").fill_null(0) > 0)
+    return rows.with_columns(
+        (bought).alias(f"is_{Brings.REPEAT}"),
+        (~bought).alias(f"is_{Brings.EXPLORE}"),
+        (~bought & (pl.col("launched_days") <= NEW_DAYS)).alias(f"is_{Brings.NEW}"),
+        (~bought & (pl.col("source") == "explore")).alias(f"is_{Brings.COMPLEMENT}"),
+        (pl.col("days_since_restock") <= RESTOCKED_DAYS).alias(f"is_{Brings.RESTOCKED}"),
+        pl.lit(True).alias(f"is_{Brings.ANY_PRODUCT}"),
+    )
+
+
+def product_facts(
+    inputs: DecisionInputs, *, as_of: datetime, policy: ContactPolicy
+) -> pl.DataFrame:
+    """Return, per customer and kind of product, how many there are and the best relevance."""
+    rows = bringable(inputs, as_of=as_of, policy=policy)
+    return rows.group_by("customer_id").agg(
+        *[
+            pl.col(f"is_{kind}").sum().cast(pl.Float64).alias(f"{kind}_products")
+            for kind in PRODUCT_KINDS
+        ],
+        *[
+            pl.col("relevance").filter(pl.col(f"is_{kind}")).max().alias(f"{kind}_relevance")
+            for kind in PRODUCT_KINDS
+        ],
+    )
+
+
+def _category_facts(inputs: DecisionInputs) -> pl.DataFrame:
+    rows = inputs["timing_category"].sort(
+        "customer_id", "p_purchase_14d", "category", descending=[False, True, False]
+    )
+    return rows.unique("customer_id", keep="first", maintain_order=True).select(
+        "customer_id",
+        pl.col("category").alias("due_category"),
+        pl.col("p_purchase_14d").alias("due_category_p_14d"),
+        pl.col("expected_days").alias("due_category_days"),
+        pl.col("overdue_ratio").alias("due_category_overdue"),
+    )
+
+
+def next_benefits(inputs: DecisionInputs, as_of: datetime) -> pl.DataFrame:
+    """Return the unused benefit of each customer that lapses first."""
+    rows = inputs["benefits"].filter(
+        (pl.col("used_at").is_null() | (pl.col("used_at") >= as_of))
+        & (pl.col("expires_at") >= as_of)
+    )
+    return (
+        rows.sort("customer_id", "expires_at", "benefit_id")
+        .unique("customer_id", keep="first", maintain_order=True)
+        .select(
+            "customer_id",
+            "benefit_id",
+            pl.col("kind").alias("benefit_kind"),
+            pl.col("amount").alias("benefit_amount"),
+            (pl.col("expires_at") - as_of).dt.total_days().cast(pl.Float64).alias("benefit_days"),
+        )
+    )
+
+
+def next_events(inputs: DecisionInputs, as_of: datetime) -> pl.DataFrame:
+    """Return the next event of each store; one without a store is everyone's."""
+    rows = inputs["events"].filter(
+        (pl.col("starts_at") >= as_of + timedelta(days=1))
+        & (pl.col("starts_at") < as_of + timedelta(days=EVENT_DAYS))
+    )
+    stores = inputs["customer_state"].select("store_id").unique()
+    local = rows.drop_nulls("store_id")
+    everyone = rows.filter(pl.col("store_id").is_null()).drop("store_id").join(stores, how="cross")
+    columns = ["store_id", "event_id", "topic", "starts_at", "link"]
+    return (
+        pl.concat([local.select(columns), everyone.select(columns)])
+        .sort("store_id", "starts_at", "event_id")
+        .unique("store_id", keep="first", maintain_order=True)
+        .select(
+            "store_id",
+            "event_id",
+            pl.col("topic").alias("event_topic"),
+            pl.col("link").alias("event_link"),
+            (pl.col("starts_at") - as_of).dt.total_days().cast(pl.Float64).alias("event_days"),
+        )
+    )
+
+
+def _case_facts(inputs: DecisionInputs) -> pl.DataFrame:
+    rows = inputs["service_cases"].filter(pl.col("closed_at").is_null())
+
+    def count(kind: ServiceCaseKind) -> pl.Expr:
+        return (pl.col("kind") == str(kind)).sum().cast(pl.Float64)
+
+    return rows.group_by("customer_id").agg(
+        open_questions=count(ServiceCaseKind.QUESTION),
+        open_after_sales=count(ServiceCaseKind.AFTER_SALE),
+    )
+
+
+def valid_content(inputs: DecisionInputs, as_of: datetime) -> pl.DataFrame:
+    """Return the content that may be shown at `as_of`."""
+    return inputs["content"].filter(
+        (pl.col("valid_from").is_null() | (pl.col("valid_from") <= as_of))
+        & (pl.col("valid_to").is_null() | (pl.col("valid_to") > as_of))
+    )
+
+
+def seen_content(inputs: DecisionInputs, as_of: datetime, policy: ContactPolicy) -> pl.DataFrame:
+    """Return (customer, content) pairs that may not be repeated yet."""
+    since = as_of - timedelta(days=policy.same_content_days)
+    return (
+        inputs["interactions"]
+        .filter((pl.col("ts") >= since) & (pl.col("mode") != str(Mode.NONE)))
+        .select("customer_id", "content_id")
+        .drop_nulls()
+        .unique()
+    )
+
+
+def _content_facts(
+    inputs: DecisionInputs, *, as_of: datetime, policy: ContactPolicy
+) -> pl.DataFrame:
+    content = valid_content(inputs, as_of).select("content_id", "mode")
+    seen = (
+        seen_content(inputs, as_of, policy)
+        .join(content, on="content_id")
+        .group_by("customer_id")
+        .agg([(pl.col("mode") == str(mode)).sum().alias(str(mode)) for mode in CONTACT_MODES])
+    )
+    total: dict[str, int] = dict(content.group_by("mode").len().iter_rows())
+    return (
+        inputs["customer_state"]
+        .select("customer_id")
+        .join(seen, on="customer_id", how="left")
+        .select(
+            "customer_id",
+            *[
+                (total.get(str(mode), 0) - pl.col(str(mode)).fill_null(0))
+                .cast(pl.Float64)
+                .alias(f"content_{mode}")
+                for mode in CONTACT_MODES
+            ],
+        )
+    )
+
+
+def _group_facts(inputs: DecisionInputs) -> pl.DataFrame:
+    groups = inputs["groups"].select("group_id", "clerk_id")
+    people = inputs["customer_state"].select("customer_id", "clerk_id")
+    joined = (
+        inputs["memberships"]
+        .filter(pl.col("left_at").is_null())
+        .select("customer_id", "group_id")
+        .unique()
+        .join(groups, on="group_id")
+        .group_by("customer_id", "clerk_id")
+        .len("joined")
+    )
+    return (
+        people.join(groups.group_by("clerk_id").len("all"), on="clerk_id", how="left")
+        .join(joined, on=["customer_id", "clerk_id"], how="left")
+        .select(
+            "customer_id",
+            (pl.col("all").fill_null(0).cast(pl.Int64) - pl.col("joined").fill_null(0))
+            .cast(pl.Float64)
+            .alias("groups_open"),
+        )
+    )
+
+
+def _tag_facts(inputs: DecisionInputs, tags: Iterable[str]) -> pl.DataFrame:
+    wanted = list(tags)
+    rows = inputs["customer_tags"].filter(pl.col("tag").is_in(wanted))
+    aggregates: list[Any] = [(pl.col("tag") == tag).any().alias(TAG_PREFIX + tag) for tag in wanted]
+    return rows.group_by("customer_id").agg(aggregates)

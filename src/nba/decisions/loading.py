@@ -1,0 +1,237 @@
+"""Read the three YAML files as a whole: every problem in one report, with file and line."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from nba.decisions.catalogue import Catalogue
+from nba.decisions.facts import FACTS
+from nba.decisions.policy import ContactPolicy, Levers
+from nba.decisions.reasons import PHRASES
+from nba.errors import ConfigError
+from nba.features.expressions import TAG_PREFIX, nearest, parse_expression
+
+CATALOGUE_FILE: Final = "actions.yaml"
+POLICY_FILE: Final = "contact_policy.yaml"
+LEVERS_FILE: Final = "levers.yaml"
+_Location = tuple[str | int, ...]
+_M = TypeVar("_M", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class DecisionFiles:
+    """The three files, read and checked, and a digest of their bytes."""
+
+    catalogue: Catalogue
+    policy: ContactPolicy
+    levers: Levers
+    version: str
+
+
+@dataclass
+class _Source:
+    """One YAML file with the line of each of its parts."""
+
+    path: Path
+    data: Any
+    lines: dict[_Location, int]
+
+    def line(self, location: _Location) -> int:
+        """Return the line of `location`, or of the nearest part that encloses it."""
+        while location and location not in self.lines:
+            location = location[:-1]
+        return self.lines.get(location, 1)
+
+    def problem(
+        self, location: _Location, message: str, found: object = None, expected: str = ""
+    ) -> str:
+        where = ".".join(map(str, location)) or "file"
+        tail = f"; expected: {expected}" if expected else ""
+        tail += f"; found: {_short(found)}" if found is not None else ""
+        return f"{self.path}:{self.line(location)}: {where}: {message}{tail}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def load_decision_files(
+    folder: Path, *, facts: Iterable[str] = (), tags: Iterable[str] | None = None
+) -> DecisionFiles:
+    """Read `actions.yaml`, `contact_policy.yaml` and `levers.yaml` from `folder`.
+
+    Parameters
+    ----------
+    facts : iterable of str
+        Names that rules may use beside `nba.decisions.facts.FACTS`: the columns of the
+        feature views with a row per customer.
+    tags : iterable of str, optional
+        The declared tags; None leaves tags unchecked.
+
+    Raises
+    ------
+    ConfigError
+        With every problem of the three files.
+    """
+    problems: list[str] = []
+    catalogue = _read(folder / CATALOGUE_FILE, Catalogue, problems)
+    policy = _read(folder / POLICY_FILE, ContactPolicy, problems)
+    levers = _read(folder / LEVERS_FILE, Levers, problems)
+    if catalogue is not None:
+        problems += _unknown_names(*catalogue, {*FACTS, *facts}, tags)
+        if levers is not None:
+            problems += _idle_levers(*levers, catalogue[1])
+    if problems or catalogue is None or policy is None or levers is None:
+        raise ConfigError(
+            f"{folder}: {len(problems)} problem(s) in the decision files",
+            next_step="correct them; docs/decisions.md describes each field",
+            problems=problems,
+        )
+    return DecisionFiles(catalogue[1], policy[1], levers[1], files_version(folder))
+
+
+def files_version(folder: Path) -> str:
+    """Return a digest of the bytes of the three files."""
+    digest = hashlib.sha256()
+    for name in (CATALOGUE_FILE, POLICY_FILE, LEVERS_FILE):
+        content = (folder / name).read_bytes()
+        digest.update(f"{name}:{len(content)}:".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def _read(path: Path, model: type[_M], problems: list[str]) -> tuple[_Source, _M] | None:
+    source = _parse(path, problems)
+    if source is None:
+        return None
+    try:
+        return source, model.model_validate(source.data)
+    except ValidationError as error:
+        problems += [_validation_problem(source, model, item) for item in error.errors()]
+    return None
+
+
+def _parse(path: Path, problems: list[str]) -> _Source | None:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(f"{path}:1: cannot be read; expected: a UTF-8 YAML file; found: {error}")
+        return None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark is not None else 1
+        problems.append(
+            f"{path}:{line}: not YAML; expected: a mapping; "
+            f"found: {getattr(error, 'problem', None) or error}"
+        )
+        return None
+    source = _Source(path, {} if data is None else data, {})
+    if node is not None:
+        _collect(node, (), source, problems)
+    return source
+
+
+def _collect(node: yaml.Node, location: _Location, source: _Source, problems: list[str]) -> None:
+    """Note the line of each part, and refuse keys that stand twice."""
+    source.lines.setdefault(location, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            place = (*location, str(key.value))
+            if place in source.lines:
+                line = key.start_mark.line + 1
+                problems.append(
+                    f"{source.path}:{line}: {'.'.join(map(str, place))}: stands twice; "
+                    f"expected: once; found: first on line {source.lines[place]}"
+                )
+            source.lines[place] = key.start_mark.line + 1
+            _collect(value, place, source, problems)
+    elif isinstance(node, yaml.SequenceNode):
+        for position, item in enumerate(node.value):
+            _collect(item, (*location, position), source, problems)
+
+
+def _validation_problem(source: _Source, model: type[BaseModel], item: Mapping[str, Any]) -> str:
+    location = tuple(part for part in item["loc"] if part != "[key]")
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        known = _fields(model, location[:-1])
+        hint = nearest(str(location[-1]), known)
+        message = "unknown field" + (f"; {hint}" if hint else "")
+        return source.problem(location, message, location[-1], ", ".join(known))
+    if item["type"] == "missing":
+        return source.problem(location, "a required field is absent", None, str(location[-1]))
+    expected = str(item.get("ctx", {}).get("expected", ""))
+    return source.problem(location, message, item["input"], expected)
+
+
+def _fields(model: type[BaseModel], location: _Location) -> list[str]:
+    """Return the fields of the model that stands at `location`."""
+    current: Any = model
+    for part in location:
+        if isinstance(part, int) or not _is_model(current):
+            continue
+        field = current.model_fields.get(part)
+        current = _inner(field.annotation) if field is not None else None
+    return sorted(current.model_fields) if _is_model(current) else []
+
+
+def _is_model(candidate: Any) -> bool:
+    return isinstance(candidate, type) and issubclass(candidate, BaseModel)
+
+
+def _inner(annotation: Any) -> Any:
+    """Return the model inside a container annotation, or the annotation itself."""
+    if _is_model(annotation):
+        return annotation
+    inner = [_inner(part) for part in getattr(annotation, "__args__", ())]
+    return next((part for part in inner if _is_model(part)), annotation)
+
+
+def _unknown_names(
+    source: _Source, catalogue: Catalogue, facts: set[str], tags: Iterable[str] | None
+) -> list[str]:
+    known_tags = None if tags is None else {TAG_PREFIX + tag for tag in tags}
+    problems = []
+    for position, field, text in catalogue.rules():
+        rule = parse_expression(text)
+        allowed = facts | (
+            {name for name in rule.names if name.startswith(TAG_PREFIX)}
+            if known_tags is None
+            else known_tags
+        )
+        location = ("actions", position, field)
+        problems += [source.problem(location, line, text) for line in rule.problems(allowed)]
+    for position, action in enumerate(catalogue.actions):
+        for code in (*action.reasons, action.caution):
+            if code not in PHRASES:
+                field = "caution" if code == action.caution else "reasons"
+                hint = nearest(code, PHRASES)
+                message = f"unknown phrase {code!r}" + (f"; {hint}" if hint else "")
+                problems.append(source.problem(("actions", position, field), message, code))
+    return problems
+
+
+def _idle_levers(source: _Source, levers: Levers, catalogue: Catalogue) -> list[str]:
+    """Report levers that pull at nothing."""
+    names = {
+        "actions": {action.action_type for action in catalogue.actions},
+        "groups": {action.group for action in catalogue.actions},
+    }
+    problems = []
+    for field, known in names.items():
+        for name in getattr(levers, field):
+            if name not in known:
+                hint = nearest(name, known)
+                message = "no action of the catalogue has it" + (f"; {hint}" if hint else "")
+                problems.append(source.problem((field, name), message, name))
+    return problems

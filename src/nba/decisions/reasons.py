@@ -1,0 +1,212 @@
+"""Why: facts as phrases that a clerk can say aloud, one caution, and what would change it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from string import Formatter
+from types import MappingProxyType
+from typing import Any, Final
+
+import polars as pl
+
+from nba.features.expressions import parse_expression
+
+#: The most reasons shown beside the caution.
+MOST_REASONS: Final = 3
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A fact in words: shown where `when` holds; the texts name facts in braces."""
+
+    when: str
+    zh: str
+    en: str
+    kind: str = "reason"
+
+
+PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
+    {
+        "open_complaint": Phrase(
+            "open_complaints > 0",
+            "有 {open_complaints:.0f} 个投诉还没有解决",
+            "{open_complaints:.0f} open complaint(s) wait for an answer",
+        ),
+        "open_question": Phrase(
+            "open_questions > 0", "提的问题还没有回复", "asked a question that is still open"
+        ),
+        "open_after_sale": Phrase(
+            "open_after_sales > 0", "有售后事项在处理", "has an after-sale case under way"
+        ),
+        "birthday_soon": Phrase(
+            "days_to_birthday <= 7",
+            "{days_to_birthday:.0f} 天后生日",
+            "birthday in {days_to_birthday:.0f} day(s)",
+        ),
+        "benefit_expires": Phrase(
+            "benefit_days <= 14",
+            "有权益 {benefit_days:.0f} 天后到期",
+            "holds a benefit that lapses in {benefit_days:.0f} day(s)",
+        ),
+        "category_due": Phrase(
+            "due_category_overdue >= 0.8",
+            "按以往节奏，{due_category} 该补货了",
+            "by past rhythm, {due_category} is due",
+        ),
+        "overdue": Phrase(
+            "overdue_ratio >= 1",
+            "通常每 {gap_days_median:.0f} 天来一次，这次已 {days_since_purchase:.0f} 天",
+            "usually buys every {gap_days_median:.0f} days, and it has been "
+            "{days_since_purchase:.0f}",
+        ),
+        "likely_soon": Phrase(
+            "p_purchase_14d >= 0.3",
+            "两周内购买的可能性约 {p_purchase_14d:.0%}",
+            "about {p_purchase_14d:.0%} likely to buy within two weeks",
+        ),
+        "repeat_favourite": Phrase(
+            "repeat_products > 0",
+            "有常买的商品可以带上",
+            "has favourites that can be brought again",
+        ),
+        "new_for_taste": Phrase(
+            "new_products > 0", "有合口味的新品", "there are new products to this customer's taste"
+        ),
+        "restocked": Phrase(
+            "restocked_products > 0", "喜欢的商品到货了", "a product of interest is back in stock"
+        ),
+        "loyal": Phrase(
+            "purchase_days_365d >= 6",
+            "近一年来过 {purchase_days_365d:.0f} 次",
+            "bought on {purchase_days_365d:.0f} days in the past year",
+        ),
+        "valuable": Phrase(
+            "price_tier >= 4", "偏好较高价位的商品", "prefers the higher price range"
+        ),
+        "responsive": Phrase(
+            "response_rate >= 0.3",
+            "以往消息的回应率 {response_rate:.0%}",
+            "answers {response_rate:.0%} of messages",
+        ),
+        "sleeping": Phrase(
+            "overdue_ratio >= 2.5",
+            "已沉睡 {days_since_purchase:.0f} 天",
+            "dormant for {days_since_purchase:.0f} days",
+        ),
+        "recent_purchase": Phrase(
+            "days_since_purchase <= 7",
+            "{days_since_purchase:.0f} 天前刚买过",
+            "bought {days_since_purchase:.0f} day(s) ago",
+        ),
+        "event_near": Phrase(
+            "event_days <= 14",
+            "{event_days:.0f} 天后门店有活动：{event_topic}",
+            "an event in the store in {event_days:.0f} day(s): {event_topic}",
+        ),
+        "new_friend": Phrase(
+            "friend_days <= 30",
+            "成为好友 {friend_days:.0f} 天",
+            "a friend for {friend_days:.0f} day(s)",
+        ),
+        "not_contacted": Phrase(
+            "days_since_contact >= 30",
+            "已 {days_since_contact:.0f} 天没有联系",
+            "not contacted for {days_since_contact:.0f} days",
+        ),
+        "groups_open": Phrase(
+            "groups_open > 0", "还没有加入你的话题群", "has not joined your topic group yet"
+        ),
+        "unseen_content": Phrase("True", "有还没看过的内容", "there is something not yet seen"),
+        "your_customer": Phrase("True", "是你的顾客", "is your customer"),
+        "one_message": Phrase(
+            "True", "只发一条，不催促", "one message only; do not press", "caution"
+        ),
+        "no_selling": Phrase(
+            "True", "先解决问题，不推销", "solve the matter first; do not sell", "caution"
+        ),
+        "no_discount": Phrase("True", "不要主动打折", "do not offer a discount unasked", "caution"),
+        "often_contacted": Phrase(
+            "contacts_30d >= 3",
+            "近 30 天已联系 {contacts_30d:.0f} 次，点到为止",
+            "already contacted {contacts_30d:.0f} times in 30 days; keep it short",
+            "caution",
+        ),
+        "rarely_answers": Phrase(
+            "unanswered_streak >= 3",
+            "最近 {unanswered_streak:.0f} 次没有回应，不要追问",
+            "the last {unanswered_streak:.0f} contacts had no answer; do not insist",
+            "caution",
+        ),
+        "if_bought": Phrase(
+            "True",
+            "如果今天已经购买，就不必联系",
+            "if they bought today, leave it",
+            "change",
+        ),
+        "if_solved": Phrase(
+            "True",
+            "如果问题已经解决，就改为感谢",
+            "if it is solved already, just thank them",
+            "change",
+        ),
+    }
+)
+#: The order in which reasons are tried after the action's own.
+GENERAL: Final = (
+    "category_due",
+    "overdue",
+    "likely_soon",
+    "loyal",
+    "responsive",
+    "valuable",
+    "recent_purchase",
+    "not_contacted",
+    "new_friend",
+    "your_customer",
+)
+#: Cautions that go before the action's own.
+STRONGER_CAUTIONS: Final = ("rarely_answers", "often_contacted")
+REASON_TYPE: Final = pl.List(
+    pl.Struct({"code": pl.String, "kind": pl.String, "zh": pl.String, "en": pl.String})
+)
+
+
+def phrase_flags(facts: pl.DataFrame) -> pl.DataFrame:
+    """Return a column per phrase: whether it holds and every fact that it names is known."""
+    flags = []
+    for code, phrase in PHRASES.items():
+        holds = parse_expression(phrase.when).polars().fill_null(False)
+        for name in _named(phrase):
+            holds = holds & pl.col(name).is_not_null()
+        flags.append(holds.alias(code))
+    return facts.select(flags) if facts.height else facts.select(flags).clear()
+
+
+def _named(phrase: Phrase) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(phrase.en) if name}
+
+
+def reasons_of(
+    facts: Mapping[str, Any],
+    flags: Mapping[str, bool],
+    *,
+    first: tuple[str, ...],
+    caution: str,
+    service: bool,
+) -> list[dict[str, str]]:
+    """Return two or three reasons, one caution and what would change the advice."""
+    codes = [code for code in dict.fromkeys((*first, *GENERAL)) if flags[code]][:MOST_REASONS]
+    warning = next((code for code in STRONGER_CAUTIONS if flags[code] and not service), caution)
+    change = "if_solved" if service else "if_bought"
+    return [_phrase(code, facts) for code in (*codes, warning, change)]
+
+
+def _phrase(code: str, facts: Mapping[str, Any]) -> dict[str, str]:
+    phrase = PHRASES[code]
+    return {
+        "code": code,
+        "kind": phrase.kind,
+        "zh": phrase.zh.format_map(facts),
+        "en": phrase.en.format_map(facts),
+    }

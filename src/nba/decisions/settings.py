@@ -1,0 +1,106 @@
+"""What `decide` needs to know beyond the three YAML files."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from nba.schema.words import Arm
+
+_TOLERANCE = 1e-9
+
+
+class ArmShares(BaseModel):
+    """The share of customers in each arm; they sum to one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    holdout: float = Field(0.1, ge=0, le=1, description="left uncontacted on purpose")
+    random: float = Field(0.0, ge=0, le=1, description="drawn uniformly among open actions")
+    business_as_usual: float = Field(0.0, ge=0, le=1, description="left to the clerk's own habit")
+    engine: float = Field(0.9, ge=0, le=1, description="planned by the engine")
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Self:
+        total = sum(self.model_dump().values())
+        if abs(total - 1) > _TOLERANCE:
+            raise ValueError(f"the shares of the arms sum to {total:g}, not to 1")
+        return self
+
+    def of(self, arm: Arm) -> float:
+        """Return the share of `arm`."""
+        return float(getattr(self, str(arm)))
+
+
+class Factors(BaseModel):
+    """The factors of a value; each can be switched off to see what it earns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uplift: bool = Field(True, description="off: every mode changes the same average amount")
+    relevance: bool = Field(True, description="off: what is brought does not matter")
+    risk: bool = Field(True, description="off: losing a friend costs nothing")
+    levers: bool = Field(True, description="off: the marketer's weights are ignored")
+    worth: bool = Field(True, description="off: the catalogue's own amounts are ignored")
+
+
+class Rounding(StrEnum):
+    """How probabilities become a plan that keeps the clerk's minutes."""
+
+    STRICT = "strict"
+    EXPECTED = "expected"
+
+
+class DecisionSettings(BaseModel):
+    """The settings of a plan.
+
+    Notes
+    -----
+    `salt` decides the arms: a new salt or period draws every customer anew, which ends
+    all running comparisons. `seed` decides the draws of the day.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    salt: str = Field("nba", description="salt of the hash that draws the arms")
+    seed: int = Field(0, ge=0, description="seed of the day's draws")
+    arms: ArmShares = Field(default_factory=ArmShares, description="share of each arm")
+    arm_period_days: int = Field(
+        182, ge=1, description="days for which a customer stays in an arm, counted from 1970-01-01"
+    )
+    outcome_days: int = Field(14, ge=1, description="days over which an uplift is counted")
+    exploration_floor: float = Field(
+        0.01,
+        ge=0,
+        le=0.2,
+        description="least probability of every open action of the shortlist, none included",
+    )
+    shortlist_size: int = Field(
+        40, ge=1, description="customers per clerk with an exploration floor"
+    )
+    shortlist_random: int = Field(
+        8, ge=0, description="of these, drawn at random among all who are not among the best"
+    )
+    rounding: Rounding = Field(
+        Rounding.STRICT,
+        description="strict: never above the clerk's minutes; expected: within them on average",
+    )
+    horizon_days: int = Field(7, ge=1, le=31, description="days that the plan looks ahead")
+    relevance_weight: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="how far relevance moves the uplift: factor 1 + weight x (relevance - typical)",
+    )
+    relevance_typical: float = Field(
+        0.7, ge=0, le=1, description="relevance at which the mode's uplift stands as scored"
+    )
+    fairness: float = Field(
+        0.0, ge=0, le=1, description="share of a store's minutes that clerks may lend each other"
+    )
+    time_zone: str = Field("Asia/Shanghai", description="time zone of the timestamps")
+    currency: str = Field("CNY", description="currency shown in texts")
+    locale: str = Field("zh", description="language where the customer's locale is unknown")
+    factors: Factors = Field(default_factory=lambda: Factors(), description="factors switched on")

@@ -1,0 +1,93 @@
+"""When: an hour window from the customer's habit, inside the shift and out of quiet hours."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from nba.decisions.allocation import Floats
+from nba.decisions.policy import ContactPolicy
+
+SHIFT_START: Final = "10:00"
+SHIFT_END: Final = "20:00"
+
+
+def _hours(column: pl.Expr, default: str) -> pl.Expr:
+    """Return `HH:MM` as hours; what cannot be read counts as `default`."""
+    text = column.fill_null(default)
+    hour = text.str.extract(r"^(\d{1,2})", 1).cast(pl.Float64, strict=False)
+    minute = text.str.extract(r"^\d{1,2}:(\d{2})", 1).cast(pl.Float64, strict=False)
+    base = float(default[:2])
+    return hour.fill_null(base).clip(0, 24) + minute.fill_null(0.0) / 60
+
+
+def as_hours(moment: time) -> float:
+    """Return a time of day in hours."""
+    return moment.hour + moment.minute / 60
+
+
+def reachable_hours(clerks: pl.DataFrame, policy: ContactPolicy) -> pl.DataFrame:
+    """Return the hours of each clerk's shift that are not quiet: clerk_id, opens, closes.
+
+    A shift that lies wholly in quiet hours, or ends before it starts, has closes <= opens.
+    """
+    quiet = policy.quiet_hours
+    return clerks.select(
+        "clerk_id",
+        opens=_hours(pl.col("shift_start"), SHIFT_START).clip(lower_bound=as_hours(quiet.end)),
+        closes=_hours(pl.col("shift_end"), SHIFT_END).clip(upper_bound=as_hours(quiet.start)),
+    )
+
+
+def contact_windows(
+    facts: pl.DataFrame, *, as_of: datetime, policy: ContactPolicy
+) -> tuple[pl.Series, pl.Series]:
+    """Return the first and last moment of each contact.
+
+    Parameters
+    ----------
+    facts : DataFrame
+        With `opens`, `closes` (hours) and the hour habits of each customer.
+
+    Notes
+    -----
+    The hour of responses is pulled towards the hour of purchases, and this towards the
+    middle of the shift, by `hour_shrinkage` pretended observations: three answers do not
+    make a habit.
+    """
+    opens, closes = _column(facts, "opens"), _column(facts, "closes")
+    middle = (opens + closes) / 2
+    shrinkage = policy.hour_shrinkage
+    bought = _shrink(middle, facts, "purchase_hour_peak", "purchase_days", shrinkage)
+    hour = _shrink(bought, facts, "response_hour_peak", "responses_90d", shrinkage)
+    width = np.minimum(policy.window_hours, np.maximum(closes - opens, 0.0))
+    start = np.clip(np.floor((hour - width / 2) * 4 + 0.5) / 4, opens, closes - width)
+    minutes = np.round(start * 60).astype(np.int64)
+    length = np.floor(width * 60).astype(np.int64)
+    moment = pl.Series("from", [as_of], dtype=pl.Datetime("us"))
+    frame = pl.DataFrame({"start": minutes, "end": minutes + length})
+    windows = frame.select(
+        contact_from=pl.lit(moment[0]) + pl.duration(minutes="start"),
+        contact_to=pl.lit(moment[0]) + pl.duration(minutes="end"),
+    )
+    return windows["contact_from"], windows["contact_to"]
+
+
+def _column(facts: pl.DataFrame, name: str) -> Floats:
+    return facts[name].cast(pl.Float64).to_numpy()
+
+
+def _shrink(prior: Floats, facts: pl.DataFrame, peak: str, count: str, k: float) -> Floats:
+    hour = facts[peak].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    n = facts[count].cast(pl.Float64).fill_null(0.0).to_numpy()
+    weight = np.where(np.isfinite(hour), n / np.maximum(n + k, 1e-9), 0.0)
+    pulled: Floats = prior + weight * (np.nan_to_num(hour) - prior)
+    return pulled
+
+
+def lapses(contact_to: datetime, as_of: datetime, days: int) -> datetime:
+    """Return when an action lapses: the end of its last day."""
+    return max(contact_to, as_of + timedelta(days=days))
