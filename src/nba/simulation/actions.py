@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from nba.errors import UsageError
@@ -107,8 +108,8 @@ def _within_minutes(scene: Scene, made: Contacts, rank: Ints) -> Bools:
 
 
 def _feedback(
-    scene: Scene, day: int, plan: Plan, kind: np.ndarray, draw: Floats, recorder: Recorder
-) -> None:  # type: ignore[type-arg]
+    scene: Scene, day: int, plan: Plan, kind: npt.NDArray[np.str_], draw: Floats, recorder: Recorder
+) -> None:
     made = plan.made
     kinds = pl.Series(kind.tolist(), dtype=pl.String)
     when = np.where(kind == "expired", 23.98, np.where(kind == "sent", made.hour, 20.5))

@@ -61,10 +61,11 @@ CATEGORIES: Final = (
                  ("托特包 Tote", "链条包 Chain Bag", "晚宴包 Clutch", "水桶包 Bucket Bag")),
     CategorySpec("jewellery", "珠宝 Jewellery", _L, _P, False, 300, 1.1, 6800, 0.60, 0.03, 0.3, 40,
                  ("项链 Necklace", "耳环 Earrings", "手镯 Bangle", "戒指 Ring")),
-    CategorySpec("premium_beauty", "高端美妆 Premium Beauty", _L, _P, True, 75, 3.0, 1180, 0.65, 0.02,
-                 0.1, 340, ("精华液 Elixir", "眼霜 Eye Cream", "香水 Perfume", "面膜 Mask")),
-    CategorySpec("accessories", "配饰 Accessories", _L, _P, False, 180, 1.2, 2600, 0.60, 0.04, 0.2, 340,
-                 ("丝巾 Silk Scarf", "皮带 Belt", "墨镜 Sunglasses", "羊绒围巾 Cashmere Scarf")),
+    CategorySpec("premium_beauty", "高端美妆 Premium Beauty", _L, _P, True, 75, 3.0, 1180, 0.65,
+                 0.02, 0.1, 340,
+                 ("精华液 Elixir", "眼霜 Eye Cream", "香水 Perfume", "面膜 Mask")),
+    CategorySpec("accessories", "配饰 Accessories", _L, _P, False, 180, 1.2, 2600, 0.60, 0.04, 0.2,
+                 340, ("丝巾 Silk Scarf", "皮带 Belt", "墨镜 Sunglasses", "羊绒围巾 Cashmere Scarf")),
 )  # fmt: skip
 
 KINDS: Final = tuple(CategoryKind)
@@ -115,7 +116,7 @@ def build_assortment(config: WorldConfig, streams: Streams) -> Assortment:
     count = slots * len(CATEGORIES)
     index = np.arange(count)
     category = index // slots
-    tier = 1.0 + (index % slots) % 5
+    tier = (1 + (index % slots) % 5).astype(np.float64)
     base = np.array([c.price for c in CATEGORIES])[category]
     rate = np.array([c.margin_rate for c in CATEGORIES])[category]
     raw = base * TIER_RATIO ** (tier - 3) * streams.lognormal("price", index, 0.12)

@@ -68,6 +68,8 @@ def day_rows(scene: Scene, day: int, recorder: Recorder) -> None:
     launched = np.flatnonzero((np.floor(goods.launched) == day) & (goods.launched >= 0))
     retired = np.flatnonzero((np.floor(goods.retired) == day) & (goods.launched < day))
     for which, gone in ((launched, False), (retired, True)):
+        if not len(which):
+            continue
         rows = product_rows(scene, which, retired=gone)
         recorder.add("products", rows.with_columns(pl.lit(now).alias("valid_from")))
     if day and day % 30 == 0:

@@ -12,7 +12,6 @@ from nba.schema.words import CONTACT_MODES, Channel
 from nba.simulation.config import (
     BLOCK_PER_CONTACT,
     BOOST_HALF_LIFE,
-    CELLS,
     FATIGUE_HALF_LIFE,
     MODE_MINUTES,
 )
@@ -73,7 +72,7 @@ class Contacts:
             name: value.gather(rows) if isinstance(value, pl.Series) else value[rows]
             for name, value in self.__dict__.items()
         }
-        return Contacts(**values)
+        return replace(self, **values)  # type: ignore[arg-type]
 
 
 def contacts(
@@ -104,7 +103,7 @@ def join(parts: list[Contacts]) -> Contacts:
         values[name] = (
             pl.concat(columns) if isinstance(value, pl.Series) else np.concatenate(columns)
         )
-    return Contacts(**values)
+    return replace(parts[0], **values)  # type: ignore[arg-type]
 
 
 def moment_factor(age_share: Floats) -> Floats:

@@ -313,8 +313,9 @@ def true_effect(
             scene, state, day, outlook, baseline, inverse, modes, scene.people.clerk[rows],
             chat, best_hours(scene, rows), wide,
         )  # fmt: skip
-    return found.select(
+    result: pl.DataFrame = found.select(
         ids.alias("customer_id"), names.alias("mode"),
         "effect_amount", "gain_amount", "block_rate", "block_cost", "fatigue_cost", "relevance",
         product_lists(scene, wide),
     )  # fmt: skip
+    return result

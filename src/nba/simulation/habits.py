@@ -115,7 +115,8 @@ def _modes(scene: Scene, state: State, day: int, chosen: Ints, by: Ints) -> Ints
     weight[:, 2] *= np.where(state.spend[chosen] > 3000, 3.0, 0.5)
     edges = np.cumsum(weight / weight.sum(axis=1, keepdims=True), axis=1)
     draw = scene.streams.uniform("habit_mode", chosen, day=day)
-    return np.minimum((draw[:, None] > edges).sum(axis=1), 2).astype(np.int64)
+    result: Ints = np.minimum((draw[:, None] > edges).sum(axis=1), 2).astype(np.int64)
+    return result
 
 
 def _hours(scene: Scene, day: int, chosen: Ints, by: Ints) -> Floats:
@@ -131,7 +132,8 @@ def promoted(scene: Scene, store: Ints, day: int) -> Ints:
     week = day // 7
     index = store[:, None] * 3 + np.arange(3)
     draw = scene.streams.uniform("promoted", index, day=week)
-    return (draw * scene.assortment.count).astype(np.int64)
+    result: Ints = (draw * scene.assortment.count).astype(np.int64)
+    return result
 
 
 def _products(scene: Scene, state: State, day: int, chosen: Ints, by: Ints) -> Ints:

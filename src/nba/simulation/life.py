@@ -27,8 +27,8 @@ def customer_rows(scene: Scene, state: State, who: Ints, when: Floats) -> pl.Dat
     """Return the current version of some customers, valid from the given times."""
     people = scene.people
     year = pl.Series(people.birth_year[who]).cast(pl.String)
-    born = pl.Series(people.birthday[who])
-    date = (pl.lit("2001-01-01").str.to_date() + pl.duration(days=born)).dt.strftime("%m-%d")
+    born_at = pl.lit("2001-01-01").str.to_date() + pl.duration(days=pl.col("born"))
+    date = born_at.dt.strftime("%m-%d")
     known = pl.Series(scene.streams.uniform("birthday_known", who))
     friend = np.where(np.isfinite(state.friend_since[who]), state.friend_since[who], np.nan)
     revoked = people.revoke_day[who]
@@ -39,6 +39,7 @@ def customer_rows(scene: Scene, state: State, who: Ints, when: Floats) -> pl.Dat
             "clerk_id": scene.clerk_ids.gather(people.clerk[who]),
             "joined_at": scene.timestamps(np.maximum(people.joined[who], -3000.0)),
             "year": year,
+            "born": people.birthday[who],
             "gender": pl.Series(["female", "male", None]).gather(people.gender[who]),
             "city": pl.Series(CITIES).gather(people.city[who]),
             "friend_since": scene.timestamps(friend),
@@ -59,7 +60,7 @@ def customer_rows(scene: Scene, state: State, who: Ints, when: Floats) -> pl.Dat
         .then(date)
         .otherwise(pl.col("year") + "-" + date)
         .alias("birthday")
-    ).drop("year")
+    ).drop("year", "born")
 
 
 def arrivals(scene: Scene, state: State, day: int, recorder: Recorder) -> None:
@@ -73,9 +74,15 @@ def arrivals(scene: Scene, state: State, day: int, recorder: Recorder) -> None:
     won &= people.joined < day + 1
     win_friends(scene, state, day, np.flatnonzero(won), recorder)
     changed = np.flatnonzero(joins)
-    recorder.add("customers", customer_rows(scene, state, changed, people.joined[changed]))
+    add_versions(scene, state, changed, people.joined[changed], recorder)
     old = revoked[people.joined[revoked] < day]
-    recorder.add("customers", customer_rows(scene, state, old, people.revoke_day[old]))
+    add_versions(scene, state, old, people.revoke_day[old], recorder)
+
+
+def add_versions(scene: Scene, state: State, who: Ints, when: Floats, recorder: Recorder) -> None:
+    """Record new versions of some customers."""
+    if len(who):
+        recorder.add("customers", customer_rows(scene, state, who, when))
 
 
 def win_friends(
@@ -99,18 +106,15 @@ def win_friends(
         ),
     )
     known = who[people.joined[who] < day]
-    recorder.add("customers", customer_rows(scene, state, known, state.friend_since[known]))
-    _join_groups(scene, state, day, who, recorder)
+    add_versions(scene, state, known, state.friend_since[known], recorder)
+    join_groups(scene, state, day, who, recorder)
 
 
-def _join_groups(
-    scene: Scene, state: State, day: int, who: Ints, recorder: Recorder, *, invited: bool = False
-) -> None:
+def join_groups(scene: Scene, state: State, day: int, who: Ints, recorder: Recorder) -> None:
     """A new friend with an interest in one of the clerk's topics may join its group."""
-    people = scene.people
     topic = topic_of(scene, who)
     draw = scene.streams.uniform("group", who)
-    joins = (topic >= 0) & (state.group[who] < 0) & (invited | (draw < GROUP_SHARE))
+    joins = (topic >= 0) & (state.group[who] < 0) & (draw < GROUP_SHARE)
     add_members(scene, state, day, who[joins], topic[joins], recorder)
 
 
@@ -118,7 +122,12 @@ def add_members(
     scene: Scene, state: State, day: int, who: Ints, topic: Ints, recorder: Recorder
 ) -> None:
     """Record memberships of the clerk's group of a topic."""
+    if not len(who):
+        return
     group = scene.people.clerk[who] * len(TOPICS) + topic
+    since = np.full(len(who), day + 20.5 / 24)
+    if day < 0:
+        since = np.minimum(state.friend_since[who] + 0.01, -0.01)
     state.group[who] = group
     recorder.add(
         "memberships",
@@ -126,7 +135,7 @@ def add_members(
             {
                 "group_id": group_ids(group),
                 "customer_id": scene.customer_ids.gather(who),
-                "joined_at": scene.timestamps(np.full(len(who), day + 20.5 / 24)),
+                "joined_at": scene.timestamps(since),
             }
         ),
     )
@@ -151,6 +160,8 @@ def group_ids(group: Ints) -> pl.Series:
 def record_lost(scene: Scene, state: State, day: int, recorder: Recorder) -> None:
     """Record the friendships that ended today."""
     who = np.flatnonzero(np.floor(state.blocked) == day)
+    if not len(who):
+        return
     friends = who[np.isfinite(state.friend_since[who])]
     frame = pl.DataFrame(
         {
@@ -161,7 +172,7 @@ def record_lost(scene: Scene, state: State, day: int, recorder: Recorder) -> Non
         }
     ).with_columns(pl.lit("customer").alias("ended_by"))
     recorder.add("friendships", frame)
-    recorder.add("customers", customer_rows(scene, state, who, state.blocked[who]))
+    add_versions(scene, state, who, state.blocked[who], recorder)
 
 
 def attribute(
@@ -273,6 +284,8 @@ def clerk_tags(scene: Scene, day: int, lines: Purchases, recorder: Recorder) -> 
     who, first = np.unique(lines.customer, return_index=True)
     noted = scene.streams.uniform("tag", who, day=day) < 0.03
     who, cell = who[noted], lines.cell[first[noted]]
+    if not len(who):
+        return
     wrong = scene.streams.uniform("tag_wrong", who, day=day) < 1 / 7
     right = scene.people.cell_category.reshape(-1)[cell]
     other = (scene.streams.uniform("tag_other", who, day=day) * len(CATEGORIES)).astype(np.int64)
@@ -294,12 +307,9 @@ def calendar_rows(scene: Scene, state: State, day: int, recorder: Recorder) -> N
     """Record what the shop plans: absences a day ahead of time, stock each 30 days."""
     absent = np.flatnonzero(absent_on(scene, day))
     date = scene.config.start + timedelta(days=day)
-    recorder.add(
-        "absences",
-        pl.DataFrame({"clerk_id": scene.clerk_ids.gather(absent)}).with_columns(
-            pl.lit(date).alias("date")
-        ),
-    )
+    if len(absent):
+        rows = pl.DataFrame({"clerk_id": scene.clerk_ids.gather(absent)})
+        recorder.add("absences", rows.with_columns(pl.lit(date).alias("date")))
     if day % 30 == 0:
         recorder.add("stock", _stock(scene, day))
     _attend(scene, state, day, recorder)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import gamma as gamma_function
 
 from nba.simulation.assortment import CATEGORIES, TASTE_DIMENSIONS, Assortment
-from nba.simulation.config import CELLS, EFFECTS, GROWTH, WorldConfig
+from nba.simulation.config import CELLS, GROWTH, WorldConfig
 from nba.simulation.streams import Bools, Floats, Ints, Streams
 
 CITIES: Final = ("上海", "北京", "广州", "深圳", "杭州", "成都", "Hong Kong", "Singapore")

@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 
 from nba.simulation.assortment import Assortment, build_assortment
-from nba.simulation.config import CELLS, EFFECTS, TIER_RATIO, Effects, WorldConfig
+from nba.simulation.config import CELLS, EFFECTS, Effects, WorldConfig
 from nba.simulation.people import People, Shops, build_people, build_shops
 from nba.simulation.streams import Bools, Floats, Ints, Streams
-from nba.simulation.tables import timestamps
+from nba.simulation.tables import timestamps, zone_offsets
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,14 @@ class Scene:
         midnight = datetime.combine(self.config.start, time(), tzinfo=UTC)
         return int(midnight.timestamp()) * 1_000_000
 
+    @cached_property
+    def offsets(self) -> Ints:
+        """Microseconds from UTC to local time by day."""
+        return zone_offsets(self.config.start, self.config.days + 1500, self.config.time_zone)
+
     def timestamps(self, days: object) -> pl.Series:
         """Return the UTC time of local days since the start."""
-        return timestamps(days, self.start_us, self.config.time_zone)
+        return timestamps(days, self.start_us, self.offsets)
 
     @cached_property
     def customer_ids(self) -> pl.Series:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -12,8 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nba.schema.tables import TABLES, VALID_FROM, Kind, Table
+from nba.simulation.streams import Ints
 
 DAY_MICROSECONDS: Final = 86_400_000_000
+OFFSET_DAYS: Final = 3100
 _POLARS: Final[Mapping[Kind, pl.DataType]] = {
     Kind.ID: pl.String(),
     Kind.TEXT: pl.String(),
@@ -68,18 +72,39 @@ class Recorder:
         return tables
 
 
-def timestamps(days: object, start_us: int, time_zone: str) -> pl.Series:
-    """Return UTC timestamps of local days since the start (fractions are the time of day)."""
+def timestamps(days: object, start_us: int, offsets: Ints) -> pl.Series:
+    """Return UTC timestamps of local days since the start; what is not finite is empty.
+
+    Parameters
+    ----------
+    days : array of float
+        Fractions are the time of day.
+    start_us : int
+        Midnight of the first day, in microseconds.
+    offsets : array of int
+        Microseconds from UTC to local time by day, the first entry `OFFSET_DAYS` days before
+        the start. Clocks change at night, when shops are closed: one offset holds for a day.
+    """
     values = np.asarray(days, dtype=np.float64)
-    missing = ~np.isfinite(values)
-    whole = np.floor(np.where(missing, 0, values))
-    within = np.round((np.where(missing, 0, values) - whole) * 86_400).astype(np.int64)
-    micros = start_us + whole.astype(np.int64) * DAY_MICROSECONDS + within * 1_000_000
-    series = pl.Series(micros).cast(pl.Datetime("us"))
-    frame = pl.DataFrame({"ts": series, "missing": missing})
-    local = pl.col("ts").dt.replace_time_zone(time_zone, ambiguous="earliest", non_existent="null")
-    utc = local.dt.convert_time_zone("UTC")
-    return frame.select(pl.when("missing").then(None).otherwise(utc).alias("ts"))["ts"]
+    known = np.isfinite(values)
+    values = np.where(known, values, 0.0)
+    whole = np.floor(values).astype(np.int64)
+    within = np.round((values - whole) * 86_400).astype(np.int64)
+    place = np.clip(whole + OFFSET_DAYS, 0, len(offsets) - 1)
+    micros = start_us + whole * DAY_MICROSECONDS + within * 1_000_000 - offsets[place]
+    stamps = np.where(known, micros, np.iinfo(np.int64).min).view("datetime64[us]")
+    return pl.Series(stamps).cast(_POLARS[Kind.TIMESTAMP])
+
+
+def zone_offsets(start: dt.date, days: int, time_zone: str) -> Ints:
+    """Return the offset of local time at noon of each day, from `OFFSET_DAYS` before the start."""
+    zone = ZoneInfo(time_zone)
+    noon = dt.datetime.combine(start, dt.time(12), tzinfo=zone)
+    spans = [
+        (noon + dt.timedelta(days=day)).utcoffset() or dt.timedelta()
+        for day in range(-OFFSET_DAYS, days)
+    ]
+    return np.array([round(span.total_seconds()) * 1_000_000 for span in spans], dtype=np.int64)
 
 
 class TableWriter:

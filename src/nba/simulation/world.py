@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from nba.simulation.life import (
     close_cases,
     contact_complaints,
     customer_rows,
+    join_groups,
     record_lost,
     service_cases,
 )
@@ -64,7 +65,7 @@ class DayOutcome:
     """
 
     day: int
-    date: date
+    date: dt.date
     tables: dict[str, pl.DataFrame]
     margin: float
     contacts: int
@@ -111,6 +112,7 @@ class World:
                 }
             ),
         )
+        join_groups(scene, state, -1, friends, self._pending)
 
     @property
     def day(self) -> int:
@@ -118,11 +120,11 @@ class World:
         return self.state.day
 
     @property
-    def date(self) -> date:
+    def date(self) -> dt.date:
         """The date that the next step plays."""
-        return self.config.start + timedelta(days=self.state.day)
+        return self.config.start + dt.timedelta(days=self.state.day)
 
-    def day_of(self, when: date) -> int:
+    def day_of(self, when: dt.date) -> int:
         """Return the day number of a date."""
         return (when - self.config.start).days
 
@@ -136,7 +138,7 @@ class World:
 
     def step(
         self,
-        day: int | date,
+        day: int | dt.date,
         actions: pl.DataFrame | None = None,
         *,
         habitual: bool | Sequence[str] = False,
@@ -183,7 +185,7 @@ class World:
         state.day += 1
         return DayOutcome(
             day=number,
-            date=self.config.start + timedelta(days=number),
+            date=self.config.start + dt.timedelta(days=number),
             tables=book.take(),
             margin=float(state.margin.sum()) - before,
             contacts=len(made) if made else 0,
