@@ -269,13 +269,7 @@ def random_tables(seed: int, customers: int = 60, lines: int = 1500) -> dict[str
 
 def on_duckdb(tables: Mapping[str, pa.Table]) -> dict[str, Any]:
     """Return the tables on a DuckDB connection of their own."""
-    connection = ibis.duckdb.connect(threads=2)
-    loaded = {}
-    for name, table in tables.items():
-        connection.con.register(f"arrow_{name}", table)
-        connection.con.execute(f"CREATE TABLE {name} AS SELECT * FROM arrow_{name}")
-        loaded[name] = connection.table(name)
-    return loaded
+    return load_arrow(ibis.duckdb.connect(threads=2), tables)
 
 
 @pytest.fixture(scope="session")
@@ -294,3 +288,19 @@ def make_arrow() -> Callable[..., pa.Table]:
 def to_duckdb() -> Callable[..., dict[str, Any]]:
     """Return the loader of Arrow tables into DuckDB."""
     return on_duckdb
+
+
+def load_arrow(connection: Any, tables: Mapping[str, pa.Table]) -> dict[str, Any]:
+    """Return Arrow tables as tables of an ibis DuckDB connection."""
+    loaded = {}
+    for name, table in tables.items():
+        connection.con.register(f"arrow_{name}", table)
+        connection.con.execute(f"CREATE TABLE {name} AS SELECT * FROM arrow_{name}")
+        loaded[name] = connection.table(name)
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def load_into() -> Callable[..., dict[str, Any]]:
+    """Return the loader of Arrow tables into a given DuckDB connection."""
+    return load_arrow

@@ -1,0 +1,302 @@
+"""A project's Feast repository: its YAML read, its objects made from the views, its registry.
+
+Entities, sources, views and services are generated from `nba.features.VIEWS` and
+`features/services.yaml`; nobody writes a feature's name twice. Feast itself is imported on
+first use only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nba.errors import ConfigError, UsageError
+from nba.features import VIEWS, View
+from nba.features.engine import EVENT_TIMESTAMP
+from nba.features.expressions import nearest
+from nba.stores.snapshots import Snapshots
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+STORE_FILE: Final = "feature_store.yaml"
+SERVICES_FILE: Final = "services.yaml"
+ALL: Final = "all"
+_ROW: Final = "nba_row"
+#: Feast's DuckDB reader works on one connection for the whole process.
+_FEAST_LOCK: Final = threading.RLock()
+
+
+class Service(BaseModel):
+    """One entry of `services.yaml`: which features are read together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    meaning: str = Field(description="Who reads it and what for.")
+    views: dict[str, list[str] | str] = Field(
+        description="View to the list of its features, or `all`."
+    )
+
+
+def read_services(path: Path, views: Mapping[str, View]) -> dict[str, Service]:
+    """Read `services.yaml`; every view is a service of its own as well.
+
+    Raises
+    ------
+    ConfigError
+        With all problems: unknown views and features come with the nearest names.
+    """
+    services = {
+        view.name: Service(meaning=view.meaning, views={view.name: ALL}) for view in views.values()
+    }
+    raw = yaml.safe_load(path.read_text()) if path.exists() else {}
+    problems: list[str] = []
+    for name, entry in (raw or {}).items():
+        if name in views:
+            problems.append(f"{name}: a view of this name is a service already")
+            continue
+        try:
+            services[name] = Service.model_validate(entry)
+        except ValidationError as error:
+            problems += [
+                f"{name}.{'.'.join(map(str, item['loc']))}: {item['msg']}"
+                for item in error.errors()
+            ]
+            continue
+        problems += [f"{name}: {problem}" for problem in _unknown(services[name], views)]
+    if problems:
+        raise ConfigError(f"{path} is wrong", problems=problems)
+    return services
+
+
+def _unknown(service: Service, views: Mapping[str, View]) -> list[str]:
+    problems = []
+    for view, names in service.views.items():
+        if view not in views:
+            problems.append(f"unknown view {view!r}; {nearest(view, views)}")
+        elif isinstance(names, str):
+            if names != ALL:
+                problems.append(f"{view}: expected a list of features or `all`, found {names!r}")
+        else:
+            known = views[view].by_name
+            problems += [
+                f"unknown feature {view}.{name}; {nearest(name, known)}"
+                for name in names
+                if name not in known
+            ]
+    return problems
+
+
+@dataclass
+class FeatureRepository:
+    """The Feast side of one project.
+
+    Parameters
+    ----------
+    folder : Path
+        The project's `features/` folder, absolute.
+    data : Path
+        The project's data folder, absolute.
+    snapshots : Snapshots
+    base_views : mapping of str to View
+    zone : ZoneInfo
+        Of naive moments.
+    """
+
+    folder: Path
+    data: Path
+    snapshots: Snapshots
+    base_views: Mapping[str, View]
+    zone: ZoneInfo
+
+    def __post_init__(self) -> None:
+        self.settings = self._read_settings()
+        self.views: Mapping[str, View] = self.base_views
+        self.services = read_services(self.folder / SERVICES_FILE, self.views)
+        self._feast: FeatureStore | None = None
+
+    def _read_settings(self) -> dict[str, Any]:
+        path = self.folder / STORE_FILE
+        raw: dict[str, Any] = yaml.safe_load(path.read_text()) if path.exists() else {}
+        return {
+            "project": "nba",
+            "provider": "local",
+            "offline_store": {"type": "duckdb"},
+            "entity_key_serialization_version": 3,
+            **(raw or {}),
+        }
+
+    @property
+    def state(self) -> Path:
+        """The folder of registry and online store."""
+        return self.data / "feast"
+
+    @property
+    def online_path(self) -> Path:
+        """The file of the packed online store."""
+        configured = (self.settings.get("online_store") or {}).get("path")
+        return (self.folder / configured).resolve() if configured else self.state / "online.db"
+
+    def service(self, name: str) -> list[tuple[View, list[str]]]:
+        """Return the views of a service with the features it reads.
+
+        Raises
+        ------
+        UsageError
+            When there is no such service, with the nearest names.
+        """
+        if name not in self.services:
+            raise UsageError(
+                f"there is no feature service {name!r}",
+                expected=f"one of {sorted(self.services)}",
+                next_step=nearest(name, self.services),
+            )
+        return [
+            (self.views[view], list(self.views[view].by_name) if isinstance(names, str) else names)
+            for view, names in self.services[name].views.items()
+        ]
+
+    # ------------------------------------------------------------------- feast
+
+    def _config(self) -> Any:
+        from feast import RepoConfig
+        from feast.repo_config import RegistryConfig
+
+        settings = dict(self.settings)
+        registry = settings.pop("registry", None)
+        if isinstance(registry, Mapping):
+            registry_config = RegistryConfig(**registry)
+        else:
+            path = (self.folder / registry).resolve() if registry else self.state / "registry.db"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            registry_config = RegistryConfig(registry_type="file", path=str(path))
+        settings["online_store"] = {
+            "type": "nba.stores.online_feast.PackedOnlineStore",
+            **(settings.get("online_store") or {}),
+            "path": str(self.online_path),
+        }
+        return RepoConfig(registry=registry_config, repo_path=self.folder, **settings)
+
+    @property
+    def feast(self) -> FeatureStore:
+        """The Feast feature store, its registry brought up to date on first use."""
+        if self._feast is None:
+            from feast import FeatureStore
+
+            self._feast = FeatureStore(config=self._config())
+            self.apply()
+        return self._feast
+
+    def objects(self) -> list[Any]:
+        """Return every Feast object of this project."""
+        from nba.stores.feast_objects import feast_objects
+
+        return feast_objects(
+            self.views,
+            self.services,
+            source_path=self.snapshots.glob,
+            offline_type=str(self.settings["offline_store"]["type"]),
+        )
+
+    def definitions_digest(self) -> str:
+        """Return a digest of all that is registered."""
+        content = {
+            "views": [
+                repr((v.name, v.entity_keys, v.features, v.ttl_days, v.meaning, v.owner))
+                for v in self.views.values()
+            ],
+            "services": {name: item.model_dump() for name, item in self.services.items()},
+            "settings": self.settings,
+            "snapshots": str(self.snapshots.root),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def apply(self) -> bool:
+        """Register what changed since the last time; False where nothing did."""
+        stamp = self.state / "applied"
+        digest = self.definitions_digest()
+        if stamp.exists() and stamp.read_text() == digest:
+            return False
+        with _FEAST_LOCK:
+            if self._feast is None:
+                from feast import FeatureStore
+
+                self._feast = FeatureStore(config=self._config())
+            objects = self.objects()
+            self._feast.apply(objects, objects_to_delete=self._obsolete(objects), partial=False)
+        self.state.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(digest)
+        return True
+
+    def _obsolete(self, objects: list[Any]) -> list[Any]:
+        """Return registered services and views that are no longer defined."""
+        assert self._feast is not None
+        names = {(type(item).__name__, item.name) for item in objects}
+        registered: list[Any] = [
+            *self._feast.list_feature_services(),
+            *self._feast.list_feature_views(),
+        ]
+        return [item for item in registered if (type(item).__name__, item.name) not in names]
+
+    def historical(self, service: str, entities: pl.DataFrame) -> pl.DataFrame:
+        """Join a service onto `entities` point-in-time, see `FeastFeatureStore.historical`."""
+        wanted = self.service(service)
+        self._check(entities, [view for view, _ in wanted])
+        names = [name for _, features in wanted for name in features]
+        if entities.is_empty():
+            return entities.with_columns(pl.lit(None).alias(name) for name in names)
+        frame = entities.with_row_index(_ROW).with_columns(
+            pl.col(EVENT_TIMESTAMP)
+            .cast(pl.Datetime("us"))
+            .dt.replace_time_zone(self.zone.key, ambiguous="earliest", non_existent="null")
+            .dt.convert_time_zone("UTC")
+        )
+        keys = list(dict.fromkeys(key for view, _ in wanted for key in view.entity_keys))
+        asked = frame.select(*keys, EVENT_TIMESTAMP, _ROW).to_pandas()
+        store = self.feast
+        with _FEAST_LOCK, warnings.catch_warnings():
+            # ibis fetches Arrow tables from DuckDB by a name that DuckDB has renamed.
+            warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
+            joined = store.get_historical_features(
+                entity_df=asked, features=store.get_feature_service(service)
+            ).to_arrow()
+        found = pl.DataFrame(pl.from_arrow(joined)).select(_ROW, *names).sort(_ROW)
+        return pl.concat([entities, found.drop(_ROW)], how="horizontal")
+
+    @staticmethod
+    def _check(entities: pl.DataFrame, views: list[View]) -> None:
+        needed = {EVENT_TIMESTAMP, *(key for view in views for key in view.entity_keys)}
+        missing = sorted(needed - set(entities.columns))
+        if missing:
+            raise UsageError(
+                f"a point-in-time join lacks {', '.join(missing)}",
+                expected=", ".join(sorted(needed)),
+                found=", ".join(entities.columns),
+            )
+        for key in sorted(needed - {EVENT_TIMESTAMP}):
+            if entities[key].dtype != pl.String or entities[key].null_count():
+                raise UsageError(
+                    f"{key} must be text and never empty",
+                    found=f"{entities[key].dtype} with {entities[key].null_count()} nulls",
+                    next_step="ids are strings: read them as such",
+                )
+
+
+def open_repository(folder: Path, *, time_zone: str = "Asia/Shanghai") -> FeatureRepository:
+    """Return the repository of a project's `features/` folder, its data folder beside it."""
+    folder = folder.resolve()
+    data = folder.parent / "data"
+    return FeatureRepository(
+        folder, data, Snapshots(data / "features"), VIEWS, zone=ZoneInfo(time_zone)
+    )

@@ -1,0 +1,389 @@
+"""The feature store: snapshots by Ibis, joined and registered by Feast, served packed.
+
+Feast is imported only where it is asked something (`historical`, `apply`): a nightly build
+and a look-up do not wait for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from nba.errors import ConflictError, NotFoundError, UsageError
+from nba.features import VIEWS, Tables, View
+from nba.features.engine import DuckDBEngine, Engine, digest_sql, packed_sql, write_views
+from nba.stores.feature_repository import FeatureRepository
+from nba.stores.online_packed import DAY_MICROSECONDS, Key, OnlineView, PackedStore, Row
+from nba.stores.snapshots import NIGHTLY, TRAINING, Snapshots, views_digest
+
+KEEP_DAYS: Final = 14
+_EPOCH: Final = datetime(1970, 1, 1)
+_FETCH_ROWS: Final = 50_000
+POLARS_TYPES: Final[Mapping[str, pl.DataType]] = {
+    "float64": pl.Float64(),
+    "int64": pl.Int64(),
+    "bool": pl.Boolean(),
+    "string": pl.String(),
+    "timestamp": pl.Datetime("us"),
+    "list<string>": pl.List(pl.String()),
+}
+
+#: `(as_of, ibis connection) -> tables of the contract`, as `nba.data.load_tables` gives them.
+TableSource = Callable[[datetime, Any], Tables]
+
+
+def microseconds(moment: datetime) -> int:
+    """Return the microseconds from 1970-01-01 to a naive moment, on its own clock."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+class FeastFeatureStore:
+    """Features of one project.
+
+    Parameters
+    ----------
+    data : Path
+        The project's data folder.
+    repository : Path
+        The project's `features/` folder.
+    tables : callable
+        `(as_of, connection) -> tables`.
+    time_zone : str
+        In which `as_of` and all naive moments stand.
+    input_version : callable
+        The digest of what `tables` reads; by default always the same.
+    engine : callable
+        Makes the engine for one build; by default DuckDB in memory.
+    clock : callable
+        The current moment, aware; stamps `created_timestamp`.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        repository: Path,
+        tables: TableSource,
+        *,
+        time_zone: str = "Asia/Shanghai",
+        input_version: Callable[[], str] = lambda: "",
+        engine: Callable[[], Engine] | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.data = data.resolve()
+        self.zone = ZoneInfo(time_zone)
+        self.snapshots = Snapshots(self.data / "features")
+        self.repository = FeatureRepository(
+            repository.resolve(), self.data, self.snapshots, VIEWS, zone=self.zone
+        )
+        self.online_store = PackedStore(self.repository.online_path)
+        self._tables = tables
+        self._input_version = input_version
+        self._engine = engine or self._duckdb
+        self._clock = clock
+
+    @property
+    def views(self) -> Mapping[str, View]:
+        """The views of this project, its own tags among them."""
+        return self.repository.views
+
+    def _duckdb(self) -> Engine:
+        import ibis
+
+        spill = self.data / "tmp"
+        self.repository.state.mkdir(parents=True, exist_ok=True)
+        spill.mkdir(parents=True, exist_ok=True)
+        connection = ibis.duckdb.connect(temp_directory=str(spill))
+        connection.con.execute("SET preserve_insertion_order = false")
+        return DuckDBEngine(connection)
+
+    def _utc(self, moment: datetime) -> datetime:
+        """Return a naive local moment as naive UTC."""
+        return moment.replace(tzinfo=self.zone).astimezone(UTC).replace(tzinfo=None)
+
+    # ------------------------------------------------------------------ build
+
+    def build(
+        self, as_of: datetime, *, force: bool = False, purpose: str = NIGHTLY
+    ) -> Mapping[str, Any]:
+        """Build every view at `as_of`; return the manifest.
+
+        Doing it again with the same input and definitions does nothing. Nightly snapshots of
+        more than 14 days before `as_of` are removed.
+
+        Raises
+        ------
+        ConflictError
+            When `as_of` was built from other input or definitions, unless `force`.
+        """
+        version, digest = self._input_version(), views_digest(self.views)
+        found = self.snapshots.manifest(as_of)
+        if found is not None and not force:
+            same = (found["input_version"], found["definitions"]) == (version, digest)
+            if not same:
+                raise ConflictError(
+                    f"the features of {as_of.isoformat()} were built from other input",
+                    expected=f"input {found['input_version']}, definitions {found['definitions']}",
+                    found=f"input {version}, definitions {digest}",
+                    next_step="use --force to build them again",
+                )
+            return {**found, "built": False}
+        manifest = self._build(as_of, version, digest, purpose)
+        if purpose == NIGHTLY:
+            self.snapshots.prune(as_of, keep_days=KEEP_DAYS)
+        return {**manifest, "built": True}
+
+    def ensure(self, moments: Iterable[datetime]) -> list[Mapping[str, Any]]:
+        """Build the views at training cut-offs; those of older input are built anew."""
+        manifests = []
+        for moment in moments:
+            try:
+                manifests.append(self.build(moment, purpose=TRAINING))
+            except ConflictError:
+                manifests.append(self.build(moment, purpose=TRAINING, force=True))
+        return manifests
+
+    def _build(self, as_of: datetime, version: str, digest: str, purpose: str) -> dict[str, Any]:
+        started = time.perf_counter()
+        engine = self._engine()
+        tables = self._tables(as_of, engine.connection)
+        folders = {name: self.snapshots.staging(name, as_of) for name in self.views}
+        written = write_views(
+            engine,
+            self.views,
+            tables,
+            as_of,
+            folders,
+            event_timestamp=self._utc(as_of),
+            created_timestamp=self._clock().astimezone(UTC).replace(tzinfo=None),
+        )
+        views = {}
+        for item in written:
+            rows, content = self._digest(self.views[item.view], item.folder)
+            views[item.view] = {
+                "rows": rows,
+                "digest": content,
+                "seconds": round(item.seconds, 3),
+            }
+        manifest = {
+            "as_of": as_of.isoformat(),
+            "purpose": purpose,
+            "engine": engine.name,
+            "input_version": version,
+            "definitions": digest,
+            "seconds": round(time.perf_counter() - started, 3),
+            "views": views,
+        }
+        self.snapshots.commit(self.views, as_of, manifest)
+        return manifest
+
+    @staticmethod
+    def _digest(view: View, folder: Path) -> tuple[int, str]:
+        import duckdb
+
+        with duckdb.connect() as connection:
+            found = connection.execute(digest_sql(view, str(folder / "*.parquet"))).fetchone()
+        assert found is not None
+        return int(found[0]), str(found[1])
+
+    def snapshot(self, view: str, as_of: datetime) -> pl.DataFrame:
+        """Return one view as built at `as_of`: keys and features, sorted by key."""
+        return self.snapshots.read(self._view(view), as_of)
+
+    def _view(self, name: str) -> View:
+        if name not in self.views:
+            raise NotFoundError(
+                f"there is no feature view {name!r}", expected=f"one of {sorted(self.views)}"
+            )
+        return self.views[name]
+
+    # -------------------------------------------------------------- historical
+
+    def historical(self, service: str, entities: pl.DataFrame) -> pl.DataFrame:
+        """Join a feature service onto `entities`, each row as it was at its moment.
+
+        Parameters
+        ----------
+        service : str
+            Of `features/services.yaml`, or the name of a view.
+        entities : polars.DataFrame
+            The entity keys and `event_timestamp` (naive local); other columns pass through.
+
+        Returns
+        -------
+        polars.DataFrame
+            `entities` in its order with the service's features; null where no snapshot stood
+            within the view's time to live before the moment.
+        """
+        return self.repository.historical(service, entities)
+
+    # ------------------------------------------------------------------ online
+
+    def online_view(self, view: View) -> OnlineView:
+        """Return how a view is packed."""
+        return OnlineView(
+            view.name,
+            view.entity_keys,
+            tuple(view.by_name),
+            view.ttl_days * DAY_MICROSECONDS,
+        )
+
+    def materialise(self, as_of: datetime) -> dict[str, bool]:
+        """Bring the snapshot of `as_of` online in one transaction.
+
+        Returns
+        -------
+        dict of str to bool
+            Per view whether it went online: a view with a later snapshot online stays.
+        """
+        if self.snapshots.manifest(as_of) is None:
+            self.snapshot(next(iter(self.views)), as_of)
+        moment = microseconds(self._utc(as_of))
+        with self.online_store.transaction():
+            return {
+                view.name: self.online_store.replace(
+                    self.online_view(view), self._packed(view, as_of), moment_us=moment
+                )
+                for view in self.views.values()
+            }
+
+    def _packed(self, view: View, as_of: datetime) -> Iterator[Row]:
+        import duckdb
+
+        keys = ", ".join(f'"{key}"' for key in view.entity_keys)
+        files = str(self.snapshots.folder(view.name, as_of) / "*.parquet")
+        n = len(view.entity_keys)
+        with duckdb.connect() as connection:
+            cursor = connection.execute(
+                f"SELECT {keys}, epoch_us(event_timestamp), epoch_us(created_timestamp), "
+                f"{packed_sql(view)} FROM read_parquet('{files}') ORDER BY {keys}"
+            )
+            while rows := cursor.fetchmany(_FETCH_ROWS):
+                for row in rows:
+                    yield row[:n], row[n], row[n + 1], row[n + 2]
+
+    def online(
+        self, service: str, keys: pl.DataFrame, *, now: datetime | None = None
+    ) -> pl.DataFrame:
+        """Look up a feature service.
+
+        Parameters
+        ----------
+        service : str
+            Of `features/services.yaml`, or the name of a view.
+        keys : polars.DataFrame
+            One row per entity, with the entity keys of every view in the service.
+        now : datetime, optional
+            Naive local; a value older than its view's time to live at this moment is null.
+            Without it the age counts against the newest value of the view.
+
+        Returns
+        -------
+        polars.DataFrame
+            `keys` in its order with the features; null for an unknown entity.
+        """
+        now_us = None if now is None else microseconds(self._utc(now))
+        parts = [keys]
+        for view, names in self.repository.service(service):
+            found = self.online_store.read(self.online_view(view), _keys(keys, view), now_us=now_us)
+            data: dict[str, list[Any]] = {
+                name: [None if item is None else item[1].get(name) for item in found]
+                for name in names
+            }
+            parts.append(_frame(view, data, names))
+        return pl.concat(parts, how="horizontal")
+
+    def online_rows(
+        self, view: str, first_keys: Sequence[str], *, now: datetime | None = None
+    ) -> pl.DataFrame:
+        """Return all rows of a long view for the given first keys, e.g. a customer's tags."""
+        spec = self._view(view)
+        now_us = None if now is None else microseconds(self._utc(now))
+        rows = self.online_store.scan(self.online_view(spec), first_keys, now_us=now_us)
+        names = tuple(spec.by_name)
+        data = {name: [values.get(name) for _, _, values in rows] for name in names}
+        keys = pl.DataFrame(
+            {key: [row[0][i] for row in rows] for i, key in enumerate(spec.entity_keys)},
+            schema=dict.fromkeys(spec.entity_keys, pl.String()),
+        )
+        return pl.concat([keys, _frame(spec, data, names)], how="horizontal")
+
+    def push(self, view: str, rows: pl.DataFrame, *, moment: datetime) -> None:
+        """Write freshly computed rows of a view online, as of `moment` (naive local).
+
+        Parameters
+        ----------
+        view : str
+        rows : polars.DataFrame
+            The keys and features of the view.
+        moment : datetime
+            What is online from a later moment stays.
+        """
+        spec = self._view(view)
+        event = microseconds(self._utc(moment))
+        created = microseconds(self._clock().astimezone(UTC).replace(tzinfo=None))
+        packed = pack(spec, rows)
+        self.online_store.push(
+            self.online_view(spec),
+            [
+                (key, event, created, value)
+                for key, value in zip(_keys(rows, spec), packed, strict=True)
+            ],
+        )
+
+    def apply(self) -> bool:
+        """Register entities, sources, views and services with Feast; False where they stand."""
+        return self.repository.apply()
+
+
+def pack(view: View, rows: pl.DataFrame) -> list[str]:
+    """Return the features of each row as the JSON array that the online store keeps."""
+    import duckdb
+
+    if rows.is_empty():
+        return []
+    frame = rows.select(
+        pl.col(feature.name).cast(POLARS_TYPES[feature.dtype]) for feature in view.features
+    ).to_arrow()
+    with duckdb.connect() as connection:
+        connection.register("frame", frame)
+        connection.execute("SET preserve_insertion_order = true")
+        found = connection.execute(f"SELECT {packed_sql(view)} FROM frame").fetchall()
+    return [row[0] for row in found]
+
+
+def _keys(frame: pl.DataFrame, view: View) -> list[Key]:
+    """Return the entity keys of `frame`, which must be strings and not null."""
+    missing = [key for key in view.entity_keys if key not in frame.columns]
+    if missing:
+        raise UsageError(
+            f"a look-up in {view.name} lacks {', '.join(missing)}",
+            expected=", ".join(view.entity_keys),
+            found=", ".join(frame.columns),
+        )
+    for key in view.entity_keys:
+        if frame[key].dtype != pl.String or frame[key].null_count():
+            raise UsageError(
+                f"{key} must be text and never empty",
+                expected="String without nulls",
+                found=f"{frame[key].dtype} with {frame[key].null_count()} nulls",
+                next_step="ids are strings: read them as such",
+            )
+    return list(frame.select(view.entity_keys).iter_rows())
+
+
+def _frame(view: View, data: Mapping[str, list[Any]], names: Sequence[str]) -> pl.DataFrame:
+    columns = []
+    for name in names:
+        dtype = view.by_name[name].dtype
+        if dtype == "timestamp":
+            column = pl.Series(name, data[name], dtype=pl.Int64()).cast(pl.Datetime("us"))
+        else:
+            column = pl.Series(name, data[name], dtype=POLARS_TYPES[dtype], strict=False)
+        columns.append(column)
+    return pl.DataFrame(columns)

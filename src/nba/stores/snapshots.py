@@ -1,0 +1,137 @@
+"""Feature snapshots on disk: one Parquet folder per view and moment, and a manifest per moment.
+
+``ROOT/VIEW/as_of=20111101T000000/part-0.parquet`` and ``ROOT/manifests/20111101T000000.json``.
+A build is written beside and renamed, its manifest last: what has no manifest does not exist.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from nba.errors import NotFoundError
+from nba.features.view import View
+
+STAMP: Final = "%Y%m%dT%H%M%S"
+NIGHTLY: Final = "nightly"
+TRAINING: Final = "training"
+
+
+def views_digest(views: Mapping[str, View]) -> str:
+    """Return a digest of names, keys, features and code of the views.
+
+    The code counts by the source of the feature package, so that a changed expression makes
+    another digest although no name changed.
+    """
+    content = hashlib.sha256()
+    for view in views.values():
+        content.update(repr((view.name, view.entity_keys, view.features, view.ttl_days)).encode())
+    package = Path(__file__).resolve().parent.parent / "features"
+    for path in sorted(package.glob("*.py")):
+        content.update(path.read_bytes())
+    return content.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """The snapshots under one folder.
+
+    Parameters
+    ----------
+    root : Path
+        Absolute.
+    """
+
+    root: Path
+
+    def folder(self, view: str, as_of: datetime) -> Path:
+        """Return the folder of a view's snapshot."""
+        return self.root / view / f"as_of={as_of.strftime(STAMP)}"
+
+    def glob(self, view: str) -> str:
+        """Return the pattern that finds every snapshot of a view."""
+        return str(self.root / view / "*" / "*.parquet")
+
+    def _manifest(self, as_of: datetime) -> Path:
+        return self.root / "manifests" / f"{as_of.strftime(STAMP)}.json"
+
+    def manifest(self, as_of: datetime) -> dict[str, Any] | None:
+        """Return the manifest of `as_of`, or None where nothing was built."""
+        path = self._manifest(as_of)
+        if not path.exists():
+            return None
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+
+    def moments(self) -> list[datetime]:
+        """Return every moment that was built, in order."""
+        folder = self.root / "manifests"
+        return sorted(datetime.strptime(path.stem, STAMP) for path in folder.glob("*.json"))
+
+    def staging(self, view: str, as_of: datetime) -> Path:
+        """Return the folder in which a snapshot is written before it is moved."""
+        return self.root / "staging" / as_of.strftime(STAMP) / view
+
+    def commit(self, views: Mapping[str, View], as_of: datetime, manifest: dict[str, Any]) -> None:
+        """Move the staged views into place and write the manifest."""
+        path = self._manifest(as_of)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        for name in views:
+            target = self.folder(name, as_of)
+            shutil.rmtree(target, ignore_errors=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.staging(name, as_of).rename(target)
+        shutil.rmtree(self.root / "staging", ignore_errors=True)
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(manifest, indent=1, sort_keys=True))
+        partial.rename(path)
+
+    def remove(self, as_of: datetime) -> None:
+        """Remove the snapshots of `as_of`, the manifest first."""
+        self._manifest(as_of).unlink(missing_ok=True)
+        stamp = as_of.strftime(STAMP)
+        for folder in self.root.glob(f"*/as_of={stamp}"):
+            shutil.rmtree(folder)
+
+    def prune(self, before: datetime, *, keep_days: int) -> list[datetime]:
+        """Remove nightly snapshots more than `keep_days` days before `before`; return which."""
+        removed = []
+        for moment in self.moments():
+            manifest = self.manifest(moment) or {}
+            old = moment < before - timedelta(days=keep_days)
+            if old and manifest.get("purpose") == NIGHTLY:
+                self.remove(moment)
+                removed.append(moment)
+        return removed
+
+    def read(self, view: View, as_of: datetime) -> pl.DataFrame:
+        """Return one view as built at `as_of`: keys and features, sorted by key.
+
+        Raises
+        ------
+        NotFoundError
+            When nothing was built at `as_of`.
+        """
+        if self.manifest(as_of) is None:
+            known = [moment.isoformat() for moment in self.moments()]
+            raise NotFoundError(
+                f"there is no feature snapshot of {as_of.isoformat()}",
+                expected=f"one of {known[-5:]}" if known else "a snapshot",
+                next_step="build the features of this moment first",
+            )
+        files = str(self.folder(view.name, as_of) / "*.parquet")
+        return (
+            pl.scan_parquet(files, hive_partitioning=False)
+            .select(view.columns)
+            .sort(view.entity_keys)
+            .collect()
+        )

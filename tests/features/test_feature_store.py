@@ -1,0 +1,160 @@
+"""The feature store: builds once, joins point-in-time through Feast, serves what it built."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from nba.errors import ConflictError, NotFoundError, UsageError
+from nba.features import VIEWS
+from nba.stores.feature_store import FeastFeatureStore
+
+FIRST, SECOND = datetime(2025, 9, 1), datetime(2025, 9, 2)
+
+
+@pytest.fixture(scope="module")
+def made(
+    tmp_path_factory: pytest.TempPathFactory,
+    repository: Path,
+    make_tables: Callable[..., Any],
+    load_into: Callable[..., Any],
+) -> FeastFeatureStore:
+    root = tmp_path_factory.mktemp("project")
+    shutil.copytree(repository / "features", root / "features")
+    arrow = make_tables(3)
+    store = FeastFeatureStore(
+        root / "data",
+        root / "features",
+        lambda as_of, connection: load_into(connection, arrow),
+        clock=lambda: datetime(2025, 9, 3, tzinfo=UTC),
+    )
+    store.build(FIRST)
+    store.build(SECOND)
+    return store
+
+
+@pytest.fixture
+def store(made: FeastFeatureStore) -> Iterator[FeastFeatureStore]:
+    yield made
+    made.online_store.close()
+
+
+def test_building_again_does_nothing(store: FeastFeatureStore) -> None:
+    before = store.snapshots.manifest(FIRST)
+    again = store.build(FIRST)
+    assert again["built"] is False
+    assert store.snapshots.manifest(FIRST) == before
+
+
+def test_a_forced_build_gives_the_same_digest(store: FeastFeatureStore) -> None:
+    before = store.snapshots.manifest(FIRST)
+    assert before is not None
+    again = store.build(FIRST, force=True)
+    assert {n: v["digest"] for n, v in again["views"].items()} == {
+        n: v["digest"] for n, v in before["views"].items()
+    }
+
+
+def test_other_input_is_refused_without_force(store: FeastFeatureStore) -> None:
+    store._input_version = lambda: "other"
+    try:
+        with pytest.raises(ConflictError, match="--force"):
+            store.build(FIRST)
+    finally:
+        store._input_version = lambda: ""
+
+
+def test_an_unknown_snapshot_says_what_there_is(store: FeastFeatureStore) -> None:
+    with pytest.raises(NotFoundError, match="2025-09-01"):
+        store.snapshot("product", datetime(2024, 1, 1))
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_historical_is_the_snapshot_of_the_moment(store: FeastFeatureStore, name: str) -> None:
+    view = VIEWS[name]
+    frames = []
+    for moment in (SECOND, FIRST):
+        snapshot = store.snapshot(name, moment)
+        stamp = pl.lit(moment).cast(pl.Datetime("us")).alias("event_timestamp")
+        frames.append(snapshot.with_columns(stamp))
+    expected = pl.concat(frames).sample(fraction=1.0, shuffle=True, seed=1)
+    found = store.historical(name, expected.select(*view.entity_keys, "event_timestamp"))
+    assert_frame_equal(found.select(expected.columns), expected)
+
+
+def test_historical_never_reads_a_later_or_too_old_snapshot(store: FeastFeatureStore) -> None:
+    customer = store.snapshot("customer_behaviour", FIRST)["customer_id"][0]
+    asked = pl.DataFrame(
+        {
+            "customer_id": [customer] * 3,
+            "event_timestamp": [FIRST - timedelta(seconds=1), FIRST, SECOND + timedelta(days=9)],
+        }
+    )
+    found = store.historical("customer_behaviour", asked)["days_since_purchase"]
+    assert found.is_null().to_list() == [True, False, True]
+
+
+def test_a_service_joins_several_views(store: FeastFeatureStore) -> None:
+    keys = store.snapshot("customer_state", FIRST).select("customer_id")
+    asked = keys.with_columns(pl.lit(FIRST).cast(pl.Datetime("us")).alias("event_timestamp"))
+    found = store.historical("eligibility", asked)
+    assert found["is_friend"].null_count() == 0
+    assert found.columns[:2] == ["customer_id", "event_timestamp"]
+
+
+def test_an_unknown_service_suggests_the_nearest(store: FeastFeatureStore) -> None:
+    with pytest.raises(UsageError, match="timing"):
+        store.online("timming", pl.DataFrame({"customer_id": ["c1"]}))
+
+
+def test_ids_that_are_not_text_are_refused(store: FeastFeatureStore) -> None:
+    with pytest.raises(UsageError, match="text"):
+        store.online("customer_behaviour", pl.DataFrame({"customer_id": [5]}))
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_online_equals_offline(store: FeastFeatureStore, name: str) -> None:
+    store.materialise(SECOND)
+    expected = store.snapshot(name, SECOND)
+    found = store.online(name, expected.select(VIEWS[name].entity_keys))
+    assert_frame_equal(found, expected, check_exact=True)
+
+
+def test_all_rows_of_a_customer_come_back(store: FeastFeatureStore) -> None:
+    store.materialise(SECOND)
+    expected = store.snapshot("customer_product", SECOND).filter(pl.col("customer_id") == "c1")
+    assert_frame_equal(store.online_rows("customer_product", ["c1"]), expected)
+
+
+def test_a_backfill_never_sets_the_online_store_back(store: FeastFeatureStore) -> None:
+    assert all(store.materialise(SECOND).values())
+    assert not any(store.materialise(FIRST).values())
+    expected = store.snapshot("customer_behaviour", SECOND)
+    keys = expected.select("customer_id")
+    assert_frame_equal(store.online("customer_behaviour", keys), expected)
+
+
+def test_a_pushed_row_is_served_and_survives_an_older_snapshot(store: FeastFeatureStore) -> None:
+    store.materialise(SECOND)
+    row = store.snapshot("customer_behaviour", SECOND).head(1)
+    fresh = row.with_columns(days_since_purchase=pl.lit(0.0))
+    store.push("customer_behaviour", fresh, moment=SECOND + timedelta(hours=9))
+    store.materialise(SECOND)
+    assert_frame_equal(store.online("customer_behaviour", row.select("customer_id")), fresh)
+    store.push("customer_behaviour", row, moment=SECOND + timedelta(hours=1))
+    assert_frame_equal(store.online("customer_behaviour", row.select("customer_id")), fresh)
+
+
+def test_a_value_past_its_time_to_live_is_not_served(store: FeastFeatureStore) -> None:
+    store.materialise(SECOND)
+    keys = store.snapshot("customer_behaviour", SECOND).select("customer_id").tail(1)
+    late = SECOND + timedelta(days=VIEWS["customer_behaviour"].ttl_days, seconds=1)
+    assert store.online("customer_behaviour", keys, now=SECOND)["orders"].null_count() == 0
+    assert store.online("customer_behaviour", keys, now=late)["orders"].null_count() == 1
