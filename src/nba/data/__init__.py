@@ -1,1 +1,1 @@
-"""Read, map, validate, quarantine and keep the tables."""
+"""Read, map, validate, quarantine, and keep the tables: the lake."""

@@ -32,6 +32,8 @@ MONEY: Final = pa.decimal128(18, 4)
 ATTRIBUTE_PREFIX: Final = "attr_"
 LOADED_AT: Final = "loaded_at"
 VALID_FROM: Final = "valid_from"
+#: A time of day, hours and minutes.
+CLOCK: Final = r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?"
 
 
 class Kind(StrEnum):
@@ -88,6 +90,10 @@ class Column:
         The table whose key this id names; an orphan is kept and reported.
     default : object
         The value that stands where the column is absent or a value is empty.
+    pattern : str
+        The regular expression that a text must match as a whole; empty for any.
+    planned : bool
+        The time may lie in the future (an expiry, a launch); other times are facts.
     """
 
     name: str
@@ -99,6 +105,8 @@ class Column:
     maximum: float | None = None
     references: str = ""
     default: object = None
+    pattern: str = ""
+    planned: bool = False
 
     @property
     def arrow_type(self) -> pa.DataType:
@@ -122,6 +130,8 @@ class Table:
         rows are always visible.
     partition_by : str
         The timestamp column whose month partitions the table in the lake, or empty.
+    one_of : tuple of str
+        Columns of which every row must fill at least one.
     """
 
     name: str
@@ -129,6 +139,7 @@ class Table:
     history: bool = False
     time_column: str = ""
     partition_by: str = ""
+    one_of: tuple[str, ...] = ()
     by_name: MappingProxyType[str, Column] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -169,8 +180,8 @@ def _text(name: str, *, required: bool = False, values: tuple[str, ...] = ()) ->
     return Column(name, Kind.TEXT, required=required, values=values)
 
 
-def _time(name: str, *, key: bool = False, required: bool = False) -> Column:
-    return Column(name, Kind.TIMESTAMP, key=key, required=key or required)
+def _time(name: str, *, key: bool = False, required: bool = False, planned: bool = False) -> Column:
+    return Column(name, Kind.TIMESTAMP, key=key, required=key or required, planned=planned)
 
 
 def _money(name: str, *, minimum: float | None = None) -> Column:
@@ -211,8 +222,8 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     _text("brand"),
                     _money("price", minimum=0),
                     _money("cost", minimum=0),
-                    _time("launched_at"),
-                    _time("retired_at"),
+                    _time("launched_at", planned=True),
+                    _time("retired_at", planned=True),
                     _text("link"),
                 ),
                 history=True,
@@ -254,11 +265,11 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     _id("store_id", references="stores"),
                     _text("name"),
                     Column("minutes_per_day", Kind.NUMBER, minimum=0, maximum=1440, default=60.0),
-                    Column("working_days", Kind.TEXT, default="1234567"),
-                    Column("shift_start", Kind.TEXT),
-                    Column("shift_end", Kind.TEXT),
+                    Column("working_days", Kind.TEXT, default="1234567", pattern="[1-7]*"),
+                    Column("shift_start", Kind.TEXT, pattern=CLOCK),
+                    Column("shift_end", Kind.TEXT, pattern=CLOCK),
                     Column("modes", Kind.ID_LIST, values=_MODES),
-                    _time("left_at"),
+                    _time("left_at", planned=True),
                 ),
                 history=True,
             ),
@@ -332,6 +343,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                 ),
                 time_column="ts",
                 partition_by="ts",
+                one_of=("interaction_id", "customer_id"),
             ),
             Table(
                 "feedback",
@@ -355,7 +367,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     _time("ts", key=True),
                     _text("value"),
                     _text("source", values=_values(TagSource)),
-                    _time("expires_at"),
+                    _time("expires_at", planned=True),
                 ),
                 time_column="ts",
             ),
@@ -390,8 +402,8 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     Column("product_ids", Kind.ID_LIST),
                     _text("link"),
                     _text("locale"),
-                    _time("valid_from"),
-                    _time("valid_to"),
+                    _time("valid_from", planned=True),
+                    _time("valid_to", planned=True),
                 ),
             ),
             Table(
@@ -400,7 +412,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     _id("event_id", key=True),
                     _text("topic", required=True),
                     _id("store_id", references="stores"),
-                    _time("starts_at", required=True),
+                    _time("starts_at", required=True, planned=True),
                     Column("capacity", Kind.INTEGER, minimum=0),
                     _text("link"),
                 ),
@@ -412,7 +424,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     _id("customer_id", required=True, references="customers"),
                     _text("kind", required=True, values=_values(BenefitKind)),
                     _money("amount", minimum=0),
-                    _time("expires_at"),
+                    _time("expires_at", planned=True),
                     _time("used_at"),
                 ),
             ),

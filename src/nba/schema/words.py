@@ -31,6 +31,10 @@ CONTACT_MODES: tuple[Mode, ...] = (
 )
 
 
+#: The category of postage, fees, vouchers and adjustments: kept, never brought to a customer.
+SERVICE_CATEGORY = "service"
+
+
 class CategoryKind(StrEnum):
     """How a category is bought: short decision chain, strong group, or premium."""
 

@@ -1,0 +1,226 @@
+"""The checks of a load: one PASS, WARN or FAIL line each, with counts and the first offender."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from nba.data import sql
+from nba.data.lake import Writer, relation
+from nba.data.mapping import Mapping
+from nba.data.merge import Incoming
+from nba.data.prepare import Prepared
+from nba.data.readers import SUFFIXES, SourceFile
+from nba.data.report import IngestReport, Status, Totals
+from nba.data.staging import ERROR
+from nba.schema.tables import TABLES
+
+
+def of_table(
+    connection: duckdb.DuckDBPyConnection, report: IngestReport, prepared: Prepared
+) -> None:
+    """Check one staged table: reconciliation, offences by rule, unknown columns."""
+    table = prepared.report
+    name = table.name
+    _reconcile(report, name, table.read, table.accepted + table.quarantined, table.has_money)
+    if not table.read.rows:
+        report.add(Status.WARN, name, "rows", "the files have no rows")
+    _offences(connection, report, prepared)
+    ignored = sorted({column for staged in prepared.staged for column in staged.ignored})
+    if ignored:
+        report.add(
+            Status.WARN,
+            name,
+            "unknown_columns",
+            f"{len(ignored)} columns are not in the contract and were left out: "
+            f"{', '.join(ignored)} (name them attr_… to keep them)",
+            len(ignored),
+        )
+    if name == "transactions":
+        _lines(connection, report, prepared)
+
+
+def _reconcile(
+    report: IngestReport, name: str, read: Totals, kept: Totals, with_money: bool
+) -> None:
+    status = Status.PASS if read == kept else Status.FAIL
+    report.add(
+        status,
+        name,
+        "reconciled",
+        f"accepted plus quarantined {kept.text(with_money=with_money)} = "
+        f"read {read.text(with_money=with_money)}"
+        if status is Status.PASS
+        else f"accepted plus quarantined {kept.text(with_money=with_money)}, but "
+        f"read {read.text(with_money=with_money)}",
+    )
+
+
+def _offences(
+    connection: duckdb.DuckDBPyConnection, report: IngestReport, prepared: Prepared
+) -> None:
+    from nba.data.quarantine import select
+
+    name = prepared.table.name
+    if not prepared.report.quarantined.rows:
+        report.add(Status.PASS, name, "quarantine", "every row keeps every rule")
+        return
+    rows = connection.execute(
+        f"""SELECT "column", rule, expected, count(*), min_by([file, CAST(line AS VARCHAR),
+        coalesce(left(value, 80), '')], coalesce(line, 0)) FROM ({select(connection, prepared)})
+        GROUP BY ALL ORDER BY ALL"""
+    ).fetchall()
+    for column, rule, expected, count, (file, line, value) in rows:
+        report.add(
+            Status.WARN,
+            name,
+            f"quarantine.{rule}",
+            f"{count:,} rows quarantined, {column or 'record'}: {rule} (expected {expected})",
+            int(count),
+            f"{file}, line {line}, {value!r}",
+        )
+
+
+def _lines(connection: duckdb.DuckDBPyConnection, report: IngestReport, prepared: Prepared) -> None:
+    """Say what the lines are: anonymous sales, returns, lines without a price."""
+    columns = {name for staged in prepared.staged for name in staged.columns}
+
+    def count(column: str, condition: str) -> str:
+        return f"count(*) FILTER (WHERE {condition})" if column in columns else "0"
+
+    row = connection.execute(
+        f"SELECT count(*), {count('customer_id', 'customer_id IS NULL')}, "
+        f"count(*) FILTER (WHERE quantity < 0), {count('unit_price', 'unit_price = 0')}, "
+        f"min(ts), max(ts) FROM {prepared.rows} WHERE {ERROR} IS NULL"
+    ).fetchone()
+    assert row is not None
+    total, anonymous, returned, free, first, last = row
+    facts = prepared.report.facts
+    facts.update(anonymous=anonymous, returned=returned, free=free)
+    if not total:
+        return
+    facts.update(first=first.isoformat(), last=last.isoformat())
+    report.add(Status.PASS, "transactions", "span", f"from {first:%Y-%m-%d} to {last:%Y-%m-%d}")
+    if anonymous:
+        share = f"{anonymous:,} lines without customer ({anonymous / total:.1%}) count for products and stores only"
+        report.add(Status.WARN, "transactions", "anonymous", share, anonymous)
+    if returned:
+        report.add(
+            Status.PASS, "transactions", "returns", f"{returned:,} lines are returns", returned
+        )
+    if free:
+        report.add(Status.WARN, "transactions", "free", f"{free:,} lines have the price 0", free)
+
+
+def of_merge(
+    connection: duckdb.DuckDBPyConnection,
+    report: IngestReport,
+    prepared: Prepared,
+    writer: Writer,
+) -> None:
+    """Check one table after its merge: rows add up, repeated keys, orphans."""
+    table = report.tables[prepared.table.name]
+    placed = table.new + table.changed + table.unchanged + table.repeated
+    status = Status.PASS if placed == table.accepted.rows else Status.FAIL
+    report.add(
+        status,
+        table.name,
+        "placed",
+        f"{table.new:,} new + {table.changed:,} changed + {table.unchanged:,} unchanged + "
+        f"{table.repeated:,} repeated = {table.accepted.rows:,} accepted",
+    )
+    if table.facts.get("equal_lines"):
+        number = table.facts["equal_lines"]
+        report.add(
+            Status.WARN,
+            table.name,
+            "exact_duplicates",
+            f"{number:,} lines equal another line of their order and were kept as lines of their own",
+            number,
+        )
+    if table.repeated:
+        report.add(
+            Status.WARN,
+            table.name,
+            "repeated_keys",
+            f"{table.repeated:,} rows repeat a key of the same load; the last by file and line counts",
+            table.repeated,
+        )
+    _orphans(connection, report, prepared, writer)
+
+
+def _orphans(
+    connection: duckdb.DuckDBPyConnection,
+    report: IngestReport,
+    prepared: Prepared,
+    writer: Writer,
+) -> None:
+    """Report ids that name nothing; an absent table is derived and has no orphans."""
+    present = {name for staged in prepared.staged for name in staged.columns}
+    for column in prepared.table.columns:
+        if not column.references or column.name not in present:
+            continue
+        known = _known_ids(connection, column.references, report, writer)
+        if known is None:
+            continue
+        row = connection.execute(
+            f"SELECT count(*), count(DISTINCT i.id), min(i.id) FROM "
+            f"(SELECT {sql.name(column.name)} AS id FROM {prepared.rows} WHERE {ERROR} IS NULL) AS i "
+            f"WHERE i.id IS NOT NULL AND i.id NOT IN (SELECT id FROM {known})"
+        ).fetchone()
+        assert row is not None
+        if row[0]:
+            report.add(
+                Status.WARN,
+                prepared.table.name,
+                f"unknown.{column.name}",
+                f"{row[0]:,} rows name {row[1]:,} {column.name} that {column.references} "
+                "does not have; they were kept",
+                int(row[0]),
+                str(row[2]),
+            )
+
+
+def _known_ids(
+    connection: duckdb.DuckDBPyConnection, table: str, report: IngestReport, writer: Writer
+) -> str | None:
+    """Return a relation of the ids of `table` in the lake and in this load."""
+    contract = TABLES[table]
+    key = contract.key[0]
+    files = [
+        writer.lake.root / file
+        for partition in writer.before.tables.get(table, {}).values()
+        for file in partition.files
+    ]
+    staged = sorted((writer.scratch / table).glob("staged-*.parquet"))
+    if not files and not staged:
+        return None
+    parts = [f"SELECT {sql.name(key)} AS id FROM ({relation(contract, files)})"]
+    if staged:
+        own = Incoming(contract, staged).select(connection)
+        parts.append(f"SELECT {sql.name(key)} AS id FROM ({own})")
+    return f"({' UNION '.join(parts)})"
+
+
+def of_folder(report: IngestReport, folder: Path, mapping: Mapping, files: set[SourceFile]) -> None:
+    """Report files of the folder that no table took."""
+    if not folder.is_dir():
+        return
+    taken = {str(file.path) for file in files}
+    left = [
+        str(path.relative_to(folder))
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and path.name.endswith((*SUFFIXES, ".tsv", ".txt", ".json", ".xlsx", ".gz"))
+        and str(path) not in taken
+    ]
+    if left:
+        report.add(
+            Status.WARN,
+            "input",
+            "unknown_files",
+            f"{len(left)} files belong to no table of the mapping {mapping.name} and were left out",
+            len(left),
+            left[0],
+        )

@@ -1,0 +1,226 @@
+"""Load a folder of tables into the lake: one call, one transaction.
+
+Every table is staged and checked before the first is merged, so that a refused table commits
+nothing of the call.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from nba.data import checks, quarantine
+from nba.data.lake import Lake, Writer, connect, write_atomically
+from nba.data.mapping import CANONICAL, Mapping, read_mapping
+from nba.data.merge import Incoming, merge
+from nba.data.prepare import Prepared, prepare
+from nba.data.readers import SourceFile, check_folder
+from nba.data.report import IngestReport, LoadRefusedError, Status, TableReport
+from nba.errors import InputRefusedError, NbaError
+from nba.schema.tables import TABLES
+
+REQUIRED_TABLE = "transactions"
+
+
+def ingest(
+    folder: Path | str,
+    lake: Lake,
+    *,
+    mapping: Mapping | str | Path | None = None,
+    time_zone: str,
+    now: datetime,
+    check_only: bool = False,
+) -> IngestReport:
+    """Load every table that `folder` holds, or none.
+
+    Parameters
+    ----------
+    folder : Path or str
+    lake : Lake
+    mapping : Mapping, str, Path or None
+        A mapping, the name of one that ships, or a file; None for files that keep the contract.
+    time_zone : str
+        The project's zone, in which naive times stand unless the mapping says otherwise.
+    now : datetime
+        Aware; becomes `loaded_at`, and `valid_from` of rows that have none.
+    check_only : bool
+        Read and check everything, load nothing.
+
+    Returns
+    -------
+    IngestReport
+        Quarantined rows alone leave `exit_code` at 0.
+
+    Raises
+    ------
+    LoadRefusedError
+        Where a table cannot be loaded; nothing was committed. Its `report` has all checks.
+    LockHeldError
+        Where another load runs.
+    NbaError
+        Where the lake cannot be written.
+    """
+    if now.tzinfo is None:
+        raise ValueError("`now` needs a time zone")
+    chosen = CANONICAL if mapping is None else mapping
+    if not isinstance(chosen, Mapping):
+        chosen = read_mapping(chosen)
+    started = time.monotonic()
+    with _writable(lake), lake.writing() as writer:
+        report = IngestReport(str(folder), chosen.name, writer.load_id, now)
+        with connect(scratch=writer.scratch) as connection:
+            load = _Load(connection, writer, chosen, time_zone, now, report)
+            load.run(Path(folder))
+            report.version_before = report.version = writer.before.version
+            if report.failed:
+                raise LoadRefusedError(report)
+            if not check_only:
+                load.commit()
+            report.seconds = time.monotonic() - started
+            if report.committed:
+                load.write_report()
+    return report
+
+
+@contextmanager
+def _writable(lake: Lake) -> Iterator[None]:
+    """Turn a full or read-only disk into an error that says what to do."""
+    try:
+        yield
+    except (OSError, duckdb.IOException) as error:
+        raise NbaError(
+            f"the lake {lake.root} cannot be written",
+            expected="a folder with free space and permission to write",
+            found=str(error).splitlines()[0],
+            next_step="make room or give permission, then repeat the load; "
+            "the lake is as it was before",
+        ) from error
+
+
+class _Load:
+    """One call of `ingest`: its connection, writer and report."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        writer: Writer,
+        mapping: Mapping,
+        time_zone: str,
+        now: datetime,
+        report: IngestReport,
+    ) -> None:
+        self.connection = connection
+        self.writer = writer
+        self.mapping = mapping
+        self.zone = mapping.time_zone or time_zone
+        self.now = now
+        self.report = report
+        self.prepared: list[Prepared] = []
+        self.files: set[SourceFile] = set()
+
+    def run(self, folder: Path) -> None:
+        """Stage and check every table."""
+        try:
+            check_folder(folder)
+        except InputRefusedError as error:
+            self._refuse("input", error)
+            return
+        for name in self.mapping.tables:
+            try:
+                self._prepare(folder, name)
+            except InputRefusedError as error:
+                self._refuse(name, error)
+        self._check_required(folder)
+        self._check_stable()
+        checks.of_folder(self.report, folder, self.mapping, self.files)
+
+    def _prepare(self, folder: Path, name: str) -> None:
+        prepared = prepare(
+            self.connection,
+            folder,
+            TABLES[name],
+            self.mapping,
+            zone=self.zone,
+            now=self.now,
+            scratch=self.writer.scratch,
+        )
+        if prepared is None:
+            return
+        self.files.update(prepared.files)
+        self.report.tables[name] = prepared.report
+        checks.of_table(self.connection, self.report, prepared)
+        self.prepared.append(prepared)
+
+    def _refuse(self, table: str, error: InputRefusedError) -> None:
+        self.report.add(Status.FAIL, table, "refused", str(error), 1)
+
+    def _check_required(self, folder: Path) -> None:
+        known = self.writer.state.tables.get(REQUIRED_TABLE)
+        if REQUIRED_TABLE in self.report.tables or known or self.report.failed:
+            return
+        found = ", ".join(sorted(path.name for path in folder.iterdir())) or "an empty folder"
+        wanted = ", ".join(self.mapping.tables[REQUIRED_TABLE].source or ("the query's sources",))
+        error = InputRefusedError(
+            f"the folder {folder} has no {REQUIRED_TABLE}",
+            expected=f"a file or folder of parts named {wanted} (.parquet, .csv or .csv.gz)",
+            found=found,
+            next_step="add the table, or choose the mapping that fits these files",
+        )
+        self._refuse(REQUIRED_TABLE, error)
+
+    def _check_stable(self) -> None:
+        for file in sorted(self.files, key=lambda file: str(file.path)):
+            if not file.unchanged:
+                error = InputRefusedError(
+                    f"the file {file.path} changed while it was read",
+                    expected="files that are complete",
+                    found="another size or time than at the start of the load",
+                    next_step="load again when the export has ended",
+                )
+                self._refuse("input", error)
+
+    def commit(self) -> None:
+        """Merge every table and make the new version count."""
+        for prepared in self.prepared:
+            table = self.report.tables[prepared.table.name]
+            self._merge(prepared, table)
+            checks.of_merge(self.connection, self.report, prepared, self.writer)
+        quarantine.keep(self.connection, self.writer, self.prepared, self.now)
+        self._check_stable()
+        if self.report.failed:
+            raise LoadRefusedError(self.report)
+        if self.writer.has_changes:
+            state = self.writer.commit(
+                {
+                    "id": self.writer.load_id,
+                    "at": self.now.isoformat(),
+                    "folder": self.report.folder,
+                    "mapping": self.report.mapping,
+                }
+            )
+            self.report.version = state.version
+        self.report.committed = True
+
+    def _merge(self, prepared: Prepared, table: TableReport) -> None:
+        merged = merge(
+            self.connection,
+            self.writer,
+            Incoming(prepared.table, prepared.staged_files, prepared.overlap),
+            self.now,
+        )
+        table.new, table.changed = merged.new, merged.changed
+        table.unchanged, table.repeated = merged.unchanged, merged.repeated
+        table.partitions = merged.partitions
+        if prepared.table.name == REQUIRED_TABLE:
+            table.facts["equal_lines"] = merged.equal_lines
+
+    def write_report(self) -> None:
+        """Keep the report beside the lake."""
+        path = self.writer.lake.root / "reports" / f"{self.writer.load_id}.json"
+        write_atomically(path, json.dumps(self.report.to_json(), ensure_ascii=False, indent=1))

@@ -1,0 +1,214 @@
+"""Mapping files: how a retailer's own export becomes the tables of the contract.
+
+A mapping is YAML. Per table it names the source files and says how each column comes to be:
+taken over by its own name, renamed, derived by a DuckDB expression over the source columns,
+constant, translated value by value, or spread by hash.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from nba.errors import ConfigError
+from nba.schema.tables import ATTRIBUTE_PREFIX, TABLES, VALID_FROM
+
+
+def _tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+OneOrMany = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Spread(_Strict):
+    """Fill an empty id by spreading another one over N values by hash."""
+
+    by: str = Field("customer_id", description="the column whose hash decides")
+    over: int = Field(ge=1, description="how many values there are")
+    prefix: str = Field("clerk_", description="what stands before the number, which starts at 1")
+
+
+class TableMapping(_Strict):
+    """How one table of the contract is made."""
+
+    source: OneOrMany = Field(
+        (),
+        description="file names without extension, `*` allowed; the first that matches is read",
+    )
+    query: str = Field(
+        "",
+        description="instead of `source`: a DuckDB SELECT over the named `sources` of the mapping",
+    )
+    rename: dict[str, OneOrMany] = Field(
+        default_factory=dict,
+        description="column: the source column, or several of which the first present is taken",
+    )
+    derive: dict[str, str] = Field(
+        default_factory=dict, description="column: a DuckDB expression over the source columns"
+    )
+    constants: dict[str, str | bool | int | float] = Field(
+        default_factory=dict, description="column: the value of every row"
+    )
+    values: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="column: value in the source: value in the contract"
+    )
+    filter: str = Field("", description="only source rows for which this expression is true")
+    distinct: bool = Field(False, description="equal rows count once")
+    spread: dict[str, Spread] = Field(
+        default_factory=dict, description="column: how an empty id is filled by hash"
+    )
+    overlap: bool = Field(
+        False,
+        description="the source files overlap: equal lines are counted within each file",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> TableMapping:
+        if bool(self.source) == bool(self.query):
+            raise ValueError("give either `source` or `query`")
+        return self
+
+
+class ProjectDefaults(_Strict):
+    """Settings that a project made for this data set begins with."""
+
+    time_zone: str | None = None
+    currency: str | None = None
+    margin_rate: float | None = None
+    as_of: date | None = Field(None, description="the day that a demo of this data plans for")
+
+
+class Mapping(_Strict):
+    """A mapping file."""
+
+    name: str
+    description: str = ""
+    extends: str = Field("", description="a mapping whose keys stand where this one has none")
+    aliases: dict[str, str] = Field(
+        default_factory=dict,
+        description="source column: the name under which rules and expressions know it",
+    )
+    time_zone: str | None = Field(
+        None, description="the zone of naive times in the source; else the project's"
+    )
+    encoding: str = Field("utf-8", description="encoding of CSV files")
+    delimiter: str = Field("", description="separator of CSV files; found from the header if empty")
+    null_values: tuple[str, ...] = Field((), description="texts that mean: no value")
+    time_formats: tuple[str, ...] = Field(
+        (), description="strptime formats tried where a time is not ISO 8601"
+    )
+    time_features: bool = Field(
+        True, description="false where dates only stand for an order and mean nothing else"
+    )
+    project: ProjectDefaults = ProjectDefaults()
+    sources: dict[str, OneOrMany] = Field(
+        default_factory=dict, description="name: file names, for tables made by a `query`"
+    )
+    tables: dict[str, TableMapping]
+
+    @model_validator(mode="after")
+    def _known_columns(self) -> Mapping:
+        problems = [
+            problem for table, rules in self.tables.items() for problem in _unknown(table, rules)
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+def _unknown(table: str, rules: TableMapping) -> list[str]:
+    if table not in TABLES:
+        return [f"{table!r} is no table of the contract (there are {', '.join(TABLES)})"]
+    contract = TABLES[table]
+    known = {*contract.by_name, *((VALID_FROM,) if contract.history else ())}
+    named = {*rules.rename, *rules.derive, *rules.constants, *rules.values, *rules.spread}
+    return [
+        f"{table}.{column} is no column of the contract"
+        for column in sorted(named - known)
+        if not column.startswith(ATTRIBUTE_PREFIX)
+    ]
+
+
+#: The mapping of files that keep the contract as it is: one per table, by the table's name.
+CANONICAL = Mapping(
+    name="canonical",
+    description="Files that keep the contract: NAME.parquet, NAME.csv, NAME.csv.gz or folders.",
+    tables={table: TableMapping(source=(table,)) for table in TABLES},
+)
+
+
+def shipped_mappings() -> dict[str, Path]:
+    """Return the mappings that ship with the package: name to file."""
+    folder = Path(str(files("nba.data") / "mappings"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def read_mapping(name_or_path: str | Path) -> Mapping:
+    """Read a mapping by the name of one that ships, or from a YAML file.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        `canonical`, a shipped name such as `online_retail_ii`, or a path.
+
+    Raises
+    ------
+    ConfigError
+        Where there is no such mapping or its YAML is wrong; all problems at once.
+    """
+    if str(name_or_path) == CANONICAL.name:
+        return CANONICAL
+    shipped = shipped_mappings()
+    path = shipped.get(str(name_or_path), Path(name_or_path))
+    if not path.is_file():
+        raise ConfigError(
+            f"there is no mapping {str(name_or_path)!r}",
+            expected=f"a YAML file, or one of {', '.join([CANONICAL.name, *shipped])}",
+            next_step="check the name, or draft one with `nba ingest --suggest FOLDER`",
+        )
+    return _parse(path)
+
+
+def _base(content: dict[str, Any]) -> dict[str, Any]:
+    if not content.get("extends"):
+        return {}
+    return read_mapping(str(content["extends"])).model_dump(exclude_unset=True)
+
+
+def _parse(path: Path) -> Mapping:
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ConfigError(
+                f"{path} is not a mapping file", expected="YAML with `tables:`", found="no keys"
+            )
+        return Mapping.model_validate({**_base(content), "name": path.stem, **content})
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not readable YAML", found=str(error)) from error
+    except ValidationError as error:
+        raise ConfigError(
+            f"the mapping {path} is wrong",
+            next_step="correct the lines below; docs/mapping.md lists every key",
+            problems=[
+                f"{path.name}: {'.'.join(str(part) for part in item['loc']) or 'mapping'}: "
+                f"{item['msg']}"
+                for item in error.errors()
+            ],
+        ) from error

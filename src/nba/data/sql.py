@@ -1,0 +1,54 @@
+"""Small helpers for SQL text: names and literals quoted in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+
+def name(identifier: str) -> str:
+    """Quote an identifier.
+
+    >>> name('Customer ID')
+    '"Customer ID"'
+    """
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def names(identifiers: Iterable[str], prefix: str = "") -> str:
+    """Quote identifiers and join them with commas, each behind `prefix`."""
+    return ", ".join(f"{prefix}{name(identifier)}" for identifier in identifiers)
+
+
+def text(value: str) -> str:
+    """Quote a text literal.
+
+    >>> text("it's")
+    "'it''s'"
+    """
+    return "'" + value.replace("'", "''") + "'"
+
+
+def texts(values: Iterable[str]) -> str:
+    """Quote text literals and join them with commas."""
+    return ", ".join(text(value) for value in values)
+
+
+def literal(value: object) -> str:
+    """Quote a constant of a mapping: text, number or boolean."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    return text(str(value))
+
+
+def moment(value: datetime) -> str:
+    """Quote an aware datetime as a timestamp with time zone."""
+    return f"TIMESTAMPTZ {text(value.isoformat())}"
+
+
+def parquet(paths: Iterable[Path], options: str = "union_by_name = true") -> str:
+    """Return the table function that reads `paths`."""
+    return f"read_parquet([{texts(str(path) for path in paths)}], {options})"
