@@ -259,7 +259,7 @@ def simulate(
         stores=stores,
         days=days,
         seed=seed,
-        describe=describe,
+        describe_it=describe,
     ):
         typer.echo(line)
 

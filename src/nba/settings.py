@@ -6,7 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -69,6 +69,10 @@ class Settings(_Section):
     )
     tracking_uri: str = Field(
         "", description="MLflow tracking server; empty: SQLite and files in the project."
+    )
+    decisions: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Exploration, horizon, rounding …: the fields listed in docs/decisions.md.",
     )
     memory_limit: str = Field("4GB", description="Memory that DuckDB may use before it spills.")
 
@@ -183,17 +187,21 @@ def read_yaml(path: Path) -> dict[str, object]:
     return content
 
 
+def validation_problems(what: str, error: ValidationError) -> ConfigError:
+    """Return a `ConfigError` with every problem that a validation found."""
+    return ConfigError(
+        what,
+        next_step="correct it; the fields are described in docs/",
+        problems=[
+            f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']} (found {item['input']!r})"
+            for item in error.errors()
+        ],
+    )
+
+
 def read_settings(path: Path) -> Settings:
     """Read `nba.yaml`; all its problems in one `ConfigError`."""
     try:
         return Settings.model_validate(read_yaml(path))
     except ValidationError as error:
-        raise ConfigError(
-            f"{path} has wrong settings",
-            expected="the fields of docs/settings.md",
-            next_step="correct them",
-            problems=[
-                f"{'.'.join(map(str, item['loc']))}: {item['msg']} (found {item['input']!r})"
-                for item in error.errors()
-            ],
-        ) from error
+        raise validation_problems(f"{path} has wrong settings", error) from error

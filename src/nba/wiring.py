@@ -8,18 +8,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+from pydantic import ValidationError
 
+from nba.errors import ConfigError
 from nba.models.base import Model, parse_config
 from nba.models.catalogue import model_class
 from nba.models.spec import ModelSpec, read_spec
 from nba.pipeline.scoring import MODELS
-from nba.settings import Project
+from nba.settings import Project, validation_problems
 
 if TYPE_CHECKING:
     import ibis
 
     from nba.data.lake import Lake
-    from nba.decisions.config import DecisionConfig
+    from nba.decisions.loading import DecisionFiles
+    from nba.decisions.settings import DecisionSettings
     from nba.stores.feature_store import FeastFeatureStore
     from nba.stores.operational import OperationalStore
     from nba.stores.registry import MlflowRegistry
@@ -44,17 +47,30 @@ class Wiring:
 
         return Lake(self.project.lake)
 
-    def tables(self, as_of: datetime | None) -> Mapping[str, ibis.Table]:
-        """Return every table of the contract as visible at `as_of`, on a fresh connection."""
+    def tables(self, as_of: datetime | None, connection: Any = None) -> Mapping[str, ibis.Table]:
+        """Return every table of the contract as visible at `as_of` (None: all of it)."""
         import ibis
 
         from nba.data.tables import load_tables
 
-        connection = ibis.duckdb.connect()
-        connection.raw_sql(f"SET memory_limit='{self.settings.memory_limit}'")
+        if connection is None:
+            connection = ibis.duckdb.connect()
+            connection.raw_sql(f"SET memory_limit='{self.settings.memory_limit}'")
         return load_tables(
             self.lake, as_of=as_of, time_zone=self.settings.time_zone, connection=connection
         )
+
+    def purchases(self, as_of: datetime) -> pl.DataFrame:
+        """Return what was bought before `as_of`: one row per customer, product and day.
+
+        Columns: customer_id, product_id, category, ts (00:00 of the day), quantity, amount,
+        margin; as far back as the longest window of the models.
+        """
+        from nba.features.prepare import purchases
+
+        window_days = max(spec.window_days for spec in self.specs.values())
+        days = self.collect(purchases(self.tables(as_of), as_of, window_days=window_days))
+        return days.with_columns(ts=pl.from_epoch("day", time_unit="d").cast(pl.Datetime("us")))
 
     @cached_property
     def feature_store(self) -> FeastFeatureStore:
@@ -62,11 +78,11 @@ class Wiring:
         from nba.stores.feature_store import FeastFeatureStore
 
         return FeastFeatureStore(
-            self.project.features,
-            tables=self.tables,
-            lake_version=lambda: self.lake.version,
-            repository=self.project.root / "features",
+            self.project.data,
+            self.project.root / "features",
+            self.tables,
             time_zone=self.settings.time_zone,
+            input_version=lambda: self.lake.version,
         )
 
     @cached_property
@@ -95,13 +111,48 @@ class Wiring:
         return cls(parse_config(cls.Config, spec.parameters, f"models/{name}.yaml"))
 
     @cached_property
-    def decisions(self) -> DecisionConfig:
-        """Catalogue, contact policy, levers."""
-        from nba.decisions.config import read_decision_config
+    def decision_files(self) -> DecisionFiles:
+        """Catalogue, contact policy, levers, and the digest of their files."""
+        from nba.decisions.loading import load_decision_files
 
-        return read_decision_config(self.project.root / "serving")
+        views = self.feature_store.views.values()
+        facts = {
+            name
+            for view in views
+            if view.entity_keys == ("customer_id",)
+            for name in view.by_name
+        }
+        return load_decision_files(self.project.root / "serving", facts=facts)
 
-    def collect(self, table: Any) -> pl.DataFrame:
+    @cached_property
+    def decision_settings(self) -> DecisionSettings:
+        """What `decide` needs to know beside its files."""
+        from nba.decisions.settings import ArmShares, DecisionSettings
+
+        settings, arms = self.settings, self.settings.arms.model_dump()
+        given = {
+            "salt": settings.salt,
+            "seed": settings.seed,
+            "arms": ArmShares(**arms, engine=1 - sum(arms.values())),
+            "outcome_days": settings.outcome_days,
+            "time_zone": settings.time_zone,
+            "currency": settings.currency,
+        }
+        repeated = sorted(given.keys() & settings.decisions.keys())
+        if repeated:
+            raise ConfigError(
+                "nba.yaml sets a thing twice",
+                expected=f"{', '.join(repeated)} at the top level only",
+                found="the same under `decisions`",
+                next_step="remove it there",
+            )
+        try:
+            return DecisionSettings.model_validate({**given, **settings.decisions})
+        except ValidationError as error:
+            raise validation_problems("nba.yaml: wrong `decisions`", error) from error
+
+    @staticmethod
+    def collect(table: Any) -> pl.DataFrame:
         """Return an Ibis expression as a polars table."""
         frame: pl.DataFrame = table.to_polars()
         return frame

@@ -128,6 +128,18 @@ def customer_product_days(tables: Tables, as_of: datetime) -> ir.Table:
     )
 
 
+def purchases(tables: Tables, as_of: datetime, *, window_days: int) -> ir.Table:
+    """Return what the models learn rhythms and tastes from, `window_days` back from `as_of`.
+
+    One row per customer, product and day of purchase (returns left out).
+    """
+    days = customer_product_days(tables, as_of)
+    days = days.filter(days.bought, days.day >= day_number(as_of) - window_days)
+    return days.select(
+        "customer_id", "product_id", "category", "day", "quantity", "amount", "margin"
+    ).order_by("customer_id", "product_id", "day")
+
+
 def customer_category_days(tables: Tables, as_of: datetime) -> ir.Table:
     """Return one row per customer, category and day of purchase (returns left out)."""
     if "customer_category_days" in tables:

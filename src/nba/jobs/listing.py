@@ -67,7 +67,7 @@ def _cells(
     row: dict[str, object], names: dict[str, str], locale: str, currency: str
 ) -> tuple[str, ...]:
     products = [names.get(product, product) for product in _list(row["product_ids"])]
-    reasons = [str(reason[f"text_{locale}"]) for reason in _dicts(row["reasons"])]
+    reasons = [str(reason[locale]) for reason in _dicts(row["reasons"])]
     bring = "\n".join(f"· {name}" for name in products) or str(row["content_id"] or "–")
     window = f"{row['contact_from']:%H:%M}–{row['contact_to']:%H:%M}"
     return (

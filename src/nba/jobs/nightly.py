@@ -7,7 +7,7 @@ when a run that was broken off is taken up again on the same inputs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,8 @@ class Night:
     def frames(self) -> Frames:
         """The feature tables at `as_of`, read once."""
         if self._frames is None:
-            self._frames = feature_frames(self.wiring.feature_store, self.as_of)
+            views = feature_frames(self.wiring.feature_store, self.as_of)
+            self._frames = Frames({**views, "purchases": self.wiring.purchases(self.as_of)})
         return self._frames
 
     def inputs(self) -> dict[str, Any]:
@@ -69,7 +70,7 @@ class Night:
 
     def features(self, current: Step) -> None:
         """Build the feature views."""
-        built = self.wiring.feature_store.build(self.as_of, force=self.force)
+        built = self.wiring.feature_store.build(self.as_of, force=True)
         current.report["views"] = len(built)
         current.report["customers"] = self.frames["customer_state"].height
         current.report["manifest"] = dict(built)
@@ -124,11 +125,13 @@ class Night:
         from nba.jobs.planning import make_plan
 
         plan = make_plan(self)
-        for name in ("log", "actions", "clerks"):
+        for name in ("log", "actions", "clerks", "preferred_mode"):
             write_parquet(getattr(plan, name), self.folder / "plan" / f"{name}.parquet")
         listed = plan.actions.filter(pl.col("mode") != "none")
         current.report.update(
-            eligible=plan.log.height, actions=listed.height, policy_version=plan.policy_version
+            eligible=plan.log.height,
+            actions=listed.height,
+            policy_version=self.wiring.decision_files.version,
         )
 
     def publish(self, current: Step) -> None:
@@ -138,9 +141,6 @@ class Night:
         actions = pl.read_parquet(self.folder / "plan" / "actions.parquet")
         self.wiring.plan_store.publish(plan_header(self), actions)
         self.wiring.feature_store.materialise(self.as_of)
-        self.wiring.feature_store.prune(
-            self.as_of - timedelta(days=self.wiring.settings.keep_snapshots_days)
-        )
         current.report["rows"] = actions.height
 
 

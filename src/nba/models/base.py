@@ -17,7 +17,8 @@ from typing import Any, ClassVar, Self
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from nba.errors import ConfigError, ModelError
+from nba.errors import ModelError
+from nba.settings import validation_problems
 
 CONFIG_FILE = "config.json"
 
@@ -163,11 +164,4 @@ def parse_config(config: type[ModelConfig], parameters: Mapping[str, object], so
     try:
         return config.model_validate(dict(parameters))
     except ValidationError as error:
-        raise ConfigError(
-            f"{source}: wrong model parameters",
-            next_step="correct them; each parameter is described in the model card",
-            problems=[
-                f"{'.'.join(map(str, item['loc']))}: {item['msg']} (found {item['input']!r})"
-                for item in error.errors()
-            ],
-        ) from error
+        raise validation_problems(f"{source}: wrong model parameters", error) from error

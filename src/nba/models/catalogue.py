@@ -10,7 +10,7 @@ from nba.models.base import Model
 
 #: (name, kind) → "module:class".
 KINDS: Final[dict[tuple[str, str], str]] = {
-    ("timing", "recency_gap"): "nba.models.timing.recency_gap:RecencyGapTiming",
+    ("timing", "recency_gap"): "nba.models.timing.recency_gap:RecencyGap",
     ("affinity", "decayed_counts"): "nba.models.affinity.decayed_counts:DecayedCountsAffinity",
     ("mode", "prior"): "nba.models.mode.prior:PriorMode",
 }

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from nba.errors import ConfigError
+from nba.settings import read_yaml, validation_problems
 
 FORBID = ConfigDict(frozen=True, extra="forbid")
 
@@ -65,19 +64,6 @@ def read_spec(path: Path) -> ModelSpec:
         When the file is missing, is no YAML, or has wrong fields; all problems at once.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"cannot read {path}", expected="a model file in YAML", found=str(error)
-        ) from error
-    try:
-        return ModelSpec.model_validate(content)
+        return ModelSpec.model_validate(read_yaml(path))
     except ValidationError as error:
-        raise ConfigError(
-            f"{path}: wrong model file",
-            next_step="compare it with the models that ship with the package",
-            problems=[
-                f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}"
-                for item in error.errors()
-            ],
-        ) from error
+        raise validation_problems(f"{path}: wrong model file", error) from error

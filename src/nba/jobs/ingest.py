@@ -1,0 +1,51 @@
+"""The first step: a folder of tables, or what the API accepted, into the lake."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nba.data.ingest import ingest
+from nba.data.report import IngestReport
+from nba.jobs.lock import project_lock
+from nba.wiring import Wiring
+
+
+def ingest_folder(
+    wiring: Wiring, folder: Path, *, mapping: str = "", check_only: bool = False
+) -> IngestReport:
+    """Load a folder of tables; see `nba.data.ingest.ingest` for what it raises."""
+    with project_lock(wiring.project.data):
+        return ingest(
+            folder,
+            wiring.lake,
+            mapping=mapping or None,
+            time_zone=wiring.settings.time_zone,
+            now=datetime.now(UTC),
+            check_only=check_only,
+        )
+
+
+def drain_outbox(wiring: Wiring) -> dict[str, Any]:
+    """Bring the events that the API accepted into the lake, and mark them.
+
+    An event is marked only after the lake has committed it; a run that dies between the two
+    loads it again, which changes nothing.
+    """
+    events = wiring.plan_store.new_events()
+    if not events:
+        return {"events": 0}
+    with tempfile.TemporaryDirectory(prefix="nba-outbox-") as scratch:
+        for name, rows in events.items():
+            rows.drop("outbox_id").write_parquet(Path(scratch) / f"{name}.parquet")
+        report = ingest(
+            Path(scratch),
+            wiring.lake,
+            time_zone=wiring.settings.time_zone,
+            now=datetime.now(UTC),
+        )
+    ids = [str(name) for rows in events.values() for name in rows["outbox_id"]]
+    wiring.plan_store.mark_ingested(ids)
+    return {"events": len(ids), "version": report.version}

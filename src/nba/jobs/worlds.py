@@ -1,0 +1,45 @@
+"""`nba simulate`: a retail world with known truth, written as tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from nba.errors import UsageError
+from nba.simulation import Preset, WorldConfig, simulate
+
+
+def make_world(
+    folder: Path | None,
+    *,
+    preset: str,
+    customers: int,
+    clerks: int,
+    stores: int,
+    days: int,
+    seed: int,
+    describe_it: bool,
+) -> list[str]:
+    """Make a world, write its tables to `folder`, and return what to print.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Where the tables go (`tables/`) and, apart from them, the truth (`truth/`).
+    describe_it : bool
+        Print the world's rates beside the plausible bands.
+    """
+    if folder is None and not describe_it:
+        raise UsageError(
+            "nothing to do",
+            expected="a folder for the tables, or --describe",
+            found="neither",
+            next_step="nba simulate FOLDER",
+        )
+    config = WorldConfig(
+        preset=Preset(preset), customers=customers, clerks=clerks, stores=stores, days=days, seed=seed
+    )
+    with TemporaryDirectory() as scratch:
+        world = simulate(config, folder / "tables" if folder else Path(scratch) / "tables")
+    lines = [f"wrote {folder}"] if folder is not None else []
+    return [*lines, *(describe(world) if describe_it else [])]
