@@ -25,7 +25,7 @@ def plan_of(
         as_of=world.AS_OF,
         settings=DecisionSettings(**settings),
         policy_version=files.version,
-        model_versions={"mode": "3"},
+        model_versions="mode:3",
     )
 
 

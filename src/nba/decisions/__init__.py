@@ -1,8 +1,9 @@
 """Decisions: whom a clerk contacts, with what, when, in which mode, and why."""
 
 from nba.decisions.catalogue import ActionType, Catalogue
+from nba.decisions.decide import decide
 from nba.decisions.loading import DecisionFiles, load_decision_files
-from nba.decisions.plan import Plan, decide
+from nba.decisions.plan import Plan
 from nba.decisions.policy import ContactPolicy, Levers
 from nba.decisions.settings import ArmShares, DecisionSettings, Factors, Rounding
 

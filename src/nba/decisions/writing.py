@@ -68,12 +68,7 @@ class Stamp:
 
     as_of: datetime
     policy_version: str
-    model_versions: Mapping[str, str]
-
-    @property
-    def models(self) -> str:
-        """The model versions as JSON."""
-        return json.dumps(dict(self.model_versions), sort_keys=True)
+    model_versions: str
 
 
 def action_id(as_of: datetime, customer_id: str, action_type: str) -> str:
@@ -141,7 +136,7 @@ def _contacts(
         channel=pl.col("action_type").replace_strict(channels, return_dtype=pl.String),
         p_repurchase_30d=pl.col("p_purchase_30d"),
         policy_version=pl.lit(stamp.policy_version),
-        model_versions=pl.lit(stamp.models),
+        model_versions=pl.lit(stamp.model_versions),
         expires_at=pl.lit(stamp.as_of)
         + pl.duration(days=pl.col("action_type").replace_strict(days, return_dtype=pl.Int64)),
         rank=pl.struct(-pl.col("value"), "customer_id")
@@ -175,7 +170,7 @@ def _held_out(inputs: DecisionInputs, held: pl.DataFrame, stamp: Stamp) -> pl.Da
         "uplift": pl.lit(0.0),
         "explored": pl.lit(False),
         "policy_version": pl.lit(stamp.policy_version),
-        "model_versions": pl.lit(stamp.models),
+        "model_versions": pl.lit(stamp.model_versions),
         "expires_at": pl.lit(stamp.as_of + timedelta(days=1)),
     }
     rows = rows.with_columns(pl.Series("action_id", ids, dtype=pl.String)).with_columns(**constant)

@@ -1,0 +1,165 @@
+"""The decision log and the clerks' ledger of a day."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from nba.decisions.allocation import Floats, Ints, Programme
+from nba.decisions.assignment import Assignment
+from nba.decisions.candidates import MODES
+from nba.decisions.catalogue import ActionType
+from nba.decisions.pool import Pool
+from nba.schema.words import Arm, Mode
+
+Names = npt.NDArray[np.object_]
+
+
+def decision_log(
+    pool: Pool,
+    assigned: Assignment,
+    rows: Ints,
+    actions: tuple[ActionType, ...],
+    *,
+    as_of: datetime,
+) -> pl.DataFrame:
+    """Return a row and a full probability vector per eligible customer.
+
+    Parameters
+    ----------
+    assigned : Assignment
+        Of the customers `rows` of the pool; the others could not be reached today.
+    """
+    full = _Full.of(pool, assigned, rows)
+    planned = np.zeros(pool.people.height, dtype=bool)
+    planned[rows] = True
+    working_arm = pl.col("arm").is_in([str(Arm.ENGINE), str(Arm.RANDOM)])
+    names = np.array([action.action_type for action in actions], dtype=object)
+    minutes = pool.minutes(actions)
+    frame = pool.people.with_columns(
+        closed=pl.when(~pl.Series(planned) & working_arm)
+        .then(pl.coalesce("closed", pl.lit("clerk_off")))
+        .otherwise("closed"),
+        as_of=pl.lit(as_of),
+        p_shortlist=pl.Series(full.p_shortlist),
+        shortlisted=pl.Series(full.listed),
+        alternatives=_alternatives(pool, full.x, minutes, names),
+        action_type=full.pick_text(names[np.maximum(pool.action, 0)]),
+        mode=pl.Series(full.modes(), dtype=pl.String),
+        propensity=pl.Series(full.propensity()),
+        explored=pl.Series(full.explored),
+        value=pl.Series(full.pick(pool.value)),
+        uplift=pl.Series(full.pick(pool.uplift)),
+        minutes=pl.Series(full.pick(minutes)),
+    )
+    first = ["as_of", "customer_id", "clerk_id", "arm", "closed"]
+    return frame.select(*first, pl.exclude(first))
+
+
+class _Full:
+    """An assignment spread over all customers of the pool."""
+
+    def __init__(self, x: Floats, choice: Ints) -> None:
+        count = len(x)
+        self.x, self.choice = x, choice
+        self.p_shortlist = np.zeros(count)
+        self.listed = np.zeros(count, dtype=bool)
+        self.explored = np.zeros(count, dtype=bool)
+
+    @classmethod
+    def of(cls, pool: Pool, assigned: Assignment, rows: Ints) -> _Full:
+        x = np.zeros(pool.value.shape)
+        x[rows] = assigned.marginal
+        choice = np.full(len(x), -1, dtype=np.int64)
+        choice[rows] = assigned.drawn
+        full = cls(x, choice)
+        full.p_shortlist[rows] = assigned.p_shortlist
+        full.listed[rows] = assigned.listed
+        full.explored[rows] = assigned.explored
+        return full
+
+    def pick(self, values: Floats) -> Floats:
+        """Return the number of what was drawn, zero for none."""
+        at = np.maximum(self.choice, 0)[:, None]
+        picked: Floats = np.where(self.choice >= 0, np.take_along_axis(values, at, 1)[:, 0], 0.0)
+        return picked
+
+    def pick_text(self, values: Names) -> pl.Series:
+        """Return the name of what was drawn, null for none."""
+        at = np.maximum(self.choice, 0)[:, None]
+        names = pl.Series(np.take_along_axis(values, at, 1)[:, 0].tolist(), dtype=pl.String)
+        return names.set(pl.Series(self.choice < 0), None)
+
+    def modes(self) -> Names:
+        names = np.array([*(str(mode) for mode in MODES), str(Mode.NONE)], dtype=object)
+        return names[self.choice]
+
+    def propensity(self) -> Floats:
+        none = none_probability(self.x)
+        chance: Floats = np.where(self.choice >= 0, self.pick(self.x), none)
+        return chance
+
+
+def none_probability(x: Floats) -> Floats:
+    """Return what is left for `none`; rounding never makes it negative."""
+    left: Floats = np.clip(1.0 - x.sum(axis=1), 0.0, 1.0)
+    return left
+
+
+def _alternatives(pool: Pool, x: Floats, minutes: Floats, names: Names) -> pl.Series:
+    """Return the open alternatives of each customer, `none` last, as lists of structs."""
+    count, width = pool.value.shape
+    is_open = pool.action >= 0
+    zero = np.zeros((count, 1))
+    keep = np.concatenate([is_open, np.ones((count, 1), dtype=bool)], axis=1).ravel()
+
+    def flat(values: Any, of_none: Any) -> Any:
+        return np.concatenate([values, of_none], axis=1).ravel()[keep]
+
+    none = np.full((count, 1), str(Mode.NONE), dtype=object)
+    modes = np.array([*(str(mode) for mode in MODES), str(Mode.NONE)], dtype=object)
+    table = pl.DataFrame(
+        {
+            "row": np.repeat(np.arange(count), width + 1)[keep],
+            "action_type": pl.Series(
+                flat(names[np.maximum(pool.action, 0)], none), dtype=pl.String
+            ),
+            "mode": pl.Series(np.tile(modes, count)[keep], dtype=pl.String),
+            "value": flat(pool.value, zero),
+            "minutes": flat(minutes, zero),
+            "probability": flat(x, none_probability(x)[:, None]),
+        }
+    )
+    grouped = table.group_by("row", maintain_order=True).agg(
+        pl.struct("action_type", "mode", "value", "minutes", "probability").alias("alternatives")
+    )
+    return grouped["alternatives"]
+
+
+def clerk_report(working: pl.DataFrame, programme: Programme, assigned: Assignment) -> pl.DataFrame:
+    """Return the ledger: minutes, actions, value against its bound, price of a minute."""
+    clerks = working.height
+    taken = assigned.drawn >= 0
+    at = np.maximum(assigned.drawn, 0)[:, None]
+
+    def total(weights: Floats) -> pl.Series:
+        sums = np.bincount(programme.clerk, weights=weights, minlength=clerks)
+        return pl.Series(sums.astype(np.float64))
+
+    def drawn(values: Floats) -> Floats:
+        picked: Floats = np.where(taken, np.take_along_axis(values, at, 1)[:, 0], 0.0)
+        return picked
+
+    return working.select("clerk_id", "store_id", minutes="minutes_per_day").with_columns(
+        minutes_planned=total(drawn(programme.minutes)),
+        minutes_expected=total((assigned.marginal * programme.minutes).sum(axis=1)),
+        actions=total(taken.astype(np.float64)).cast(pl.Int64),
+        value_planned=total(drawn(programme.value)),
+        value_expected=total((assigned.marginal * programme.value).sum(axis=1)),
+        value_bound=pl.Series(assigned.bound),
+        price_per_minute=pl.Series(assigned.price),
+    )
