@@ -10,6 +10,7 @@
     ├── NotFoundError                 an id that is not known
     ├── ConflictError                 the same key with other content, or a state that forbids it
     ├── NotPermittedError             the caller may not see or do this
+    ├── UnavailableError              a store or server does not answer; try again
     └── ModelError                    a model cannot be fitted, loaded or scored
 
 Every message says what failed, what was expected, what was found and what to do next.
@@ -108,6 +109,10 @@ class ConflictError(NbaError):
 
 class NotPermittedError(NbaError):
     """The caller may not see or do this."""
+
+
+class UnavailableError(NbaError):
+    """A store or server does not answer; trying again may help."""
 
 
 class ModelError(NbaError):

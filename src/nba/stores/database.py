@@ -15,8 +15,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from nba.errors import UnavailableError
 
 _READ_ONLY = "nba_read_only"
 _MIGRATION_LOCK = 7_310_201
@@ -91,13 +95,13 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a transaction that sees one state of the store throughout."""
-        with self._reader.begin() as connection:
+        with _translated(self.url), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Open a writing transaction; it commits as a whole or not at all."""
-        with self._engine.begin() as connection:
+        with _translated(self.url), self._engine.begin() as connection:
             yield connection
 
     def migrate(self) -> None:
@@ -122,6 +126,20 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+
+@contextmanager
+def _translated(url: URL) -> Iterator[None]:
+    """Turn a database that does not answer into the project's own error."""
+    try:
+        yield
+    except (OperationalError, PoolTimeout) as error:
+        raise UnavailableError(
+            "the operational store does not answer",
+            expected=f"a database at {url.render_as_string(hide_password=True)}",
+            found=str(error).partition("\n")[0],
+            next_step="try again; if it lasts, check the database",
+        ) from error
 
 
 def _alembic_config() -> Any:

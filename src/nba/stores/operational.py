@@ -16,7 +16,7 @@ import polars as pl
 from sqlalchemy import Connection, text
 
 from nba.errors import NotFoundError
-from nba.stores import access, feedback, outbox, people, plans, quotas
+from nba.stores import access, feedback, outbox, people, plans, quotas, schema
 from nba.stores.access import ApiKey, NewKey, Scope
 from nba.stores.database import Database
 from nba.stores.feedback import Feedback
@@ -48,10 +48,15 @@ class Writer:
         NotFoundError
             When no published plan holds the action.
         """
-        action = plans.read_action(self.connection, entry.action_id)
-        if action is None:
-            raise unknown_action(entry.action_id)
+        action = self.action(entry.action_id)
         return feedback.record(self.connection, entry, action, self.now)
+
+    def action(self, action_id: str) -> dict[str, Any]:
+        """Return one published action, or raise `NotFoundError`."""
+        action = plans.read_action(self.connection, action_id)
+        if action is None:
+            raise unknown_action(action_id)
+        return action
 
     def replay(self, caller: str, key: str, body_digest: str) -> Mapping[str, Any] | None:
         """Return the response already given to an idempotency key, or None."""
@@ -190,7 +195,7 @@ class OperationalStore:
             actions = plans.read_list(
                 connection,
                 header["as_of"],
-                clerk_id,
+                schema.actions.c.clerk_id == clerk_id,
                 since=since(header["as_of"]),
                 published_at=header["published_at"],
                 mode=mode,
@@ -198,6 +203,22 @@ class OperationalStore:
                 limit=limit,
             )
         return header, actions
+
+    def customer_actions(
+        self, customer_id: str, *, since: Callable[[date], datetime]
+    ) -> list[dict[str, Any]]:
+        """Return a customer's open actions of the newest plan; see `clerk_list`."""
+        with self._database.reading() as connection:
+            header = plans.read_header(connection, None)
+            if header is None:
+                return []
+            return plans.read_list(
+                connection,
+                header["as_of"],
+                schema.actions.c.customer_id == customer_id,
+                since=since(header["as_of"]),
+                published_at=header["published_at"],
+            )
 
     # -- feedback and events ------------------------------------------------------------
 
@@ -215,6 +236,11 @@ class OperationalStore:
         """Return the feedback on one action, oldest first."""
         with self._database.reading() as connection:
             return feedback.of_action(connection, action_id)
+
+    def news(self, customer_id: str, since: datetime) -> list[dict[str, Any]]:
+        """Return what was accepted about a customer and happened from `since` on."""
+        with self._database.reading() as connection:
+            return outbox.news(connection, customer_id, since)
 
     def new_events(self) -> dict[str, pl.DataFrame]:
         """Return rows accepted and not yet in the lake, by table of the contract.
@@ -252,6 +278,10 @@ class OperationalStore:
         """Return the tags set over the API that stand now."""
         with self._database.reading() as connection:
             return people.read_tags(connection, customer_id, self._clock())
+
+    def changed_tags(self, customer_id: str) -> set[str]:
+        """Return the names of tags that were ever set or removed over the API."""
+        return {row["tag"] for row in self.tag_history(customer_id)}
 
     def tag_history(self, customer_id: str) -> list[dict[str, Any]]:
         """Return every change to a customer's tags, oldest first."""

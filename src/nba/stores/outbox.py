@@ -128,6 +128,23 @@ def _supersede(connection: Connection, action_id: str) -> None:
     )
 
 
+def news(connection: Connection, customer_id: str, since: datetime) -> list[dict[str, Any]]:
+    """Return table, ts and kind of a customer's rows from `since` on, oldest first."""
+    query = (
+        select(outbox.c.table_name, outbox.c.occurred_at, outbox.c.payload)
+        .where(outbox.c.customer_id == customer_id, outbox.c.occurred_at >= since)
+        .order_by(outbox.c.occurred_at, outbox.c.outbox_id)
+    )
+    return [
+        {
+            "table": row.table_name,
+            "ts": row.occurred_at,
+            "kind": row.payload.get("kind") or row.payload.get("mode") or row.payload.get("tag"),
+        }
+        for row in connection.execute(query)
+    ]
+
+
 def has_interaction(connection: Connection, action_id: str) -> bool:
     """Return whether an interaction with this `action_id` came by here."""
     query = select(outbox.c.outbox_id).where(outbox.c.action_id == action_id).limit(1)

@@ -7,7 +7,18 @@ from datetime import date, datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, Row, Select, and_, delete, exists, insert, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    delete,
+    exists,
+    insert,
+    or_,
+    select,
+)
 
 from nba.errors import ConflictError
 from nba.schema.words import FeedbackKind, Mode
@@ -155,29 +166,23 @@ def read_action(connection: Connection, action_id: str) -> dict[str, Any] | None
     return None if row is None else _flat(row)
 
 
-def read_customer_actions(
-    connection: Connection, customer_id: str, as_of: date
-) -> list[dict[str, Any]]:
-    """Return the actions that the plan of `as_of` holds for one customer."""
-    query = select(actions).where(actions.c.customer_id == customer_id, actions.c.as_of == as_of)
-    return [_flat(row) for row in connection.execute(query)]
-
-
 def read_list(
     connection: Connection,
     as_of: date,
-    clerk_id: str,
+    whose: ColumnElement[bool],
     *,
     since: datetime,
     published_at: datetime,
-    mode: str | None,
-    after: tuple[int, str] | None,
-    limit: int,
+    mode: str | None = None,
+    after: tuple[int, str] | None = None,
+    limit: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Return a clerk's open actions in rank order, without what has become untrue.
+    """Return open actions in rank order, without what has become untrue.
 
     Parameters
     ----------
+    whose : condition
+        Confines the actions to a clerk or a customer.
     since : datetime
         The moment from which purchases and contacts count as news: the plan's `as_of`.
     published_at : datetime
@@ -190,7 +195,7 @@ def read_list(
         select(actions)
         .where(
             actions.c.as_of == as_of,
-            actions.c.clerk_id == clerk_id,
+            whose,
             actions.c.mode != Mode.NONE,
             actions.c.rank.is_not(None),
         )

@@ -1,0 +1,177 @@
+"""What the service shows about customers, and the ports that it asks.
+
+The shapes are pydantic models, so that the API's schema and what the adapters return are
+written once. Moments are aware.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from nba.schema.words import Mode, TagSource
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Clerk(_Shape):
+    """A clerk and the store they work in."""
+
+    clerk_id: str
+    store_id: str | None = None
+    name: str | None = None
+
+
+class Owner(_Shape):
+    """Who serves a customer: decides whose key may see them."""
+
+    customer_id: str
+    clerk_id: str | None = None
+    store_id: str | None = None
+
+
+class TagFact(_Shape):
+    """A tag that stands."""
+
+    tag: str
+    value: str | None = None
+    source: TagSource
+    ts: AwareDatetime
+    expires_at: AwareDatetime | None = None
+
+
+class Purchase(_Shape):
+    """One line of the purchase record; a return has a negative quantity."""
+
+    ts: AwareDatetime
+    product_id: str
+    name: str | None = None
+    category: str | None = None
+    quantity: float
+    amount: float | None = Field(None, description="Money paid, in the project's currency.")
+
+
+class Timing(_Shape):
+    """When this customer is likely to buy again."""
+
+    p_purchase_7d: float | None = None
+    p_purchase_14d: float | None = None
+    p_purchase_30d: float | None = None
+    p_purchase_90d: float | None = None
+    expected_days: float | None = None
+    overdue_ratio: float | None = None
+    p_alive: float | None = None
+    expected_margin_365d: float | None = None
+    survival: list[float] = Field(
+        default_factory=list, description="P(no purchase by day 0, 1, …, 90)."
+    )
+
+
+class ProductScore(_Shape):
+    """A product that fits this customer now."""
+
+    rank: int
+    product_id: str
+    name: str | None = None
+    category: str | None = None
+    price: float | None = None
+    on_hand: float | None = None
+    relevance: float
+    source: str = Field(description="repeat, explore or popular")
+
+
+class ModeScore(_Shape):
+    """What a contact in a mode is expected to change for this customer."""
+
+    mode: Mode
+    uplift_amount: float
+    uplift_lower: float | None = None
+    risk: float | None = None
+
+
+class Contact(_Shape):
+    """One contact that took place, and what the customer did after it."""
+
+    ts: AwareDatetime
+    mode: Mode
+    channel: str | None = None
+    action_type: str | None = None
+    clerk_id: str | None = None
+    responses: list[str] = Field(default_factory=list)
+
+
+class CustomerState(_Shape):
+    """What holds about a customer, as the lake knows it."""
+
+    is_friend: bool
+    is_blocked: bool
+    consent_contact: bool
+    consent_profiling: bool
+    friend_since: AwareDatetime | None = None
+    birthday: str | None = None
+    locale: str | None = None
+
+
+class CustomerCard(_Shape):
+    """Everything a clerk sees of one customer."""
+
+    customer_id: str
+    clerk_id: str | None = None
+    store_id: str | None = None
+    state: CustomerState
+    behaviour: dict[str, float | str | None] = Field(
+        default_factory=dict, description="Features of the view customer_behaviour, by name."
+    )
+    tags: list[TagFact] = Field(default_factory=list)
+    purchases: list[Purchase] = Field(default_factory=list, description="Newest first.")
+    timing: Timing | None = None
+    affinity: list[ProductScore] = Field(default_factory=list)
+    modes: list[ModeScore] = Field(default_factory=list)
+    contacts: list[Contact] = Field(default_factory=list, description="Newest first.")
+
+
+class CustomerCards(Protocol):
+    """Customers, clerks and products as the lake, features and scores know them."""
+
+    def owner(self, customer_id: str) -> Owner | None:
+        """Return who serves a customer, or None for an id that nothing is known about."""
+
+    def card(self, customer_id: str) -> CustomerCard | None:
+        """Return a customer's card, or None."""
+
+    def clerk(self, clerk_id: str) -> Clerk | None:
+        """Return a clerk, or None."""
+
+    def clerks(self) -> Sequence[Clerk]:
+        """Return all clerks who have not left, by id."""
+
+    def product_names(self, product_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the names of those products that have one."""
+
+
+class LiveScores(Protocol):
+    """One customer rescored now, with fresh features."""
+
+    def actions(self, customer_id: str) -> Sequence[Mapping[str, Any]]:
+        """Return the next best actions, best first, as rows of the plan's action columns."""
+
+    def products(self, customer_id: str) -> Sequence[ProductScore]:
+        """Return ranked products."""
+
+
+class PlanPreview(Protocol):
+    """What a changed policy would do; leaves no trace."""
+
+    def __call__(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the difference to the current plan under `changes` to the policy files."""
+
+
+class Eraser(Protocol):
+    """Erases a customer outside the operational store: lake, features, online store."""
+
+    def __call__(self, customer_id: str) -> Mapping[str, int]:
+        """Return what was erased, in rows by place."""

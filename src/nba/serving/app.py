@@ -1,0 +1,62 @@
+"""The app factory."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.staticfiles import StaticFiles
+
+import nba
+from nba.serving import errors
+from nba.serving.errors import Problem
+from nba.serving.middleware import LimitBody, Metrics, Observe
+from nba.serving.routes import clerks, customers, feedback, plans, platform
+from nba.serving.services import Services
+
+DESCRIPTION = """
+Each clerk, each day: whom to contact, what to bring, when, in which mode, and why.
+
+Errors are RFC 9457 problem details. Ids are text, and leading zeros count. Lists are paged by
+cursor. Writes carry an id chosen by the client: the same id with the same content changes
+nothing, with other content it is a conflict.
+"""
+
+
+def create_app(services: Services) -> FastAPI:
+    """Return the HTTP service over `services`.
+
+    Parameters
+    ----------
+    services : Services
+        The store, the ports and the access rule; closing them is the caller's.
+    """
+    app = FastAPI(title="nba", version=nba.__version__, description=DESCRIPTION)
+    app.state.services = services
+    app.state.metrics = Metrics()
+    errors.install(app)
+    app.add_middleware(LimitBody)
+    app.add_middleware(Observe, metrics=app.state.metrics)
+    for module in (clerks, customers, feedback, plans):
+        app.include_router(module.router)
+    app.include_router(platform.router)
+    if services.page is not None:
+        app.mount("/", StaticFiles(directory=services.page, html=True), name="page")
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, object]:
+    """Return the OpenAPI document, with the problem schema that all errors share."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+        )
+        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas |= schema.pop("$defs", {})
+        schemas["Problem"] = schema
+        app.openapi_schema = document
+    return app.openapi_schema

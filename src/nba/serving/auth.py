@@ -1,0 +1,144 @@
+"""Who is calling, and whom they may see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from nba.errors import NotPermittedError
+from nba.pipeline.cards import CustomerCards
+from nba.serving.errors import NotAuthenticatedError
+from nba.serving.services import Access, Services
+from nba.stores.access import Scope
+
+bearer = HTTPBearer(auto_error=False, description="An API key made with `nba keys create`.")
+
+
+def services_of(request: Request) -> Services:
+    """Return the services that the app was made with."""
+    return cast("Services", request.app.state.services)
+
+
+ServicesDep = Annotated[Services, Depends(services_of)]
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A known caller: a key's scope, and the clerk or store that the key is for."""
+
+    name: str
+    scope: Scope
+    subject: str | None
+    cards: CustomerCards
+
+    def require(self, *scopes: Scope) -> None:
+        """Refuse a caller whose scope is none of `scopes`; an admin may do everything.
+
+        Raises
+        ------
+        NotPermittedError
+        """
+        if self.scope is not Scope.ADMIN and self.scope not in scopes:
+            wanted = ", ".join([*scopes, Scope.ADMIN])
+            raise NotPermittedError(
+                "this key may not do that",
+                expected=f"a key with scope {wanted}",
+                found=f"scope {self.scope}",
+                next_step="ask for a key with that scope",
+            )
+
+    def require_clerk(self, clerk_id: str) -> None:
+        """Refuse a caller who may not act for this clerk."""
+        self.require(Scope.CLERK, Scope.STORE)
+        if not self._sees(clerk_id, None):
+            raise self._stranger("clerk", clerk_id)
+
+    def require_customer(self, customer_id: str) -> None:
+        """Refuse a caller who may not see this customer, whether the customer exists or not."""
+        self.require(Scope.CLERK, Scope.STORE)
+        if not self.sees_customer(customer_id):
+            raise self._stranger("customer", customer_id)
+
+    def sees_customer(self, customer_id: str) -> bool:
+        """Return whether the caller may see this customer."""
+        if self.scope is Scope.ADMIN:
+            return True
+        owner = self.cards.owner(customer_id)
+        return owner is not None and self._sees(owner.clerk_id, owner.store_id)
+
+    def sees_store(self, store_id: str | None) -> bool:
+        """Return whether the caller speaks for this store as a whole."""
+        if self.scope is Scope.ADMIN:
+            return True
+        return self.scope is Scope.STORE and store_id == self.subject
+
+    def _sees(self, clerk_id: str | None, store_id: str | None) -> bool:
+        if self.scope is Scope.ADMIN:
+            return True
+        if self.scope is Scope.CLERK:
+            return clerk_id == self.subject
+        if self.scope is not Scope.STORE:
+            return False
+        if store_id is None and clerk_id is not None:
+            clerk = self.cards.clerk(clerk_id)
+            store_id = clerk.store_id if clerk is not None else None
+        return store_id is not None and store_id == self.subject
+
+    def _stranger(self, what: str, which: str) -> NotPermittedError:
+        return NotPermittedError(
+            f"this key may not see the {what} {which!r}",
+            expected=f"a {what} of {self.scope} {self.subject!r}",
+            next_step="use the key of the clerk or store in charge",
+        )
+
+
+def caller_of(request: Request, services: ServicesDep, credentials: Credentials) -> Caller:
+    """Return the caller of a request.
+
+    Raises
+    ------
+    NotAuthenticatedError
+        Without a valid key.
+    NotPermittedError
+        In open access, from anywhere but this machine.
+    """
+    if services.access is Access.OPEN:
+        _require_loopback(request)
+        return Caller("open", Scope.ADMIN, None, services.cards)
+    key = services.store.verify_token(credentials.credentials) if credentials else None
+    if key is None:
+        raise NotAuthenticatedError(
+            "this call needs a valid API key",
+            expected="the header `Authorization: Bearer KEY`",
+            found="no key" if credentials is None else "a key that is unknown, expired or revoked",
+            next_step="make a key with `nba keys create`",
+        )
+    return Caller(key.key_id, key.scope, key.subject, services.cards)
+
+
+CallerDep = Annotated[Caller, Depends(caller_of)]
+
+
+def _require_loopback(request: Request) -> None:
+    """Refuse strangers, and pages of other sites that point a browser here."""
+    client = request.client.host if request.client else ""
+    host = request.url.hostname or ""
+    if not (_is_loopback(client) and (host == "localhost" or _is_loopback(host))):
+        raise NotPermittedError(
+            "open access serves this machine alone",
+            expected="a request from a loopback address to localhost",
+            found=f"{client} to {host}",
+            next_step="start the service with API keys",
+        )
+
+
+def _is_loopback(text: str) -> bool:
+    try:
+        return ip_address(text).is_loopback
+    except ValueError:
+        return False

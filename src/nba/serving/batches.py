@@ -1,0 +1,62 @@
+"""What batches share: an idempotency key for the whole request, and counting rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+from pydantic import BaseModel
+
+from nba.serving.auth import Caller
+from nba.serving.schemas import BatchResult, Id
+from nba.serving.services import Services
+from nba.stores.database import digest
+from nba.stores.operational import Writer
+
+IdempotencyKey = Annotated[
+    Id | None,
+    Header(
+        alias="Idempotency-Key",
+        description="The same key with the same body gives the same answer and changes nothing.",
+    ),
+]
+
+
+def _meter(request: Request) -> Callable[[str, str], None]:
+    rows = request.app.state.metrics.rows
+
+    def count(table: str, outcome: str) -> None:
+        rows.labels(table, outcome).inc()
+
+    return count
+
+
+#: Counts a row by table and outcome.
+Metered = Annotated[Callable[[str, str], None], Depends(_meter)]
+
+
+def once(
+    services: Services,
+    caller: Caller,
+    key: str | None,
+    body: BaseModel,
+    take: Callable[[Writer], BatchResult],
+) -> BatchResult:
+    """Run `take` in one transaction; with a key, at most once for the same body.
+
+    Raises
+    ------
+    ConflictError
+        When the key was used with another body.
+    """
+    with services.store.writing() as writer:
+        if key is None:
+            return take(writer)
+        content = digest(body.model_dump(mode="json"))
+        known = writer.replay(caller.name, key, content)
+        if known is not None:
+            return BatchResult.model_validate(known)
+        result = take(writer)
+        writer.remember(caller.name, key, content, result.model_dump(mode="json"))
+        return result

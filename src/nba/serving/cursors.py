@@ -1,0 +1,52 @@
+"""Cursors: where a page ended, in a text that means nothing to the client."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+
+from nba.errors import ConflictError, UsageError
+
+_DIGEST = 12
+
+
+def write_cursor(plan_digest: str, rank: int, action_id: str) -> str:
+    """Return the cursor that continues after an action of a plan.
+
+    >>> read_cursor(write_cursor("ab" * 32, 3, "a1"), "ab" * 32)
+    (3, 'a1')
+    """
+    content = json.dumps([plan_digest[:_DIGEST], rank, action_id])
+    return base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str, plan_digest: str) -> tuple[int, str]:
+    """Return the rank and id after which to continue.
+
+    Raises
+    ------
+    UsageError
+        When the text is no cursor.
+    ConflictError
+        When the plan was replaced since: its ranks are others now.
+    """
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        digest, rank, action_id = json.loads(base64.b64decode(padded, b"-_", validate=True))
+        position = (int(rank), str(action_id))
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise UsageError(
+            "this is not a cursor of this service",
+            expected="`next_cursor` of the page before",
+            found=cursor[:80],
+            next_step="leave the cursor away to begin at the first page",
+        ) from error
+    if digest != plan_digest[:_DIGEST]:
+        raise ConflictError(
+            "the plan was replaced since the last page",
+            expected="a cursor of the current plan",
+            found="a cursor of an earlier one",
+            next_step="leave the cursor away to begin at the first page",
+        )
+    return position

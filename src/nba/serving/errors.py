@@ -1,0 +1,178 @@
+"""Errors as RFC 9457 problem details; the only place that maps errors to HTTP."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from nba.errors import (
+    ConflictError,
+    InputRefusedError,
+    LockHeldError,
+    ModelError,
+    NbaError,
+    NotFoundError,
+    NotPermittedError,
+    UnavailableError,
+    UsageError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class NotAuthenticatedError(NotPermittedError):
+    """The caller is not known."""
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field of a request."""
+
+    field: str = Field(description="Where it stands, for example `body.feedback.0.kind`.")
+    rule: str
+    found: str | None = None
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details, with what to do next."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable word for programs; `title` and `detail` may change.")
+    expected: str | None = None
+    found: str | None = None
+    next_step: str | None = None
+    errors: list[FieldProblem] = Field(default_factory=list)
+
+
+#: First match wins: more special errors stand before what they derive from.
+STATUS_OF: tuple[tuple[type[NbaError], HTTPStatus, str], ...] = (
+    (NotFoundError, HTTPStatus.NOT_FOUND, "not_found"),
+    (ConflictError, HTTPStatus.CONFLICT, "conflict"),
+    (NotAuthenticatedError, HTTPStatus.UNAUTHORIZED, "not_authenticated"),
+    (NotPermittedError, HTTPStatus.FORBIDDEN, "not_permitted"),
+    (UsageError, HTTPStatus.BAD_REQUEST, "bad_request"),
+    (InputRefusedError, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request"),
+    (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
+    (LockHeldError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
+    (ModelError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
+    (NbaError, HTTPStatus.INTERNAL_SERVER_ERROR, "internal"),
+)
+
+
+def problem_of(error: NbaError) -> Problem:
+    """Return the problem that describes an error of the project."""
+    for kind, status, code in STATUS_OF:
+        if isinstance(error, kind):
+            return Problem(
+                type=_type(code),
+                title=status.phrase,
+                status=status,
+                detail=error.what,
+                code=code,
+                expected=error.expected or None,
+                found=error.found or None,
+                next_step=error.next_step or None,
+            )
+    raise AssertionError("every NbaError has a status")
+
+
+def respond(problem: Problem) -> JSONResponse:
+    """Return a problem as a response."""
+    headers = {}
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = "5"
+    content = problem.model_dump(exclude_none=True)
+    return JSONResponse(content, problem.status, headers, media_type=MEDIA_TYPE)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return OpenAPI responses for problems with these statuses."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": schema}},
+        }
+        for status in statuses
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of `app` a problem."""
+    app.add_exception_handler(NbaError, _on_nba_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_fault)
+
+
+def _on_nba_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, NbaError)
+    return respond(problem_of(error))
+
+
+def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    fields = [
+        FieldProblem(
+            field=".".join(map(str, item["loc"])), rule=item["msg"], found=_shown(item["input"])
+        )
+        for item in error.errors()
+    ]
+    return respond(
+        Problem(
+            type=_type("invalid_request"),
+            title=status.phrase,
+            status=status,
+            detail="; ".join(f"{field.field}: {field.rule}" for field in fields[:3]),
+            code="invalid_request",
+            next_step="correct the fields under `errors`; the schema is at /openapi.json",
+            errors=fields,
+        )
+    )
+
+
+def _on_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    detail = f"{request.method} {request.url.path}: {error.detail}"
+    status = HTTPStatus(error.status_code)
+    code = status.phrase.lower().replace(" ", "_")
+    response = respond(
+        Problem(type=_type(code), title=status.phrase, status=status, detail=detail, code=code)
+    )
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _on_fault(request: Request, error: Exception) -> JSONResponse:
+    """Answer a fault of our own without its details: they belong in the log."""
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return respond(
+        Problem(
+            type=_type("internal"),
+            title=status.phrase,
+            status=status,
+            detail="the service failed on this request",
+            code="internal",
+            next_step="try again; if it lasts, see the service's log",
+        )
+    )
+
+
+def _type(code: str) -> str:
+    return f"urn:nba:problem:{code.replace('_', '-')}"
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,158 @@
+"""A customer's card, next best actions and products."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+
+from nba.errors import NotFoundError
+from nba.pipeline.cards import CustomerCard, ProductScore, TagFact
+from nba.schema.words import TagSource
+from nba.serving.auth import CallerDep, ServicesDep
+from nba.serving.errors import documented
+from nba.serving.schemas import CustomerActions, CustomerProducts, Id, LiveCard, News
+from nba.serving.services import Services
+from nba.serving.views import show_actions
+from nba.stores.people import Tag
+
+router = APIRouter(prefix="/v1", tags=["customers"])
+
+CustomerId = Annotated[Id, Path(description="The customer.")]
+_READ = documented(401, 403, 404, 422)
+
+
+@router.get("/customers/{customer_id}", response_model=LiveCard, responses=_READ)
+def read_card(customer_id: CustomerId, caller: CallerDep, services: ServicesDep) -> LiveCard:
+    """Return a customer's card.
+
+    Without the customer's consent to profiling it holds nothing that a model or rule
+    concluded about them.
+    """
+    caller.require_customer(customer_id)
+    card = card_of(services, customer_id)
+    since = services.store.current_plan()
+    news = services.store.news(customer_id, services.day_begins(since["as_of"])) if since else []
+    return LiveCard(**dict(card), news=[News(**item) for item in news])
+
+
+@router.get("/customers/{customer_id}/actions", response_model=CustomerActions, responses=_READ)
+def next_actions(
+    customer_id: CustomerId, caller: CallerDep, services: ServicesDep
+) -> CustomerActions:
+    """Return the next best actions for one customer, rescored with fresh features."""
+    caller.require_customer(customer_id)
+    state = card_of(services, customer_id).state
+    live = services.live
+    rows: Sequence[Mapping[str, Any]] = []
+    if state.consent_contact and not state.is_blocked:
+        rows = (
+            live.actions(customer_id)
+            if live
+            else services.store.customer_actions(customer_id, since=services.day_begins)
+        )
+    return CustomerActions(
+        customer_id=customer_id, rescored=live is not None, actions=show_actions(rows, services)
+    )
+
+
+@router.get("/customers/{customer_id}/products", response_model=CustomerProducts, responses=_READ)
+def ranked_products(
+    customer_id: CustomerId,
+    caller: CallerDep,
+    services: ServicesDep,
+    category: Annotated[Id | None, Query()] = None,
+    min_price: Annotated[float | None, Query(ge=0)] = None,
+    max_price: Annotated[float | None, Query(ge=0)] = None,
+    in_stock: Annotated[bool, Query(description="Only what is known to be in stock.")] = False,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> CustomerProducts:
+    """Return ranked products for one customer."""
+    caller.require_customer(customer_id)
+    card = card_of(services, customer_id)
+    live = services.live
+    profiled = card.state.consent_profiling
+    ranked = live.products(customer_id) if live and profiled else card.affinity
+    chosen = [
+        product
+        for product in ranked
+        if (category is None or product.category == category)
+        and _within(product, min_price, max_price)
+        and (not in_stock or (product.on_hand or 0) > 0)
+    ]
+    return CustomerProducts(
+        customer_id=customer_id, rescored=live is not None, products=chosen[:limit]
+    )
+
+
+def _within(product: ProductScore, low: float | None, high: float | None) -> bool:
+    if low is None and high is None:
+        return True
+    price = product.price
+    return price is not None and (low is None or price >= low) and (high is None or price <= high)
+
+
+def card_of(services: Services, customer_id: str) -> CustomerCard:
+    """Return the card with what the operational store knows better: consents and tags.
+
+    Raises
+    ------
+    NotFoundError
+        When nothing is known about the customer, or nothing any more.
+    """
+    card = services.cards.card(customer_id)
+    if card is None or services.store.receipt(customer_id) is not None:
+        raise unknown_customer(customer_id)
+    consent = services.store.consent(customer_id)
+    if consent is not None:
+        state = card.state.model_copy(
+            update={
+                "consent_contact": consent.consent_contact,
+                "consent_profiling": consent.consent_profiling,
+            }
+        )
+        card = card.model_copy(update={"state": state})
+    card = card.model_copy(update={"tags": merge_tags(card.tags, customer_id, services)})
+    return card if card.state.consent_profiling else _without_profile(card)
+
+
+def merge_tags(known: Sequence[TagFact], customer_id: str, services: Services) -> list[TagFact]:
+    """Return tags by name; what clerks set or removed over the API is newer."""
+    tags = {fact.tag: fact for fact in known}
+    for name in services.store.changed_tags(customer_id):
+        tags.pop(name, None)
+    tags |= {tag.tag: show_tag(tag, services) for tag in services.store.tags(customer_id)}
+    return [tags[name] for name in sorted(tags)]
+
+
+def show_tag(tag: Tag, services: Services) -> TagFact:
+    """Return a tag as the API shows it."""
+
+    def local(moment: datetime | None) -> datetime | None:
+        return None if moment is None else services.local(moment)
+
+    return TagFact(
+        tag=tag.tag,
+        value=tag.value,
+        source=tag.source,
+        ts=services.local(tag.ts),
+        expires_at=local(tag.expires_at),
+    )
+
+
+def unknown_customer(customer_id: str) -> NotFoundError:
+    """Return the error for a customer that nothing is known about."""
+    return NotFoundError(
+        f"there is no customer {customer_id!r}",
+        expected="a customer_id that the lake knows",
+        next_step="check the id; ids are text, and leading zeros count",
+    )
+
+
+def _without_profile(card: CustomerCard) -> CustomerCard:
+    own = [tag for tag in card.tags if tag.source in (TagSource.CLERK, TagSource.IMPORT)]
+    return card.model_copy(
+        update={"behaviour": {}, "timing": None, "affinity": [], "modes": [], "tags": own}
+    )

@@ -1,0 +1,123 @@
+"""What clerks did with actions."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+
+from nba.errors import ConflictError, NbaError, UsageError
+from nba.serving.auth import Caller, CallerDep, ServicesDep
+from nba.serving.batches import IdempotencyKey, Metered, once
+from nba.serving.errors import documented, problem_of
+from nba.serving.rows import AHEAD
+from nba.serving.schemas import (
+    BatchResult,
+    FeedbackBatch,
+    FeedbackBody,
+    FeedbackItem,
+    FeedbackReceipt,
+    Id,
+    RowResult,
+)
+from nba.serving.services import Services
+from nba.stores.access import Scope
+from nba.stores.feedback import Feedback
+from nba.stores.operational import Writer
+
+router = APIRouter(prefix="/v1", tags=["feedback"])
+
+
+@router.post(
+    "/actions/{action_id}/feedback",
+    response_model=FeedbackReceipt,
+    responses=documented(401, 403, 404, 409, 413, 422),
+)
+def give_feedback(
+    action_id: Annotated[Id, Path(description="An action of a published plan.")],
+    body: FeedbackBody,
+    caller: CallerDep,
+    services: ServicesDep,
+    metered: Metered,
+    response: Response,
+) -> FeedbackReceipt:
+    """Say what became of an action; the same `feedback_id` again changes nothing."""
+    caller.require(Scope.CLERK, Scope.STORE)
+    item = FeedbackItem(action_id=action_id, **body.model_dump())
+    with services.store.writing() as writer:
+        receipt = record(writer, item, caller, services)
+    metered("feedback", receipt.status)
+    return receipt
+
+
+@router.post("/feedback", response_model=BatchResult, responses=documented(401, 403, 409, 413, 422))
+def give_feedback_on_many(
+    body: FeedbackBatch,
+    caller: CallerDep,
+    services: ServicesDep,
+    metered: Metered,
+    key: IdempotencyKey = None,
+) -> BatchResult:
+    """Say what became of many actions; each is accepted or refused by itself."""
+    caller.require(Scope.CLERK, Scope.STORE)
+
+    def take(writer: Writer) -> BatchResult:
+        rows = [
+            _one(writer, index, item, caller, services) for index, item in enumerate(body.feedback)
+        ]
+        return summed(rows)
+
+    result = once(services, caller, key, body, take)
+    for row in result.rows:
+        metered(row.table, row.status)
+    return result
+
+
+def _one(
+    writer: Writer, index: int, item: FeedbackItem, caller: Caller, services: Services
+) -> RowResult:
+    try:
+        receipt = record(writer, item, caller, services)
+    except NbaError as error:
+        return RowResult(table="feedback", index=index, status="refused", problem=problem_of(error))
+    return RowResult(table="feedback", index=index, status=receipt.status)
+
+
+def record(
+    writer: Writer, item: FeedbackItem, caller: Caller, services: Services
+) -> FeedbackReceipt:
+    """Record one row of feedback for a caller who may act for the action's clerk."""
+    action = writer.action(item.action_id)
+    caller.require_clerk(str(action["clerk_id"]))
+    clerk_id = item.clerk_id or str(action["clerk_id"])
+    if clerk_id != action["clerk_id"]:
+        caller.require_clerk(clerk_id)
+    ts = services.aware(item.ts).astimezone(UTC)
+    if ts > services.clock().astimezone(UTC) + AHEAD:
+        raise UsageError(
+            "feedback cannot come from the future",
+            expected="a `ts` of now or earlier",
+            found=item.ts.isoformat(),
+            next_step="check the client's clock and time zone",
+        )
+    entry = Feedback(
+        item.feedback_id, item.action_id, clerk_id, ts, item.kind, item.reason, item.position
+    )
+    outcome = writer.record(entry)
+    if outcome == "conflict":
+        raise ConflictError(
+            f"the feedback {item.feedback_id!r} is already recorded with other content",
+            expected="the same content, or a new feedback_id",
+            next_step="use a new feedback_id for new feedback",
+        )
+    return FeedbackReceipt(feedback_id=item.feedback_id, action_id=item.action_id, status=outcome)
+
+
+def summed(rows: list[RowResult]) -> BatchResult:
+    """Return the result of a batch from the results of its rows."""
+    counts = {
+        status: sum(row.status == status for row in rows)
+        for status in ("accepted", "repeated", "refused")
+    }
+    return BatchResult(**counts, rows=rows)

@@ -1,0 +1,24 @@
+"""The plan that stands."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from nba.serving.auth import CallerDep, ServicesDep
+from nba.serving.errors import documented
+from nba.serving.routes.clerks import no_plan
+from nba.serving.schemas import PlanHeader
+from nba.serving.views import show_plan
+from nba.stores.access import Scope
+
+router = APIRouter(prefix="/v1", tags=["plans"])
+
+
+@router.get("/plans/current", response_model=PlanHeader, responses=documented(401, 403, 404))
+def current_plan(caller: CallerDep, services: ServicesDep) -> PlanHeader:
+    """Return the newest published plan's day, versions and counts."""
+    caller.require(Scope.MARKETER, Scope.STORE, Scope.CLERK)
+    header = services.store.current_plan()
+    if header is None:
+        raise no_plan(None)
+    return show_plan(header)

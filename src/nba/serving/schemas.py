@@ -1,0 +1,251 @@
+"""Shapes of requests and answers that are not the engine's own."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from nba.pipeline.cards import Clerk, CustomerCard, ProductScore, TagFact
+from nba.schema.words import Channel, FeedbackKind, Mode
+from nba.serving.errors import Problem
+
+#: An id: text without control characters; leading zeros count.
+Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Note = Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00]*$")]
+MAX_BATCH = 1000
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Reason(BaseModel):
+    """One thing that a clerk can say or should mind, in both languages."""
+
+    code: str
+    kind: str = Field("reason", description="reason, caution, or change: what would change it")
+    zh: str
+    en: str
+
+
+class Product(BaseModel):
+    """A product that an action brings."""
+
+    product_id: str
+    name: str | None = None
+
+
+class ListedAction(BaseModel):
+    """One action of a clerk's list."""
+
+    action_id: str
+    as_of: date
+    clerk_id: str | None
+    rank: int | None
+    customer_id: str
+    mode: Mode
+    action_type: str | None
+    channel: Channel | None
+    products: list[Product]
+    content_id: str | None
+    contact_from: AwareDatetime | None
+    contact_to: AwareDatetime | None
+    minutes: float | None
+    value: float | None = Field(description="Expected gain, in the project's currency.")
+    uplift: float | None
+    p_repurchase_30d: float | None
+    reasons: list[Reason]
+    talking_point: str | None
+    expires_at: AwareDatetime | None
+    expired: bool
+    status: str = Field(description="new, or the clerk's latest feedback")
+
+
+class PlanHeader(BaseModel):
+    """What stands: the published plan."""
+
+    as_of: date
+    policy_version: str
+    model_versions: dict[str, Any] | None
+    counts: dict[str, Any] | None
+    digest: str
+    published_at: AwareDatetime
+
+
+class ActionList(BaseModel):
+    """A page of a clerk's list."""
+
+    as_of: date
+    clerk_id: str
+    published_at: AwareDatetime
+    actions: list[ListedAction]
+    next_cursor: str | None = Field(description="Give it back for the next page; null at the end.")
+
+
+class ClerkList(BaseModel):
+    """Clerks that the caller may act for."""
+
+    clerks: list[Clerk]
+
+
+class FeedbackBody(_Request):
+    """What became of one action."""
+
+    feedback_id: Id = Field(description="Chosen by the client; the same again changes nothing.")
+    kind: FeedbackKind
+    ts: datetime = Field(description="ISO 8601; without offset it stands in the project's zone.")
+    clerk_id: Id | None = Field(None, description="Who did it; by default the action's clerk.")
+    reason: Note | None = None
+    position: int | None = Field(None, ge=0, le=1_000_000, description="Where it was shown.")
+
+
+class FeedbackItem(FeedbackBody):
+    """What became of one of many actions."""
+
+    action_id: Id
+
+
+class FeedbackBatch(_Request):
+    """Feedback on many actions; each is accepted or refused by itself."""
+
+    feedback: list[FeedbackItem] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class FeedbackReceipt(BaseModel):
+    """That feedback is kept."""
+
+    feedback_id: str
+    action_id: str
+    status: Literal["accepted", "repeated"]
+
+
+class RowResult(BaseModel):
+    """What became of one row of a batch."""
+
+    table: str
+    index: int
+    status: Literal["accepted", "repeated", "refused"]
+    problem: Problem | None = None
+
+
+class BatchResult(BaseModel):
+    """What became of a batch: each row by itself."""
+
+    accepted: int
+    repeated: int
+    refused: int
+    rows: list[RowResult]
+
+
+class EventBatch(_Request):
+    """Rows of the contract's tables; each is accepted or refused by itself."""
+
+    transactions: list[dict[str, Any]] = Field(default_factory=list, max_length=MAX_BATCH)
+    interactions: list[dict[str, Any]] = Field(default_factory=list, max_length=MAX_BATCH)
+    responses: list[dict[str, Any]] = Field(default_factory=list, max_length=MAX_BATCH)
+
+
+class News(BaseModel):
+    """Something accepted since the plan's day began."""
+
+    table: str
+    ts: AwareDatetime
+    kind: str | None = None
+
+
+class LiveCard(CustomerCard):
+    """A customer's card with what came in since last night."""
+
+    news: list[News] = Field(default_factory=list)
+
+
+class TagBody(_Request):
+    """A tag's value and how long it stands."""
+
+    value: Note | None = None
+    expires_at: datetime | None = None
+
+
+class TagList(BaseModel):
+    """Tags that stand."""
+
+    customer_id: str
+    tags: list[TagFact]
+
+
+class ConsentBody(_Request):
+    """What a customer allows."""
+
+    consent_contact: bool
+    consent_profiling: bool
+    consent_at: datetime = Field(description="When the customer said so; the latest wins.")
+
+
+class ConsentState(BaseModel):
+    """The consent that stands."""
+
+    customer_id: str
+    consent_contact: bool
+    consent_profiling: bool
+    consent_at: AwareDatetime
+
+
+class ErasureReceipt(BaseModel):
+    """Proof of an erasure."""
+
+    receipt_id: str
+    erased_at: AwareDatetime
+    completed_at: AwareDatetime | None = Field(description="Null until the lake has followed.")
+    counts: dict[str, int]
+
+
+class ChannelQuota(BaseModel):
+    """Contacts of one channel in the current month."""
+
+    channel: str
+    limit: int
+    reserved: int
+    spent: int
+    remaining: int
+
+
+class QuotaState(BaseModel):
+    """Contacts that the platform still allows."""
+
+    customer_id: str
+    month: str
+    channels: list[ChannelQuota]
+
+
+class CustomerActions(BaseModel):
+    """Next best actions for one customer, best first."""
+
+    customer_id: str
+    rescored: bool = Field(description="True: with fresh features; false: from last night's plan.")
+    actions: list[ListedAction]
+
+
+class CustomerProducts(BaseModel):
+    """Ranked products for one customer."""
+
+    customer_id: str
+    rescored: bool
+    products: list[ProductScore]
+
+
+class Health(BaseModel):
+    """That the process answers."""
+
+    status: Literal["ok"] = "ok"
+    version: str
+
+
+class Readiness(BaseModel):
+    """Whether the service can do its work."""
+
+    ready: bool
+    store: bool
+    plan_as_of: date | None
+    outbox_waiting: int

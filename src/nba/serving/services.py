@@ -1,0 +1,76 @@
+"""What the service stands on: the operational store, the ports, the clock, the access rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from enum import StrEnum
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from nba.pipeline.cards import CustomerCards, Eraser, LiveScores, PlanPreview
+from nba.stores.operational import OperationalStore, utc_now
+from nba.stores.outbox import Event
+
+
+class Access(StrEnum):
+    """How callers are known: by API keys, or not at all (loopback only, for a demo)."""
+
+    KEYS = "keys"
+    OPEN = "open"
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that routes may ask.
+
+    Parameters
+    ----------
+    store : OperationalStore
+    cards : CustomerCards
+    access : Access
+        `OPEN` serves everything to anyone on the same machine, and nothing to others.
+    time_zone : str
+        The project's; naive moments in requests stand in it, answers carry its offset.
+    clock : callable
+        Returns the present moment, aware.
+    live : LiveScores or None
+        Rescoring with fresh features; without it, answers come from the published plan.
+    preview : PlanPreview or None
+        Without it the service has no preview.
+    eraser : Eraser or None
+        Erases outside the operational store at once; without it the nightly job follows.
+    on_events : callable or None
+        Told of events after they were committed, to refresh online features.
+    page : Path or None
+        Folder of the clerk page, served at `/`.
+    """
+
+    store: OperationalStore
+    cards: CustomerCards
+    access: Access = Access.KEYS
+    time_zone: str = "Asia/Shanghai"
+    clock: Callable[[], datetime] = utc_now
+    live: LiveScores | None = None
+    preview: PlanPreview | None = None
+    eraser: Eraser | None = None
+    on_events: Callable[[Sequence[Event]], None] | None = None
+    page: Path | None = None
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The project's time zone."""
+        return ZoneInfo(self.time_zone)
+
+    def day_begins(self, day: date) -> datetime:
+        """Return the moment at which a day begins in the project's time zone, in UTC."""
+        return datetime.combine(day, time(), self.zone).astimezone(UTC)
+
+    def aware(self, moment: datetime) -> datetime:
+        """Return a moment with its offset; a naive one stands in the project's time zone."""
+        return moment.replace(tzinfo=self.zone) if moment.tzinfo is None else moment
+
+    def local(self, moment: datetime) -> datetime:
+        """Return a moment with the offset of the project's time zone."""
+        return self.aware(moment).astimezone(self.zone)

@@ -1,0 +1,61 @@
+"""Published actions as the API shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from nba.serving.schemas import ListedAction, PlanHeader, Product, Reason
+from nba.serving.services import Services
+
+_SAME = (
+    "action_id",
+    "as_of",
+    "clerk_id",
+    "rank",
+    "customer_id",
+    "mode",
+    "action_type",
+    "channel",
+    "content_id",
+    "minutes",
+    "value",
+    "uplift",
+    "p_repurchase_30d",
+    "talking_point",
+)
+_MOMENTS = ("contact_from", "contact_to", "expires_at")
+
+
+def show_actions(rows: Sequence[Mapping[str, Any]], services: Services) -> list[ListedAction]:
+    """Return rows of the plan's action columns with product names and offsets."""
+    ids = {product_id for row in rows for product_id in row.get("product_ids") or ()}
+    names = services.cards.product_names(sorted(ids)) if ids else {}
+    now = services.clock()
+    return [_show(row, names, services, now) for row in rows]
+
+
+def _show(
+    row: Mapping[str, Any], names: Mapping[str, str], services: Services, now: datetime
+) -> ListedAction:
+    moments = {
+        name: services.local(row[name]) if row.get(name) is not None else None for name in _MOMENTS
+    }
+    expires_at = moments["expires_at"]
+    return ListedAction(
+        **{name: row.get(name) for name in _SAME},
+        **moments,
+        products=[
+            Product(product_id=product_id, name=names.get(product_id))
+            for product_id in row.get("product_ids") or ()
+        ],
+        reasons=[Reason.model_validate(reason) for reason in row.get("reasons") or ()],
+        expired=expires_at is not None and expires_at <= now,
+        status=row.get("status", "new"),
+    )
+
+
+def show_plan(header: Mapping[str, Any]) -> PlanHeader:
+    """Return a plan's header as the API shows it."""
+    return PlanHeader(**{name: header[name] for name in PlanHeader.model_fields})

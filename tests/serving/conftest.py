@@ -1,0 +1,191 @@
+"""A small world behind the API: two stores, three clerks, one plan, and a key per scope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from fastapi.testclient import TestClient
+
+from nba.pipeline.cards import (
+    Clerk,
+    CustomerCard,
+    CustomerState,
+    ModeScore,
+    Owner,
+    ProductScore,
+    Purchase,
+    TagFact,
+    Timing,
+)
+from nba.schema.words import Mode, TagSource
+from nba.serving import Access, Services, create_app
+from nba.stores.access import Scope
+from nba.stores.operational import OperationalStore
+
+DAY = date(2026, 3, 2)
+NOW = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)  # ten in the morning in Shanghai
+CLERKS = {"k1": "s1", "k2": "s1", "k3": "s2"}
+
+
+class Shop:
+    """The `CustomerCards` port over a shop that stands in memory.
+
+    Clerk kN serves the customers cN1, cN2, …; a customer's id names the clerk.
+    """
+
+    def __init__(self) -> None:
+        self.profiled: dict[str, bool] = {}
+
+    def owner(self, customer_id: str) -> Owner | None:
+        clerk_id = f"k{customer_id[1:2]}"
+        if clerk_id not in CLERKS or len(customer_id) != 3 or customer_id[0] != "c":
+            return None
+        return Owner(customer_id=customer_id, clerk_id=clerk_id, store_id=CLERKS[clerk_id])
+
+    def card(self, customer_id: str) -> CustomerCard | None:
+        owner = self.owner(customer_id)
+        if owner is None:
+            return None
+        return CustomerCard(
+            **owner.model_dump(),
+            state=CustomerState(
+                is_friend=True, is_blocked=False, consent_contact=True, consent_profiling=True
+            ),
+            behaviour={"days_since_purchase": 12.0},
+            tags=[
+                TagFact(tag="loyal", source=TagSource.RULE, ts=NOW),
+                TagFact(tag="vip", source=TagSource.IMPORT, ts=NOW),
+            ],
+            purchases=[
+                Purchase(ts=NOW - timedelta(days=12), product_id="05", quantity=1, amount=30.0)
+            ],
+            timing=Timing(p_purchase_30d=0.4, survival=[1.0, 0.9]),
+            affinity=[
+                _product(1, "05", "tea", 30.0, 4),
+                _product(2, "7", "cups", 80.0, 0),
+            ],
+            modes=[ModeScore(mode=Mode.PRIVATE_PARTNER, uplift_amount=3.0, risk=0.01)],
+        )
+
+    def clerk(self, clerk_id: str) -> Clerk | None:
+        store_id = CLERKS.get(clerk_id)
+        return Clerk(clerk_id=clerk_id, store_id=store_id) if store_id else None
+
+    def clerks(self) -> Sequence[Clerk]:
+        return [Clerk(clerk_id=clerk_id, store_id=store) for clerk_id, store in CLERKS.items()]
+
+    def product_names(self, product_ids: Sequence[str]) -> Mapping[str, str]:
+        return {"05": "Green tea"}
+
+
+def _product(rank: int, product_id: str, category: str, price: float, on_hand: int) -> ProductScore:
+    return ProductScore(
+        rank=rank,
+        product_id=product_id,
+        category=category,
+        price=price,
+        on_hand=on_hand,
+        relevance=1 / rank,
+        source="repeat",
+    )
+
+
+def actions_frame(day: date = DAY, salt: str = "") -> pl.DataFrame:
+    """Return three actions for each clerk, and one held-out customer."""
+    start = datetime(day.year, day.month, day.day)
+    rows: list[dict[str, Any]] = [
+        {
+            "action_id": f"{clerk}-{rank}{salt}",
+            "as_of": start,
+            "clerk_id": clerk,
+            "rank": rank,
+            "customer_id": f"c{clerk[1]}{rank}",
+            "mode": "private_partner" if rank % 2 else "shopping_assistant",
+            "action_type": "care_call",
+            "channel": "chat",
+            "product_ids": ["05", "7"],
+            "contact_from": start + timedelta(hours=10),
+            "contact_to": start + timedelta(hours=12),
+            "minutes": 4.0,
+            "value": 10.0 / rank,
+            "uplift": 12.5,
+            "p_repurchase_30d": 0.25,
+            "propensity": 0.9,
+            "arm": "engine",
+            "reasons": [{"code": "due", "kind": "reason", "zh": "快用完了", "en": "runs low"}],
+            "talking_point": "您好",
+            "expires_at": start + timedelta(days=1),
+        }
+        for clerk in CLERKS
+        for rank in (1, 2, 3)
+    ]
+    held = {"action_id": f"held{salt}", "as_of": start, "clerk_id": "k1", "customer_id": "c19"}
+    rows.append(dict.fromkeys(rows[0]) | held | {"mode": "none", "arm": "holdout"})
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+PLAN = {"as_of": DAY, "policy_version": "p1", "model_versions": {"timing": "1"}, "counts": {"n": 9}}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[OperationalStore]:
+    opened = OperationalStore(f"sqlite:///{tmp_path / 'operations.db'}", clock=lambda: NOW)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def published(store: OperationalStore) -> OperationalStore:
+    store.publish(PLAN, actions_frame())
+    return store
+
+
+@pytest.fixture
+def republish(store: OperationalStore) -> Callable[[], None]:
+    return lambda: bool(store.publish(PLAN, actions_frame(salt="b"))) and None
+
+
+@pytest.fixture
+def services(published: OperationalStore) -> Services:
+    return Services(published, Shop(), clock=lambda: NOW)
+
+
+Client = Callable[..., TestClient]
+
+
+@pytest.fixture
+def client(services: Services) -> Iterator[Client]:
+    """Return a client per kind of caller; `clerk` is k1, `store` is s1."""
+    subjects = {Scope.CLERK: "k1", Scope.STORE: "s1"}
+    opened: list[TestClient] = []
+
+    def make(scope: str | None, subject: str | None = None, **changes: Any) -> TestClient:
+        app = create_app(replace(services, **changes))
+        headers = {}
+        if scope is not None:
+            known = Scope(scope)
+            made = services.store.create_key(known, subject=subject or subjects.get(known))
+            headers["Authorization"] = f"Bearer {made.token}"
+        opened.append(TestClient(app, headers=headers, raise_server_exceptions=False))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def open_client(services: Services) -> Callable[..., TestClient]:
+    """Return a client of a service in open access, calling from `address` to `host`."""
+
+    def make(address: str = "127.0.0.1", host: str = "localhost") -> TestClient:
+        app = create_app(replace(services, access=Access.OPEN))
+        return TestClient(app, base_url=f"http://{host}", client=(address, 50000))
+
+    return make

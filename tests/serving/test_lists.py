@@ -1,0 +1,152 @@
+"""A clerk's list and a customer's card over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from nba.serving import Services
+from nba.stores.outbox import Event
+from nba.stores.people import Consent
+
+Client = Callable[..., TestClient]
+TODAY = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
+
+
+def ids(response: Any) -> list[str]:
+    assert response.status_code == 200, response.text
+    return [action["customer_id"] for action in response.json()["actions"]]
+
+
+def test_a_clerk_reads_a_ranked_list_with_names_reasons_and_offsets(client: Client) -> None:
+    body = client("clerk").get("/v1/clerks/k1/actions").json()
+    assert (body["as_of"], body["clerk_id"], body["next_cursor"]) == ("2026-03-02", "k1", None)
+    first = body["actions"][0]
+    assert first["rank"] == 1
+    assert first["products"] == [
+        {"product_id": "05", "name": "Green tea"},
+        {"product_id": "7", "name": None},
+    ]
+    assert first["reasons"][0] == {
+        "code": "due",
+        "kind": "reason",
+        "zh": "快用完了",
+        "en": "runs low",
+    }
+    assert first["contact_from"] == "2026-03-02T10:00:00+08:00"
+    assert (first["status"], first["expired"]) == ("new", False)
+    assert not {"propensity", "arm"} & first.keys()
+
+
+def test_pages_follow_each_other_and_end(client: Client) -> None:
+    caller = client("clerk")
+    first = caller.get("/v1/clerks/k1/actions", params={"limit": 2})
+    cursor = first.json()["next_cursor"]
+    second = caller.get("/v1/clerks/k1/actions", params={"limit": 2, "cursor": cursor})
+    assert ids(first) + ids(second) == ["c11", "c12", "c13"]
+    assert second.json()["next_cursor"] is None
+
+
+def test_a_cursor_of_a_replaced_plan_is_a_conflict(
+    client: Client, republish: Callable[[], None]
+) -> None:
+    caller = client("clerk")
+    cursor = caller.get("/v1/clerks/k1/actions", params={"limit": 1}).json()["next_cursor"]
+    republish()
+    response = caller.get("/v1/clerks/k1/actions", params={"cursor": cursor})
+    assert (response.status_code, response.json()["code"]) == (409, "conflict")
+
+
+def test_mode_and_date_choose(client: Client) -> None:
+    caller = client("clerk")
+    assert ids(caller.get("/v1/clerks/k1/actions?mode=shopping_assistant")) == ["c12"]
+    assert len(ids(caller.get("/v1/clerks/k1/actions?date=2026-03-02"))) == 3
+    assert caller.get("/v1/clerks/k1/actions?date=2026-03-01").status_code == 404
+
+
+def test_the_list_is_kept_true(client: Client, services: Services) -> None:
+    caller = client("clerk")
+    sale = {
+        "order_id": "o",
+        "line_no": "1",
+        "customer_id": "c11",
+        "product_id": "05",
+        "ts": TODAY,
+        "quantity": Decimal(1),
+    }
+    services.store.accept([Event("transactions", sale)])
+    assert ids(caller.get("/v1/clerks/k1/actions")) == ["c12", "c13"]
+    services.store.put_consent("c12", Consent(False, True, TODAY))
+    assert ids(caller.get("/v1/clerks/k1/actions")) == ["c13"]
+
+
+def test_the_day_begins_in_the_projects_time_zone(client: Client, services: Services) -> None:
+    """Midnight in Shanghai is 16:00 UTC of the day before."""
+    caller = client("clerk")
+    for customer, hour in (("c11", 15), ("c12", 17)):
+        row = {"interaction_id": customer, "customer_id": customer, "mode": "private_partner"}
+        moment = datetime(2026, 3, 1, hour, tzinfo=UTC)
+        services.store.accept([Event("interactions", row | {"ts": moment})])
+    assert ids(caller.get("/v1/clerks/k1/actions")) == ["c11", "c13"]
+
+
+def test_the_card_shows_profile_purchases_and_news(client: Client, services: Services) -> None:
+    row = {"response_id": "r", "customer_id": "c11", "ts": TODAY, "kind": "replied"}
+    services.store.accept([Event("responses", row)])
+    card = client("clerk").get("/v1/customers/c11").json()
+    assert card["timing"]["p_purchase_30d"] == 0.4
+    assert card["purchases"][0]["product_id"] == "05"
+    assert card["news"][0]["kind"] == "replied"
+
+
+def test_without_consent_to_profiling_the_card_holds_no_profile(
+    client: Client, services: Services
+) -> None:
+    services.store.put_consent("c11", Consent(True, False, TODAY))
+    caller = client("clerk")
+    card = caller.get("/v1/customers/c11").json()
+    assert card["timing"] is None
+    assert (card["affinity"], card["modes"], card["behaviour"]) == ([], [], {})
+    assert [tag["tag"] for tag in card["tags"]] == ["vip"]
+    assert caller.get("/v1/customers/c11/products").json()["products"] == []
+
+
+def test_next_actions_of_a_customer_come_from_the_plan_without_rescoring(client: Client) -> None:
+    body = client("clerk").get("/v1/customers/c11/actions").json()
+    assert body["rescored"] is False
+    assert [action["action_id"] for action in body["actions"]] == ["k1-1"]
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("", ["05", "7"]),
+        ("?category=cups", ["7"]),
+        ("?max_price=40", ["05"]),
+        ("?min_price=40", ["7"]),
+        ("?in_stock=true", ["05"]),
+        ("?limit=1", ["05"]),
+    ],
+)
+def test_products_are_filtered(client: Client, query: str, wanted: list[str]) -> None:
+    body = client("clerk").get(f"/v1/customers/c11/products{query}").json()
+    assert [product["product_id"] for product in body["products"]] == wanted
+
+
+def test_plan_and_health_and_metrics(client: Client) -> None:
+    marketer = client("marketer")
+    plan = marketer.get("/v1/plans/current").json()
+    assert (plan["policy_version"], plan["counts"]) == ("p1", {"n": 9})
+    anyone = client(None)
+    assert anyone.get("/healthz").json()["status"] == "ok"
+    assert anyone.get("/readyz").json()["plan_as_of"] == "2026-03-02"
+    marketer.get("/v1/clerks/k1/actions")
+    text = marketer.get("/metrics").text
+    assert 'route="/v1/clerks/{clerk_id}/actions"' in text
+    assert "nba_outbox_waiting 0.0" in text
+    assert "k1" not in text
