@@ -74,9 +74,20 @@ class DuckDBEngine:
         """Compute `table` into a temporary table."""
         kept = f"kept_{name}"
         self.connection.con.execute(
-            f'CREATE OR REPLACE TEMP TABLE "{kept}" AS {self.connection.compile(table)}'
+            f'CREATE OR REPLACE TEMP TABLE "{kept}" AS {self._query(table)}'
         )
         return self.connection.table(kept)
+
+    def _query(self, table: ir.Table) -> str:
+        """Return the SQL of `table` with each type said aloud.
+
+        Sums of whole numbers are wider in DuckDB than Ibis believes.
+        """
+        columns = ", ".join(
+            f'CAST("{name}" AS {_DUCKDB_TYPES[str(dtype).removeprefix("!")]}) AS "{name}"'
+            for name, dtype in table.schema().items()
+        )
+        return f"SELECT {columns} FROM ({self.connection.compile(table)})"
 
     def release(self, name: str) -> None:
         """Drop the temporary table."""
@@ -85,13 +96,8 @@ class DuckDBEngine:
     def write(self, table: ir.Table, folder: Path, *, order_by: tuple[str, ...]) -> None:
         """Write one sorted Parquet file."""
         folder.mkdir(parents=True)
-        # Sums of whole numbers are wider in DuckDB than Ibis believes: say each type aloud.
-        columns = ", ".join(
-            f'CAST("{name}" AS {_DUCKDB_TYPES[str(dtype).removeprefix("!")]}) AS "{name}"'
-            for name, dtype in table.schema().items()
-        )
         keys = ", ".join(f'"{key}"' for key in order_by)
-        query = f"SELECT {columns} FROM ({self.connection.compile(table)}) ORDER BY {keys}"
+        query = f"{self._query(table)} ORDER BY {keys}"
         target = str(folder / "part-0.parquet").replace("'", "''")
         self.connection.con.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet)")
 

@@ -25,6 +25,7 @@ from nba.errors import ConfigError, UsageError
 from nba.features import VIEWS, View
 from nba.features.engine import EVENT_TIMESTAMP
 from nba.features.expressions import nearest
+from nba.features.tags import load_tags, with_tags
 from nba.stores.snapshots import Snapshots
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 STORE_FILE: Final = "feature_store.yaml"
 SERVICES_FILE: Final = "services.yaml"
+TAGS_FILE: Final = "tags.yaml"
 ALL: Final = "all"
 _ROW: Final = "nba_row"
 #: Feast's DuckDB reader works on one connection for the whole process.
@@ -122,7 +124,8 @@ class FeatureRepository:
 
     def __post_init__(self) -> None:
         self.settings = self._read_settings()
-        self.views: Mapping[str, View] = self.base_views
+        self.tags = load_tags(self.folder / TAGS_FILE, self.base_views)
+        self.views: Mapping[str, View] = with_tags(self.base_views, self.tags)
         self.services = read_services(self.folder / SERVICES_FILE, self.views)
         self._feast: FeatureStore | None = None
 
