@@ -8,7 +8,9 @@ import numpy as np
 import polars as pl
 from tests.models.contract import ModelContract
 
-from nba.models.base import Frames
+from nba.models.base import Frames, Model
+from nba.models.timing.boosted import BoostedConfig
+from nba.models.timing.hazard import Hazard, HazardConfig
 from nba.models.timing.recency_gap import RecencyGap
 
 AS_OF = datetime(2026, 3, 1)
@@ -36,6 +38,16 @@ def purchase_log(customers: int = 120, days: int = 400, seed: int = 5) -> pl.Dat
     )
 
 
+def states(customers: int = 130) -> pl.DataFrame:
+    """Return customers of three stores; the last ten never bought."""
+    return pl.DataFrame(
+        {
+            "customer_id": [f"c{i:04d}" for i in range(customers)],
+            "store_id": [f"s{i % 3}" for i in range(customers)],
+        }
+    )
+
+
 class TestRecencyGapContract(ModelContract):
     model_class = RecencyGap
     as_of = AS_OF
@@ -45,3 +57,31 @@ class TestRecencyGapContract(ModelContract):
 
     def inputs(self) -> Frames:
         return Frames({"purchases": purchase_log()})
+
+
+class TestHazardContract(ModelContract):
+    model_class = Hazard
+    config = HazardConfig(
+        cutoff_step_days=28, threads=1, chunk=50, boosted=BoostedConfig(trees=20, rows_per_leaf=50)
+    )
+    as_of = AS_OF
+
+    def training(self) -> Frames:
+        return Frames({"purchases": purchase_log(), "customer_state": states()})
+
+    def inputs(self) -> Frames:
+        return Frames({"purchases": purchase_log(), "customer_state": states()})
+
+
+class TestHazardCategoriesContract(TestHazardContract):
+    """The customer × category frame keeps the same promises."""
+
+    def score(self, model: Model, inputs: Frames) -> pl.DataFrame:
+        assert isinstance(model, Hazard)
+        return model.score_categories(inputs, as_of=self.as_of)
+
+
+class TestRecencyGapCategoriesContract(TestRecencyGapContract):
+    def score(self, model: Model, inputs: Frames) -> pl.DataFrame:
+        assert isinstance(model, RecencyGap)
+        return model.score_categories(inputs, as_of=self.as_of)

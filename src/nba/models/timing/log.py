@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -66,18 +67,50 @@ class PurchaseLog:
         """Number of entities."""
         return len(self.start) - 1
 
-    @property
+    @cached_property
     def entity(self) -> Ints:
         """Entity number of each row."""
         return np.repeat(np.arange(self.entities), np.diff(self.start))
+
+    @cached_property
+    def _key(self) -> Ints:
+        return self.entity * _SPAN + self.day
 
     def first_row_from(self, cutoff: int) -> Ints:
         """Return, per entity, the first row with `day >= cutoff` (the end of its history)."""
         return self._search(np.full(self.entities, cutoff, dtype=np.int64))
 
     def _search(self, days: Ints) -> Ints:
-        key = self.entity * _SPAN + self.day
-        return np.searchsorted(key, np.arange(self.entities) * _SPAN + days).astype(np.int64)
+        return np.searchsorted(self._key, np.arange(self.entities) * _SPAN + days).astype(np.int64)
+
+    def part(self, first: int, last: int) -> PurchaseLog:
+        """Return entities `first` to `last` (exclusive)."""
+        rows = slice(int(self.start[first]), int(self.start[last]))
+        return PurchaseLog(
+            self.ids[first:last],
+            self.start[first : last + 1] - self.start[first],
+            self.day[rows],
+            self.amount[rows],
+            self.margin[rows],
+            self.quantity[rows],
+            self.lines[rows],
+        )
+
+    def only(self, entities: Ints) -> PurchaseLog:
+        """Return the log of `entities` (sorted entity numbers)."""
+        chosen = np.zeros(self.entities, dtype=bool)
+        chosen[entities] = True
+        rows = chosen[self.entity]
+        counts = np.diff(self.start)[entities]
+        return PurchaseLog(
+            self.ids[entities],
+            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            self.day[rows],
+            self.amount[rows],
+            self.margin[rows],
+            self.quantity[rows],
+            self.lines[rows],
+        )
 
     def before(self, cutoff: int) -> PurchaseLog:
         """Return the log without what happened on or after `cutoff`; entities stay."""
@@ -186,14 +219,15 @@ def history(log: PurchaseLog, cutoff: int) -> History:
         last,
         cutoff - last,
         gap_medians(log, end),
-        _prefix_sum(log.amount, begin, end),
-        _prefix_sum(log.margin, begin, end),
+        _sum_before(log, log.amount, cutoff),
+        _sum_before(log, log.margin, cutoff),
     )
 
 
-def _prefix_sum(values: Floats, begin: Ints, end: Ints) -> Floats:
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    return np.asarray(total[end] - total[begin])
+def _sum_before(log: PurchaseLog, values: Floats, cutoff: int) -> Floats:
+    seen = log.day < cutoff
+    total = np.bincount(log.entity[seen], weights=values[seen], minlength=log.entities)
+    return np.asarray(total, dtype=np.float64)
 
 
 def gap_medians(log: PurchaseLog, end: Ints) -> Floats:

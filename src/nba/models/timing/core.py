@@ -1,0 +1,285 @@
+"""The hazard of one kind of entity (customers, or customers in a category): fit and curves.
+
+Three views of the same hazard are averaged on the logit scale: LightGBM on person-period
+rows, a ridge logistic regression on the same rows, and BG/NBD itself. Where the log spans
+more than a year, the first two are each fitted with and without the day of the year: with
+one autumn in the data, a model that believes in seasons overshoots and one that does not
+undershoots. The booster with the season corrects BG/NBD, the one without starts afresh:
+the more they differ, the more their average gains.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from nba.errors import ModelError
+from nba.models.base import ModelConfig
+from nba.models.timing.boosted import (
+    BoostedConfig,
+    Booster,
+    average_logits,
+    fit_booster,
+    load_trees,
+    save_trees,
+)
+from nba.models.timing.btyd import Btyd, fit_btyd, fit_regular, summarise
+from nba.models.timing.counts import CountCorrection, fit_correction
+from nba.models.timing.linear import Scale, design, fit_logistic, scale_of
+from nba.models.timing.log import PurchaseLog, gap_medians
+from nba.models.timing.panel import Lens, Panel, View, build_panel, expit, logit
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+#: Where too few have bought to fit anything: the classic values of a CD shop.
+DEFAULT_BTYD: Final = Btyd("bg", 1, 0.243, 4.414, 0.793, 2.426, 0.0)
+_FEWEST_CUSTOMERS: Final = 30
+_FEWEST_PURCHASES: Final = 60  # person-periods that ended in a purchase
+_YEAR: Final = 365
+
+
+class Weights(ModelConfig):
+    """How much each view of the hazard counts, on the logit scale."""
+
+    boosted: Annotated[float, Field(ge=0, description="LightGBM")] = 2.0
+    linear: Annotated[float, Field(ge=0, description="ridge logistic regression")] = 1.0
+    btyd: Annotated[float, Field(gt=0, description="BG/NBD")] = 1.0
+
+
+class CoreConfig(ModelConfig):
+    """Parameters of the hazard."""
+
+    edges: Annotated[
+        tuple[int, ...], Field(description="days at which the periods of the curve end")
+    ] = (7, 14, 30, 60, 90)
+    cutoff_step_days: Annotated[
+        int, Field(ge=1, description="days between the past cut-offs that are learned from")
+    ] = 14
+    shortest_history_days: Annotated[
+        int, Field(ge=1, description="no cut-off lies closer to the first record")
+    ] = 45
+    active_days: Annotated[
+        int, Field(ge=1, description="customers silent for longer are not learned from")
+    ] = 730
+    largest_panel: Annotated[
+        int, Field(ge=1000, description="person-periods learned from at most, by customers")
+    ] = 1_500_000
+    count_window_days: Annotated[
+        int, Field(ge=28, description="days over which purchases are counted for the correction")
+    ] = 91
+    largest_k: Annotated[int, Field(ge=1, description="largest regularity that is tried")] = 4
+    boosted: Annotated[BoostedConfig, Field(description="the boosted hazards")] = BoostedConfig()
+    weights: Annotated[Weights, Field(description="how the views are averaged")] = Weights()
+
+
+@dataclass(frozen=True)
+class HazardCore:
+    """A fitted hazard; everything that follows is a function of a `View`."""
+
+    lens: Lens
+    config: CoreConfig
+    boosters: tuple[Booster, ...]
+    scale: Scale | None
+    linear: tuple[Floats, ...]
+    weekday: Floats
+    correction: CountCorrection
+
+    # -- curves ---------------------------------------------------------------------
+
+    def hazards(self, view: View, *, threads: int) -> Floats:
+        """Return the chance of buying in each period, given none before; (n, periods)."""
+        weights = self.config.weights
+        out = np.empty((len(view.known), self.lens.periods))
+        for period in range(self.lens.periods):
+            offset, rows = view.hazard_bg[:, period], view.rows(period)
+            parts = [(weights.btyd, offset)]
+            if self.boosters:
+                boosted = average_logits(self.boosters, rows, offset, threads=threads)
+                parts.append((weights.boosted, boosted))
+            if self.scale is not None:
+                parts.append((weights.linear, self._linear(rows, self.scale)))
+            total = sum(weight for weight, _ in parts)
+            mixed = sum((weight * value for weight, value in parts), np.zeros(len(out)))
+            out[:, period] = expit(mixed / total)
+        return out
+
+    def _linear(self, rows: Singles, scale: Scale) -> Floats:
+        matrix = design(rows, scale, periods=self.lens.periods, season=True)
+        each = [expit(matrix[:, : len(beta)] @ beta) for beta in self.linear]
+        return logit(np.mean(each, axis=0))
+
+    def survival(self, view: View, days: int, *, threads: int) -> Floats:
+        """Return P(no purchase in the first t days) for t = 0..days, shape (n, days + 1)."""
+        step = -np.log1p(-np.clip(self.hazards(view, threads=threads), 0.0, 1.0 - 1e-9))
+        share = self._shares(view.cutoff)
+        last = int(self.lens.edges[-1])
+        curve = np.concatenate([np.zeros((len(step), 1)), np.cumsum(step @ share, axis=1)], axis=1)
+        if days > last:
+            curve = np.concatenate([curve, self._beyond(view, curve[:, -1], days)], axis=1)
+        return np.asarray(np.exp(-curve[:, : days + 1]))
+
+    def _shares(self, cutoff: int) -> Floats:
+        """Return how a period's hazard spreads over its days: by weekday; (periods, days)."""
+        edges = self.lens.edges
+        day = np.arange(edges[-1])
+        weight = self.weekday[(cutoff + day) % 7]
+        period = np.searchsorted(edges, day, side="right") - 1
+        share = np.zeros((self.lens.periods, len(day)))
+        share[period, day] = weight
+        return np.asarray(share / share.sum(axis=1, keepdims=True))
+
+    def _beyond(self, view: View, reached: Floats, days: int) -> Floats:
+        """Carry the curve on with BG/NBD's hazard, scaled to the level reached so far."""
+        last = int(self.lens.edges[-1])
+        times = np.arange(last, days + 1, dtype=np.float64)
+        theirs = -np.log(np.clip(self.lens.bg.survival(view.summary, times), 1e-12, 1.0))
+        level = np.clip(reached / np.maximum(theirs[:, 0], 1e-9), 0.2, 5.0)
+        return np.asarray(reached[:, None] + level[:, None] * (theirs[:, 1:] - theirs[:, :1]))
+
+    def expected_purchases(self, view: View, days: float, *, threads: int) -> Floats:
+        """Return the expected number of purchase days in the coming `days`."""
+        return self.correction.expected(view, days, threads=threads)
+
+    # -- keeping --------------------------------------------------------------------
+
+    def write(self, folder: Path) -> None:
+        """Write everything but the config as JSON, text and arrays."""
+        folder.mkdir(parents=True, exist_ok=True)
+        head = {
+            "bg": asdict(self.lens.bg),
+            "regular": asdict(self.lens.regular),
+            "typical_gap": self.lens.typical_gap,
+            "first_day": self.lens.first_day,
+            "boosters": [[b.season, b.corrects] for b in self.boosters],
+            "linear": len(self.linear),
+            "count_trees": self.correction.trees is not None,
+        }
+        (folder / "core.json").write_text(json.dumps(head, indent=1))
+        arrays = {
+            "edges": self.lens.edges,
+            "weekday": self.weekday,
+            "count_mean": self.correction.mean,
+            "count_spread": self.correction.spread,
+            "count_beta": self.correction.beta,
+        }
+        if self.scale is not None:
+            arrays |= {"scale_mean": self.scale.mean, "scale_spread": self.scale.spread}
+        arrays |= {f"linear_{i}": beta for i, beta in enumerate(self.linear)}
+        np.savez(folder / "core.npz", **arrays)  # type: ignore[arg-type]
+        for i, booster in enumerate(self.boosters):
+            save_trees(booster.trees, folder / f"booster_{i}.txt")
+        if self.correction.trees is not None:
+            save_trees(self.correction.trees, folder / "counts.txt")
+
+    @classmethod
+    def read(cls, folder: Path, config: CoreConfig) -> HazardCore:
+        """Read what `write` wrote."""
+        head = json.loads((folder / "core.json").read_text())
+        with np.load(folder / "core.npz", allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        lens = Lens(
+            arrays["edges"],
+            head["typical_gap"],
+            head["first_day"],
+            Btyd(**head["bg"]),
+            Btyd(**head["regular"]),
+        )
+        boosters = tuple(
+            Booster(season, corrects, load_trees(folder / f"booster_{i}.txt"))
+            for i, (season, corrects) in enumerate(head["boosters"])
+        )
+        has_scale = "scale_mean" in arrays
+        scale = Scale(arrays["scale_mean"], arrays["scale_spread"]) if has_scale else None
+        linear = tuple(arrays[f"linear_{i}"] for i in range(head["linear"]))
+        trees = load_trees(folder / "counts.txt") if head["count_trees"] else None
+        correction = CountCorrection(
+            arrays["count_mean"], arrays["count_spread"], arrays["count_beta"], trees
+        )
+        return cls(lens, config, boosters, scale, linear, arrays["weekday"], correction)
+
+
+def fit_core(
+    log: PurchaseLog, today: int, config: CoreConfig, *, seed: int, threads: int
+) -> HazardCore:
+    """Fit the hazard on everything before `today`."""
+    log = log.before(today)
+    lens = _fit_lens(log, today, config)
+    step = config.cutoff_step_days
+    cutoffs = list(range(today - step, lens.first_day + config.shortest_history_days, -step))
+    sample = _thin(log, cutoffs, lens.periods, config.largest_panel)
+    active = config.active_days
+    panel = build_panel(lens, sample, cutoffs, today, active_days=active)
+    seasons = bool(cutoffs) and today - cutoffs[-1] >= _YEAR
+    boosters, scale, linear = _fit_views(panel, lens, config, seasons, seed, threads)
+    correction = fit_correction(
+        lens,
+        sample,
+        cutoffs,
+        today,
+        window_days=config.count_window_days,
+        active_days=active,
+        config=config.boosted,
+        seed=seed,
+        threads=threads,
+    )
+    return HazardCore(lens, config, boosters, scale, linear, _weekdays(log, today), correction)
+
+
+def _fit_lens(log: PurchaseLog, today: int, config: CoreConfig) -> Lens:
+    edges = np.array([0, *config.edges], dtype=np.int64)
+    if (np.diff(edges) <= 0).any():
+        raise ModelError(
+            "the periods of the timing model are out of order",
+            expected="edges that rise from above 0",
+            found=str(config.edges),
+            next_step="correct `edges` in the model's file",
+        )
+    summary, _ = summarise(log, today)
+    gaps = gap_medians(log, log.first_row_from(today))
+    gaps = gaps[~np.isnan(gaps)]
+    first = int(log.day.min()) if len(log.day) else today
+    if len(summary.repeats) < _FEWEST_CUSTOMERS or not len(gaps):
+        return Lens(edges, 60.0, first, DEFAULT_BTYD, DEFAULT_BTYD)
+    regular = fit_regular(summary, largest_k=config.largest_k)
+    return Lens(edges, float(np.median(gaps)), first, fit_btyd(summary), regular)
+
+
+def _thin(log: PurchaseLog, cutoffs: list[int], periods: int, largest: int) -> PurchaseLog:
+    """Return every n-th customer where all would make too large a panel."""
+    rows = sum(int((log.first_row_from(c) > log.start[:-1]).sum()) for c in cutoffs) * periods
+    every = -(-rows // largest)
+    return log if every <= 1 else log.only(np.arange(0, log.entities, every))
+
+
+def _fit_views(
+    panel: Panel, lens: Lens, config: CoreConfig, seasons: bool, seed: int, threads: int
+) -> tuple[tuple[Booster, ...], Scale | None, tuple[Floats, ...]]:
+    if panel.bought.sum() < _FEWEST_PURCHASES:
+        return (), None, ()
+    kinds = ((False, False), (True, True)) if seasons else ((False, False),)
+    boosters = tuple(
+        fit_booster(
+            panel, config.boosted, season=season, corrects=corrects, seed=seed + i, threads=threads
+        )
+        for i, (season, corrects) in enumerate(kinds)
+    )
+    scale = scale_of(panel.rows)
+    linear = tuple(
+        fit_logistic(design(panel.rows, scale, periods=lens.periods, season=season), panel.bought)
+        for season in ((False, True) if seasons else (False,))
+    )
+    return boosters, scale, linear
+
+
+def _weekdays(log: PurchaseLog, today: int) -> Floats:
+    """Return the share of purchases by weekday (of day number modulo 7), never quite 0."""
+    recent = log.day[log.day >= today - _YEAR]
+    count = np.bincount(recent % 7, minlength=7).astype(np.float64)
+    return np.asarray((count + 1.0 + 0.02 * count.sum()) / (count + 1.0 + 0.02 * count.sum()).sum())

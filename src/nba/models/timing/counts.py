@@ -1,0 +1,127 @@
+"""How many purchases are to come: the expectation of BG/NBD, corrected by what it misses.
+
+A buy-till-you-die expectation knows recency and frequency. A ridge Poisson regression and
+a Poisson booster, with that expectation as their offset, add what purchases of late, their
+size and their regularity tell; the two are averaged. The correction is a factor, so that it
+carries over to horizons longer than those that it was learned on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nba.models.timing.boosted import BoostedConfig, fit_counts
+from nba.models.timing.linear import fit_poisson
+from nba.models.timing.log import PurchaseLog, purchases_between
+from nba.models.timing.panel import NAMES, Lens, View
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
+
+Floats = NDArray[np.float64]
+
+_USED: Final = [
+    NAMES.index(name)
+    for name in (
+        "days_since_purchase",
+        "purchase_days",
+        "recency_share",
+        "purchases_per_week",
+        "gap_days_shrunk",
+        "overdue_shrunk",
+        "purchase_days_30d",
+        "purchase_days_90d",
+        "purchase_decayed_30d",
+        "purchase_decayed_120d",
+        "amount_mean",
+        "amount_last_ratio",
+        "amount_365d",
+        "quantity_mean",
+        "gap_variation",
+    )
+]
+_CURVED: Final = [0, 6, 8]
+_RIDGE: Final = 20.0
+_LARGEST_FACTOR: Final = 1.5  # on the log scale
+_SHORTEST_WINDOW: Final = 28
+
+
+@dataclass(frozen=True)
+class CountCorrection:
+    """The fitted correction; `trees` may be absent where there was too little to learn."""
+
+    mean: Floats
+    spread: Floats
+    beta: Floats
+    trees: lgb.Booster | None
+
+    def expected(self, view: View, days: float, *, threads: int) -> Floats:
+        """Return the expected number of purchase days in the coming `days`."""
+        base = view.lens.bg.expected_purchases(view.summary, days)
+        raw = _raw(view, base, days)
+        matrix = _design(raw, self.mean, self.spread)
+        factor = np.exp(np.clip(matrix @ self.beta, -_LARGEST_FACTOR, _LARGEST_FACTOR))
+        if self.trees is not None:
+            rows = view.static.astype(np.float32)
+            by_trees = self.trees.predict(rows, raw_score=True, num_threads=threads)
+            factor = (factor + np.exp(np.clip(by_trees, -_LARGEST_FACTOR, _LARGEST_FACTOR))) / 2.0
+        return np.asarray(base * factor)
+
+
+def _raw(view: View, base: Floats, days: float) -> Floats:
+    logs = np.log(np.maximum(view.static[:, _USED], 0.0) + 0.1)
+    alive = view.static[:, NAMES.index("p_alive_bg")]
+    return np.column_stack([logs, alive, np.log(np.maximum(base, 1e-6) / days)])
+
+
+def _design(raw: Floats, mean: Floats, spread: Floats) -> Floats:
+    z = (raw - mean) / spread
+    missing = np.isnan(z[:, [len(_USED) - 1]]).astype(np.float64)
+    z = np.clip(np.nan_to_num(z), -4.0, 4.0)
+    curved = z[:, [*_CURVED, len(_USED), len(_USED) + 1]] ** 2
+    return np.column_stack([np.ones(len(z)), z, curved, missing])
+
+
+def fit_correction(
+    lens: Lens,
+    log: PurchaseLog,
+    cutoffs: list[int],
+    until: int,
+    *,
+    window_days: int,
+    active_days: int,
+    config: BoostedConfig,
+    seed: int,
+    threads: int,
+) -> CountCorrection:
+    """Learn from the purchases that followed past cut-offs, within `window_days` of each."""
+    raws, statics, counts, offsets = [], [], [], []
+    for cutoff in cutoffs:
+        days = min(window_days, until - cutoff)
+        if days < _SHORTEST_WINDOW:
+            continue
+        view = lens.look(log, cutoff).active(active_days)
+        base = np.maximum(lens.bg.expected_purchases(view.summary, float(days)), 1e-6)
+        raws.append(_raw(view, base, float(days)))
+        statics.append(view.static.astype(np.float32))
+        counts.append(purchases_between(log, cutoff, cutoff + days)[view.known])
+        offsets.append(np.log(base))
+    width = len(_USED) + 2
+    if not raws or sum(map(len, counts)) < config.rows_per_leaf:
+        flat = _design(np.zeros((1, width)), np.zeros(width), np.ones(width)).shape[1]
+        return CountCorrection(np.zeros(width), np.ones(width), np.zeros(flat), None)
+    raw, count, offset = np.concatenate(raws), np.concatenate(counts), np.concatenate(offsets)
+    there = ~np.isnan(raw)
+    total = np.maximum(there.sum(axis=0), 1)
+    mean = np.where(there, raw, 0.0).sum(axis=0) / total
+    spread = np.sqrt(np.where(there, (raw - mean) ** 2, 0.0).sum(axis=0) / total)
+    spread = np.where(spread > 1e-9, spread, 1.0)
+    label = count.astype(np.float64)
+    beta = fit_poisson(_design(raw, mean, spread), label, offset, ridge=_RIDGE)
+    rows = np.concatenate(statics)
+    trees = fit_counts(rows, label, offset, config, seed=seed, threads=threads)
+    return CountCorrection(mean, spread, beta, trees)

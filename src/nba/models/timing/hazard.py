@@ -1,0 +1,331 @@
+"""The timing model: a discrete-time hazard over the coming days, and what follows from it.
+
+Learned at many past cut-offs from the purchase log alone, it gives every customer a
+survival curve, and every customer × category with enough history a short form of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, ClassVar, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import Field
+
+from nba.errors import ModelError
+from nba.models.base import Frames, Model, ModelConfig
+from nba.models.timing.core import CoreConfig, HazardCore, fit_core
+from nba.models.timing.curves import (
+    CURVE_DAYS,
+    HORIZONS,
+    expected_dates,
+    probabilities,
+    with_curves,
+)
+from nba.models.timing.features import FEATURES
+from nba.models.timing.log import (
+    CUSTOMER,
+    CUSTOMER_CATEGORY,
+    PurchaseLog,
+    day_number,
+    purchases_of,
+    read_log,
+)
+from nba.models.timing.panel import View
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+COUNT: Final = list(FEATURES).index("purchase_days")
+OVERDUE: Final = list(FEATURES).index("overdue_shrunk")
+EVERYBODY: Final = ""
+YEAR: Final = 365
+
+
+class HazardConfig(CoreConfig):
+    """Parameters of the timing model `hazard`."""
+
+    margin_rate: Annotated[
+        float, Field(ge=0, le=1, description="gross margin where purchases do not state it")
+    ] = 0.3
+    value_prior: Annotated[
+        float, Field(gt=0, description="weight of the mean purchase, in own purchases")
+    ] = 2.0
+    segment: Annotated[
+        str, Field(description="column of `customer_state` that newcomers are told apart by")
+    ] = "store_id"
+    segment_prior: Annotated[
+        float, Field(gt=0, description="weight of the average newcomer, in customers")
+    ] = 30.0
+    chunk: Annotated[int, Field(ge=1, description="customers scored at once")] = 50_000
+    threads: Annotated[int, Field(ge=0, description="threads of LightGBM; 0 is all cores")] = 0
+    categories: Annotated[
+        bool, Field(description="fit the customer × category hazard where categories are given")
+    ] = True
+
+
+class Newcomers:
+    """Curves and counts of customers who have bought once, by segment, for those who never did.
+
+    Parameters
+    ----------
+    names : list of str
+        Segments; the first is everybody.
+    survival : array, shape (segments, CURVE_DAYS + 1)
+    counts : array, shape (segments, 2)
+        Expected purchases in 90 and 365 days.
+    margin, amount : float
+        Mean of a purchase.
+    """
+
+    def __init__(
+        self, names: list[str], survival: Floats, counts: Floats, margin: float, amount: float
+    ) -> None:
+        self.names, self.survival, self.counts = names, survival, counts
+        self.margin, self.amount = margin, amount
+
+    def rows(self, segments: list[str | None]) -> Ints:
+        """Return the row of each segment; 0 where it is not known."""
+        at = {name: i for i, name in enumerate(self.names)}
+        return np.array([at.get(name or EVERYBODY, 0) for name in segments], dtype=np.int64)
+
+
+class Hazard(Model):
+    """Discrete-time hazard with BG/NBD and MBG/CNBD-k as features and as a third opinion.
+
+    Reads `purchases` (`customer_id`, `ts`, `amount`; `quantity`, `margin_amount` and
+    `category` where there) in `fit` and in `score`. Where `customer_state` or
+    `customer_behaviour` is given too, its customers are those that are scored, and who
+    never bought gets the curve of the newcomers of the segment.
+    """
+
+    name = "timing"
+    kind = "hazard"
+    Config: ClassVar[type[ModelConfig]] = HazardConfig
+    config: HazardConfig
+    _core: HazardCore
+    _category: HazardCore | None
+    _newcomers: Newcomers
+
+    # -- fitting --------------------------------------------------------------------
+
+    def fit(self, training: Frames, *, as_of: datetime, seed: int) -> Hazard:
+        """Fit on `purchases` before `as_of`."""
+        config, today = self.config, day_number(as_of)
+        log = self._log(training, as_of)
+        self._core = fit_core(log, today, config, seed=seed, threads=config.threads)
+        self._newcomers = self._fit_newcomers(log, training, as_of)
+        self._category = None
+        if config.categories and "category" in training["purchases"].columns:
+            pairs = self._log(training, as_of, CUSTOMER_CATEGORY)
+            self._category = fit_core(pairs, today, config, seed=seed, threads=config.threads)
+        return self
+
+    def _log(
+        self, tables: Frames, as_of: datetime, keys: tuple[str, ...] = CUSTOMER
+    ) -> PurchaseLog:
+        rate = self.config.margin_rate
+        return read_log(purchases_of(tables, keys), as_of=as_of, keys=keys, margin_rate=rate)
+
+    def _fit_newcomers(self, log: PurchaseLog, training: Frames, as_of: datetime) -> Newcomers:
+        """Average the curves of those who bought once, lately, by segment."""
+        view = self._core.lens.look(log, day_number(as_of)).active(YEAR)
+        once = view.take(view.static[:, COUNT] == 1)
+        purchases = max(1, len(log.day))
+        margin, amount = float(log.margin.sum()) / purchases, float(log.amount.sum()) / purchases
+        if not len(once.known):
+            flat = np.exp(-np.arange(CURVE_DAYS + 1) / (4.0 * self._core.lens.typical_gap))
+            counts = np.array([[CURVE_DAYS, YEAR]]) / (4.0 * self._core.lens.typical_gap)
+            return Newcomers([EVERYBODY], flat[None, :], counts, margin, amount)
+        survival = self._core.survival(once, CURVE_DAYS, threads=self.config.threads)
+        counts = np.column_stack([self._counts(once, days) for days in (CURVE_DAYS, YEAR)])
+        values = np.column_stack([survival, counts])
+        segments = self._segments(training, log.ids["customer_id"].gather(once.known))
+        names = sorted({name for name in segments if name})
+        prior, average = self.config.segment_prior, values.mean(axis=0)
+        rows = [average]
+        for name in names:
+            mine = values[np.array([segment == name for segment in segments])]
+            rows.append((mine.sum(axis=0) + prior * average) / (len(mine) + prior))
+        table = np.array(rows)
+        width = CURVE_DAYS + 1
+        return Newcomers([EVERYBODY, *names], table[:, :width], table[:, width:], margin, amount)
+
+    def _segments(self, tables: Frames, customers: pl.Series) -> list[str | None]:
+        column = self.config.segment
+        state = tables.get("customer_state")
+        if state is None or column not in state.columns:
+            return [None] * len(customers)
+        wanted = state.select("customer_id", pl.col(column).cast(pl.String)).unique("customer_id")
+        frame = customers.to_frame("customer_id")
+        return frame.join(wanted, on="customer_id", how="left", maintain_order="left")[
+            column
+        ].to_list()
+
+    # -- scoring --------------------------------------------------------------------
+
+    def score(
+        self, inputs: Frames, *, as_of: datetime, horizon_days: int = CURVE_DAYS
+    ) -> pl.DataFrame:
+        """Return one row per customer, sorted by `customer_id`.
+
+        Parameters
+        ----------
+        horizon_days : int
+            Length of the curve; beyond the fitted periods BG/NBD carries it on.
+        """
+        chunks = list(self.score_chunks(inputs, as_of=as_of, horizon_days=horizon_days))
+        return pl.concat(chunks).sort("customer_id")
+
+    def score_chunks(
+        self, inputs: Frames, *, as_of: datetime, horizon_days: int = CURVE_DAYS
+    ) -> Iterator[pl.DataFrame]:
+        """Yield score frames of at most `chunk` customers, for more than fit into memory."""
+        self._check()
+        log, strangers = self._whom(inputs, as_of)
+        size = self.config.chunk
+        for first in range(0, max(1, log.entities), size):
+            part = log.part(first, min(first + size, log.entities))
+            yield self._score_part(part, day_number(as_of), horizon_days)
+        for first in range(0, len(strangers), size):
+            yield self._score_newcomers(strangers[first : first + size], inputs, horizon_days)
+
+    def _whom(self, inputs: Frames, as_of: datetime) -> tuple[PurchaseLog, pl.Series]:
+        """Return the log of those to score who have bought, and the ids of those who have not."""
+        log = self._log(inputs, as_of)
+        for name in ("customer_state", "customer_behaviour"):
+            if name in inputs:
+                wanted = inputs.require(name, ["customer_id"])["customer_id"].unique().sort()
+                have = log.ids["customer_id"]
+                known = np.flatnonzero(have.is_in(wanted.implode()).to_numpy())
+                return log.only(known), wanted.filter(~wanted.is_in(have.implode()))
+        return log, pl.Series("customer_id", [], dtype=pl.String)
+
+    def _score_part(self, log: PurchaseLog, today: int, horizon_days: int) -> pl.DataFrame:
+        core, threads = self._core, self.config.threads
+        view = core.lens.look(log, today)
+        longest = max(horizon_days, *HORIZONS)
+        survival = core.survival(view, longest, threads=threads)
+        soon, year = self._counts(view, CURVE_DAYS), self._counts(view, YEAR)
+        margin, amount = self._values(log, view)
+        columns = {
+            **self._of_curve(survival, horizon_days),
+            "overdue_ratio": view.static[:, OVERDUE],
+            "p_alive": core.lens.regular.p_alive(view.summary),
+            **_money(soon, year, margin, amount),
+        }
+        return with_curves(log.ids[view.known], columns, survival[:, : horizon_days + 1])
+
+    def _of_curve(self, survival: Floats, horizon_days: int) -> dict[str, Floats]:
+        horizons = sorted({*HORIZONS, horizon_days})
+        return probabilities(survival, horizons) | expected_dates(survival)
+
+    def _counts(self, view: View, days: int) -> Floats:
+        return self._core.expected_purchases(view, float(days), threads=self.config.threads)
+
+    def _values(self, log: PurchaseLog, view: View) -> tuple[Floats, Floats]:
+        """Return margin and amount of a purchase, each shrunk to the population's."""
+        prior, new, count = self.config.value_prior, self._newcomers, view.static[:, COUNT]
+        sums = [
+            np.bincount(log.entity, weights=values, minlength=log.entities)[view.known]
+            for values in (log.margin, log.amount)
+        ]
+        margin = (sums[0] + prior * new.margin) / (count + prior)
+        return margin, (sums[1] + prior * new.amount) / (count + prior)
+
+    def _score_newcomers(
+        self, customers: pl.Series, inputs: Frames, horizon_days: int
+    ) -> pl.DataFrame:
+        new = self._newcomers
+        row = new.rows(self._segments(inputs, customers))
+        survival = _lengthened(new.survival, max(horizon_days, *HORIZONS))[row]
+        n = len(customers)
+        soon, year = new.counts[row, 0], new.counts[row, 1]
+        columns = {
+            **self._of_curve(survival, horizon_days),
+            "overdue_ratio": np.zeros(n),
+            "p_alive": np.ones(n),
+            **_money(soon, year, np.full(n, new.margin), np.full(n, new.amount)),
+        }
+        return with_curves(customers.to_frame(), columns, survival[:, : horizon_days + 1])
+
+    def score_categories(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+        """Return one row per customer and category bought in, sorted by both."""
+        self._check()
+        core, threads = self._category, self.config.threads
+        if core is None:
+            raise ModelError(
+                "the timing model has no category curves",
+                expected="a model fitted on purchases with a category column",
+                found="none",
+                next_step="fit it on purchases that name the category",
+            )
+        log = self._log(inputs, as_of, CUSTOMER_CATEGORY)
+        parts = []
+        for first in range(0, max(1, log.entities), self.config.chunk):
+            part = log.part(first, min(first + self.config.chunk, log.entities))
+            view = core.lens.look(part, day_number(as_of))
+            survival = core.survival(view, CURVE_DAYS, threads=threads)
+            columns = {
+                **probabilities(survival, (14, 30)),
+                "expected_days": expected_dates(survival)["expected_days"],
+                "overdue_ratio": view.static[:, OVERDUE],
+            }
+            parts.append(with_curves(part.ids[view.known], columns))
+        return pl.concat(parts)
+
+    def _check(self) -> None:
+        if not hasattr(self, "_core"):
+            raise ModelError(
+                "the timing model is not fitted", expected="a fitted model", next_step="fit it"
+            )
+
+    # -- keeping --------------------------------------------------------------------
+
+    def _write(self, folder: Path) -> None:
+        self._check()
+        self._core.write(folder / "customer")
+        if self._category is not None:
+            self._category.write(folder / "category")
+        new = self._newcomers
+        (folder / "newcomers.json").write_text(
+            json.dumps({"names": new.names, "margin": new.margin, "amount": new.amount})
+        )
+        np.savez(folder / "newcomers.npz", survival=new.survival, counts=new.counts)
+
+    def _read(self, folder: Path) -> None:
+        self._core = HazardCore.read(folder / "customer", self.config)
+        category = folder / "category"
+        self._category = HazardCore.read(category, self.config) if category.is_dir() else None
+        head = json.loads((folder / "newcomers.json").read_text())
+        with np.load(folder / "newcomers.npz", allow_pickle=False) as arrays:
+            self._newcomers = Newcomers(
+                head["names"], arrays["survival"], arrays["counts"], head["margin"], head["amount"]
+            )
+
+
+def _money(soon: Floats, year: Floats, margin: Floats, amount: Floats) -> dict[str, Floats]:
+    return {
+        "expected_purchases_90d": soon,
+        "expected_purchases_365d": year,
+        "expected_spend_90d": soon * amount,
+        "expected_spend_365d": year * amount,
+        "expected_margin_90d": soon * margin,
+        "expected_margin_365d": year * margin,
+    }
+
+
+def _lengthened(survival: Floats, days: int) -> Floats:
+    """Carry curves on to `days` with the average hazard of their last 30 days."""
+    have = survival.shape[1] - 1
+    if days <= have:
+        return survival
+    rate = np.log(np.maximum(survival[:, have - 30], 1e-12) / np.maximum(survival[:, have], 1e-12))
+    more = np.arange(1, days - have + 1)
+    tail = survival[:, [have]] * np.exp(-rate[:, None] / 30.0 * more)
+    return np.concatenate([survival, tail], axis=1)
