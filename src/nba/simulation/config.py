@@ -98,8 +98,8 @@ _FIT_SOBER = _FIT_REPORT[:, [2, 0, 1]]
 
 EFFECTS: Final = MappingProxyType(
     {
-        Preset.REPORT: Effects(0.85, _FIT_REPORT, (0.0, 0.25, 0.6)),
-        Preset.SOBER: Effects(0.22, _FIT_SOBER, (0.0, 0.1, 0.2)),
+        Preset.REPORT: Effects(2.8, _FIT_REPORT, (0.0, 0.1, 0.25)),
+        Preset.SOBER: Effects(1.5, _FIT_SOBER, (0.0, 0.05, 0.1)),
     }
 )
 
@@ -116,31 +116,36 @@ class Growth:
         Purchase rate of the others before that day, relative to after.
     tier_before : float
         Price tiers below today's before that day.
+    lead_days : float
+        Mean days by which the rise precedes the friendship.
     """
 
     share_new: float
     rate_before: float
     tier_before: float
+    lead_days: float
 
 
 GROWTH: Final = (
-    Growth(0.40, 0.80, 0.0),
-    Growth(0.34, 0.80, 0.35),
-    Growth(0.08, 0.62, 1.1),
+    Growth(0.58, 1.05, 0.0, 0.0),
+    Growth(0.58, 1.00, 0.85, 3.0),
+    Growth(0.12, 0.40, 3.3, 0.0),
 )
 
 CELLS: Final = 4
 """Categories that one customer buys."""
 
-BOOST_HALF_LIFE: Final = 5.0
+BOOST_HALF_LIFE: Final = 8.0
 """Days after which half of a contact's effect is gone."""
 FATIGUE_HALF_LIFE: Final = 10.0
 """Days after which half of a contact's fatigue is gone."""
 HAZARD_SHARE: Final = 0.5
 """Log hazard of a need per unit of strength (the impulse, part of it only pulled forward)."""
-BLOCK_PER_CONTACT: Final = (0.0020, 0.0014, 0.0010)
+MAX_BOOST: Final = 2.0
+"""Where the effects of contacts on one category stop adding up."""
+BLOCK_PER_CONTACT: Final = (0.0014, 0.0010, 0.0007)
 """Chance that an average contact loses the friend, by mode, before type, fatigue, relevance."""
-BLOCK_DEMAND_LOSS: Final = 0.25
+BLOCK_DEMAND_LOSS: Final = 0.15
 """Share of later purchases that a lost friend takes elsewhere."""
-TIER_RATIO: Final = 1.5
+TIER_RATIO: Final = 1.6
 """Price ratio of neighbouring price tiers."""

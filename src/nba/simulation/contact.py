@@ -13,6 +13,7 @@ from nba.simulation.config import (
     BLOCK_PER_CONTACT,
     BOOST_HALF_LIFE,
     FATIGUE_HALF_LIFE,
+    MAX_BOOST,
     MODE_MINUTES,
 )
 from nba.simulation.demand import available, tier_now
@@ -293,9 +294,10 @@ def _apply(
     boost: Floats, brought: Ints, works: Bools, first: Bools,
 ) -> None:  # fmt: skip
     who, mode = made.customer[works], made.mode[works]
-    state.boost[who] += boost[works]
+    added = np.minimum(state.boost[who] + boost[works], MAX_BOOST) - state.boost[who]
+    state.boost[who] += added
     shift = np.array(scene.effects.tier_shift)[mode]
-    state.boost_tier[who] += shift[:, None] * np.maximum(boost[works], 0)
+    state.boost_tier[who] += shift[:, None] * np.maximum(added, 0)
     state.brought[who] = np.where(brought[works] >= 0, brought[works], state.brought[who])
     np.add.at(state.fatigue, made.customer, _CHANNEL_FATIGUE[made.channel])
     np.add.at(state.contacts, made.customer, 1)

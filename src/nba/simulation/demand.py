@@ -20,6 +20,8 @@ from nba.simulation.streams import Bools, Floats, Ints
 
 JOINT_TRIP = 0.22
 """Chance that a due category joins a trip made for another one."""
+RAMP_DAYS = 4.0
+"""Width of the rise of a customer's demand."""
 _WEEKDAYS = np.array([0.86, 0.84, 0.86, 0.9, 1.04, 1.26, 1.24])
 _FESTIVALS = ((315, 12, 1.7), (169, 8, 1.4), (25, 14, 1.35))  # Double 11, 618, before New Year
 
@@ -27,7 +29,7 @@ _FESTIVALS = ((315, 12, 1.7), (169, 8, 1.4), (25, 14, 1.35))  # Double 11, 618, 
 def level(scene: Scene, day: int) -> Floats:
     """Return each customer's level of demand: 0 before joining and after dropping out."""
     people = scene.people
-    ramp = 1 / (1 + np.exp(np.clip((people.onset - day) / 10.0, -50, 50)))
+    ramp = 1 / (1 + np.exp(np.clip((people.onset - day) / RAMP_DAYS, -50, 50)))
     active = (people.joined < day + 1) & (people.dropout > day)
     result: Floats = np.where(active, people.before + (1 - people.before) * ramp, 0.0)
     return result
@@ -36,7 +38,7 @@ def level(scene: Scene, day: int) -> Floats:
 def tier_now(scene: Scene, day: int) -> Floats:
     """Return each customer's price tier of the day."""
     people = scene.people
-    ramp = 1 / (1 + np.exp(np.clip((people.onset - day) / 10.0, -50, 50)))
+    ramp = 1 / (1 + np.exp(np.clip((people.onset - day) / RAMP_DAYS, -50, 50)))
     result: Floats = people.tier - people.tier_before * (1 - ramp)
     return result
 

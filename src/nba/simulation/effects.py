@@ -5,8 +5,8 @@ process, so that its value after the boost has faded is known: a purchase at day
 its margin plus what the rate of purchases earns in the rest of the horizon, and a cell that
 has waited for r is worth `margin - rate * mean residual time` more than a fresh one (the
 relative value of renewal reward theory, e.g. Ross, Stochastic Processes, chapter 3). What a
-contact only pulls forward is charged with the wait that follows; a lost friend with a
-quarter of a year's purchases; fatigue with what it takes from the contacts to come.
+contact only pulls forward is charged with the wait that follows; a lost friend with the part
+of a year's purchases that goes elsewhere; fatigue with what it takes from the contacts to come.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from nba.simulation.config import (
     CELLS,
     FATIGUE_HALF_LIFE,
     HAZARD_SHARE,
+    MAX_BOOST,
 )
 from nba.simulation.contact import (
     CHANNELS,
@@ -50,7 +51,7 @@ from nba.simulation.lookup import positions, product_positions
 from nba.simulation.scene import Scene, State
 from nba.simulation.streams import Floats, Ints
 
-HORIZON: Final = 28
+HORIZON: Final = 40
 CONTACT_RATE: Final = 0.1
 """Contacts a day that the cost of fatigue counts with."""
 FUTURE_CONTACTS: Final = 12.0
@@ -148,7 +149,7 @@ class Outlook:
             impulse = np.exp(HAZARD_SHARE * now)
             fires = alive * -np.expm1(-self.hazard[t][rows] * impulse)
             earned = margin
-            if shifted and t < 21:
+            if shifted and t < 30:
                 earned = scene.cell_margin(category, self.tier[rows] + shift * fade**t)
             wait = np.maximum(gap - (day + t + 0.5 - last), 0.0)
             delayed = (1 - 1 / np.maximum(impulse, 1.0)) * pulled * rate * wait
@@ -168,6 +169,7 @@ def contact_value(
     who = outlook.customer[rows]
     relevance, _ = cell_relevance(scene, state, day, who, mode, products)
     boost = boosts(scene, state, day, who, clerk, mode, channel, relevance)
+    boost = np.minimum(state.boost[who] + boost, MAX_BOOST) - state.boost[who]
     shift = np.array(scene.effects.tier_shift)[mode][:, None] * np.maximum(boost, 0)
     value = outlook.value(
         scene, state, day, rows, state.boost[who] + boost, state.boost_tier[who] + shift

@@ -84,7 +84,8 @@ def _chosen(scene: Scene, state: State, day: int, customers: Ints) -> Contacts:
     people, shops, streams = scene.people, scene.shops, scene.streams
     clerk = people.clerk[customers]
     weight = shops.habits[clerk]
-    recency = np.exp(-np.maximum(day - state.last_visit[customers], 0) / 45.0)
+    since = np.maximum(day - state.last_visit[customers], 0)
+    recency = 2.0 * np.exp(-since / 60.0) * -np.expm1(-since / 15.0)
     spend = np.log1p(state.spend[customers]) / 8.0
     birthday = (people.birthday[customers] - _year_day(scene, day)) % 365 < 4
     score = weight[:, 0] * recency + weight[:, 1] * spend + 2.5 * weight[:, 2] * birthday
@@ -110,9 +111,10 @@ def _chosen(scene: Scene, state: State, day: int, customers: Ints) -> Contacts:
 
 
 def _modes(scene: Scene, state: State, day: int, chosen: Ints, by: Ints) -> Ints:
-    """By the clerk's own mix; personal care goes to those who spend."""
+    """By the clerk's own mix: experts talk to families, personal care goes to who spends."""
     weight = scene.shops.mode_mix[by].copy()
-    weight[:, 2] *= np.where(state.spend[chosen] > 3000, 3.0, 0.5)
+    weight[:, 1] *= np.where(scene.people.sector[chosen] == 1, 2.5, 1.0)
+    weight[:, 2] *= np.where(state.spend[chosen] > 3000, 4.0, 0.5)
     edges = np.cumsum(weight / weight.sum(axis=1, keepdims=True), axis=1)
     draw = scene.streams.uniform("habit_mode", chosen, day=day)
     result: Ints = np.minimum((draw[:, None] > edges).sum(axis=1), 2).astype(np.int64)

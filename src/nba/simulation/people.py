@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import numpy as np
@@ -112,11 +112,11 @@ def build_shops(config: WorldConfig, streams: Streams) -> Shops:
         working=working,
         shift_start=np.where(late, 12, 10),
         shift_end=np.where(late, 21, 19),
-        diligence=2.0 + 4.0 * streams.uniform("diligence", index),
+        diligence=3.0 + 5.0 * streams.uniform("diligence", index),
         adherence=0.62 + 0.33 * streams.uniform("adherence", index),
         habits=streams.lognormal("habits", np.arange(count * 3), 0.6).reshape(count, 3),
         mode_mix=mix / mix.sum(axis=1, keepdims=True),
-        attention=0.25 + 0.5 * streams.uniform("attention", index),
+        attention=0.35 + 0.5 * streams.uniform("attention", index),
         skill=np.clip(streams.lognormal("skill", np.arange(count * 3), 0.25), 0.5, 1.7).reshape(
             count, 3
         ),
@@ -134,8 +134,8 @@ def build_people(
     sector = streams.choice("sector", index, np.array(config.sector_shares))
     clerk = np.minimum((u("clerk", index) * shops.clerks).astype(np.int64), shops.clerks - 1)
     joined = _joined(config, streams, index)
-    friend_day, onset = _friend_days(config, streams, joined)
-    growth = np.array([(g.share_new, g.rate_before, g.tier_before) for g in GROWTH])[sector]
+    growth = np.array([list(asdict(g).values()) for g in GROWTH])[sector]
+    friend_day, onset = _friend_days(config, streams, joined, growth[:, 3])
     is_new = u("new", index) < growth[:, 0]
     cells = _cells(config, assortment, streams, sector, joined)
     return People(
@@ -160,7 +160,7 @@ def build_people(
         pulled_share=np.clip(0.5 + 0.2 * n("pulled", index), 0.05, 0.95),
         capture=np.clip(0.66 + 0.13 * n("capture", index), 0.25, 0.95),
         taste=n("taste", np.arange(count * TASTE_DIMENSIONS)).reshape(count, TASTE_DIMENSIONS),
-        tier=np.clip(3.0 + 1.0 * n("tier", index), 1.0, 5.0),
+        tier=np.clip(3.0 + 0.5 * (sector == 2) + 1.0 * n("tier", index), 1.0, 5.5),
         repeat=np.clip(0.45 + 0.25 * n("repeat", index), 0.02, 0.95),
         discount_share=np.clip(0.15 + 0.15 * n("discount", index), 0.0, 0.7),
         peak_hour=np.where(u("peak", index) < 0.4, 12.5, 18.5) + n("peak_noise", index),
@@ -188,19 +188,23 @@ def _joined(config: WorldConfig, streams: Streams, index: Ints) -> Floats:
     return np.where(reserve, config.days + 1 + u * 364, first)
 
 
-def _friend_days(config: WorldConfig, streams: Streams, joined: Floats) -> tuple[Floats, Floats]:
+def _friend_days(
+    config: WorldConfig, streams: Streams, joined: Floats, lead: Floats
+) -> tuple[Floats, Floats]:
     """Draw the day each customer becomes a friend, and the day their demand rose (or began)."""
     index = np.arange(len(joined))
-    noise = streams.normal("onset", index)
+    noise = 8.0 * streams.normal("onset", index)
     u = streams.uniform("friend_after", index)
     if config.programme_day is not None:
-        friend = config.programme_day + 30 * (u - 1)
+        friend = config.programme_day + 5 + 20 * u
         linked = streams.uniform("linked", index) < 0.9
-        return friend, np.where(linked, friend - 15 + 20 * noise, -1e4)
+        rise = np.where(linked, friend - lead + noise, -1e4)
+        return np.maximum(friend, joined + 0.01), rise
     never = streams.uniform("friend", index) > 0.68
     soon = streams.uniform("soon", index) < 0.6
     friend = np.floor(joined) + np.where(soon, 0.0, 30 + u * 700)
-    onset = np.where(joined > -30, -1e4, friend + 20 * noise)
+    onset = np.where(joined > -30, -1e4, friend - lead + noise)
+    friend = np.maximum(friend, joined + 0.01)
     return np.where(never, np.inf, friend), np.where(never, -1e4, onset)
 
 
@@ -216,10 +220,10 @@ def _cells(
     other = np.argmax(np.where(own, -np.inf, noise), axis=1)
     category = np.column_stack([best_own, other]).astype(np.int64)
     cell = np.arange(count * CELLS)
-    intensity = streams.lognormal("intensity", np.arange(count), 0.4)[:, None]
+    intensity = streams.lognormal("intensity", np.arange(count), 0.3)[:, None]
     gap = assortment.gap[category] / intensity
     gap *= streams.lognormal("gap", cell, 0.4).reshape(count, CELLS)
-    gap[:, -1] *= 2.0
+    gap[:, -1] *= 3.0
     shape = np.clip(
         1 + (assortment.shape[category] - 1) * streams.lognormal("shape", cell, 0.5).reshape(
             count, CELLS

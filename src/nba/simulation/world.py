@@ -169,23 +169,34 @@ class World:
                 found=f"day {number}",
                 next_step="step each day once",
             )
-        scene, state, book = self.scene, self.state, self._pending
+        self._begin()
+        return self._play(self._contacts(number, actions, self._allowed(habitual)))
+
+    def step_with(self, made: Contacts | None) -> DayOutcome:
+        """Play one day with given contacts, every one of which is carried out (for studies)."""
+        self._begin()
+        return self._play(made)
+
+    def _begin(self) -> None:
+        scene, state, book, day = self.scene, self.state, self._pending, self.state.day
+        arrivals(scene, state, day, book)
+        day_rows(scene, day, book)
+        calendar_rows(scene, state, day, book)
+        close_cases(state, day, book)
+
+    def _play(self, made: Contacts | None) -> DayOutcome:
+        scene, state, book, day = self.scene, self.state, self._pending, self.state.day
         before = float(state.margin.sum())
-        arrivals(scene, state, number, book)
-        day_rows(scene, number, book)
-        calendar_rows(scene, state, number, book)
-        close_cases(state, number, book)
-        made = self._contacts(number, actions, self._allowed(habitual), book)
-        truth = act(scene, state, number, made, book).frame() if made else pl.DataFrame()
-        contact_complaints(scene, state, number, book)
-        self._sell(number, book)
-        record_lost(scene, state, number, book)
-        blocks = int((np.floor(state.blocked) == number).sum())
+        truth = act(scene, state, day, made, book).frame() if made else pl.DataFrame()
+        contact_complaints(scene, state, day, book)
+        self._sell(day, book)
+        record_lost(scene, state, day, book)
+        blocks = int((np.floor(state.blocked) == day).sum())
         decay(state)
         state.day += 1
         return DayOutcome(
-            day=number,
-            date=self.config.start + dt.timedelta(days=number),
+            day=day,
+            date=self.config.start + dt.timedelta(days=day),
             tables=book.take(),
             margin=float(state.margin.sum()) - before,
             contacts=len(made) if made else 0,
@@ -203,10 +214,8 @@ class World:
             allowed[positions(ids, self.scene.customer_ids, "customer")] = True
         return allowed
 
-    def _contacts(
-        self, day: int, actions: pl.DataFrame | None, allowed: Bools, book: Recorder
-    ) -> Contacts | None:
-        scene, state = self.scene, self.state
+    def _contacts(self, day: int, actions: pl.DataFrame | None, allowed: Bools) -> Contacts | None:
+        scene, state, book = self.scene, self.state, self._pending
         parts: list[Contacts] = []
         if actions is not None and actions.height:
             plan = read_plan(scene, day, actions)
