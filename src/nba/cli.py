@@ -163,9 +163,7 @@ def features_build(context: typer.Context, as_of: AsOf = "", force: Force = Fals
     from nba.jobs.nightly import run_night
 
     wiring = wiring_of(context)
-    run_night(
-        wiring, moment(wiring, as_of), say=to_stderr, force=force, until_step="features"
-    )
+    run_night(wiring, moment(wiring, as_of), say=to_stderr, force=force, until_step="features")
 
 
 @actions_app.command("export")
@@ -197,6 +195,82 @@ def actions_show(
 
     wiring = wiring_of(context)
     print_list(wiring, moment(wiring, as_of), clerk_id=clerk, locale=locale)
+
+
+@features_app.command("show")
+def features_show(
+    context: typer.Context,
+    customer: Annotated[str, typer.Argument(help="The customer.")],
+    as_of: AsOf = "",
+    as_json: AsJson = False,
+) -> None:
+    """Print a customer's features as built for a day."""
+    from nba.jobs.inspect import customer_features, feature_lines
+
+    wiring = wiring_of(context)
+    found = customer_features(wiring, customer, moment(wiring, as_of))
+    emit(as_json, found, lambda: feature_lines(found))
+
+
+@features_app.command("catalogue")
+def features_catalogue() -> None:
+    """Print the catalogue of all features."""
+    from nba.features.catalogue import catalogue_page
+
+    typer.echo(catalogue_page())
+
+
+@quarantine_app.command("list")
+def quarantine_list(context: typer.Context, as_json: AsJson = False) -> None:
+    """Print how many rows each rule refused, by table."""
+    from nba.jobs.inspect import quarantine_counts
+
+    found = quarantine_counts(wiring_of(context))
+    emit(as_json, found, lambda: [f"{r['table']}: {r['rule']}: {r['rows']} rows" for r in found])
+
+
+@quarantine_app.command("show")
+def quarantine_show(
+    context: typer.Context,
+    table: Annotated[str, typer.Option(help="Only this table.")] = "",
+    rule: Annotated[str, typer.Option(help="Only this rule.")] = "",
+    limit: Annotated[int, typer.Option(help="The most rows.")] = 20,
+) -> None:
+    """Print refused rows with file, line, column, rule and value."""
+    from nba.data.quarantine import quarantined
+
+    rows = quarantined(wiring_of(context).lake, table=table, rule=rule, limit=limit)
+    for row in rows.iter_rows(named=True):
+        typer.echo(json.dumps(row, default=str, ensure_ascii=False))
+
+
+@keys_app.command("create")
+def keys_create(
+    context: typer.Context,
+    scope: Annotated[str, typer.Argument(help="clerk, store, marketer or admin.")],
+    subject: Annotated[str, typer.Option(help="The clerk's or store's id.")] = "",
+    label: Annotated[str, typer.Option(help="What the key is for.")] = "",
+) -> None:
+    """Make an API key; its token is shown this once."""
+    from nba.jobs.inspect import new_key
+
+    typer.echo(new_key(wiring_of(context), scope, subject=subject, label=label))
+
+
+@keys_app.command("list")
+def keys_list(context: typer.Context) -> None:
+    """Print all keys without their tokens."""
+    for key in wiring_of(context).plan_store.keys():
+        typer.echo(json.dumps(key, default=str))
+
+
+@keys_app.command("revoke")
+def keys_revoke(
+    context: typer.Context, key_id: Annotated[str, typer.Argument(help="The key's id.")]
+) -> None:
+    """Revoke a key at once."""
+    wiring_of(context).plan_store.revoke_key(key_id)
+    typer.echo(f"revoked {key_id}")
 
 
 @app.command()
@@ -232,7 +306,7 @@ def serve(
 
 
 def _serve(wiring: Wiring, *, port: int, host: str = "127.0.0.1", access: str) -> None:
-    from nba.jobs.service import serve_api
+    from nba.serving.run import serve_api
 
     serve_api(wiring, host=host, port=port, access=access)
 

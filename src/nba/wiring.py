@@ -117,10 +117,7 @@ class Wiring:
 
         views = self.feature_store.views.values()
         facts = {
-            name
-            for view in views
-            if view.entity_keys == ("customer_id",)
-            for name in view.by_name
+            name for view in views if view.entity_keys == ("customer_id",) for name in view.by_name
         }
         return load_decision_files(self.project.root / "serving", facts=facts)
 

@@ -21,6 +21,9 @@ MODES = {
     "private_partner": {"en": "private partner", "zh": "私人伙伴"},
 }
 
+#: What stands before a reason, a caution, and what would change the advice.
+MARKS = {"reason": "·", "caution": "!", "change": "↻"}
+
 
 def clerk_list(actions: pl.DataFrame, clerk_id: str) -> tuple[str, pl.DataFrame]:
     """Return the clerk and the listed actions by rank; the first clerk where none is named."""
@@ -67,7 +70,10 @@ def _cells(
     row: dict[str, object], names: dict[str, str], locale: str, currency: str
 ) -> tuple[str, ...]:
     products = [names.get(product, product) for product in _list(row["product_ids"])]
-    reasons = [str(reason[locale]) for reason in _dicts(row["reasons"])]
+    reasons = [
+        f"{MARKS.get(str(reason['kind']), '·')} {reason[locale]}"
+        for reason in _dicts(row["reasons"])
+    ]
     bring = "\n".join(f"· {name}" for name in products) or str(row["content_id"] or "–")
     window = f"{row['contact_from']:%H:%M}–{row['contact_to']:%H:%M}"
     return (
@@ -79,7 +85,7 @@ def _cells(
         window,
         f"{row['minutes']:g}",
         f"{row['value']:.2f} {currency}",
-        "\n".join(f"· {reason}" for reason in reasons),
+        "\n".join(reasons),
     )
 
 

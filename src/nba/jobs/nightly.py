@@ -71,7 +71,7 @@ class Night:
     def features(self, current: Step) -> None:
         """Build the feature views."""
         built = self.wiring.feature_store.build(self.as_of, force=True)
-        current.report["views"] = len(built)
+        current.report["views"] = len(built["views"])
         current.report["customers"] = self.frames["customer_state"].height
         current.report["manifest"] = dict(built)
 

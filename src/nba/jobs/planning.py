@@ -55,7 +55,7 @@ def make_plan(night: Night) -> Plan:
         as_of=night.as_of,
         settings=wiring.decision_settings,
         policy_version=files.version,
-        model_versions=model_versions(night),
+        model_versions=",".join(f"{name}:{v}" for name, v in model_versions(night).items()),
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from nba.errors import UsageError
 from nba.simulation import Preset, WorldConfig, simulate
+from nba.simulation.describe import describe
 
 
 def make_world(
@@ -37,9 +37,15 @@ def make_world(
             next_step="nba simulate FOLDER",
         )
     config = WorldConfig(
-        preset=Preset(preset), customers=customers, clerks=clerks, stores=stores, days=days, seed=seed
+        preset=Preset(preset),
+        customers=customers,
+        clerks=clerks,
+        stores=stores,
+        days=days,
+        seed=seed,
     )
-    with TemporaryDirectory() as scratch:
-        world = simulate(config, folder / "tables" if folder else Path(scratch) / "tables")
-    lines = [f"wrote {folder}"] if folder is not None else []
-    return [*lines, *(describe(world) if describe_it else [])]
+    lines = []
+    if folder is not None:
+        simulate(config, folder / "tables", folder / "truth")
+        lines.append(f"wrote {folder / 'tables'} and, apart from them, {folder / 'truth'}")
+    return [*lines, *(describe(config).splitlines() if describe_it else [])]

@@ -144,6 +144,16 @@ class Model(ABC):
         return model
 
 
+class TimingModel(Model):
+    """A timing model also answers per category."""
+
+    name = "timing"
+
+    @abstractmethod
+    def score_categories(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+        """Return the scores per customer and category with enough history."""
+
+
 def read_head(folder: Path) -> dict[str, Any]:
     """Return the name, kind and config of a saved model."""
     path = folder / CONFIG_FILE

@@ -29,7 +29,7 @@ class FeatureStore(Protocol):
     def historical(self, service: str, entities: pl.DataFrame) -> pl.DataFrame:
         """Point-in-time join of a feature service onto `entities` (keys, `event_timestamp`)."""
 
-    def materialise(self, as_of: datetime) -> None:
+    def materialise(self, as_of: datetime) -> Mapping[str, bool]:
         """Bring the snapshot of `as_of` online; never sets an online value back."""
 
     def online(self, service: str, keys: pl.DataFrame) -> pl.DataFrame:

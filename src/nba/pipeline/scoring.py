@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from nba.models.base import Frames, Model
+from nba.models.base import Frames, Model, TimingModel
 from nba.models.spec import ModelSpec
 from nba.pipeline.ports import FeatureStore, ModelRegistry, ModelVersion
 
@@ -104,9 +104,12 @@ def fit_one(
 
 def score_all(models: Mapping[str, Model], frames: Frames, *, as_of: datetime) -> Scores:
     """Score every customer of `frames` with the three models."""
-    timing = models["timing"].score(frames, as_of=as_of)
+    clock = models["timing"]
+    if not isinstance(clock, TimingModel):
+        raise TypeError(f"the timing model is a {type(clock).__name__}")
+    timing = clock.score(frames, as_of=as_of)
     with_timing = Frames({**frames, "timing": timing})
-    categories = models["timing"].score_categories(with_timing, as_of=as_of)
+    categories = clock.score_categories(with_timing, as_of=as_of)
     with_timing = Frames({**with_timing, "timing_category": categories})
     return Scores(
         timing=timing,

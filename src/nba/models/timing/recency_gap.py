@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from nba.errors import ModelError
-from nba.models.base import Frames, Model, ModelConfig
+from nba.models.base import Frames, TimingModel, ModelConfig
 from nba.models.timing.curves import (
     CURVE_DAYS,
     expected_dates,
@@ -100,14 +100,13 @@ class _Cells:
         }
 
 
-class RecencyGap(Model):
+class RecencyGap(TimingModel):
     """Empirical survival by purchase count and overdue ratio.
 
     Reads `purchases` in `fit`; in `score` reads `customer_behaviour` where it is given
     (so that friends who never bought are scored too), else `purchases`.
     """
 
-    name = "timing"
     kind = "recency_gap"
     Config: ClassVar[type[ModelConfig]] = RecencyGapConfig
     config: RecencyGapConfig

@@ -1,0 +1,47 @@
+"""`nba doctor`: what is in force, what is there, and what is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nba
+from nba.errors import NbaError
+from nba.pipeline.scoring import MODELS
+from nba.wiring import Wiring
+
+
+def examine(wiring: Wiring) -> dict[str, Any]:
+    """Return settings, versions and the state of each part, problems in words."""
+    project = wiring.project
+    report: dict[str, Any] = {
+        "nba": nba.__version__,
+        "project": str(project.root),
+        **{f"settings.{name}": value for name, value in wiring.settings.model_dump().items()},
+        "lake": _try(lambda: f"version {wiring.lake.version}"),
+        "transactions": _try(lambda: f"{wiring.lake.rows('transactions'):,} lines"),
+        "models": _try(lambda: ", ".join(f"{n} {s.kind}" for n, s in wiring.specs.items())),
+        "decision files": _try(lambda: f"version {wiring.decision_files.version}"),
+        "decisions": _try(lambda: wiring.decision_settings.model_dump(mode="json")),
+        "operational store": _try(lambda: _answer(wiring)),
+        "current plan": _try(lambda: (wiring.plan_store.current_plan() or {}).get("as_of", "none")),
+    }
+    for name in MODELS:
+        report[f"champion {name}"] = _try(lambda name=name: _champion(wiring, name))
+    return report
+
+
+def _answer(wiring: Wiring) -> str:
+    wiring.plan_store.ping()
+    return "answers"
+
+
+def _champion(wiring: Wiring, name: str) -> str:
+    version = wiring.registry.champion(name)
+    return "none yet" if version is None else f"v{version.version}, fitted at {version.as_of}"
+
+
+def _try(look: Any) -> Any:
+    try:
+        return look()
+    except NbaError as error:
+        return f"PROBLEM: {error}"

@@ -1,0 +1,73 @@
+"""What the command line shows of features, quarantine and keys."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from nba.data.quarantine import quarantined
+from nba.errors import NotFoundError, UsageError
+from nba.stores.access import Scope
+from nba.wiring import Wiring
+
+
+def customer_features(wiring: Wiring, customer_id: str, as_of: datetime) -> dict[str, Any]:
+    """Return a customer's rows of every view that is keyed by customer, as built at `as_of`.
+
+    Raises
+    ------
+    NotFoundError
+        When no view has a row of this customer.
+    """
+    store = wiring.feature_store
+    found: dict[str, Any] = {}
+    for name, view in store.views.items():
+        if view.entity_keys[0] != "customer_id":
+            continue
+        rows = store.snapshot(name, as_of).filter(pl.col("customer_id") == customer_id)
+        if not rows.is_empty():
+            found[name] = rows.drop("customer_id").to_dicts()
+    if not found:
+        raise NotFoundError(
+            f"there is no customer {customer_id!r} at {as_of.date()}",
+            next_step="check the id: ids are text, and leading zeros count",
+        )
+    return found
+
+
+def feature_lines(found: dict[str, Any]) -> list[str]:
+    """Return features as lines: view, then one line per value or row."""
+    lines: list[str] = []
+    for view, rows in found.items():
+        lines.append(view)
+        if len(rows) == 1:
+            lines += [f"  {name:<32} {value}" for name, value in rows[0].items()]
+        else:
+            lines += [
+                "  " + ", ".join(f"{name} {value}" for name, value in row.items()) for row in rows
+            ]
+    return lines
+
+
+def quarantine_counts(wiring: Wiring) -> list[dict[str, Any]]:
+    """Return rows in quarantine by table and rule."""
+    rows = quarantined(wiring.lake)
+    if rows.is_empty():
+        return []
+    return rows.group_by("table", "rule").agg(rows=pl.len()).sort("table", "rule").to_dicts()
+
+
+def new_key(wiring: Wiring, scope: str, *, subject: str, label: str) -> str:
+    """Make an API key and return its token."""
+    if scope not in tuple(Scope):
+        raise UsageError("unknown scope", expected=", ".join(Scope), found=scope)
+    if scope in (Scope.CLERK, Scope.STORE) and not subject:
+        raise UsageError(
+            f"a {scope} key needs --subject",
+            expected=f"the id of the {scope}",
+            found="nothing",
+        )
+    key = wiring.plan_store.create_key(Scope(scope), subject=subject or None, label=label or None)
+    return str(key.token)

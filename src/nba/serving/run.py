@@ -1,0 +1,66 @@
+"""`nba serve`: the HTTP service of one project."""
+
+from __future__ import annotations
+
+from datetime import date
+from ipaddress import ip_address
+
+import uvicorn
+
+from nba.errors import UsageError
+from nba.serving.app import create_app
+from nba.serving.cards import ProjectCards
+from nba.serving.services import Access, Services
+from nba.wiring import Wiring
+
+
+def serve_api(wiring: Wiring, *, host: str, port: int, access: str) -> None:
+    """Serve until interrupted.
+
+    Raises
+    ------
+    UsageError
+        When open access is asked for on an address that others can reach.
+    """
+
+    if access not in tuple(Access):
+        raise UsageError("unknown --access", expected=" or ".join(Access), found=access)
+    if access == "open" and not ip_address(host).is_loopback:
+        raise UsageError(
+            "open access is for a loopback address only",
+            expected="127.0.0.1",
+            found=host,
+            next_step="use --access keys, and make keys with `nba keys create`",
+        )
+    base = f"http://{host}:{port}"
+    print(
+        f"serving at {base}: the clerk's page at {base}/, the API's docs at {base}/docs", flush=True
+    )
+    uvicorn.run(
+        create_app(services_of(wiring, Access(access))), host=host, port=port, log_level="warning"
+    )
+
+
+def services_of(wiring: Wiring, access: Access) -> Services:
+    """Return what the HTTP service of a project stands on."""
+    store = wiring.plan_store
+
+    def plan_day() -> date | None:
+        header = store.current_plan()
+        return header["as_of"] if header else None
+
+    cards = ProjectCards(
+        wiring.lake,
+        wiring.feature_store,
+        wiring.project.data / "runs",
+        plan_day,
+        time_zone=wiring.settings.time_zone,
+    )
+    page = wiring.project.root / "serving" / "page"
+    return Services(
+        store,
+        cards,
+        access=access,
+        time_zone=wiring.settings.time_zone,
+        page=page if page.is_dir() else None,
+    )
