@@ -159,6 +159,36 @@ def test_who_may_give_feedback(client: Client, action: str) -> None:
     assert allowed == may
 
 
+#: (method, path, body) → callers who may.
+WRITES: dict[tuple[str, str], tuple[Any, tuple[str, ...]]] = {
+    ("PUT", "/v1/customers/c11/tags/t"): ({}, ("clerk", "store", "admin")),
+    ("GET", "/v1/customers/c11/tags"): (None, ("clerk", "store", "admin")),
+    ("DELETE", "/v1/customers/c11/tags/t"): (None, ("clerk", "store", "admin")),
+    ("PUT", "/v1/customers/c11/consent"): (
+        {"consent_contact": True, "consent_profiling": True, "consent_at": "2026-03-01T00:00:00"},
+        ("admin",),
+    ),
+    ("GET", "/v1/quotas/c11"): (None, ("clerk", "store", "marketer", "admin")),
+    ("DELETE", "/v1/customers/c11"): (None, ("admin",)),
+    ("POST", "/v1/plans/preview"): ({}, ("marketer", "admin")),
+}
+
+
+@pytest.mark.parametrize("call", WRITES)
+def test_who_may_write_what(client: Client, call: tuple[str, str]) -> None:
+    body, may = WRITES[call]
+    allowed = set()
+    for caller in CALLERS:
+        scope, _, subject = caller.partition(":")
+        one = client(scope, subject or None, preview=lambda changes: {"moved": 0})
+        response = one.request(*call, json=body)
+        if response.is_success:
+            allowed.add(caller)
+        else:
+            is_problem(response, 403)
+    assert allowed == set(may)
+
+
 def test_a_stranger_learns_nothing_about_who_exists(client: Client) -> None:
     caller = client("clerk")
     known = is_problem(caller.get("/v1/customers/c31"), 403).model_dump()

@@ -10,7 +10,7 @@ import nba
 from nba.serving import errors
 from nba.serving.errors import Problem
 from nba.serving.middleware import LimitBody, Metrics, Observe
-from nba.serving.routes import clerks, customers, feedback, plans, platform
+from nba.serving.routes import clerks, customers, events, feedback, people, plans, platform
 from nba.serving.services import Services
 
 DESCRIPTION = """
@@ -36,9 +36,10 @@ def create_app(services: Services) -> FastAPI:
     errors.install(app)
     app.add_middleware(LimitBody)
     app.add_middleware(Observe, metrics=app.state.metrics)
-    for module in (clerks, customers, feedback, plans):
+    for module in (clerks, customers, people, feedback, events, plans, platform):
         app.include_router(module.router)
-    app.include_router(platform.router)
+    if services.preview is not None:
+        app.include_router(plans.preview_router)
     if services.page is not None:
         app.mount("/", StaticFiles(directory=services.page, html=True), name="page")
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

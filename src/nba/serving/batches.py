@@ -9,7 +9,7 @@ from fastapi import Depends, Header, Request
 from pydantic import BaseModel
 
 from nba.serving.auth import Caller
-from nba.serving.schemas import BatchResult, Id
+from nba.serving.schemas import BatchResult, Id, RowResult
 from nba.serving.services import Services
 from nba.stores.database import digest
 from nba.stores.operational import Writer
@@ -60,3 +60,12 @@ def once(
         result = take(writer)
         writer.remember(caller.name, key, content, result.model_dump(mode="json"))
         return result
+
+
+def summed(rows: list[RowResult]) -> BatchResult:
+    """Return the result of a batch from the results of its rows."""
+    counts = {
+        status: sum(row.status == status for row in rows)
+        for status in ("accepted", "repeated", "refused")
+    }
+    return BatchResult(**counts, rows=rows)

@@ -219,6 +219,20 @@ class QuotaState(BaseModel):
     channels: list[ChannelQuota]
 
 
+class PreviewBody(_Request):
+    """Changed policy files, as mappings; what is left away stays as it stands."""
+
+    actions: dict[str, Any] | None = None
+    contact_policy: dict[str, Any] | None = None
+    levers: dict[str, Any] | None = None
+
+
+class PreviewResult(BaseModel):
+    """What would change against the current plan."""
+
+    difference: dict[str, Any]
+
+
 class CustomerActions(BaseModel):
     """Next best actions for one customer, best first."""
 

@@ -16,6 +16,7 @@ import polars as pl
 from sqlalchemy import Connection, text
 
 from nba.errors import NotFoundError
+from nba.schema.words import TagSource
 from nba.stores import access, feedback, outbox, people, plans, quotas, schema
 from nba.stores.access import ApiKey, NewKey, Scope
 from nba.stores.database import Database
@@ -57,6 +58,10 @@ class Writer:
         if action is None:
             raise unknown_action(action_id)
         return action
+
+    def is_erased(self, customer_id: str) -> bool:
+        """Return whether a customer was erased and must not come back."""
+        return people.read_receipt(self.connection, customer_id) is not None
 
     def replay(self, caller: str, key: str, body_digest: str) -> Mapping[str, Any] | None:
         """Return the response already given to an idempotency key, or None."""
@@ -237,6 +242,11 @@ class OperationalStore:
         with self._database.reading() as connection:
             return feedback.of_action(connection, action_id)
 
+    def is_blocked(self, customer_id: str, since: datetime) -> bool:
+        """Return whether a block by the customer was accepted from `since` on."""
+        with self._database.reading() as connection:
+            return outbox.is_blocked(connection, customer_id, since)
+
     def news(self, customer_id: str, since: datetime) -> list[dict[str, Any]]:
         """Return what was accepted about a customer and happened from `since` on."""
         with self._database.reading() as connection:
@@ -265,14 +275,15 @@ class OperationalStore:
     def put_tag(self, customer_id: str, tag: Tag, *, author: str | None = None) -> None:
         """Set a tag on a customer; its history is kept."""
         with self.writing() as writer:
-            people.put_tag(writer.connection, customer_id, tag, author=author, now=writer.now)
+            people.put_tag(writer.connection, customer_id, tag, author=author)
 
-    def remove_tag(self, customer_id: str, name: str, *, author: str | None = None) -> bool:
-        """Remove a tag from a customer, keeping its history; return whether it stood."""
+    def remove_tag(
+        self, customer_id: str, name: str, *, value: str | None = None, author: str | None = None
+    ) -> None:
+        """Remove a tag from a customer, keeping its history; `value` is what it had."""
         with self.writing() as writer:
-            return people.remove_tag(
-                writer.connection, customer_id, name, author=author, now=writer.now
-            )
+            gone = Tag(name, value, TagSource.CLERK, writer.now, expires_at=writer.now)
+            people.remove_tag(writer.connection, customer_id, gone, author=author)
 
     def tags(self, customer_id: str) -> list[Tag]:
         """Return the tags set over the API that stand now."""
@@ -345,6 +356,11 @@ class OperationalStore:
         """Return (customer_id, channel, remaining): the platform's quota left for `day`."""
         with self._database.reading() as connection:
             return quotas.remaining(connection, day)
+
+    def month_quota(self, customer_id: str, day: date) -> list[tuple[str, int, int, int]]:
+        """Return (channel, limit, reserved, spent) of a customer for the month of `day`."""
+        with self._database.reading() as connection:
+            return quotas.month(connection, customer_id, day)
 
     def release_expired(self, moment: datetime) -> int:
         """Release what is reserved for actions that expired before `moment` (naive local)."""

@@ -145,6 +145,16 @@ def news(connection: Connection, customer_id: str, since: datetime) -> list[dict
     ]
 
 
+def is_blocked(connection: Connection, customer_id: str, since: datetime) -> bool:
+    """Return whether a block by the customer was accepted from `since` on."""
+    query = select(outbox.c.outbox_id).where(
+        outbox.c.customer_id == customer_id,
+        outbox.c.signal == BLOCKED,
+        outbox.c.accepted_at >= since,
+    )
+    return connection.scalar(query.limit(1)) is not None
+
+
 def has_interaction(connection: Connection, action_id: str) -> bool:
     """Return whether an interaction with this `action_id` came by here."""
     query = select(outbox.c.outbox_id).where(outbox.c.action_id == action_id).limit(1)

@@ -6,7 +6,7 @@ import hashlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -29,49 +29,47 @@ class Tag:
     expires_at: datetime | None
 
 
-def put_tag(
-    connection: Connection, customer_id: str, tag: Tag, *, author: str | None, now: datetime
-) -> None:
+def put_tag(connection: Connection, customer_id: str, tag: Tag, *, author: str | None) -> None:
     """Set a tag; setting it again as it stands changes nothing."""
     standing = {current.tag: current for current in read_tags(connection, customer_id, tag.ts)}
     current = standing.get(tag.tag)
     if current is not None and (current.value, current.expires_at) == (tag.value, tag.expires_at):
         return
-    _write_tag(connection, customer_id, tag, removed=False, author=author, now=now)
+    _write_tag(connection, customer_id, tag, removed=False, author=author)
 
 
-def remove_tag(
-    connection: Connection, customer_id: str, name: str, *, author: str | None, now: datetime
-) -> bool:
-    """Remove a tag, keeping its history; return whether it stood."""
-    standing = {current.tag: current for current in read_tags(connection, customer_id, now)}
-    current = standing.get(name)
-    if current is None:
-        return False
-    gone = Tag(name, current.value, TagSource.CLERK, now, expires_at=now)
-    _write_tag(connection, customer_id, gone, removed=True, author=author, now=now)
-    return True
+def remove_tag(connection: Connection, customer_id: str, gone: Tag, *, author: str | None) -> None:
+    """Remove a tag, keeping its history; a tag that was removed already stays as it is.
+
+    The lake learns of it by a row that expires at its own moment.
+    """
+    latest = connection.execute(
+        select(tags.c.removed)
+        .where(tags.c.customer_id == customer_id, tags.c.tag == gone.tag)
+        .order_by(tags.c.tag_id.desc())
+    ).first()
+    if latest is None or not latest.removed:
+        _write_tag(connection, customer_id, gone, removed=True, author=author)
 
 
 def _write_tag(
-    connection: Connection,
-    customer_id: str,
-    tag: Tag,
-    *,
-    removed: bool,
-    author: str | None,
-    now: datetime,
+    connection: Connection, customer_id: str, tag: Tag, *, removed: bool, author: str | None
 ) -> None:
+    latest = connection.scalar(
+        select(func.max(tags.c.ts)).where(tags.c.customer_id == customer_id, tags.c.tag == tag.tag)
+    )
+    # each change has a moment of its own: it is part of the row's key in the lake
+    ts = tag.ts if latest is None else max(tag.ts, latest + timedelta(microseconds=1))
     row = {
         "customer_id": customer_id,
         "tag": tag.tag,
-        "ts": tag.ts,
+        "ts": ts,
         "value": tag.value,
         "source": str(tag.source),
         "expires_at": tag.expires_at,
     }
     connection.execute(insert(tags), row | {"removed": removed, "author": author})
-    outboxes.accept(connection, Event("tags", row), now)
+    outboxes.accept(connection, Event("tags", row), tag.ts)
 
 
 def read_tags(connection: Connection, customer_id: str, moment: datetime) -> list[Tag]:

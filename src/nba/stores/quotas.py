@@ -68,6 +68,20 @@ def remaining(connection: Connection, day: date) -> pl.DataFrame:
     )
 
 
+def month(connection: Connection, customer_id: str, day: date) -> list[tuple[str, int, int, int]]:
+    """Return (channel, limit, reserved, spent) of a customer for the month of `day`."""
+    limit = month_limit(day)
+    first, last = day.replace(day=1), day.replace(day=limit)
+    counts = {
+        (row["channel"], row["state"]): row["contacts"]
+        for row in used(connection, first, last, [customer_id]).iter_rows(named=True)
+    }
+    return [
+        (channel, limit, counts.get((channel, RESERVED), 0), counts.get((channel, SPENT), 0))
+        for channel in COUNTED_CHANNELS
+    ]
+
+
 def reserve_plan(connection: Connection, as_of: date, now: datetime) -> None:
     """Reserve one contact for each action that the plan of `as_of` now holds.
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 
 from nba.errors import NotFoundError
-from nba.pipeline.cards import CustomerCard, ProductScore, TagFact
+from nba.pipeline.cards import CustomerCard, CustomerState, ProductScore, TagFact
 from nba.schema.words import TagSource
 from nba.serving.auth import CallerDep, ServicesDep
 from nba.serving.errors import documented
@@ -105,17 +105,26 @@ def card_of(services: Services, customer_id: str) -> CustomerCard:
     card = services.cards.card(customer_id)
     if card is None or services.store.receipt(customer_id) is not None:
         raise unknown_customer(customer_id)
+    card = card.model_copy(
+        update={
+            "state": _state_now(card.state, customer_id, services),
+            "tags": merge_tags(card.tags, customer_id, services),
+        }
+    )
+    return card if card.state.consent_profiling else _without_profile(card)
+
+
+def _state_now(state: CustomerState, customer_id: str, services: Services) -> CustomerState:
+    """Return the state with consents and blocks that came in over the API."""
+    changes: dict[str, bool] = {}
     consent = services.store.consent(customer_id)
     if consent is not None:
-        state = card.state.model_copy(
-            update={
-                "consent_contact": consent.consent_contact,
-                "consent_profiling": consent.consent_profiling,
-            }
-        )
-        card = card.model_copy(update={"state": state})
-    card = card.model_copy(update={"tags": merge_tags(card.tags, customer_id, services)})
-    return card if card.state.consent_profiling else _without_profile(card)
+        changes["consent_contact"] = consent.consent_contact
+        changes["consent_profiling"] = consent.consent_profiling
+    plan = services.store.current_plan()
+    if plan is not None and services.store.is_blocked(customer_id, plan["published_at"]):
+        changes["is_blocked"] = True
+    return state.model_copy(update=changes)
 
 
 def merge_tags(known: Sequence[TagFact], customer_id: str, services: Services) -> list[TagFact]:

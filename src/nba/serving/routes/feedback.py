@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Response
 
 from nba.errors import ConflictError, NbaError, UsageError
 from nba.serving.auth import Caller, CallerDep, ServicesDep
-from nba.serving.batches import IdempotencyKey, Metered, once
+from nba.serving.batches import IdempotencyKey, Metered, once, summed
 from nba.serving.errors import documented, problem_of
 from nba.serving.rows import AHEAD
 from nba.serving.schemas import (
@@ -112,12 +112,3 @@ def record(
             next_step="use a new feedback_id for new feedback",
         )
     return FeedbackReceipt(feedback_id=item.feedback_id, action_id=item.action_id, status=outcome)
-
-
-def summed(rows: list[RowResult]) -> BatchResult:
-    """Return the result of a batch from the results of its rows."""
-    counts = {
-        status: sum(row.status == status for row in rows)
-        for status in ("accepted", "repeated", "refused")
-    }
-    return BatchResult(**counts, rows=rows)

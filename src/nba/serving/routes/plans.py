@@ -1,4 +1,4 @@
-"""The plan that stands."""
+"""The plan that stands, and what a changed policy would do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from nba.serving.auth import CallerDep, ServicesDep
 from nba.serving.errors import documented
 from nba.serving.routes.clerks import no_plan
-from nba.serving.schemas import PlanHeader
+from nba.serving.schemas import PlanHeader, PreviewBody, PreviewResult
 from nba.serving.views import show_plan
 from nba.stores.access import Scope
 
@@ -22,3 +22,16 @@ def current_plan(caller: CallerDep, services: ServicesDep) -> PlanHeader:
     if header is None:
         raise no_plan(None)
     return show_plan(header)
+
+
+preview_router = APIRouter(prefix="/v1", tags=["plans"])
+
+
+@preview_router.post(
+    "/plans/preview", response_model=PreviewResult, responses=documented(401, 403, 404, 413, 422)
+)
+def preview_plan(body: PreviewBody, caller: CallerDep, services: ServicesDep) -> PreviewResult:
+    """Return what changed policy files would change in the current plan; leaves no trace."""
+    caller.require(Scope.MARKETER)
+    assert services.preview is not None
+    return PreviewResult(difference=dict(services.preview(body.model_dump(exclude_none=True))))

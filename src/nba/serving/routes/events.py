@@ -1,0 +1,122 @@
+"""What happened elsewhere: sales, contacts and answers, each row by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fastapi import APIRouter
+
+from nba.errors import ConflictError, InputRefusedError, NbaError, NotPermittedError
+from nba.serving.auth import Caller, CallerDep, ServicesDep
+from nba.serving.batches import IdempotencyKey, Metered, once, summed
+from nba.serving.errors import documented, problem_of
+from nba.serving.rows import parse_row
+from nba.serving.schemas import MAX_BATCH, BatchResult, EventBatch, RowResult
+from nba.serving.services import Services
+from nba.stores.access import Scope
+from nba.stores.operational import Writer
+from nba.stores.outbox import Event
+
+router = APIRouter(prefix="/v1", tags=["events"])
+
+
+@router.post("/events", response_model=BatchResult, responses=documented(401, 403, 409, 413, 422))
+def post_events(
+    body: EventBatch,
+    caller: CallerDep,
+    services: ServicesDep,
+    metered: Metered,
+    key: IdempotencyKey = None,
+) -> BatchResult:
+    """Take in rows of the data contract's tables; each is accepted or refused by itself.
+
+    A row's key makes it idempotent: the same row again changes nothing, another row under
+    the same key is refused. Lists and cards know of accepted rows at once, the lake from
+    the next nightly job on.
+    """
+    caller.require(Scope.CLERK, Scope.STORE)
+    given = list(_rows(body))
+    if not 1 <= len(given) <= MAX_BATCH:
+        raise InputRefusedError(
+            "the batch has too few or too many rows",
+            expected=f"1 to {MAX_BATCH} rows",
+            found=str(len(given)),
+            next_step="send smaller batches",
+        )
+    accepted: list[Event] = []
+
+    def take(writer: Writer) -> BatchResult:
+        return summed(
+            [
+                _take(writer, table, index, row, caller, services, accepted)
+                for table, index, row in given
+            ]
+        )
+
+    result = once(services, caller, key, body, take)
+    for row in result.rows:
+        metered(row.table, row.status)
+    if accepted and services.on_events is not None:
+        services.on_events(accepted)
+    return result
+
+
+def _rows(body: EventBatch) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
+    for table in EventBatch.model_fields:
+        for index, row in enumerate(getattr(body, table)):
+            yield table, index, row
+
+
+def _take(
+    writer: Writer,
+    table: str,
+    index: int,
+    row: Mapping[str, Any],
+    caller: Caller,
+    services: Services,
+    accepted: list[Event],
+) -> RowResult:
+    try:
+        values = parse_row(table, row, zone=services.zone, now=services.clock())
+        _require_sight(caller, values)
+        _refuse_erased(writer, values)
+        event = Event(table, values)
+        outcome = writer.accept(event)
+        if outcome == "conflict":
+            raise ConflictError(
+                "the row's key is already taken by another row",
+                expected="the same content, or a new key",
+                next_step="use a new id for a new row",
+            )
+    except NbaError as error:
+        return RowResult(table=table, index=index, status="refused", problem=problem_of(error))
+    if outcome == "accepted":
+        accepted.append(event)
+    return RowResult(table=table, index=index, status=outcome)
+
+
+def _require_sight(caller: Caller, values: Mapping[str, Any]) -> None:
+    """Refuse rows about customers, clerks or stores that the caller does not speak for."""
+    if caller.scope is Scope.ADMIN:
+        return
+    if values.get("clerk_id") is not None:
+        caller.require_clerk(values["clerk_id"])
+    if values.get("customer_id") is not None:
+        caller.require_customer(values["customer_id"])
+    elif not caller.sees_store(values.get("store_id")):
+        raise NotPermittedError(
+            "this key may not report rows without a customer",
+            expected="a customer_id, or a store's key for its own store_id",
+            next_step="name the customer, or use the store's key",
+        )
+
+
+def _refuse_erased(writer: Writer, values: Mapping[str, Any]) -> None:
+    customer_id = values.get("customer_id")
+    if customer_id is not None and writer.is_erased(customer_id):
+        raise NotPermittedError(
+            "this customer was erased and cannot come back",
+            expected="a customer who was not erased",
+            next_step="record the sale without a customer",
+        )
