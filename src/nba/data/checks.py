@@ -6,39 +6,62 @@ from pathlib import Path
 
 import duckdb
 
-from nba.data import sql
+from nba.data import clock, quarantine, sql
 from nba.data.lake import Writer, relation
 from nba.data.mapping import Mapping
 from nba.data.merge import Incoming
 from nba.data.prepare import Prepared
 from nba.data.readers import SUFFIXES, SourceFile
 from nba.data.report import IngestReport, Status, Totals
-from nba.data.staging import ERROR
+from nba.data.staging import CLOCK, ERROR, Context
 from nba.schema.tables import TABLES
 
 
-def of_table(
-    connection: duckdb.DuckDBPyConnection, report: IngestReport, prepared: Prepared
-) -> None:
-    """Check one staged table: reconciliation, offences by rule, unknown columns."""
+def of_table(context: Context, report: IngestReport, prepared: Prepared) -> None:
+    """Check one staged table: reconciliation, offences by rule, clock changes, its lines."""
     table = prepared.report
     name = table.name
     _reconcile(report, name, table.read, table.accepted + table.quarantined, table.has_money)
     if not table.read.rows:
         report.add(Status.WARN, name, "rows", "the files have no rows")
-    _offences(connection, report, prepared)
-    ignored = sorted({column for staged in prepared.staged for column in staged.ignored})
-    if ignored:
-        report.add(
-            Status.WARN,
-            name,
-            "unknown_columns",
-            f"{len(ignored)} columns are not in the contract and were left out: "
-            f"{', '.join(ignored)} (name them attr_… to keep them)",
-            len(ignored),
-        )
+    _offences(context.connection, report, prepared)
+    _clock(context, report, prepared)
     if name == "transactions":
-        _lines(connection, report, prepared)
+        _lines(context.connection, report, prepared)
+
+
+def of_columns(report: IngestReport, tables: list[Prepared]) -> None:
+    """Report columns that no table took, by file."""
+    ignored: dict[tuple[str, ...], set[str]] = {}
+    names: dict[tuple[str, ...], str] = {}
+    for prepared in tables:
+        files = tuple(prepared.report.files)
+        columns = {column for staged in prepared.staged for column in staged.ignored}
+        ignored[files] = ignored.get(files, columns) & columns
+        names.setdefault(files, prepared.table.name)
+    for files, columns in ignored.items():
+        if columns:
+            listed = ", ".join(sorted(columns))
+            report.add(
+                Status.WARN,
+                names[files],
+                "unknown_columns",
+                f"{len(columns)} columns are not in the contract and were left out: {listed} "
+                "(name them attr_… to keep them)",
+                len(columns),
+                files[0] if files else "",
+            )
+
+
+def _clock(context: Context, report: IngestReport, prepared: Prepared) -> None:
+    rows = context.connection.execute(
+        f"SELECT {CLOCK}, count(*), CAST(min({prepared.table.time_column or 'NULL'}) AS VARCHAR) "
+        f"FROM {prepared.rows} WHERE {ERROR} IS NULL AND {CLOCK} IS NOT NULL GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    for code, number, first in rows:
+        name = "clock.missing" if code == clock.MISSING else "clock.ambiguous"
+        text = clock.line(code, number, context.zone)
+        report.add(Status.WARN, prepared.table.name, name, text, number, f"{first} (UTC)")
 
 
 def _reconcile(
@@ -60,15 +83,13 @@ def _reconcile(
 def _offences(
     connection: duckdb.DuckDBPyConnection, report: IngestReport, prepared: Prepared
 ) -> None:
-    from nba.data.quarantine import select
-
     name = prepared.table.name
     if not prepared.report.quarantined.rows:
         report.add(Status.PASS, name, "quarantine", "every row keeps every rule")
         return
     rows = connection.execute(
         f"""SELECT "column", rule, expected, count(*), min_by([file, CAST(line AS VARCHAR),
-        coalesce(left(value, 80), '')], coalesce(line, 0)) FROM ({select(connection, prepared)})
+        coalesce(left(value, 80), '')], coalesce(line, 0)) FROM ({quarantine.select(prepared)})
         GROUP BY ALL ORDER BY ALL"""
     ).fetchall()
     for column, rule, expected, count, (file, line, value) in rows:
@@ -84,7 +105,7 @@ def _offences(
 
 def _lines(connection: duckdb.DuckDBPyConnection, report: IngestReport, prepared: Prepared) -> None:
     """Say what the lines are: anonymous sales, returns, lines without a price."""
-    columns = {name for staged in prepared.staged for name in staged.columns}
+    columns = prepared.columns
 
     def count(column: str, condition: str) -> str:
         return f"count(*) FILTER (WHERE {condition})" if column in columns else "0"
@@ -103,8 +124,11 @@ def _lines(connection: duckdb.DuckDBPyConnection, report: IngestReport, prepared
     facts.update(first=first.isoformat(), last=last.isoformat())
     report.add(Status.PASS, "transactions", "span", f"from {first:%Y-%m-%d} to {last:%Y-%m-%d}")
     if anonymous:
-        share = f"{anonymous:,} lines without customer ({anonymous / total:.1%}) count for products and stores only"
-        report.add(Status.WARN, "transactions", "anonymous", share, anonymous)
+        text = (
+            f"{anonymous:,} lines without customer ({anonymous / total:.1%}) "
+            "count for products and stores only"
+        )
+        report.add(Status.WARN, "transactions", "anonymous", text, anonymous)
     if returned:
         report.add(
             Status.PASS, "transactions", "returns", f"{returned:,} lines are returns", returned
@@ -130,21 +154,24 @@ def of_merge(
         f"{table.new:,} new + {table.changed:,} changed + {table.unchanged:,} unchanged + "
         f"{table.repeated:,} repeated = {table.accepted.rows:,} accepted",
     )
-    if table.facts.get("equal_lines"):
-        number = table.facts["equal_lines"]
+    equal = table.facts.get("equal_lines", 0)
+    if equal:
         report.add(
             Status.WARN,
             table.name,
             "exact_duplicates",
-            f"{number:,} lines equal another line of their order and were kept as lines of their own",
-            number,
+            f"{equal:,} lines repeat order, product, time, quantity and price of another "
+            f"({table.facts['exact_duplicates']:,} of them are exact duplicates); "
+            "each was kept as a line of its own",
+            equal,
         )
     if table.repeated:
         report.add(
             Status.WARN,
             table.name,
             "repeated_keys",
-            f"{table.repeated:,} rows repeat a key of the same load; the last by file and line counts",
+            f"{table.repeated:,} rows repeat a key of the same load; "
+            "the last by file and line counts",
             table.repeated,
         )
     _orphans(connection, report, prepared, writer)
@@ -157,16 +184,15 @@ def _orphans(
     writer: Writer,
 ) -> None:
     """Report ids that name nothing; an absent table is derived and has no orphans."""
-    present = {name for staged in prepared.staged for name in staged.columns}
     for column in prepared.table.columns:
-        if not column.references or column.name not in present:
+        if not column.references or column.name not in prepared.columns:
             continue
         known = _known_ids(connection, column.references, report, writer)
         if known is None:
             continue
         row = connection.execute(
-            f"SELECT count(*), count(DISTINCT i.id), min(i.id) FROM "
-            f"(SELECT {sql.name(column.name)} AS id FROM {prepared.rows} WHERE {ERROR} IS NULL) AS i "
+            f"SELECT count(*), count(DISTINCT i.id), min(i.id) FROM (SELECT "
+            f"{sql.name(column.name)} AS id FROM {prepared.rows} WHERE {ERROR} IS NULL) AS i "
             f"WHERE i.id IS NOT NULL AND i.id NOT IN (SELECT id FROM {known})"
         ).fetchone()
         assert row is not None
@@ -220,7 +246,8 @@ def of_folder(report: IngestReport, folder: Path, mapping: Mapping, files: set[S
             Status.WARN,
             "input",
             "unknown_files",
-            f"{len(left)} files belong to no table of the mapping {mapping.name} and were left out",
+            f"{len(left)} files were not read: the mapping {mapping.name} has no table for them, "
+            "or takes another file first",
             len(left),
             left[0],
         )

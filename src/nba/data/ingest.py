@@ -22,6 +22,7 @@ from nba.data.merge import Incoming, merge
 from nba.data.prepare import Prepared, prepare
 from nba.data.readers import SourceFile, check_folder
 from nba.data.report import IngestReport, LoadRefusedError, Status, TableReport
+from nba.data.staging import Context
 from nba.errors import InputRefusedError, NbaError
 from nba.schema.tables import TABLES
 
@@ -118,7 +119,8 @@ class _Load:
         self.connection = connection
         self.writer = writer
         self.mapping = mapping
-        self.zone = mapping.time_zone or time_zone
+        zone = mapping.time_zone or time_zone
+        self.context = Context(connection, mapping, zone, now, writer.scratch)
         self.now = now
         self.report = report
         self.prepared: list[Prepared] = []
@@ -139,22 +141,15 @@ class _Load:
         self._check_required(folder)
         self._check_stable()
         checks.of_folder(self.report, folder, self.mapping, self.files)
+        checks.of_columns(self.report, self.prepared)
 
     def _prepare(self, folder: Path, name: str) -> None:
-        prepared = prepare(
-            self.connection,
-            folder,
-            TABLES[name],
-            self.mapping,
-            zone=self.zone,
-            now=self.now,
-            scratch=self.writer.scratch,
-        )
+        prepared = prepare(self.context, folder, TABLES[name])
         if prepared is None:
             return
         self.files.update(prepared.files)
         self.report.tables[name] = prepared.report
-        checks.of_table(self.connection, self.report, prepared)
+        checks.of_table(self.context, self.report, prepared)
         self.prepared.append(prepared)
 
     def _refuse(self, table: str, error: InputRefusedError) -> None:
@@ -219,6 +214,7 @@ class _Load:
         table.partitions = merged.partitions
         if prepared.table.name == REQUIRED_TABLE:
             table.facts["equal_lines"] = merged.equal_lines
+            table.facts["exact_duplicates"] = merged.exact_duplicates
 
     def write_report(self) -> None:
         """Keep the report beside the lake."""

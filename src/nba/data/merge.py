@@ -13,8 +13,9 @@ from pathlib import Path
 import duckdb
 
 from nba.data import sql
+from nba.data.inputs import FILE, LINE
 from nba.data.lake import WHOLE, Partition, Writer, connect, duckdb_type, relation, row_hash
-from nba.data.staging import ERROR, FILE, LINE
+from nba.data.staging import ERROR
 from nba.schema.tables import ATTRIBUTE_PREFIX, LOADED_AT, VALID_FROM, Table
 
 __all__ = ["Incoming", "Merged", "connect", "merge"]
@@ -33,6 +34,7 @@ class Merged:
     unchanged: int = 0
     repeated: int = 0
     equal_lines: int = 0
+    exact_duplicates: int = 0
     partitions: list[str] = field(default_factory=list)
 
 
@@ -125,6 +127,13 @@ def _number_lines(connection: duckdb.DuckDBPyConnection, overlap: bool, result: 
         FROM all_lines"""
     )
     result.equal_lines = _one(connection, "SELECT coalesce(sum(n - 1), 0) FROM equal_lines")
+    result.exact_duplicates = _one(
+        connection,
+        f"""SELECT coalesce(sum(n - 1), 0) FROM (
+            SELECT count(*) AS n FROM rows_read
+            WHERE line_no IS NULL AND hash({key}) IN (SELECT h FROM equal_lines)
+            GROUP BY {key}, {content})""",
+    )
     return "numbered"
 
 
@@ -204,7 +213,7 @@ def _write_staged(
         target = folder / "all.parquet"
         copy(connection, f"{select} FROM {current}", target)
         return {WHOLE: [target]}
-    month = f"strftime(timezone('UTC', {sql.name(table.partition_by)}), '%Y-%m') AS {MONTH}"
+    month = f"{_month(sql.name(table.partition_by))} AS {MONTH}"
     connection.execute(
         f"COPY ({select}, {month} FROM {current}) TO {sql.text(str(folder))} "
         f"(FORMAT parquet, COMPRESSION zstd, PARTITION_BY ({MONTH}))"
@@ -213,6 +222,10 @@ def _write_staged(
         path.name.removeprefix(f"{MONTH}="): sorted(path.glob("*.parquet"))
         for path in sorted(folder.iterdir())
     }
+
+
+def _month(moment: str) -> str:
+    return f"strftime(timezone('UTC', {moment}), '%Y-%m')"
 
 
 def copy(connection: duckdb.DuckDBPyConnection, query: str, target: Path) -> None:
@@ -273,13 +286,13 @@ def _moved_keys(
     }
     if not files:
         return {}
-    month = f"strftime(timezone('UTC', {sql.name(table.partition_by)}), '%Y-%m')"
+    arriving, there = (_month(f"{side}.{sql.name(table.partition_by)}") for side in "ie")
+    options = "filename = true, union_by_name = true"
+    plain = "hive_partitioning = false, union_by_name = true"
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE moved AS SELECT {sql.names(table.key, 'e.')}, e.filename "
-        f"FROM {sql.parquet([Path(p) for p in owner], 'filename = true, union_by_name = true')} AS e "
-        f"JOIN {sql.parquet(files, 'hive_partitioning = false, union_by_name = true')} AS i "
-        f"USING ({key}) WHERE {month.replace(sql.name(table.partition_by), 'e.' + sql.name(table.partition_by))} <> "
-        f"{month.replace(sql.name(table.partition_by), 'i.' + sql.name(table.partition_by))}"
+        f"FROM {sql.parquet(map(Path, owner), options)} AS e "
+        f"JOIN {sql.parquet(files, plain)} AS i USING ({key}) WHERE {there} <> {arriving}"
     )
     found = connection.execute("SELECT DISTINCT filename FROM moved").fetchall()
     return {owner[row[0]]: True for row in found}

@@ -152,6 +152,14 @@ def _timestamp(raw: str, source_type: str, zone: str, formats: Sequence[str]) ->
     )
 
 
+def naive(raw: str, source_type: str) -> str:
+    """Return the SQL of the local time as written, NULL where the text names a zone."""
+    if not is_text(source_type):
+        return f"CAST({raw} AS TIMESTAMP)"
+    zoned = f"regexp_matches({raw}, {sql.text(_ZONE)})"
+    return f"CASE WHEN NOT {zoned} THEN TRY_CAST({raw} AS TIMESTAMP) END"
+
+
 def _date(raw: str, source_type: str, formats: Sequence[str]) -> str:
     if not is_text(source_type):
         return f"CAST({raw} AS DATE)"

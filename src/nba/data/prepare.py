@@ -1,20 +1,20 @@
-"""Prepare one table of a load: find its files, stage them, sum up what was read."""
+"""Prepare one table of a load: find its inputs, stage them, sum up what was read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
 from nba.data import sql
-from nba.data.mapping import Mapping, TableMapping
+from nba.data.inputs import CsvInput, Input, ParquetInput, QueryInput, materialise
+from nba.data.mapping import TableMapping
 from nba.data.readers import Dialect, FileGroup, SourceFile, find, group
 from nba.data.report import TableReport, Totals
-from nba.data.staging import ERROR, Source, Staged, source_of, stage
+from nba.data.staging import ERROR, Context, Staged, stage
 from nba.errors import InputRefusedError
-from nba.schema.tables import ATTRIBUTE_PREFIX, Table
+from nba.schema.tables import Table
 
 #: Fewer values than this that cannot be read are bad rows, not a column of the wrong type.
 WRONG_TYPE_MINIMUM = 3
@@ -28,9 +28,11 @@ class Prepared:
     ----------
     table : Table
     overlap : bool
+    report : TableReport
     staged : list of Staged
-    rejects : list of str
-        Temporary DuckDB tables of CSV lines that are no records.
+    rejected : list of str
+        Temporary tables of CSV lines that are no records.
+    files : list of SourceFile
     names : dict of str to str
         File as read to file as shown.
     """
@@ -39,7 +41,7 @@ class Prepared:
     overlap: bool
     report: TableReport
     staged: list[Staged] = field(default_factory=list)
-    rejects: list[str] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
     files: list[SourceFile] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
 
@@ -53,17 +55,13 @@ class Prepared:
         """The relation of all staged rows, good and bad."""
         return sql.parquet(self.staged_files)
 
+    @property
+    def columns(self) -> set[str]:
+        """The columns that the input brought."""
+        return {name for staged in self.staged for name in staged.columns}
 
-def prepare(
-    connection: duckdb.DuckDBPyConnection,
-    folder: Path,
-    table: Table,
-    mapping: Mapping,
-    *,
-    zone: str,
-    now: datetime,
-    scratch: Path,
-) -> Prepared | None:
+
+def prepare(context: Context, folder: Path, table: Table) -> Prepared | None:
     """Stage one table; None where the folder holds no file for it.
 
     Raises
@@ -71,88 +69,100 @@ def prepare(
     InputRefusedError
         Where a file or a column makes the whole table unusable.
     """
-    own = mapping.tables[table.name]
-    dialect = Dialect(mapping.delimiter, mapping.encoding)
-    space = scratch / table.name
-    space.mkdir(exist_ok=True)
-    if own.query:
-        found = _named_sources(connection, folder, own, mapping, dialect, space)
-    else:
-        found = group(
-            connection, find(folder, own.source), dialect, space, _hints(table, own, mapping)
-        )
-    if not found:
-        return None
-    report = TableReport(table.name, [str(file.path) for one in found for file in one.files])
-    prepared = Prepared(table, own.overlap, report)
-    for one in found:
-        prepared.files.extend(one.files)
-        prepared.names.update(one.read_from)
-    _stage_all(connection, prepared, own, found, mapping, zone, now, space)
+    found, rejected = find_inputs(context, folder, table)
+    return prepare_inputs(context, table, found, rejected) if found else None
+
+
+def prepare_inputs(
+    context: Context, table: Table, found: list[Input], rejected: list[str]
+) -> Prepared:
+    """Stage the rows of `found` and count what was read."""
+    files = [file for one in found for file in one.files]
+    own = context.mapping.tables[table.name]
+    report = TableReport(table.name, [str(file.path) for file in files])
+    prepared = Prepared(table, own.overlap, report, files=files, rejected=rejected)
+    for number, one in enumerate(found):
+        target = context.scratch / table.name / f"staged-{number}.parquet"
+        target.parent.mkdir(exist_ok=True)
+        prepared.staged.append(_stage(context, table, one, target))
+        prepared.names.update(one.names)
+    _sum_up(context.connection, prepared)
+    _refuse_wrong_types(context.connection, prepared)
     return prepared
 
 
-def _hints(table: Table, own: TableMapping, mapping: Mapping) -> frozenset[str]:
+def find_inputs(context: Context, folder: Path, table: Table) -> tuple[list[Input], list[str]]:
+    """Return the inputs of `table`, and tables of CSV lines that were rejected before."""
+    mapping = context.mapping
+    own = mapping.tables[table.name]
+    space = context.scratch / table.name
+    space.mkdir(exist_ok=True)
+    if own.query:
+        return _query_inputs(context, folder, own, space)
+    groups = group(
+        context.connection,
+        find(folder, own.source),
+        Dialect(mapping.delimiter, mapping.encoding),
+        space,
+        _hints(context, table, own),
+    )
+    return [_input(context, one, space) for one in groups], []
+
+
+def _hints(context: Context, table: Table, own: TableMapping) -> frozenset[str]:
     renamed = {name for names in own.rename.values() for name in names}
-    return frozenset({*table.by_name, *renamed, *mapping.aliases})
+    return frozenset({*table.by_name, *renamed, *context.mapping.aliases})
 
 
-def _stage_all(
-    connection: duckdb.DuckDBPyConnection,
-    prepared: Prepared,
-    own: TableMapping,
-    found: list[FileGroup],
-    mapping: Mapping,
-    zone: str,
-    now: datetime,
-    space: Path,
-) -> None:
-    """Stage every group of files; CSV lines are numbered only where that is needed."""
-    table = prepared.table
-    for number, one in enumerate(found if not own.query else found[:1]):
-        rejects = f"rejects_{table.name}_{number}" if one.is_text and not own.query else ""
-
-        def run(
-            with_lines: bool, number: int = number, one: FileGroup = one, rejects: str = rejects
-        ) -> Staged:
-            if rejects:
-                connection.execute(f'DROP TABLE IF EXISTS "{rejects}"')
-                connection.execute(f'DROP TABLE IF EXISTS "{rejects}_scan"')
-            source = (
-                _query_source(connection, own, found)
-                if own.query
-                else source_of(one, rejects, mapping.aliases, with_lines=with_lines)
-            )
-            return stage(
-                connection,
-                table,
-                source,
-                mapping,
-                zone=zone,
-                now=now,
-                target=space / f"staged-{number}.parquet",
-            )
-
-        staged = run(with_lines=False)
-        if one.is_text and not own.query and _needs_lines(connection, table, staged, rejects):
-            staged = run(with_lines=True)
-        prepared.staged.append(staged)
-        if rejects:
-            prepared.rejects.append(rejects)
-    _sum_up(connection, prepared)
-    _refuse_wrong_types(connection, prepared)
+def _input(context: Context, one: FileGroup, space: Path) -> Input:
+    if one.is_text:
+        return CsvInput(one, context.mapping.aliases, space)
+    return ParquetInput(one, context.mapping.aliases)
 
 
-def _needs_lines(
-    connection: duckdb.DuckDBPyConnection, table: Table, staged: Staged, rejects: str
-) -> bool:
+def _query_inputs(
+    context: Context, folder: Path, own: TableMapping, space: Path
+) -> tuple[list[Input], list[str]]:
+    """Make a view per named source that the query mentions; nothing where one is absent."""
+    connection, mapping = context.connection, context.mapping
+    files: list[SourceFile] = []
+    rejected: list[str] = []
+    for name, patterns in mapping.sources.items():
+        if name not in own.query:
+            continue
+        dialect = Dialect(mapping.delimiter, mapping.encoding)
+        groups = group(connection, find(folder, patterns), dialect, space)
+        if not groups:
+            return [], []
+        parts = []
+        for number, one in enumerate(groups):
+            each = _input(context, one, space)
+            parts.append(materialise(connection, each, space / f"{name}-{number}.parquet"))
+            files.extend(each.files)
+            rejected += [each.rejected] if each.rejected else []
+        union = " UNION ALL BY NAME ".join(f"SELECT * FROM {part}" for part in parts)
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {sql.name(name)} AS {union}")
+    return [QueryInput(connection, own.query, files)], rejected
+
+
+def _stage(context: Context, table: Table, one: Input, target: Path) -> Staged:
+    """Stage one input; a second time where quotes were broken or lines must be numbered."""
+    staged = stage(context, table, one.source(), target)
+    if one.settle(context.connection):
+        staged = stage(context, table, one.source(), target)
+        one.settle(context.connection)
+    staged.rejected = one.rejected
+    if isinstance(one, CsvInput) and _needs_lines(context.connection, table, staged):
+        staged = stage(context, table, one.source(with_lines=True), target)
+        staged.rejected = one.rejected
+    return staged
+
+
+def _needs_lines(connection: duckdb.DuckDBPyConnection, table: Table, staged: Staged) -> bool:
+    """Whether a row is bad, or two rows have one key of which the later must win."""
     rows = sql.parquet([staged.path])
-    bad = connection.execute(
-        f"SELECT (SELECT count(*) FROM {rows} WHERE {ERROR} IS NOT NULL)"
-        f" + (SELECT count(*) FROM {sql.name(rejects)})"
-    ).fetchone()
-    assert bad is not None
-    if bad[0]:
+    bad = connection.execute(f"SELECT 1 FROM {rows} WHERE {ERROR} IS NOT NULL LIMIT 1").fetchone()
+    if bad is not None:
         return True
     key = [name for name in table.key if name in staged.columns]
     if table.name == "transactions" and "line_no" not in key:
@@ -163,45 +173,10 @@ def _needs_lines(
     return twice is not None
 
 
-def _query_source(
-    connection: duckdb.DuckDBPyConnection, own: TableMapping, found: list[FileGroup]
-) -> Source:
-    """Return the relation of a mapping's query over its named sources."""
-    shown = " + ".join(file.path.name for one in found for file in one.files)
-    relation = (
-        f"(SELECT *, {sql.text(shown)} AS _file, row_number() OVER () AS _line FROM ({own.query}))"
-    )
-    rows = connection.execute(f"DESCRIBE SELECT * FROM ({own.query})").fetchall()
-    return Source(relation, {row[0]: row[1] for row in rows}, shown)
-
-
-def _named_sources(
-    connection: duckdb.DuckDBPyConnection,
-    folder: Path,
-    own: TableMapping,
-    mapping: Mapping,
-    dialect: Dialect,
-    space: Path,
-) -> list[FileGroup]:
-    """Make a view per named source that the query mentions; nothing where one is absent."""
-    groups: list[FileGroup] = []
-    for name, patterns in mapping.sources.items():
-        if name not in own.query:
-            continue
-        found = group(connection, find(folder, patterns), dialect, space)
-        if not found:
-            return []
-        union = " UNION ALL BY NAME ".join(f"SELECT * FROM {one.scan()}" for one in found)
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW {sql.name(name)} AS {union}")
-        groups.extend(found)
-    return groups
-
-
 def _sum_up(connection: duckdb.DuckDBPyConnection, prepared: Prepared) -> None:
     """Count and sum the rows that were read, those accepted and those that were not."""
-    columns = {name for staged in prepared.staged for name in staged.columns}
     report = prepared.report
-    report.has_money = {"quantity", "unit_price"} <= columns
+    report.has_money = {"quantity", "unit_price"} <= prepared.columns
     sums = (
         "coalesce(sum(quantity), 0), coalesce(sum(quantity * unit_price), 0)"
         if report.has_money
@@ -219,10 +194,10 @@ def _sum_up(connection: duckdb.DuckDBPyConnection, prepared: Prepared) -> None:
     total = connection.execute(f"SELECT count(*), {sums} FROM {prepared.rows}").fetchone()
     assert total is not None
     report.read = Totals(int(total[0]), *total[1:])
-    for rejects in prepared.rejects:
-        lines = connection.execute(
-            f"SELECT count(DISTINCT (file_id, line)) FROM {sql.name(rejects)}"
-        ).fetchone()
+    tables = [*prepared.rejected, *(staged.rejected for staged in prepared.staged)]
+    prepared.rejected = [table for table in tables if table]
+    for table in prepared.rejected:
+        lines = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
         assert lines is not None
         report.read.rows += int(lines[0])
         report.quarantined.rows += int(lines[0])
@@ -252,9 +227,3 @@ def _refuse_wrong_types(connection: duckdb.DuckDBPyConnection, prepared: Prepare
                     found=f"{count:,} values of which none can be read, such as {value!r}",
                     next_step="correct the export, or rename or derive the column in a mapping",
                 )
-
-
-def attributes(prepared: Prepared) -> list[str]:
-    """Return the `attr_…` columns that the input brought."""
-    found = {name for staged in prepared.staged for name in staged.columns}
-    return sorted(name for name in found if name.startswith(ATTRIBUTE_PREFIX))

@@ -5,13 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 
 import duckdb
+import polars as pl
 
 from nba.data import sql
-from nba.data.lake import Writer
+from nba.data.inputs import FILE, LINE
+from nba.data.lake import Lake, Writer, connect
 from nba.data.merge import copy
 from nba.data.prepare import Prepared
-from nba.data.staging import ERROR, FILE, LINE, ROW, VALUE
+from nba.data.staging import ERROR, ROW, VALUE, Staged
 
+#: The rule that a line of CSV breaks which is no record at all.
+RECORD = "record"
 COLUMNS = {
     "load_id": "VARCHAR",
     "loaded_at": "TIMESTAMPTZ",
@@ -23,40 +27,51 @@ COLUMNS = {
     "value": "VARCHAR",
     "expected": "VARCHAR",
     "row": "VARCHAR",
-    "source": "VARCHAR",
 }
 IDENTITY = ("table", "file", "line", "column", "rule", "value", "row")
 
 
-def select(connection: duckdb.DuckDBPyConnection, prepared: Prepared) -> str:
+def select(prepared: Prepared) -> str:
     """Return a SELECT of what a table of the load brings into quarantine (without the load)."""
-    parts = []
-    shown = " ".join(
-        f"WHEN {sql.text(read)} THEN {sql.text(name)}" for read, name in prepared.names.items()
-    )
-    for staged in prepared.staged:
-        for number, rule in enumerate(staged.rules):
-            file = f"CASE {FILE} {shown} ELSE {FILE} END" if shown else FILE
-            parts.append(
-                f'SELECT {sql.text(prepared.table.name)} AS "table", {file} AS file, '
-                f'{LINE} AS line, {sql.text(rule.column)} AS "column", '
-                f"{sql.text(rule.name)} AS rule, {VALUE} AS value, "
-                f"{sql.text(rule.expected)} AS expected, {ROW} AS row "
-                f"FROM {sql.parquet([staged.path])} WHERE {ERROR} = {number}"
-            )
-    for rejects in prepared.rejects:
-        parts.append(_rejected(prepared, rejects, shown))
+    parts = [
+        _offence(prepared, staged, number)
+        for staged in prepared.staged
+        for number in range(len(staged.rules))
+    ]
+    parts += [
+        f"SELECT {sql.text(prepared.table.name)}, {_shown(prepared, 'file')}, line, "
+        f'"column", {sql.text(RECORD)}, content, message, NULL FROM {rejected}'
+        for rejected in prepared.rejected
+    ]
     return " UNION ALL ".join(parts)
 
 
-def _rejected(prepared: Prepared, rejects: str, shown: str) -> str:
-    file = f"CASE s.file_path {shown} ELSE s.file_path END" if shown else "s.file_path"
+def _shown(prepared: Prepared, column: str) -> str:
+    """SQL of the file as the user knows it, where a copy of it was read."""
+    cases = " ".join(
+        f"WHEN {sql.text(read)} THEN {sql.text(name)}" for read, name in prepared.names.items()
+    )
+    return f"CASE {column} {cases} ELSE {column} END" if cases else column
+
+
+def _offence(prepared: Prepared, staged: Staged, number: int) -> str:
+    """SQL of the rows that break one rule; lines set aside earlier shift the line number."""
+    rule = staged.rules[number]
+    rows = f"(SELECT * FROM {sql.parquet([staged.path])} WHERE {ERROR} = {number})"
+    line = f"s.{LINE}"
+    if staged.rejected:
+        rows += f""" AS s ASOF LEFT JOIN (
+            SELECT file, row_number() OVER w AS k, line - row_number() OVER w AS threshold
+            FROM {staged.rejected} WINDOW w AS (PARTITION BY file ORDER BY line)) AS r
+            ON s.{FILE} = r.file AND s.{LINE} > r.threshold"""
+        line = f"s.{LINE} + coalesce(r.k, 0)"
+    else:
+        rows += " AS s"
     return (
-        f"SELECT {sql.text(prepared.table.name)}, {file}, r.line, "
-        "coalesce(first(r.column_name), ''), 'record', first(r.csv_line), "
-        "first(r.error_message), NULL "
-        f"FROM {sql.name(rejects)} AS r JOIN {sql.name(rejects + '_scan')} AS s "
-        "USING (scan_id, file_id) GROUP BY ALL"
+        f'SELECT {sql.text(prepared.table.name)} AS "table", '
+        f"{_shown(prepared, 's.' + FILE)} AS file, {line} AS line, "
+        f'{sql.text(rule.column)} AS "column", {sql.text(rule.name)} AS rule, '
+        f"s.{VALUE} AS value, {sql.text(rule.expected)} AS expected, s.{ROW} AS row FROM {rows}"
     )
 
 
@@ -70,7 +85,7 @@ def keep(
     bad = [prepared for prepared in tables if prepared.report.quarantined.rows]
     if not bad:
         return
-    union = " UNION ALL ".join(f"({select(connection, prepared)})" for prepared in bad)
+    union = " UNION ALL ".join(f"({select(prepared)})" for prepared in bad)
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE offences AS SELECT {sql.text(writer.load_id)} AS load_id, "
         f"{sql.moment(now)} AS loaded_at, * FROM ({union})"
@@ -88,3 +103,32 @@ def keep(
         target = writer.scratch / "quarantine.parquet"
         copy(connection, "SELECT * FROM offences", target)
         writer.put_quarantine(target)
+
+
+def quarantined(lake: Lake, *, table: str = "", rule: str = "", limit: int = 0) -> pl.DataFrame:
+    """Return quarantined rows, oldest first.
+
+    Parameters
+    ----------
+    lake : Lake
+    table, rule : str
+        Only of this table, only of this rule.
+    limit : int
+        At most so many; 0 for all.
+    """
+    files = [lake.root / file for file in lake.state().quarantine]
+    if not files:
+        return pl.DataFrame(schema=dict.fromkeys(COLUMNS, pl.String()))
+    wanted = " AND ".join(
+        f"{sql.name(column)} = {sql.text(value)}"
+        for column, value in (("table", table), ("rule", rule))
+        if value
+    )
+    with connect() as connection:
+        arrow = connection.execute(
+            f"SELECT {sql.names(COLUMNS)} FROM {sql.parquet(files)} WHERE {wanted or 'true'} "
+            f"""ORDER BY loaded_at, "table", file, line{f" LIMIT {limit}" if limit else ""}"""
+        ).to_arrow_table()
+    frame = pl.from_arrow(arrow)
+    assert isinstance(frame, pl.DataFrame)
+    return frame

@@ -127,12 +127,12 @@ class IngestReport:
     def lines(self) -> list[str]:
         """Return the summary for people, a line per table and per check."""
         lines = [f"{self.folder} with mapping {self.mapping}"]
-        for table in self.tables.values():
-            lines.append(
-                f"{table.name}: read {table.read.text(with_money=table.has_money)}; "
-                f"{table.new:,} new, {table.changed:,} changed, {table.unchanged:,} unchanged, "
-                f"{table.repeated:,} repeated, {table.quarantined.rows:,} quarantined"
-            )
+        lines += [
+            f"{table.name}: read {table.read.text(with_money=table.has_money)}; "
+            f"{table.new:,} new, {table.changed:,} changed, {table.unchanged:,} unchanged, "
+            f"{table.repeated:,} repeated, {table.quarantined.rows:,} quarantined"
+            for table in self.tables.values()
+        ]
         lines += [check.line() for check in self.checks]
         lines.append(self._conclusion())
         return lines

@@ -1,0 +1,92 @@
+"""Clock changes: local times that happen twice, and local times that do not happen at all."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+#: Codes of a staged row's `_clock`.
+MISSING, AMBIGUOUS = 1, 2
+_STEP = timedelta(hours=6)
+
+
+@lru_cache
+def changes(
+    zone: str, first: datetime, last: datetime
+) -> tuple[tuple[int, datetime, datetime], ...]:
+    """Return the local intervals (code, start, end) that are missing or ambiguous.
+
+    >>> changes("Europe/London", datetime(2011, 3, 1), datetime(2011, 4, 1))
+    ((1, datetime.datetime(2011, 3, 27, 1, 0), datetime.datetime(2011, 3, 27, 2, 0)),)
+    """
+    place = ZoneInfo(zone)
+    found = []
+    moment = first.replace(tzinfo=UTC)
+    before = moment.astimezone(place).utcoffset()
+    while moment < last.replace(tzinfo=UTC):
+        after = (moment + _STEP).astimezone(place).utcoffset()
+        if before is not None and after is not None and before != after:
+            change = _exact(moment, moment + _STEP, place)
+            old, new = (change + offset for offset in (before, after))
+            code = MISSING if new > old else AMBIGUOUS
+            found.append((code, min(old, new), max(old, new)))
+        moment, before = moment + _STEP, after
+    return tuple(
+        (code, start.replace(tzinfo=None), end.replace(tzinfo=None)) for code, start, end in found
+    )
+
+
+def _exact(low: datetime, high: datetime, place: ZoneInfo) -> datetime:
+    """Find the moment of a change to the second, by halving."""
+    start = low.astimezone(place).utcoffset()
+    while high - low > timedelta(seconds=1):
+        middle = low + (high - low) / 2
+        middle = middle.replace(microsecond=0)
+        if middle.astimezone(place).utcoffset() == start:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def condition(naive: str, moment: str, zone: str, first: datetime, last: datetime) -> str:
+    """Return the SQL that gives a local time its code, NULL for ordinary times.
+
+    Parameters
+    ----------
+    naive : str
+        SQL of the local time; NULL where the source gives a zone.
+    moment : str
+        SQL of the same time with time zone; a cheap look at its date comes first.
+    zone : str
+    first, last : datetime
+        The span that matters.
+    """
+    intervals = changes(zone, first, last)
+    if not intervals:
+        return "NULL"
+    days = {
+        (start + timedelta(days=offset)).date()
+        for _, start, _ in intervals
+        for offset in (-1, 0, 1)
+    }
+    listed = ", ".join(f"DATE '{day}'" for day in sorted(days))
+    cases = " ".join(
+        f"WHEN {naive} >= TIMESTAMP '{start}' AND {naive} < TIMESTAMP '{end}' THEN {code}"
+        for code, start, end in intervals
+    )
+    return f"CASE WHEN CAST({moment} AS DATE) IN ({listed}) THEN CASE {cases} END END"
+
+
+def line(code: int, number: int, zone: str) -> str:
+    """Return the sentence of the report."""
+    if code == MISSING:
+        return (
+            f"{number:,} times fall into an hour that does not exist in {zone} (clocks went "
+            "forward); they were read as one hour later"
+        )
+    return (
+        f"{number:,} times fall into an hour that happens twice in {zone} (clocks went back); "
+        "they were read as the second one"
+    )

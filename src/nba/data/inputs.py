@@ -1,0 +1,236 @@
+"""Where the rows of a table come from: Parquet, CSV, a query over several, rows tried again.
+
+Each input yields a relation with the columns `_file` and `_line`, and keeps apart the CSV lines
+that are no records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Dict
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import duckdb
+
+from nba.data import sql
+from nba.data.readers import FileGroup, SourceFile
+from nba.errors import InputRefusedError
+
+FILE, LINE = "_file", "_line"
+#: What DuckDB calls a quote that never ends; it swallows the lines after it.
+_QUOTE_ERRORS = ("UNQUOTED VALUE", "LINE SIZE OVER MAXIMUM")
+_numbers = count()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A relation that rows are taken from, and what is known about it.
+
+    Parameters
+    ----------
+    relation : str
+        SQL of the FROM clause; has the columns `_file` and `_line` besides its own.
+    columns : dict of str to str
+        Source column to DuckDB type.
+    shown : str
+        The file, for messages.
+    header : dict of str to str
+        For CSV, where a header can stand twice: column to its name in the header.
+    """
+
+    relation: str
+    columns: dict[str, str]
+    shown: str
+    header: dict[str, str] = field(default_factory=dict)
+
+
+class Input:
+    """Files of equal columns, or rows that are tried again.
+
+    Attributes
+    ----------
+    files : list of SourceFile
+    names : dict of str to str
+        File as read to file as shown.
+    rejected : str
+        The temporary table (file, line, column, content, message) of CSV lines that are no
+        records; empty where there can be none.
+    """
+
+    def __init__(self, files: list[SourceFile]) -> None:
+        self.files = files
+        self.names: dict[str, str] = {}
+        self.rejected = ""
+
+    def source(self, *, with_lines: bool = False) -> Source:
+        """Return the relation; CSV lines are numbered only on demand, since that is slow."""
+        raise NotImplementedError
+
+    def settle(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """After a scan: take note of rejected lines; return whether to scan once more."""
+        return False
+
+
+class ParquetInput(Input):
+    """Parquet files with equal columns."""
+
+    def __init__(self, group: FileGroup, aliases: Dict[str, str]) -> None:
+        super().__init__(list(group.files))
+        self._group = group
+        self._aliases = aliases
+
+    def source(self, *, with_lines: bool = False) -> Source:
+        """Return the relation; rows of Parquet know their number."""
+        return _renamed(self._group, self._aliases, "file_row_number + 1", "")
+
+
+class CsvInput(Input):
+    """CSV files with an equal header."""
+
+    def __init__(self, group: FileGroup, aliases: Dict[str, str], scratch: Path) -> None:
+        super().__init__(list(group.files))
+        self._group = group
+        self._aliases = aliases
+        self._scratch = scratch
+        self._repaired = False
+        self._scan = ""
+        self.names = dict(group.read_from)
+
+    def source(self, *, with_lines: bool = False) -> Source:
+        """Return the relation of a new scan."""
+        line = "NULL::BIGINT"
+        if with_lines:
+            line = f"row_number() OVER (PARTITION BY {FILE}) + 1"
+            if len(self._group.paths) == 1:
+                line = "row_number() OVER () + 1"
+        self._scan = f"rejects_{next(_numbers)}"
+        return _renamed(self._group, self._aliases, line, self._scan)
+
+    def settle(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Collect rejected lines; where a quote is broken, set those lines aside."""
+        if not self.rejected:
+            self.rejected = f"rejected_{next(_numbers)}"
+            connection.execute(
+                f"CREATE TEMP TABLE {self.rejected} (file VARCHAR, line BIGINT, "
+                '"column" VARCHAR, content VARCHAR, message VARCHAR)'
+            )
+        if self._has_broken_quotes(connection) and not self._repaired:
+            self._repaired = True
+            self._group = _without_broken_quotes(
+                connection, self._group, self.rejected, self._scratch
+            )
+            self.names = dict(self._group.read_from)
+            return True
+        connection.execute(
+            f"""INSERT INTO {self.rejected}
+            SELECT s.file_path, r.line, coalesce(first(r.column_name), ''), first(r.csv_line),
+                first(r.error_message)
+            FROM {self._scan} AS r JOIN {self._scan}_scan AS s USING (scan_id, file_id)
+            WHERE NOT EXISTS (SELECT 1 FROM {self.rejected} AS k
+                WHERE k.file = s.file_path AND k.content = r.csv_line)
+            GROUP BY ALL"""
+        )
+        return False
+
+    def _has_broken_quotes(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        row = connection.execute(
+            f"SELECT 1 FROM {self._scan} WHERE error_type IN ({sql.texts(_QUOTE_ERRORS)}) LIMIT 1"
+        ).fetchone()
+        return row is not None
+
+
+class QueryInput(Input):
+    """A mapping's SELECT over named sources, each of which is a view."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, query: str, files: list[SourceFile]
+    ) -> None:
+        super().__init__(files)
+        self._query = query
+        self._shown = " + ".join(file.path.name for file in files)
+        try:
+            rows = connection.execute(f"DESCRIBE SELECT * FROM ({query})").fetchall()
+        except (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException) as error:
+            raise InputRefusedError(
+                f"the query of the mapping does not fit {self._shown}",
+                expected="columns that the files have",
+                found=str(error).splitlines()[0],
+                next_step="check the files, or correct `query` in the mapping",
+            ) from error
+        self._columns = {row[0]: row[1] for row in rows}
+
+    def source(self, *, with_lines: bool = False) -> Source:
+        """Return the query's relation; a line is the number of the query's row."""
+        relation = (
+            f"(SELECT *, {sql.text(self._shown)} AS {FILE}, row_number() OVER () AS {LINE} "
+            f"FROM ({self._query}))"
+        )
+        return Source(relation, self._columns, self._shown)
+
+
+class RowsInput(Input):
+    """Rows out of the quarantine: a Parquet file of text with `_file` and `_line`."""
+
+    def __init__(self, path: Path, columns: list[str]) -> None:
+        super().__init__([])
+        self._path = path
+        self._columns = columns
+
+    def source(self, *, with_lines: bool = False) -> Source:
+        """Return the relation; file and line are those of the first try."""
+        return Source(
+            sql.parquet([self._path]), dict.fromkeys(self._columns, "VARCHAR"), "the quarantine"
+        )
+
+
+def _renamed(group: FileGroup, aliases: Dict[str, str], line: str, rejects: str) -> Source:
+    known = {old: new for old, new in aliases.items() if old in group.columns}
+    renamed = ", ".join(f"{sql.name(old)} AS {sql.name(new)}" for old, new in known.items())
+    everything = f"* RENAME ({renamed})" if known else "*"
+    relation = f"(SELECT {everything}, {line} AS {LINE} FROM {group.scan(rejects)})"
+    columns = {known.get(name, name): type_ for name, type_ in group.columns.items()}
+    header = {known.get(name, name): name for name in group.columns} if group.is_text else {}
+    return Source(relation, columns, str(group.files[0].path), header)
+
+
+def _without_broken_quotes(
+    connection: duckdb.DuckDBPyConnection, group: FileGroup, rejected: str, scratch: Path
+) -> FileGroup:
+    """Return copies of the files without the lines that hold an odd number of quotes."""
+    copies: dict[str, str] = {}
+    for path, shown in group.read_from.items():
+        target = scratch / f"repaired-{next(_numbers)}.csv"
+        connection.execute(
+            f"""CREATE OR REPLACE TEMP TABLE raw_lines AS
+            SELECT row_number() OVER () AS line, content,
+                (strlen(content) - strlen(replace(content, '"', ''))) % 2 = 1 AS is_broken
+            FROM read_csv({sql.text(path)}, columns = {{'content': 'VARCHAR'}}, delim = chr(1),
+                quote = '', escape = '', header = false, auto_detect = false,
+                max_line_size = 100000000)"""
+        )
+        connection.execute(
+            f"INSERT INTO {rejected} SELECT {sql.text(str(target))}, line, '', content, "
+            "'a quote that does not end in its line' FROM raw_lines WHERE is_broken"
+        )
+        connection.execute(
+            f"COPY (SELECT content FROM raw_lines WHERE NOT is_broken ORDER BY line) "
+            f"TO {sql.text(str(target))} (FORMAT csv, HEADER false, QUOTE '', DELIMITER '\x01')"
+        )
+        copies[str(target)] = shown
+    connection.execute("DROP TABLE raw_lines")
+    return FileGroup(group.files, group.columns, True, group.delimiter, copies)
+
+
+def materialise(connection: duckdb.DuckDBPyConnection, one: Input, target: Path) -> str:
+    """Write an input's rows to Parquet once, and return the relation of that file."""
+    for _ in range(2):
+        source = one.source()
+        columns = sql.names(source.columns)
+        connection.execute(
+            f"COPY (SELECT {columns} FROM {source.relation}) TO {sql.text(str(target))} "
+            "(FORMAT parquet, COMPRESSION lz4)"
+        )
+        if not one.settle(connection):
+            break
+    return sql.parquet([target])
