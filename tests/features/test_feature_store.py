@@ -158,3 +158,41 @@ def test_a_value_past_its_time_to_live_is_not_served(store: FeastFeatureStore) -
     late = SECOND + timedelta(days=VIEWS["customer_behaviour"].ttl_days, seconds=1)
     assert store.online("customer_behaviour", keys, now=SECOND)["orders"].null_count() == 0
     assert store.online("customer_behaviour", keys, now=late)["orders"].null_count() == 1
+
+
+def test_show_gives_every_row_of_a_customer(store: FeastFeatureStore) -> None:
+    found = store.show("c1", FIRST)
+    assert found["customer_behaviour"].height == 1
+    assert set(found["customer_product"]["customer_id"]) == {"c1"}
+    with pytest.raises(NotFoundError, match="'nobody'"):
+        store.show("nobody", FIRST)
+
+
+def test_diff_of_a_snapshot_with_itself_passes(store: FeastFeatureStore) -> None:
+    assert all(check.passed for check in store.diff(FIRST, FIRST))
+    assert {check.what for check in store.diff(FIRST, SECOND)} == {
+        "rows", "null_rate", "psi", "new_values",
+    }  # fmt: skip
+
+
+def test_one_entity_comes_as_plain_values(store: FeastFeatureStore) -> None:
+    store.materialise(SECOND)
+    state = store.snapshot("customer_state", SECOND)
+    row = state.filter(pl.col("friend_since").is_not_null()).row(0, named=True)
+    assert store.online_one("customer_state", customer_id=row["customer_id"]) == {
+        name: row[name] for name in VIEWS["customer_state"].by_name
+    }
+
+
+def test_an_erased_customer_is_nowhere(store: FeastFeatureStore) -> None:
+    store.materialise(SECOND)
+    assert store.forget(["c2"]) > 0
+    assert store.forget(["c2"]) == 0
+    assert store.online_one("customer_behaviour", customer_id="c2")["orders"] is None
+    for moment in (FIRST, SECOND):
+        with pytest.raises(NotFoundError, match="'c2'"):
+            store.show("c2", moment)
+    manifest = store.snapshots.manifest(SECOND)
+    assert manifest is not None
+    behaviour = store.snapshot("customer_behaviour", SECOND)
+    assert manifest["views"]["customer_behaviour"]["rows"] == behaviour.height

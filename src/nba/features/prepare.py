@@ -210,7 +210,8 @@ def answers(tables: Tables, as_of: datetime) -> ir.Table:
         return tables["answers"]
     rows = tables["responses"]
     rows = rows.filter(before(rows.ts, as_of))
-    sent = tables["interactions"].select(
+    sent = tables["interactions"]
+    sent = sent.filter(before(sent.ts, as_of)).select(
         answered_id="interaction_id",
         contacted="customer_id",
         mode="mode",

@@ -17,6 +17,7 @@ import polars as pl
 
 from nba.errors import ConflictError, NotFoundError, UsageError
 from nba.features import VIEWS, Tables, View
+from nba.features.drift import Check, compare_views
 from nba.features.engine import DuckDBEngine, Engine, digest_sql, packed_sql, write_views
 from nba.stores.feature_repository import FeatureRepository
 from nba.stores.online_packed import DAY_MICROSECONDS, Key, OnlineView, PackedStore, Row
@@ -202,6 +203,69 @@ class FeastFeatureStore:
             )
         return self.views[name]
 
+    def moments(self) -> list[datetime]:
+        """Return every moment that was built, in order."""
+        return self.snapshots.moments()
+
+    def show(self, customer_id: str, as_of: datetime) -> dict[str, pl.DataFrame]:
+        """Return the rows of one customer in every view that is keyed by customers.
+
+        Raises
+        ------
+        NotFoundError
+            When nothing was built at `as_of`, or no view knows the customer.
+        """
+        found = {
+            view.name: self.snapshot(view.name, as_of).filter(pl.col("customer_id") == customer_id)
+            for view in self.views.values()
+            if "customer_id" in view.entity_keys
+        }
+        if all(frame.is_empty() for frame in found.values()):
+            raise NotFoundError(
+                f"no feature view knows customer {customer_id!r} at {as_of.isoformat()}",
+                next_step="ids are compared as text: leading zeros count",
+            )
+        return found
+
+    def diff(self, old: datetime, new: datetime) -> list[Check]:
+        """Compare two snapshots: rows, null rates, drift and new values of every feature."""
+        return compare_views(
+            self.views,
+            {name: self.snapshot(name, old) for name in self.views},
+            {name: self.snapshot(name, new) for name in self.views},
+        )
+
+    def forget(self, customer_ids: Sequence[str]) -> int:
+        """Erase customers from every snapshot and from the online store; return the rows erased.
+
+        The digests in the manifests then no longer fit: they are computed anew.
+        """
+        gone = 0
+        for view in self.views.values():
+            if "customer_id" not in view.entity_keys:
+                continue
+            gone += self.online_store.forget(view.name, "customer_id", customer_ids)
+            for as_of in self.moments():
+                gone += self._rewrite_without(view, as_of, customer_ids)
+        return gone
+
+    def _rewrite_without(self, view: View, as_of: datetime, customer_ids: Sequence[str]) -> int:
+        folder = self.snapshots.folder(view.name, as_of)
+        gone = 0
+        for path in sorted(folder.glob("*.parquet")):
+            frame = pl.read_parquet(path, hive_partitioning=False)
+            kept = frame.filter(~pl.col("customer_id").is_in(list(customer_ids)))
+            if kept.height == frame.height:
+                continue
+            gone += frame.height - kept.height
+            partial = path.with_suffix(".partial")
+            kept.write_parquet(partial)
+            partial.rename(path)
+        if gone:
+            rows, digest = self._digest(view, folder)
+            self.snapshots.amend(as_of, view.name, rows=rows, digest=digest)
+        return gone
+
     # -------------------------------------------------------------- historical
 
     def historical(self, service: str, entities: pl.DataFrame) -> pl.DataFrame:
@@ -312,6 +376,29 @@ class FeastFeatureStore:
             schema=dict.fromkeys(spec.entity_keys, pl.String()),
         )
         return pl.concat([keys, _frame(spec, data, names)], how="horizontal")
+
+    def online_one(
+        self, service: str, *, now: datetime | None = None, **keys: str
+    ) -> dict[str, Any]:
+        """Look up a feature service for one entity, as plain values.
+
+        Examples
+        --------
+        ``store.online_one("customer_card", customer_id="17850")``
+        """
+        now_us = None if now is None else microseconds(self._utc(now))
+        found: dict[str, Any] = {}
+        for view, names in self.repository.service(service):
+            spec = self.online_view(view)
+            (item,) = self.online_store.read(
+                spec, [tuple(keys[key] for key in view.entity_keys)], now_us=now_us
+            )
+            for name in names:
+                value = None if item is None else item[1].get(name)
+                if value is not None and view.by_name[name].dtype == "timestamp":
+                    value = _EPOCH + timedelta(microseconds=value)
+                found[name] = value
+        return found
 
     def push(self, view: str, rows: pl.DataFrame, *, moment: datetime) -> None:
         """Write freshly computed rows of a view online, as of `moment` (naive local).

@@ -180,6 +180,17 @@ class PackedStore:
                 (max(row[1] for row in kept), view.name),
             )
 
+    def forget(self, name: str, key: str, values: Sequence[str]) -> int:
+        """Delete every row of a view whose `key` is among `values`; return how many."""
+        with self.transaction():
+            if not self._exists(name):
+                return 0
+            cursor = self.connection.executemany(
+                f"DELETE FROM {_quoted('view_' + name)} WHERE {_quoted(key)} = ?",
+                [(value,) for value in values],
+            )
+            return cursor.rowcount
+
     def _upsert(self, view: OnlineView, rows: Iterable[Row]) -> None:
         schema = self._schema_id(view)
         names = [*view.keys, "event_us", "created_us", "schema_id", "packed"]

@@ -82,15 +82,26 @@ class Snapshots:
 
     def commit(self, views: Mapping[str, View], as_of: datetime, manifest: dict[str, Any]) -> None:
         """Move the staged views into place and write the manifest."""
-        path = self._manifest(as_of)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
+        self._manifest(as_of).unlink(missing_ok=True)
         for name in views:
             target = self.folder(name, as_of)
             shutil.rmtree(target, ignore_errors=True)
             target.parent.mkdir(parents=True, exist_ok=True)
             self.staging(name, as_of).rename(target)
         shutil.rmtree(self.root / "staging", ignore_errors=True)
+        self._write(as_of, manifest)
+
+    def amend(self, as_of: datetime, view: str, *, rows: int, digest: str) -> None:
+        """Note the new rows and digest of a view from which rows were erased."""
+        manifest = self.manifest(as_of)
+        if manifest is None:
+            return
+        manifest["views"][view] |= {"rows": rows, "digest": digest, "erased": True}
+        self._write(as_of, manifest)
+
+    def _write(self, as_of: datetime, manifest: dict[str, Any]) -> None:
+        path = self._manifest(as_of)
+        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(manifest, indent=1, sort_keys=True))
         partial.rename(path)
