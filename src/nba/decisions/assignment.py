@@ -118,8 +118,10 @@ def _assign_block(day: Day, settings: DecisionSettings) -> Assignment:
     ticket = np.floor(uniform(day.clerks, f"plan/{day.seed}") * plans).astype(np.int64)
     arms = settings.arms
     working = max(1.0 - arms.holdout, 1e-9)
-    sampled = _random_arm(day, is_open & day.random[:, None], ticket, plans, arms.random / working)
     own = shared.budget * (1.0 - arms.business_as_usual / working)
+    sampled = _random_arm(
+        day, is_open & day.random[:, None], own, ticket, plans, arms.random / working
+    )
     engine = Programme(
         shared.clerk, shared.value, shared.minutes, is_open & ~day.random[:, None], own
     )
@@ -144,7 +146,9 @@ class _Sample:
     minutes: Floats
 
 
-def _random_arm(day: Day, is_open: Flags, ticket: Ints, plans: int, share: float) -> _Sample:
+def _random_arm(
+    day: Day, is_open: Flags, budget: Floats, ticket: Ints, plans: int, share: float
+) -> _Sample:
     """Draw the random arm: so many customers per plan, uniform among their open actions.
 
     Every place is paid with the longest action of the arm, so the arm never leaves its
@@ -158,7 +162,8 @@ def _random_arm(day: Day, is_open: Flags, ticket: Ints, plans: int, share: float
     np.maximum.at(longest, clerk, np.where(is_open, programme.minutes, 0.0).max(axis=1, initial=0))
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = np.where(longest > 0, share * programme.budget / longest, 0.0)
-    rate = np.minimum(rate, size)
+        most = np.where(longest > 0, np.floor(budget / longest + 1e-9), 0.0)
+    rate = np.minimum(np.minimum(rate, size), most)
     steps = np.floor(np.arange(plans + 1)[None, :] * rate[:, None] + 1e-9)
     places = np.diff(steps, axis=1).astype(np.int64)
     chance = np.where(able, (places.mean(axis=1) / np.maximum(size, 1))[clerk], 0.0)

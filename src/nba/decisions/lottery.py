@@ -20,7 +20,7 @@ from nba.decisions.allocation import EPSILON, Flags, Floats, Ints, Programme
 from nba.decisions.integer import Knapsacks, cells_up, fill_knapsacks, grid_of, pad
 
 #: The most of a clerk's minutes that forced actions may take, over all plans.
-FORCED_SHARE = 0.1
+FORCED_SHARE = 0.12
 _FREE, _ALONE = -2, -1
 
 

@@ -81,7 +81,7 @@ class DecisionSettings(BaseModel):
         40, ge=1, description="customers per clerk with an exploration floor"
     )
     shortlist_random: int = Field(
-        8, ge=0, description="of these, drawn at random among all who are not among the best"
+        4, ge=0, description="of these, drawn at random among all who are not among the best"
     )
     rounding: Rounding = Field(
         Rounding.STRICT,
