@@ -260,7 +260,8 @@ def keys_create(
 @keys_app.command("list")
 def keys_list(context: typer.Context) -> None:
     """Print all keys without their tokens."""
-    for key in wiring_of(context).plan_store.keys():
+    store = wiring_of(context).plan_store
+    for key in sorted(store.keys(), key=lambda key: str(key["created_at"])):
         typer.echo(json.dumps(key, default=str))
 
 

@@ -1,0 +1,162 @@
+"""Tables in, ranked list out over HTTP, feedback in, next plan changed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from fastapi.testclient import TestClient
+
+from nba.serving import Access, create_app
+from nba.serving.run import services_of
+from nba.settings import Project
+from nba.simulation import WorldConfig, simulate
+from nba.wiring import Wiring
+
+pytestmark = pytest.mark.xdist_group("end_to_end")
+
+START, DAYS = date(2025, 3, 1), 150
+DAY = START + timedelta(days=DAYS)
+
+
+def nba(*arguments: str | Path, code: int = 0) -> str:
+    """Run the command line and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "nba", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project with a plan for DAY, made through the command line alone."""
+    folder = tmp_path_factory.mktemp("shop")
+    config = WorldConfig(customers=500, clerks=4, stores=2, start=START, days=DAYS, seed=11)
+    simulate(config, folder / "tables", folder / "truth")
+    project = folder / "project"
+    nba("init", project)
+    nba("--project", project, "ingest", folder / "tables")
+    printed = nba("--project", project, "run", "--as-of", DAY)
+    assert all(step in printed for step in ("features", "train", "score", "plan", "publish"))
+    return project
+
+
+@pytest.fixture
+def client(shop: Path) -> TestClient:
+    """Return a client of the project's service."""
+    wiring = Wiring(Project.open(shop))
+    app = create_app(services_of(wiring, Access.OPEN))
+    return TestClient(app, base_url="http://localhost", client=("127.0.0.1", 1))
+
+
+def lists(client: TestClient, clerk_ids: list[str]) -> list[dict[str, Any]]:
+    """Return the actions of all clerks."""
+    found: list[dict[str, Any]] = []
+    for clerk_id in clerk_ids:
+        answer = client.get(f"/v1/clerks/{clerk_id}/actions", params={"limit": 100})
+        assert answer.status_code == 200, answer.text
+        found += answer.json()["actions"]
+    return found
+
+
+def clerks(shop: Path) -> list[str]:
+    """Return the ids of all clerks."""
+    lake = Wiring(Project.open(shop)).lake
+    return sorted(lake.polars("clerks")["clerk_id"].to_list())
+
+
+def test_running_again_does_nothing_and_says_so(shop: Path) -> None:
+    assert "nothing to do" in nba("--project", shop, "run", "--as-of", DAY)
+
+
+def test_the_export_keeps_the_promises(shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "actions.csv"
+    nba("--project", shop, "actions", "export", "--as-of", DAY, "--out", out)
+    with out.open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    listed = [row for row in rows if row["mode"] != "none"]
+    assert listed
+    assert len({row["customer_id"] for row in rows}) == len(rows)
+    assert {row["arm"] for row in rows if row["mode"] == "none"} <= {"holdout"}
+    assert all(0 < float(row["propensity"]) <= 1 for row in listed)
+    assert all(len(json.loads(row["reasons"])) >= 3 for row in listed)
+    lake = Wiring(Project.open(shop)).lake
+    minutes = dict(lake.polars("clerks").select("clerk_id", "minutes_per_day").iter_rows())
+    for clerk_id, budget in minutes.items():
+        used = sum(float(row["minutes"]) for row in listed if row["clerk_id"] == clerk_id)
+        assert used <= budget
+
+
+def test_the_decision_log_has_a_vector_for_every_eligible_customer(shop: Path) -> None:
+    log = pl.read_parquet(shop / "data" / "runs" / str(DAY) / "plan" / "log.parquet")
+    assert log["customer_id"].is_unique().all()
+    totals = log.select(
+        pl.col("alternatives").list.eval(pl.element().struct.field("probability")).list.sum()
+    ).to_series()
+    assert ((totals - 1).abs() < 1e-9).all()
+    modes = log["alternatives"].list.eval(pl.element().struct.field("mode"))
+    assert modes.list.contains("none").all()
+
+
+def test_feedback_and_a_block_change_the_next_plan(shop: Path, client: TestClient) -> None:
+    before = lists(client, clerks(shop))
+    sent, blocked = before[0], before[1]
+    now = datetime(DAY.year, DAY.month, DAY.day, 11).isoformat() + "+08:00"
+    answer = client.post(
+        f"/v1/actions/{sent['action_id']}/feedback",
+        json={"feedback_id": "f-1", "clerk_id": sent["clerk_id"], "kind": "sent", "ts": now},
+    )
+    assert answer.status_code in (200, 201), answer.text
+    event = {
+        "response_id": "r-1",
+        "customer_id": blocked["customer_id"],
+        "ts": now,
+        "kind": "blocked",
+    }
+    answer = client.post("/v1/events", json={"responses": [event]})
+    assert answer.status_code in (200, 202, 207), answer.text
+    now_listed = {action["customer_id"] for action in lists(client, clerks(shop))}
+    assert blocked["customer_id"] not in now_listed
+
+    tomorrow = DAY + timedelta(days=1)
+    nba("--project", shop, "run", "--as-of", tomorrow)
+    lake = Wiring(Project.open(shop)).lake
+    contacts = lake.polars("interactions").filter(pl.col("action_id") == sent["action_id"])
+    assert contacts["customer_id"].to_list() == [sent["customer_id"]]
+    log = pl.read_parquet(shop / "data" / "runs" / str(tomorrow) / "plan" / "log.parquet")
+    assert blocked["customer_id"] not in log["customer_id"].to_list()
+    actions = pl.read_parquet(shop / "data" / "runs" / str(tomorrow) / "plan" / "actions.parquet")
+    again = actions.filter(pl.col("mode") != "none")["customer_id"].to_list()
+    assert sent["customer_id"] not in again
+
+
+def test_a_changed_lake_needs_force(shop: Path, tmp_path: Path) -> None:
+    day = DAY + timedelta(days=2)
+    nba("--project", shop, "run", "--as-of", day)
+    late = "order_id,customer_id,product_id,ts,quantity\nlate,nobody,nothing,2025-06-01,1\n"
+    (tmp_path / "transactions.csv").write_text(late)
+    nba("--project", shop, "ingest", tmp_path)
+    refused = nba("--project", shop, "run", "--as-of", day, code=1)
+    assert "its inputs have changed" in refused
+    assert "--force" in refused
+    nba("--project", shop, "run", "--as-of", day, "--force")
+
+
+def test_usage_and_configuration_errors_have_their_codes(shop: Path, tmp_path: Path) -> None:
+    assert "YYYY-MM-DD" in nba("--project", shop, "run", "--as-of", "soon", code=2)
+    assert "nba init" in nba("--project", tmp_path, "run", code=78)
+    assert "is a project already" in nba("init", shop, code=1)
+    assert "no plan of" in nba(
+        "--project", shop, "actions", "export", "--as-of", "1999-01-01", "--out", "x.csv", code=1
+    )
