@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from nba.decisions.catalogue import Catalogue
 from nba.serving import Services
 from nba.stores.outbox import Event
 from nba.stores.people import Consent
@@ -114,6 +115,26 @@ def test_without_consent_to_profiling_the_card_holds_no_profile(
     assert (card["affinity"], card["modes"], card["behaviour"]) == ([], [], {})
     assert [tag["tag"] for tag in card["tags"]] == ["vip"]
     assert caller.get("/v1/customers/c11/products").json()["products"] == []
+
+
+def test_what_rests_on_no_profile_stays_where_profiling_is_refused(
+    client: Client, services: Services
+) -> None:
+    text = {"zh": "致电关怀", "en": "Care call"}
+    entry = {"action_type": "care_call", "mode": "private_partner", "channel": "chat"}
+    catalogue = Catalogue.model_validate(
+        {
+            "actions": [
+                entry | {"name": text, "minutes": 4, "profiling": False} | {"talking_point": text}
+            ]
+        }
+    )
+    services.store.put_consent("c11", Consent(True, False, TODAY))
+    caller = client("clerk", catalogue=catalogue)
+    listed = caller.get("/v1/clerks/k1/actions").json()["actions"]
+    assert [action["customer_id"] for action in listed] == ["c11", "c12", "c13"]
+    assert listed[0]["action_name"] == text
+    assert "c11" not in ids(client("clerk").get("/v1/clerks/k1/actions"))
 
 
 def test_next_actions_of_a_customer_come_from_the_plan_without_rescoring(client: Client) -> None:

@@ -37,6 +37,13 @@ class Product(BaseModel):
     name: str | None = None
 
 
+class Name(BaseModel):
+    """A name for people, in both languages."""
+
+    zh: str
+    en: str
+
+
 class ListedAction(BaseModel):
     """One action of a clerk's list."""
 
@@ -47,6 +54,7 @@ class ListedAction(BaseModel):
     customer_id: str
     mode: Mode
     action_type: str | None
+    action_name: Name | None
     channel: Channel | None
     products: list[Product]
     content_id: str | None

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from nba.decisions.catalogue import Catalogue
 from nba.pipeline.cards import CustomerCards, Eraser, LiveScores, PlanPreview
 from nba.stores.operational import OperationalStore, utc_now
 from nba.stores.outbox import Event
@@ -35,6 +36,8 @@ class Services:
         The project's; naive moments in requests stand in it, answers carry its offset.
     clock : callable
         Returns the present moment, aware.
+    catalogue : Catalogue or None
+        Names of action types, and which of them rest on no profile.
     live : LiveScores or None
         Rescoring with fresh features; without it, answers come from the published plan.
     preview : PlanPreview or None
@@ -52,11 +55,18 @@ class Services:
     access: Access = Access.KEYS
     time_zone: str = "Asia/Shanghai"
     clock: Callable[[], datetime] = utc_now
+    catalogue: Catalogue | None = None
     live: LiveScores | None = None
     preview: PlanPreview | None = None
     eraser: Eraser | None = None
     on_events: Callable[[Sequence[Event]], None] | None = None
     page: Path | None = None
+
+    @property
+    def unprofiled(self) -> tuple[str, ...]:
+        """The action types that rest on no profile."""
+        actions = self.catalogue.actions if self.catalogue else ()
+        return tuple(action.action_type for action in actions if not action.profiling)
 
     @property
     def zone(self) -> ZoneInfo:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-from nba.serving.schemas import ListedAction, PlanHeader, Product, Reason
+from nba.serving.schemas import ListedAction, Name, PlanHeader, Product, Reason
 from nba.serving.services import Services
 
 _SAME = (
@@ -31,13 +30,17 @@ _MOMENTS = ("contact_from", "contact_to", "expires_at")
 def show_actions(rows: Sequence[Mapping[str, Any]], services: Services) -> list[ListedAction]:
     """Return rows of the plan's action columns with product names and offsets."""
     ids = {product_id for row in rows for product_id in row.get("product_ids") or ()}
-    names = services.cards.product_names(sorted(ids)) if ids else {}
-    now = services.clock()
-    return [_show(row, names, services, now) for row in rows]
+    products = services.cards.product_names(sorted(ids)) if ids else {}
+    types = services.catalogue.actions if services.catalogue else ()
+    names = {one.action_type: Name(zh=one.name.zh, en=one.name.en) for one in types}
+    return [_show(row, products, names, services) for row in rows]
 
 
 def _show(
-    row: Mapping[str, Any], names: Mapping[str, str], services: Services, now: datetime
+    row: Mapping[str, Any],
+    products: Mapping[str, str],
+    names: Mapping[str, Name],
+    services: Services,
 ) -> ListedAction:
     moments = {
         name: services.local(row[name]) if row.get(name) is not None else None for name in _MOMENTS
@@ -46,12 +49,13 @@ def _show(
     return ListedAction(
         **{name: row.get(name) for name in _SAME},
         **moments,
+        action_name=names.get(str(row.get("action_type"))),
         products=[
-            Product(product_id=product_id, name=names.get(product_id))
+            Product(product_id=product_id, name=products.get(product_id))
             for product_id in row.get("product_ids") or ()
         ],
         reasons=[Reason.model_validate(reason) for reason in row.get("reasons") or ()],
-        expired=expires_at is not None and expires_at <= now,
+        expired=expires_at is not None and expires_at <= services.clock(),
         status=row.get("status", "new"),
     )
 

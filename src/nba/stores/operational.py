@@ -180,6 +180,7 @@ class OperationalStore:
         as_of: date | None,
         *,
         since: Callable[[date], datetime],
+        unprofiled: Sequence[str] = (),
         mode: str | None = None,
         after: tuple[int, str] | None = None,
         limit: int = 50,
@@ -192,6 +193,8 @@ class OperationalStore:
             The plan's day; None for the newest plan.
         since : callable
             Maps the plan's day to the moment at which it begins.
+        unprofiled : sequence of str
+            Action types that rest on no profile: they stay where profiling was refused.
         """
         with self._database.reading() as connection:
             header = plans.read_header(connection, as_of)
@@ -203,6 +206,7 @@ class OperationalStore:
                 schema.actions.c.clerk_id == clerk_id,
                 since=since(header["as_of"]),
                 published_at=header["published_at"],
+                unprofiled=unprofiled,
                 mode=mode,
                 after=after,
                 limit=limit,
@@ -210,7 +214,11 @@ class OperationalStore:
         return header, actions
 
     def customer_actions(
-        self, customer_id: str, *, since: Callable[[date], datetime]
+        self,
+        customer_id: str,
+        *,
+        since: Callable[[date], datetime],
+        unprofiled: Sequence[str] = (),
     ) -> list[dict[str, Any]]:
         """Return a customer's open actions of the newest plan; see `clerk_list`."""
         with self._database.reading() as connection:
@@ -223,6 +231,7 @@ class OperationalStore:
                 schema.actions.c.customer_id == customer_id,
                 since=since(header["as_of"]),
                 published_at=header["published_at"],
+                unprofiled=unprofiled,
             )
 
     # -- feedback and events ------------------------------------------------------------

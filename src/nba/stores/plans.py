@@ -173,6 +173,7 @@ def read_list(
     *,
     since: datetime,
     published_at: datetime,
+    unprofiled: Sequence[str] = (),
     mode: str | None = None,
     after: tuple[int, str] | None = None,
     limit: int | None = None,
@@ -188,6 +189,8 @@ def read_list(
     published_at : datetime
         Blocks and withdrawn consents recorded later than this are news, whenever they
         happened.
+    unprofiled : sequence of str
+        Action types that rest on no profile: they stay where profiling was refused since.
     after : (rank, action_id) or None
         The last action already seen.
     """
@@ -212,11 +215,16 @@ def read_list(
                 and_(actions.c.rank == rank, actions.c.action_id > action_id),
             )
         )
-    rows = [_flat(row) for row in connection.execute(_still_true(query, since, published_at))]
+    rows = [
+        _flat(row)
+        for row in connection.execute(_still_true(query, since, published_at, unprofiled))
+    ]
     return _with_status(connection, rows)
 
 
-def _still_true(query: Select[Any], since: datetime, published_at: datetime) -> Select[Any]:
+def _still_true(
+    query: Select[Any], since: datetime, published_at: datetime, unprofiled: Sequence[str]
+) -> Select[Any]:
     same = outbox.c.customer_id == actions.c.customer_id
     news = exists().where(
         same,
@@ -236,7 +244,11 @@ def _still_true(query: Select[Any], since: datetime, published_at: datetime) -> 
         consents.c.is_latest,
         or_(
             ~consents.c.consent_contact,
-            and_(~consents.c.consent_profiling, consents.c.recorded_at >= published_at),
+            and_(
+                ~consents.c.consent_profiling,
+                consents.c.recorded_at >= published_at,
+                or_(actions.c.action_type.is_(None), actions.c.action_type.not_in(unprofiled)),
+            ),
         ),
     )
     return query.where(~news, ~closed, ~refused)

@@ -60,7 +60,13 @@ def list_actions(
         header = services.store.plan(day) if day else services.store.current_plan()
         after = read_cursor(cursor, header["digest"]) if header else None
     header, rows = services.store.clerk_list(
-        clerk_id, day, since=services.day_begins, mode=mode, after=after, limit=limit + 1
+        clerk_id,
+        day,
+        since=services.day_begins,
+        unprofiled=services.unprofiled,
+        mode=mode,
+        after=after,
+        limit=limit + 1,
     )
     if header is None:
         raise no_plan(day)

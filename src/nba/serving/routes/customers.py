@@ -51,7 +51,9 @@ def next_actions(
         rows = (
             live.actions(customer_id)
             if live
-            else services.store.customer_actions(customer_id, since=services.day_begins)
+            else services.store.customer_actions(
+                customer_id, since=services.day_begins, unprofiled=services.unprofiled
+            )
         )
     return CustomerActions(
         customer_id=customer_id, rescored=live is not None, actions=show_actions(rows, services)

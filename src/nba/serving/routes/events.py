@@ -7,12 +7,12 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from nba.errors import ConflictError, InputRefusedError, NbaError, NotPermittedError
+from nba.errors import ConflictError, NbaError, NotPermittedError
 from nba.serving.auth import Caller, CallerDep, ServicesDep
 from nba.serving.batches import IdempotencyKey, Metered, once, summed
 from nba.serving.errors import documented, problem_of
 from nba.serving.rows import parse_row
-from nba.serving.schemas import MAX_BATCH, BatchResult, EventBatch, RowResult
+from nba.serving.schemas import BatchResult, EventBatch, RowResult
 from nba.serving.services import Services
 from nba.stores.access import Scope
 from nba.stores.operational import Writer
@@ -36,21 +36,13 @@ def post_events(
     the next nightly job on.
     """
     caller.require(Scope.CLERK, Scope.STORE)
-    given = list(_rows(body))
-    if not 1 <= len(given) <= MAX_BATCH:
-        raise InputRefusedError(
-            "the batch has too few or too many rows",
-            expected=f"1 to {MAX_BATCH} rows",
-            found=str(len(given)),
-            next_step="send smaller batches",
-        )
     accepted: list[Event] = []
 
     def take(writer: Writer) -> BatchResult:
         return summed(
             [
                 _take(writer, table, index, row, caller, services, accepted)
-                for table, index, row in given
+                for table, index, row in _rows(body)
             ]
         )
 
