@@ -21,6 +21,7 @@ from nba.simulation.config import SECTORS, Preset, Sector, WorldConfig
 from nba.simulation.contact import Contacts, contacts
 from nba.simulation.habits import CHAT, contactable, works_on
 from nba.simulation.streams import Floats, Ints
+from nba.simulation.tables import canonical
 from nba.simulation.world import World
 
 MODE_SECTORS: Final = MappingProxyType(
@@ -145,4 +146,4 @@ def _sales(world: World, mode: int | None) -> pl.DataFrame:
     made = None if mode is None else programme_contacts(world, mode)
     outcome = world.step_with(made)
     columns = ["customer_id", "order_id", "quantity", "unit_price", "discount"]
-    return outcome.tables["transactions"].select(columns)
+    return outcome.tables.get("transactions", canonical("transactions", [])).select(columns)

@@ -52,6 +52,10 @@ class Books:
         for name, frame in tables.items():
             self._parts.setdefault(name, []).append(frame)
 
+    def delivered(self) -> dict[str, pl.DataFrame]:
+        """Return all increments so far, one table each, in canonical form."""
+        return {name: pl.concat(parts) for name, parts in self._parts.items() if parts}
+
     def copy(self) -> Books:
         """Return books that can be continued independently."""
         twin = Books(self.time_zone)

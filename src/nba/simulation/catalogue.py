@@ -140,7 +140,6 @@ def _groups(scene: Scene, recorder: Recorder) -> None:
 def _content(scene: Scene, recorder: Recorder) -> None:
     rows = []
     names = [spec.category for spec in CATEGORIES]
-    slots = scene.assortment.slots
     for mode in (0, 1):
         for month in range(12):
             for position, (theme, title) in enumerate(_THEMES):
@@ -152,12 +151,20 @@ def _content(scene: Scene, recorder: Recorder) -> None:
                         "title": f"{title} · {CATEGORIES[category].name}",
                         "theme": theme,
                         "category": names[category],
-                        "product_ids": [scene.product_ids[category * slots + month % slots]],
+                        "product_ids": [scene.product_ids[_lasting(scene, category, month)]],
                         "link": f"{_LINK}content/{mode}-{month:02d}-{position}",
                         "locale": "zh" if position % 3 else "en",
                     }
                 )
     recorder.add("content", pl.DataFrame(rows))
+
+
+def _lasting(scene: Scene, category: int, turn: int) -> int:
+    """Return a product of a category that is on sale from the first day on."""
+    goods = scene.assortment
+    slots = category * goods.slots + np.arange(goods.slots)
+    steady = slots[(goods.launched[slots] < 0) & ~np.isfinite(goods.retired[slots])]
+    return int(steady[turn % len(steady)]) if len(steady) else int(slots[0])
 
 
 def event_rows(scene: Scene, month: int) -> pl.DataFrame:

@@ -99,7 +99,7 @@ _FIT_SOBER = _FIT_REPORT[:, [2, 0, 1]]
 EFFECTS: Final = MappingProxyType(
     {
         Preset.REPORT: Effects(2.8, _FIT_REPORT, (0.0, 0.1, 0.25)),
-        Preset.SOBER: Effects(1.5, _FIT_SOBER, (0.0, 0.05, 0.1)),
+        Preset.SOBER: Effects(1.8, _FIT_SOBER, (0.0, 0.05, 0.1)),
     }
 )
 
@@ -129,7 +129,7 @@ class Growth:
 GROWTH: Final = (
     Growth(0.58, 1.05, 0.0, 0.0),
     Growth(0.58, 1.00, 0.85, 3.0),
-    Growth(0.12, 0.40, 3.3, 0.0),
+    Growth(0.12, 0.37, 3.4, 0.0),
 )
 
 CELLS: Final = 4

@@ -91,11 +91,13 @@ def describe(world: World | WorldConfig, *, study_customers: int = 3000) -> str:
         The rates are of a year of this configuration; the bands of three worlds of its
         preset and seed, one for each mode in its fitting sector.
     study_customers : int
-        Customers of each of those three worlds.
+        Customers of each of those three worlds; 0 leaves the bands out.
     """
     config = world.config if isinstance(world, World) else world
     lines = [f"world: preset {config.preset}, seed {config.seed}, {config.customers} customers"]
     lines += [f"  {name:<42} {value:8.3f}" for name, value in rates(config).items()]
+    if not study_customers:
+        return "\n".join(lines)
     lines += ["", "a programme of one year against the year before, contacted friends:"]
     lines += [
         f"  {'mode':<20} {'sector':<9} {'measure':<22} {'change':>8} {'caused':>8} {'share':>6}"

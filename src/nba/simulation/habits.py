@@ -134,8 +134,9 @@ def promoted(scene: Scene, store: Ints, day: int) -> Ints:
     week = day // 7
     index = store[:, None] * 3 + np.arange(3)
     draw = scene.streams.uniform("promoted", index, day=week)
-    result: Ints = (draw * scene.assortment.count).astype(np.int64)
-    return result
+    goods = scene.assortment
+    on_sale = np.flatnonzero((goods.launched <= week * 7) & (goods.retired > week * 7 + 7))
+    return on_sale[(draw * len(on_sale)).astype(np.int64)]
 
 
 def _products(scene: Scene, state: State, day: int, chosen: Ints, by: Ints) -> Ints:

@@ -304,20 +304,23 @@ def clerk_tags(scene: Scene, day: int, lines: Purchases, recorder: Recorder) -> 
 
 
 def calendar_rows(scene: Scene, state: State, day: int, recorder: Recorder) -> None:
-    """Record what the shop plans: absences a day ahead of time, stock each 30 days."""
+    """Record what the shop plans: absences a day ahead of time, stock."""
     absent = np.flatnonzero(absent_on(scene, day))
     date = scene.config.start + timedelta(days=day)
     if len(absent):
         rows = pl.DataFrame({"clerk_id": scene.clerk_ids.gather(absent)})
         recorder.add("absences", rows.with_columns(pl.lit(date).alias("date")))
-    if day % 30 == 0:
+    if day % 30 == 0 or (np.floor(scene.assortment.launched) == day).any():
         recorder.add("stock", _stock(scene, day))
     _attend(scene, state, day, recorder)
 
 
 def _stock(scene: Scene, day: int) -> pl.DataFrame:
-    product = np.repeat(np.arange(scene.assortment.count), scene.shops.stores)
-    store = np.tile(np.arange(scene.shops.stores), scene.assortment.count)
+    """Return the stock of all goods at the start of a 30-day period, of new goods at launch."""
+    launched = np.floor(scene.assortment.launched)
+    goods = np.flatnonzero((launched <= day) if day % 30 == 0 else (launched == day))
+    product = np.repeat(goods, scene.shops.stores)
+    store = np.tile(np.arange(scene.shops.stores), len(goods))
     draw = stock_draw(scene, product, store, day // 30)
     on_hand = np.where(draw > 0.03, np.floor(3 + 40 * (draw - 0.03)), 0.0)
     return pl.DataFrame(

@@ -17,6 +17,7 @@ import polars as pl
 from nba.schema.words import CONTACT_MODES, Mode
 from nba.simulation.books import Books, Rules
 from nba.simulation.config import MODE_MINUTES
+from nba.simulation.contact import product_lists
 from nba.simulation.effects import effect_table
 from nba.simulation.lookup import positions
 from nba.simulation.streams import Floats, Ints, Streams
@@ -134,7 +135,62 @@ class MostOverdue(_Ranked):
         return joined.with_columns(score.alias("score"), pl.lit(self.mode).alias("mode"))
 
 
-class Oracle:
+#: The expected effects that an observable oracle plans with: for the eligible customers of a
+#: day a table customer_id, mode, effect_amount (contact modes that are absent are not chosen).
+Expected = Callable[[dt.date, Books, pl.DataFrame], pl.DataFrame]
+
+
+class ByEffect:
+    """Chooses customers and modes by expected effect, within the same rules and minutes.
+
+    With effects regressed on what a retailer sees (fitted on worlds of other seeds, see
+    `effect_sample`), this is the observable oracle.
+
+    Parameters
+    ----------
+    rules : Rules
+    expected : callable
+        Gives the expected effect of each mode for the day's eligible customers.
+    """
+
+    name = "observable_oracle"
+
+    def __init__(self, rules: Rules, expected: Expected) -> None:
+        self.rules = rules
+        self.expected = expected
+
+    def plan(self, day: dt.date, books: Books) -> pl.DataFrame | None:
+        """Return the actions of the highest expected value within the minutes."""
+        who = books.eligible(day, self.rules)
+        if not who.height:
+            return None
+        taken = self.choose(who, self.expected(day, books, who))
+        if not taken.height:
+            return None
+        chosen = taken.join(usual_products(books), on="customer_id", how="left")
+        return actions(chosen, day, self.name)
+
+    def choose(self, who: pl.DataFrame, effects: pl.DataFrame) -> pl.DataFrame:
+        """Return the customers chosen, with score, mode (a position) and minutes."""
+        value = np.full((who.height, len(CONTACT_MODES)), -np.inf)
+        rows = positions(effects["customer_id"], who["customer_id"], "eligible customer")
+        value[rows, positions(effects["mode"].cast(pl.String), _MODES, "mode")] = effects[
+            "effect_amount"
+        ].to_numpy()
+        clerk = who["clerk_id"].rank("dense").to_numpy().astype(np.int64) - 1
+        budget = np.zeros(clerk.max() + 1)
+        budget[clerk] = who["budget"].to_numpy()
+        minutes = np.array(MODE_MINUTES)
+        choice = allocate(value, minutes, clerk, budget)
+        taken = np.flatnonzero(choice >= 0)
+        return who[taken.tolist()].with_columns(
+            pl.Series("score", value[taken, choice[taken]]),
+            pl.Series("mode", choice[taken], dtype=pl.Int64),
+            pl.Series("minutes", minutes[choice[taken]]),
+        )
+
+
+class Oracle(ByEffect):
     """Knows the truth one step ahead, fatigue included; the same rules and minutes.
 
     Parameters
@@ -144,39 +200,54 @@ class Oracle:
     rules : Rules
     """
 
+    name = "oracle"
+
     def __init__(self, world: World, rules: Rules) -> None:
+        super().__init__(rules, self._truth)
         self.world = world
-        self.rules = rules
+
+    def _truth(self, day: dt.date, books: Books, who: pl.DataFrame) -> pl.DataFrame:
+        scene = self.world.scene
+        place = np.sort(positions(who["customer_id"], scene.customer_ids, "customer"))
+        table = effect_table(scene, self.world.state, self.world.day, place)
+        wide = table.select("product_0", "product_1", "product_2").to_numpy()
+        return table.select(
+            pl.Series("customer_id", scene.customer_ids.gather(table["customer"])),
+            pl.Series("mode", _MODES.gather(table["mode"])),
+            "effect_amount",
+            product_lists(scene, wide),
+            pl.col("hour").sub(0.25).clip(9.0, 21.5).alias("from_hour"),
+        )
 
     def plan(self, day: dt.date, books: Books) -> pl.DataFrame | None:
-        """Return the actions of the highest true value within the minutes."""
+        """Return the actions of the highest true value, with the best products and hour."""
         who = books.eligible(day, self.rules)
         if not who.height:
             return None
-        scene = self.world.scene
-        place = positions(who["customer_id"], scene.customer_ids, "customer")
-        table = effect_table(scene, self.world.state, self.world.day, np.sort(place))
-        order = np.argsort(np.argsort(place, kind="stable"), kind="stable")
-        rows = order[:, None] * len(CONTACT_MODES) + np.arange(len(CONTACT_MODES))
-        value = table["effect_amount"].to_numpy()[rows]
-        clerk = who["clerk_id"].rank("dense").to_numpy().astype(np.int64) - 1
-        budget = np.zeros(clerk.max() + 1)
-        budget[clerk] = who["budget"].to_numpy()
-        choice = allocate(value, np.array(MODE_MINUTES), clerk, budget)
-        taken = np.flatnonzero(choice >= 0)
-        if not len(taken):
+        truth = self.expected(day, books, who)
+        taken = self.choose(who, truth)
+        if not taken.height:
             return None
-        found = table[rows[taken, choice[taken]].tolist()]
-        wide = found.select("product_0", "product_1", "product_2").to_numpy()
-        from_hour = np.clip(found["hour"].to_numpy() - 0.25, 9.0, 21.5)
-        chosen = who[taken.tolist()].with_columns(
-            pl.Series("score", value[taken, choice[taken]]),
-            pl.Series("mode", choice[taken]),
-            pl.Series("minutes", np.array(MODE_MINUTES)[choice[taken]]),
-            pl.Series("product_ids", _id_lists(scene.product_ids, wide)),
-            pl.Series("from_hour", from_hour),
+        named = taken.with_columns(pl.Series("mode_name", _MODES.gather(taken["mode"])))
+        found = truth.select("customer_id", "mode", "product_ids", "from_hour")
+        chosen = named.join(
+            found, left_on=["customer_id", "mode_name"], right_on=["customer_id", "mode"]
         )
-        return actions(chosen, day, "oracle")
+        return actions(chosen, day, self.name)
+
+
+def effect_sample(world: World, books: Books, rules: Rules) -> pl.DataFrame:
+    """Return the true effects of bringing the usual products to today's eligible customers.
+
+    What an observable oracle is fitted on, in worlds of other seeds: customer_id, mode,
+    effect_amount and the parts of it, see `World.true_effect`.
+    """
+    who = books.eligible(world.date, rules).select("customer_id")
+    both = who.join(usual_products(books), on="customer_id", how="inner", maintain_order="left")
+    return pl.concat(
+        world.true_effect(world.day, both["customer_id"], str(mode), both["product_ids"])
+        for mode in CONTACT_MODES
+    )
 
 
 def allocate(value: Floats, minutes: Floats, clerk: Ints, budget: Floats) -> Ints:
@@ -269,11 +340,6 @@ def actions(chosen: pl.DataFrame, day: dt.date, name: str) -> pl.DataFrame:
             "minutes",
         )
     )
-
-
-def _id_lists(ids: pl.Series, wide: Ints) -> list[list[str]]:
-    names = ids.to_list()
-    return [[names[p] for p in row if p >= 0] for row in wide.tolist()]
 
 
 #: The policies that need no engine, by name.
