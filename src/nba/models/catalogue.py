@@ -13,6 +13,7 @@ KINDS: Final[dict[tuple[str, str], str]] = {
     ("timing", "recency_gap"): "nba.models.timing.recency_gap:RecencyGap",
     ("affinity", "decayed_counts"): "nba.models.affinity.decayed_counts:DecayedCountsAffinity",
     ("mode", "prior"): "nba.models.mode.prior:PriorMode",
+    ("mode", "doubly_robust"): "nba.models.mode.doubly_robust:DoublyRobustMode",
 }
 
 

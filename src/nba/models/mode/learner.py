@@ -17,7 +17,7 @@ James, Stein (1961), Estimation with quadratic loss.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -49,6 +49,8 @@ class Heterogeneity:
         Mean over the sample of what effect trees and outcome trees predict.
     spread : tuple of two floats
         How far these two stand from their held-out selves (standard deviation).
+    size : float
+        Standard deviation of the stacked prediction before shrinkage.
     """
 
     weight: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -56,6 +58,7 @@ class Heterogeneity:
     kept: float = 0.0
     centre: tuple[float, float] = (0.0, 0.0)
     spread: tuple[float, float] = (0.0, 0.0)
+    size: float = 0.0
 
 
 @dataclass
@@ -104,11 +107,11 @@ class Effects:
             total[:, one] = found.kept * part
         return total
 
-    def variances(self, terms: Floats, deviations: Floats, *, against: int | None = None) -> Floats:
+    def variances(self, terms: Floats, *, against: int | None = None) -> Floats:
         """Return the variance of each arm's deviation from `against`, shape (rows, arms).
 
-        From the spread of the fold models (delete-a-group jackknife) and the heterogeneity
-        that shrinkage removed and that may yet be true.
+        From the spread of the fold models (delete-a-group jackknife), and from the heterogeneity
+        that shrinkage removed although it may yet be true.
         """
         against = self.reference if against is None else against
         folds, width, arms = self.ridge.shape
@@ -118,11 +121,8 @@ class Effects:
         centred = (scaled - scaled.mean(axis=0)).transpose(1, 0, 2).reshape(width, folds * arms)
         each = (terms @ centred).reshape(len(terms), folds, arms)
         variance = (folds - 1) / folds * np.square(each).sum(axis=1)
-        noise = np.array([self._tree_variance(h) for h in self.found])
+        noise = np.array([self._other_variance(h) for h in self.found])
         variance += np.where(np.arange(arms) == against, 0.0, noise + noise[against])
-        lost = np.array([(1 - h.kept) / h.kept if h.kept > 0 else 0.0 for h in self.found])
-        squared = np.square(lost * deviations)
-        variance += np.where(np.arange(arms) == against, 0.0, squared + squared[:, [against]])
         return np.asarray(variance)
 
     def choose(self, x: Floats) -> Ints:
@@ -131,7 +131,7 @@ class Effects:
         deviations = self.deviations(x, terms)
         values = self.mean + deviations
         if self.config.caution > 0:
-            variance = np.square(self.mean_error) + self.variances(terms, deviations)
+            variance = np.square(self.mean_error) + self.variances(terms)
             values = values - self.config.caution * np.sqrt(variance)
             values[:, self.reference] = 0.0
         closed = [one for one in range(self.arms) if one not in self.open_arms]
@@ -146,10 +146,12 @@ class Effects:
                 values[:, one] = trees.outcomes_under(self.outcome_booster, x, one, self.arms)
         return values
 
-    def _tree_variance(self, found: Heterogeneity) -> float:
+    def _other_variance(self, found: Heterogeneity) -> float:
+        """Return the variance of the trees' share and of what was shrunk away."""
         effect = found.weight[EFFECT_TREES] * found.spread[0]
         outcome = found.weight[OUTCOME_TREES] * found.spread[1]
-        return found.kept**2 * (effect**2 + outcome**2)
+        shrunk = (1 - found.kept**2) * found.size**2
+        return float(found.kept**2 * (effect**2 + outcome**2) + shrunk)
 
 
 def learn(
@@ -275,7 +277,8 @@ def _stack(
     error = float(np.sqrt(np.square(influence).sum())) / spread
     t = slope / error if error > 0 else 0.0
     kept = max(0.0, 1.0 - (config.proof_t / t) ** 4) if t > 0 else 0.0
-    return Heterogeneity((float(weight[0]), float(weight[1]), float(weight[2])), t, kept)
+    weights = (float(weight[0]), float(weight[1]), float(weight[2]))
+    return Heterogeneity(weights, t, kept, size=float(np.sqrt(spread / len(goal))))
 
 
 def _centred(
@@ -285,9 +288,7 @@ def _centred(
     centre, spread = list(found.centre), list(found.spread)
     centre[which] = float(fitted.mean())
     spread[which] = float(np.std(_within(held_out, fold) - _within(fitted, fold)))
-    return Heterogeneity(
-        found.weight, found.t, found.kept, (centre[0], centre[1]), (spread[0], spread[1])
-    )
+    return replace(found, centre=(centre[0], centre[1]), spread=(spread[0], spread[1]))
 
 
 def _within(values: Floats, fold: Ints) -> Floats:

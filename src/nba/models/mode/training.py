@@ -1,0 +1,63 @@
+"""The training set of the learned mode model: assignments, and their features at the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import polars as pl
+
+from nba.models.mode.frame import BEHAVIOUR, CONTACT
+
+#: Anchors are counted from here, so that two trainings share their snapshots.
+EPOCH: Final = datetime(2001, 1, 1)
+
+Snapshot = Callable[[str, datetime], pl.DataFrame]
+
+
+def anchors_of(assignments: pl.DataFrame, every_days: int) -> pl.Series:
+    """Return per assignment the last feature moment at or before its day."""
+    day = (pl.col("ts").dt.truncate("1d") - pl.lit(EPOCH)).dt.total_days()
+    anchor = pl.lit(EPOCH) + pl.duration(days=day - day % every_days)
+    return assignments.select(anchor.cast(pl.Datetime("us")).alias("anchor")).to_series()
+
+
+def assignment_features(
+    assignments: pl.DataFrame, snapshot: Snapshot, *, every_days: int = 7
+) -> pl.DataFrame:
+    """Return each assignment's customer features as they stood before it.
+
+    Parameters
+    ----------
+    assignments : DataFrame
+        `assignment_id, customer_id, ts`.
+    snapshot : callable of (view, as_of)
+        Returns a feature view as built at `as_of`; asked for `customer_behaviour` and
+        `customer_contact` once per anchor.
+    every_days : int
+        Distance of the anchors: features are at most this old, and never from the future.
+    """
+    keyed = assignments.select("assignment_id", "customer_id").with_columns(
+        anchors_of(assignments, every_days)
+    )
+    parts = []
+    for anchor in keyed["anchor"].unique().sort().to_list():
+        rows = keyed.filter(pl.col("anchor") == anchor)
+        for view in (BEHAVIOUR, CONTACT):
+            table = snapshot(view, anchor)
+            known = [c for c in table.columns if c == "customer_id" or c not in rows.columns]
+            rows = rows.join(table.select(known), on="customer_id", how="left")
+        parts.append(rows.drop("customer_id", "anchor"))
+    if not parts:
+        return pl.DataFrame(schema={"assignment_id": pl.String})
+    return pl.concat(parts, how="vertical_relaxed").sort("assignment_id")
+
+
+def cut_moments(as_of: datetime, *, window_days: int, every_days: int) -> list[datetime]:
+    """Return the anchors that assignments of the window can have, oldest first."""
+    first = as_of - timedelta(days=window_days)
+    offset = (first - EPOCH).days % every_days
+    start = datetime(first.year, first.month, first.day) - timedelta(days=offset)
+    count = (as_of - start).days // every_days + 1
+    return [start + timedelta(days=i * every_days) for i in range(count)]

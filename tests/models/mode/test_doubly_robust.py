@@ -1,0 +1,188 @@
+"""The learned mode model keeps the contract, starts at the prior and unlearns what is wrong."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.models.contract import ModelContract
+
+from nba.models.base import Frames
+from nba.models.mode.doubly_robust import ARMS, DoublyRobustConfig, DoublyRobustMode
+from nba.models.mode.prior import PriorMode
+from nba.models.mode.training import assignment_features, cut_moments
+
+AS_OF = datetime(2026, 3, 1)
+KINDS = np.array(["short", "group", "premium"])
+
+
+def customers(count: int, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    rng = np.random.default_rng(seed)
+    ids = [f"c{i:05d}" for i in range(count)]
+    margin = rng.lognormal(5, 0.6, count)
+    behaviour = pl.DataFrame(
+        {
+            "customer_id": ids,
+            "days_since_purchase": rng.exponential(40, count),
+            "purchase_days_365d": rng.poisson(6, count),
+            "spend_365d_amount": margin * 3,
+            "margin_365d_amount": margin,
+            "average_order_amount": margin / 2,
+            "overdue_ratio": rng.exponential(1, count),
+            "gap_days_median": np.where(rng.uniform(size=count) < 0.2, np.nan, 30.0),
+            "price_tier": rng.integers(1, 6, count),
+            "discount_share": rng.uniform(0, 1, count),
+            "category_count": rng.integers(1, 6, count),
+            "trend_ratio": rng.exponential(1, count),
+            "main_category_kind": KINDS[rng.integers(0, 3, count)],
+        }
+    )
+    contact = pl.DataFrame(
+        {
+            "customer_id": ids,
+            "contacts_30d": rng.poisson(2, count),
+            "days_since_contact": rng.exponential(20, count),
+            "response_rate": rng.uniform(0, 1, count),
+            "unanswered_streak": rng.poisson(1, count),
+            "fatigue": rng.exponential(1, count),
+        }
+    )
+    return behaviour, contact
+
+
+def training(count: int, seed: int, *, effect: float = 1.0, per_customer: int = 1) -> Frames:
+    """Assignments whose true effect is `effect` times the prior's, plus a planted difference."""
+    behaviour, contact = customers(count, seed)
+    rng = np.random.default_rng(seed + 1)
+    prior = PriorMode().fit(Frames({"customer_behaviour": behaviour}), as_of=AS_OF, seed=1)
+    uplift = np.c_[np.zeros(count), effect * prior.uplift(behaviour)]
+    rows = np.repeat(np.arange(count), per_customer)
+    arm = rng.choice(4, len(rows), p=[0.4, 0.2, 0.2, 0.2])
+    base = 0.02 * behaviour["margin_365d_amount"].to_numpy()[rows]
+    margin = base + uplift[rows, arm] + rng.normal(0, 2, len(rows))
+    ids = [f"a{i:06d}" for i in range(len(rows))]
+    assignments = pl.DataFrame(
+        {
+            "assignment_id": ids,
+            "customer_id": behaviour["customer_id"].gather(rows),
+            "ts": [AS_OF - timedelta(days=60)] * len(rows),
+            "mode": np.array(ARMS)[arm],
+            "propensity": np.where(arm == 0, 0.4, 0.2),
+            "margin_amount": margin,
+            "margin_check_amount": margin,
+            "is_lost": rng.uniform(size=len(rows)) < np.where(arm == 0, 0.0, 0.01),
+        }
+    )
+    features = behaviour.join(contact, on="customer_id")[rows].with_columns(
+        pl.Series("assignment_id", ids)
+    )
+    return Frames(
+        {
+            "customer_behaviour": behaviour,
+            "customer_contact": contact,
+            "assignments": assignments,
+            "assignment_features": features,
+        }
+    )
+
+
+class TestDoublyRobustContract(ModelContract):
+    model_class = DoublyRobustMode
+    as_of = AS_OF
+
+    def training(self) -> Frames:
+        return training(1500, 3)
+
+    def inputs(self) -> Frames:
+        behaviour, contact = customers(60, 4)
+        return Frames({"customer_behaviour": behaviour, "customer_contact": contact})
+
+
+class TestPriorContract(ModelContract):
+    model_class = PriorMode
+    as_of = AS_OF
+
+    def training(self) -> Frames:
+        return Frames({"customer_behaviour": customers(300, 3)[0]})
+
+    def inputs(self) -> Frames:
+        behaviour, contact = customers(60, 4)
+        return Frames({"customer_behaviour": behaviour, "customer_contact": contact})
+
+
+def scales(count: int, effect: float, per_customer: int = 1) -> Any:
+    table = training(count, 11, effect=effect, per_customer=per_customer)
+    return DoublyRobustMode().fit(table, as_of=AS_OF, seed=1).scale[1:]
+
+
+def test_without_assignments_it_is_the_prior() -> None:
+    behaviour, contact = customers(200, 2)
+    inputs = Frames({"customer_behaviour": behaviour, "customer_contact": contact})
+    model = DoublyRobustMode().fit(inputs, as_of=AS_OF, seed=1)
+    prior = PriorMode().fit(inputs, as_of=AS_OF, seed=1)
+    assert not model.report["learned"]
+    assert model.score(inputs, as_of=AS_OF).equals(prior.score(inputs, as_of=AS_OF))
+
+
+def test_a_true_prior_is_kept_and_a_wrong_one_unlearned() -> None:
+    assert scales(4000, 1.0).mean() == pytest.approx(1.0, abs=0.35)
+    few, many = scales(500, 0.0), scales(12_000, 0.0)
+    assert many.max() < 0.3
+    assert many.mean() < few.mean()
+
+
+def test_estimates_are_in_money_and_bounds_lie_below() -> None:
+    table = training(12_000, 21, effect=2.0)
+    model = DoublyRobustMode().fit(table, as_of=AS_OF, seed=1)
+    scores = model.score(table, as_of=AS_OF)
+    truth = 2.0 * model.prior.uplift(table["customer_behaviour"])
+    guess = scores["uplift_amount"].to_numpy().reshape(-1, 3)
+    assert guess.mean(axis=0) == pytest.approx(truth.mean(axis=0), rel=0.35)
+    lower = scores["uplift_lower"].to_numpy().reshape(-1, 3)
+    assert (lower <= guess).all()
+    assert (lower <= truth).mean() > 0.8
+
+
+def test_the_risk_of_a_contact_is_learned() -> None:
+    table = training(12_000, 31)
+    config = DoublyRobustConfig(risk_prior_contacts=100)
+    model = DoublyRobustMode(config).fit(table, as_of=AS_OF, seed=1)
+    assert model.risk is not None
+    assert model.risk.rate == pytest.approx(0.01, abs=0.004)
+
+
+def test_a_mode_that_was_never_used_keeps_the_prior() -> None:
+    table = training(3000, 41)
+    known = table["assignments"].filter(pl.col("mode") != "private_partner")
+    frames = Frames({**table, "assignments": known})
+    model = DoublyRobustMode().fit(frames, as_of=AS_OF, seed=1)
+    scores = model.score(frames, as_of=AS_OF)
+    prior = model.prior.score(frames, as_of=AS_OF)
+    mine = pl.col("mode") == "private_partner"
+    assert scores.filter(mine)["uplift_amount"].to_numpy() == pytest.approx(
+        prior.filter(mine)["uplift_amount"].to_numpy()
+    )
+
+
+def test_features_come_from_before_the_assignment() -> None:
+    assignments = pl.DataFrame(
+        {
+            "assignment_id": ["x", "y"],
+            "customer_id": ["a", "b"],
+            "ts": [AS_OF, AS_OF - timedelta(days=30)],
+        }
+    )
+    asked = []
+
+    def snapshot(view: str, as_of: datetime) -> pl.DataFrame:
+        asked.append(as_of)
+        return pl.DataFrame({"customer_id": ["a", "b"], view: [as_of, as_of]})
+
+    found = assignment_features(assignments, snapshot, every_days=7)
+    for name, moment in (("x", AS_OF), ("y", AS_OF - timedelta(days=30))):
+        row = found.filter(pl.col("assignment_id") == name)
+        assert moment - timedelta(days=7) < row["customer_behaviour"].item() <= moment
+    assert set(asked) <= set(cut_moments(AS_OF, window_days=40, every_days=7))

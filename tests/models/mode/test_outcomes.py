@@ -1,0 +1,107 @@
+"""Outcomes of assignments: hand-worked windows, and what counts as an assignment."""
+
+from datetime import datetime, timedelta
+
+import polars as pl
+import pytest
+
+from nba.models.mode.outcomes import (
+    engine_assignments,
+    recorded_assignments,
+    sampled_moments,
+    with_outcomes,
+)
+
+DAY = datetime(2026, 1, 10)
+
+
+def at(days: float) -> datetime:
+    return DAY + timedelta(days=days)
+
+
+def interactions(**columns: object) -> pl.DataFrame:
+    base = {
+        "interaction_id": ["i1", "i2", "i3", "i4"],
+        "customer_id": ["a", "a", "b", "c"],
+        "ts": [at(0.4), at(3), at(0), at(1)],
+        "mode": ["private_partner", "none", "topic_expert", "topic_expert"],
+        "propensity": [0.2, 0.4, None, 0.9],
+        "action_id": [None, None, None, "x1"],
+    }
+    schema = {"propensity": pl.Float64, "action_id": pl.String}
+    return pl.DataFrame({**base, **columns}, schema_overrides=schema)
+
+
+def test_recorded_rows_are_logged_or_history_and_engine_rows_are_left_to_its_log() -> None:
+    rows = recorded_assignments(interactions())
+    assert rows["assignment_id"].to_list() == ["i1", "i2", "i3"]
+    assert rows["source"].to_list() == ["logged", "logged", "history"]
+    assert rows["sent"].to_list() == [True, False, True]
+
+
+def test_an_engine_assignment_counts_whether_it_was_sent_or_not() -> None:
+    log = pl.DataFrame(
+        {
+            "as_of": [DAY, DAY, DAY],
+            "customer_id": ["c", "d", "e"],
+            "mode": ["topic_expert", "topic_expert", "none"],
+            "propensity": [0.3, 0.3, 0.5],
+            "action_id": ["x1", "x2", None],
+        }
+    )
+    rows = engine_assignments(log, interactions())
+    assert rows["sent"].to_list() == [True, False, False]
+    assert rows["propensity"].to_list() == [0.3, 0.3, 0.5]
+
+
+def test_margins_and_losses_fall_into_their_windows() -> None:
+    rows = recorded_assignments(interactions())
+    sales = pl.DataFrame(
+        {
+            "customer_id": ["a", "a", "a", "a", "b"],
+            "ts": [at(0.3), at(0.4), at(14.4), at(20), at(2)],
+            "margin": [100.0, 7.0, 11.0, -5.0, 3.0],
+        }
+    )
+    losses = pl.DataFrame({"customer_id": ["a", "b"], "ts": [at(16), at(30)]})
+    found = with_outcomes(rows, sales, losses, as_of=at(60)).to_dicts()
+    # i1 at day 0.4: its own moment counts, day 14.4 does not; by day 28.4 everything but day 0.3
+    assert (found[0]["margin_amount"], found[0]["margin_check_amount"]) == (7.0, 13.0)
+    assert (found[1]["margin_amount"], found[1]["margin_check_amount"]) == (11.0, 6.0)
+    assert (found[2]["margin_amount"], found[2]["margin_check_amount"]) == (3.0, 3.0)
+    assert [row["is_lost"] for row in found] == [False, True, False]
+
+
+def test_an_open_check_window_is_not_used() -> None:
+    rows = recorded_assignments(interactions())
+    nothing = pl.DataFrame(schema={"customer_id": pl.String, "ts": pl.Datetime("us")})
+    sales = nothing.with_columns(margin=pl.lit(None, pl.Float64))
+    found = with_outcomes(rows, sales, nothing, as_of=at(28.5))
+    assert found["assignment_id"].to_list() == ["i1", "i3"]
+
+
+def test_sampled_moments_stay_clear_of_contacts_and_before_friendship() -> None:
+    friends = pl.DataFrame(
+        {"customer_id": ["a", "b", "z"], "friend_since": [None, None, at(500)]},
+        schema_overrides={"friend_since": pl.Datetime("us")},
+    )
+    drawn = sampled_moments(
+        friends, interactions(), begin=at(-5), end=at(40), per_customer=60, clear_days=10, seed=1
+    )
+    assert set(drawn["customer_id"]) == {"a", "b"}
+    assert drawn["propensity"].is_null().all()
+    gap = {"a": at(0.4), "b": at(0)}
+    for row in drawn.to_dicts():
+        contact = gap[row["customer_id"]]
+        same_day = row["ts"].date() == contact.date()
+        assert not same_day
+        assert row["ts"] < contact or row["ts"] > contact + timedelta(days=10)
+
+
+@pytest.mark.parametrize("days", [0, -3])
+def test_no_time_means_no_moments(days: int) -> None:
+    friends = pl.DataFrame({"customer_id": ["a"], "friend_since": [None]})
+    drawn = sampled_moments(
+        friends, interactions(), begin=DAY, end=at(days), per_customer=3, clear_days=5, seed=1
+    )
+    assert drawn.height == 0
