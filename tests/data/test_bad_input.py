@@ -439,7 +439,10 @@ def test_unknown_files_and_columns_are_reported(load, lines: str) -> None:
 
 
 def test_response_needs_interaction_or_customer(load, lake: Lake, lines: str) -> None:
-    responses = "response_id,interaction_id,customer_id,ts,kind\nr1,,,2026-01-01,read\nr2,,c,2026-01-01,read\n"
+    responses = (
+        "response_id,interaction_id,customer_id,ts,kind\n"
+        "r1,,,2026-01-01,read\nr2,,c,2026-01-01,read\n"
+    )
     reconciled(load({"transactions.csv": lines, "responses.csv": responses}))
     assert lake.rows("responses") == 1
     assert quarantined(lake)["rule"].to_list() == ["one_of"]

@@ -56,7 +56,8 @@ def of_columns(report: IngestReport, tables: list[Prepared]) -> None:
 def _clock(context: Context, report: IngestReport, prepared: Prepared) -> None:
     rows = context.connection.execute(
         f"SELECT {CLOCK}, count(*), CAST(min({prepared.table.time_column or 'NULL'}) AS VARCHAR) "
-        f"FROM {prepared.rows} WHERE {ERROR} IS NULL AND {CLOCK} IS NOT NULL GROUP BY ALL ORDER BY ALL"
+        f"FROM {prepared.rows} WHERE {ERROR} IS NULL AND {CLOCK} IS NOT NULL "
+        "GROUP BY ALL ORDER BY ALL"
     ).fetchall()
     for code, number, first in rows:
         name = "clock.missing" if code == clock.MISSING else "clock.ambiguous"

@@ -17,6 +17,8 @@ from nba.schema.words import CONTACT_MODES, SERVICE_CATEGORY, CategoryKind
 #: Local times around `NOT_SAID`, whatever the zone.
 NEVER = f"TIMESTAMP '{NOT_SAID - timedelta(days=2):%Y-%m-%d}'"
 ALWAYS = f"TIMESTAMP '{NOT_SAID + timedelta(days=2):%Y-%m-%d}'"
+#: The temporary table of every product's prices over time.
+PRICES = "price_versions"
 DEFAULT_STORE = "store_1"
 DEFAULT_CLERK = "clerk_1"
 #: A category is premium where its typical price is this many times that of all categories.
@@ -117,9 +119,17 @@ class _Derivation:
         )
 
     def prices(self) -> None:
-        """Give lines without a price that of their product."""
+        """Give lines without a price that of their product on their day, else its last."""
+        lines = self.name("transactions")
         self.run(
-            f"UPDATE {self.name('transactions')} AS t SET unit_price = p.price "
+            f"""UPDATE {lines} AS t SET unit_price = v.price FROM (
+                SELECT l.rowid AS line, p.price FROM {lines} AS l
+                ASOF JOIN {PRICES} AS p ON l.product_id = p.product_id AND l.ts >= p.since
+                WHERE l.unit_price IS NULL) AS v
+            WHERE t.rowid = v.line"""
+        )
+        self.run(
+            f"UPDATE {lines} AS t SET unit_price = p.price "
             f"FROM {self.name('products')} AS p "
             "WHERE t.unit_price IS NULL AND t.product_id = p.product_id"
         )

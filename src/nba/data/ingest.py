@@ -10,16 +10,18 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
-from nba.data import checks, quarantine
+from nba.data import checks, page, profile, quarantine
+from nba.data.inputs import Input
 from nba.data.lake import Lake, Writer, connect, write_atomically
 from nba.data.mapping import CANONICAL, Mapping, read_mapping
 from nba.data.merge import Incoming, merge
-from nba.data.prepare import Prepared, prepare
+from nba.data.prepare import Prepared, prepare, prepare_inputs
 from nba.data.readers import SourceFile, check_folder
 from nba.data.report import IngestReport, LoadRefusedError, Status, TableReport
 from nba.data.staging import Context
@@ -69,24 +71,69 @@ def ingest(
     """
     if now.tzinfo is None:
         raise ValueError("`now` needs a time zone")
-    chosen = CANONICAL if mapping is None else mapping
-    if not isinstance(chosen, Mapping):
-        chosen = read_mapping(chosen)
+    chosen = _chosen(mapping)
     started = time.monotonic()
     with _writable(lake), lake.writing() as writer:
         report = IngestReport(str(folder), chosen.name, writer.load_id, now)
         with connect(scratch=writer.scratch) as connection:
-            load = _Load(connection, writer, chosen, time_zone, now, report)
+            load = Load(connection, writer, chosen, time_zone, now, report)
             load.run(Path(folder))
             report.version_before = report.version = writer.before.version
             if report.failed:
                 raise LoadRefusedError(report)
             if not check_only:
                 load.commit()
+            profile.add(load.context, report, load.prepared)
             report.seconds = time.monotonic() - started
             if report.committed:
                 load.write_report()
     return report
+
+
+def retry(
+    lake: Lake,
+    *,
+    mapping: Mapping | str | Path | None = None,
+    time_zone: str,
+    now: datetime,
+) -> IngestReport:
+    """Try the quarantined rows again, with a corrected mapping or after a change of the rules.
+
+    What is accepted now goes into the lake and leaves the quarantine, in one transaction. Lines
+    of CSV that are no records stay: correct them in the file and load it again.
+
+    Parameters
+    ----------
+    lake, mapping, time_zone, now
+        As for `ingest`.
+
+    Raises
+    ------
+    LoadRefusedError
+        Where the mapping does not fit the rows; nothing changes.
+    """
+    chosen = _chosen(mapping)
+    started = time.monotonic()
+    with _writable(lake), lake.writing() as writer:
+        report = IngestReport("the quarantine", chosen.name, writer.load_id, now)
+        with connect(scratch=writer.scratch) as connection:
+            load = Load(connection, writer, chosen, time_zone, now, report)
+            held = quarantine.hold(connection, writer)
+            for name, inputs in quarantine.inputs(connection, held, writer.scratch).items():
+                load.prepare_again(name, inputs)
+            report.version_before = report.version = writer.before.version
+            if report.failed:
+                raise LoadRefusedError(report)
+            load.commit(held=held)
+            report.seconds = time.monotonic() - started
+            load.write_report()
+    return report
+
+
+def _chosen(mapping: Mapping | str | Path | None) -> Mapping:
+    if isinstance(mapping, Mapping):
+        return mapping
+    return CANONICAL if mapping is None else read_mapping(mapping)
 
 
 @contextmanager
@@ -104,8 +151,8 @@ def _writable(lake: Lake) -> Iterator[None]:
         ) from error
 
 
-class _Load:
-    """One call of `ingest`: its connection, writer and report."""
+class Load:
+    """One load: its connection, writer and report."""
 
     def __init__(
         self,
@@ -145,8 +192,22 @@ class _Load:
 
     def _prepare(self, folder: Path, name: str) -> None:
         prepared = prepare(self.context, folder, TABLES[name])
-        if prepared is None:
-            return
+        if prepared is not None:
+            self._take(prepared)
+
+    def prepare_again(self, name: str, inputs: list[Input]) -> None:
+        """Stage rows out of the quarantine; those made `distinct` are of the contract already."""
+        context = self.context
+        own = context.mapping.tables.get(name)
+        if own is None or own.distinct:
+            context = replace(context, mapping=CANONICAL)
+        try:
+            self._take(prepare_inputs(context, TABLES[name], inputs, []))
+        except InputRefusedError as error:
+            self._refuse(name, error)
+
+    def _take(self, prepared: Prepared) -> None:
+        name = prepared.table.name
         self.files.update(prepared.files)
         self.report.tables[name] = prepared.report
         checks.of_table(self.context, self.report, prepared)
@@ -180,13 +241,13 @@ class _Load:
                 )
                 self._refuse("input", error)
 
-    def commit(self) -> None:
-        """Merge every table and make the new version count."""
+    def commit(self, held: str = "") -> None:
+        """Merge every table and make the new version count; `held` rows leave quarantine."""
         for prepared in self.prepared:
             table = self.report.tables[prepared.table.name]
             self._merge(prepared, table)
             checks.of_merge(self.connection, self.report, prepared, self.writer)
-        quarantine.keep(self.connection, self.writer, self.prepared, self.now)
+        quarantine.keep(self.connection, self.writer, self.prepared, self.now, held)
         self._check_stable()
         if self.report.failed:
             raise LoadRefusedError(self.report)
@@ -220,3 +281,4 @@ class _Load:
         """Keep the report beside the lake."""
         path = self.writer.lake.root / "reports" / f"{self.writer.load_id}.json"
         write_atomically(path, json.dumps(self.report.to_json(), ensure_ascii=False, indent=1))
+        write_atomically(path.with_suffix(".html"), page.render(self.report))

@@ -203,7 +203,8 @@ def _id_list(raw: str, source_type: str) -> str:
     if not is_text(source_type):
         return f"CAST({raw} AS VARCHAR[])"
     return (
-        f"CASE WHEN starts_with({raw}, '[') THEN TRY_CAST(TRY_CAST({raw} AS JSON) AS VARCHAR[]) "
+        f"CASE WHEN starts_with({raw}, '[') THEN coalesce("
+        f"TRY_CAST(TRY_CAST({raw} AS JSON) AS VARCHAR[]), TRY_CAST({raw} AS VARCHAR[])) "
         f"ELSE list_filter(list_transform(string_split({raw}, '|'), x -> trim(x)), "
         "x -> x <> '') END"
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from pathlib import Path
 
 import duckdb
 import polars as pl
 
 from nba.data import sql
-from nba.data.inputs import FILE, LINE
+from nba.data.inputs import FILE, LINE, Input, RowsInput
 from nba.data.lake import Lake, Writer, connect
 from nba.data.merge import copy
 from nba.data.prepare import Prepared
@@ -80,16 +82,27 @@ def keep(
     writer: Writer,
     tables: list[Prepared],
     now: datetime,
+    held: str = "",
 ) -> None:
-    """Put what the load did not accept into the lake, each offence once."""
+    """Put what the load did not accept into the lake, each offence once.
+
+    Where rows were `held` to be tried again, what is left of them replaces the quarantine.
+    """
     bad = [prepared for prepared in tables if prepared.report.quarantined.rows]
-    if not bad:
+    if not bad and not held:
         return
     union = " UNION ALL ".join(f"({select(prepared)})" for prepared in bad)
+    load = f"{sql.text(writer.load_id)} AS load_id, {sql.moment(now)} AS loaded_at"
+    fresh = f"SELECT {load}, * FROM ({union})" if bad else "SELECT * FROM nothing"
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE offences AS SELECT {sql.text(writer.load_id)} AS load_id, "
-        f"{sql.moment(now)} AS loaded_at, * FROM ({union})"
+        "CREATE OR REPLACE TEMP TABLE nothing ("
+        + ", ".join(f"{sql.name(name)} {type_}" for name, type_ in COLUMNS.items())
+        + ")"
     )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE offences AS {fresh}")
+    if held:
+        _replace(connection, writer, held)
+        return
     earlier = [writer.lake.root / file for file in writer.state.quarantine]
     if earlier:
         same = " AND ".join(
@@ -103,6 +116,85 @@ def keep(
         target = writer.scratch / "quarantine.parquet"
         copy(connection, "SELECT * FROM offences", target)
         writer.put_quarantine(target)
+
+
+def _replace(connection: duckdb.DuckDBPyConnection, writer: Writer, held: str) -> None:
+    """Let the rows that cannot be tried again and those that failed again be the quarantine.
+
+    A row that fails as it did before keeps its first load.
+    """
+    same = " AND ".join(
+        f"h.{sql.name(name)} IS NOT DISTINCT FROM o.{sql.name(name)}" for name in IDENTITY
+    )
+    target = writer.scratch / "quarantine.parquet"
+    copy(
+        connection,
+        f"SELECT {sql.names(COLUMNS)} FROM {held} WHERE row IS NULL UNION ALL "
+        f"SELECT coalesce(h.load_id, o.load_id), coalesce(h.loaded_at, o.loaded_at), "
+        f"{sql.names(list(COLUMNS)[2:], 'o.')} FROM offences AS o LEFT JOIN {held} AS h ON {same}",
+        target,
+    )
+    row = connection.execute(f"SELECT count(*) FROM {sql.parquet([target])}").fetchone()
+    writer.put_quarantine(target if row is not None and row[0] else None, keep=False)
+
+
+def hold(connection: duckdb.DuckDBPyConnection, writer: Writer) -> str:
+    """Copy the quarantine into a temporary table and return its name."""
+    files = [writer.lake.root / file for file in writer.state.quarantine]
+    columns = ", ".join(
+        f"CAST(NULL AS {type_}) AS {sql.name(name)}" for name, type_ in COLUMNS.items()
+    )
+    rows = (
+        f"SELECT {sql.names(COLUMNS)} FROM {sql.parquet(files)}"
+        if files
+        else f"SELECT {columns} WHERE false"
+    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE held AS {rows}")
+    return "held"
+
+
+def inputs(
+    connection: duckdb.DuckDBPyConnection, held: str, scratch: Path
+) -> dict[str, list[Input]]:
+    """Return the held rows as inputs, by table: rows of equal columns together."""
+    groups = connection.execute(
+        f"""SELECT "table", json_keys(row) AS keys FROM {held} WHERE row IS NOT NULL
+        GROUP BY ALL ORDER BY ALL"""
+    ).fetchall()
+    found: dict[str, list[Input]] = {}
+    for number, (table, keys) in enumerate(groups):
+        target = scratch / f"held-{number}.parquet"
+        paths = [sql.text("$." + json.dumps(key, ensure_ascii=False)) for key in keys]
+        columns = ", ".join(
+            f"json_extract_string(row, {path}) AS {sql.name(key)}"
+            for path, key in zip(paths, keys, strict=True)
+        )
+        wanted = ", ".join(sql.text(key) for key in keys)
+        copy(
+            connection,
+            f"""SELECT {columns}, file AS {FILE}, line AS {LINE} FROM {held}
+            WHERE row IS NOT NULL AND "table" = {sql.text(table)}
+            AND json_keys(row) = [{wanted}]""",
+            target,
+        )
+        found.setdefault(table, []).append(RowsInput(target, keys))
+    return found
+
+
+def summary(lake: Lake) -> pl.DataFrame:
+    """Return the quarantine by table, column and rule: rows, loads and the first offender."""
+    rows = quarantined(lake)
+    return (
+        rows.group_by("table", "column", "rule", "expected", maintain_order=True)
+        .agg(
+            pl.len().alias("rows"),
+            pl.col("load_id").n_unique().alias("loads"),
+            pl.col("file").first().alias("first_file"),
+            pl.col("line").first().alias("first_line"),
+            pl.col("value").first().alias("first_value"),
+        )
+        .sort("table", "column", "rule")
+    )
 
 
 def quarantined(lake: Lake, *, table: str = "", rule: str = "", limit: int = 0) -> pl.DataFrame:

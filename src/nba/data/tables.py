@@ -97,6 +97,9 @@ def build(
     for table in TABLES.values():
         query = visible(connection, lake, state, table, moment, time_zone)
         connection.execute(f"CREATE OR REPLACE TABLE {sql.name(prefix + table.name)} AS {query}")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {derive.PRICES} AS {_prices(lake, state, time_zone)}"
+    )
     if moment is not None:
         _forget_later_customers(connection, lake, state, prefix, moment)
     derive.fill(connection, prefix, derive.given(state), _limit(moment, time_zone))
@@ -121,6 +124,16 @@ def _forget_later_customers(
         AND customer_id NOT IN ({traces}) AND customer_id IN (
             SELECT customer_id FROM ({lines})
             WHERE ts >= {sql.moment(moment)} AND customer_id IS NOT NULL)"""
+    )
+
+
+def _prices(lake: Lake, state: State, time_zone: str) -> str:
+    """Return every price of a product with the local time since which it counts."""
+    versions = relation(TABLES["products"], lake.files("products", state))
+    return (
+        f"SELECT product_id, CAST(price AS DOUBLE) AS price, CASE WHEN row_number() OVER "
+        f"(PARTITION BY product_id ORDER BY {VALID_FROM}) = 1 THEN TIMESTAMP '0001-01-01' "
+        f"ELSE timezone({sql.text(time_zone)}, {VALID_FROM}) END AS since FROM ({versions})"
     )
 
 
@@ -182,7 +195,10 @@ def _resolved(table: Table, rows: str, moment: datetime | None) -> str:
         f"{VALID_FROM}, {LOADED_AT}"
     )
     if table.name != "customers":
-        return f"SELECT * FROM ({rows}) QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
+        return (
+            f"SELECT * FROM ({rows}) "
+            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
+        )
     return f"""
         WITH versions AS ({rows}),
         chosen AS (SELECT * FROM versions
