@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
@@ -151,5 +152,8 @@ class Wiring:
     @staticmethod
     def collect(table: Any) -> pl.DataFrame:
         """Return an Ibis expression as a polars table."""
-        frame: pl.DataFrame = table.to_polars()
+        with warnings.catch_warnings():
+            # Ibis 12 calls a name that DuckDB 1.5 has renamed.
+            warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
+            frame: pl.DataFrame = table.to_polars()
         return frame

@@ -54,13 +54,13 @@ def init_project(folder: Path, settings: Mapping[str, object]) -> Project:
 
 
 def _with_settings(text: str, settings: Mapping[str, object]) -> str:
-    """Return the settings file with the lines of `settings` replaced or added."""
+    """Return the settings file with the entries of `settings` replaced or added."""
     lines = text.splitlines()
     for name, value in settings.items():
-        line = yaml.safe_dump({name: value}, allow_unicode=True).strip()
-        at = [i for i, old in enumerate(lines) if old.startswith(f"{name}:")]
-        if at:
-            lines[at[0]] = line
-        else:
-            lines.append(line)
+        entry = yaml.safe_dump({name: value}, allow_unicode=True).splitlines()
+        start = next((i for i, old in enumerate(lines) if old.startswith(f"{name}:")), len(lines))
+        end = start + 1
+        while end < len(lines) and lines[end].startswith((" ", "\t")):
+            end += 1
+        lines[start:end] = entry
     return "\n".join(lines) + "\n"
