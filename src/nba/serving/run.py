@@ -62,5 +62,6 @@ def services_of(wiring: Wiring, access: Access) -> Services:
         cards,
         access=access,
         time_zone=wiring.settings.time_zone,
+        catalogue=wiring.decision_files.catalogue,
         page=page if page.is_dir() else None,
     )
