@@ -11,6 +11,7 @@ from nba.models.base import Model
 #: (name, kind) → "module:class".
 KINDS: Final[dict[tuple[str, str], str]] = {
     ("timing", "recency_gap"): "nba.models.timing.recency_gap:RecencyGap",
+    ("timing", "hazard"): "nba.models.timing.hazard:Hazard",
     ("affinity", "decayed_counts"): "nba.models.affinity.decayed_counts:DecayedCountsAffinity",
     ("mode", "prior"): "nba.models.mode.prior:PriorMode",
     ("mode", "doubly_robust"): "nba.models.mode.doubly_robust:DoublyRobustMode",

@@ -11,6 +11,7 @@ the more they differ, the more their average gains.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -143,9 +144,11 @@ class HazardCore:
         level = np.clip(reached / np.maximum(theirs[:, 0], 1e-9), 0.2, 5.0)
         return np.asarray(reached[:, None] + level[:, None] * (theirs[:, 1:] - theirs[:, :1]))
 
-    def expected_purchases(self, view: View, days: float, *, threads: int) -> Floats:
-        """Return the expected number of purchase days in the coming `days`."""
-        return self.correction.expected(view, days, threads=threads)
+    def expected_purchases(
+        self, view: View, horizons: Sequence[float], *, threads: int
+    ) -> list[Floats]:
+        """Return the expected number of purchase days within each of `horizons` (days)."""
+        return self.correction.expected(view, horizons, threads=threads)
 
     # -- keeping --------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ carries over to horizons longer than those that it was learned on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -59,17 +60,24 @@ class CountCorrection:
     beta: Floats
     trees: lgb.Booster | None
 
-    def expected(self, view: View, days: float, *, threads: int) -> Floats:
-        """Return the expected number of purchase days in the coming `days`."""
-        base = view.lens.bg.expected_purchases(view.summary, days)
-        raw = _raw(view, base, days)
-        matrix = _design(raw, self.mean, self.spread)
-        factor = np.exp(np.clip(matrix @ self.beta, -_LARGEST_FACTOR, _LARGEST_FACTOR))
+    def expected(self, view: View, horizons: Sequence[float], *, threads: int) -> list[Floats]:
+        """Return the expected number of purchase days within each of `horizons` (days)."""
+        by_trees = None
         if self.trees is not None:
             rows = view.static.astype(np.float32)
-            by_trees = self.trees.predict(rows, raw_score=True, num_threads=threads)
-            factor = (factor + np.exp(np.clip(by_trees, -_LARGEST_FACTOR, _LARGEST_FACTOR))) / 2.0
-        return np.asarray(base * factor)
+            raw = self.trees.predict(rows, raw_score=True, num_threads=threads)
+            by_trees = _factor(np.asarray(raw, dtype=np.float64))
+        found = []
+        for days in horizons:
+            base = view.lens.bg.expected_purchases(view.summary, days)
+            matrix = _design(_raw(view, base, days), self.mean, self.spread)
+            factor = _factor(matrix @ self.beta)
+            found.append(base * (factor if by_trees is None else (factor + by_trees) / 2.0))
+        return found
+
+
+def _factor(logs: Floats) -> Floats:
+    return np.asarray(np.exp(np.clip(logs, -_LARGEST_FACTOR, _LARGEST_FACTOR)))
 
 
 def _raw(view: View, base: Floats, days: float) -> Floats:

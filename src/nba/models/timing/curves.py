@@ -63,10 +63,9 @@ def with_curves(
     ids: pl.DataFrame, columns: Mapping[str, Floats], survival: Floats | None = None
 ) -> pl.DataFrame:
     """Return `ids` beside `columns` (and the curves as lists), as a score frame."""
-    frame = ids.with_columns(**{name: pl.Series(values) for name, values in columns.items()})
-    if survival is None:
-        return frame
-    curve = pl.Series(
-        "survival", np.ascontiguousarray(survival), dtype=pl.Array(pl.Float64, survival.shape[1])
-    )
-    return frame.with_columns(curve.cast(pl.List(pl.Float64)))
+    series = [*ids.get_columns(), *(pl.Series(name, values) for name, values in columns.items())]
+    if survival is not None:
+        shape = pl.Array(pl.Float64, survival.shape[1])
+        curve = pl.Series("survival", np.ascontiguousarray(survival), dtype=shape)
+        series.append(curve.cast(pl.List(pl.Float64)))
+    return pl.DataFrame(series)

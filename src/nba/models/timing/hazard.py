@@ -7,7 +7,10 @@ survival curve, and every customer × category with enough history a short form 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Final
@@ -18,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from nba.errors import ModelError
-from nba.models.base import Frames, Model, ModelConfig
+from nba.models.base import Frames, ModelConfig, TimingModel
 from nba.models.timing.core import CoreConfig, HazardCore, fit_core
 from nba.models.timing.curves import (
     CURVE_DAYS,
@@ -95,7 +98,7 @@ class Newcomers:
         return np.array([at.get(name or EVERYBODY, 0) for name in segments], dtype=np.int64)
 
 
-class Hazard(Model):
+class Hazard(TimingModel):
     """Discrete-time hazard with BG/NBD and MBG/CNBD-k as features and as a third opinion.
 
     Reads `purchases` (`customer_id`, `ts`, `amount`; `quantity`, `margin_amount` and
@@ -143,7 +146,9 @@ class Hazard(Model):
             counts = np.array([[CURVE_DAYS, YEAR]]) / (4.0 * self._core.lens.typical_gap)
             return Newcomers([EVERYBODY], flat[None, :], counts, margin, amount)
         survival = self._core.survival(once, CURVE_DAYS, threads=self.config.threads)
-        counts = np.column_stack([self._counts(once, days) for days in (CURVE_DAYS, YEAR)])
+        counts = np.column_stack(
+            self._core.expected_purchases(once, (CURVE_DAYS, YEAR), threads=self.config.threads)
+        )
         values = np.column_stack([survival, counts])
         segments = self._segments(training, log.ids["customer_id"].gather(once.known))
         names = sorted({name for name in segments if name})
@@ -158,9 +163,9 @@ class Hazard(Model):
 
     def _segments(self, tables: Frames, customers: pl.Series) -> list[str | None]:
         column = self.config.segment
-        state = tables.get("customer_state")
-        if state is None or column not in state.columns:
+        if "customer_state" not in tables or column not in tables["customer_state"].columns:
             return [None] * len(customers)
+        state = tables["customer_state"]
         wanted = state.select("customer_id", pl.col(column).cast(pl.String)).unique("customer_id")
         frame = customers.to_frame("customer_id")
         return frame.join(wanted, on="customer_id", how="left", maintain_order="left")[
@@ -180,18 +185,30 @@ class Hazard(Model):
             Length of the curve; beyond the fitted periods BG/NBD carries it on.
         """
         chunks = list(self.score_chunks(inputs, as_of=as_of, horizon_days=horizon_days))
-        return pl.concat(chunks).sort("customer_id")
+        return chunks[0] if len(chunks) == 1 else pl.concat(chunks).sort("customer_id")
 
     def score_chunks(
         self, inputs: Frames, *, as_of: datetime, horizon_days: int = CURVE_DAYS
     ) -> Iterator[pl.DataFrame]:
-        """Yield score frames of at most `chunk` customers, for more than fit into memory."""
+        """Yield score frames of at most `chunk` customers, for more than fit into memory.
+
+        As many chunks as there are threads are worked on at once, each by one thread.
+        """
         self._check()
         log, strangers = self._whom(inputs, as_of)
-        size = self.config.chunk
-        for first in range(0, max(1, log.entities), size):
+        size, today = self.config.chunk, day_number(as_of)
+        firsts = range(0, max(1, log.entities), size)
+        workers = min(self.config.threads or os.cpu_count() or 1, len(firsts))
+        alone = len(firsts) == 1
+
+        def one(first: int) -> pl.DataFrame:
             part = log.part(first, min(first + size, log.entities))
-            yield self._score_part(part, day_number(as_of), horizon_days)
+            return self._score_part(part, today, horizon_days, self.config.threads if alone else 1)
+
+        if alone:
+            yield one(0)
+        else:
+            yield from _in_order(one, firsts, workers)
         for first in range(0, len(strangers), size):
             yield self._score_newcomers(strangers[first : first + size], inputs, horizon_days)
 
@@ -206,12 +223,14 @@ class Hazard(Model):
                 return log.only(known), wanted.filter(~wanted.is_in(have.implode()))
         return log, pl.Series("customer_id", [], dtype=pl.String)
 
-    def _score_part(self, log: PurchaseLog, today: int, horizon_days: int) -> pl.DataFrame:
-        core, threads = self._core, self.config.threads
+    def _score_part(
+        self, log: PurchaseLog, today: int, horizon_days: int, threads: int
+    ) -> pl.DataFrame:
+        core = self._core
         view = core.lens.look(log, today)
         longest = max(horizon_days, *HORIZONS)
         survival = core.survival(view, longest, threads=threads)
-        soon, year = self._counts(view, CURVE_DAYS), self._counts(view, YEAR)
+        soon, year = core.expected_purchases(view, (CURVE_DAYS, YEAR), threads=threads)
         margin, amount = self._values(log, view)
         columns = {
             **self._of_curve(survival, horizon_days),
@@ -219,14 +238,11 @@ class Hazard(Model):
             "p_alive": core.lens.regular.p_alive(view.summary),
             **_money(soon, year, margin, amount),
         }
-        return with_curves(log.ids[view.known], columns, survival[:, : horizon_days + 1])
+        return with_curves(_known(log, view), columns, survival[:, : horizon_days + 1])
 
     def _of_curve(self, survival: Floats, horizon_days: int) -> dict[str, Floats]:
         horizons = sorted({*HORIZONS, horizon_days})
         return probabilities(survival, horizons) | expected_dates(survival)
-
-    def _counts(self, view: View, days: int) -> Floats:
-        return self._core.expected_purchases(view, float(days), threads=self.config.threads)
 
     def _values(self, log: PurchaseLog, view: View) -> tuple[Floats, Floats]:
         """Return margin and amount of a purchase, each shrunk to the population's."""
@@ -276,7 +292,7 @@ class Hazard(Model):
                 "expected_days": expected_dates(survival)["expected_days"],
                 "overdue_ratio": view.static[:, OVERDUE],
             }
-            parts.append(with_curves(part.ids[view.known], columns))
+            parts.append(with_curves(_known(part, view), columns))
         return pl.concat(parts)
 
     def _check(self) -> None:
@@ -307,6 +323,24 @@ class Hazard(Model):
             self._newcomers = Newcomers(
                 head["names"], arrays["survival"], arrays["counts"], head["margin"], head["amount"]
             )
+
+
+def _known(log: PurchaseLog, view: View) -> pl.DataFrame:
+    return log.ids if len(view.known) == log.entities else log.ids[view.known]
+
+
+def _in_order(
+    work: Callable[[int], pl.DataFrame], items: Iterable[int], workers: int
+) -> Iterator[pl.DataFrame]:
+    """Yield `work` of each item in order, `workers` at a time and no further ahead."""
+    with ThreadPoolExecutor(workers) as pool:
+        running: deque[Future[pl.DataFrame]] = deque()
+        for item in items:
+            if len(running) == workers:
+                yield running.popleft().result()
+            running.append(pool.submit(work, item))
+        while running:
+            yield running.popleft().result()
 
 
 def _money(soon: Floats, year: Floats, margin: Floats, amount: Floats) -> dict[str, Floats]:

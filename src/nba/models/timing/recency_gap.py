@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from nba.errors import ModelError
-from nba.models.base import Frames, TimingModel, ModelConfig
+from nba.models.base import Frames, ModelConfig, TimingModel
 from nba.models.timing.curves import (
     CURVE_DAYS,
     expected_dates,
