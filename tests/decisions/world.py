@@ -157,7 +157,7 @@ def make_inputs(customers: int = 400, clerks: int = 4, seed: int = 0) -> dict[st
         "customer_behaviour": behaviour,
         "customer_contact": contact,
         "customer_tags": pl.DataFrame(
-            {"customer_id": ids[: customers // 20], "tag": ["life_event"] * (customers // 20)},
+            {"customer_id": ids[: customers // 20], "tag": ["newborn_family"] * (customers // 20)},
             schema={"customer_id": pl.String, "tag": pl.String},
         ),
         "timing": timing,

@@ -12,6 +12,7 @@ from nba.decisions.allocation import Ints, Programme
 from nba.decisions.assignment import Day, assign
 from nba.decisions.candidates import MODES
 from nba.decisions.catalogue import Catalogue
+from nba.decisions.cover import propose_handovers, with_cover
 from nba.decisions.inputs import DecisionInputs, conform_inputs
 from nba.decisions.log import clerk_report, decision_log
 from nba.decisions.plan import Plan
@@ -57,7 +58,7 @@ def decide(
     probability over both draws (shortlist and plan) within the customer's arm; the arm
     itself is fixed by hash.
     """
-    tables = conform_inputs(inputs)
+    tables = with_cover(conform_inputs(inputs))
     rules = Rules(catalogue.enabled, policy, levers, settings, as_of)
     pool = evaluate(tables, rules)
     working = working_clerks(tables, policy)
@@ -72,7 +73,13 @@ def decide(
     preferred = pool.people.select("customer_id").with_columns(
         mode=pl.Series(names[pool.preferred], dtype=pl.String)
     )
-    return Plan(log, actions, clerk_report(working, day.programme, assigned), preferred)
+    return Plan(
+        log=log,
+        actions=actions,
+        clerks=clerk_report(working, day.programme, assigned),
+        preferred_mode=preferred,
+        handovers=propose_handovers(tables, as_of=as_of, policy=policy),
+    )
 
 
 def working_clerks(tables: DecisionInputs, policy: ContactPolicy) -> pl.DataFrame:

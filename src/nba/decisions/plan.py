@@ -24,9 +24,13 @@ class Plan:
         value_expected, value_bound, price_per_minute.
     preferred_mode : DataFrame
         customer_id, mode: to be passed to the next day's `decide`.
+    handovers : DataFrame
+        customer_id, from_clerk_id, to_clerk_id, reason: proposals for customers whose
+        clerk has left.
     """
 
     log: pl.DataFrame
     actions: pl.DataFrame
     clerks: pl.DataFrame
     preferred_mode: pl.DataFrame
+    handovers: pl.DataFrame
