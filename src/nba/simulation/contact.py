@@ -384,40 +384,43 @@ def _respond(
     click = read & has_link & (streams.uniform("click", key, day=day) < CLICK_RATE[mode] * warm)
     chat = made.channel != CHANNELS.index(Channel.MOMENTS)
     lag = -np.log(streams.uniform("lag", key, day=day))
-    for order, (kind, hit, hours) in enumerate(
-        (
-            ("delivered", chat, 0.001 + 0 * lag),
-            ("read", read & chat, 0.3 * lag),
-            ("clicked", click, 0.3 * lag + 0.03),
-            ("replied", reply, 0.3 * lag + 0.1),
-            ("blocked", lost, 0.3 + 0 * lag),
-            ("complained", complains, 0.4 + 0 * lag),
-        )
-    ):
-        when = day + np.minimum(made.hour + hours, 23.95) / 24
-        add_responses(scene, recorder, kind, ids.filter(pl.Series(hit)), order,
-                      who[hit], made.clerk[hit], when[hit])  # fmt: skip
+    hits = (chat, read & chat, click, reply, lost, complains)
+    # By kind: hours after the contact, and how much the customer's own pace adds.
+    base = np.array([0.001, 0.0, 0.03, 0.1, 0.3, 0.4])
+    pace = np.array([0.0, 0.3, 0.3, 0.3, 0.0, 0.0])
+    rows = [np.flatnonzero(hit) for hit in hits]
+    at = np.concatenate(rows)
+    kind = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
+    when = day + np.minimum(made.hour[at] + base[kind] + pace[kind] * lag[at], 23.95) / 24
+    add_responses(scene, recorder, kind, ids.gather(at), who[at], made.clerk[at], when)
+
+
+#: The kinds of responses in the order of their numbers in response ids.
+RESPONSE_KINDS: Final = pl.Series(
+    ["delivered", "read", "clicked", "replied", "blocked", "complained", "purchased"]
+)
 
 
 def add_responses(
-    scene: Scene, recorder: Recorder, kind: str, ids: pl.Series, order: int,
-    customer: Ints, clerk: Ints, when: Floats, event_id: pl.Series | None = None,
+    scene: Scene, recorder: Recorder, kind: Ints, ids: pl.Series, customer: Ints, clerk: Ints,
+    when: Floats,
 ) -> None:  # fmt: skip
-    """Record responses of one kind to the given interactions."""
+    """Record responses to the given interactions; kinds are positions in `RESPONSE_KINDS`."""
     if not len(customer):
         return
-    frame = pl.DataFrame(
-        {
-            "response_id": "V" + ids.str.slice(1) + f"-{order}",
-            "interaction_id": ids,
-            "customer_id": scene.customer_ids.gather(customer),
-            "clerk_id": scene.clerk_ids.gather(clerk),
-            "ts": scene.timestamps(when),
-        }
-    ).with_columns(pl.lit(kind).alias("kind"))
-    if event_id is not None:
-        frame = frame.with_columns(event_id.alias("event_id"))
-    recorder.add("responses", frame)
+    recorder.add(
+        "responses",
+        pl.DataFrame(
+            {
+                "response_id": "V" + ids.str.slice(1) + "-" + pl.Series(kind).cast(pl.String),
+                "interaction_id": ids,
+                "customer_id": scene.customer_ids.gather(customer),
+                "clerk_id": scene.clerk_ids.gather(clerk),
+                "ts": scene.timestamps(when),
+                "kind": RESPONSE_KINDS.gather(kind),
+            }
+        ),
+    )
 
 
 def record_untouched(scene: Scene, day: int, left: Contacts, recorder: Recorder) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from nba.simulation.assortment import CATEGORIES
-from nba.simulation.contact import add_responses
+from nba.simulation.contact import RESPONSE_KINDS, add_responses
 from nba.simulation.demand import Purchases, stock_draw
 from nba.simulation.habits import absent_on
 from nba.simulation.people import CITIES
@@ -20,6 +20,7 @@ from nba.simulation.tables import Recorder
 #: Groups of a clerk: one topic for families and beauty, one for sports, one for collectors.
 TOPICS: Final = ("育儿交流 Parenting", "护肤课堂 Skin Care Class", "跑团 Running Club")
 GROUP_SHARE: Final = 0.3
+PURCHASED: Final = RESPONSE_KINDS.to_list().index("purchased")
 COUPON_AMOUNTS: Final = np.array([20.0, 50.0, 100.0])
 
 
@@ -193,7 +194,8 @@ def attribute(
     local = orders["ts"].dt.convert_time_zone(scene.config.time_zone)
     hour = (local.dt.hour().cast(pl.Float64) + local.dt.minute() / 60).to_numpy()[first]
     when = day + np.minimum(hour + 0.02, 23.99) / 24
-    add_responses(scene, recorder, "purchased", ids, 6, who, scene.people.clerk[who], when)
+    kind = np.full(len(who), PURCHASED)
+    add_responses(scene, recorder, kind, ids, who, scene.people.clerk[who], when)
     state.attributed[who] = state.contact_day[who]
 
 

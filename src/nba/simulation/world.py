@@ -184,16 +184,26 @@ class World:
         calendar_rows(scene, state, day, book)
         close_cases(state, day, book)
 
-    def _play(self, made: Contacts | None) -> DayOutcome:
+    def _pass_day(self, *, habitual: bool) -> pl.DataFrame:
+        """Play a day of the history; its rows stay in the book. Return the contacts' truth."""
+        self._begin()
+        return self._live(self._contacts(self.state.day, None, self._allowed(habitual)))
+
+    def _live(self, made: Contacts | None) -> pl.DataFrame:
         scene, state, book, day = self.scene, self.state, self._pending, self.state.day
-        before = float(state.margin.sum())
         truth = act(scene, state, day, made, book).frame() if made else pl.DataFrame()
         contact_complaints(scene, state, day, book)
         self._sell(day, book)
         record_lost(scene, state, day, book)
-        blocks = int((np.floor(state.blocked) == day).sum())
         decay(state)
         state.day += 1
+        return truth
+
+    def _play(self, made: Contacts | None) -> DayOutcome:
+        state, book, day = self.state, self._pending, self.state.day
+        before = float(state.margin.sum())
+        truth = self._live(made)
+        blocks = int((np.floor(state.blocked) == day).sum())
         return DayOutcome(
             day=day,
             date=self.config.start + dt.timedelta(days=day),
@@ -276,13 +286,11 @@ def simulate(config: WorldConfig, folder: Path, folder_truth: Path | None = None
     collected = Recorder()
     contacts: list[pl.DataFrame] = []
     for day in range(config.days):
-        outcome = world.step(day, habitual=config.habits)
-        for name, frame in outcome.tables.items():
-            collected.add(name, frame)
-        contacts.append(outcome.truth)
-        if day % 30 == 29:
-            _flush(writer, collected, keep=True)
-    _flush(writer, collected, keep=False)
+        contacts.append(world._pass_day(habitual=config.habits))
+        if day % 30 == 29 or day == config.days - 1:
+            for name, frame in world._pending.take().items():
+                collected.add(name, frame)
+            _flush(writer, collected, keep=day < config.days - 1)
     writer.close()
     _write_truth(world, contacts, truth_folder)
     return world
