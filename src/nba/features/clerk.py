@@ -28,7 +28,7 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
     """Return every clerk with what the day of `as_of` allows."""
     clerks = tables["clerks"]
     today = as_of.date()
-    state = customer_state.build(tables, as_of)
+    state = customer_state.state_of(tables, as_of)
     friends = state.group_by(friend_key="clerk_id").agg(
         customers=state.count(), friends=state.is_friend.sum()
     )
@@ -65,7 +65,8 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
         has_left=left,
         works_today=working_day & table.absent_key.isnull() & ~left,
         modes=table.modes.fill_null(ibis.literal([str(mode) for mode in CONTACT_MODES])),
-        adoption_rate=(zero["actions_sent_90d"] + 1.0) / (zero["actions_answered_90d"] + 2.0),
+        adoption_rate=(zero["actions_sent_90d"].cast("float64") + 1.0)
+        / (zero["actions_answered_90d"].cast("float64") + 2.0),
     )
 
 
@@ -95,4 +96,5 @@ VIEW = View(
         Feature("adoption_rate", "float64", "(sent + 1) / (with feedback + 2)", "share", "90d"),
     ),
     "What a clerk can do today.",
+    needs=(customer_state.VIEW.name,),
 )

@@ -206,7 +206,8 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
         items_per_order=table["items"] / table.orders,
         average_item_amount=table.spend_amount / table["items"].nullif(0.0),
         discount_share=(table.discount_amount / gross.nullif(0.0)).clip(lower=0.0, upper=1.0),
-        trend_ratio=(table.purchase_days_90d + 1.0) / (table.previous_90d + 1.0),
+        trend_ratio=(table.purchase_days_90d.cast("float64") + 1.0)
+        / (table.previous_90d.cast("float64") + 1.0),
     )
 
 

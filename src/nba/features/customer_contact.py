@@ -119,17 +119,24 @@ def _groups(tables: Tables, as_of: datetime) -> ir.Table:
 def _rates(table: ir.Table) -> dict[str, ir.Value]:
     """Return the shrunk response rates, over all modes and for each."""
     rates = {
-        f"response_rate_{mode}": (table[f"answered_{mode}_365d"] + PRIOR_RESPONSES)
-        / (table[f"contacts_{mode}_365d"] + PRIOR_CONTACTS)
+        f"response_rate_{mode}": _shrunk(
+            table[f"answered_{mode}_365d"], table[f"contacts_{mode}_365d"]
+        )
         for mode in MODES
     }
-    overall = (table.answered_365d + PRIOR_RESPONSES) / (table.contacts_365d + PRIOR_CONTACTS)
-    return {"response_rate": overall, **rates}
+    return {"response_rate": _shrunk(table.answered_365d, table.contacts_365d), **rates}
+
+
+def _shrunk(answered: ir.IntegerColumn, contacts: ir.IntegerColumn) -> ir.FloatingColumn:
+    # A float first: Spark reads 1.0 as a decimal.
+    return (answered.cast("float64") + PRIOR_RESPONSES) / (
+        contacts.cast("float64") + PRIOR_CONTACTS
+    )
 
 
 def build(tables: Tables, as_of: datetime) -> ir.Table:
     """Return the contact history of every customer known at `as_of`."""
-    state = customer_state.build(tables, as_of)
+    state = customer_state.state_of(tables, as_of)
     replies = prepare.answers(tables, as_of)
     engaged = replies.filter(replies.engaged)
     hours = peak(
@@ -245,4 +252,5 @@ VIEW = View(
         Feature("is_silent_friend", "bool", "a friend for 90 days, none of them with an answer"),
     ),
     "What was said to a customer, and what came back.",
+    needs=(customer_state.VIEW.name,),
 )

@@ -91,6 +91,12 @@ def _birthday(customers: ir.Table, as_of: datetime) -> dict[str, ir.Value]:
     }
 
 
+def state_of(tables: Tables, as_of: datetime) -> ir.Table:
+    """Return this view for use by another one, computed anew only where it was not kept."""
+    kept = f"view:{VIEW.name}"
+    return tables[kept] if kept in tables else build(tables, as_of)
+
+
 def build(tables: Tables, as_of: datetime) -> ir.Table:
     """Return the state of every customer known at `as_of`."""
     customers = tables["customers"]

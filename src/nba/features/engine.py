@@ -129,7 +129,12 @@ class SparkEngine:
 
     def write(self, table: ir.Table, folder: Path, *, order_by: tuple[str, ...]) -> None:
         """Write one Parquet file per partition, sorted within."""
+        from pyspark.sql.types import TimestampType
+
         frame = self.connection._session.sql(self.connection.compile(table))
+        for name in (EVENT_TIMESTAMP, CREATED_TIMESTAMP):
+            # The session is in UTC: the naive moment becomes the same instant.
+            frame = frame.withColumn(name, frame[name].cast(TimestampType()))
         frame.sortWithinPartitions(*order_by).write.option("compression", "zstd").parquet(
             str(folder)
         )
