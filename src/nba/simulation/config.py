@@ -129,7 +129,7 @@ class Growth:
 GROWTH: Final = (
     Growth(0.58, 1.05, 0.0, 0.0),
     Growth(0.58, 1.00, 0.85, 3.0),
-    Growth(0.12, 0.37, 3.4, 0.0),
+    Growth(0.15, 0.385, 3.35, 0.0),
 )
 
 CELLS: Final = 4
