@@ -189,12 +189,15 @@ def actions_show(
     clerk: Annotated[str, typer.Option(help="The clerk (default: the first by id).")] = "",
     as_of: AsOf = "",
     locale: Annotated[str, typer.Option(help="zh or en.")] = "en",
+    limit: Annotated[int, typer.Option(help="The most rows.")] = 12,
+    svg: Annotated[Path | None, typer.Option(help="Also draw it into this file.")] = None,
 ) -> None:
     """Print one clerk's list."""
     from nba.jobs.listing import print_list
 
     wiring = wiring_of(context)
-    print_list(wiring, moment(wiring, as_of), clerk_id=clerk, locale=locale)
+    day = moment(wiring, as_of)
+    print_list(wiring, day, clerk_id=clerk, locale=locale, limit=limit, svg=svg)
 
 
 @features_app.command("show")
@@ -337,6 +340,24 @@ def simulate(
         describe_it=describe,
     ):
         typer.echo(line)
+
+
+@app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="Which; `nba bench list` names them.")],
+    option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, repeatable.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the result as JSON.")] = None,
+) -> None:
+    """Measure speed, scale or value; ratios to a limit in the same run."""
+    from nba.jobs.bench import BENCHES, as_text, parse_options, run_bench
+
+    if name == "list":
+        typer.echo("\n".join(BENCHES))
+        return
+    text = as_text(run_bench(name, parse_options(option or [])))
+    typer.echo(text)
+    if out is not None:
+        out.write_text(text + "\n", encoding="utf-8")
 
 
 @app.command()

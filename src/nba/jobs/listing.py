@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 import polars as pl
 from rich.console import Console
@@ -12,8 +13,8 @@ from nba.errors import NotFoundError
 from nba.wiring import Wiring
 
 HEADINGS = {
-    "en": ("#", "customer", "mode", "action", "bring", "when", "min", "value", "why"),
-    "zh": ("#", "顾客", "模式", "动作", "带什么", "时间", "分钟", "价值", "理由"),
+    "en": ("#", "customer", "action", "bring", "when", "min", "value", "why"),
+    "zh": ("#", "顾客", "动作", "带什么", "时间", "分钟", "价值", "理由"),
 }
 MODES = {
     "shopping_assistant": {"en": "shopping assistant", "zh": "购物助手"},
@@ -23,6 +24,7 @@ MODES = {
 
 #: What stands before a reason, a caution, and what would change the advice.
 MARKS = {"reason": "·", "caution": "!", "change": "↻"}
+SVG_COLUMNS = 164
 
 
 def clerk_list(actions: pl.DataFrame, clerk_id: str) -> tuple[str, pl.DataFrame]:
@@ -49,7 +51,7 @@ def print_list(
     clerk_id: str = "",
     locale: str = "en",
     limit: int = 12,
-    console: Console | None = None,
+    svg: Path | None = None,
 ) -> None:
     """Print a clerk's list of the published plan as a table with reasons."""
     chosen, rows = clerk_list(wiring.plan_store.actions(as_of.date()), clerk_id)
@@ -59,15 +61,25 @@ def print_list(
         title=f"{as_of.date()} · {chosen} · {rows.height} actions · {minutes:g} min",
         show_lines=True,
     )
-    for heading in HEADINGS[locale]:
+    for heading in HEADINGS[locale][:-1]:
         table.add_column(heading, overflow="fold")
+    table.add_column(HEADINGS[locale][-1], overflow="fold", min_width=44)
+    catalogue = wiring.decision_files.catalogue
+    kinds = {kind.action_type: kind.name.of(locale) for kind in catalogue.actions}
     for row in rows.head(limit).iter_rows(named=True):
-        table.add_row(*_cells(row, names, locale, wiring.settings.currency))
-    (console or Console()).print(table)
+        table.add_row(*_cells(row, names, kinds, locale, wiring.settings.currency))
+    console = Console(record=svg is not None, width=SVG_COLUMNS if svg else None)
+    console.print(table)
+    if svg is not None:
+        console.save_svg(str(svg), title="nba actions show")
 
 
 def _cells(
-    row: dict[str, object], names: dict[str, str], locale: str, currency: str
+    row: dict[str, object],
+    names: dict[str, str],
+    kinds: dict[str, str],
+    locale: str,
+    currency: str,
 ) -> tuple[str, ...]:
     products = [names.get(product, product) for product in _list(row["product_ids"])]
     reasons = [
@@ -79,8 +91,8 @@ def _cells(
     return (
         str(row["rank"]),
         str(row["customer_id"]),
-        MODES[str(row["mode"])][locale],
-        str(row["action_type"]),
+        f"{kinds.get(str(row['action_type']), row['action_type'])}\n"
+        f"({MODES[str(row['mode'])][locale]})",
         bring,
         window,
         f"{row['minutes']:g}",

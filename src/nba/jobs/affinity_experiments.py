@@ -1,0 +1,319 @@
+"""The affinity experiments: Ta-Feng, Online Retail II, and any purchase log.
+
+Each returns a report that is plain JSON; `write_report` puts it into a folder with a table
+and a plot. Run from the repository::
+
+    python -m nba.jobs.affinity_experiments affinity_tafeng
+    python -m nba.jobs.affinity_experiments affinity_online_retail
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from nba.errors import InputRefusedError, UsageError
+from nba.evaluation.affinity import Question, compare
+from nba.models.affinity.catalogue import Catalogue
+from nba.models.affinity.config import TwoStageConfig
+from nba.models.affinity.log import Bools, PurchaseLog, day_number
+
+#: A log of baskets without time: days are baskets, counted from the end.
+ORDER_ONLY: Final = TwoStageConfig(
+    cutoffs=1,
+    cutoff_step=1,
+    horizon=1,
+    min_baskets=1,
+    half_lives=(1.0, 3.0, 8.0, 1000.0),
+    windows=(1, 2, 4, 16),
+    season_days=10_000,
+    new_days=0,
+    new_candidates=0,
+)
+DATED: Final = TwoStageConfig()
+CUTOFFS: Final = (date(2011, 9, 1), date(2011, 10, 15))
+BARS: Final = {
+    "affinity_tafeng": {"recall@10": 0.168, "ndcg@10": 0.145},
+    "2011-09-01": {"recall@10": 0.188, "recall@20": 0.273, "ndcg@10": 0.224},
+    "2011-10-15": {"recall@10": 0.197, "recall@20": 0.280, "ndcg@10": 0.227},
+}
+
+
+def data_folder(name: str) -> Path:
+    """Return the folder of a public data set, or say how to point to it."""
+    root = Path(os.environ.get("NBA_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"))
+    folder = root / name
+    if not folder.is_dir():
+        raise InputRefusedError(
+            f"the data set {name} is not there",
+            expected=f"a folder {folder}",
+            found="no such folder",
+            next_step="set NBA_DATA to the folder that holds it",
+        )
+    return folder
+
+
+# -- Ta-Feng ----------------------------------------------------------------------------
+
+
+def tafeng_log(folder: Path) -> PurchaseLog:
+    """Return Ta-Feng with the last basket of each customer on day 0, the one before on day −1."""
+    table = pl.read_parquet(folder / "basket_items.parquet")
+    index = pl.col("basket_index").cast(pl.Int64)
+    return PurchaseLog.from_purchases(
+        table.select(
+            pl.col("user_id").alias("customer_id"),
+            pl.col("item_id").cast(pl.String).alias("product_id"),
+            (index - index.max().over("user_id")).alias("day"),
+        )
+    )
+
+
+def reality_check_split(n: int, seed: int) -> tuple[Bools, Bools, Bools]:
+    """Return masks of the first 72 %, the next 8 %, and the last 20 % of shuffled customers."""
+    order = np.random.default_rng(seed).permutation(n)
+    part = np.searchsorted([int(0.72 * n), int(0.80 * n)], np.arange(n), side="right")
+    group = np.empty(n, dtype=np.int64)
+    group[order] = part
+    return group == 0, group == 1, group == 2
+
+
+def run_tafeng(
+    folder: Path, *, seeds: Sequence[int] = range(5), config: TwoStageConfig = ORDER_ONLY
+) -> dict[str, Any]:
+    """Run the Reality Check protocol, as an honest forecast and in full.
+
+    The honest forecast learns from second-last baskets: nothing is taken from anyone's last
+    basket. The full protocol also learns from the last baskets of the train customers.
+    """
+    log = tafeng_log(folder)
+    catalogue = Catalogue.build(log.product_ids, None)
+    found: dict[str, Any] = {"protocols": {}}
+    for protocol, knowledge in (("honest", 0), ("full", 1)):
+        runs = []
+        for seed in seeds:
+            train, validation, test = reality_check_split(log.n_customers, seed)
+            raws = {}
+            question = Question(
+                log, catalogue, 0, 1, train, test | validation, 1, knowledge=knowledge
+            )
+            _, raw = compare(question, config, seed=seed)
+            in_test = test[question.rows()]
+            for name, metrics in raw.items():
+                raws[name] = {
+                    part: {
+                        metric: float(np.nanmean(values[mask]))
+                        for metric, values in metrics.items()
+                    }
+                    for part, mask in (("test", in_test), ("validation", ~in_test))
+                }
+            runs.append(raws)
+            print(f"{protocol} seed {seed}", _short(raws["two_stage"]["test"]), flush=True)
+        found["protocols"][protocol] = {
+            part: _over_seeds([{n: r[part] for n, r in run.items()} for run in runs])
+            for part in ("test", "validation")
+        }
+    return found | {"seeds": list(seeds), "bars": BARS["affinity_tafeng"]}
+
+
+def _over_seeds(runs: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
+    """Return mean and standard deviation over seeds per method and metric."""
+    spread = 1 if len(runs) > 1 else 0
+    return {
+        method: {
+            metric: [
+                round(float(np.mean(values)), 4),
+                round(float(np.std(values, ddof=spread)), 4),
+            ]
+            for metric in runs[0][method]
+            for values in [[run[method][metric] for run in runs]]
+        }
+        for method in runs[0]
+    }
+
+
+# -- dated logs ---------------------------------------------------------------------------
+
+
+def run_log(
+    purchases: pl.DataFrame,
+    *,
+    cutoffs: Sequence[date],
+    products: pl.DataFrame | None = None,
+    config: TwoStageConfig = DATED,
+    seed: int = 0,
+    horizon: int = 60,
+    min_baskets: int = 3,
+) -> dict[str, Any]:
+    """Compare all methods on a dated purchase log, at each cut-off.
+
+    Parameters
+    ----------
+    purchases : polars.DataFrame
+        `customer_id`, `product_id`, `ts`, and where there are any `quantity`, `amount`, `name`,
+        `category`. Rows with a quantity of zero or less are left out.
+    cutoffs : sequence of date
+        Everything is learned strictly before; the target is the first basket within `horizon`
+        days, of customers with `min_baskets` before.
+    products : polars.DataFrame, optional
+        `product_id` with `name`, `category`, `brand`. Default: the latest row of `purchases`
+        before the cut-off.
+    """
+    log = PurchaseLog.from_purchases(purchases)
+    everyone = np.ones(log.n_customers, dtype=bool)
+    found: dict[str, Any] = {"cutoffs": {}, "seed": seed}
+    for moment in cutoffs:
+        catalogue = Catalogue.build(log.product_ids, _known(purchases, products, moment))
+        question = Question(
+            log, catalogue, day_number(moment), horizon, everyone, everyone, min_baskets
+        )
+        if not len(question.rows()):
+            raise InputRefusedError(
+                f"nobody can be asked about at the cut-off {moment}",
+                expected=f"customers with {min_baskets} baskets before and one after",
+                found="none",
+                next_step="choose a cut-off inside the log",
+            )
+        report, _ = compare(question, config, seed=seed)
+        found["cutoffs"][moment.isoformat()] = report
+        ours = report["methods"]["two_stage"]
+        print(
+            moment,
+            _short({name: value[0] for name, value in ours.items() if isinstance(value, list)}),
+            flush=True,
+        )
+    return found
+
+
+def _known(
+    purchases: pl.DataFrame, products: pl.DataFrame | None, moment: date
+) -> pl.DataFrame | None:
+    columns = [name for name in ("name", "category", "brand") if name in purchases.columns]
+    if products is not None or not columns:
+        return products
+    start = datetime(moment.year, moment.month, moment.day)
+    past = purchases.filter(pl.col("ts") < start).sort("ts", *columns)
+    return past.group_by("product_id").agg(pl.col(columns).last())
+
+
+def online_retail(folder: Path) -> pl.DataFrame:
+    """Return the usable lines of Online Retail II as purchases."""
+    table = pl.read_parquet(folder / "transactions.parquet").filter(
+        pl.col("customer_id").is_not_null()
+        & ~pl.col("is_cancellation")
+        & (pl.col("quantity") > 0)
+        & (pl.col("unit_price") > 0)
+        & pl.col("is_product")
+    )
+    return table.select(
+        "customer_id",
+        pl.col("stock_code").alias("product_id"),
+        pl.col("invoice_date").alias("ts"),
+        "quantity",
+        (pl.col("quantity") * pl.col("unit_price")).alias("amount"),
+        pl.col("description").alias("name"),
+    )
+
+
+def run_online_retail(
+    folder: Path,
+    *,
+    config: TwoStageConfig = DATED,
+    cutoffs: Sequence[date] = CUTOFFS,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Run Online Retail II at its two cut-offs."""
+    found = run_log(online_retail(folder), cutoffs=cutoffs, config=config, seed=seed)
+    return found | {"bars": {str(moment): BARS.get(str(moment)) for moment in cutoffs}}
+
+
+# -- reports -------------------------------------------------------------------------------
+
+_SHOWN = (
+    "recall@10",
+    "ndcg@10",
+    "recall@20",
+    "hit_rate@10",
+    "repeat_recall@10",
+    "explore_recall@10",
+    "explore_list_recall@10",
+)
+
+
+def _short(metrics: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {metrics[name]:.4f}" for name in _SHOWN if name in metrics)
+
+
+def table(methods: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a Markdown table of methods and metrics, mean and spread or interval."""
+    lines = [
+        "| method | " + " | ".join(_SHOWN) + " |",
+        "|---" * (len(_SHOWN) + 1) + "|",
+    ]
+    for name, metrics in methods.items():
+        cells = [
+            f"{value[0]:.4f} ± {value[1]:.4f}"
+            if len(value) == 2
+            else f"{value[0]:.4f} [{value[1]:.3f}, {value[2]:.3f}]"
+            for value in (metrics[metric] for metric in _SHOWN)
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def write_report(result: Mapping[str, Any], folder: Path, *, seconds: float) -> None:
+    """Write `result.json`, `table.md` and `plot.png` into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    head = {"seconds": round(seconds, 1)}
+    (folder / "result.json").write_text(json.dumps(head | dict(result), indent=1) + "\n")
+    parts = {
+        **{name: one["test"] for name, one in result.get("protocols", {}).items()},
+        **{name: one["methods"] for name, one in result.get("cutoffs", {}).items()},
+    }
+    (folder / "table.md").write_text(
+        "\n\n".join(f"### {name}\n\n{table(methods)}" for name, methods in parts.items()) + "\n"
+    )
+    _plot(parts, folder / "plot.png")
+
+
+def _plot(parts: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5 * len(parts), 4), layout="constrained")
+    axes = figure.subplots(1, len(parts), squeeze=False)[0]
+    for axis, (title, methods) in zip(axes, parts.items(), strict=True):
+        names = sorted(methods, key=lambda name: methods[name]["recall@10"][0])
+        values = [methods[name]["recall@10"][0] for name in names]
+        colours = ["#c44" if name == "two_stage" else "#88a" for name in names]
+        axis.barh(names, values, color=colours)
+        axis.set_title(f"{title}: recall@10")
+    figure.savefig(path, dpi=110)
+
+
+RUNNERS: Final = {
+    "affinity_tafeng": lambda: run_tafeng(data_folder("tafeng_nbr")),
+    "affinity_online_retail": lambda: run_online_retail(data_folder("online_retail_ii")),
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the experiments named on the command line into `experiments/NAME`."""
+    for name in arguments:
+        if name not in RUNNERS:
+            raise UsageError(f"no experiment {name!r}", expected=", ".join(RUNNERS), found=name)
+        start = time.perf_counter()
+        result = RUNNERS[name]()
+        write_report(result, Path("experiments") / name, seconds=time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
