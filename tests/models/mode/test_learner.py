@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nba.models.mode import trees
 from nba.models.mode.learner import learn
 from nba.models.mode.linear import Basis, ridge_path
 from nba.models.mode.nuisance import LearnerConfig, Sample, folds_of
@@ -99,6 +100,19 @@ def test_few_rows_missing_values_and_constants_are_fine(rows: int) -> None:
     x[:, 3] = np.nan
     learned = learn(Sample(x, rng.integers(0, 2, rows), rng.normal(size=rows)), 2, seed=1)
     assert np.isfinite(learned.effects(x)).all()
+
+
+def test_trees_without_the_arm_cancel_in_contrasts(planted: Planted) -> None:
+    x, arm, outcome, _ = planted("step", 3000, 6)
+    whole = trees.grow_outcome(x, arm, 3, outcome, 6)
+    part = trees.only_trees_with(whole, {9, 10, 11})
+    assert 0 < part.num_trees() < whole.num_trees()
+    under = [
+        [trees.outcomes_under(booster, x, one, 3) for one in range(3)] for booster in (whole, part)
+    ]
+    for one in (1, 2):
+        gaps = [values[one] - values[0] for values in under]
+        assert gaps[0] == pytest.approx(gaps[1], abs=1e-12)
 
 
 def test_groups_share_a_fold() -> None:

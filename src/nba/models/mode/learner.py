@@ -221,7 +221,9 @@ def learn_from_scores(
             found[one] = _centred(found[one], 0, fitted, trees_held, fold)
     booster = None
     if any(h.kept > 0 and h.weight[OUTCOME_TREES] > 0 for h in found):
-        booster = trees.grow_outcome(sample.x, sample.arm, arms, sample.outcome, seed)
+        grown = trees.grow_outcome(sample.x, sample.arm, arms, sample.outcome, seed)
+        width = sample.x.shape[1]
+        booster = trees.only_trees_with(grown, set(range(width, width + arms)))
         fitted = np.column_stack(
             [trees.outcomes_under(booster, sample.x, one, arms) for one in range(arms)]
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,28 @@ def grow(x: Floats, target: Floats, parameters: dict[str, Any], rounds: int, see
 def grow_outcome(x: Floats, arm: Ints, arms: int, outcome: Floats, seed: int) -> Any:
     """Return trees for the outcome over the columns and flags of the arm."""
     return grow(_with_arm(x, arm, arms), outcome, OUTCOME_TREES, OUTCOME_ROUNDS, seed)
+
+
+def only_trees_with(booster: Any, columns: set[int]) -> Any:
+    """Return a booster of those trees alone that split on one of `columns`.
+
+    Trees that never ask for the arm say the same under every arm: in a contrast they cancel, and
+    scoring without them is several times faster.
+    """
+    import lightgbm
+
+    head, *blocks = re.split(r"(?m)^Tree=\d+\n", booster.model_to_string())
+    last, end, tail = blocks[-1].partition("end of trees")
+    blocks[-1] = last
+    kept = [block for block in blocks if _splits(block) & columns] or blocks[:1]
+    head = re.sub(r"(?m)^tree_sizes=.*\n", "", head)
+    trees = "".join(f"Tree={i}\n{block}" for i, block in enumerate(kept))
+    return lightgbm.Booster(model_str=head + trees + end + tail)
+
+
+def _splits(block: str) -> set[int]:
+    found = re.search(r"(?m)^split_feature=(.*)$", block)
+    return {int(column) for column in found.group(1).split()} if found else set()
 
 
 def outcomes_under(booster: Any, x: Floats, arm: int, arms: int) -> Floats:
