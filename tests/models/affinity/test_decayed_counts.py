@@ -5,11 +5,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.models.contract import ModelContract
 
 from nba.models.affinity.decayed_counts import DecayedCountsAffinity, DecayedCountsConfig
 from nba.models.affinity.frame import SCORE_SCHEMA
 from nba.models.base import Frames
-from tests.models.contract import ModelContract
 
 AS_OF = datetime(2026, 1, 1)
 

@@ -1,0 +1,298 @@
+"""Affinity on a purchase log: every method on the same customers, cut-off and target.
+
+The target of a customer is their first basket on or after the cut-off, within the horizon;
+everything is learned strictly before. Lists are not filtered by what rests (returned, just
+bought), because the published protocols do not filter either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from nba.evaluation.ranking import (
+    EMPTY,
+    Floats,
+    Ints,
+    coverage,
+    fold_interval,
+    novelty,
+    paired_interval,
+    price_fit,
+    ranking_metrics,
+    targets_matrix,
+)
+from nba.models.affinity.candidates import Fitted, History, history
+from nba.models.affinity.catalogue import Catalogue
+from nba.models.affinity.config import TwoStageConfig
+from nba.models.affinity.lists import rank_within
+from nba.models.affinity.log import PurchaseLog
+from nba.models.affinity.sources import top_columns
+from nba.models.affinity.state import CUSTOMER_FEATURES
+from nba.models.affinity.tifu import TifuParameters, frequency_vectors, nearest, neighbour_mean
+from nba.models.affinity.two_stage import TwoStageAffinity
+
+#: Rules that need no learning beyond counting; the bar for a learned model is the best of them.
+SIMPLE_RULES = (
+    "popular",
+    "personal_top",
+    "personal_filled",
+    "personal_filled_decayed",
+)
+LIST_LENGTH = 20
+Scores = Callable[[Ints], Floats]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: a log, a moment, and whose next basket is to be forecast.
+
+    Parameters
+    ----------
+    log : PurchaseLog
+        With what was bought after the cut-off too: the targets are taken from it.
+    catalogue : Catalogue
+    cutoff, horizon : int
+        Days.
+    learners : array of bool
+        Customers whose purchases may be learned from.
+    asked : array of bool
+        Customers whose next basket is forecast, where they have at least `min_baskets` before
+        the cut-off and bought in the horizon.
+    min_baskets : int
+    knowledge : int
+        Days of the learners' purchases that may be used, past the cut-off; 0 for a forecast.
+    """
+
+    log: PurchaseLog
+    catalogue: Catalogue
+    cutoff: int
+    horizon: int
+    learners: np.ndarray[Any, np.dtype[np.bool_]]
+    asked: np.ndarray[Any, np.dtype[np.bool_]]
+    min_baskets: int
+    knowledge: int = 0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Customers and products of the log."""
+        return self.log.n_customers, self.log.n_products
+
+    def targets(self) -> sp.csr_matrix:
+        """Return the next baskets, customers × products."""
+        following = self.log.next_baskets(self.cutoff, self.horizon)
+        return targets_matrix(following.customer, following.product, self.shape)
+
+    def rows(self) -> Ints:
+        """Return the customers that are asked about and can be answered for."""
+        enough = self.log.before(self.cutoff).basket_counts() >= self.min_baskets
+        return np.flatnonzero(self.asked & enough & (np.diff(self.targets().indptr) > 0))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Lists of one method: of all products, and of products new to the customer."""
+
+    lists: Ints
+    explore_lists: Ints
+
+
+def lists_of(scores: Floats, k: int = LIST_LENGTH) -> Ints:
+    """Return the `k` best columns per row, best first; ties by column; nothing without a score."""
+    top = top_columns(scores, k)
+    values = np.take_along_axis(scores, top, axis=1)
+    order = np.lexsort((top, -values), axis=1)
+    top, values = np.take_along_axis(top, order, 1), np.take_along_axis(values, order, 1)
+    return np.where(values > 0, top, EMPTY)
+
+
+def answer_by_scores(scores: Scores, owned: sp.csr_matrix, rows: Ints, chunk: int = 500) -> Answer:
+    """Return the lists of a method that scores all products for a block of customers."""
+    lists, explore = [], []
+    for start in range(0, len(rows), chunk):
+        block = rows[start : start + chunk]
+        dense = np.asarray(scores(block), dtype=np.float64)
+        lists.append(lists_of(dense))
+        dense[owned[block].toarray() > 0] = 0
+        explore.append(lists_of(dense))
+    return Answer(np.vstack(lists), np.vstack(explore))
+
+
+def simple_answers(
+    question: Question, fitted: Fitted, past: History, config: TwoStageConfig
+) -> dict[str, Answer]:
+    """Return the answers of the baselines that share the model's sources."""
+    n = question.log.n_customers
+    popularity = fitted.products.popularity / max(fitted.products.popularity.max(), 1e-9)
+    times = past.pairs.matrix(past.pairs.times, question.shape)
+    owned, rows = times > 0, question.rows()
+    # The third half-life is 180 days by default, or 8 baskets where a log has no time.
+    decayed = past.pairs.matrix(past.pairs.decayed[2], question.shape)
+    tifu = _tifu(question)
+    confidence, factors = past.confidence, fitted.factors
+    methods: dict[str, Scores] = {
+        "popular": lambda block: np.tile(popularity, (len(block), 1)),
+        "personal_top": lambda block: times[block].toarray(),
+        "personal_filled": lambda block: times[block].toarray() + 1e-3 * popularity,
+        "personal_filled_decayed": lambda block: decayed[block].toarray() + 1e-6 * popularity,
+        "item_to_item": lambda block: (past.vectors[block] @ fitted.item).toarray(),
+        "als": lambda block: np.maximum(factors.fold_in(confidence[block]) @ factors.products.T, 0),
+        "tifu_knn": tifu,
+    }
+    assert times.shape[0] == n
+    return {name: answer_by_scores(scores, owned, rows) for name, scores in methods.items()}
+
+
+def _tifu(question: Question) -> Scores:
+    parameters = TifuParameters()
+    vectors = frequency_vectors(question.log.before(question.cutoff), parameters)
+    known = np.flatnonzero(question.learners & (np.diff(vectors.indptr) > 0))
+    position = np.full(question.log.n_customers, -1)
+    position[known] = np.arange(len(known))
+    reference = vectors[known]
+
+    def scores(block: Ints) -> Floats:
+        near = nearest(vectors[block], reference, parameters.neighbours, position[block])
+        mean = neighbour_mean(near, reference)
+        return np.asarray(
+            (parameters.alpha * vectors[block] + (1 - parameters.alpha) * mean).todense()
+        )
+
+    return scores
+
+
+def model_answer(question: Question, model: TwoStageAffinity) -> tuple[Answer, History]:
+    """Return the lists of the two-stage model, ordered by its rankers alone."""
+    fitted = model.fitted
+    assert fitted is not None
+    past = history(question.log, question.cutoff, fitted, model.config)
+    rows = question.rows()
+    reference = model.positions(question.log.customer_ids)
+    parts = list(model.rank(past, rows, reference, fitted.products.sold))
+    customer = np.concatenate([part.candidates.customer for part in parts])
+    product = np.concatenate([part.candidates.product for part in parts])
+    score = np.concatenate([part.score for part in parts])
+    explore = np.concatenate([part.explore_score for part in parts])
+    new = np.concatenate([part.candidates.features[:, -1] for part in parts]) == 0
+    return (
+        Answer(
+            _lists(customer, product, score, len(rows)),
+            _lists(customer[new], product[new], explore[new], len(rows)),
+        ),
+        past,
+    )
+
+
+def _lists(customer: Ints, product: Ints, score: Floats, n: int) -> Ints:
+    rank = rank_within(customer, score, product)
+    lists = np.full((n, LIST_LENGTH), EMPTY)
+    listed = rank < LIST_LENGTH
+    lists[customer[listed], rank[listed]] = product[listed]
+    return lists
+
+
+def per_customer(answer: Answer, targets: sp.csr_matrix, owned: sp.csr_matrix) -> dict[str, Floats]:
+    """Return all metrics per customer; `explore_list_…` are those of the list of new things."""
+    found = ranking_metrics(answer.lists, targets, owned)
+    apart = ranking_metrics(answer.explore_lists, targets, owned)
+    for cut in (10, 20):
+        found[f"explore_list_recall@{cut}"] = apart[f"explore_recall@{cut}"]
+    return found
+
+
+def compare(
+    question: Question,
+    config: TwoStageConfig,
+    *,
+    seed: int,
+    others: Mapping[str, Callable[[Question], Answer]] | None = None,
+) -> tuple[dict[str, Any], dict[str, dict[str, Floats]]]:
+    """Fit the model, answer the question by every method, and return report and raw metrics.
+
+    Parameters
+    ----------
+    others : mapping, optional
+        Further methods: each a function from the question to an `Answer`.
+    """
+    model = TwoStageAffinity(config).fit_log(
+        question.log.of(question.learners),
+        question.catalogue,
+        question.cutoff + question.knowledge,
+        seed,
+    )
+    assert model.fitted is not None
+    answer, past = model_answer(question, model)
+    answers = simple_answers(question, model.fitted, past, config) | {"two_stage": answer}
+    answers |= {name: method(question) for name, method in (others or {}).items()}
+    rows = question.rows()
+    targets = question.targets()[rows]
+    owned = (past.index > 0).astype(np.float32)[rows]
+    raw = {name: per_customer(one, targets, owned) for name, one in answers.items()}
+    report = {
+        "customers": len(rows),
+        "ceiling_recall": _ceiling(targets, owned, model.fitted),
+        "methods": {
+            name: _summary(answers[name], raw[name], model.fitted, past, rows, seed)
+            for name in answers
+        },
+        "paired": paired_report(raw, seed),
+        "importance": model.importance(),
+    }
+    return report, raw
+
+
+def paired_report(raw: Mapping[str, Mapping[str, Floats]], seed: int) -> dict[str, Any]:
+    """Return the model against the best simple rule: difference, interval, ratio.
+
+    The best rule is chosen per metric on the very customers of the comparison, in its favour.
+    """
+    found = {}
+    for metric in ("recall@10", "ndcg@10", "recall@20"):
+        best = max(SIMPLE_RULES, key=lambda name: np.nanmean(raw[name][metric]))
+        ours, theirs = raw["two_stage"][metric], raw[best][metric]
+        gain = paired_interval(ours, theirs, seed=seed)
+        found[metric] = {
+            "best_simple_rule": best,
+            "difference": round(gain.mean, 5),
+            "interval": [round(gain.low, 5), round(gain.high, 5)],
+            "relative": round(float(np.nanmean(ours) / np.nanmean(theirs) - 1), 4),
+        }
+    return found
+
+
+def _ceiling(targets: sp.csr_matrix, owned: sp.csr_matrix, fitted: Fitted) -> dict[str, float]:
+    """Return the recall of an oracle with ten places: on all sold products, on repeats alone."""
+    size = np.diff(targets.indptr)
+    sold = np.asarray(targets @ fitted.products.sold.astype(np.float32)).ravel()
+    repeated = np.asarray(targets.multiply(owned).sum(axis=1)).ravel()
+    return {
+        "all@10": round(float((np.minimum(sold, 10) / size).mean()), 4),
+        "repeat@10": round(float((np.minimum(repeated, 10) / size).mean()), 4),
+    }
+
+
+def _summary(
+    answer: Answer,
+    raw: Mapping[str, Floats],
+    fitted: Fitted,
+    past: History,
+    rows: Ints,
+    seed: int,
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, values in raw.items():
+        interval = fold_interval(values, seed=seed)
+        found[name] = [round(x, 4) for x in (interval.mean, interval.low, interval.high)]
+    top = answer.lists[:, :10]
+    centre = past.customers[rows, CUSTOMER_FEATURES.index("customer_log_price")]
+    spread = past.customers[rows, CUSTOMER_FEATURES.index("customer_log_price_sd")]
+    sales = fitted.products.values[:, fitted.products.names.index("product_sales")]
+    found["coverage@10"] = round(coverage(top, int(fitted.products.sold.sum())), 4)
+    found["novelty_bits@10"] = round(novelty(top, sales), 3)
+    fit = price_fit(top, fitted.log_price, centre, spread)
+    found["price_fit@10"] = None if np.isnan(fit) else round(fit, 4)
+    return found

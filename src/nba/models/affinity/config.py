@@ -1,0 +1,72 @@
+"""The parameters of the two-stage affinity model."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from nba.models.base import ModelConfig
+
+
+class TwoStageConfig(ModelConfig):
+    """Parameters of `two_stage`. Days are days of the log, or baskets where it has no time."""
+
+    top_n: int = Field(20, ge=1, description="Products per customer.")
+    explore_share: float | None = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="The dial: the share of the list that is kept for products new to the "
+        "customer; null leaves the order to the ranker.",
+    )
+    max_category_share: float = Field(
+        0.5, gt=0, le=1, description="The largest share of a list that one category may take."
+    )
+    just_bought_days: float = Field(
+        30.0, ge=0, description="A product that is not replenishable rests for so many days."
+    )
+    rebought_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Where no table states it, a category is replenishable when this share of "
+        "its buyers bought the same product on two days or more.",
+    )
+    cutoffs: int = Field(5, ge=1, description="Past cut-offs that the ranker learns from.")
+    cutoff_step: int = Field(30, ge=1, description="Days between those cut-offs.")
+    horizon: int = Field(60, ge=1, description="The next basket counts within so many days.")
+    min_baskets: int = Field(3, ge=1, description="Baskets before a cut-off to learn from.")
+    half_lives: tuple[float, ...] = Field(
+        (30.0, 90.0, 180.0, 730.0), min_length=4, max_length=4, description="Decays, in days."
+    )
+    windows: tuple[int, ...] = Field(
+        (14, 30, 90, 180), min_length=3, description="Windows of product sales, in days."
+    )
+    season_days: int = Field(
+        365, ge=2, description="How long ago the same season was; sales then are a feature."
+    )
+    new_days: int = Field(60, ge=0, description="A product first sold in so many days is new.")
+    repeat_candidates: int = Field(100, ge=1, description="Own products per customer.")
+    popular_candidates: int = Field(40, ge=0, description="From what is popular now.")
+    explore_candidates: int = Field(
+        60, ge=1, description="New to the customer, by the blend of all sources."
+    )
+    season_candidates: int = Field(20, ge=0, description="From this season a year ago.")
+    new_candidates: int = Field(10, ge=0, description="From new arrivals.")
+    item_neighbours: int = Field(100, ge=1, description="Similar products kept per product.")
+    neighbours: int = Field(100, ge=1, description="Neighbours per customer.")
+    reference_customers: int = Field(
+        20_000, ge=1, description="Customers among whom neighbours are sought (a seeded sample)."
+    )
+    als_factors: int = Field(32, ge=1, description="ALS factors.")
+    als_iterations: int = Field(10, ge=1, description="ALS iterations.")
+    als_regularization: float = Field(5.0, ge=0, description="ALS regularisation.")
+    trees: int = Field(150, ge=1, description="Trees of the ranker.")
+    leaves: int = Field(15, ge=2, description="Leaves per tree.")
+    learning_rate: float = Field(0.04, gt=0, description="Learning rate of the ranker.")
+    min_data_in_leaf: int = Field(300, ge=1, description="Rows per leaf at least.")
+    truncation: int = Field(40, ge=1, description="LambdaRank looks at so many places.")
+    chunk_customers: int = Field(256, ge=1, description="Customers whose scores stand at once.")
+    part_customers: int = Field(
+        20_000, ge=1, description="Customers whose history is reduced at a time, per thread."
+    )
+    threads: int = Field(4, ge=1, description="Threads for scoring and for the ranker.")

@@ -1,0 +1,74 @@
+"""From ranked candidates to lists: the dial between repeat and new, and diversity.
+
+The dial keeps a share of every list for products that are new to the customer: own products
+and new ones are ranked apart and then merged like a zip, so that each beginning of the list
+holds about that share. Without a dial the ranker's order stands.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nba.models.affinity.log import Bools, Floats, Ints
+
+
+def rank_within(group: Ints, key: Floats, tie: Ints) -> Ints:
+    """Return each row's rank, from 0, among the rows of its group by falling `key`.
+
+    Parameters
+    ----------
+    group, tie : arrays of int
+        Equal keys are ordered by `tie`.
+    key : array of float
+    """
+    order = np.lexsort((tie, -key, group))
+    ranks = np.empty(len(group), dtype=np.int64)
+    sizes = np.bincount(group, minlength=int(group.max(initial=-1)) + 1)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    ranks[order] = np.arange(len(group)) - starts[group[order]]
+    return ranks
+
+
+def dial(
+    customer: Ints,
+    product: Ints,
+    is_repeat: Bools,
+    score: Floats,
+    explore_score: Floats,
+    share: float | None,
+) -> Floats:
+    """Return the place that each candidate wants, smaller first.
+
+    Parameters
+    ----------
+    score, explore_score : arrays of float
+        From the ranker of all candidates and from the ranker of new ones.
+    share : float or None
+        Share of each list kept for new products; None for the order of `score`.
+    """
+    if share is None:
+        return rank_within(customer, score, product).astype(np.float64)
+    apart = np.where(is_repeat, score, explore_score)
+    rank = rank_within(customer * 2 + is_repeat, apart, product)
+    width = np.where(is_repeat, 1.0 - share, share)
+    return (rank + 0.5) / np.maximum(width, 1e-6)
+
+
+def diversify(customer: Ints, product: Ints, category: Ints, place: Floats, largest: int) -> Floats:
+    """Return the places, with what exceeds `largest` of one category sent to the end.
+
+    Products without a category are never too many.
+    """
+    known = category >= 0
+    group = customer * (int(category.max(initial=0)) + 1) + np.maximum(category, 0)
+    group = np.unique(group, return_inverse=True)[1]
+    crowded = known & (rank_within(group, -place, product) >= largest)
+    return place + np.where(crowded, 1e9, 0.0)
+
+
+def top_lists(customer: Ints, product: Ints, place: Floats, top_n: int) -> tuple[Ints, Ints]:
+    """Return which candidates are listed, and the rank of each from 0."""
+    rank = rank_within(customer, -place, product)
+    listed = np.flatnonzero(rank < top_n)
+    listed = listed[np.lexsort((rank[listed], customer[listed]))]
+    return listed, rank[listed]

@@ -1,0 +1,267 @@
+"""What is known at a cut-off about pairs, customers and products, as arrays.
+
+All of it is computed from the rows before the cut-off alone, and vectorised: segments of the
+sorted log are reduced at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from nba.models.affinity.log import Bools, Floats, Ints, PurchaseLog
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """One entry per customer and product bought, sorted by customer and product.
+
+    Parameters
+    ----------
+    customer, product : arrays of int
+    times, since_last, since_first : arrays of float
+        Purchase days, and days from the last and the first of them to the cut-off.
+    baskets_since : array of float
+        Baskets of the customer after the last one with the product.
+    decayed : array of float of shape (half-lives, pairs)
+        Purchase days, each weighted by half for every half-life that has passed.
+    """
+
+    customer: Ints
+    product: Ints
+    times: Floats
+    since_last: Floats
+    since_first: Floats
+    baskets_since: Floats
+    decayed: Floats
+
+    @property
+    def gap(self) -> Floats:
+        """Mean days between purchases of the product; NaN for a single purchase."""
+        gap = np.full(len(self.times), np.nan)
+        many = self.times > 1
+        gap[many] = (self.since_first - self.since_last)[many] / (self.times[many] - 1)
+        return gap
+
+    def matrix(self, values: Floats, shape: tuple[int, int]) -> sp.csr_matrix:
+        """Return customers × products with `values` at the pairs."""
+        return sp.csr_matrix((values.astype(np.float32), (self.customer, self.product)), shape)
+
+
+def pair_state(log: PurchaseLog, cutoff: int, half_lives: tuple[float, ...]) -> Pairs:
+    """Reduce the log before `cutoff` to one entry per customer and product."""
+    log = log.before(cutoff)
+    order = np.lexsort((log.day, log.product, log.customer))
+    customer, product, day = log.customer[order], log.product[order], log.day[order]
+    starts = starts_of(customer, product)
+    ends = _ends(starts, len(customer))
+    ago = (cutoff - day).astype(np.float64)
+    left = (log.basket_counts()[log.customer] - 1 - log.basket_index())[order]
+    weights = np.exp2(-ago[None, :] / np.asarray(half_lives)[:, None])
+    return Pairs(
+        customer=customer[starts],
+        product=product[starts],
+        times=(ends - starts + 1).astype(np.float64),
+        since_last=ago[ends],
+        since_first=ago[starts],
+        baskets_since=left[ends].astype(np.float64),
+        decayed=np.add.reduceat(weights, starts, axis=1)
+        if len(starts)
+        else np.zeros((len(half_lives), 0)),
+    )
+
+
+def starts_of(*keys: Ints) -> Ints:
+    """Return where each run of equal keys begins; the keys are sorted together."""
+    changed = np.ones(len(keys[0]), dtype=bool)
+    changed[1:] = np.any([np.diff(key) != 0 for key in keys], axis=0)
+    return np.flatnonzero(changed)
+
+
+def _ends(starts: Ints, n: int) -> Ints:
+    """Return the last position of each segment of `n` rows."""
+    return np.append(starts[1:], n)[: len(starts)] - 1
+
+
+CUSTOMER_FEATURES = (
+    "customer_baskets",
+    "customer_basket_size",
+    "customer_last_basket_size",
+    "customer_products",
+    "customer_repeat_share",
+    "customer_days_since_purchase",
+    "customer_days_since_first",
+    "customer_gap_days",
+    "customer_overdue_ratio",
+    "customer_log_price",
+    "customer_log_price_sd",
+)
+
+
+def customer_state(log: PurchaseLog, cutoff: int, product_log_price: Floats) -> Floats:
+    """Return the customer features, shape (customers, features), NaN for no history."""
+    log = log.before(cutoff)
+    n = log.n_customers
+    baskets = log.basket_counts().astype(np.float64)
+    rows = np.bincount(log.customer, minlength=n).astype(np.float64)
+    index = log.basket_index()
+    last_size = np.bincount(log.customer[index == baskets[log.customer] - 1], minlength=n).astype(
+        np.float64
+    )
+    distinct = _distinct_products(log)
+    first, last = np.full(n, np.nan), np.full(n, np.nan)
+    starts = starts_of(log.customer)
+    ends = _ends(starts, len(log))
+    if len(log):
+        first[log.customer[starts]] = cutoff - log.day[starts]
+        last[log.customer[ends]] = cutoff - log.day[ends]
+    price, price_sd = mean_sd(product_log_price[log.product], log.customer, n)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gap = np.where(baskets > 1, (first - last) / (baskets - 1), np.nan)
+        columns = [
+            baskets,
+            rows / baskets,
+            last_size,
+            distinct,
+            1 - distinct / rows,
+            last,
+            first,
+            gap,
+            last / gap,
+            price,
+            price_sd,
+        ]
+    return np.column_stack(columns)
+
+
+def _distinct_products(log: PurchaseLog) -> Floats:
+    keys = np.unique(log.customer * log.n_products + log.product)
+    return np.bincount(keys // log.n_products, minlength=log.n_customers).astype(np.float64)
+
+
+def mean_sd(values: Floats, group: Ints, n: int) -> tuple[Floats, Floats]:
+    """Return mean and standard deviation of the known `values` per group, NaN for none."""
+    known = ~np.isnan(values)
+    values, group = values[known], group[known]
+    count = np.bincount(group, minlength=n).astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.bincount(group, values, minlength=n) / count
+        squares = np.bincount(group, (values - mean[group]) ** 2, minlength=n) / count
+    return mean, np.sqrt(squares)
+
+
+@dataclass(frozen=True)
+class Products:
+    """What is known about products at a cut-off.
+
+    Parameters
+    ----------
+    names : tuple of str
+    values : array of float of shape (products, features)
+    popularity : array of float of shape (products,)
+        Buyers in the recent window plus a small share of the older ones, for ties.
+    is_new : array of bool
+        First sold within the window of new arrivals.
+    sold : array of bool
+        Sold before the cut-off at all.
+    """
+
+    names: tuple[str, ...]
+    values: Floats
+    popularity: Floats
+    is_new: Bools
+    sold: Bools
+
+
+def product_log_price(log: PurchaseLog) -> Floats:
+    """Return the mean log unit price per product; NaN where none is known."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(log.unit_price)
+    logs[~np.isfinite(logs)] = np.nan
+    return mean_sd(logs, log.product, log.n_products)[0]
+
+
+def product_state(
+    log: PurchaseLog,
+    pairs: Pairs,
+    cutoff: int,
+    *,
+    windows: tuple[int, ...],
+    season: tuple[int, int],
+    new_days: int,
+) -> Products:
+    """Return the product features at `cutoff`.
+
+    Parameters
+    ----------
+    windows : tuple of int
+        Days looked back, ascending; the first is the window of "popular now".
+    season : (year, horizon)
+        Sales in the `horizon` days that began `year` days before the cut-off.
+    new_days : int
+        A product first sold within so many days is a new arrival.
+    """
+    log = log.before(cutoff)
+    n = log.n_products
+    ago = cutoff - log.day
+
+    def count(rows: Bools) -> Floats:
+        """Sales in shares of all sales, so that a longer log does not look like a better one."""
+        return np.bincount(log.product[rows], minlength=n) * (1e4 / max(int(rows.sum()), 1))
+
+    counts = [count(ago <= window) for window in windows]
+    total = count(np.ones(len(log), dtype=bool))
+    age, idle = np.full(n, np.nan), np.full(n, np.nan)
+    np.fmax.at(age, log.product, ago)
+    np.fmin.at(idle, log.product, ago)
+    year, horizon = season
+    seasonal = count((ago <= year) & (ago > year - horizon))
+    seen_a_year = bool(len(ago)) and int(ago.max()) > year - horizon // 2
+    buyers = np.bincount(pairs.product, minlength=n).astype(np.float64)
+    again = np.bincount(pairs.product[pairs.times > 1], minlength=n).astype(np.float64)
+    gap_mean, _ = mean_sd(pairs.gap, pairs.product, n)
+    sizes = np.bincount(_basket_of_row(log)).astype(np.float64)
+    size, _ = mean_sd(sizes[_basket_of_row(log)], log.product, n)
+    names = [f"product_sales_{window}" for window in windows]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        columns = [
+            *counts,
+            total,
+            np.where(counts[1] > 0, counts[0] / counts[1], np.nan),
+            np.where(counts[-1] > 0, counts[1] / counts[-1], np.nan),
+            age,
+            idle,
+            seasonal if seen_a_year else np.full(n, np.nan),
+            buyers,
+            (again + 1) / (buyers + 10),
+            gap_mean,
+            size,
+            product_log_price(log),
+        ]
+    names += [
+        "product_sales",
+        "product_trend_short",
+        "product_trend_long",
+        "product_days_since_first",
+        "product_days_since_sale",
+        "product_season_sales",
+        "product_buyers",
+        "product_rebuy_share",
+        "product_gap_days",
+        "product_basket_size",
+        "product_log_price",
+    ]
+    return Products(
+        names=tuple(names),
+        values=np.column_stack(columns),
+        popularity=counts[0] + 1e-3 * counts[-1] + 1e-6 * total,
+        is_new=age <= new_days,
+        sold=total > 0,
+    )
+
+
+def _basket_of_row(log: PurchaseLog) -> Ints:
+    offset = np.concatenate([[0], np.cumsum(log.basket_counts())[:-1]])
+    return offset[log.customer] + log.basket_index()

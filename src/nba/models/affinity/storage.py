@@ -1,0 +1,122 @@
+"""Writing and reading the fitted state without pickle: arrays in `.npz`, the rest in JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+
+from nba.models.affinity.candidates import Fitted
+from nba.models.affinity.catalogue import Catalogue
+from nba.models.affinity.sources import Factors, Neighbours
+from nba.models.affinity.state import Products
+
+_ARRAYS, _STATE = "sources.npz", "state.json"
+_MATRICES = ("item", "basket_item", "content", "neighbours")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What `read` returns."""
+
+    fitted: Fitted
+    catalogue: Catalogue
+    product_ids: pl.Series
+    neighbour_ids: pl.Series
+    state: dict[str, Any]
+
+
+def write(
+    folder: Path,
+    *,
+    fitted: Fitted,
+    catalogue: Catalogue,
+    product_ids: pl.Series,
+    neighbour_ids: pl.Series,
+    state: dict[str, Any],
+) -> None:
+    """Write the sources into `folder`."""
+    matrices = {
+        "item": fitted.item,
+        "basket_item": fitted.basket_item,
+        "content": fitted.content,
+        "neighbours": fitted.neighbours.vectors,
+    }
+    arrays: dict[str, Any] = {
+        "products": fitted.products.values,
+        "popularity": fitted.products.popularity,
+        "is_new": fitted.products.is_new,
+        "sold": fitted.products.sold,
+        "log_price": fitted.log_price,
+        "factors": fitted.factors.products,
+        "category": fitted.category,
+        "popular": fitted.popular,
+        "season": fitted.season,
+        "new": fitted.new,
+        "buyer_share": fitted.buyer_share,
+    }
+    for name, matrix in matrices.items():
+        arrays |= {
+            f"{name}.data": matrix.data,
+            f"{name}.indices": matrix.indices,
+            f"{name}.indptr": matrix.indptr,
+            f"{name}.shape": np.array(matrix.shape),
+        }
+    np.savez(folder / _ARRAYS, **arrays)
+    head = state | {
+        "product_ids": product_ids.to_list(),
+        "neighbour_ids": neighbour_ids.to_list(),
+        "categories": catalogue.categories.to_list(),
+        "product_features": fitted.products.names,
+        "regularization": fitted.factors.regularization,
+        "neighbours": fitted.neighbours.k,
+    }
+    (folder / _STATE).write_text(json.dumps(head, ensure_ascii=False, sort_keys=True))
+
+
+def read(folder: Path) -> Saved:
+    """Read back what `write` wrote."""
+    head = json.loads((folder / _STATE).read_text())
+    with np.load(folder / _ARRAYS, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    item, basket_item, content, vectors = (
+        sp.csr_matrix(
+            tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr")),
+            shape=tuple(arrays[f"{name}.shape"]),
+        )
+        for name in _MATRICES
+    )
+    products = Products(
+        names=tuple(head["product_features"]),
+        values=arrays["products"],
+        popularity=arrays["popularity"],
+        is_new=arrays["is_new"],
+        sold=arrays["sold"],
+    )
+    fitted = Fitted(
+        products=products,
+        log_price=arrays["log_price"],
+        item=item,
+        basket_item=basket_item,
+        content=content,
+        category=arrays["category"],
+        factors=Factors(arrays["factors"], head["regularization"]),
+        neighbours=Neighbours(vectors, np.arange(vectors.shape[0]), head["neighbours"]),
+        popular=arrays["popular"],
+        season=arrays["season"],
+        new=arrays["new"],
+        buyer_share=arrays["buyer_share"],
+    )
+    names = pl.Series("category", head["categories"], dtype=pl.String)
+    return Saved(
+        fitted=fitted,
+        catalogue=Catalogue(arrays["category"], names, content),
+        product_ids=pl.Series("product_id", head["product_ids"], dtype=pl.String),
+        neighbour_ids=pl.Series("customer_id", head["neighbour_ids"], dtype=pl.String),
+        state=head,
+    )

@@ -1,0 +1,158 @@
+"""Two stages: planted taste comes back, the rules hold, and the contract is kept."""
+
+from datetime import timedelta
+from functools import cache
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.models.affinity import shop
+from tests.models.contract import ModelContract
+
+from nba.models.affinity.config import TwoStageConfig
+from nba.models.affinity.frame import SCORE_SCHEMA
+from nba.models.affinity.two_stage import TwoStageAffinity
+from nba.models.base import Frames
+
+CONFIG = TwoStageConfig(
+    top_n=6,
+    cutoffs=2,
+    horizon=30,
+    trees=20,
+    min_data_in_leaf=5,
+    als_factors=4,
+    threads=1,
+    neighbours=20,
+    just_bought_days=10,
+    explore_share=0.5,
+    max_category_share=1.0,
+)
+
+
+@cache
+def bought() -> pl.DataFrame:
+    return shop.purchases()
+
+
+def frames(**tables: pl.DataFrame) -> Frames:
+    return Frames({"purchases": bought(), "product": shop.products()} | tables)
+
+
+@cache
+def model() -> TwoStageAffinity:
+    return TwoStageAffinity(CONFIG).fit(frames(), as_of=shop.AS_OF, seed=3)
+
+
+def score(inputs: Frames, fitted: TwoStageAffinity | None = None) -> pl.DataFrame:
+    return (fitted or model()).score(inputs, as_of=shop.AS_OF)
+
+
+def test_planted_taste_is_found_for_repeats_and_for_new_things() -> None:
+    found = score(frames()).with_columns(
+        (pl.col("customer_id").str.slice(1).cast(pl.Int64) % 2).alias("taste"),
+        (pl.col("category") == "toys").cast(pl.Int64).alias("kind"),
+    )
+    right = found.group_by("source").agg((pl.col("taste") == pl.col("kind")).mean())
+    share = dict(right.rows())
+    assert share["repeat"] > 0.75
+    assert share["explore"] > 0.6
+
+
+def test_the_dial_keeps_its_share_for_new_things() -> None:
+    found = score(frames()).with_columns((pl.col("source") != "repeat").alias("new"))
+    assert found.group_by("customer_id").agg(pl.col("new").mean())["new"].mean() == pytest.approx(
+        0.5, abs=0.1
+    )
+
+
+def test_what_rests_is_not_listed() -> None:
+    lasting = shop.products().with_columns(
+        replenishable=pl.lit(False),
+        is_retired=pl.col("product_id") == "p01",
+        on_hand=pl.when(pl.col("product_id") == "p11").then(0.0).otherwise(5.0),
+    )
+    found = score(frames(product=lasting))
+    assert found.filter(pl.col("product_id").is_in(["p01", "p11"])).is_empty()
+    latest = bought().group_by("customer_id", "product_id").agg(pl.col("ts").max())
+    fresh = latest.filter(pl.col("ts") > shop.AS_OF - timedelta(days=10))
+    assert len(fresh) > 50
+    assert found.join(fresh, on=["customer_id", "product_id"]).is_empty()
+
+
+def test_returned_products_are_not_listed() -> None:
+    back = (
+        bought()
+        .filter(pl.col("product_id") == "p05")
+        .with_columns(pl.lit(-9.0).alias("quantity"), pl.col("ts") + timedelta(hours=1))
+        .unique(["customer_id"], keep="last")
+    )
+    many = back.with_columns(pl.lit(-999.0).alias("quantity"))
+    found = score(frames(purchases=pl.concat([bought(), many])))
+    assert found.join(back, on=["customer_id", "product_id"]).is_empty()
+
+
+def test_new_customers_get_what_is_popular_and_new_products_reach_their_lovers() -> None:
+    people = pl.DataFrame({"customer_id": ["nobody", "c000", "c001"]})
+    found = score(frames(customer_state=people))
+    assert found.filter(pl.col("customer_id") == "nobody")["source"].unique().to_list() == [
+        "popular"
+    ]
+    assert len(found.filter(pl.col("customer_id") == "nobody")) == CONFIG.top_n
+    long = TwoStageAffinity(CONFIG.model_copy(update={"top_n": 60}))
+    everything = score(frames(), long.fit(frames(), as_of=shop.AS_OF, seed=3))
+    new = everything.filter(pl.col("product_id") == "n00").with_columns(
+        (pl.col("customer_id").str.slice(1).cast(pl.Int64) % 2).alias("taste")
+    )
+    rank = dict(new.group_by("taste").agg(pl.col("rank").mean()).rows())
+    assert len(new) > 50
+    assert rank[0] < rank[1], "tea drinkers see the new tea earlier"
+
+
+def test_who_refused_profiling_gets_the_same_as_everybody() -> None:
+    people = pl.DataFrame(
+        {"customer_id": ["c000", "c001", "c002"], "consent_profiling": [False, False, True]}
+    )
+    found = score(frames(customer_state=people))
+    first, second = (
+        found.filter(pl.col("customer_id") == one).drop("customer_id") for one in ("c000", "c001")
+    )
+    assert first.equals(second)
+    assert first["times_bought"].sum() == 0
+
+
+def test_a_category_takes_no_more_than_its_share() -> None:
+    varied = TwoStageAffinity(CONFIG.model_copy(update={"max_category_share": 0.5}))
+    found = varied.fit(frames(), as_of=shop.AS_OF, seed=3).score(frames(), as_of=shop.AS_OF)
+    counts = found.group_by("customer_id", "category").len()["len"]
+    assert counts.max() == 3
+
+
+def test_feature_views_give_about_the_list_of_the_log() -> None:
+    views = Frames(
+        {"customer_product": shop.customer_product(bought()), "product": shop.products()}
+    )
+    by_log, by_views = score(frames()), score(views)
+    assert dict(by_views.schema) == SCORE_SCHEMA
+    both = by_log.join(by_views, on=["customer_id", "product_id"])
+    assert len(both) / len(by_log) > 0.8
+
+
+def test_a_short_log_falls_back_to_own_purchases() -> None:
+    last = bought().filter(pl.col("ts") > shop.AS_OF - timedelta(days=20))
+    inputs = frames(purchases=last)
+    found = score(inputs, TwoStageAffinity(CONFIG).fit(inputs, as_of=shop.AS_OF, seed=1))
+    assert np.isfinite(found["score"].to_numpy()).all()
+    assert "repeat" in found["source"].to_list()
+
+
+class TestContract(ModelContract):
+    model_class = TwoStageAffinity
+    config = CONFIG
+    as_of = shop.AS_OF
+
+    def training(self) -> Frames:
+        return frames()
+
+    def inputs(self) -> Frames:
+        people = bought().select("customer_id").unique().sort("customer_id")
+        return frames(customer_state=people)
