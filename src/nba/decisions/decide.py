@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -13,6 +14,7 @@ from nba.decisions.assignment import Day, assign
 from nba.decisions.candidates import MODES
 from nba.decisions.catalogue import Catalogue
 from nba.decisions.cover import propose_handovers, with_cover
+from nba.decisions.fairness import lent_minutes, pooled_bound, store_places
 from nba.decisions.inputs import DecisionInputs, conform_inputs
 from nba.decisions.log import clerk_report, decision_log
 from nba.decisions.plan import Plan
@@ -76,7 +78,9 @@ def decide(
     return Plan(
         log=log,
         actions=actions,
-        clerks=clerk_report(working, day.programme, assigned),
+        clerks=clerk_report(working, day.programme, assigned).with_columns(
+            value_pooled=pl.Series(pooled_bound(day.programme, store_places(working)))
+        ),
         preferred_mode=preferred,
         handovers=propose_handovers(tables, as_of=as_of, policy=policy),
     )
@@ -111,6 +115,9 @@ def _day(pool: Pool, working: pl.DataFrame, rules: Rules) -> tuple[Day, Ints]:
         open=pool.action[rows] >= 0,
         budget=working["minutes_per_day"].to_numpy().astype(np.float64),
     )
+    if rules.settings.lend_share:
+        lent = lent_minutes(programme, store_places(working), rules.settings.lend_share)
+        programme = replace(programme, budget=lent)
     day = Day(
         programme,
         (arm == str(Arm.RANDOM)).to_numpy()[rows],

@@ -154,7 +154,8 @@ def clerk_report(working: pl.DataFrame, programme: Programme, assigned: Assignme
         picked: Floats = np.where(taken, np.take_along_axis(values, at, 1)[:, 0], 0.0)
         return picked
 
-    return working.select("clerk_id", "store_id", minutes="minutes_per_day").with_columns(
+    return working.select("clerk_id", "store_id", minutes_own="minutes_per_day").with_columns(
+        minutes=pl.Series(programme.budget),
         minutes_planned=total(drawn(programme.minutes)),
         minutes_expected=total((assigned.marginal * programme.minutes).sum(axis=1)),
         actions=total(taken.astype(np.float64)).cast(pl.Int64),

@@ -20,8 +20,10 @@ class Plan:
     actions : DataFrame
         The columns of `nba actions export`; customers held out with mode `none`.
     clerks : DataFrame
-        A row per working clerk: minutes, minutes_planned, minutes_expected, actions,
-        value_expected, value_bound, price_per_minute.
+        A row per working clerk: minutes (own and, where colleagues lend, today's),
+        minutes planned and expected, actions, value planned and expected, value_bound (the
+        linear programme's optimum), price_per_minute, value_pooled (the optimum of the
+        whole store if its minutes could move freely).
     preferred_mode : DataFrame
         customer_id, mode: to be passed to the next day's `decide`.
     handovers : DataFrame

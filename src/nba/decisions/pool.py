@@ -79,26 +79,32 @@ def eligible_customers(
     state = tables["customer_state"].filter(may_contact())
     if all(action.needs_friend or action.eligible == "is_friend" for action in actions):
         state = state.filter(pl.col("is_friend"))
+    return with_arms(tables, state.select("customer_id", "clerk_id"), settings, as_of)
+
+
+def with_arms(
+    tables: DecisionInputs, people: pl.DataFrame, settings: DecisionSettings, as_of: datetime
+) -> pl.DataFrame:
+    """Add the arm of each customer; members of a group share that of the first they joined."""
     first_group = (
         tables["memberships"]
         .sort("customer_id", "joined_at", "group_id")
         .unique("customer_id", keep="first", maintain_order=True)
         .select("customer_id", "group_id")
     )
-    people = (
-        state.select("customer_id", "clerk_id")
-        .join(first_group, on="customer_id", how="left")
+    units = (
+        people.join(first_group, on="customer_id", how="left")
         .with_columns(unit=pl.coalesce(pl.concat_str(pl.lit("group:"), "group_id"), "customer_id"))
         .sort("customer_id")
     )
     arms = draw_arms(
-        people["unit"],
+        units["unit"],
         salt=settings.salt,
         day=as_of.date(),
         shares=settings.arms,
         period_days=settings.arm_period_days,
     )
-    return people.select("customer_id", "clerk_id").with_columns(arms)
+    return units.select(people.columns).with_columns(arms)
 
 
 def evaluate(tables: DecisionInputs, rules: Rules) -> Pool:

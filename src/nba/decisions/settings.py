@@ -97,8 +97,12 @@ class DecisionSettings(BaseModel):
     relevance_typical: float = Field(
         0.7, ge=0, le=1, description="relevance at which the mode's uplift stands as scored"
     )
-    fairness: float = Field(
-        0.0, ge=0, le=1, description="share of a store's minutes that clerks may lend each other"
+    lend_share: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="share of a clerk's minutes that may go to or come from colleagues of the "
+        "store; 0 gives every clerk exactly their own day",
     )
     time_zone: str = Field("Asia/Shanghai", description="time zone of the timestamps")
     currency: str = Field("CNY", description="currency shown in texts")

@@ -1,0 +1,236 @@
+"""Audience decisions: one post for a group or for a clerk's moments.
+
+A post costs its minutes once and reaches many. It is decided whole, per group or per clerk:
+in the tables it becomes one interaction row per member, with a shared content and
+propensity. Moments can leave customers out; a group cannot, and whom a post reaches
+although they were to be left alone is counted as interference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from nba.decisions.candidates import may_contact
+from nba.decisions.facts import valid_content
+from nba.decisions.hashing import draw_arms, uniform
+from nba.decisions.inputs import DecisionInputs, conform_inputs
+from nba.decisions.policy import ContactPolicy
+from nba.decisions.pool import with_arms
+from nba.decisions.settings import DecisionSettings
+from nba.schema.words import Arm, Channel, Mode
+
+#: What reaches a member of an audience, against a contact of their own in the same mode.
+REACH = 0.15
+#: Clerk time of a post.
+POST_MINUTES = 5.0
+
+
+@dataclass(frozen=True)
+class Audiences:
+    """The posts of a day.
+
+    Parameters
+    ----------
+    posts : DataFrame
+        A row per group or clerk with a post to decide: audience (`group:ID` or
+        `moments:CLERK`), clerk_id, channel, mode, content_id, members, reached, minutes,
+        minutes_per_member, value, arm, posted, propensity, interference.
+    members : DataFrame
+        audience, customer_id, clerk_id, mode, channel, content_id, propensity, and
+        `interference`: reached although the member's own arm is to be left alone.
+    """
+
+    posts: pl.DataFrame
+    members: pl.DataFrame
+
+
+def decide_audiences(
+    inputs: Mapping[str, pl.DataFrame],
+    policy: ContactPolicy,
+    *,
+    as_of: datetime,
+    settings: DecisionSettings,
+) -> Audiences:
+    """Decide which groups and which clerks' moments get a post today, and with what.
+
+    Notes
+    -----
+    A post is worth the members' uplift in its mode, at the reach of a post, less what it
+    risks. It goes out with probability 1 - floor where it is worth its clerk's time of at
+    least nothing, else with the floor, by a hash of audience and day. Members of a group
+    share the arm of the group; a group held out gets no post.
+    """
+    tables = conform_inputs(inputs)
+    reachable = tables["customer_state"].filter(may_contact() & pl.col("is_friend"))
+    arms = with_arms(tables, reachable.select("customer_id", "clerk_id"), settings, as_of)
+    members = pl.concat([_group_members(tables, arms), _moments_members(arms)])
+    members = members.join(_working(tables), on="clerk_id", how="semi")
+    content = _best_content(tables, members, as_of, policy)
+    posts = _price(tables, members, content)
+    posts = _within_limits(tables, posts, as_of=as_of, policy=policy)
+    posts = _draw(posts, as_of, settings)
+    sent = posts.filter("posted").select("audience", "content_id", "propensity")
+    left_alone = pl.col("own_arm").ne_missing(str(Arm.ENGINE))
+    rows = (
+        members.join(sent, on="audience")
+        .sort("audience", "customer_id")
+        .with_columns(interference=left_alone)
+    )
+    alone = rows.group_by("audience").agg(pl.col("interference").sum())
+    posts = posts.join(alone, on="audience", how="left").with_columns(
+        pl.col("interference").fill_null(0)
+    )
+    columns = ["audience", "customer_id", "clerk_id", "mode", "channel", "content_id", "propensity"]
+    return Audiences(
+        posts.sort("audience"),
+        rows.select(*columns, "interference"),
+    )
+
+
+def _working(tables: DecisionInputs) -> pl.DataFrame:
+    return tables["clerk"].filter(pl.col("works_today")).select("clerk_id")
+
+
+def _group_members(tables: DecisionInputs, arms: pl.DataFrame) -> pl.DataFrame:
+    """Return the members of every group; nobody can be left out of a group's post."""
+    current = tables["memberships"].filter(pl.col("left_at").is_null())
+    rows = (
+        current.select("group_id", "customer_id")
+        .unique()
+        .join(tables["groups"].select("group_id", "clerk_id"), on="group_id")
+        .join(arms.select("customer_id", "arm"), on="customer_id", how="left")
+    )
+    return rows.select(
+        audience=pl.concat_str(pl.lit("group:"), "group_id"),
+        customer_id="customer_id",
+        clerk_id="clerk_id",
+        mode=pl.lit(str(Mode.TOPIC_EXPERT)),
+        channel=pl.lit(str(Channel.GROUP)),
+        own_arm="arm",
+    )
+
+
+def _moments_members(arms: pl.DataFrame) -> pl.DataFrame:
+    """Return the friends of each clerk in the engine's arm; moments can leave others out."""
+    return arms.filter(pl.col("arm") == str(Arm.ENGINE)).select(
+        audience=pl.concat_str(pl.lit("moments:"), "clerk_id"),
+        customer_id="customer_id",
+        clerk_id="clerk_id",
+        mode=pl.lit(str(Mode.SHOPPING_ASSISTANT)),
+        channel=pl.lit(str(Channel.MOMENTS)),
+        own_arm="arm",
+    )
+
+
+def _best_content(
+    tables: DecisionInputs, members: pl.DataFrame, as_of: datetime, policy: ContactPolicy
+) -> pl.DataFrame:
+    """Return the newest content of the audience's mode that it was not shown lately."""
+    since = as_of - timedelta(days=policy.same_content_days)
+    shown = (
+        tables["interactions"]
+        .filter((pl.col("ts") >= since) & (pl.col("mode") != str(Mode.NONE)))
+        .select("customer_id", "content_id")
+        .drop_nulls()
+        .join(members.select("audience", "customer_id"), on="customer_id")
+        .select("audience", "content_id")
+        .unique()
+    )
+    content = valid_content(tables, as_of).select("content_id", "mode", "valid_from")
+    return (
+        members.select("audience", "mode").unique()
+        .join(content, on="mode")
+        .join(shown, on=["audience", "content_id"], how="anti")
+        .sort("audience", "valid_from", "content_id", descending=[False, True, False],
+              nulls_last=True)
+        .unique("audience", keep="first", maintain_order=True)
+        .select("audience", "content_id")
+    )  # fmt: skip
+
+
+def _price(tables: DecisionInputs, members: pl.DataFrame, content: pl.DataFrame) -> pl.DataFrame:
+    """Return a row per audience that has something to post, with its value."""
+    profiled = tables["customer_state"].filter(pl.col("consent_profiling")).select("customer_id")
+    scores = tables["mode"].join(profiled, on="customer_id", how="semi")
+    worth = tables["timing"].select("customer_id", "expected_margin_365d")
+    rows = (
+        members.join(content, on="audience")
+        .join(
+            scores.select("customer_id", "mode", "uplift_amount", "risk"),
+            on=["customer_id", "mode"],
+            how="left",
+        )
+        .join(worth, on="customer_id", how="left")
+        .sort("audience", "customer_id")
+    )
+    gain = pl.col("uplift_amount").fill_null(0.0) - pl.col("risk").fill_null(0.0) * pl.col(
+        "expected_margin_365d"
+    ).fill_null(0.0)
+    return rows.group_by("audience", maintain_order=True).agg(
+        pl.col("clerk_id").first(),
+        pl.col("channel").first(),
+        pl.col("mode").first(),
+        pl.col("content_id").first(),
+        pl.len().alias("members"),
+        (gain.sum() * REACH).alias("value"),
+    ).with_columns(
+        minutes=pl.lit(POST_MINUTES),
+        minutes_per_member=POST_MINUTES / pl.col("members"),
+    )  # fmt: skip
+
+
+def _within_limits(
+    tables: DecisionInputs, posts: pl.DataFrame, *, as_of: datetime, policy: ContactPolicy
+) -> pl.DataFrame:
+    """Drop groups and clerks whose posts of the week or month are spent."""
+    past = tables["interactions"].filter(pl.col("mode") != str(Mode.NONE))
+    group = past if "group_id" in past.columns else past.with_columns(group_id=pl.lit(None))
+    week, month = as_of - timedelta(days=7), as_of - timedelta(days=30)
+    groups = (
+        group.filter((pl.col("channel") == str(Channel.GROUP)) & (pl.col("ts") >= week))
+        .drop_nulls("group_id")
+        .group_by(audience=pl.concat_str(pl.lit("group:"), pl.col("group_id").cast(pl.String)))
+        .agg(pl.col("content_id").n_unique().alias("posts"))
+        .filter(pl.col("posts") >= policy.audience.per_group_week)
+    )
+    moments = (
+        past.filter((pl.col("channel") == str(Channel.MOMENTS)) & (pl.col("ts") >= month))
+        .drop_nulls("clerk_id")
+        .group_by(audience=pl.concat_str(pl.lit("moments:"), "clerk_id"))
+        .agg(pl.col("content_id").n_unique().alias("posts"))
+        .filter(pl.col("posts") >= policy.audience.moments_per_month)
+    )
+    spent = pl.concat([groups.select("audience"), moments.select("audience")])
+    if as_of.date() in policy.holidays:
+        return posts.clear()
+    return posts.join(spent, on="audience", how="anti")
+
+
+def _draw(posts: pl.DataFrame, as_of: datetime, settings: DecisionSettings) -> pl.DataFrame:
+    """Draw each post by a hash of audience and day, with the floor on either side."""
+    posts = posts.sort("audience")
+    arms = draw_arms(
+        posts["audience"],
+        salt=settings.salt,
+        day=as_of.date(),
+        shares=settings.arms,
+        period_days=settings.arm_period_days,
+    )
+    floor = settings.exploration_floor
+    u = uniform(posts["audience"], f"post/{settings.seed}/{as_of.date().isoformat()}")
+    is_group = pl.col("channel") == str(Channel.GROUP)
+    worth_it = pl.col("value") > 0
+    p = pl.when(is_group & (pl.col("arm") != str(Arm.ENGINE))).then(0.0).otherwise(
+        pl.when(worth_it).then(1.0 - floor).otherwise(floor)
+    )  # fmt: skip
+    return (
+        posts.with_columns(arms, u=pl.Series(u))
+        .with_columns(p_post=p)
+        .with_columns(posted=pl.col("u") < pl.col("p_post"))
+        .with_columns(propensity=pl.when("posted").then("p_post").otherwise(1.0 - pl.col("p_post")))
+        .drop("u", "p_post")
+    )

@@ -1,0 +1,155 @@
+"""Between clerks: who earns what with a minute, how even it is, and what evenness costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from nba.decisions.allocation import Floats, Ints, Programme, solve
+
+_ROUNDS = 60
+
+
+@dataclass(frozen=True)
+class Fairness:
+    """How evenly a day treats its clerks.
+
+    Parameters
+    ----------
+    jain : float
+        Jain's index of expected value per minute: 1 is even, 1/n is all for one.
+    lowest_share : float
+        The lowest clerk's value per minute over the mean.
+    value : float
+        Expected value of the plan, every clerk on their own minutes.
+    value_given_up : float
+        What more could be had if minutes could move freely within each store: the price
+        of giving every clerk their own day.
+    stores : DataFrame
+        store_id, minutes, value_expected and `hour_value`: what one more hour would earn.
+    """
+
+    jain: float
+    lowest_share: float
+    value: float
+    value_given_up: float
+    stores: pl.DataFrame
+
+
+def jain_index(amounts: Floats) -> float:
+    """Return Jain's fairness index, (sum x)^2 / (n sum x^2).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> jain_index(np.array([1.0, 1.0, 0.0, 0.0]))
+    0.5
+    """
+    squares = float((amounts**2).sum())
+    return float(amounts.sum()) ** 2 / (len(amounts) * squares) if squares > 0 else 1.0
+
+
+def fairness(clerks: pl.DataFrame) -> Fairness:
+    """Return the fairness of a plan from its ledger (`Plan.clerks`)."""
+    per_minute = (clerks["value_expected"] / clerks["minutes"]).to_numpy()
+    mean = float(per_minute.mean()) if len(per_minute) else 0.0
+    stores = (
+        clerks.group_by("store_id")
+        .agg(
+            pl.col("minutes").sum(),
+            pl.col("value_expected").sum(),
+            (pl.col("price_per_minute").max() * 60).alias("hour_value"),
+            (pl.col("value_pooled").first() - pl.col("value_bound").sum()).alias("given_up"),
+        )
+        .sort("store_id")
+    )
+    return Fairness(
+        jain=jain_index(per_minute) if len(per_minute) else 1.0,
+        lowest_share=float(per_minute.min() / mean) if mean > 0 else 1.0,
+        value=float(clerks["value_expected"].sum()),
+        value_given_up=float(stores["given_up"].clip(lower_bound=0.0).sum()),
+        stores=stores,
+    )
+
+
+def pooled_bound(programme: Programme, store: Ints) -> Floats:
+    """Return each clerk's store's optimum if its minutes could move between its clerks.
+
+    Parameters
+    ----------
+    store : array of int, shape (clerks,)
+    """
+    stores = int(store.max(initial=-1)) + 1
+    minutes = np.bincount(store, weights=programme.budget, minlength=stores)
+    order = np.argsort(store[programme.clerk], kind="stable")
+    pooled = Programme(
+        store[programme.clerk][order],
+        programme.value[order],
+        programme.minutes[order],
+        programme.open[order],
+        minutes.astype(np.float64),
+    )
+    bound: Floats = solve(pooled).objective[store]
+    return bound
+
+
+def store_places(working: pl.DataFrame) -> Ints:
+    """Return the position of each clerk's store; clerks without a store share one."""
+    names = working["store_id"].fill_null("")
+    places: Ints = names.rank("dense").cast(pl.Int64).to_numpy() - 1
+    return places
+
+
+def lent_minutes(programme: Programme, store: Ints, share: float) -> Floats:
+    """Return each clerk's minutes after colleagues of a store have lent each other some.
+
+    Minutes go from where they earn least to where they earn most, no clerk gives or takes
+    more than `share` of their own, and the sum of a store stays.
+
+    Notes
+    -----
+    The price at which a store's minutes are all taken is found by bisection; a clerk's
+    demand at a price is what the optimum would spend on actions worth more than it.
+    """
+    stores = int(store.max(initial=-1)) + 1
+    own = programme.budget
+    least, most = own * (1 - share), own * (1 + share)
+    total = np.bincount(store, weights=own, minlength=stores)
+    low, high = np.zeros(stores), np.full(stores, _highest_density(programme))
+    for _ in range(_ROUNDS):
+        middle = (low + high) / 2
+        wanted = np.clip(_demand(programme, middle[store]), least, most)
+        over = np.bincount(store, weights=wanted, minlength=stores) > total
+        low, high = np.where(over, middle, low), np.where(over, high, middle)
+    cheap = np.clip(_demand(programme, low[store]), least, most)
+    dear = np.clip(_demand(programme, high[store]), least, most)
+    below = np.bincount(store, weights=dear, minlength=stores)
+    gap = np.bincount(store, weights=cheap - dear, minlength=stores)
+    part = np.where(gap > 0, (total - below) / np.maximum(gap, 1e-12), 0.0)
+    lent = dear + (cheap - dear) * np.clip(part, 0.0, 1.0)[store]
+    # What nobody wants stays with its owners, so that a store's sum never changes.
+    rest = total - np.bincount(store, weights=lent, minlength=stores)
+    room = np.maximum(most - lent, 0.0)
+    all_room = np.bincount(store, weights=room, minlength=stores)
+    part = np.where(all_room > 0, rest / np.maximum(all_room, 1e-12), 0.0)
+    filled: Floats = lent + room * np.clip(part, 0.0, 1.0)[store]
+    return filled
+
+
+def _highest_density(programme: Programme) -> float:
+    density = np.where(programme.open, programme.value / programme.minutes.clip(0.01), 0.0)
+    return float(density.max(initial=0.0)) + 1.0
+
+
+def _demand(programme: Programme, price: Floats) -> Floats:
+    """Return the minutes per clerk that earn more than `price`."""
+    net = programme.value - price[programme.clerk][:, None] * programme.minutes
+    net = np.where(programme.open, net, -np.inf)
+    best = net.argmax(axis=1) if net.size else np.zeros(0, dtype=np.int64)
+    rows = np.arange(len(net))
+    spent = np.where(net[rows, best] > 0, programme.minutes[rows, best], 0.0)
+    return np.bincount(
+        programme.clerk, weights=spent, minlength=len(programme.budget)
+    ).astype(np.float64)  # fmt: skip

@@ -1,0 +1,319 @@
+"""Cover, handover, explain, diff, replay, hysteresis, factors, fairness, outlook, audiences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from nba.decisions import (
+    ArmShares,
+    DecisionFiles,
+    DecisionSettings,
+    Factors,
+    Levers,
+    Plan,
+    decide,
+)
+from nba.decisions.audience import decide_audiences
+from nba.decisions.bench import bench_programme
+from nba.decisions.candidates import keep_preferred
+from nba.decisions.compare import diff_plans, replay
+from nba.decisions.explain import explain
+from nba.decisions.facts import days_to_birthday
+from nba.decisions.fairness import fairness, jain_index, lent_minutes, pooled_bound
+from nba.decisions.hashing import draw_arms, uniform
+from nba.decisions.outlook import outlook, purchase_chances
+from nba.errors import NotFoundError
+
+Inputs = dict[str, pl.DataFrame]
+
+
+def run(inputs: Inputs, files: DecisionFiles, world: Any, **settings: Any) -> Plan:
+    return decide(
+        inputs,
+        files.catalogue,
+        files.policy,
+        settings.pop("levers", files.levers),
+        as_of=world.AS_OF,
+        settings=DecisionSettings(**settings),
+    )
+
+
+@pytest.fixture(scope="module")
+def inputs(make_inputs: Callable[..., Inputs]) -> Inputs:
+    made = make_inputs(900, 5, seed=21)
+    made["clerk"] = made["clerk"].with_columns(works_today=pl.lit(True))
+    return made
+
+
+@pytest.fixture(scope="module")
+def plan(inputs: Inputs, files: DecisionFiles, world: Any) -> Plan:
+    return run(inputs, files, world)
+
+
+def absent(inputs: Inputs, clerk: str) -> Inputs:
+    away = pl.when(pl.col("clerk_id") == clerk).then(False).otherwise("works_today")
+    return {**inputs, "clerk": inputs["clerk"].with_columns(works_today=away)}
+
+
+def test_an_absent_clerk_is_covered_by_a_friend_among_the_colleagues(
+    inputs: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    own = inputs["customer_state"].filter(pl.col("clerk_id") == "k00001")["customer_id"]
+    since = world.AS_OF - timedelta(days=200)
+    friendships = pl.DataFrame(
+        {
+            "customer_id": [own[0], own[0], own[1], own[2]],
+            "clerk_id": ["k00002", "k00003", "k00004", "k00002"],
+            "since": [since, since - timedelta(days=9), since, since],
+            "ended_at": [None, None, None, world.AS_OF - timedelta(days=1)],
+        }
+    )
+    away = {**absent(inputs, "k00001"), "friendships": friendships}
+    away["customer_state"] = away["customer_state"].with_columns(
+        is_friend=True, is_blocked=False, consent_contact=True
+    )
+    log = run(away, files, world, arms=ArmShares(holdout=0, engine=1)).log
+    clerk = dict(log.select("customer_id", "clerk_id").iter_rows())
+    assert clerk[own[0]] == "k00003"
+    assert clerk[own[1]] == "k00004"
+    assert clerk[own[2]] == "k00001"
+    left = log.filter(pl.col("clerk_id") == "k00001")
+    assert (left["mode"] == "none").all()
+    assert left["closed"].null_count() == 0
+
+
+def test_handovers_are_proposed_at_most_twice_in_90_days(
+    inputs: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    gone = absent(inputs, "k00001")
+    gone["clerk"] = gone["clerk"].with_columns(
+        store_id=pl.lit("s0"),
+        left_at=pl.when(pl.col("clerk_id") == "k00001").then(world.AS_OF - timedelta(days=3)),
+    )
+    gone["customer_state"] = gone["customer_state"].with_columns(store_id=pl.lit("s0"))
+    own = inputs["customer_state"].filter(
+        (pl.col("clerk_id") == "k00001")
+        & pl.col("is_friend") & pl.col("consent_contact") & ~pl.col("is_blocked")
+    )["customer_id"]  # fmt: skip
+    tired = own[0]
+    gone["handovers"] = pl.DataFrame(
+        {"customer_id": [tired, tired], "ts": [world.AS_OF - timedelta(days=d) for d in (5, 80)]}
+    )
+    proposals = run(gone, files, world).handovers
+    assert set(proposals["customer_id"]) == set(own) - {tired}
+    assert set(proposals["from_clerk_id"]) == {"k00001"}
+    counts = proposals["to_clerk_id"].value_counts()["count"]
+    assert "k00001" not in set(proposals["to_clerk_id"])
+    assert counts.max() < 2.2 * counts.min()
+
+
+def test_explain_shows_every_action_and_its_funnel(
+    plan: Plan, inputs: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    row = plan.actions.filter(pl.col("mode") != "none").row(0, named=True)
+    told = explain(
+        inputs, files.catalogue, files.policy, files.levers,
+        customer_id=row["customer_id"], as_of=world.AS_OF,
+        settings=DecisionSettings(), plan=plan,
+    )  # fmt: skip
+    assert told.candidates.height == len(files.catalogue.actions)
+    drawn = told.candidates.filter("drawn").row(0, named=True)
+    assert drawn["action_type"] == row["action_type"]
+    assert drawn["probability"] == row["propensity"]
+    assert drawn["value"] == row["value"]
+    worked = (
+        drawn["uplift"] * drawn["relevance_factor"]
+        + drawn["worth"]
+        - drawn["risk"] * drawn["customer_value"]
+    ) * drawn["lever_factor"]
+    assert worked == pytest.approx(row["value"])
+    stopped = told.candidates.filter(pl.col("stage") != "open")
+    assert (stopped["why"] != "").all()
+    with pytest.raises(NotFoundError, match="nobody"):
+        explain(
+            inputs, files.catalogue, files.policy, files.levers,
+            customer_id="nobody", as_of=world.AS_OF, settings=DecisionSettings(),
+        )  # fmt: skip
+
+
+def test_replay_gives_the_same_bytes_and_names_what_differs(
+    plan: Plan, inputs: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    row = plan.actions.filter(pl.col("mode") != "none").row(3, named=True)
+
+    def again(tables: Inputs) -> Any:
+        return replay(
+            row["action_id"], plan.actions, plan.log, tables,
+            files.catalogue, files.policy, files.levers,
+            as_of=world.AS_OF, settings=DecisionSettings(), policy_version="", model_versions="",
+        )  # fmt: skip
+
+    assert again(inputs).same
+    cheaper = {**inputs, "mode": inputs["mode"].with_columns(pl.col("uplift_amount") + 0.5)}
+    changed = again(cheaper)
+    assert not changed.same
+    assert changed.differences
+
+
+def test_diff_counts_what_moved(
+    plan: Plan, inputs: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    same = diff_plans(plan.actions, plan.actions)
+    assert same.customers.height == 0
+    assert same.value_before == same.value_after
+    top = plan.actions["action_type"].drop_nulls().mode()[0]
+    stopped = files.catalogue.model_copy(
+        update={"actions": tuple(a for a in files.catalogue.actions if a.action_type != top)}
+    )
+    other = decide(
+        inputs, stopped, files.policy, files.levers,
+        as_of=world.AS_OF, settings=DecisionSettings(),
+    )  # fmt: skip
+    moved = diff_plans(plan.actions, other.actions)
+    assert top in moved.vanished
+    assert moved.summary()["removed"] + moved.summary()["changed"] > 0
+
+
+def test_a_preferred_mode_yields_to_proof_only() -> None:
+    uplift = np.array([[1.0, 2.0, 0.0], [1.0, 2.0, 0.0], [1.0, 2.0, 0.0]])
+    lower = np.array([[0.0, 0.5, -1.0], [0.0, 1.5, -1.0], [0.0, 1.5, -1.0]])
+    held, now = keep_preferred(uplift, lower, np.array([0, 0, -1]))
+    assert now.tolist() == [0, 1, 1]
+    assert held.tolist() == [[1.0, 1.0, 0.0], [1.0, 2.0, 0.0], [1.0, 2.0, 0.0]]
+
+
+def test_levers_add_and_factors_switch_off(
+    plan: Plan, inputs: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    levers = Levers.model_validate(
+        {
+            "issues": {"shopping_assistant": 20},
+            "groups": {"repeat": 30},
+            "actions": {"replenish_reminder": -10},
+        }
+    )
+    customer = inputs["customer_state"].filter(
+        pl.col("is_friend") & pl.col("consent_profiling") & pl.col("consent_contact")
+    )["customer_id"][0]
+
+    def table(given: Levers, **factors: bool) -> dict[str, dict[str, Any]]:
+        told = explain(
+            inputs, files.catalogue, files.policy, given, customer_id=customer,
+            as_of=world.AS_OF, settings=DecisionSettings(factors=Factors(**factors)),
+        )  # fmt: skip
+        return {row["action_type"]: row for row in told.candidates.iter_rows(named=True)}
+
+    moved = table(levers)
+    assert moved["replenish_reminder"]["lever_factor"] == pytest.approx(1.4)
+    assert moved["back_in_stock"]["lever_factor"] == pytest.approx(1.5)
+    assert moved["care_call"]["lever_factor"] == pytest.approx(1.0)
+    assert table(levers, levers=False)["replenish_reminder"]["lever_factor"] == 1.0
+    assert {row["risk"] for row in table(levers, risk=False).values()} == {0.0}
+    assert {r["relevance_factor"] for r in table(levers, relevance=False).values()} == {1.0}
+    assert {row["worth"] for row in table(levers, worth=False).values()} == {0.0}
+    assert len({row["uplift"] for row in table(levers, uplift=False).values()}) == 1
+
+
+def test_fairness_and_its_price(plan: Plan) -> None:
+    assert jain_index(np.array([3.0, 3.0, 3.0])) == pytest.approx(1.0)
+    assert jain_index(np.array([1.0, 0.0, 0.0, 0.0])) == pytest.approx(0.25)
+    told = fairness(plan.clerks)
+    assert 0 < told.jain <= 1
+    assert 0 < told.lowest_share <= 1
+    assert told.value_given_up >= 0
+    assert told.stores["hour_value"].min() >= 0
+
+
+def test_lent_minutes_stay_in_the_store_and_raise_its_value() -> None:
+    programme = bench_programme(2000, 8, minutes=60, seed=4)
+    store = np.array([0, 0, 0, 0, 1, 1, 1, 2])
+    lent = lent_minutes(programme, store, 0.3)
+    assert np.bincount(store, weights=lent) == pytest.approx([240, 180, 60])
+    assert (np.abs(lent - 60) <= 18 + 1e-6).all()
+    pooled = pooled_bound(programme, store)
+    assert (pooled[:4] == pooled[0]).all()
+
+
+def test_arms_keep_their_shares_and_stick() -> None:
+    ids = pl.Series([f"c{i}" for i in range(50_000)])
+    shares = ArmShares(holdout=0.1, random=0.05, business_as_usual=0.15, engine=0.7)
+
+    def arms(day: date, salt: str = "s") -> pl.Series:
+        return draw_arms(ids, salt=salt, day=day, shares=shares, period_days=100)
+
+    first = arms(date(2026, 3, 2))
+    for name, share in shares.model_dump().items():
+        assert (first == name).mean() == pytest.approx(share, abs=0.007)
+    period = (date(2026, 3, 2) - date(1970, 1, 1)).days // 100
+    start = date(1970, 1, 1) + timedelta(days=period * 100)
+    assert arms(start).equals(arms(start + timedelta(days=99)))
+    assert 0.3 < (arms(start) == arms(start + timedelta(days=100))).mean() < 0.7
+    assert not arms(start).equals(arms(start, salt="t"))
+
+
+def test_hash_is_fixed_forever() -> None:
+    """Values written down once: a change would move every customer to another arm."""
+    drawn = uniform(pl.Series(["c1", "顾客", "", "a" * 300]), "salt")
+    assert drawn.tolist() == pytest.approx(HASHES, abs=0)
+    many = uniform(pl.Series([f"c{i}" for i in range(20_000)]), "x")
+    counts = np.histogram(many, bins=20, range=(0, 1))[0]
+    assert ((counts - 1000) ** 2 / 1000).sum() < 45
+
+
+HASHES = [0.9672914368146469, 0.3233560168489411, 0.2863436239059516, 0.6868135886253549]
+
+
+def test_members_of_a_group_share_their_arm(plan: Plan, inputs: Inputs) -> None:
+    members = inputs["memberships"]["customer_id"]
+    arms = plan.log.filter(pl.col("customer_id").is_in(members.implode()))["arm"]
+    assert len(arms) > 50
+    assert arms.n_unique() == 1
+
+
+def test_birthdays() -> None:
+    frame = pl.DataFrame({"b": ["1990-03-02", "03-01", "12-25", "02-29", "13-01", None]})
+    days = frame.select(days_to_birthday(pl.col("b"), datetime(2026, 3, 2)))["b"].to_list()
+    assert days == [0.0, 364.0, 298.0, 363.0, None, None]
+
+
+def test_outlook_prefers_the_day_that_the_curve_says(
+    inputs: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    curve = np.ones(91)
+    curve[20:] = 0.2
+    timing = pl.DataFrame({"survival": [curve.tolist(), (0.99 ** np.arange(91)).tolist()]})
+    chances = purchase_chances(timing, 7, 14)
+    assert chances[0, 5] == 0.0
+    assert chances[0, 6] == pytest.approx(0.8)
+    assert chances[1] == pytest.approx(1 - 0.99**14)
+    known = pl.DataFrame({f"p_purchase_{d}d": [1 - 0.98**d] for d in (7, 14, 30, 90)})
+    assert purchase_chances(known, 7, 14)[0] == pytest.approx(1 - 0.98**14)
+    table = outlook(
+        inputs, files.catalogue, files.policy, as_of=world.AS_OF, settings=DecisionSettings()
+    )
+    assert table["best_day"].min() >= world.AS_OF.date()
+    assert table["best_day"].max() < world.AS_OF.date() + timedelta(days=7)
+    assert (table["p_purchase"] >= 0).all()
+
+
+def test_audiences_are_decided_whole(inputs: Inputs, files: DecisionFiles, world: Any) -> None:
+    done = decide_audiences(inputs, files.policy, as_of=world.AS_OF, settings=DecisionSettings())
+    again = decide_audiences(inputs, files.policy, as_of=world.AS_OF, settings=DecisionSettings())
+    assert done.members.equals(again.members)
+    assert done.posts["audience"].is_unique().all()
+    one = done.members.group_by("audience").agg(
+        pl.col("content_id").n_unique(), pl.col("propensity").n_unique()
+    )
+    assert (one["content_id"] == 1).all()
+    assert (one["propensity"] == 1).all()
+    moments = done.members.filter(pl.col("channel") == "moments")
+    assert not moments["interference"].any()
+    assert set(done.posts.filter("posted")["audience"]) == set(done.members["audience"])
+    floor = DecisionSettings().exploration_floor
+    assert done.posts.filter("posted")["propensity"].is_in([floor, 1 - floor]).all()
