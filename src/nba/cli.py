@@ -26,11 +26,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 actions_app = typer.Typer(help="The plan's actions.", no_args_is_help=True)
+plan_app = typer.Typer(help="Decide, preview, explain, replay.")
 features_app = typer.Typer(help="The feature views.", no_args_is_help=True)
 quarantine_app = typer.Typer(help="Rows that ingest refused.", no_args_is_help=True)
 keys_app = typer.Typer(help="API keys.", no_args_is_help=True)
 app.add_typer(actions_app, name="actions")
 app.add_typer(features_app, name="features")
+app.add_typer(plan_app, name="plan")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(keys_app, name="keys")
 
@@ -118,8 +120,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Walk the nightly job: ingest, features, train (when due), score, plan, publish."""
-    from nba.jobs.nightly import run_night
-    from nba.jobs.planning import days_between
+    from nba.jobs.nightly import days_between, run_night
 
     wiring = wiring_of(context)
     days = days_between(backfill) if backfill else [moment(wiring, as_of)]
@@ -151,10 +152,57 @@ def _step_verb(name: str, text: str) -> None:
 for _name, _text in {
     "train": "Fit the models that are due.",
     "score": "Score every customer with the champions.",
-    "plan": "Decide who, what, when, in which mode, and why.",
     "publish": "Put the plan where the API reads it.",
 }.items():
     _step_verb(_name, _text)
+
+
+@plan_app.callback(invoke_without_command=True)
+def plan(
+    context: typer.Context,
+    as_of: AsOf = "",
+    force: Force = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Decide again under today's files; leave no trace.")
+    ] = False,
+    without: Annotated[
+        list[str] | None, typer.Option(help="With --dry-run: switch a factor off.")
+    ] = None,
+    explain: Annotated[str, typer.Option(help="Show every candidate of one customer.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Decide who, what, when, in which mode, and why."""
+    if context.invoked_subcommand:
+        return
+    from nba.jobs.nightly import Night, run_night
+    from nba.jobs.review import explain_customer, explanation_lines, preview
+
+    wiring = wiring_of(context)
+    day = moment(wiring, as_of)
+    if explain:
+        found = explain_customer(Night(wiring, day), explain)
+        report = {**vars(found), "candidates": found.candidates.to_dicts()}
+        emit(as_json, report, lambda: explanation_lines(found))
+    elif dry_run:
+        _, diff = preview(Night(wiring, day), without=without)
+        summary = diff.summary()
+        emit(as_json, summary, lambda: [f"{name:<24} {value}" for name, value in summary.items()])
+    else:
+        redo = "plan" if force else None
+        run_night(wiring, day, say=to_stderr, force=force, from_step=redo, until_step="plan")
+
+
+@plan_app.command("replay")
+def plan_replay(
+    context: typer.Context, action_id: Annotated[str, typer.Argument(help="The action.")]
+) -> None:
+    """Recompute one decision from what its plan stood on, and compare the bytes."""
+    from nba.jobs.review import replay_action
+
+    found = replay_action(wiring_of(context), action_id)
+    verdict = "the same bytes" if found.same else f"differs: {dict(found.differences)}"
+    typer.echo(f"{action_id}: {verdict} (sha256 {found.digest})")
+    raise typer.Exit(0 if found.same else 1)
 
 
 @features_app.command("build")
@@ -176,7 +224,7 @@ def actions_export(
     ),
 ) -> None:
     """Write one row per action of a plan."""
-    from nba.jobs.planning import export_actions
+    from nba.jobs.export import export_actions
 
     wiring = wiring_of(context)
     rows = export_actions(wiring, moment(wiring, as_of), out, everything=everything)

@@ -34,6 +34,11 @@ class DecisionFiles:
     levers: Levers
     version: str
 
+    @property
+    def parts(self) -> tuple[Catalogue, ContactPolicy, Levers]:
+        """The three files, in the order in which `decide` takes them."""
+        return self.catalogue, self.policy, self.levers
+
 
 @dataclass
 class _Source:

@@ -7,7 +7,7 @@ when a run that was broken off is taken up again on the same inputs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ import polars as pl
 
 import nba
 from nba.errors import ConflictError, UsageError
+from nba.jobs.files import write_parquet
 from nba.jobs.lock import project_lock
 from nba.jobs.manifest import Manifest
+from nba.jobs.planning import PLAN_TABLES, make_plan, plan_header
 from nba.jobs.progress import Say, Step, step
 from nba.models.base import Frames, Model
 from nba.pipeline.ports import ModelVersion
@@ -122,10 +124,8 @@ class Night:
 
     def plan(self, current: Step) -> None:
         """Decide, and keep the decision log, the actions and the clerks' budgets."""
-        from nba.jobs.planning import make_plan
-
         plan = make_plan(self)
-        for name in ("log", "actions", "clerks", "preferred_mode"):
+        for name in PLAN_TABLES:
             write_parquet(getattr(plan, name), self.folder / "plan" / f"{name}.parquet")
         listed = plan.actions.filter(pl.col("mode") != "none")
         current.report.update(
@@ -136,8 +136,6 @@ class Night:
 
     def publish(self, current: Step) -> None:
         """Put the plan where the API reads it, and bring the features online."""
-        from nba.jobs.planning import plan_header
-
         actions = pl.read_parquet(self.folder / "plan" / "actions.parquet")
         self.wiring.plan_store.publish(plan_header(self), actions)
         self.wiring.feature_store.materialise(self.as_of)
@@ -166,14 +164,6 @@ def read_version(name: str, noted: dict[str, str]) -> ModelVersion:
         as_of=datetime.fromisoformat(noted["as_of"]),
         config_digest=noted["config_digest"],
     )
-
-
-def write_parquet(table: pl.DataFrame, path: Path) -> None:
-    """Write a table so that a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    table.write_parquet(temporary)
-    temporary.replace(path)
 
 
 def run_night(
@@ -267,3 +257,19 @@ def _changed(night: Night, inputs: dict[str, Any]) -> ConflictError:
         found=", ".join(f"{name} {inputs[name]}" for name in changed),
         next_step="plan the next day, or replace this plan with --force",
     )
+
+
+def days_between(text: str) -> list[datetime]:
+    """Return the days of `FIRST..LAST`, both included."""
+    try:
+        first, last = (datetime.strptime(part, "%Y-%m-%d") for part in text.split(".."))
+    except ValueError:
+        raise UsageError(
+            "--backfill is no span of days",
+            expected="YYYY-MM-DD..YYYY-MM-DD",
+            found=text,
+            next_step="give the first and the last day",
+        ) from None
+    if last < first:
+        raise UsageError("--backfill ends before it begins", found=text)
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]

@@ -1,17 +1,16 @@
-"""Plan, header and export: what the nightly job, preview and the command line share."""
+"""Make a plan and its header; what a plan stands on is kept beside it."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
-from datetime import date, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from nba.errors import NotFoundError, UsageError
+from nba.decisions.decide import decide
+from nba.jobs.files import write_parquet
+from nba.jobs.manifest import Manifest
 from nba.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
 
 #: Days of contacts and responses that the contact policy looks back on.
 POLICY_DAYS: Final = 92
+INPUTS: Final = "inputs"
+#: The tables of a plan that are kept, each as a Parquet file.
+PLAN_TABLES: Final = ("log", "actions", "clerks", "preferred_mode", "handovers")
 _WHOLE = ("content", "events", "benefits", "service_cases", "groups", "memberships", "friendships")
 _RECENT = ("interactions", "responses")
 
@@ -36,33 +38,38 @@ def decision_tables(wiring: Wiring, as_of: datetime) -> dict[str, pl.DataFrame]:
 
 
 def make_plan(night: Night) -> Plan:
-    """Decide for every eligible customer at the night's `as_of`."""
-    from nba.decisions.decide import decide
+    """Decide for every eligible customer at the night's `as_of`, and keep what it stood on.
 
-    wiring, scores = night.wiring, night.scores()
-    files = wiring.decision_files
-    inputs = {
-        **night.frames,
+    Feature snapshots and scores are kept by their own steps; what comes from the lake, the
+    quota ledger and the plan before is written beside the plan, so that it can be replayed.
+    """
+    wiring = night.wiring
+    kept = {
         **decision_tables(wiring, night.as_of),
-        **scores.items(),
         "preferred_mode": preferred_modes(wiring, night.as_of),
     }
+    for name, table in kept.items():
+        write_parquet(table, night.folder / INPUTS / f"{name}.parquet")
+    inputs = {**night.frames, **night.scores().items(), **kept}
     return decide(
         inputs,
-        files.catalogue,
-        files.policy,
-        files.levers,
+        *wiring.decision_files.parts,
         as_of=night.as_of,
         settings=wiring.decision_settings,
-        policy_version=files.version,
-        model_versions=",".join(f"{name}:{v}" for name, v in model_versions(night).items()),
+        policy_version=wiring.decision_files.version,
+        model_versions=model_versions_text(night.manifest),
     )
 
 
-def model_versions(night: Night) -> dict[str, str]:
-    """Return the version of each model that served the night."""
-    noted = night.manifest.steps["train"]["versions"]
+def model_versions(manifest: Manifest) -> dict[str, str]:
+    """Return the version of each model that served a night."""
+    noted = manifest.steps["train"]["versions"]
     return {name: str(noted[name]["version"]) for name in sorted(noted)}
+
+
+def model_versions_text(manifest: Manifest) -> str:
+    """Return the model versions as one text, as it stands in the export."""
+    return ",".join(f"{name}:{version}" for name, version in model_versions(manifest).items())
 
 
 def preferred_modes(wiring: Wiring, as_of: datetime) -> pl.DataFrame:
@@ -80,99 +87,8 @@ def plan_header(night: Night) -> dict[str, Any]:
     return {
         "as_of": night.as_of.date(),
         "policy_version": steps["plan"]["policy_version"],
-        "model_versions": model_versions(night),
+        "model_versions": model_versions(night.manifest),
         "counts": {"eligible": steps["plan"]["eligible"], "actions": steps["plan"]["actions"]},
         "digest": hashlib.sha256(actions).hexdigest(),
         "inputs": night.manifest.inputs,
     }
-
-
-def days_between(text: str) -> list[datetime]:
-    """Return the days of `FIRST..LAST`, both included."""
-    try:
-        first, last = (datetime.strptime(part, "%Y-%m-%d") for part in text.split(".."))
-    except ValueError:
-        raise UsageError(
-            "--backfill is no span of days",
-            expected="YYYY-MM-DD..YYYY-MM-DD",
-            found=text,
-            next_step="give the first and the last day",
-        ) from None
-    if last < first:
-        raise UsageError("--backfill ends before it begins", found=text)
-    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
-
-
-def export_actions(wiring: Wiring, as_of: datetime, out: Path, *, everything: bool) -> int:
-    """Write the actions of a plan, or its whole decision log, and return the number of rows.
-
-    Parameters
-    ----------
-    wiring : Wiring
-    as_of : datetime
-    out : Path
-        Ends in `.csv`, `.parquet` or `.jsonl`. In CSV, lists and structures are JSON.
-    everything : bool
-        Also every row of the decision log.
-
-    Raises
-    ------
-    NotFoundError
-        When there is no plan of `as_of`.
-    UsageError
-        When the file's ending is not known.
-    """
-    if out.suffix not in (".csv", ".parquet", ".jsonl"):
-        raise UsageError(
-            f"cannot tell the format of {out}",
-            expected="a name that ends in .csv, .parquet or .jsonl",
-            found=out.suffix or "no ending",
-        )
-    folder = wiring.project.run_folder(as_of.date().isoformat()) / "plan"
-    if not (folder / "actions.parquet").is_file():
-        raise NotFoundError(
-            f"there is no plan of {as_of.date()}",
-            expected=f"a run of `nba run --as-of {as_of.date()}`",
-            found=f"plans of {_plans(wiring) or 'no day'}",
-            next_step="run the nightly job for that day, or choose another",
-        )
-    frame = pl.read_parquet(folder / "actions.parquet")
-    if everything:
-        log = pl.read_parquet(folder / "log.parquet")
-        frame = pl.concat(
-            [frame, log.join(frame, on="customer_id", how="anti")], how="diagonal_relaxed"
-        )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    _write(frame, out)
-    return frame.height
-
-
-def _plans(wiring: Wiring) -> str:
-    runs = sorted(path.parent.parent.name for path in wiring.project.data.glob("runs/*/plan/log*"))
-    return ", ".join(runs[-3:])
-
-
-def _write(frame: pl.DataFrame, out: Path) -> None:
-    temporary = out.with_name(f".{out.name}.tmp")
-    if out.suffix == ".parquet":
-        frame.write_parquet(temporary)
-    elif out.suffix == ".jsonl":
-        with temporary.open("w", encoding="utf-8") as handle:
-            for row in frame.iter_rows(named=True):
-                handle.write(json.dumps(row, default=_text, ensure_ascii=False) + "\n")
-    else:
-        with temporary.open("w", encoding="utf-8", newline="") as handle:
-            writer = csv.writer(handle)
-            writer.writerow(frame.columns)
-            writer.writerows([_cell(value) for value in row] for row in frame.iter_rows())
-    temporary.replace(out)
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, list | dict):
-        return json.dumps(value, default=_text, ensure_ascii=False)
-    return _text(value) if isinstance(value, date) else value
-
-
-def _text(value: object) -> str:
-    return value.isoformat() if isinstance(value, date) else str(value)
