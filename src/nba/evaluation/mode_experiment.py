@@ -7,7 +7,9 @@ training folds**, values are averaged over repeats, and differences are paired a
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -92,12 +94,13 @@ def run_mode_experiment(
     propensity: str | None = None,
     features: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
-    learn_on: str | None = None,
+    also: Sequence[str] = (),
     folds: int = 10,
     repeats: int = 1,
     seed: int = 0,
     compare: Sequence[str] = tuple(BASELINES),
     config: LearnerConfig | None = None,
+    threads: int = 1,
     progress: Callable[[str], None] | None = None,
 ) -> ModeExperiment:
     """Compare a learned choice of arms with the best single arm on a test's table.
@@ -117,13 +120,16 @@ def run_mode_experiment(
         the arms can be predicted).
     features, exclude : sequences of str, optional
         Columns to learn from (default: all others), and columns never to use.
-    learn_on : str, optional
-        A denser outcome to learn choices on; values stay those of `outcome`.
+    also : sequence of str, optional
+        Other outcomes to value the same choices on (`result["also"]`): learn on a dense outcome,
+        value on money. Without costs.
     folds, repeats, seed : int
         Of the outer cross-fitting.
     compare : sequence of str
         Which of `BASELINES` to run beside, in the first repeat.
     config : LearnerConfig, optional
+    threads : int
+        Folds learned at the same time.
     progress : callable, optional
         Gets one line per finished fold.
 
@@ -135,7 +141,6 @@ def run_mode_experiment(
         When the file cannot be read or holds too few usable rows.
     """
     table = file if isinstance(file, pl.DataFrame) else read_table(file)
-    extra = [] if learn_on is None else [learn_on]
     data = prepare(
         table,
         arm,
@@ -145,17 +150,22 @@ def run_mode_experiment(
         group=group,
         propensity=propensity,
         features=features,
-        exclude=[*exclude, *extra],
+        exclude=[*exclude, *also],
     )
-    proxy = None if learn_on is None else table[learn_on].cast(pl.Float64).to_numpy()[data.row]
     config = config or LearnerConfig()
     folds = _outer_folds(data.sample, len(data.arms), folds)
     say = progress or (lambda line: None)
     runs = [
-        _repeat(data, folds, seed + 1000 * r, tuple(compare) if r == 0 else (), config, proxy, say)
+        _repeat(
+            data, folds, seed + 1000 * r, tuple(compare) if r == 0 else (), config, threads, say
+        )
         for r in range(repeats)
     ]
-    return _summary(data, runs, folds=folds, seed=seed, columns=(arm, outcome))
+    found = _summary(data, runs, folds=folds, seed=seed, columns=(arm, outcome))
+    for name in also:
+        other = table[name].cast(pl.Float64).to_numpy()[data.row]
+        found.result.setdefault("also", {})[name] = _valued_on(data, runs, other, config, seed)
+    return found
 
 
 def _outer_folds(sample: Sample, arms: int, folds: int) -> int:
@@ -171,7 +181,7 @@ def _repeat(
     seed: int,
     compare: Sequence[str],
     config: LearnerConfig,
-    proxy: Floats | None,
+    threads: int,
     say: Callable[[str], None],
 ) -> Repeat:
     sample, arms = data.sample, len(data.arms)
@@ -183,17 +193,15 @@ def _repeat(
     names = (SINGLE, OURS, *compare)
     choice = {name: np.zeros(len(sample.arm), dtype=np.int64) for name in names}
     effect, reference = np.zeros((len(sample.arm), arms)), choice[SINGLE]
-    goal = sample if proxy is None else _with_outcome(sample, proxy)
     done = dict.fromkeys(compare, 0)
-    for one in range(folds):
+
+    def one_fold(one: int) -> None:
         rest, rows = np.flatnonzero(fold != one), np.flatnonzero(fold == one)
-        train = goal.take(rest)
+        train, at = sample.take(rest), sample.x[rows]
         learned = learn(train, arms, cost=data.cost, config=config, seed=seed + one)
-        at = sample.x[rows]
         reference[rows] = learned.reference
         choice[OURS][rows] = learned.choose(at)
-        values = learned.contrasts(at)
-        effect[rows] = values - values[:, [0]]
+        effect[rows] = learned.effects(at)
         for name, guess in _compared(compare, train, arms, learned, data, seed).items():
             offered = guess(at) - (0.0 if name == "policy tree" else data.cost)
             closed = [k for k in range(arms) if k not in learned.open_arms]
@@ -201,13 +209,30 @@ def _repeat(
             choice[name][rows] = offered.argmax(axis=1)
             done[name] += 1
         say(f"fold {one + 1}/{folds}: best single arm {data.arms[learned.reference]}")
-    rows = np.arange(len(sample.arm))
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(one_fold, range(folds)))
+    for name in [name for name, count in done.items() if count < folds]:
+        del choice[name]  # an extra that is not installed, or arms too small for it
     log = Log(sample.arm, sample.outcome - data.cost[sample.arm], judge.propensity, sample.group)
     return Repeat(fold, log, judge.mean - data.cost, choice, effect, judge, reference)
 
 
-def _with_outcome(sample: Sample, outcome: Floats) -> Sample:
-    return Sample(sample.x, sample.arm, outcome, sample.propensity, sample.group)
+def _valued_on(
+    data: TestTable, runs: list[Repeat], outcome: Floats, config: LearnerConfig, seed: int
+) -> list[dict[str, Any]]:
+    """Value the choices of `runs` on another outcome, with outcome models of its own."""
+    arms = len(data.arms)
+    sample = dataclasses.replace(data.sample, outcome=outcome)
+    terms = Basis.fit(sample.x).transform(sample.x)
+    other = dataclasses.replace(data, sample=sample, cost=np.zeros(arms))
+    valued = []
+    for run in runs:
+        settings = config.model_copy(update={"folds": int(run.fold.max()) + 1})
+        judge = fit_nuisance(sample, arms, terms, run.fold, settings, seed)
+        log = Log(sample.arm, outcome, judge.propensity, sample.group)
+        valued.append(dataclasses.replace(run, log=log, predicted=judge.mean, nuisance=judge))
+    return [_policy_row(name, other, valued) for name in runs[0].choice]
 
 
 def _compared(

@@ -29,6 +29,8 @@ FEATURES: Final = (
 )
 CONTROL: Final = "No E-Mail"
 MAIL_COST: Final = 0.06
+#: Valued on the choices that were learned on visits.
+VALUED: Final = ("conversion", "spend")
 COSTS: Final = {"Mens E-Mail": MAIL_COST, "Womens E-Mail": MAIL_COST}
 
 
@@ -39,6 +41,7 @@ def mode_hillstrom(
     folds: int = 10,
     seed: int = 0,
     compare: Sequence[str] = tuple(BASELINES),
+    threads: int = 2,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Run the experiment and return its result, bars included.
@@ -58,32 +61,29 @@ def mode_hillstrom(
         )
     table = pl.read_parquet(path)
     runs: dict[str, ModeExperiment] = {}
-    for name, outcome, cost, proxy in (
-        ("visit", "visit", None, None),
-        ("conversion", "conversion", None, "visit"),
-        ("spend", "spend", None, "visit"),
-        ("visit_minus_cost", "visit", COSTS, None),
-    ):
+    for name, cost, also in (("visit", None, VALUED), ("visit_minus_cost", COSTS, ())):
         if progress:
             progress(f"outcome {name}")
         runs[name] = run_mode_experiment(
             table,
             "segment",
             CONTROL,
-            outcome,
+            "visit",
             cost=cost,
             features=FEATURES,
-            learn_on=proxy,
+            also=also,
             folds=folds,
             repeats=repeats,
             seed=seed,
             compare=compare if name == "visit" else (),
+            threads=threads,
             progress=progress,
         )
     return {
         "question": "Does choosing a mail per customer ever lose against the best mail for all?",
         "protocol": f"{folds}-fold cross-fitting over all rows, {repeats} repeats, learned on "
-        "visits, best single arm chosen on the training folds, doubly robust paired differences",
+        "visits, best single arm chosen on the training folds, doubly robust paired differences; "
+        "conversion and spend are valued on the choices learned on visits",
         "seed": seed,
         "bars": _bars(runs),
         "outcomes": {name: run.result for name, run in runs.items()},
@@ -94,8 +94,12 @@ def mode_hillstrom(
 def _bars(runs: dict[str, ModeExperiment]) -> list[dict[str, Any]]:
     """Return each bar with what was asked, what was found, and whether it is met."""
 
+    visit = runs["visit"].result
+
     def policy(name: str, which: str = OURS) -> dict[str, Any]:
-        rows: list[dict[str, Any]] = runs[name].result["policies"]
+        rows: list[dict[str, Any]] = (
+            visit["also"][name] if name in VALUED else runs[name].result["policies"]
+        )
         return next(row for row in rows if row["policy"] == which)
 
     bars = [
@@ -107,7 +111,7 @@ def _bars(runs: dict[str, ModeExperiment]) -> list[dict[str, Any]]:
             policy("visit")["difference"] >= 0,
         ),
     ]
-    for name in ("conversion", "spend"):
+    for name in VALUED:
         ours, single = policy(name), policy(name, SINGLE)
         share = ours["difference"] / single["dr"]
         bars += [
@@ -116,7 +120,7 @@ def _bars(runs: dict[str, ModeExperiment]) -> list[dict[str, Any]]:
         ]
     net = policy("visit_minus_cost")["ips"]
     bars.append(("visit minus cost, IPS", ">= 0.1225", net, net >= 0.1225))
-    pairs = runs["visit"].result["calibration"]
+    pairs = visit["calibration"]
     pair = next(p for p in pairs if {p["arm"], p["against"]} == set(COSTS))
     bars += [
         (
@@ -129,8 +133,8 @@ def _bars(runs: dict[str, ModeExperiment]) -> list[dict[str, Any]]:
         (
             "AUUC, ranked within folds",
             ">= 0.0395",
-            runs["visit"].result["uplift"]["auuc"],
-            runs["visit"].result["uplift"]["auuc"] >= 0.0395,
+            visit["uplift"]["auuc"],
+            visit["uplift"]["auuc"] >= 0.0395,
         ),
     ]
     return [

@@ -19,6 +19,8 @@ from nba.models.mode.trees import predict, threads_for
 
 #: A propensity model must beat constant shares by this many standard errors of log loss.
 PROOF_Z: Final = 3.0
+#: Rows on which the models race; the winner is then fitted on all.
+RACE_ROWS: Final = 20_000
 CONSTANT: Final = "constant shares"
 LOGISTIC: Final = "multinomial logistic"
 TREES: Final = "boosted trees"
@@ -61,6 +63,16 @@ def estimate_propensities(
     arm : int array of shape (rows,)
     fold : int array of shape (rows,)
     """
+    race = np.sort(np.random.default_rng(seed).permutation(len(arm))[:RACE_ROWS])
+    best = _race(terms[race], x[race], arm[race], arms, fold[race], folds, seed)
+    if best == CONSTANT:
+        share = np.bincount(arm, minlength=arms) / max(len(arm), 1)
+        return Propensities(np.tile(share, (len(arm), 1)), best)
+    return Propensities(_cross_fitted(best, terms, x, arm, arms, fold, folds, seed), best)
+
+
+def _race(terms: Floats, x: Floats, arm: Ints, arms: int, fold: Ints, folds: int, seed: int) -> str:
+    """Return the name of the model that predicts arms best, constant shares unless beaten."""
     tried = {
         name: _cross_fitted(name, terms, x, arm, arms, fold, folds, seed)
         for name in (CONSTANT, LOGISTIC, TREES)
@@ -73,10 +85,7 @@ def estimate_propensities(
         error = gap.std() / np.sqrt(max(len(gap), 1))
         if error > 0 and gap.mean() / error > PROOF_Z:
             best = name
-    if best == CONSTANT:
-        share = np.bincount(arm, minlength=arms) / max(len(arm), 1)
-        return Propensities(np.tile(share, (len(arm), 1)), best)
-    return Propensities(tried[best], best)
+    return best
 
 
 def overlap(
