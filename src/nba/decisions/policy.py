@@ -17,9 +17,9 @@ class _Part(BaseModel):
 class Caps(_Part):
     """The most contacts of one customer, over all senders and modes."""
 
-    per_day: int = Field(1, ge=0, le=5)
-    per_week: int = Field(2, ge=0, le=7)
-    per_month: int = Field(5, ge=0, le=31)
+    per_day: int = Field(1, ge=0, le=5, description="contacts in a day; 0 stops all")
+    per_week: int = Field(2, ge=0, le=7, description="contacts in any 7 days")
+    per_month: int = Field(5, ge=0, le=31, description="contacts in any 30 days")
 
 
 class CoolDown(_Part):
@@ -42,8 +42,8 @@ class Pause(_Part):
 class QuietHours(_Part):
     """No contact from `start` in the evening to `end` in the morning."""
 
-    start: time = time(21, 0)
-    end: time = time(9, 0)
+    start: time = Field(time(21, 0), description="no contact from here")
+    end: time = Field(time(9, 0), description="to here")
 
     @model_validator(mode="after")
     def _leaves_a_day(self) -> Self:
@@ -66,14 +66,14 @@ class Limit(_Part):
 class Audience(_Part):
     """Limits of posts that reach many at once."""
 
-    per_group_week: int = Field(2, ge=0)
-    moments_per_month: int = Field(8, ge=0)
+    per_group_week: int = Field(2, ge=0, description="posts of a group in 7 days")
+    moments_per_month: int = Field(8, ge=0, description="moments of a clerk in 30 days")
 
 
 class ContactPolicy(_Part):
     """How often, when and how soon again a customer may be contacted."""
 
-    version: int = Field(1, ge=1)
+    version: int = Field(1, ge=1, description="version of the file's format")
     caps: Caps = Field(default_factory=lambda: Caps())
     cool_down: dict[Mode, CoolDown] = Field(
         default_factory=lambda: {
@@ -122,7 +122,7 @@ class Levers(_Part):
     that bring products of it.
     """
 
-    version: int = Field(1, ge=1)
+    version: int = Field(1, ge=1, description="version of the file's format")
     issues: dict[Mode, float] = Field(default_factory=dict, description="by mode")
     groups: dict[str, float] = Field(default_factory=dict, description="by action group")
     actions: dict[str, float] = Field(default_factory=dict, description="by action type")
