@@ -8,9 +8,9 @@ import pytest
 
 from nba.schema.words import CONTACT_MODES
 from nba.simulation import World, WorldConfig
-from nba.simulation.contact import CHANNELS, contacts
 from nba.simulation.effects import Outlook, effect_table, residual_share
 from nba.simulation.habits import contactable
+from nba.simulation.messages import CHANNELS, contacts
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_residual_time_of_a_memoryless_cell_never_changes():
 @pytest.mark.parametrize("mode", [0, 1, 2])
 def test_expected_effect_equals_the_mean_difference_of_two_worlds(mode):
     """One contact to all friends on one day, against none, over the ten weeks that follow."""
-    differences, expected = [], []
+    differences, expected, early, early_expected = [], [], [], []
     for seed in range(4):
         world = World(WorldConfig(customers=12_000, seed=seed, pilot=False, days=60,
                                   sector_shares=(0.5, 0.5, 0.0)))  # fmt: skip
@@ -110,11 +110,18 @@ def test_expected_effect_equals_the_mean_difference_of_two_worlds(mode):
         still = world.copy()
         world.step_with(made)
         still.step_with(None)
-        for _ in range(70):
+        for offset in range(70):
             world.step_with(None)
             still.step_with(None)
+            if offset == 12:
+                early.append((world.state.margin - still.state.margin)[who])
+                early_expected.append(table["window_amount"].to_numpy() * (1 - lost))
         differences.append((world.state.margin - still.state.margin)[who])
     difference, mean = np.concatenate(differences), np.concatenate(expected).mean()
     error = difference.std() / len(difference) ** 0.5
     assert abs(difference.mean() - mean) < 3 * error + 0.25 * mean, CONTACT_MODES[mode]
     assert difference.mean() > 2 * error
+    first = np.concatenate(early)
+    error = first.std() / len(first) ** 0.5
+    mean = np.concatenate(early_expected).mean()
+    assert abs(first.mean() - mean) < 3 * error + 0.25 * mean, CONTACT_MODES[mode]

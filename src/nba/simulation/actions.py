@@ -12,10 +12,16 @@ import polars as pl
 from nba.errors import UsageError
 from nba.schema.words import CONTACT_MODES
 from nba.simulation.config import MODE_MINUTES
-from nba.simulation.contact import CHANNELS, MAX_PRODUCTS, Contacts, contacts, reachable
-from nba.simulation.habits import works_on
+from nba.simulation.contact import reachable
+from nba.simulation.habits import GROUP, works_on
 from nba.simulation.life import add_members, topic_of, win_friends
 from nba.simulation.lookup import positions, product_positions
+from nba.simulation.messages import (
+    CHANNELS,
+    MAX_PRODUCTS,
+    Contacts,
+    contacts,
+)
 from nba.simulation.scene import Scene, State
 from nba.simulation.streams import Bools, Floats, Ints
 from nba.simulation.tables import Recorder
@@ -92,6 +98,8 @@ def carry_out(
     if not sent.any():
         return None
     reached = made.take(sent)
+    posted = reached.channel == GROUP
+    reached = replace(reached, group=np.where(posted, state.group[reached.customer], -1))
     _invite(scene, state, day, reached, recorder)
     return reached
 

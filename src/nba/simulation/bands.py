@@ -18,8 +18,8 @@ import polars as pl
 
 from nba.schema.words import CONTACT_MODES, Mode
 from nba.simulation.config import SECTORS, Preset, Sector, WorldConfig
-from nba.simulation.contact import Contacts, contacts
 from nba.simulation.habits import CHAT, contactable, works_on
+from nba.simulation.messages import Contacts, contacts
 from nba.simulation.streams import Floats, Ints
 from nba.simulation.tables import canonical
 from nba.simulation.world import World

@@ -10,7 +10,7 @@ import polars as pl
 from nba.schema.words import CONTACT_MODES
 from nba.simulation.bands import MODE_SECTORS, band_study
 from nba.simulation.config import Preset, WorldConfig
-from nba.simulation.contact import CHANNELS
+from nba.simulation.messages import CHANNELS
 from nba.simulation.world import World
 
 

@@ -29,13 +29,10 @@ from nba.simulation.config import (
     MAX_BOOST,
 )
 from nba.simulation.contact import (
-    CHANNELS,
-    MAX_PRODUCTS,
     block_rate,
     boosts,
     cell_relevance,
     moment_factor,
-    product_lists,
     read_rate,
 )
 from nba.simulation.demand import (
@@ -48,10 +45,13 @@ from nba.simulation.demand import (
     tier_now,
 )
 from nba.simulation.lookup import positions, product_positions
+from nba.simulation.messages import CHANNELS, MAX_PRODUCTS, product_lists
 from nba.simulation.scene import Scene, State
 from nba.simulation.streams import Floats, Ints
 
 HORIZON: Final = 40
+WINDOW: Final = 14
+"""Days of the outcome window."""
 CONTACT_RATE: Final = 0.1
 """Contacts a day that the cost of fatigue counts with."""
 FUTURE_CONTACTS: Final = 12.0
@@ -132,8 +132,8 @@ class Outlook:
 
     def value(
         self, scene: Scene, state: State, day: int, rows: Ints, boost: Floats, shift: Floats
-    ) -> Floats:
-        """Return the value of each cell under a boost, over the horizon and after it."""
+    ) -> tuple[Floats, Floats]:
+        """Return the value of each cell under a boost: in all, and the margin of the window."""
         who = self.customer[rows]
         gap = scene.people.cell_gap[who]
         pulled = scene.people.pulled_share[who, None]
@@ -141,7 +141,7 @@ class Outlook:
         category = scene.people.cell_category[who]
         last = state.last[who]
         fade = 0.5 ** (1 / BOOST_HALF_LIFE)
-        alive, total = np.ones_like(boost), np.zeros_like(boost)
+        alive, total, window = np.ones_like(boost), np.zeros_like(boost), np.zeros_like(boost)
         shifted = bool(np.any(shift > 0))
         margin = self.margin[rows]
         for t in range(HORIZON):
@@ -153,16 +153,17 @@ class Outlook:
                 earned = scene.cell_margin(category, self.tier[rows] + shift * fade**t)
             wait = np.maximum(gap - (day + t + 0.5 - last), 0.0)
             delayed = (1 - 1 / np.maximum(impulse, 1.0)) * pulled * rate * wait
-            total += fires * (
-                capture_rate(capture, now) * earned + rate * (HORIZON - t - 0.5) - delayed
-            )
+            sold = capture_rate(capture, now) * earned
+            total += fires * (sold + rate * (HORIZON - t - 0.5) - delayed)
+            if t < WINDOW:
+                window += fires * (sold + rate * (WINDOW - t - 0.5) - delayed)
             alive -= fires
-        result: Floats = total + alive * self.wait_value[rows]
-        return result
+        return total + alive * self.wait_value[rows], window
 
 
 def contact_value(
-    scene: Scene, state: State, day: int, outlook: Outlook, baseline: Floats,
+    scene: Scene, state: State, day: int, outlook: Outlook,
+    baseline: tuple[Floats, Floats],
     rows: Ints, mode: Ints, clerk: Ints, channel: Ints, hour: Floats, products: Ints,
 ) -> pl.DataFrame:  # fmt: skip
     """Return gain, block rate and net value of contacts (rows index the outlook)."""
@@ -171,11 +172,12 @@ def contact_value(
     boost = boosts(scene, state, day, who, clerk, mode, channel, relevance)
     boost = np.minimum(state.boost[who] + boost, MAX_BOOST) - state.boost[who]
     shift = np.array(scene.effects.tier_shift)[mode][:, None] * np.maximum(boost, 0)
-    value = outlook.value(
+    value, window = outlook.value(
         scene, state, day, rows, state.boost[who] + boost, state.boost_tier[who] + shift
     )
     read = read_rate(scene, state, who, hour)
-    gain = read * (value - baseline[rows]).sum(axis=1)
+    gain = read * (value - baseline[0][rows]).sum(axis=1)
+    within = read * (window - baseline[1][rows]).sum(axis=1)
     lost = block_rate(scene, state, day, who, mode, channel, relevance)
     year = outlook.rate[rows].sum(axis=1) * 365 * BLOCK_DEMAND_LOSS
     later = np.maximum(gain, 0) * MEAN_MOMENT
@@ -183,6 +185,7 @@ def contact_value(
     return pl.DataFrame(
         {
             "gain_amount": gain,
+            "window_amount": within,
             "block_rate": lost,
             "block_cost": lost * (year + FUTURE_CONTACTS * later),
             "fatigue_cost": tired * later,
@@ -291,8 +294,9 @@ def true_effect(
     Returns
     -------
     DataFrame
-        customer_id, mode, effect_amount (= gain - block cost - fatigue cost), gain_amount,
-        block_rate, block_cost, fatigue_cost, relevance, product_ids.
+        customer_id, mode, effect_amount (= gain - block cost - fatigue cost), gain_amount (in
+        the long run), window_amount (the gain within 14 days of the contact), block_rate,
+        block_cost, fatigue_cost, relevance, product_ids.
     """
     ids = pl.Series(list(customers), dtype=pl.String)
     rows = positions(ids, scene.customer_ids, "customer")
@@ -317,7 +321,8 @@ def true_effect(
         )  # fmt: skip
     result: pl.DataFrame = found.select(
         ids.alias("customer_id"), names.alias("mode"),
-        "effect_amount", "gain_amount", "block_rate", "block_cost", "fatigue_cost", "relevance",
+        "effect_amount", "gain_amount", "window_amount", "block_rate", "block_cost",
+        "fatigue_cost", "relevance",
         product_lists(scene, wide),
     )  # fmt: skip
     return result

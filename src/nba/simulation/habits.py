@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from nba.schema.words import CONTACT_MODES, Channel
-from nba.simulation.contact import CHANNELS, Contacts, contacts
+from nba.simulation.messages import CHANNELS, Contacts, contacts
 from nba.simulation.scene import Scene, State
 from nba.simulation.streams import Bools, Floats, Ints
 
@@ -81,13 +81,13 @@ def habitual_contacts(scene: Scene, state: State, day: int, allowed: Bools) -> l
 
 
 def _chosen(scene: Scene, state: State, day: int, customers: Ints) -> Contacts:
-    people, shops, streams = scene.people, scene.shops, scene.streams
-    clerk = people.clerk[customers]
+    shops, streams = scene.shops, scene.streams
+    clerk = scene.people.clerk[customers]
     weight = shops.habits[clerk]
     since = np.maximum(day - state.last_visit[customers], 0)
     recency = 2.0 * np.exp(-since / 60.0) * -np.expm1(-since / 15.0)
     spend = np.log1p(state.spend[customers]) / 8.0
-    birthday = (people.birthday[customers] - _year_day(scene, day)) % 365 < 4
+    birthday = scene.birthday_near(customers, day)
     score = weight[:, 0] * recency + weight[:, 1] * spend + 2.5 * weight[:, 2] * birthday
     score -= 2.0 * (day - state.contact_day[customers] < 6)
     score += 0.5 * streams.gumbel("whim", customers, day=day)
@@ -202,10 +202,6 @@ def pilot_contacts(scene: Scene, state: State, day: int) -> Contacts | None:
     )  # fmt: skip
     blank = np.where((mode == NONE)[:, None], -1, made.products)
     return replace(made, propensity=PILOT_ARMS[mode], products=blank)
-
-
-def _year_day(scene: Scene, day: int) -> int:
-    return (scene.config.start.toordinal() + day) % 365
 
 
 def _rank_in_runs(sorted_values: Ints) -> Ints:

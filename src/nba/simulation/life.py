@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from nba.simulation.assortment import CATEGORIES
-from nba.simulation.contact import RESPONSE_KINDS, add_responses
 from nba.simulation.demand import Purchases, stock_draw
 from nba.simulation.habits import absent_on
 from nba.simulation.people import CITIES
+from nba.simulation.responses import RESPONSE_KINDS, add_responses
 from nba.simulation.scene import Scene, State
 from nba.simulation.streams import Floats, Ints
 from nba.simulation.tables import Recorder

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from nba.errors import UsageError
-from nba.simulation.contact import MAX_PRODUCTS
+from nba.simulation.messages import MAX_PRODUCTS
 from nba.simulation.scene import Scene
 from nba.simulation.streams import Ints
 

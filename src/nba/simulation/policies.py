@@ -17,9 +17,9 @@ import polars as pl
 from nba.schema.words import CONTACT_MODES, Mode
 from nba.simulation.books import Books, Rules
 from nba.simulation.config import MODE_MINUTES
-from nba.simulation.contact import product_lists
 from nba.simulation.effects import effect_table
 from nba.simulation.lookup import positions
+from nba.simulation.messages import product_lists
 from nba.simulation.streams import Floats, Ints, Streams
 from nba.simulation.world import World
 

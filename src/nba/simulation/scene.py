@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from functools import cached_property
 
 import numpy as np
@@ -38,6 +38,12 @@ class Scene:
     def offsets(self) -> Ints:
         """Microseconds from UTC to local time by day."""
         return zone_offsets(self.config.start, self.config.days + 1500, self.config.time_zone)
+
+    def birthday_near(self, customer: Ints, day: int) -> Bools:
+        """Whether a customer's birthday is on a day or within the three days after it."""
+        today = (self.config.start + timedelta(days=day)).timetuple().tm_yday - 1
+        near: Bools = (self.people.birthday[customer] - today) % 365 < 4
+        return near
 
     def timestamps(self, days: object) -> pl.Series:
         """Return the UTC time of local days since the start."""

@@ -14,8 +14,7 @@ from nba.errors import UsageError
 from nba.simulation.actions import carry_out, read_plan
 from nba.simulation.catalogue import day_rows, opening_rows
 from nba.simulation.config import WorldConfig
-from nba.simulation.contact import Contacts, act, decay, join
-from nba.simulation.contact import record_untouched as record_none
+from nba.simulation.contact import act, decay
 from nba.simulation.demand import buy, record_purchases, take_returns, walk_ins
 from nba.simulation.effects import true_effect
 from nba.simulation.habits import NONE, habitual_contacts, pilot_contacts
@@ -33,6 +32,8 @@ from nba.simulation.life import (
     service_cases,
 )
 from nba.simulation.lookup import positions
+from nba.simulation.messages import Contacts, join
+from nba.simulation.responses import record_untouched as record_none
 from nba.simulation.scene import Scene, State, build_scene, first_state
 from nba.simulation.streams import Bools
 from nba.simulation.tables import Recorder, TableWriter
