@@ -18,7 +18,9 @@ PAGE = (Path(__file__).parents[2] / "docs" / "decisions.md").read_text()
 def test_every_field_is_described(model: type[BaseModel]) -> None:
     for name, field in model.model_fields.items():
         assert f"| `{name}" in PAGE, name
-        if field.description:
+        if field.description and not isinstance(
+            field.get_default(call_default_factory=True), BaseModel
+        ):
             assert field.description in PAGE, name
 
 

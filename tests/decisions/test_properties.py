@@ -305,3 +305,36 @@ def test_a_refused_profile_changes_nothing_when_it_is_permuted(
     free = {a.action_type for a in files.catalogue.actions if not a.profiling}
     assert set(listed["action_type"]) <= free
     assert listed["product_ids"].list.len().sum() == 0
+
+
+def test_a_no_that_names_its_interaction_only_counts(
+    make_inputs: Make, files: DecisionFiles, world: Any
+) -> None:
+    """A block or a complaint counts, whether it names the customer or the interaction."""
+    inputs = make_inputs(400, 3, seed=4)
+    listed = decide(
+        inputs, files.catalogue, files.policy, files.levers,
+        as_of=world.AS_OF, settings=DecisionSettings(exploration_floor=0),
+    ).actions.filter(pl.col("mode") != "none")["customer_id"]  # fmt: skip
+    old = world.AS_OF - timedelta(days=29)
+    contact = inputs["interactions"].head(1).with_columns(
+        customer_id=pl.lit(listed[0]), interaction_id=pl.lit("old"), ts=pl.lit(old)
+    )  # fmt: skip
+    for kind in ("complained", "blocked"):
+        no = inputs["responses"].head(1).with_columns(
+            interaction_id=pl.lit("old"), ts=pl.lit(old), kind=pl.lit(kind)
+        )  # fmt: skip
+        told = {
+            **inputs,
+            "interactions": pl.concat([inputs["interactions"], contact]),
+            "responses": pl.concat([inputs["responses"], no]),
+            "customer_state": inputs["customer_state"].with_columns(
+                friend_since=pl.lit(old - timedelta(days=9))
+            ),
+        }
+        log = decide(
+            told, files.catalogue, files.policy, files.levers,
+            as_of=world.AS_OF, settings=DecisionSettings(),
+        ).log.filter(pl.col("customer_id") == listed[0])  # fmt: skip
+        reason = {"complained": "pause_after_no", "blocked": "blocked_response"}[kind]
+        assert log["closed"].to_list() == [reason]

@@ -77,15 +77,8 @@ def contact_history(
 def negative_history(
     inputs: DecisionInputs, *, as_of: datetime, policy: ContactPolicy
 ) -> pl.DataFrame:
-    """Return blocks and complaints per customer; a response may name the interaction only."""
-    senders = inputs["interactions"].select("interaction_id", sender_customer="customer_id")
-    rows = (
-        inputs["responses"]
-        .filter(pl.col("ts") < as_of)
-        .join(senders, on="interaction_id", how="left")
-        .with_columns(customer_id=pl.coalesce("customer_id", "sender_customer"))
-        .drop_nulls("customer_id")
-    )
+    """Return blocks and complaints per customer."""
+    rows = inputs["responses"].filter(pl.col("ts") < as_of).drop_nulls("customer_id")
     since = as_of - timedelta(days=policy.pause.within_days)
     no = pl.col("kind").is_in(policy.negative_kinds) & (pl.col("ts") >= since)
     return rows.group_by("customer_id").agg(

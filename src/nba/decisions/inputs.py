@@ -249,6 +249,17 @@ def _conform(name: str, table: pl.DataFrame, columns: Mapping[str, Any]) -> pl.D
     return table.with_columns(known)
 
 
+def _with_customers(responses: pl.DataFrame, interactions: pl.DataFrame) -> pl.DataFrame:
+    """Name the customer of responses that name their interaction only."""
+    owners = interactions.select("interaction_id", owner_id="customer_id").drop_nulls()
+    owners = owners.unique("interaction_id")
+    return (
+        responses.join(owners, on="interaction_id", how="left")
+        .with_columns(customer_id=pl.coalesce("customer_id", "owner_id"))
+        .drop("owner_id")
+    )
+
+
 def conform_inputs(inputs: Mapping[str, pl.DataFrame]) -> DecisionInputs:
     """Check and complete the tables given to `decide`.
 
@@ -270,6 +281,7 @@ def conform_inputs(inputs: Mapping[str, pl.DataFrame]) -> DecisionInputs:
         name: _conform(name, inputs.get(name, pl.DataFrame()), columns)
         for name, columns in contract.items()
     }
+    tables["responses"] = _with_customers(tables["responses"], tables["interactions"])
     for name in CUSTOMER_TABLES:
         if tables[name]["customer_id"].is_duplicated().any():
             repeated = tables[name].filter(pl.col("customer_id").is_duplicated())["customer_id"][0]
