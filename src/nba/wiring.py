@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
@@ -152,8 +151,6 @@ class Wiring:
     @staticmethod
     def collect(table: Any) -> pl.DataFrame:
         """Return an Ibis expression as a polars table."""
-        with warnings.catch_warnings():
-            # Ibis 12 calls a name that DuckDB 1.5 has renamed.
-            warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
-            frame: pl.DataFrame = table.to_polars()
+        backend = table.get_backend()
+        frame: pl.DataFrame = backend.con.execute(str(backend.compile(table))).pl()
         return frame
