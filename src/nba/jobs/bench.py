@@ -19,6 +19,7 @@ BENCHES: Final[Mapping[str, str]] = {
     "closed_loop": "nba.jobs.closed_loop:bench_closed_loop",
     "ingest": "nba.data.bench:bench_ingest",
     "mode": "nba.evaluation.mode_bench:bench_mode",
+    "policies": "nba.simulation.bench:bench_policies",
     "timing": "nba.evaluation.timing_bench:bench_timing",
 }
 

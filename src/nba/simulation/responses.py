@@ -57,7 +57,7 @@ def respond(
     scene: Scene, state: State, day: int, made: Contacts, key: Ints, ids: pl.Series,
     relevance: Floats, read: Bools, lost: Bools, complains: Bools, recorder: Recorder,
 ) -> None:  # fmt: skip
-    """Draw and record how customers answer: delivered, read, clicked, replied, blocked, complained."""
+    """Draw and record how customers answer."""
     streams, people = scene.streams, scene.people
     who, mode = made.customer, np.minimum(made.mode, 2)
     warm = TYPE_REPLY[people.kind[who]] * (0.35 + relevance.max(axis=1))
