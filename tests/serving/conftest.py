@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -133,8 +134,16 @@ def actions_frame(day: date = DAY, salt: str = "") -> pl.DataFrame:
 PLAN = {"as_of": DAY, "policy_version": "p1", "model_versions": {"timing": "1"}, "counts": {"n": 9}}
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("migrated") / "operations.db"
+    OperationalStore(f"sqlite:///{path}").close()
+    return path
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[OperationalStore]:
+def store(migrated: Path, tmp_path: Path) -> Iterator[OperationalStore]:
+    shutil.copy(migrated, tmp_path / "operations.db")
     opened = OperationalStore(f"sqlite:///{tmp_path / 'operations.db'}", clock=lambda: NOW)
     yield opened
     opened.close()

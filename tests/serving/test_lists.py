@@ -44,6 +44,13 @@ def test_a_clerk_reads_a_ranked_list_with_names_reasons_and_offsets(client: Clie
     assert not {"propensity", "arm"} & first.keys()
 
 
+def test_clerks_come_with_the_length_of_their_lists(client: Client) -> None:
+    own = client("clerk").get("/v1/clerks").json()["clerks"]
+    assert own == [{"clerk_id": "k1", "store_id": "s1", "name": None, "planned": 3}]
+    store = client("store").get("/v1/clerks").json()["clerks"]
+    assert [clerk["clerk_id"] for clerk in store] == ["k1", "k2"]
+
+
 def test_pages_follow_each_other_and_end(client: Client) -> None:
     caller = client("clerk")
     first = caller.get("/v1/clerks/k1/actions", params={"limit": 2})

@@ -18,6 +18,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from nba.stores.operational import OperationalStore
+from nba.stores.schema import metadata
 
 DAY = date(2026, 3, 2)
 INITDB = ("-A", "trust", "-U", "nba", "-E", "UTF8", "--no-sync")
@@ -77,7 +78,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
     finally:
         subprocess.run(
-            [*run, str(binaries / "pg_ctl"), "-D", str(folder / "data"), "-m", "immediate", "stop"],
+            [*run, str(binaries / "pg_ctl"), "-D", str(folder / "data"), "-m", "fast", "stop"],
             check=False,
             capture_output=True,
             cwd="/tmp",
@@ -106,11 +107,10 @@ def clock() -> Clock:
     return Clock(datetime(2026, 3, 2, 1, 0, tzinfo=UTC))
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.requires("postgres"))])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'operations.db'}"
-    server: str = request.getfixturevalue("postgres_url")
+BACKENDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.requires("postgres"))]
+
+
+def create_database(server: str) -> str:
     name = f"t{uuid.uuid4().hex[:12]}"
     engine = create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -119,9 +119,35 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"{server}/{name}"
 
 
+@pytest.fixture(params=BACKENDS)
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of a database without a schema."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    return create_database(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture(scope="session", params=BACKENDS)
+def migrated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the URL of a database migrated once, for tests to copy or to empty."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('operations') / 'operations.db'}"
+    else:
+        url = create_database(request.getfixturevalue("postgres_url"))
+    OperationalStore(url).close()
+    return url
+
+
 @pytest.fixture
-def store(store_url: str, clock: Clock) -> Iterator[OperationalStore]:
-    opened = OperationalStore(store_url, clock=clock)
+def store(migrated: str, tmp_path: Path, clock: Clock) -> Iterator[OperationalStore]:
+    if migrated.startswith("sqlite"):
+        shutil.copy(migrated.removeprefix("sqlite:///"), tmp_path / "operations.db")
+        opened = OperationalStore(f"sqlite:///{tmp_path / 'operations.db'}", clock=clock)
+    else:
+        opened = OperationalStore(migrated, clock=clock)
+        names = ", ".join(metadata.tables)
+        with opened.database.writing() as connection:
+            connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
     yield opened
     opened.close()
 

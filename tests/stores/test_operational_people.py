@@ -32,12 +32,12 @@ def test_migrations_build_exactly_the_tables_of_the_schema(store: OperationalSto
         assert compare_metadata(context, metadata) == []
 
 
-def test_stores_that_start_together_migrate_once(store_url: str) -> None:
+def test_stores_that_start_together_migrate_once(empty_url: str) -> None:
     failures: list[Exception] = []
 
     def start() -> None:
         try:
-            OperationalStore(store_url).close()
+            OperationalStore(empty_url).close()
         except Exception as error:
             failures.append(error)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import date
 from ipaddress import ip_address
+from zoneinfo import ZoneInfo
 
 import uvicorn
 
 from nba.errors import UsageError
 from nba.serving.app import create_app
 from nba.serving.cards import ProjectCards
+from nba.serving.clock import plan_clock
 from nba.serving.services import Access, Services
+from nba.stores.operational import utc_now
 from nba.wiring import Wiring
 
 
@@ -49,18 +52,22 @@ def services_of(wiring: Wiring, access: Access) -> Services:
         header = store.current_plan()
         return header["as_of"] if header else None
 
+    zone = ZoneInfo(wiring.settings.time_zone)
+    clock = plan_clock(store, zone) if access is Access.OPEN else utc_now
     cards = ProjectCards(
         wiring.lake,
         wiring.feature_store,
         wiring.project.data / "runs",
         plan_day,
         time_zone=wiring.settings.time_zone,
+        clock=clock,
     )
     page = wiring.project.root / "serving" / "page"
     return Services(
         store,
         cards,
         access=access,
+        clock=clock,
         time_zone=wiring.settings.time_zone,
         catalogue=wiring.decision_files.catalogue,
         page=page if page.is_dir() else None,

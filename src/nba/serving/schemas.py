@@ -88,14 +88,21 @@ class ActionList(BaseModel):
     as_of: date
     clerk_id: str
     published_at: AwareDatetime
+    now: AwareDatetime = Field(description="The service's clock, for the `ts` of feedback.")
     actions: list[ListedAction]
     next_cursor: str | None = Field(description="Give it back for the next page; null at the end.")
+
+
+class ListedClerk(Clerk):
+    """A clerk and the length of their list."""
+
+    planned: int = Field(0, description="Actions that the newest plan holds for the clerk.")
 
 
 class ClerkList(BaseModel):
     """Clerks that the caller may act for."""
 
-    clerks: list[Clerk]
+    clerks: list[ListedClerk]
 
 
 class FeedbackBody(_Request):

@@ -155,6 +155,12 @@ class OperationalStore:
         with self._database.reading() as connection:
             return plans.read_header(connection, None)
 
+    def planned(self) -> dict[str, int]:
+        """Return how many actions the newest plan holds, by clerk."""
+        with self._database.reading() as connection:
+            header = plans.read_header(connection, None)
+            return plans.count_actions(connection, header["as_of"]) if header else {}
+
     def actions(self, as_of: date | datetime) -> pl.DataFrame:
         """Return the published actions of `as_of`, ordered by clerk and rank."""
         with self._database.reading() as connection:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     and_,
     delete,
     exists,
+    func,
     insert,
     or_,
     select,
@@ -158,6 +159,16 @@ def read_frame(connection: Connection, as_of: date) -> pl.DataFrame:
     schema = {name: _SCHEMA.get(name) for name in _COLUMNS}
     extra = {name: None for row in rows for name in row if name not in schema}
     return pl.DataFrame(rows, schema=schema | extra, infer_schema_length=None)
+
+
+def count_actions(connection: Connection, as_of: date) -> dict[str, int]:
+    """Return how many actions the plan of `as_of` holds, by clerk."""
+    query = (
+        select(actions.c.clerk_id, func.count().label("actions"))
+        .where(actions.c.as_of == as_of, actions.c.mode != Mode.NONE)
+        .group_by(actions.c.clerk_id)
+    )
+    return {row.clerk_id: row.actions for row in connection.execute(query)}
 
 
 def read_action(connection: Connection, action_id: str) -> dict[str, Any] | None:

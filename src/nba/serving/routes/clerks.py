@@ -12,7 +12,7 @@ from nba.schema.words import Mode
 from nba.serving.auth import CallerDep, ServicesDep
 from nba.serving.cursors import read_cursor, write_cursor
 from nba.serving.errors import documented
-from nba.serving.schemas import ActionList, ClerkList, Id
+from nba.serving.schemas import ActionList, ClerkList, Id, ListedClerk
 from nba.serving.views import show_actions
 from nba.stores.access import Scope
 
@@ -28,9 +28,13 @@ def list_clerks(caller: CallerDep, services: ServicesDep) -> ClerkList:
     caller.require(Scope.CLERK, Scope.STORE)
     if caller.scope is Scope.CLERK:
         own = services.cards.clerk(str(caller.subject))
-        return ClerkList(clerks=[own] if own is not None else [])
-    clerks = services.cards.clerks()
-    return ClerkList(clerks=[clerk for clerk in clerks if caller.sees_store(clerk.store_id)])
+        clerks = [own] if own is not None else []
+    else:
+        clerks = [one for one in services.cards.clerks() if caller.sees_store(one.store_id)]
+    planned = services.store.planned()
+    return ClerkList(
+        clerks=[ListedClerk(**dict(one), planned=planned.get(one.clerk_id, 0)) for one in clerks]
+    )
 
 
 @router.get(
@@ -78,6 +82,7 @@ def list_actions(
         as_of=header["as_of"],
         clerk_id=clerk_id,
         published_at=header["published_at"],
+        now=services.local(services.clock()),
         actions=show_actions(rows, services),
         next_cursor=following,
     )

@@ -44,5 +44,5 @@ def metrics(request: Request, services: ServicesDep) -> Response:
     header = services.store.current_plan()
     if header is not None:
         age = services.clock() - header["published_at"]
-        kept.plan_age_seconds.set(age.total_seconds())
+        kept.plan_age_seconds.set(max(0, age.total_seconds()))
     return Response(generate_latest(kept.registry), media_type=CONTENT_TYPE_LATEST)
