@@ -8,6 +8,7 @@ import ibis
 from ibis.expr import types as ir
 
 from nba.features import customer_state, prepare
+from nba.features.exact import total
 from nba.features.view import Feature, Tables, View
 from nba.schema.words import CONTACT_MODES, FeedbackKind
 
@@ -35,7 +36,7 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
     rows = prepare.contacts(tables, as_of)
     recent = rows.day >= prepare.day_number(as_of) - 30
     contacts = rows.group_by(contact_key="clerk_id").agg(
-        contacts_30d=recent.sum(), minutes_30d=rows.minutes.sum(where=recent).fill_null(0.0)
+        contacts_30d=recent.sum(), minutes_30d=total(rows.minutes, recent)
     )
     feedback = _feedback(tables, as_of)
     absences = tables["absences"]

@@ -9,6 +9,14 @@ import ibis
 from ibis.expr import types as ir
 
 from nba.features import prepare
+from nba.features.exact import (
+    LEVEL_UNITS,
+    MONEY_UNITS,
+    WEIGHT_UNITS,
+    total,
+    total_units,
+    units,
+)
 from nba.features.view import Feature, Tables, View
 from nba.schema.words import SalesChannel
 
@@ -37,6 +45,12 @@ def price_tier(level: ir.NumericColumn) -> ir.IntegerColumn:
     ).cast("int64")
 
 
+def price_level(sums: ir.Table) -> ir.FloatingColumn:
+    """Return the mean price level from the units of level × quantity and of quantity."""
+    level = sums.level_quantity.cast("float64") / LEVEL_UNITS
+    return level / (sums.levelled.cast("float64") / MONEY_UNITS).nullif(0.0)
+
+
 def regularity(mean: ir.NumericColumn, std: ir.NumericColumn) -> ir.FloatingColumn:
     """Return 1 for clockwork, 1/2 for purchases at random, towards 0 for bursts."""
     variation = std / mean.nullif(0.0)
@@ -49,44 +63,40 @@ def _within(days: ir.Table, as_of: datetime, length: int, offset: int = 0) -> ir
     return (days.day >= today - offset - length) & late
 
 
-def _rhythm(tables: Tables, as_of: datetime) -> ir.Table:
-    gaps = prepare.gap_statistics(prepare.customer_days(tables, as_of), ["customer_id"], as_of)
-    today = prepare.day_number(as_of)
-    since = (today - gaps.last_day).cast("float64")
-    return gaps.select(
-        "customer_id",
-        "purchase_days",
-        "gap_days_mean",
-        "gap_days_median",
-        "gap_days_std",
-        "gap_days_max",
-        days_since_purchase=since,
-        days_since_first_purchase=(today - gaps.first_day).cast("float64"),
-        gap_regularity=regularity(gaps.gap_days_mean, gaps.gap_days_std),
-        overdue_ratio=since / gaps.gap_days_median,
-    )
-
-
-def _money(tables: Tables, as_of: datetime) -> ir.Table:
-    days = prepare.customer_days(tables, as_of)
-    windows = {}
+def _money(days: ir.Table, as_of: datetime) -> dict[str, ir.Value]:
+    """Return what is summed over a customer's days of purchase."""
+    sums: dict[str, ir.Value] = {}
     for length in WINDOWS:
         within = _within(days, as_of, length)
-        windows[f"spend_{length}d_amount"] = days.amount.sum(where=within).fill_null(0.0)
-        windows[f"margin_{length}d_amount"] = days.margin.sum(where=within).fill_null(0.0)
-        windows[f"purchase_days_{length}d"] = within.sum()
+        sums[f"spend_{length}d_amount"] = total(days.amount, within)
+        sums[f"margin_{length}d_amount"] = total(days.margin, within)
+        sums[f"purchase_days_{length}d"] = within.sum()
     age = (prepare.day_number(as_of) - days.day).cast("float64")
-    return days.group_by("customer_id").agg(
-        orders=days.orders.sum(),
-        lines=days.lines.sum(),
-        items=days["items"].sum(),
-        spend_amount=days.amount.sum(),
-        margin_amount=days.margin.sum(),
-        discount_amount=days.discount.sum(),
-        max_day_amount=days.amount.max(),
-        previous_90d=_within(days, as_of, 90, offset=90).sum(),
-        decayed_purchase_days=(ibis.literal(0.5) ** (age / 90.0)).sum(),
-        **windows,
+    weight = units(ibis.literal(0.5) ** (age / 90.0), WEIGHT_UNITS)
+    return {
+        **sums,
+        "orders": days.orders.sum(),
+        "lines": days.lines.sum(),
+        "items": total(days["items"]),
+        "spend_amount": total(days.amount),
+        "margin_amount": total(days.margin),
+        "discount_amount": total(days.discount),
+        "max_day_amount": days.amount.max().cast("float64") / MONEY_UNITS,
+        "previous_90d": _within(days, as_of, 90, offset=90).sum(),
+        "decayed_purchase_days": total(weight, per_one=WEIGHT_UNITS),
+    }
+
+
+def _rhythm_and_money(tables: Tables, as_of: datetime) -> ir.Table:
+    days = prepare.customer_days(tables, as_of)
+    table = prepare.gap_statistics(days, ["customer_id"], lambda rows: _money(rows, as_of))
+    today = prepare.day_number(as_of)
+    since = (today - table.last_day).cast("float64")
+    return table.mutate(
+        days_since_purchase=since,
+        days_since_first_purchase=(today - table.first_day).cast("float64"),
+        gap_regularity=regularity(table.gap_days_mean, table.gap_days_std),
+        overdue_ratio=since / table.gap_days_median,
     )
 
 
@@ -123,10 +133,9 @@ def peak(rows: ir.Table, key: str, value: str, size: int) -> ir.Table:
 def _taste(tables: Tables, as_of: datetime) -> ir.Table:
     days = prepare.customer_category_days(tables, as_of)
     sums = days.group_by(["customer_id", "category"]).agg(
-        amount=days.amount.sum(),
         days=days.count(),
-        level_quantity=days.level_quantity.sum(),
-        levelled=days.levelled.sum(),
+        level_quantity=total_units(days.level_quantity),
+        levelled=total_units(days.levelled),
     )
     # Ordered by days, then by name: whole numbers, so that every engine breaks ties alike.
     order = [ibis.desc("days"), "category"]
@@ -139,11 +148,11 @@ def _taste(tables: Tables, as_of: datetime) -> ir.Table:
         main_category=ranked.category.max(where=ranked.place == 0),
         main_days=ranked.n.max(where=ranked.place == 0),
         total=ranked.n.sum(),
-        logs=(ranked.n * ranked.n.ln()).sum(),
+        logs=total(units(ranked.n * ranked.n.ln(), LEVEL_UNITS), per_one=LEVEL_UNITS),
         level_quantity=ranked.level_quantity.sum(),
         levelled=ranked.levelled.sum(),
     )
-    level = taste.level_quantity / taste.levelled.nullif(0.0)
+    level = price_level(taste)
     kinds = tables["categories"].select(kind_key="category", main_category_kind="kind")
     table = taste.select(
         "customer_id",
@@ -161,17 +170,17 @@ def _goods(tables: Tables, as_of: datetime) -> ir.Table:
     rows = prepare.customer_product_days(tables, as_of)
     products = rows.group_by(["customer_id", "product_id"]).agg(
         bought_days=rows.bought.sum(),
-        quantity=rows.quantity.sum(),
-        returned_quantity=rows.returned_quantity.sum(),
-        returned_amount=rows.returned_amount.sum(),
+        quantity=total_units(rows.quantity),
+        returned_quantity=total_units(rows.returned_quantity),
+        returned_amount=total_units(rows.returned_amount),
         last_return=rows.day.max(where=rows.returned_quantity > 0),
     )
     goods = products.group_by("customer_id").agg(
         product_count=(products.bought_days > 0).sum(),
         repeated=(products.bought_days > 1).sum(),
-        quantity=products.quantity.sum(),
-        returned_quantity=products.returned_quantity.sum(),
-        return_amount=products.returned_amount.sum(),
+        quantity=total(products.quantity),
+        returned_quantity=total(products.returned_quantity),
+        return_amount=total(products.returned_amount),
         last_return=products.last_return.max(),
     )
     return goods.select(
@@ -189,9 +198,8 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
     orders = prepare.customer_orders(tables, as_of)
     hours = peak(orders, "customer_id", "hour", 24).rename(purchase_hour_peak="peak")
     weekdays = orders.select("customer_id", weekday=(orders.day + 3) % 7)
-    table = _rhythm(tables, as_of)
+    table = _rhythm_and_money(tables, as_of)
     for part in (
-        _money(tables, as_of),
         _habits(tables, as_of),
         _taste(tables, as_of),
         _goods(tables, as_of),

@@ -7,7 +7,8 @@ from datetime import datetime
 from ibis.expr import types as ir
 
 from nba.features import prepare
-from nba.features.customer_behaviour import price_tier, regularity
+from nba.features.customer_behaviour import price_level, price_tier, regularity
+from nba.features.exact import total
 from nba.features.view import Feature, Tables, View
 
 KEYS = ["customer_id", "category"]
@@ -15,23 +16,24 @@ KEYS = ["customer_id", "category"]
 
 def build(tables: Tables, as_of: datetime) -> ir.Table:
     """Return the purchases of every customer by category."""
-    days = prepare.customer_category_days(tables, as_of)
     today = prepare.day_number(as_of)
-    recent = days.day >= today - 365
-    sums = days.group_by(KEYS).agg(
-        quantity=days.quantity.sum(),
-        spend_amount=days.amount.sum(),
-        margin_amount=days.margin.sum(),
-        spend_365d_amount=days.amount.sum(where=recent).fill_null(0.0),
-        purchase_days_365d=recent.sum(),
-        level_quantity=days.level_quantity.sum(),
-        levelled=days.levelled.sum(),
-    )
+
+    def sums(days: ir.Table) -> dict[str, ir.Value]:
+        recent = days.day >= today - 365
+        return {
+            "quantity": total(days.quantity),
+            "spend_amount": total(days.amount),
+            "margin_amount": total(days.margin),
+            "spend_365d_amount": total(days.amount, recent),
+            "purchase_days_365d": recent.sum(),
+            "level_quantity": days.level_quantity.sum(),
+            "levelled": days.levelled.sum(),
+        }
+
     kinds = tables["categories"].select(
         kind_key="category", kind="kind", replenishable="replenishable"
     )
-    gaps = prepare.gap_statistics(days, KEYS, as_of)
-    table = gaps.left_join(sums, KEYS).drop("customer_id_right", "category_right")
+    table = prepare.gap_statistics(prepare.customer_category_days(tables, as_of), KEYS, sums)
     table = table.left_join(kinds, table.category == kinds.kind_key)
     since = (today - table.last_day).cast("float64")
     return table.mutate(
@@ -39,7 +41,7 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
         days_since_first_purchase=(today - table.first_day).cast("float64"),
         gap_regularity=regularity(table.gap_days_mean, table.gap_days_std),
         overdue_ratio=since / table.gap_days_median,
-        price_tier=price_tier(table.level_quantity / table.levelled.nullif(0.0)),
+        price_tier=price_tier(price_level(table)),
         replenishable=table.replenishable.fill_null(False),
     )
 

@@ -10,6 +10,7 @@ from ibis.expr import types as ir
 
 from nba.features import customer_state, prepare
 from nba.features.customer_behaviour import peak
+from nba.features.exact import WEIGHT_UNITS, total, units
 from nba.features.view import Feature, Tables, View
 from nba.schema.words import CONTACT_MODES, Channel, ResponseKind
 
@@ -24,6 +25,10 @@ FATIGUE_HALF_LIFE_DAYS: Final = 14.0
 SILENT_DAYS: Final = 90
 
 
+def _weight(age: ir.FloatingColumn) -> ir.IntegerColumn:
+    return units(ibis.literal(0.5) ** (age / FATIGUE_HALF_LIFE_DAYS), WEIGHT_UNITS)
+
+
 def _contacts(tables: Tables, as_of: datetime) -> ir.Table:
     rows = prepare.contacts(tables, as_of)
     today = prepare.day_number(as_of)
@@ -32,14 +37,12 @@ def _contacts(tables: Tables, as_of: datetime) -> ir.Table:
     for length in WINDOWS:
         within = rows.day >= today - length
         columns[f"contacts_{length}d"] = within.sum()
-        columns[f"minutes_{length}d"] = rows.minutes.sum(where=within).fill_null(0.0)
+        columns[f"minutes_{length}d"] = total(rows.minutes, within)
     for mode in MODES:
         of_mode = rows.mode == mode
         columns[f"contacts_{mode}_90d"] = (of_mode & (rows.day >= today - 90)).sum()
         columns[f"contacts_{mode}_365d"] = (of_mode & (rows.day >= today - 365)).sum()
-        columns[f"minutes_{mode}_90d"] = rows.minutes.sum(
-            where=of_mode & (rows.day >= today - 90)
-        ).fill_null(0.0)
+        columns[f"minutes_{mode}_90d"] = total(rows.minutes, of_mode & (rows.day >= today - 90))
         columns[f"days_since_contact_{mode}"] = age.min(where=of_mode)
     return rows.group_by("customer_id").agg(
         contacts=rows.count(),
@@ -47,7 +50,7 @@ def _contacts(tables: Tables, as_of: datetime) -> ir.Table:
         group_contacts_90d=(
             (rows.channel == str(Channel.GROUP)).fill_null(False) & (rows.day >= today - 90)
         ).sum(),
-        wear=(ibis.literal(0.5) ** (age / FATIGUE_HALF_LIFE_DAYS)).sum(),
+        wear=total(_weight(age), per_one=WEIGHT_UNITS),
         **columns,
     )
 
@@ -72,9 +75,7 @@ def _answers(tables: Tables, as_of: datetime) -> ir.Table:
         group_responses_90d=(
             rows.engaged & rows.group_id.notnull() & (rows.day >= today - 90)
         ).sum(),
-        relief=(ibis.literal(0.5) ** (age / FATIGUE_HALF_LIFE_DAYS))
-        .sum(where=rows.engaged)
-        .fill_null(0.0),
+        relief=total(_weight(age), rows.engaged, per_one=WEIGHT_UNITS),
         **columns,
     )
 

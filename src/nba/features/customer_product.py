@@ -9,6 +9,7 @@ import ibis
 from ibis.expr import types as ir
 
 from nba.features import prepare
+from nba.features.exact import WEIGHT_UNITS, total, units
 from nba.features.view import Feature, Tables, View
 
 #: Days after which a purchase counts half.
@@ -20,14 +21,14 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
     days = prepare.customer_product_days(tables, as_of)
     today = prepare.day_number(as_of)
     age = (today - days.day).cast("float64")
-    decay = ibis.literal(0.5) ** (age / HALF_LIFE_DAYS)
+    weight = units(ibis.literal(0.5) ** (age / HALF_LIFE_DAYS), WEIGHT_UNITS)
     table = days.group_by(["customer_id", "product_id"]).agg(
         category=days.category.max(),
         purchase_days=days.bought.sum(),
-        quantity=days.quantity.sum(),
-        spend_amount=days.amount.sum(),
+        quantity=total(days.quantity),
+        spend_amount=total(days.amount),
         returned_quantity=days.returned_quantity.sum(),
-        decayed_count=decay.sum(where=days.bought).fill_null(0.0),
+        decayed_count=total(weight, days.bought, per_one=WEIGHT_UNITS),
         last_day=days.day.max(where=days.bought),
         first_day=days.day.min(where=days.bought),
         last_return=days.day.max(where=days.returned_quantity > 0),

@@ -9,6 +9,7 @@ import ibis
 from ibis.expr import types as ir
 
 from nba.features import prepare
+from nba.features.exact import total, units
 from nba.features.view import Feature, Tables, View
 from nba.schema.words import BenefitKind, ResponseKind, ServiceCaseKind
 
@@ -57,10 +58,11 @@ def _benefits(tables: Tables, as_of: datetime) -> ir.Table:
     spent = prepare.before(rows.used_at, as_of) | prepare.before(rows.expires_at, as_of)
     rows = rows.filter(~spent)
     coupon = rows.kind == str(BenefitKind.COUPON)
+    amount = units(rows.amount)
     return rows.group_by(benefit_key="customer_id").agg(
         open_coupons=coupon.sum(),
-        open_coupon_amount=rows.amount.sum(where=coupon).fill_null(0.0),
-        open_points=rows.amount.sum(where=rows.kind == str(BenefitKind.POINTS)).fill_null(0.0),
+        open_coupon_amount=total(amount, coupon),
+        open_points=total(amount, rows.kind == str(BenefitKind.POINTS)),
         open_gifts=(rows.kind == str(BenefitKind.GIFT)).sum(),
         coupon_expiry_days=-prepare.age_days(rows.expires_at.min(where=coupon), as_of),
     )

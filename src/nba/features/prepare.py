@@ -7,13 +7,14 @@ the order in which one builds on the other).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
 import ibis
 from ibis.expr import types as ir
 
+from nba.features.exact import LEVEL_UNITS, MONEY_UNITS, total, total_units, units
 from nba.features.view import Builder, Tables
 from nba.schema.words import ENGAGED_RESPONSES, NEGATIVE_RESPONSES, Mode
 
@@ -64,7 +65,9 @@ def margin_rates(tables: Tables) -> ir.Table:
 def price_levels(tables: Tables) -> ir.Table:
     """Return per product its price relative to the mean price of its category."""
     products = tables["products"].filter(ibis._.price > 0)
-    level = products.group_by(level_category="category").agg(category_price=products.price.mean())
+    level = products.group_by(level_category="category").agg(
+        category_price=total(units(products.price)) / products.count()
+    )
     joined = products.left_join(level, products.category == level.level_category)
     return joined.select(
         level_key=joined.product_id, price_level=joined.price / joined.category_price
@@ -74,7 +77,8 @@ def price_levels(tables: Tables) -> ir.Table:
 def sales_lines(tables: Tables, as_of: datetime) -> ir.Table:
     """Return every visible line with day, category, money and margin; anonymous ones too.
 
-    A return has a negative quantity and a negative amount.
+    A return has a negative quantity and a negative amount. Columns that end in `_units` are
+    whole ten-thousandths, see `nba.features.exact`.
     """
     if "sales_lines" in tables:
         return tables["sales_lines"]
@@ -106,24 +110,29 @@ def sales_lines(tables: Tables, as_of: datetime) -> ir.Table:
         amount=amount,
         margin=margin,
         discount=discount,
+        quantity_units=units(joined.quantity),
+        amount_units=units(amount),
+        margin_units=units(margin),
+        discount_units=units(discount),
         price_level=joined.price_level,
     )
 
 
 def customer_product_days(tables: Tables, as_of: datetime) -> ir.Table:
-    """Return one row per customer, product and day of purchase or return."""
+    """Return one row per customer, product and day of purchase or return, in whole units."""
     if "customer_product_days" in tables:
         return tables["customer_product_days"]
     lines = sales_lines(tables, as_of).filter(ibis._.customer_id.notnull())
     bought = lines.quantity > 0
+    level = units(lines.price_level * lines.quantity, LEVEL_UNITS)
     return lines.group_by(["customer_id", "product_id", "category", "day"]).agg(
-        quantity=lines.quantity.sum(where=bought).fill_null(0.0),
-        returned_quantity=(-lines.quantity).sum(where=~bought).fill_null(0.0),
-        amount=lines.amount.sum(where=bought).fill_null(0.0),
-        margin=lines.margin.sum(where=bought).fill_null(0.0),
-        returned_amount=(-lines.amount).sum(where=~bought).fill_null(0.0),
-        level_quantity=(lines.price_level * lines.quantity).sum(where=bought).fill_null(0.0),
-        levelled=lines.quantity.sum(where=bought & lines.price_level.notnull()).fill_null(0.0),
+        quantity=total_units(lines.quantity_units, bought),
+        returned_quantity=-total_units(lines.quantity_units, ~bought),
+        amount=total_units(lines.amount_units, bought),
+        margin=total_units(lines.margin_units, bought),
+        returned_amount=-total_units(lines.amount_units, ~bought),
+        level_quantity=total_units(level, bought),
+        levelled=total_units(lines.quantity_units, bought & lines.price_level.notnull()),
         bought=bought.any(),
     )
 
@@ -135,9 +144,12 @@ def purchases(tables: Tables, as_of: datetime, *, window_days: int) -> ir.Table:
     """
     days = customer_product_days(tables, as_of)
     days = days.filter(days.bought, days.day >= day_number(as_of) - window_days)
-    return days.select(
-        "customer_id", "product_id", "category", "day", "quantity", "amount", "margin"
-    ).order_by("customer_id", "product_id", "day")
+    money = {
+        name: days[name].cast("float64") / MONEY_UNITS for name in ("quantity", "amount", "margin")
+    }
+    return days.select("customer_id", "product_id", "category", "day", **money).order_by(
+        "customer_id", "product_id", "day"
+    )
 
 
 def customer_category_days(tables: Tables, as_of: datetime) -> ir.Table:
@@ -146,11 +158,11 @@ def customer_category_days(tables: Tables, as_of: datetime) -> ir.Table:
         return tables["customer_category_days"]
     days = customer_product_days(tables, as_of).filter(ibis._.bought)
     return days.group_by(["customer_id", "category", "day"]).agg(
-        quantity=days.quantity.sum(),
-        amount=days.amount.sum(),
-        margin=days.margin.sum(),
-        level_quantity=days.level_quantity.sum(),
-        levelled=days.levelled.sum(),
+        quantity=total_units(days.quantity),
+        amount=total_units(days.amount),
+        margin=total_units(days.margin),
+        level_quantity=total_units(days.level_quantity),
+        levelled=total_units(days.levelled),
     )
 
 
@@ -162,10 +174,10 @@ def customer_orders(tables: Tables, as_of: datetime) -> ir.Table:
     return lines.group_by(["customer_id", "order_id", "day"]).agg(
         hour=lines.ts.hour().min().cast("int64"),
         lines=lines.count(),
-        items=lines.quantity.sum(),
-        amount=lines.amount.sum(),
-        margin=lines.margin.sum(),
-        discount=lines.discount.sum(),
+        items=total_units(lines.quantity_units),
+        amount=total_units(lines.amount_units),
+        margin=total_units(lines.margin_units),
+        discount=total_units(lines.discount_units),
         channel=lines.channel.min(),
     )
 
@@ -177,11 +189,11 @@ def customer_days(tables: Tables, as_of: datetime) -> ir.Table:
     orders = customer_orders(tables, as_of)
     return orders.group_by(["customer_id", "day"]).agg(
         orders=orders.count(),
-        lines=orders.lines.sum(),
-        items=orders["items"].sum(),
-        amount=orders.amount.sum(),
-        margin=orders.margin.sum(),
-        discount=orders.discount.sum(),
+        lines=total_units(orders.lines),
+        items=total_units(orders["items"]),
+        amount=total_units(orders.amount),
+        margin=total_units(orders.margin),
+        discount=total_units(orders.discount),
     )
 
 
@@ -200,7 +212,7 @@ def contacts(tables: Tables, as_of: datetime) -> ir.Table:
         "channel",
         "group_id",
         day=days_of(rows.ts),
-        minutes=rows.minutes.fill_null(0.0),
+        minutes=units(rows.minutes.fill_null(0.0)),
     )
 
 
@@ -245,7 +257,11 @@ PREPARED: Final[Mapping[str, Builder]] = {
 }
 
 
-def gap_statistics(days: ir.Table, keys: list[str], as_of: datetime) -> ir.Table:
+def gap_statistics(
+    days: ir.Table,
+    keys: list[str],
+    aggregates: Callable[[ir.Table], Mapping[str, ir.Value]],
+) -> ir.Table:
     """Return per key the gaps in days between successive days of purchase.
 
     Parameters
@@ -253,22 +269,31 @@ def gap_statistics(days: ir.Table, keys: list[str], as_of: datetime) -> ir.Table
     days : ibis table
         One row per `keys` and `day`.
     keys : list of str
-    as_of : datetime
+    aggregates : callable
+        From the same rows to further columns, so that they are read once.
 
     Returns
     -------
     ibis table
         The keys; `last_day`, `first_day` and `purchase_days`; `gap_days_mean`, `gap_days_median`,
-        `gap_days_std` (population), `gap_days_max`, `gap_days_last`.
+        `gap_days_std` (population), `gap_days_max`; and the further columns.
     """
     window = ibis.window(group_by=keys, order_by="day")
-    steps = days.select(*keys, "day", gap=(days.day - days.day.lag().over(window)).cast("float64"))
-    return steps.group_by(keys).agg(
+    steps = days.mutate(gap=days.day - days.day.lag().over(window))
+    table = steps.group_by(keys).agg(
         first_day=steps.day.min(),
         last_day=steps.day.max(),
         purchase_days=steps.count(),
-        gap_days_mean=steps.gap.mean(),
-        gap_days_median=steps.gap.median(),
-        gap_days_std=steps.gap.std(how="pop"),
-        gap_days_max=steps.gap.max(),
+        gap_days_median=steps.gap.median().cast("float64"),
+        gap_days_max=steps.gap.max().cast("float64"),
+        gap_squares=(steps.gap * steps.gap).sum().cast("int64"),
+        **aggregates(steps),
+    )
+    # From whole numbers, so that the order of rows does not show in the last digits.
+    n = (table.purchase_days - 1).nullif(0)
+    span = table.last_day - table.first_day
+    variance = (n * table.gap_squares - span * span).cast("float64") / (n * n).cast("float64")
+    return table.mutate(
+        gap_days_mean=span.cast("float64") / n.cast("float64"),
+        gap_days_std=variance.sqrt(),
     )

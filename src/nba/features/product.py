@@ -8,6 +8,7 @@ import ibis
 from ibis.expr import types as ir
 
 from nba.features import prepare
+from nba.features.exact import total, units
 from nba.features.view import Feature, Tables, View
 
 
@@ -17,14 +18,12 @@ def _sales(tables: Tables, as_of: datetime) -> ir.Table:
     sold = lines.quantity > 0
     recent = lines.day >= today - 90
     return lines.group_by(sold_key="product_id").agg(
-        quantity=lines.quantity.sum(where=sold).fill_null(0.0),
-        returned=(-lines.quantity).sum(where=~sold).fill_null(0.0),
-        sales_30d=lines.quantity.sum(where=sold & (lines.day >= today - 30)).fill_null(0.0),
-        sales_90d=lines.quantity.sum(where=sold & recent).fill_null(0.0),
-        sales_previous_90d=lines.quantity.sum(
-            where=sold & ~recent & (lines.day >= today - 180)
-        ).fill_null(0.0),
-        spend_90d_amount=lines.amount.sum(where=sold & recent).fill_null(0.0),
+        quantity=total(lines.quantity_units, sold),
+        returned=-total(lines.quantity_units, ~sold),
+        sales_30d=total(lines.quantity_units, sold & (lines.day >= today - 30)),
+        sales_90d=total(lines.quantity_units, sold & recent),
+        sales_previous_90d=total(lines.quantity_units, sold & ~recent & (lines.day >= today - 180)),
+        spend_90d_amount=total(lines.amount_units, sold & recent),
         first_day=lines.day.min(where=sold),
         last_day=lines.day.max(where=sold),
     )
@@ -63,7 +62,7 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
         latest_stock(tables, as_of),
     )
     stock = counts.group_by(stock_key="product_id").agg(
-        on_hand=counts.on_hand.sum(), stores_in_stock=(counts.on_hand > 0).sum()
+        on_hand=total(units(counts.on_hand)), stores_in_stock=(counts.on_hand > 0).sum()
     )
     kinds = tables["categories"].select(
         kind_key="category", category_kind="kind", replenishable="replenishable"

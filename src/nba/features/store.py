@@ -7,6 +7,7 @@ from datetime import datetime
 from ibis.expr import types as ir
 
 from nba.features import prepare
+from nba.features.exact import total
 from nba.features.view import Feature, Tables, View
 
 
@@ -20,10 +21,8 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
     lines = prepare.sales_lines(tables, as_of)
     late = (lines.day >= prepare.day_number(as_of) - 90) & (lines.quantity > 0)
     sales = lines.group_by(sales_key="store_id").agg(
-        sales_90d_amount=lines.amount.sum(where=late).fill_null(0.0),
-        anonymous_90d_amount=lines.amount.sum(where=late & lines.customer_id.isnull()).fill_null(
-            0.0
-        ),
+        sales_90d_amount=total(lines.amount_units, late),
+        anonymous_90d_amount=total(lines.amount_units, late & lines.customer_id.isnull()),
     )
     people = staff.group_by(staff_key="store_id").agg(clerks=staff.count())
     served = known.group_by(served_key="store_id").agg(customers=known.count())

@@ -16,7 +16,7 @@ days AS (
            coalesce(sum(margin) FILTER (day >= $today - 365), 0) AS margin_365,
            count(*) FILTER (day >= $today - 365) AS days_365,
            count(*) FILTER (day >= $today - 180 AND day < $today - 90) AS days_before,
-           sum(pow(0.5, ($today - day) / 90.0)) AS decayed
+           sum(round(pow(0.5, ($today - day) / 90.0), 12)) AS decayed
     FROM gap GROUP BY ALL),
 habit AS (
     SELECT customer_id, count(*) AS n,
@@ -41,7 +41,7 @@ weekday AS (
     FROM (SELECT customer_id, (day + 3) % 7 AS weekday, count(*) AS n FROM ref_order GROUP BY ALL)
     GROUP BY ALL),
 taste AS (
-    SELECT customer_id, count(*) AS categories, sum(n) AS total, sum(n * ln(n)) AS logs,
+    SELECT customer_id, count(*) AS categories, sum(n) AS total, sum(round(n * ln(n), 9)) AS logs,
            max(n) AS main_n, sum(level_quantity) / nullif(sum(levelled), 0) AS level,
            min(category) FILTER (n = best) AS main
     FROM (SELECT *, max(n) OVER (PARTITION BY customer_id) AS best

@@ -1,7 +1,7 @@
 WITH contact AS (
     SELECT customer_id, count(*) AS contacts, $today - max(day) AS days_since_contact,
            count(*) FILTER (channel = 'group' AND day >= $today - 90) AS group_contacts_90d,
-           sum(pow(0.5, ($today - day) / 14.0)) AS wear,
+           sum(round(pow(0.5, ($today - day) / 14.0), 12)) AS wear,
            count(*) FILTER (day >= $today - 7) AS contacts_7d,
            coalesce(sum(minutes) FILTER (day >= $today - 7), 0) AS minutes_7d,
            count(*) FILTER (day >= $today - 30) AS contacts_30d,
@@ -31,7 +31,7 @@ answer AS (
            $today - max(day) FILTER (negative) AS days_since_negative_response,
            count(*) FILTER (engaged AND group_id IS NOT NULL AND day >= $today - 90)
              AS group_responses_90d,
-           sum(pow(0.5, ($today - day) / 14.0)) FILTER (engaged) AS relief,
+           sum(round(pow(0.5, ($today - day) / 14.0), 12)) FILTER (engaged) AS relief,
            count(*) FILTER (engaged AND day >= $today - 7) AS responses_7d,
            count(*) FILTER (engaged AND day >= $today - 30) AS responses_30d,
            count(*) FILTER (engaged AND day >= $today - 90) AS responses_90d,

@@ -15,16 +15,17 @@ SELECT customer_id, product_id, category, day,
        coalesce(sum(amount) FILTER (quantity > 0), 0) AS amount,
        coalesce(sum(margin) FILTER (quantity > 0), 0) AS margin,
        coalesce(-sum(amount) FILTER (quantity <= 0), 0) AS returned_amount,
-       coalesce(sum(price_level * quantity) FILTER (quantity > 0), 0) AS level_quantity,
+       coalesce(sum(round(price_level * quantity, 9)) FILTER (quantity > 0), 0) AS level_quantity,
        coalesce(sum(quantity) FILTER (quantity > 0 AND price_level IS NOT NULL), 0) AS levelled,
        bool_or(quantity > 0) AS bought
 FROM (
     SELECT t.customer_id, t.product_id, coalesce(p.category, 'unknown') AS category,
            epoch(t.ts)::BIGINT // 86400 AS day, t.quantity, p.price_level,
            t.quantity * coalesce(t.unit_price, p.list_price, 0)
-             - sign(t.quantity) * coalesce(abs(t.discount), 0) AS amount,
-           CASE WHEN p.unit_cost IS NOT NULL THEN amount - t.quantity * p.unit_cost
-                ELSE amount * coalesce(p.margin_rate, 0.3) END AS margin
+             - sign(t.quantity) * coalesce(abs(t.discount), 0) AS paid,
+           round(paid, 4) AS amount,
+           round(CASE WHEN p.unit_cost IS NOT NULL THEN paid - t.quantity * p.unit_cost
+                      ELSE paid * coalesce(p.margin_rate, 0.3) END, 4) AS margin
     FROM transactions t LEFT JOIN ref_product p USING (product_id)
     WHERE t.ts < $as_of AND t.customer_id IS NOT NULL)
 GROUP BY ALL;
@@ -41,10 +42,10 @@ SELECT customer_id, order_id, epoch(ts)::BIGINT // 86400 AS day, min(hour(ts)) A
 FROM (
     SELECT t.customer_id, t.order_id, t.ts, t.quantity, t.channel,
            coalesce(abs(t.discount), 0) AS taken,
-           t.quantity * coalesce(t.unit_price, p.list_price, 0) - sign(t.quantity) * taken
-             AS amount,
-           CASE WHEN p.unit_cost IS NOT NULL THEN amount - t.quantity * p.unit_cost
-                ELSE amount * coalesce(p.margin_rate, 0.3) END AS margin
+           t.quantity * coalesce(t.unit_price, p.list_price, 0) - sign(t.quantity) * taken AS paid,
+           round(paid, 4) AS amount,
+           round(CASE WHEN p.unit_cost IS NOT NULL THEN paid - t.quantity * p.unit_cost
+                      ELSE paid * coalesce(p.margin_rate, 0.3) END, 4) AS margin
     FROM (SELECT * FROM transactions
           WHERE ts < $as_of AND customer_id IS NOT NULL AND quantity > 0) t
     LEFT JOIN ref_product p USING (product_id))
