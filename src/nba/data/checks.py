@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Dict
 from pathlib import Path
 
 import duckdb
@@ -9,11 +10,10 @@ import duckdb
 from nba.data import clock, quarantine, sql
 from nba.data.lake import Writer, relation
 from nba.data.mapping import Mapping
-from nba.data.merge import Incoming
 from nba.data.prepare import Prepared
 from nba.data.readers import SUFFIXES, SourceFile
 from nba.data.report import IngestReport, Status, Totals
-from nba.data.staging import CLOCK, ERROR, Context
+from nba.data.staging import CLOCK, Context
 from nba.schema.tables import TABLES
 
 
@@ -56,7 +56,7 @@ def of_columns(report: IngestReport, tables: list[Prepared]) -> None:
 def _clock(context: Context, report: IngestReport, prepared: Prepared) -> None:
     rows = context.connection.execute(
         f"SELECT {CLOCK}, count(*), CAST(min({prepared.table.time_column or 'NULL'}) AS VARCHAR) "
-        f"FROM {prepared.rows} WHERE {ERROR} IS NULL AND {CLOCK} IS NOT NULL "
+        f"FROM {prepared.good} WHERE {CLOCK} IS NOT NULL "
         "GROUP BY ALL ORDER BY ALL"
     ).fetchall()
     for code, number, first in rows:
@@ -114,7 +114,7 @@ def _lines(connection: duckdb.DuckDBPyConnection, report: IngestReport, prepared
     row = connection.execute(
         f"SELECT count(*), {count('customer_id', 'customer_id IS NULL')}, "
         f"count(*) FILTER (WHERE quantity < 0), {count('unit_price', 'unit_price = 0')}, "
-        f"min(ts), max(ts) FROM {prepared.rows} WHERE {ERROR} IS NULL"
+        f"min(ts), max(ts) FROM {prepared.good}"
     ).fetchone()
     assert row is not None
     total, anonymous, returned, free, first, last = row
@@ -139,12 +139,15 @@ def _lines(connection: duckdb.DuckDBPyConnection, report: IngestReport, prepared
 
 
 def of_merge(
-    connection: duckdb.DuckDBPyConnection,
+    context: Context,
     report: IngestReport,
     prepared: Prepared,
-    writer: Writer,
+    state: tuple[Writer, Dict[str, Prepared]],
 ) -> None:
-    """Check one table after its merge: rows add up, repeated keys, orphans."""
+    """Check one table after its merge: rows add up, repeated keys, orphans.
+
+    `state` is the lake before the load and what the load brought, by table.
+    """
     table = report.tables[prepared.table.name]
     placed = table.new + table.changed + table.unchanged + table.repeated
     status = Status.PASS if placed == table.accepted.rows else Status.FAIL
@@ -175,25 +178,25 @@ def of_merge(
             "the last by file and line counts",
             table.repeated,
         )
-    _orphans(connection, report, prepared, writer)
+    _orphans(context.connection, report, prepared, state)
 
 
 def _orphans(
     connection: duckdb.DuckDBPyConnection,
     report: IngestReport,
     prepared: Prepared,
-    writer: Writer,
+    state: tuple[Writer, Dict[str, Prepared]],
 ) -> None:
     """Report ids that name nothing; an absent table is derived and has no orphans."""
     for column in prepared.table.columns:
         if not column.references or column.name not in prepared.columns:
             continue
-        known = _known_ids(connection, column.references, report, writer)
+        known = _known_ids(column.references, *state)
         if known is None:
             continue
         row = connection.execute(
             f"SELECT count(*), count(DISTINCT i.id), min(i.id) FROM (SELECT "
-            f"{sql.name(column.name)} AS id FROM {prepared.rows} WHERE {ERROR} IS NULL) AS i "
+            f"{sql.name(column.name)} AS id FROM {prepared.good}) AS i "
             f"WHERE i.id IS NOT NULL AND i.id NOT IN (SELECT id FROM {known})"
         ).fetchone()
         assert row is not None
@@ -209,24 +212,20 @@ def _orphans(
             )
 
 
-def _known_ids(
-    connection: duckdb.DuckDBPyConnection, table: str, report: IngestReport, writer: Writer
-) -> str | None:
+def _known_ids(table: str, writer: Writer, brought: Dict[str, Prepared]) -> str | None:
     """Return a relation of the ids of `table` in the lake and in this load."""
     contract = TABLES[table]
-    key = contract.key[0]
+    key = sql.name(contract.key[0])
     files = [
         writer.lake.root / file
         for partition in writer.before.tables.get(table, {}).values()
         for file in partition.files
     ]
-    staged = sorted((writer.scratch / table).glob("staged-*.parquet"))
-    if not files and not staged:
+    if not files and table not in brought:
         return None
-    parts = [f"SELECT {sql.name(key)} AS id FROM ({relation(contract, files)})"]
-    if staged:
-        own = Incoming(contract, staged).select(connection)
-        parts.append(f"SELECT {sql.name(key)} AS id FROM ({own})")
+    parts = [f"SELECT {key} AS id FROM ({relation(contract, files)})"]
+    if table in brought:
+        parts.append(f"SELECT {key} AS id FROM {brought[table].good}")
     return f"({' UNION '.join(parts)})"
 
 

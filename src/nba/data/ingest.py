@@ -24,7 +24,7 @@ from nba.data.merge import Incoming, merge
 from nba.data.prepare import Prepared, prepare, prepare_inputs
 from nba.data.readers import SourceFile, check_folder
 from nba.data.report import IngestReport, LoadRefusedError, Status, TableReport
-from nba.data.staging import Context
+from nba.data.staging import Context, reading
 from nba.errors import InputRefusedError, NbaError
 from nba.schema.tables import TABLES
 
@@ -243,10 +243,12 @@ class Load:
 
     def commit(self, held: str = "") -> None:
         """Merge every table and make the new version count; `held` rows leave quarantine."""
+        brought = {prepared.table.name: prepared for prepared in self.prepared}
         for prepared in self.prepared:
-            table = self.report.tables[prepared.table.name]
-            self._merge(prepared, table)
-            checks.of_merge(self.connection, self.report, prepared, self.writer)
+            shown = ", ".join(prepared.report.files[:3])
+            with reading(prepared.table.name, shown):
+                self._merge(prepared, self.report.tables[prepared.table.name])
+            checks.of_merge(self.context, self.report, prepared, (self.writer, brought))
         quarantine.keep(self.connection, self.writer, self.prepared, self.now, held)
         self._check_stable()
         if self.report.failed:
@@ -267,7 +269,7 @@ class Load:
         merged = merge(
             self.connection,
             self.writer,
-            Incoming(prepared.table, prepared.staged_files, prepared.overlap),
+            Incoming(prepared.table, prepared.good, prepared.overlap),
             self.now,
         )
         table.new, table.changed = merged.new, merged.changed

@@ -15,7 +15,6 @@ import duckdb
 from nba.data import sql
 from nba.data.inputs import FILE, LINE
 from nba.data.lake import WHOLE, Partition, Writer, connect, duckdb_type, relation, row_hash
-from nba.data.staging import ERROR
 from nba.schema.tables import ATTRIBUTE_PREFIX, LOADED_AT, VALID_FROM, Table
 
 __all__ = ["Incoming", "Merged", "connect", "merge"]
@@ -45,24 +44,19 @@ class Incoming:
     Parameters
     ----------
     table : Table
-    staged : list of Path
-        Staged files; rows with an error are left out.
+    rows : str
+        Their relation.
     overlap : bool
         Equal lines are counted within each file, since the files overlap.
     """
 
     table: Table
-    staged: list[Path]
+    rows: str
     overlap: bool = False
-
-    def columns(self, connection: duckdb.DuckDBPyConnection) -> list[str]:
-        """Return the columns of the staged files."""
-        rows = connection.execute(f"DESCRIBE SELECT * FROM {sql.parquet(self.staged)}").fetchall()
-        return [row[0] for row in rows]
 
     def select(self, connection: duckdb.DuckDBPyConnection) -> str:
         """Return a SELECT of the contract's columns, `attr_…`, file and line."""
-        found = self.columns(connection)
+        found = columns_of(connection, self.rows)
         parts = [
             sql.name(field.name)
             if field.name in found
@@ -71,10 +65,12 @@ class Incoming:
             if field.name != LOADED_AT
         ]
         parts += [sql.name(name) for name in sorted(found) if name.startswith(ATTRIBUTE_PREFIX)]
-        return (
-            f"SELECT {', '.join(parts)}, {FILE}, {LINE} "
-            f"FROM {sql.parquet(self.staged)} WHERE {ERROR} IS NULL"
-        )
+        return f"SELECT {', '.join(parts)}, {FILE}, {LINE} FROM {self.rows}"
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection, rows: str) -> list[str]:
+    """Return the columns of a relation."""
+    return [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {rows}").fetchall()]
 
 
 def merge(
@@ -89,29 +85,45 @@ def merge(
         current = _number_lines(connection, incoming.overlap, result)
     if table.history:
         current = _date_versions(connection, writer, table, current, now, result)
-    current = _drop_repeats(connection, table, current, result)
+    if not (table.name == "transactions" and _all_numbered_here(connection, incoming)):
+        current = _drop_repeats(connection, table, current, result)
     staged = _write_staged(connection, writer, table, current, now)
     _take_over(connection, writer, table, staged, result)
     return result
 
 
+def _all_numbered_here(connection: duckdb.DuckDBPyConnection, incoming: Incoming) -> bool:
+    """Whether every line got its number by counting, which leaves no key twice."""
+    if incoming.overlap:
+        return False
+    return "line_no" not in columns_of(connection, incoming.rows)
+
+
 def _number_lines(connection: duckdb.DuckDBPyConnection, overlap: bool, result: Merged) -> str:
     """Give lines without a number the key of the contract; return the view that has it."""
+    if not _one(connection, "SELECT count(*) - count(line_no) FROM rows_read"):
+        return "rows_read"
     key = sql.names(LINE_KEY) + (f", {FILE}" if overlap else "")
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE equal_lines AS SELECT hash({key}) AS h, count(*) AS n "
         "FROM rows_read WHERE line_no IS NULL GROUP BY h HAVING n > 1"
     )
+    digest = (
+        "left(md5(concat_ws(chr(31), product_id, epoch_us(ts), quantity, "
+        "coalesce(CAST(unit_price AS VARCHAR), ''))), 16)"
+    )
+    if not _one(connection, "SELECT count(*) FROM equal_lines"):
+        connection.execute(
+            "CREATE OR REPLACE TEMP VIEW numbered AS SELECT * "
+            f"REPLACE (coalesce(line_no, {digest} || '-1') AS line_no) FROM rows_read"
+        )
+        return "numbered"
     others = [
         row[0]
         for row in connection.execute("DESCRIBE rows_read").fetchall()
         if row[0] not in {*LINE_KEY, "line_no", FILE, LINE}
     ]
     content = sql.names(others)
-    digest = (
-        "left(md5(concat_ws(chr(31), product_id, epoch_us(ts), quantity, "
-        "coalesce(CAST(unit_price AS VARCHAR), ''))), 16)"
-    )
     connection.execute(
         f"""CREATE OR REPLACE TEMP VIEW numbered AS
         WITH equal AS (
@@ -213,15 +225,20 @@ def _write_staged(
         target = folder / "all.parquet"
         copy(connection, f"{select} FROM {current}", target)
         return {WHOLE: [target]}
-    month = f"{_month(sql.name(table.partition_by))} AS {MONTH}"
+    moment = f"timezone('UTC', {sql.name(table.partition_by)})"
+    month = f"year({moment}) * 100 + month({moment}) AS {MONTH}"
     connection.execute(
         f"COPY ({select}, {month} FROM {current}) TO {sql.text(str(folder))} "
         f"(FORMAT parquet, COMPRESSION zstd, PARTITION_BY ({MONTH}))"
     )
     return {
-        path.name.removeprefix(f"{MONTH}="): sorted(path.glob("*.parquet"))
+        _key_of(path.name.removeprefix(f"{MONTH}=")): sorted(path.glob("*.parquet"))
         for path in sorted(folder.iterdir())
     }
+
+
+def _key_of(month: str) -> str:
+    return f"{month[:4]}-{month[4:]}"
 
 
 def _month(moment: str) -> str:
@@ -245,26 +262,22 @@ def _take_over(
     """Let new partitions stand as they are and merge the others with what is there."""
     existing = writer.state.tables.get(table.name, {})
     moved = _moved_keys(connection, writer, table, staged)
+    written: dict[str, list[Path]] = {}
     for partition in sorted({*staged, *moved}):
         files = staged.get(partition, [])
-        before = existing.get(partition)
-        if before is None:
-            rows, digest = content(connection, table, files)
-            result.new += rows
-        else:
-            merged = _merge_partition(
-                connection, writer, table, partition, files, moved.get(partition, False), result
-            )
-            if merged is None:
-                continue
-            files = [merged]
-            rows, digest = content(connection, table, files)
+        if partition not in existing:
+            written[partition] = files
+            continue
+        has_moved = partition in moved
+        merged = _merge_partition(connection, writer, table, partition, files, has_moved, result)
+        if merged is not None:
+            written[partition] = [merged]
+    for partition, (rows, digest) in contents(connection, table, written).items():
+        result.new += 0 if partition in existing else rows
         result.partitions.append(partition)
-        writer.put(
-            table.name,
-            partition,
-            Partition(writer.place(table.name, partition, files) if rows else (), rows, digest),
-        )
+        files = written[partition] if rows else []
+        names = writer.place(table.name, partition, files)
+        writer.put(table.name, partition, Partition(names, rows, digest))
 
 
 def _moved_keys(
@@ -272,11 +285,11 @@ def _moved_keys(
     writer: Writer,
     table: Table,
     staged: dict[str, list[Path]],
-) -> dict[str, bool]:
+) -> set[str]:
     """Find partitions that hold a key which this load brings into another month."""
     existing = writer.state.tables.get(table.name, {})
     if not table.partition_by or not existing:
-        return {}
+        return set()
     key = sql.names(table.key)
     files = [path for paths in staged.values() for path in paths]
     owner = {
@@ -285,7 +298,7 @@ def _moved_keys(
         for file in content_.files
     }
     if not files:
-        return {}
+        return set()
     arriving, there = (_month(f"{side}.{sql.name(table.partition_by)}") for side in "ie")
     options = "filename = true, union_by_name = true"
     plain = "hive_partitioning = false, union_by_name = true"
@@ -295,7 +308,7 @@ def _moved_keys(
         f"JOIN {sql.parquet(files, plain)} AS i USING ({key}) WHERE {there} <> {arriving}"
     )
     found = connection.execute("SELECT DISTINCT filename FROM moved").fetchall()
-    return {owner[row[0]]: True for row in found}
+    return {owner[row[0]] for row in found}
 
 
 def _merge_partition(
@@ -359,19 +372,24 @@ def _same(
     return " AND ".join(parts) or "true"
 
 
-def content(
-    connection: duckdb.DuckDBPyConnection, table: Table, files: list[Path]
-) -> tuple[int, int]:
-    """Return rows and digest of the files of a partition."""
-    if not files:
-        return 0, 0
-    source = sql.parquet(files, "hive_partitioning = false, union_by_name = true")
-    columns = [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
-    row = connection.execute(
-        f"SELECT count(*), coalesce(sum({row_hash(table, columns)}), 0) FROM {source}"
-    ).fetchone()
-    assert row is not None
-    return int(row[0]), int(row[1])
+def contents(
+    connection: duckdb.DuckDBPyConnection, table: Table, partitions: dict[str, list[Path]]
+) -> dict[str, tuple[int, int]]:
+    """Return rows and digest per partition, in one scan."""
+    owner = {str(path): name for name, paths in partitions.items() for path in paths}
+    found = dict.fromkeys(partitions, (0, 0))
+    if not owner:
+        return found
+    options = "hive_partitioning = false, union_by_name = true, filename = '_path'"
+    source = sql.parquet(map(Path, owner), options)
+    columns = [name for name in columns_of(connection, source) if name != "_path"]
+    rows = connection.execute(
+        f"SELECT _path, count(*), sum({row_hash(table, columns)}) FROM {source} GROUP BY ALL"
+    ).fetchall()
+    for path, count, digest in rows:
+        before = found[owner[path]]
+        found[owner[path]] = (before[0] + int(count), before[1] + int(digest))
+    return found
 
 
 def _one(connection: duckdb.DuckDBPyConnection, query: str) -> int:

@@ -12,7 +12,7 @@ from nba.data.inputs import CsvInput, Input, ParquetInput, QueryInput, materiali
 from nba.data.mapping import TableMapping
 from nba.data.readers import Dialect, FileGroup, SourceFile, find, group
 from nba.data.report import TableReport, Totals
-from nba.data.staging import ERROR, Context, Staged, stage
+from nba.data.staging import ERROR, Context, Staged, stage, stage_in_place
 from nba.errors import InputRefusedError
 from nba.schema.tables import Table
 
@@ -46,14 +46,19 @@ class Prepared:
     names: dict[str, str] = field(default_factory=dict)
 
     @property
-    def staged_files(self) -> list[Path]:
-        """The staged Parquet files."""
-        return [staged.path for staged in self.staged]
-
-    @property
     def rows(self) -> str:
         """The relation of all staged rows, good and bad."""
-        return sql.parquet(self.staged_files)
+        if len(self.staged) == 1:
+            return self.staged[0].relation
+        parts = " UNION ALL BY NAME ".join(f"SELECT * FROM {one.relation}" for one in self.staged)
+        return f"({parts})"
+
+    @property
+    def good(self) -> str:
+        """The relation of the rows that are accepted."""
+        if not self.report.quarantined.rows:
+            return self.rows
+        return f"(SELECT * FROM {self.rows} WHERE {ERROR} IS NULL)"
 
     @property
     def columns(self) -> set[str]:
@@ -82,9 +87,7 @@ def prepare_inputs(
     report = TableReport(table.name, [str(file.path) for file in files])
     prepared = Prepared(table, own.overlap, report, files=files, rejected=rejected)
     for number, one in enumerate(found):
-        target = context.scratch / table.name / f"staged-{number}.parquet"
-        target.parent.mkdir(exist_ok=True)
-        prepared.staged.append(_stage(context, table, one, target))
+        prepared.staged.append(_stage(context, table, one, number))
         prepared.names.update(one.names)
     _sum_up(context.connection, prepared)
     _refuse_wrong_types(context.connection, prepared)
@@ -145,8 +148,14 @@ def _query_inputs(
     return [QueryInput(connection, own.query, files)], rejected
 
 
-def _stage(context: Context, table: Table, one: Input, target: Path) -> Staged:
+def _stage(context: Context, table: Table, one: Input, number: int) -> Staged:
     """Stage one input; a second time where quotes were broken or lines must be numbered."""
+    if isinstance(one, ParquetInput) and not context.mapping.tables[table.name].distinct:
+        in_place = stage_in_place(context, table, one.source(), f"staged_{table.name}_{number}")
+        if in_place is not None:
+            return in_place
+    target = context.scratch / table.name / f"staged-{number}.parquet"
+    target.parent.mkdir(exist_ok=True)
     staged = stage(context, table, one.source(), target)
     if one.settle(context.connection):
         staged = stage(context, table, one.source(), target)
@@ -160,7 +169,7 @@ def _stage(context: Context, table: Table, one: Input, target: Path) -> Staged:
 
 def _needs_lines(connection: duckdb.DuckDBPyConnection, table: Table, staged: Staged) -> bool:
     """Whether a row is bad, or two rows have one key of which the later must win."""
-    rows = sql.parquet([staged.path])
+    rows = staged.relation
     bad = connection.execute(f"SELECT 1 FROM {rows} WHERE {ERROR} IS NOT NULL LIMIT 1").fetchone()
     if bad is not None:
         return True
@@ -206,7 +215,7 @@ def _sum_up(connection: duckdb.DuckDBPyConnection, prepared: Prepared) -> None:
 def _refuse_wrong_types(connection: duckdb.DuckDBPyConnection, prepared: Prepared) -> None:
     """Refuse a column of which not one value can be read: it is another column, or format."""
     for staged in prepared.staged:
-        rows = sql.parquet([staged.path])
+        rows = staged.relation
         broken = connection.execute(
             f"SELECT {ERROR}, count(*), min(_value), min(_file) FROM {rows} "
             f"WHERE {ERROR} IS NOT NULL GROUP BY 1"

@@ -7,12 +7,15 @@ from typing import Any
 from nba.data import sql
 from nba.data.prepare import Prepared
 from nba.data.report import IngestReport, Status
-from nba.data.staging import ERROR, Context
+from nba.data.staging import Context
 
 #: A line is an outlier where its amount is this many times the typical one.
 OUTLIER_RATIO = 1000
 #: Days without a single line that are worth a warning, where most days have lines.
 GAP_DAYS = 14
+#: From so many rows on, distinct values and the typical amount are estimated, and the share
+#: of filled values is left out.
+LARGE = 2_000_000
 
 
 def add(context: Context, report: IngestReport, tables: list[Prepared]) -> None:
@@ -29,44 +32,56 @@ def add(context: Context, report: IngestReport, tables: list[Prepared]) -> None:
 
 def _filled(context: Context, prepared: Prepared) -> dict[str, float]:
     """Return the share of filled values per column."""
-    if not prepared.report.accepted.rows:
+    if not 0 < prepared.report.accepted.rows <= LARGE:
         return {}
     columns = sorted(prepared.columns)
     counts = ", ".join(f"count({sql.name(column)}) / count(*)" for column in columns)
-    row = context.connection.execute(
-        f"SELECT {counts} FROM {prepared.rows} WHERE {ERROR} IS NULL"
-    ).fetchone()
+    row = context.connection.execute(f"SELECT {counts} FROM {prepared.good}").fetchone()
     assert row is not None
     return dict(zip(columns, (round(float(share), 4) for share in row), strict=True))
 
 
 def _span(context: Context, prepared: Prepared, time: str) -> dict[str, Any]:
-    local = f"timezone({sql.text(context.zone)}, {time})"
-    rows = context.connection.execute(
-        f"SELECT strftime({local}, '%Y-%m') AS month, count(*) FROM {prepared.rows} "
-        f"WHERE {ERROR} IS NULL GROUP BY ALL ORDER BY ALL"
+    """Return the rows per local month, and the long gaps between days that have any."""
+    connection = context.connection
+    hours = f"SELECT time_bucket(INTERVAL 1 HOUR, {time}) AS hour, count(*) AS n"
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE days AS
+        SELECT CAST(timezone({sql.text(context.zone)}, hour) AS DATE) AS day, sum(n) AS n
+        FROM ({hours} FROM {prepared.good} GROUP BY ALL) GROUP BY ALL"""
+    )
+    months = connection.execute(
+        "SELECT strftime(day, '%Y-%m') AS month, sum(n) FROM days GROUP BY ALL ORDER BY ALL"
     ).fetchall()
-    return {"months": {month: int(count) for month, count in rows}}
+    gaps = connection.execute(
+        f"""SELECT day, gap - 1 FROM (SELECT day, day - lag(day) OVER (ORDER BY day) AS gap
+        FROM days) WHERE gap > {GAP_DAYS} ORDER BY gap DESC, day"""
+    ).fetchall()
+    return {
+        "months": {month: int(count) for month, count in months},
+        "gaps": [{"until": day.isoformat(), "days": int(days)} for day, days in gaps],
+    }
 
 
 def _lines(context: Context, report: IngestReport, prepared: Prepared) -> None:
     """Count customers, orders and products; find gaps in time and outliers."""
     facts = prepared.report.facts
     customer = "customer_id" if "customer_id" in prepared.columns else "CAST(NULL AS VARCHAR)"
-    rows = f"(SELECT * FROM {prepared.rows} WHERE {ERROR} IS NULL)"
+    amount = "abs(quantity * unit_price)" if prepared.report.has_money else "NULL"
     row = context.connection.execute(
-        f"SELECT approx_count_distinct({customer}), approx_count_distinct(order_id), "
-        f"count(DISTINCT product_id) FROM {rows}"
+        f"""SELECT approx_count_distinct({customer}), approx_count_distinct(order_id),
+        approx_count_distinct(product_id),
+        approx_quantile(CAST({amount} AS DOUBLE), 0.5) FILTER (WHERE {amount} > 0)
+        FROM {prepared.good}"""
+        if prepared.report.accepted.rows > LARGE
+        else f"""SELECT count(DISTINCT {customer}), count(DISTINCT order_id),
+        count(DISTINCT product_id),
+        quantile_cont(CAST({amount} AS DOUBLE), 0.5) FILTER (WHERE {amount} > 0)
+        FROM {prepared.good}"""
     ).fetchone()
     assert row is not None
-    facts.update(customers_about=row[0], orders_about=row[1], products=row[2])
-    gaps = context.connection.execute(
-        f"""SELECT day, gap - 1 FROM (
-            SELECT day, day - lag(day) OVER (ORDER BY day) AS gap
-            FROM (SELECT DISTINCT CAST(ts AS DATE) AS day FROM {rows}))
-        WHERE gap > {GAP_DAYS} ORDER BY gap DESC, day"""
-    ).fetchall()
-    facts["gaps"] = [{"until": day.isoformat(), "days": int(days)} for day, days in gaps]
+    facts.update(customers=row[0], orders=row[1], products=row[2])
+    gaps = facts["gaps"]
     if gaps:
         report.add(
             Status.WARN,
@@ -74,22 +89,20 @@ def _lines(context: Context, report: IngestReport, prepared: Prepared) -> None:
             "gaps",
             f"{len(gaps)} gaps of more than {GAP_DAYS} days without a line",
             len(gaps),
-            f"{gaps[0][1]} days until {gaps[0][0]}",
+            f"{gaps[0]['days']} days until {gaps[0]['until']}",
         )
-    if prepared.report.has_money:
-        _outliers(context, report, prepared, rows)
+    if row[3]:
+        _outliers(context, report, prepared, float(row[3]))
 
 
-def _outliers(context: Context, report: IngestReport, prepared: Prepared, rows: str) -> None:
+def _outliers(context: Context, report: IngestReport, prepared: Prepared, typical: float) -> None:
     row = context.connection.execute(
-        f"""WITH amounts AS (
-            SELECT order_id, abs(quantity * unit_price)::DOUBLE AS amount FROM {rows}),
-        typical AS (SELECT quantile_cont(amount, 0.5) AS amount FROM amounts WHERE amount > 0)
-        SELECT count(*), max_by(order_id, a.amount), max(a.amount), any_value(t.amount)
-        FROM amounts AS a, typical AS t WHERE a.amount > t.amount * {OUTLIER_RATIO}"""
+        f"""SELECT count(*), max_by(order_id, amount), max(amount) FROM (
+            SELECT order_id, abs(quantity * unit_price) AS amount FROM {prepared.good})
+        WHERE amount > {typical * OUTLIER_RATIO}"""
     ).fetchone()
     assert row is not None
-    number, order, largest, typical = row
+    number, order, largest = row
     prepared.report.facts["outliers"] = int(number)
     if number:
         report.add(

@@ -6,7 +6,9 @@ number of the first rule that it broke, if any.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping as Dict
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,13 +55,39 @@ class Context:
 
 @dataclass
 class Staged:
-    """What became of one input after staging."""
+    """What became of one input after staging.
 
-    path: Path
+    Parameters
+    ----------
+    relation : str
+        SQL of all rows, good and bad.
+    rules : list of Rule
+        What `_error` numbers.
+    columns : tuple of str
+        The table's columns that the input brought.
+    ignored : tuple of str
+        Source columns that nothing uses.
+    rejected : str
+        The temporary table of CSV lines that are no records, or empty.
+    """
+
+    relation: str
     rules: list[rules.Rule]
     columns: tuple[str, ...]
     ignored: tuple[str, ...] = ()
     rejected: str = ""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How the rows of one source become rows of the table."""
+
+    table: Table
+    mapped: str
+    types: dict[str, str]
+    checks: list[rules.Rule]
+    final: dict[str, str]
+    ignored: tuple[str, ...]
 
 
 def stage(context: Context, table: Table, source: Source, target: Path) -> Staged:
@@ -68,9 +96,55 @@ def stage(context: Context, table: Table, source: Source, target: Path) -> Stage
     Raises
     ------
     InputRefusedError
-        Where a required column is absent, a declared type cannot hold the column, or the
-        file turns out to be damaged.
+        Where a required column is absent, a declared type cannot hold the column, an
+        expression of the mapping does not fit, or the file turns out to be damaged.
     """
+    plan = _plan(context, table, source)
+    copy = (
+        f"COPY ({_query(context, plan, plan.checks)}) TO {sql.text(str(target))} "
+        "(FORMAT parquet, COMPRESSION lz4)"
+    )
+    with reading(table.name, source.shown):
+        context.connection.execute(copy)
+    return Staged(sql.parquet([target]), plan.checks, tuple(plan.final), plan.ignored)
+
+
+def stage_in_place(context: Context, table: Table, source: Source, view: str) -> Staged | None:
+    """Make a view that reads the source itself; None where a row breaks a rule.
+
+    Parquet is read so fast that writing it once more would be the larger part of a load.
+    """
+    plan = _plan(context, table, source)
+    with reading(table.name, source.shown):
+        bad = context.connection.execute(
+            f"SELECT 1 FROM ({_query(context, plan, plan.checks)}) "
+            f"WHERE {ERROR} IS NOT NULL LIMIT 1"
+        ).fetchone()
+    if bad is not None:
+        return None
+    context.connection.execute(
+        f"CREATE OR REPLACE TEMP VIEW {sql.name(view)} AS {_query(context, plan, [])}"
+    )
+    return Staged(sql.name(view), plan.checks, tuple(plan.final), plan.ignored)
+
+
+@contextmanager
+def reading(table: str, shown: str) -> Iterator[None]:
+    """Turn what DuckDB says of a damaged file or a full disk into an error of ours."""
+    try:
+        yield
+    except duckdb.Error as error:
+        if any(part in str(error) for part in _DISK):
+            raise OSError(str(error).splitlines()[0]) from error
+        raise InputRefusedError(
+            f"{table}: {shown} cannot be read to its end",
+            expected="a complete file",
+            found=str(error).splitlines()[0],
+            next_step="export or copy the file again, then repeat the load",
+        ) from error
+
+
+def _plan(context: Context, table: Table, source: Source) -> _Plan:
     own = context.mapping.tables[table.name]
     taken = expressions(table, own, source)
     _refuse_missing(table, taken, source)
@@ -79,21 +153,7 @@ def stage(context: Context, table: Table, source: Source, target: Path) -> Stage
     _refuse_types(table, types, source)
     checks = rules.build(table, types, context.now, _header(source, taken))
     final = _final_columns(table, types, own)
-    query = _query(context, table, mapped, types, checks, final)
-    try:
-        context.connection.execute(
-            f"COPY ({query}) TO {sql.text(str(target))} (FORMAT parquet, COMPRESSION lz4)"
-        )
-    except duckdb.Error as error:
-        if any(part in str(error) for part in _DISK):
-            raise OSError(str(error).splitlines()[0]) from error
-        raise InputRefusedError(
-            f"{table.name}: {source.shown} cannot be read to its end",
-            expected="a complete file",
-            found=str(error).splitlines()[0],
-            next_step="export or copy the file again, then repeat the load",
-        ) from error
-    return Staged(target, checks, tuple(final), ignored_columns(own, source, taken))
+    return _Plan(table, mapped, types, checks, final, ignored_columns(own, source, taken))
 
 
 def expressions(table: Table, mapping: TableMapping, source: Source) -> dict[str, str]:
@@ -251,32 +311,33 @@ def _clock(context: Context, table: Table, types: Dict[str, str]) -> str:
     return clock.condition(naive, sql.name(column), context.zone, rules.EARLIEST, day)
 
 
-def _query(
-    context: Context,
-    table: Table,
-    mapped: str,
-    types: Dict[str, str],
-    checks: list[rules.Rule],
-    final: Dict[str, str],
-) -> str:
-    raw = {name: sql.name(rules.RAW + name) for name in types}
+def _query(context: Context, plan: _Plan, checks: list[rules.Rule]) -> str:
+    """SQL of the table's columns and what is wrong with each row (nothing without `checks`)."""
+    raw = {name: sql.name(rules.RAW + name) for name in plan.types}
     nulls = context.mapping.null_values
     filled = ", ".join(
-        f"{parsing.empty(raw[name], type_, nulls)} AS {raw[name]}" for name, type_ in types.items()
+        f"{parsing.empty(raw[name], type_, nulls)} AS {raw[name]}"
+        for name, type_ in plan.types.items()
     )
-    error = " ".join(f"WHEN {rule.broken} THEN {number}" for number, rule in enumerate(checks))
-    value = " ".join(
-        f"WHEN {number} THEN CAST({raw[rule.column]} AS VARCHAR)"
-        for number, rule in enumerate(checks)
+    error = value = row = "NULL"
+    if checks:
+        broken = " ".join(f"WHEN {rule.broken} THEN {number}" for number, rule in enumerate(checks))
+        error = f"CASE {broken} END"
+        values = " ".join(
+            f"WHEN {number} THEN CAST({raw[rule.column]} AS VARCHAR)"
+            for number, rule in enumerate(checks)
+        )
+        value = f"CASE {ERROR} {values} END"
+        row = f"CASE WHEN {ERROR} IS NOT NULL THEN CAST(to_json(_source) AS VARCHAR) END"
+    columns = ", ".join(
+        f"{expression} AS {sql.name(name)}" for name, expression in plan.final.items()
     )
-    columns = ", ".join(f"{expression} AS {sql.name(name)}" for name, expression in final.items())
     return f"""
-        WITH mapped AS ({mapped}),
+        WITH mapped AS ({plan.mapped}),
         filled AS (SELECT * REPLACE ({filled}) FROM mapped),
-        parsed AS (SELECT *, {_parsed(context, table, types)} FROM filled),
-        checked AS (SELECT *, CASE {error} END AS {ERROR} FROM parsed)
+        parsed AS (SELECT *, {_parsed(context, plan.table, plan.types)} FROM filled),
+        checked AS (SELECT *, CAST({error} AS INTEGER) AS {ERROR} FROM parsed)
         SELECT {columns}, {FILE}, {LINE}, {ERROR},
-            CASE {ERROR} {value} END AS {VALUE},
-            CASE WHEN {ERROR} IS NOT NULL THEN CAST(to_json(_source) AS VARCHAR) END AS {ROW},
-            CAST({_clock(context, table, types)} AS TINYINT) AS {CLOCK}
+            CAST({value} AS VARCHAR) AS {VALUE}, CAST({row} AS VARCHAR) AS {ROW},
+            CAST({_clock(context, plan.table, plan.types)} AS TINYINT) AS {CLOCK}
         FROM checked"""
