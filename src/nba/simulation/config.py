@@ -128,8 +128,8 @@ class Growth:
 
 GROWTH: Final = (
     Growth(0.58, 1.05, 0.0, 0.0),
-    Growth(0.58, 1.00, 0.85, 3.0),
-    Growth(0.15, 0.385, 3.35, 0.0),
+    Growth(0.58, 1.00, 0.98, 3.0),
+    Growth(0.145, 0.385, 3.4, 0.0),
 )
 
 CELLS: Final = 4

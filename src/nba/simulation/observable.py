@@ -1,0 +1,250 @@
+"""The observable oracle: the truth as far as a retailer can see it.
+
+True effects are regressed on what a retailer sees, over worlds of other seeds. The result
+plans like the oracle, with every effect replaced by its expectation given the features: the
+most that any engine with these features could reach, up to the regression's own error.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import lightgbm as lgb
+import numpy as np
+import polars as pl
+
+from nba.errors import UsageError
+from nba.schema.words import CONTACT_MODES
+from nba.simulation.books import Books, Rules
+from nba.simulation.compare import prepare
+from nba.simulation.config import WorldConfig
+from nba.simulation.policies import (
+    ByEffect,
+    Expected,
+    PolicyFactory,
+    RandomContacts,
+    effect_sample,
+)
+from nba.simulation.world import World
+
+#: Makes numeric features, keyed by customer_id, for some customers on a day.
+FeatureMaker = Callable[[dt.date, Books, pl.DataFrame], pl.DataFrame]
+
+_PARAMETERS: Final = {
+    "objective": "regression",
+    "learning_rate": 0.05,
+    "num_leaves": 31,
+    "min_data_in_leaf": 100,
+    "lambda_l2": 10.0,
+    "feature_fraction": 0.8,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "deterministic": True,
+    "force_row_wise": True,
+    "num_threads": 2,
+    "verbose": -1,
+    "seed": 1,
+}
+ROUNDS: Final = 300
+
+
+def observable_features(day: dt.date, books: Books, who: pl.DataFrame) -> pl.DataFrame:
+    """Return plain features of some customers, from the tables alone: the default maker."""
+    history = books.purchases().filter(pl.col("date") < day)
+    goods = books.table("products").select(
+        "product_id",
+        "category",
+        pl.col("price").cast(pl.Float64),
+        (pl.col("price").cast(pl.Float64) - pl.col("cost").cast(pl.Float64)).alias("unit_margin"),
+    )
+    lines = history.join(goods, on="product_id", how="left").with_columns(
+        (pl.lit(day) - pl.col("date")).dt.total_days().alias("age")
+    )
+    frame = who.select("customer_id")
+    for part in (
+        _behaviour(lines),
+        _by_category(lines),
+        _answers(day, books),
+        _contacts(day, books),
+    ):
+        frame = frame.join(part, on="customer_id", how="left", maintain_order="left")
+    return frame
+
+
+def _behaviour(lines: pl.DataFrame) -> pl.DataFrame:
+    days = lines.select("customer_id", "age").unique().sort("customer_id", "age")
+    gaps = days.with_columns(pl.col("age").diff().over("customer_id").alias("gap"))
+    rhythm = gaps.group_by("customer_id").agg(
+        pl.col("age").min().alias("days_since_purchase"),
+        pl.col("age").max().alias("days_since_first_purchase"),
+        pl.len().alias("purchase_days"),
+        pl.col("gap").median().alias("gap_days_median"),
+        pl.col("gap").std().alias("gap_days_std"),
+    )
+    money = lines.group_by("customer_id").agg(
+        pl.col("amount").sum().alias("spend"),
+        pl.col("amount").max().alias("largest"),
+        pl.col("unit_margin").mean().alias("unit_margin"),
+        pl.col("price").mean().alias("price"),
+        pl.col("category").n_unique().alias("categories"),
+        pl.col("product_id").n_unique().alias("products"),
+        pl.col("amount").filter(pl.col("age") <= 90).sum().alias("spend_90d"),
+    )
+    return rhythm.join(money, on="customer_id").with_columns(
+        (pl.col("days_since_purchase") / pl.col("gap_days_median")).alias("overdue_ratio")
+    )
+
+
+def _by_category(lines: pl.DataFrame) -> pl.DataFrame:
+    """Return spend and age of the last purchase by category, and the most overdue category."""
+    per = lines.group_by("customer_id", "category").agg(
+        pl.col("age").min().alias("age"),
+        pl.col("age").max().alias("oldest"),
+        pl.col("age").n_unique().alias("times"),
+        pl.col("amount").sum().alias("amount"),
+        pl.col("unit_margin").mean(),
+    )
+    gap = (pl.col("oldest") - pl.col("age")) / (pl.col("times") - 1)
+    ratio = pl.when(pl.col("times") > 1).then(pl.col("age") / gap)
+    due = per.with_columns(ratio.alias("ratio")).with_columns(
+        (pl.col("ratio").clip(0, 1.5) * pl.col("unit_margin") / gap).alias("due_margin")
+    )
+    top = due.group_by("customer_id").agg(
+        pl.col("ratio").max().alias("ratio_max"), pl.col("due_margin").sum()
+    )
+    wide = per.sort("category").pivot(on="category", index="customer_id", values=["amount", "age"])
+    return top.join(wide, on="customer_id", how="left")
+
+
+def _contacts(day: dt.date, books: Books) -> pl.DataFrame:
+    made = books.table("interactions").filter((pl.col("mode") != "none") & (pl.col("ts") < day))
+    age = (pl.lit(day) - pl.col("ts").dt.date()).dt.total_days()
+    chat = pl.col("channel") != "moments"
+    return made.group_by("customer_id").agg(
+        age.filter(chat).min().alias("days_since_chat"),
+        *((age <= d).sum().alias(f"contacts_{d}d") for d in (7, 14, 30, 90)),
+        *((pl.col("mode") == str(mode)).sum().alias(f"contacts_{mode}") for mode in CONTACT_MODES),
+        (0.5 ** (age / 10)).sum().alias("fatigue"),
+        pl.len().alias("contacts"),
+    )
+
+
+def _answers(day: dt.date, books: Books) -> pl.DataFrame:
+    kinds = ("read", "clicked", "replied", "purchased", "attended", "complained")
+    made = books.table("interactions").select("interaction_id", "mode")
+    answers = (
+        books.table("responses")
+        .filter((pl.col("ts") < day) & pl.col("kind").is_in(kinds))
+        .join(made, on="interaction_id", how="left")
+    )
+    warm = pl.col("kind").is_in(["clicked", "replied", "purchased"])
+    return answers.group_by("customer_id").agg(
+        *((pl.col("kind") == kind).sum().alias(f"answers_{kind}") for kind in kinds),
+        *(
+            (warm & (pl.col("mode") == str(mode))).sum().alias(f"warm_{mode}")
+            for mode in CONTACT_MODES
+        ),
+    )
+
+
+def fit_expected(
+    config: WorldConfig,
+    *,
+    seeds: Sequence[int],
+    days: int = 42,
+    every: int = 7,
+    rules: Rules | None = None,
+    features: FeatureMaker = observable_features,
+) -> Expected:
+    """Regress true effects on what a retailer sees, over worlds of the given seeds.
+
+    Parameters
+    ----------
+    config : WorldConfig
+        The kind of world; its seed is replaced.
+    seeds : sequence of int
+        Worlds to learn from; none may be the world that is planned for.
+    days, every : int
+        After each history, a random policy plays this many days, and a sample is taken
+        every so many, so that states of fatigue differ.
+    rules : Rules or None
+    features : callable
+        What a retailer sees; by default plain features from the tables.
+
+    Returns
+    -------
+    callable
+        For `ByEffect`: expected effect of each mode for the eligible customers of a day.
+    """
+    parts = [
+        part
+        for seed in seeds
+        for part in _samples(
+            config.model_copy(update={"seed": seed}), days, every, rules or Rules(), features
+        )
+    ]
+    sample = pl.concat(parts, how="diagonal_relaxed")
+    names = [c for c in sample.columns if c not in ("customer_id", "mode", "effect_amount")]
+    boosters = {}
+    for mode in CONTACT_MODES:
+        rows = sample.filter(pl.col("mode") == str(mode))
+        data = lgb.Dataset(
+            rows.select(names).cast(pl.Float64).to_numpy(), rows["effect_amount"].to_numpy()
+        )
+        boosters[mode] = lgb.train(_PARAMETERS, data, num_boost_round=ROUNDS)
+
+    def expected(day: dt.date, books: Books, who: pl.DataFrame) -> pl.DataFrame:
+        table = features(day, books, who)
+        lacking = [pl.lit(None, pl.Float64).alias(n) for n in names if n not in table.columns]
+        matrix = table.with_columns(lacking).select(names).cast(pl.Float64).to_numpy()
+        return pl.concat(
+            pl.DataFrame({"customer_id": table["customer_id"]}).with_columns(
+                pl.lit(str(mode)).alias("mode"),
+                pl.Series("effect_amount", np.asarray(booster.predict(matrix))),
+            )
+            for mode, booster in boosters.items()
+        )
+
+    return expected
+
+
+def _samples(
+    config: WorldConfig, days: int, every: int, rules: Rules, features: FeatureMaker
+) -> list[pl.DataFrame]:
+    world, books = prepare(config)
+    policy = RandomContacts(rules, config.seed)
+    found = []
+    for offset in range(days):
+        if offset % every == 0:
+            truth = effect_sample(world, books, rules)
+            seen = features(world.date, books, truth.select("customer_id").unique())
+            effects = truth.select("customer_id", "mode", "effect_amount")
+            found.append(effects.join(seen, on="customer_id", how="left"))
+        books.add(world.step(world.day, policy.plan(world.date, books)).tables)
+    return found
+
+
+def observable_oracle(expected: Expected, *, seeds: Sequence[int]) -> PolicyFactory:
+    """Return the observable oracle as a policy for `compare_policies`.
+
+    Parameters
+    ----------
+    expected : callable
+        From `fit_expected`.
+    seeds : sequence of int
+        The worlds it was fitted on; to plan for one of them is refused.
+    """
+
+    def make(world: World, rules: Rules) -> ByEffect:
+        if world.config.seed in seeds:
+            raise UsageError(
+                "the observable oracle may not have seen the world that it plans for",
+                expected=f"a seed other than {', '.join(map(str, seeds))}",
+                found=str(world.config.seed),
+                next_step="fit it on worlds of other seeds",
+            )
+        return ByEffect(rules, expected)
+
+    return make
