@@ -143,3 +143,14 @@ def test_empty_inputs_give_an_empty_plan(files: DecisionFiles, world: Any) -> No
     )
     assert empty.actions.height == 0
     assert empty.log.height == 0
+
+
+def test_the_list_is_ranked_by_value_and_service_comes_first(
+    plan: Plan, files: DecisionFiles
+) -> None:
+    service = [action.action_type for action in files.catalogue.actions if action.service]
+    contacts = plan.actions.filter(pl.col("mode") != "none").sort("clerk_id", "rank")
+    for _, rows in contacts.group_by("clerk_id", maintain_order=True):
+        assert rows["rank"].to_list() == list(range(1, rows.height + 1))
+        keys = list(zip(rows["action_type"].is_in(service), rows["value"], strict=True))
+        assert keys == sorted(keys, reverse=True)

@@ -95,7 +95,7 @@ class DecisionSettings(BaseModel):
         description="how far relevance moves the uplift: factor 1 + weight x (relevance - typical)",
     )
     relevance_typical: float = Field(
-        0.7, ge=0, le=1, description="relevance at which the mode's uplift stands as scored"
+        0.8, ge=0, le=1, description="relevance at which the mode's uplift stands as scored"
     )
     lend_share: float = Field(
         0.0,

@@ -128,6 +128,7 @@ def _contacts(
     texts = _texts(rows, brought, catalogue, stamp, settings)
     days = {action.action_type: action.expires_days for action in catalogue.actions}
     channels = {action.action_type: str(action.channel) for action in catalogue.actions}
+    service = [action.action_type for action in catalogue.actions if action.service]
     frame = rows.with_columns(
         starts,
         ends,
@@ -139,7 +140,7 @@ def _contacts(
         model_versions=pl.lit(stamp.model_versions),
         expires_at=pl.lit(stamp.as_of)
         + pl.duration(days=pl.col("action_type").replace_strict(days, return_dtype=pl.Int64)),
-        rank=pl.struct(-pl.col("value"), "customer_id")
+        rank=pl.struct(~pl.col("action_type").is_in(service), -pl.col("value"), "customer_id")
         .rank("ordinal")
         .over("clerk_id")
         .cast(pl.Int64),
