@@ -22,6 +22,9 @@ def of_table(context: Context, report: IngestReport, prepared: Prepared) -> None
     table = prepared.report
     name = table.name
     _reconcile(report, name, table.read, table.accepted + table.quarantined, table.has_money)
+    if table.filtered:
+        text = f"{table.filtered:,} source rows were left out by the mapping's filter"
+        report.add(Status.PASS, name, "filtered", text, table.filtered)
     if not table.read.rows:
         report.add(Status.WARN, name, "rows", "the files have no rows")
     _offences(context.connection, report, prepared)

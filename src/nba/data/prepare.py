@@ -89,6 +89,8 @@ def prepare_inputs(
     for number, one in enumerate(found):
         prepared.staged.append(_stage(context, table, one, number))
         prepared.names.update(one.names)
+    if own.filter and not own.distinct:
+        report.filtered = sum(_filtered(context, own, one) for one in found)
     _sum_up(context.connection, prepared)
     _refuse_wrong_types(context.connection, prepared)
     return prepared
@@ -165,6 +167,15 @@ def _stage(context: Context, table: Table, one: Input, number: int) -> Staged:
         staged = stage(context, table, one.source(with_lines=True), target)
         staged.rejected = one.rejected
     return staged
+
+
+def _filtered(context: Context, own: TableMapping, one: Input) -> int:
+    """Count the source rows that the mapping's filter leaves out."""
+    row = context.connection.execute(
+        f"SELECT count(*) FROM {one.source().relation} AS source WHERE ({own.filter}) IS NOT TRUE"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _needs_lines(connection: duckdb.DuckDBPyConnection, table: Table, staged: Staged) -> bool:
