@@ -7,7 +7,7 @@ time already elapsed; times are censored at the horizon or where the records end
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import perf_counter
@@ -38,10 +38,13 @@ from nba.models.timing.log import (
     purchases_between,
     read_log,
 )
-from nba.models.timing.panel import View
+from nba.models.timing.panel import SINCE, View
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+#: Customer ids, days since the last purchase, number of days → survival (n, days + 1).
+Curves = Callable[[pl.Series, Floats, int], Floats]
 
 HAZARD = "hazard"
 HORIZONS = (7, 14, 30, 90)
@@ -94,6 +97,7 @@ class TimingResult:
     seconds: Mapping[str, float]
     notes: tuple[str, ...]
     frames: Mapping[str, pl.DataFrame] = field(repr=False)
+    core: HazardCore = field(repr=False)
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -133,6 +137,8 @@ def run_timing_experiment(
     customers: pl.Series | None = None,
     config: CoreConfig | None = None,
     baselines: bool = True,
+    others: Mapping[str, Curves] | None = None,
+    core: HazardCore | None = None,
     draws: int = 200,
     seed: int = 20261121,
     threads: int = 0,
@@ -142,7 +148,7 @@ def run_timing_experiment(
     Parameters
     ----------
     purchases : polars.DataFrame
-        `customer_id`, `ts`, `amount`; `quantity` and `margin_amount` where there. It also
+        `customer_id`, `ts`, `amount`; `quantity` and `margin` where there. It also
         holds what came after the cut-off; the models never see that.
     cutoff : datetime
         Naive local midnight of the first day to be predicted.
@@ -154,6 +160,11 @@ def run_timing_experiment(
         Over how many days purchases are counted; the horizon by default.
     customers : polars.Series, optional
         Judge these only (all are learned from).
+    others : mapping of str to callable, optional
+        Further curves to judge, given customer ids, days since the last purchase and the
+        number of days: the truth of a simulated world, or another model.
+    core : HazardCore, optional
+        The model of an earlier run on the same purchases and cut-off, to judge other customers.
     draws : int
         Bootstrap draws, by customer; 0 for none.
 
@@ -168,7 +179,8 @@ def run_timing_experiment(
     everything = read_log(purchases, as_of=datetime.max)
     _check(everything, today, cutoff)
     started = perf_counter()
-    core = fit_core(everything, today, config, seed=seed, threads=threads)
+    if core is None:
+        core = fit_core(everything, today, config, seed=seed, threads=threads)
     seconds = {"fit": perf_counter() - started}
     view = core.lens.look(everything, today).active(active_days)
     if customers is not None:
@@ -180,6 +192,10 @@ def run_timing_experiment(
     seconds["score"] = perf_counter() - started
     if baselines:
         predictions |= _baselines(core, everything, view, truth, config)
+    ids = everything.ids["customer_id"].gather(view.known)
+    for name, curves in (others or {}).items():
+        survival = curves(ids, view.static[:, SINCE], truth.watched_days)
+        predictions[name] = Prediction(survival, None)
     metrics = {name: _measure(p, truth, protocol) for name, p in predictions.items()}
     intervals, differences = _intervals(predictions, truth, protocol, seed)
     frames = _frames(predictions[HAZARD], truth, protocol, everything, view)
@@ -193,6 +209,7 @@ def run_timing_experiment(
         seconds,
         tuple(notes),
         frames,
+        core,
         {
             "config": config.model_dump(mode="json"),
             "seed": seed,

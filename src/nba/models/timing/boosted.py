@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -23,7 +24,10 @@ Singles = NDArray[np.float32]
 class BoostedConfig(ModelConfig):
     """Parameters of the boosted hazards."""
 
-    trees: Annotated[int, Field(ge=1, description="trees of each booster")] = 120
+    trees: Annotated[int, Field(ge=1, description="trees of each booster")] = 80
+    bags: Annotated[
+        int, Field(ge=1, description="boosters of each kind, each with a seed of its own")
+    ] = 1
     leaves: Annotated[int, Field(ge=2, description="leaves of each tree")] = 15
     learning_rate: Annotated[float, Field(gt=0, description="step of each tree")] = 0.05
     rows_per_leaf: Annotated[int, Field(ge=1, description="fewest rows in a leaf")] = 500
@@ -128,7 +132,7 @@ def _train(
 
 
 def average_logits(
-    boosters: tuple[Booster, ...], rows: Singles, offset: Floats, *, threads: int
+    boosters: Sequence[Booster], rows: Singles, offset: Floats, *, threads: int
 ) -> Floats:
     """Return the logit of the boosters' average probability."""
     each = [expit(booster.logits(rows, offset, threads=threads)) for booster in boosters]

@@ -2,10 +2,11 @@
 
 Three views of the same hazard are averaged on the logit scale: LightGBM on person-period
 rows, a ridge logistic regression on the same rows, and BG/NBD itself. Where the log spans
-more than a year, the first two are each fitted with and without the day of the year: with
-one autumn in the data, a model that believes in seasons overshoots and one that does not
-undershoots. The booster with the season corrects BG/NBD, the one without starts afresh:
-the more they differ, the more their average gains.
+more than a year there are two such averages, and the answer is the mean of the two: one that
+knows the day of the year (without BG/NBD, which does not) and one that does not. With one
+autumn in the data, a model that believes in seasons overshoots and one that does not
+undershoots. The booster with the season corrects BG/NBD, the one without starts afresh: the
+more they differ, the more their average gains.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from nba.models.timing.boosted import (
 )
 from nba.models.timing.btyd import Btyd, fit_btyd, fit_regular, summarise
 from nba.models.timing.counts import CountCorrection, fit_correction
-from nba.models.timing.linear import Scale, design, fit_logistic, scale_of
+from nba.models.timing.linear import Scale, design, fit_logistic, scale_of, transformed
 from nba.models.timing.log import PurchaseLog, gap_medians
-from nba.models.timing.panel import Lens, Panel, View, build_panel, expit, logit
+from nba.models.timing.panel import Lens, Panel, View, build_panel, expit
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -43,6 +44,8 @@ Singles = NDArray[np.float32]
 DEFAULT_BTYD: Final = Btyd("bg", 1, 0.243, 4.414, 0.793, 2.426, 0.0)
 _FEWEST_CUSTOMERS: Final = 30
 _FEWEST_PURCHASES: Final = 60  # person-periods that ended in a purchase
+#: Rows that some eighty coefficients are learned from at most.
+_LARGEST_LINEAR: Final = 500_000
 _YEAR: Final = 365
 
 
@@ -96,25 +99,58 @@ class HazardCore:
 
     def hazards(self, view: View, *, threads: int) -> Floats:
         """Return the chance of buying in each period, given none before; (n, periods)."""
-        weights = self.config.weights
         out = np.empty((len(view.known), self.lens.periods))
+        values = None
         for period in range(self.lens.periods):
             offset, rows = view.hazard_bg[:, period], view.rows(period)
-            parts = [(weights.btyd, offset)]
-            if self.boosters:
-                boosted = average_logits(self.boosters, rows, offset, threads=threads)
-                parts.append((weights.boosted, boosted))
+            matrix = None
             if self.scale is not None:
-                parts.append((weights.linear, self._linear(rows, self.scale)))
-            total = sum(weight for weight, _ in parts)
-            mixed = sum((weight * value for weight, value in parts), np.zeros(len(out)))
-            out[:, period] = expit(mixed / total)
+                values = transformed(rows, values)
+                matrix = design(
+                    rows,
+                    self.scale,
+                    periods=self.lens.periods,
+                    season=self.seasons,
+                    values=values,
+                )
+            halves = [
+                self._half(rows, offset, matrix, season, threads=threads)
+                for season in ((False, True) if self.seasons else (False,))
+            ]
+            out[:, period] = np.mean(halves, axis=0)
         return out
 
-    def _linear(self, rows: Singles, scale: Scale) -> Floats:
-        matrix = design(rows, scale, periods=self.lens.periods, season=True)
-        each = [expit(matrix[:, : len(beta)] @ beta) for beta in self.linear]
-        return logit(np.mean(each, axis=0))
+    @property
+    def seasons(self) -> bool:
+        """Whether half of the model knows the day of the year."""
+        return any(booster.season for booster in self.boosters)
+
+    def _half(
+        self,
+        rows: Singles,
+        offset: Floats,
+        matrix: Floats | None,
+        season: bool,
+        *,
+        threads: int,
+    ) -> Floats:
+        """Return the hazard of the half that knows the day of the year, or does not.
+
+        BG/NBD belongs to the half that does not: beside it in both, the season would count
+        for less than half.
+        """
+        weights = self.config.weights
+        parts: list[tuple[float, Floats]] = [] if season else [(weights.btyd, offset)]
+        boosters = [booster for booster in self.boosters if booster.season == season]
+        if boosters:
+            boosted = average_logits(boosters, rows, offset, threads=threads)
+            parts.append((weights.boosted, boosted))
+        if matrix is not None:
+            beta = self.linear[int(season)]
+            parts.append((weights.linear, matrix[:, : len(beta)] @ beta))
+        total = sum(weight for weight, _ in parts)
+        mixed = sum((weight * value for weight, value in parts), np.zeros(len(rows)))
+        return expit(mixed / total)
 
     def survival(self, view: View, days: int, *, threads: int) -> Floats:
         """Return P(no purchase in the first t days) for t = 0..days, shape (n, days + 1)."""
@@ -267,11 +303,12 @@ def _fit_views(
     if panel.bought.sum() < _FEWEST_PURCHASES:
         return (), None, ()
     kinds = ((False, False), (True, True)) if seasons else ((False, False),)
+    bags = [kind for kind in kinds for _ in range(config.boosted.bags)]
     boosters = tuple(
         fit_booster(
             panel, config.boosted, season=season, corrects=corrects, seed=seed + i, threads=threads
         )
-        for i, (season, corrects) in enumerate(kinds)
+        for i, (season, corrects) in enumerate(bags)
     )
     scale = scale_of(panel.rows)
     linear = tuple(

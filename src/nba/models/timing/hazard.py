@@ -101,7 +101,7 @@ class Newcomers:
 class Hazard(TimingModel):
     """Discrete-time hazard with BG/NBD and MBG/CNBD-k as features and as a third opinion.
 
-    Reads `purchases` (`customer_id`, `ts`, `amount`; `quantity`, `margin_amount` and
+    Reads `purchases` (`customer_id`, `ts`, `amount`; `quantity`, `margin` and
     `category` where there) in `fit` and in `score`. Where `customer_state` or
     `customer_behaviour` is given too, its customers are those that are scored, and who
     never bought gets the curve of the newcomers of the segment.

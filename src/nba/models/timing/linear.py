@@ -6,6 +6,7 @@ carry on smoothly where trees stop, and their errors are not those of the trees.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,17 +48,36 @@ class Scale:
     spread: Floats
 
 
-def _transformed(rows: Singles) -> Floats:
-    values = rows[:, _USED].astype(np.float64)
-    for k, i in enumerate(_USED):
-        if NAMES[i] not in _PLAIN:
-            values[:, k] = np.log(np.maximum(values[:, k], 0.0) + 0.1)
+#: Positions of the used columns that differ from period to period.
+_MOVING: Final = [
+    _POSITION[n] for n in ("overdue_at_period", "hazard_bg", "hazard_regular") if n in _POSITION
+]
+
+
+def _transformed(rows: Singles, positions: Sequence[int]) -> Floats:
+    values = rows[:, [_USED[k] for k in positions]].astype(np.float64)
+    for column, k in enumerate(positions):
+        if NAMES[_USED[k]] not in _PLAIN:
+            values[:, column] = np.log(np.maximum(values[:, column], 0.0) + 0.1)
+    return values
+
+
+def transformed(rows: Singles, earlier: Floats | None = None) -> Floats:
+    """Return the used columns on the scale of the regression.
+
+    `earlier` is the result for the same customers in another period: only what differs
+    between periods is then computed again.
+    """
+    if earlier is None:
+        return _transformed(rows, range(len(_USED)))
+    values = earlier.copy()
+    values[:, _MOVING] = _transformed(rows, _MOVING)
     return values
 
 
 def scale_of(rows: Singles) -> Scale:
     """Return the scale of `rows`; columns without a value get 0 and 1."""
-    values = _transformed(rows)
+    values = transformed(rows)
     there = ~np.isnan(values)
     count = np.maximum(there.sum(axis=0), 1)
     mean = np.where(there, values, 0.0).sum(axis=0) / count
@@ -65,9 +85,14 @@ def scale_of(rows: Singles) -> Scale:
     return Scale(mean, np.where(spread > 1e-9, spread, 1.0))
 
 
-def design(rows: Singles, scale: Scale, *, periods: int, season: bool) -> Floats:
-    """Return the design matrix of person-period rows."""
-    z = (_transformed(rows) - scale.mean) / scale.spread
+def design(
+    rows: Singles, scale: Scale, *, periods: int, season: bool, values: Floats | None = None
+) -> Floats:
+    """Return the design matrix of person-period rows; the columns of the season come last.
+
+    `values` are the rows `transformed`, where that has been done already.
+    """
+    z = ((transformed(rows) if values is None else values) - scale.mean) / scale.spread
     missing = np.isnan(z)
     z = np.clip(np.nan_to_num(z), -_CLIP, _CLIP)
     period = (rows[:, _PERIOD][:, None] == np.arange(periods)).astype(np.float64)

@@ -140,18 +140,18 @@ def read_log(
     ----------
     purchases : polars.DataFrame
         `customer_id`, `ts` (naive local), `amount`; `quantity` (lines below zero are
-        returns and no purchases), `margin_amount` and the other key columns where there.
+        returns and no purchases), `margin` and the other key columns where there.
     as_of : datetime
         What has `ts >= as_of` is not visible.
     keys : sequence of str
         The columns that make an entity.
     margin_rate : float
-        Gross margin where there is no `margin_amount`.
+        Gross margin where there is no `margin`.
     """
     has = set(purchases.columns)
     amount = pl.col("amount").cast(pl.Float64).fill_null(0.0)
     quantity = pl.col("quantity").cast(pl.Float64) if "quantity" in has else pl.lit(1.0)
-    margin = pl.col("margin_amount").cast(pl.Float64) if "margin_amount" in has else pl.lit(None)
+    margin = pl.col("margin").cast(pl.Float64) if "margin" in has else pl.lit(None)
     kept = pl.all_horizontal([pl.col(key).is_not_null() for key in keys])
     days = (
         purchases.lazy()
