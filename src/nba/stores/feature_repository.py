@@ -35,6 +35,7 @@ STORE_FILE: Final = "feature_store.yaml"
 SERVICES_FILE: Final = "services.yaml"
 TAGS_FILE: Final = "tags.yaml"
 ALL: Final = "all"
+DATA_PREFIX: Final = "../data/"
 _ROW: Final = "nba_row"
 #: Feast's DuckDB reader works on one connection for the whole process.
 _FEAST_LOCK: Final = threading.RLock()
@@ -149,7 +150,13 @@ class FeatureRepository:
     def online_path(self) -> Path:
         """The file of the packed online store."""
         configured = (self.settings.get("online_store") or {}).get("path")
-        return (self.folder / configured).resolve() if configured else self.state / "online.db"
+        return self._located(configured) if configured else self.state / "online.db"
+
+    def _located(self, path: str) -> Path:
+        """Return a path of `feature_store.yaml`; `../data` is the project's data folder."""
+        if path.startswith(DATA_PREFIX):
+            return self.data / path.removeprefix(DATA_PREFIX)
+        return (self.folder / path).resolve()
 
     def service(self, name: str) -> list[tuple[View, list[str]]]:
         """Return the views of a service with the features it reads.
@@ -181,7 +188,7 @@ class FeatureRepository:
         if isinstance(registry, Mapping):
             registry_config = RegistryConfig(**registry)
         else:
-            path = (self.folder / registry).resolve() if registry else self.state / "registry.db"
+            path = self._located(registry) if registry else self.state / "registry.db"
             path.parent.mkdir(parents=True, exist_ok=True)
             registry_config = RegistryConfig(registry_type="file", path=str(path))
         settings["online_store"] = {
