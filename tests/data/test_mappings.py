@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 
 from nba.data.ingest import ingest
 from nba.data.lake import Lake
-from nba.data.mapping import Mapping, read_mapping, shipped_mappings
+from nba.data.mapping import Mapping, read_mapping, reference, shipped_mappings
 from nba.data.suggest import suggest_mapping
 from nba.data.tables import load_tables
 from nba.errors import ConfigError
@@ -341,3 +342,25 @@ def test_suggest_drafts_a_mapping_that_loads(tmp_path: Path, lake: Lake) -> None
 def test_suggest_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "sales.csv").write_text("receipt,sku,qty\n1,a,2\n")
     assert "required and not found: ts" in suggest_mapping(tmp_path)
+
+
+def test_the_page_has_every_key_and_every_shipped_mapping(repository: Path) -> None:
+    page = (repository / "docs" / "mapping.md").read_text()
+    assert reference() in page
+    for name in shipped_mappings():
+        assert f"| `{name}` |" in page
+
+
+def test_the_example_of_the_page_reads(repository: Path, tmp_path: Path) -> None:
+    page = (repository / "docs" / "mapping.md").read_text()
+    for block in page.split("```yaml\n")[1:]:
+        path = tmp_path / "example.yaml"
+        path.write_text(block.split("```")[0])
+        assert read_mapping(path).tables
+
+
+def test_the_data_page_names_every_rule(repository: Path) -> None:
+    page = (repository / "docs" / "data.md").read_text()
+    source = (repository / "src" / "nba" / "data" / "rules.py").read_text()
+    for rule in re.findall(r"`(\w+)`", source.split("name : str")[1].split("expected : str")[0]):
+        assert f"| `{rule}` |" in page

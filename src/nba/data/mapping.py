@@ -89,17 +89,17 @@ class TableMapping(_Strict):
 class ProjectDefaults(_Strict):
     """Settings that a project made for this data set begins with."""
 
-    time_zone: str | None = None
-    currency: str | None = None
-    margin_rate: float | None = None
+    time_zone: str | None = Field(None, description="the project's time zone")
+    currency: str | None = Field(None, description="the currency of all money")
+    margin_rate: float | None = Field(None, description="margin where nothing says more")
     as_of: date | None = Field(None, description="the day that a demo of this data plans for")
 
 
 class Mapping(_Strict):
     """A mapping file."""
 
-    name: str
-    description: str = ""
+    name: str = Field(description="taken from the file's name where absent")
+    description: str = Field("", description="what it is for, in one line")
     extends: str = Field("", description="a mapping whose keys stand where this one has none")
     aliases: dict[str, str] = Field(
         default_factory=dict,
@@ -117,11 +117,15 @@ class Mapping(_Strict):
     time_features: bool = Field(
         True, description="false where dates only stand for an order and mean nothing else"
     )
-    project: ProjectDefaults = ProjectDefaults()
+    project: ProjectDefaults = Field(
+        ProjectDefaults(), description="settings that a project made for this data begins with"
+    )
     sources: dict[str, OneOrMany] = Field(
         default_factory=dict, description="name: file names, for tables made by a `query`"
     )
-    tables: dict[str, TableMapping]
+    tables: dict[str, TableMapping] = Field(
+        description="table of the contract: how it is made; others are not read"
+    )
 
     @model_validator(mode="after")
     def _known_columns(self) -> Mapping:
@@ -212,3 +216,20 @@ def _parse(path: Path) -> Mapping:
                 for item in error.errors()
             ],
         ) from error
+
+
+def reference() -> str:
+    """Return the tables of every key of a mapping file, as Markdown for the documentation."""
+    parts = []
+    for title, model in (
+        ("The file", Mapping),
+        ("A table (`tables.NAME`)", TableMapping),
+        ("Spread (`spread.COLUMN`)", Spread),
+        ("Project defaults (`project`)", ProjectDefaults),
+    ):
+        rows = [
+            f"| `{name}` | {field.description or ''} |"
+            for name, field in model.model_fields.items()
+        ]
+        parts.append("\n".join([f"### {title}", "", "| key | meaning |", "|---|---|", *rows]))
+    return "\n\n".join(parts)
