@@ -1,0 +1,44 @@
+"""The observable oracle plans with expectations learned in other worlds."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from nba.errors import UsageError
+from nba.simulation import World, WorldConfig
+from nba.simulation.books import Rules
+from nba.simulation.compare import prepare
+from nba.simulation.observable import fit_expected, observable_features, observable_oracle
+from nba.simulation.policies import effect_sample
+
+CONFIG = WorldConfig(customers=500, days=60, pilot=False)
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return fit_expected(CONFIG, seeds=(11, 12), days=15)
+
+
+def test_expectations_follow_the_truth_of_a_world_not_seen(expected):
+    world, books = prepare(CONFIG.model_copy(update={"seed": 13}))
+    truth = effect_sample(world, books, Rules())
+    who = books.eligible(world.date, Rules())
+    found = truth.join(expected(world.date, books, who), on=["customer_id", "mode"], suffix="_hat")
+    assert found.height == truth.height
+    best = found.sort("effect_amount_hat", descending=True).head(found.height // 5)
+    assert best["effect_amount"].mean() > max(2 * found["effect_amount"].mean(), 1.0)
+
+
+def test_features_come_from_before_the_day(played):
+    books, day = played.books(), played.world.date
+    who = books.eligible(day, Rules())
+    features = observable_features(day, books, who)
+    assert features["customer_id"].to_list() == who["customer_id"].to_list()
+    assert features["days_since_purchase"].min() >= 1
+
+
+def test_a_world_it_was_fitted_on_is_refused(expected):
+    factory = observable_oracle(expected, seeds=(11, 12))
+    with pytest.raises(UsageError, match="may not have seen"):
+        factory(World(CONFIG.model_copy(update={"seed": 11})), Rules())
