@@ -15,6 +15,7 @@ from polars.testing import assert_frame_equal
 from nba.errors import ConflictError, NotFoundError
 from nba.schema.words import FeedbackKind
 from nba.stores.feedback import Feedback
+from nba.stores.lists import Slice
 from nba.stores.operational import OperationalStore
 from nba.stores.outbox import Event
 from nba.stores.people import Consent
@@ -29,7 +30,7 @@ def midnight(day: date) -> datetime:
 
 
 def shown(store: OperationalStore, clerk: str = "k1", **options: Any) -> list[str]:
-    _, actions = store.clerk_list(clerk, None, since=midnight, **options)
+    _, actions = store.open_actions(None, Slice("clerk_id", clerk, **options), since=midnight)
     return [action["customer_id"] for action in actions]
 
 
@@ -83,7 +84,9 @@ def test_readers_see_the_old_plan_or_the_new_never_a_mix(
 
     def read() -> None:
         while not done.is_set():
-            header, actions = store.clerk_list("k3", None, since=midnight, limit=100)
+            header, actions = store.open_actions(
+                None, Slice("clerk_id", "k3", limit=100), since=midnight
+            )
             assert header is not None
             if {action["action_id"][-1] for action in actions} != {header["which"]}:
                 mixed.append(header)
@@ -181,7 +184,7 @@ def test_feedback_shows_as_status_and_closing_feedback_drops_out(
 ) -> None:
     store.publish(PLAN, make_actions())
     store.record([Feedback("f1", "0302-1-1", "k1", TODAY, FeedbackKind.OPENED, position=1)])
-    _, actions = store.clerk_list("k1", None, since=midnight)
+    _, actions = store.open_actions(None, Slice("clerk_id", "k1"), since=midnight)
     assert [action["status"] for action in actions] == ["opened", "new", "new"]
     store.record([Feedback("f2", "0302-1-1", "k1", TODAY, FeedbackKind.SKIPPED)])
     assert shown(store) == ["c12", "c13"]

@@ -20,6 +20,7 @@ BENCHES: Final[Mapping[str, str]] = {
     "ingest": "nba.data.bench:bench_ingest",
     "mode": "nba.evaluation.mode_bench:bench_mode",
     "policies": "nba.simulation.bench:bench_policies",
+    "serving": "nba.serving.bench:bench_serving",
     "timing": "nba.evaluation.timing_bench:bench_timing",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from nba.serving.schemas import ListedAction, Name, PlanHeader, Product, Reason
@@ -33,7 +34,8 @@ def show_actions(rows: Sequence[Mapping[str, Any]], services: Services) -> list[
     products = services.cards.product_names(sorted(ids)) if ids else {}
     types = services.catalogue.actions if services.catalogue else ()
     names = {one.action_type: Name(zh=one.name.zh, en=one.name.en) for one in types}
-    return [_show(row, products, names, services) for row in rows]
+    now = services.clock()
+    return [_show(row, products, names, services, now) for row in rows]
 
 
 def _show(
@@ -41,6 +43,7 @@ def _show(
     products: Mapping[str, str],
     names: Mapping[str, Name],
     services: Services,
+    now: datetime,
 ) -> ListedAction:
     moments = {
         name: services.local(row[name]) if row.get(name) is not None else None for name in _MOMENTS
@@ -55,7 +58,7 @@ def _show(
             for product_id in row.get("product_ids") or ()
         ],
         reasons=[Reason.model_validate(reason) for reason in row.get("reasons") or ()],
-        expired=expires_at is not None and expires_at <= services.clock(),
+        expired=expires_at is not None and expires_at <= now,
         status=row.get("status", "new"),
     )
 

@@ -17,10 +17,11 @@ from sqlalchemy import Connection, text
 
 from nba.errors import NotFoundError
 from nba.schema.words import TagSource
-from nba.stores import access, feedback, outbox, people, plans, quotas, schema
+from nba.stores import access, feedback, lists, outbox, people, plans, quotas
 from nba.stores.access import ApiKey, NewKey, Scope
 from nba.stores.database import Database
 from nba.stores.feedback import Feedback
+from nba.stores.lists import Slice
 from nba.stores.outbox import Event, Outcome
 from nba.stores.people import Consent, Receipt, Tag
 
@@ -134,15 +135,13 @@ class OperationalStore:
         bool
             False where exactly this plan already stood, and nothing was written.
         """
+        prepared = plans.prepare_plan(plan, actions, self._clock())
+        customers = actions["customer_id"].unique().to_list()
         with self.writing() as writer:
-            ids = actions["customer_id"].unique().to_list()
-            erased = people.erased_among(writer.connection, ids)
-            if erased:
-                actions = actions.filter(~pl.col("customer_id").is_in(list(erased)))
-            written = plans.write_plan(writer.connection, plan, actions, writer.now)
+            erased = people.erased_among(writer.connection, customers)
+            written = plans.write_plan(writer.connection, prepared, erased)
             if written:
-                day = plans.plan_day(plan["as_of"])
-                quotas.reserve_plan(writer.connection, day, writer.now)
+                quotas.reserve_plan(writer.connection, prepared.as_of, writer.now)
             return written
 
     def plan(self, as_of: date | datetime) -> dict[str, Any] | None:
@@ -180,65 +179,32 @@ class OperationalStore:
             raise unknown_action(action_id)
         return action
 
-    def clerk_list(
-        self,
-        clerk_id: str,
-        as_of: date | None,
-        *,
-        since: Callable[[date], datetime],
-        unprofiled: Sequence[str] = (),
-        mode: str | None = None,
-        after: tuple[int, str] | None = None,
-        limit: int = 50,
+    def open_actions(
+        self, as_of: date | None, part: Slice, *, since: Callable[[date], datetime]
     ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-        """Return a plan's header and a clerk's open actions, both of one state of the store.
+        """Return a plan's header and open actions of it, both of one state of the store.
 
         Parameters
         ----------
         as_of : date or None
             The plan's day; None for the newest plan.
+        part : Slice
+            Whose actions, and which of them.
         since : callable
             Maps the plan's day to the moment at which it begins.
-        unprofiled : sequence of str
-            Action types that rest on no profile: they stay where profiling was refused.
         """
         with self._database.reading() as connection:
             header = plans.read_header(connection, as_of)
             if header is None:
                 return None, []
-            actions = plans.read_list(
+            found = lists.read_list(
                 connection,
                 header["as_of"],
-                schema.actions.c.clerk_id == clerk_id,
+                part,
                 since=since(header["as_of"]),
                 published_at=header["published_at"],
-                unprofiled=unprofiled,
-                mode=mode,
-                after=after,
-                limit=limit,
             )
-        return header, actions
-
-    def customer_actions(
-        self,
-        customer_id: str,
-        *,
-        since: Callable[[date], datetime],
-        unprofiled: Sequence[str] = (),
-    ) -> list[dict[str, Any]]:
-        """Return a customer's open actions of the newest plan; see `clerk_list`."""
-        with self._database.reading() as connection:
-            header = plans.read_header(connection, None)
-            if header is None:
-                return []
-            return plans.read_list(
-                connection,
-                header["as_of"],
-                schema.actions.c.customer_id == customer_id,
-                since=since(header["as_of"]),
-                published_at=header["published_at"],
-                unprofiled=unprofiled,
-            )
+        return header, found
 
     # -- feedback and events ------------------------------------------------------------
 

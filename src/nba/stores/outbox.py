@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from nba.schema.tables import LOADED_AT, TABLES, VALID_FROM, Kind, Table
 from nba.schema.words import Mode, ResponseKind
 from nba.stores.database import digest
-from nba.stores.plans import BLOCKED, BOUGHT, CONTACTED
+from nba.stores.lists import BLOCKED, BOUGHT, CONTACTED
 from nba.stores.schema import outbox
 
 #: Name of the column that `new_events` adds and `mark_ingested` takes.

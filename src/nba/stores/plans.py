@@ -1,40 +1,26 @@
-"""Published plans: one transaction per plan, and the clerk's list kept true."""
+"""Published plans: one transaction per plan."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 import polars as pl
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Row,
-    Select,
-    and_,
     delete,
-    exists,
     func,
     insert,
-    or_,
     select,
 )
 
 from nba.errors import ConflictError
-from nba.schema.words import FeedbackKind, Mode
+from nba.schema.words import Mode
 from nba.stores.database import digest
-from nba.stores.schema import actions, consents, feedback, outbox, plans
-
-#: Feedback that closes an action: it leaves the list.
-CLOSING: tuple[str, ...] = (
-    FeedbackKind.SENT,
-    FeedbackKind.SKIPPED,
-    FeedbackKind.DISMISSED,
-    FeedbackKind.EXPIRED,
-    FeedbackKind.UNDELIVERED,
-)
-BOUGHT, CONTACTED, BLOCKED = "bought", "contacted", "blocked"
+from nba.stores.schema import actions, plans
 
 _HEADER = tuple(column.name for column in plans.columns if column.name != "details")
 _COLUMNS = tuple(column.name for column in actions.columns if column.name != "details")
@@ -101,21 +87,41 @@ def action_rows(frame: pl.DataFrame, as_of: date) -> Iterator[dict[str, Any]]:
         )
 
 
-def write_plan(
-    connection: Connection, plan: Mapping[str, Any], frame: pl.DataFrame, now: datetime
-) -> bool:
-    """Replace the plan of its `as_of`; return False where it already stands as given."""
+@dataclass(frozen=True)
+class PreparedPlan:
+    """A plan as rows, made ready before a transaction begins: writers wait for none of it."""
+
+    as_of: date
+    header: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+
+def prepare_plan(plan: Mapping[str, Any], frame: pl.DataFrame, now: datetime) -> PreparedPlan:
+    """Return the rows of a plan and its actions.
+
+    Raises
+    ------
+    ConflictError
+        When an action_id occurs twice.
+    """
     as_of = plan_day(plan["as_of"])
     rows = list(action_rows(frame, as_of))
     _refuse_repeats(rows)
     content = sorted(rows, key=lambda row: str(row["action_id"]))
-    header = header_row(plan, digest([content, plan.get("policy_version")]), now)
+    header = header_row(plan, digest([content, plan["policy_version"]]), now)
+    return PreparedPlan(as_of, header, rows)
+
+
+def write_plan(connection: Connection, prepared: PreparedPlan, erased: set[str]) -> bool:
+    """Replace the plan of its `as_of`; return False where it already stands as given."""
+    as_of = prepared.as_of
     standing = connection.scalar(select(plans.c.digest).where(plans.c.as_of == as_of))
-    if standing == header["digest"]:
+    if standing == prepared.header["digest"]:
         return False
     connection.execute(delete(actions).where(actions.c.as_of == as_of))
     connection.execute(delete(plans).where(plans.c.as_of == as_of))
-    connection.execute(insert(plans), header)
+    connection.execute(insert(plans), prepared.header)
+    rows = [row for row in prepared.rows if row["customer_id"] not in erased]
     for start in range(0, len(rows), _CHUNK):
         connection.execute(insert(actions), rows[start : start + _CHUNK])
     return True
@@ -155,7 +161,7 @@ def read_frame(connection: Connection, as_of: date) -> pl.DataFrame:
         .where(actions.c.as_of == as_of)
         .order_by(actions.c.clerk_id, actions.c.rank, actions.c.action_id)
     )
-    rows = [_flat(row) for row in connection.execute(query)]
+    rows = [flat_action(row) for row in connection.execute(query)]
     schema = {name: _SCHEMA.get(name) for name in _COLUMNS}
     extra = {name: None for row in rows for name in row if name not in schema}
     return pl.DataFrame(rows, schema=schema | extra, infer_schema_length=None)
@@ -174,108 +180,10 @@ def count_actions(connection: Connection, as_of: date) -> dict[str, int]:
 def read_action(connection: Connection, action_id: str) -> dict[str, Any] | None:
     """Return one published action, or None."""
     row = connection.execute(select(actions).where(actions.c.action_id == action_id)).first()
-    return None if row is None else _flat(row)
+    return None if row is None else flat_action(row)
 
 
-def read_list(
-    connection: Connection,
-    as_of: date,
-    whose: ColumnElement[bool],
-    *,
-    since: datetime,
-    published_at: datetime,
-    unprofiled: Sequence[str] = (),
-    mode: str | None = None,
-    after: tuple[int, str] | None = None,
-    limit: int | None = None,
-) -> list[dict[str, Any]]:
-    """Return open actions in rank order, without what has become untrue.
-
-    Parameters
-    ----------
-    whose : condition
-        Confines the actions to a clerk or a customer.
-    since : datetime
-        The moment from which purchases and contacts count as news: the plan's `as_of`.
-    published_at : datetime
-        Blocks and withdrawn consents recorded later than this are news, whenever they
-        happened.
-    unprofiled : sequence of str
-        Action types that rest on no profile: they stay where profiling was refused since.
-    after : (rank, action_id) or None
-        The last action already seen.
-    """
-    query = (
-        select(actions)
-        .where(
-            actions.c.as_of == as_of,
-            whose,
-            actions.c.mode != Mode.NONE,
-            actions.c.rank.is_not(None),
-        )
-        .order_by(actions.c.rank, actions.c.action_id)
-        .limit(limit)
-    )
-    if mode is not None:
-        query = query.where(actions.c.mode == mode)
-    if after is not None:
-        rank, action_id = after
-        query = query.where(
-            or_(
-                actions.c.rank > rank,
-                and_(actions.c.rank == rank, actions.c.action_id > action_id),
-            )
-        )
-    rows = [
-        _flat(row)
-        for row in connection.execute(_still_true(query, since, published_at, unprofiled))
-    ]
-    return _with_status(connection, rows)
-
-
-def _still_true(
-    query: Select[Any], since: datetime, published_at: datetime, unprofiled: Sequence[str]
-) -> Select[Any]:
-    same = outbox.c.customer_id == actions.c.customer_id
-    news = exists().where(
-        same,
-        or_(
-            and_(outbox.c.signal.in_((BOUGHT, CONTACTED)), outbox.c.occurred_at >= since),
-            and_(
-                outbox.c.signal == BLOCKED,
-                or_(outbox.c.occurred_at >= since, outbox.c.accepted_at >= published_at),
-            ),
-        ),
-    )
-    closed = exists().where(
-        feedback.c.action_id == actions.c.action_id, feedback.c.kind.in_(CLOSING)
-    )
-    refused = exists().where(
-        consents.c.customer_id == actions.c.customer_id,
-        consents.c.is_latest,
-        or_(
-            ~consents.c.consent_contact,
-            and_(
-                ~consents.c.consent_profiling,
-                consents.c.recorded_at >= published_at,
-                or_(actions.c.action_type.is_(None), actions.c.action_type.not_in(unprofiled)),
-            ),
-        ),
-    )
-    return query.where(~news, ~closed, ~refused)
-
-
-def _with_status(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add `status`: `new`, or the clerk's latest feedback on the action."""
-    query = (
-        select(feedback.c.action_id, feedback.c.kind)
-        .where(feedback.c.action_id.in_([row["action_id"] for row in rows]))
-        .order_by(feedback.c.ts, feedback.c.accepted_at)
-    )
-    latest = {row.action_id: row.kind for row in connection.execute(query)}
-    return [row | {"status": latest.get(row["action_id"], "new")} for row in rows]
-
-
-def _flat(row: Row[Any]) -> dict[str, Any]:
+def flat_action(row: Row[Any]) -> dict[str, Any]:
+    """Return a row of `actions` with the entries of its `details` beside the columns."""
     values = dict(row._mapping)
     return values | (values.pop("details") or {})

@@ -15,6 +15,7 @@ from nba.serving.errors import documented
 from nba.serving.schemas import ActionList, ClerkList, Id, ListedClerk
 from nba.serving.views import show_actions
 from nba.stores.access import Scope
+from nba.stores.lists import Slice
 
 router = APIRouter(prefix="/v1", tags=["clerks"])
 
@@ -63,15 +64,8 @@ def list_actions(
     if cursor is not None:
         header = services.store.plan(day) if day else services.store.current_plan()
         after = read_cursor(cursor, header["digest"]) if header else None
-    header, rows = services.store.clerk_list(
-        clerk_id,
-        day,
-        since=services.day_begins,
-        unprofiled=services.unprofiled,
-        mode=mode,
-        after=after,
-        limit=limit + 1,
-    )
+    part = Slice("clerk_id", clerk_id, mode, after, limit + 1, services.unprofiled)
+    header, rows = services.store.open_actions(day, part, since=services.day_begins)
     if header is None:
         raise no_plan(day)
     following = None

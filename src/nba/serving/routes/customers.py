@@ -16,6 +16,7 @@ from nba.serving.errors import documented
 from nba.serving.schemas import CustomerActions, CustomerProducts, Id, LiveCard, News
 from nba.serving.services import Services
 from nba.serving.views import show_actions
+from nba.stores.lists import Slice
 from nba.stores.people import Tag
 
 router = APIRouter(prefix="/v1", tags=["customers"])
@@ -48,16 +49,15 @@ def next_actions(
     live = services.live
     rows: Sequence[Mapping[str, Any]] = []
     if state.consent_contact and not state.is_blocked:
-        rows = (
-            live.actions(customer_id)
-            if live
-            else services.store.customer_actions(
-                customer_id, since=services.day_begins, unprofiled=services.unprofiled
-            )
-        )
+        rows = live.actions(customer_id) if live else _planned(services, customer_id)
     return CustomerActions(
         customer_id=customer_id, rescored=live is not None, actions=show_actions(rows, services)
     )
+
+
+def _planned(services: Services, customer_id: str) -> list[dict[str, Any]]:
+    part = Slice("customer_id", customer_id, unprofiled=services.unprofiled)
+    return services.store.open_actions(None, part, since=services.day_begins)[1]
 
 
 @router.get("/customers/{customer_id}/products", response_model=CustomerProducts, responses=_READ)

@@ -1,0 +1,152 @@
+"""The clerk's list kept true: open actions without what has become untrue since last night."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache
+from typing import Any, Literal
+
+from sqlalchemy import BindParameter, Connection, Select, and_, bindparam, exists, or_, select
+
+from nba.schema.words import FeedbackKind, Mode
+from nba.stores.plans import flat_action
+from nba.stores.schema import actions, consents, feedback, outbox
+
+#: Feedback that closes an action: it leaves the list.
+CLOSING: tuple[str, ...] = (
+    FeedbackKind.SENT,
+    FeedbackKind.SKIPPED,
+    FeedbackKind.DISMISSED,
+    FeedbackKind.EXPIRED,
+    FeedbackKind.UNDELIVERED,
+)
+#: What a row in the outbox says about its customer.
+BOUGHT, CONTACTED, BLOCKED = "bought", "contacted", "blocked"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Which part of a plan to list.
+
+    Parameters
+    ----------
+    by : {"clerk_id", "customer_id"}
+        Whose actions: a clerk's or a customer's.
+    which : str
+        The clerk's or customer's id.
+    mode : str or None
+        Only this mode.
+    after : (rank, action_id) or None
+        The last action already seen.
+    limit : int
+    unprofiled : sequence of str
+        Action types that rest on no profile: they stay where profiling was refused since.
+    """
+
+    by: Literal["clerk_id", "customer_id"]
+    which: str
+    mode: str | None = None
+    after: tuple[int, str] | None = None
+    limit: int = 50
+    unprofiled: Sequence[str] = ()
+
+
+def read_list(
+    connection: Connection, as_of: date, part: Slice, *, since: datetime, published_at: datetime
+) -> list[dict[str, Any]]:
+    """Return open actions in rank order with `status`: `new`, or the latest feedback.
+
+    Parameters
+    ----------
+    since : datetime
+        The moment from which purchases and contacts count as news: the plan's `as_of`.
+    published_at : datetime
+        Blocks and withdrawn consents recorded later than this are news, whenever they
+        happened.
+    """
+    rank, action_id = part.after or (None, None)
+    values = {
+        "as_of": as_of,
+        "which": part.which,
+        "mode": part.mode,
+        "rank": rank,
+        "action_id": action_id,
+        "row_limit": part.limit,
+        "unprofiled": list(part.unprofiled),
+        "since": since,
+        "published_at": published_at,
+    }
+    query = _query(part.by, part.mode is not None, part.after is not None)
+    return [
+        flat_action(row) | {"status": row.status or "new"}
+        for row in connection.execute(query, values)
+    ]
+
+
+@cache
+def _query(by: str, of_mode: bool, resumed: bool) -> Select[Any]:
+    """Return the statement, built once for each shape: building costs more than running."""
+    latest = (
+        select(feedback.c.kind)
+        .where(feedback.c.action_id == actions.c.action_id)
+        .order_by(feedback.c.ts.desc(), feedback.c.accepted_at.desc())
+        .limit(1)
+        .scalar_subquery()
+        .label("status")
+    )
+    query = (
+        select(actions, latest)
+        .where(
+            actions.c.as_of == bindparam("as_of"),
+            actions.c[by] == bindparam("which"),
+            actions.c.mode != Mode.NONE,
+            actions.c.rank.is_not(None),
+        )
+        .order_by(actions.c.rank, actions.c.action_id)
+        .limit(bindparam("row_limit"))
+    )
+    if of_mode:
+        query = query.where(actions.c.mode == bindparam("mode"))
+    if resumed:
+        rank: BindParameter[int] = bindparam("rank")
+        action_id: BindParameter[str] = bindparam("action_id")
+        query = query.where(
+            or_(
+                actions.c.rank > rank,
+                and_(actions.c.rank == rank, actions.c.action_id > action_id),
+            )
+        )
+    return _still_true(query)
+
+
+def _still_true(query: Select[Any]) -> Select[Any]:
+    since: BindParameter[datetime] = bindparam("since")
+    published_at: BindParameter[datetime] = bindparam("published_at")
+    news = exists().where(
+        outbox.c.customer_id == actions.c.customer_id,
+        or_(
+            and_(outbox.c.signal.in_((BOUGHT, CONTACTED)), outbox.c.occurred_at >= since),
+            and_(
+                outbox.c.signal == BLOCKED,
+                or_(outbox.c.occurred_at >= since, outbox.c.accepted_at >= published_at),
+            ),
+        ),
+    )
+    closed = exists().where(
+        feedback.c.action_id == actions.c.action_id, feedback.c.kind.in_(CLOSING)
+    )
+    profiled = or_(
+        actions.c.action_type.is_(None),
+        actions.c.action_type.not_in(bindparam("unprofiled", expanding=True)),
+    )
+    refused = exists().where(
+        consents.c.customer_id == actions.c.customer_id,
+        consents.c.is_latest,
+        or_(
+            ~consents.c.consent_contact,
+            and_(~consents.c.consent_profiling, consents.c.recorded_at >= published_at, profiled),
+        ),
+    )
+    return query.where(~news, ~closed, ~refused)
