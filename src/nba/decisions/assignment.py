@@ -16,7 +16,7 @@ import polars as pl
 from nba.decisions.allocation import Flags, Floats, Ints, Programme, affordable_floor, solve
 from nba.decisions.hashing import hash_ids, uniform
 from nba.decisions.integer import appeal
-from nba.decisions.lottery import make_plans
+from nba.decisions.lottery import Lottery, make_plans
 from nba.decisions.rounding import draw
 from nba.decisions.settings import DecisionSettings, Rounding
 
@@ -271,19 +271,31 @@ def _strict(
     drawn, forced = plans.draw(ticket, customers)
     listed = np.zeros(customers, dtype=bool)
     listed[plans.table[plans.table >= 0]] = True
-    p = listed.astype(np.float64)
     few = plans.few[programme.clerk]
     size = np.bincount(programme.clerk[who.pool], minlength=clerks)
     chance = np.minimum(1.0, few / np.maximum(size[programme.clerk], 1))
-    p = np.where(who.pool, chance, p)
+    p = np.where(who.pool, chance, listed.astype(np.float64))
     x = np.where(who.pool[:, None] & programme.open, chance[:, None] * floor_of(budget), x)
     slotted = who.pool & (who.slot < few)
-    for mode in range(modes):
+    _draw_few(programme, who, plans, slotted, ticket, drawn, forced)
+    return x, p, listed | slotted, drawn, forced & (drawn >= 0)
+
+
+def _draw_few(
+    programme: Programme,
+    who: _Shortlist,
+    plans: Lottery,
+    slotted: Flags,
+    ticket: Ints,
+    drawn: Ints,
+    forced: Flags,
+) -> None:
+    """Give the random few the alternative that their slot has in the plan drawn."""
+    for mode in range(programme.value.shape[1]):
         rows = np.flatnonzero(slotted & programme.open[:, mode])
         turn = plans.slot_plan[who.slot[rows], mode] if rows.size else rows
         hit = rows[turn == ticket[programme.clerk[rows]]]
         drawn[hit], forced[hit] = mode, True
-    return x, p, listed | slotted, drawn, forced & (drawn >= 0)
 
 
 def floor_of(budget: Floats) -> float:

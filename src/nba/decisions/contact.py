@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
 
 import numpy as np
 import polars as pl
@@ -16,18 +15,6 @@ from nba.decisions.inputs import DecisionInputs
 from nba.decisions.policy import ContactPolicy
 from nba.schema.words import CONTACT_MODES, Mode, ResponseKind
 
-#: Why a customer rests today, strongest first.
-REST_REASONS: Final = (
-    "blocked_response",
-    "holiday",
-    "cap_per_day",
-    "cap_per_week",
-    "cap_per_month",
-    "pause_after_no",
-    "pause_after_silence",
-    "cool_down",
-)
-
 
 @dataclass(frozen=True)
 class Rest:
@@ -36,7 +23,7 @@ class Rest:
     Parameters
     ----------
     frame : DataFrame
-        customer_id, `rest` (the first reason of `REST_REASONS` that holds, or null),
+        customer_id, `rest` (the first reason of `_rest_conditions` that holds, or null),
         `mode_<mode>` (the mode still cools down) and the history facts behind them.
     """
 
@@ -102,6 +89,24 @@ def rest(
         on="customer_id",
         how="left",
     )
+    conditions = _rest_conditions(as_of, policy)
+    reason = pl.coalesce(
+        [
+            pl.when(condition.fill_null(False)).then(pl.lit(name))
+            for name, condition in conditions.items()
+        ]
+    )
+    modes = [
+        (pl.col(f"last_{mode}") <= policy.cool_down[mode].same_mode)
+        .fill_null(False)
+        .alias(f"mode_{mode}")
+        for mode in CONTACT_MODES
+    ]
+    return Rest(frame.with_columns(reason.alias("rest"), *modes))
+
+
+def _rest_conditions(as_of: datetime, policy: ContactPolicy) -> dict[str, pl.Expr]:
+    """Return when each reason to rest holds, strongest first."""
     caps, pause = policy.caps, policy.pause
     resting = pl.any_horizontal(
         [
@@ -109,7 +114,7 @@ def rest(
             for mode in CONTACT_MODES
         ]
     )
-    conditions = {
+    return {
         "blocked_response": (
             pl.col("blocked_response") >= pl.col("friend_since").fill_null(datetime(1970, 1, 1))
         ),
@@ -127,19 +132,6 @@ def rest(
         ),
         "cool_down": resting,
     }
-    reason = pl.coalesce(
-        [
-            pl.when(condition.fill_null(False)).then(pl.lit(name))
-            for name, condition in conditions.items()
-        ]
-    )
-    modes = [
-        (pl.col(f"last_{mode}") <= policy.cool_down[mode].same_mode)
-        .fill_null(False)
-        .alias(f"mode_{mode}")
-        for mode in CONTACT_MODES
-    ]
-    return Rest(frame.with_columns(reason.alias("rest"), *modes))
 
 
 def policy_open(

@@ -61,29 +61,11 @@ def propose_handovers(
     -----
     A customer is never proposed more often than `handovers_per_90_days`.
     """
-    since = as_of - timedelta(days=HANDOVER_DAYS)
-    tired = (
-        tables["handovers"]
-        .filter(pl.col("ts") >= since)
-        .group_by("customer_id")
-        .len()
-        .filter(pl.col("len") >= policy.handovers_per_90_days)
-    )
     left = _left(tables, as_of)
     staff = tables["clerk"].join(left, on="clerk_id", how="anti")
-    leavers = tables["clerk"].join(left, on="clerk_id", how="semi")
-    people = (
-        tables["customer_state"]
-        .filter(pl.col("is_friend") & pl.col("consent_contact") & ~pl.col("is_blocked"))
-        .join(leavers.select("clerk_id", from_store_id="store_id"), on="clerk_id")
-        .join(tired, on="customer_id", how="anti")
-        .select(
-            "customer_id",
-            pl.coalesce("store_id", "from_store_id").alias("store_id"),
-            from_clerk_id="clerk_id",
-        )
-        .sort("customer_id")
-    )
+    people = _left_behind(tables, left).join(
+        _handed_often(tables, as_of, policy), on="customer_id", how="anti"
+    ).sort("customer_id")  # fmt: skip
     friend = (
         tables["friendships"]
         .filter(pl.col("ended_at").is_null())
@@ -93,15 +75,36 @@ def propose_handovers(
         .select("customer_id", friend_clerk_id="clerk_id")
     )
     people = people.join(friend, on="customer_id", how="left", maintain_order="left")
-    colleagues = _spread(people, staff)
-    return people.with_columns(
-        to_clerk_id=pl.coalesce("friend_clerk_id", colleagues),
-        reason=pl.when(pl.col("friend_clerk_id").is_not_null())
-        .then(pl.lit("friend"))
-        .otherwise(pl.lit("store")),
-    ).filter(pl.col("to_clerk_id").is_not_null()).select(
+    is_friend = pl.col("friend_clerk_id").is_not_null()
+    proposals = people.with_columns(
+        to_clerk_id=pl.coalesce("friend_clerk_id", _spread(people, staff)),
+        reason=pl.when(is_friend).then(pl.lit("friend")).otherwise(pl.lit("store")),
+    )
+    return proposals.drop_nulls("to_clerk_id").select(
         "customer_id", "from_clerk_id", "to_clerk_id", "reason"
-    )  # fmt: skip
+    )
+
+
+def _left_behind(tables: DecisionInputs, left: pl.DataFrame) -> pl.DataFrame:
+    """Return the reachable friends of clerks who have left, with the store."""
+    leavers = tables["clerk"].join(left, on="clerk_id", how="semi")
+    return (
+        tables["customer_state"]
+        .filter(pl.col("is_friend") & pl.col("consent_contact") & ~pl.col("is_blocked"))
+        .join(leavers.select("clerk_id", from_store_id="store_id"), on="clerk_id")
+        .select(
+            "customer_id",
+            pl.coalesce("store_id", "from_store_id").alias("store_id"),
+            from_clerk_id="clerk_id",
+        )
+    )
+
+
+def _handed_often(tables: DecisionInputs, as_of: datetime, policy: ContactPolicy) -> pl.DataFrame:
+    """Return who was handed over as often as the policy allows."""
+    since = as_of - timedelta(days=HANDOVER_DAYS)
+    counts = tables["handovers"].filter(pl.col("ts") >= since).group_by("customer_id").len()
+    return counts.filter(pl.col("len") >= policy.handovers_per_90_days)
 
 
 def _left(tables: DecisionInputs, as_of: datetime) -> pl.DataFrame:

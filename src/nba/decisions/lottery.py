@@ -102,17 +102,9 @@ def make_plans(
     explore = floor > 0 and plans > 1
     slots = slots if explore else 0
     slot_plan = (np.arange(slots * modes).reshape(slots, modes) * _stride(plans)) % plans
-    keep = np.minimum((table >= 0).sum(axis=1), table.shape[1])
-    few = np.full(clerks, slots)
-    state, load = _force(items, keep, few, slot_plan, slot_minutes, grid, plans, explore)
-    for _ in range(24):
-        # Where forced actions do not fit, the clerk's shortlist shrinks from below.
-        crowded = (load > cells).any(axis=1) | (load.sum(axis=1) > FORCED_SHARE * cells.sum(axis=1))
-        if not explore or not (crowded & ((keep > 0) | (few > 0))).any():
-            break
-        few = np.where(crowded, few // 2, few)
-        keep = np.where(crowded & (few == 0), (keep * 4) // 5, keep)
-        state, load = _force(items, keep, few, slot_plan, slot_minutes, grid, plans, explore)
+    state, load, keep, few = _fit(
+        items, table, cells, slots, slot_plan, cells_up(slot_minutes, grid), explore
+    )
     sacks = Knapsacks(
         value=items.value,
         cells=items.cells,
@@ -130,6 +122,30 @@ def make_plans(
         slot_plan=slot_plan,
         few=few,
     )
+
+
+def _fit(
+    items: _Items,
+    table: Ints,
+    cells: Ints,
+    slots: int,
+    slot_plan: Ints,
+    slot_cells: Ints,
+    explore: bool,
+) -> tuple[npt.NDArray[np.int8], Ints, Ints, Ints]:
+    """Force actions into plans; where they do not fit, shrink the shortlist from below."""
+    clerks, plans = cells.shape
+    keep = (table >= 0).sum(axis=1)
+    few = np.full(clerks, slots)
+    state, load = _force(items, keep, few, slot_plan, slot_cells, plans, explore)
+    for _ in range(24):
+        crowded = (load > cells).any(axis=1) | (load.sum(axis=1) > FORCED_SHARE * cells.sum(axis=1))
+        if not explore or not (crowded & ((keep > 0) | (few > 0))).any():
+            break
+        few = np.where(crowded, few // 2, few)
+        keep = np.where(crowded & (few == 0), (keep * 4) // 5, keep)
+        state, load = _force(items, keep, few, slot_plan, slot_cells, plans, explore)
+    return state, load, keep, few
 
 
 @dataclass(frozen=True)
@@ -159,8 +175,7 @@ def _force(
     keep: Ints,
     few: Ints,
     slot_plan: Ints,
-    slot_minutes: Floats,
-    grid: float,
+    slot_cells: Ints,
     plans: int,
     explore: bool,
 ) -> tuple[npt.NDArray[np.int8], Ints]:
@@ -172,7 +187,6 @@ def _force(
     state[np.broadcast_to(outside[:, None, :], state.shape)] = _ALONE
     if not explore:
         return state, load
-    slot_cells = cells_up(slot_minutes, grid)
     for slot in range(slot_plan.shape[0]):
         for mode in range(slot_plan.shape[1]):
             load[:, slot_plan[slot, mode]] += np.where(few > slot, slot_cells[:, mode], 0)
