@@ -35,6 +35,12 @@ PAST_NAME: Final = re.compile(
     r"past|prev|prior|hist|last|before|since|ago|\d+_?d(ays)?\b|recen|avg|mean|base|pre_|lag",
     re.IGNORECASE,
 )
+#: Names of a logged probability that was not given as one.
+CHANCE_NAME: Final = re.compile(r"propensity|p_?score|probability", re.IGNORECASE)
+#: A column whose values give the arm away for more than this share of the rows says the arm.
+GIVEN_AWAY: Final = 0.999
+#: Columns with more distinct values are not asked whether they say the arm.
+MAX_DISTINCT: Final = 200
 MIN_ROWS: Final = 20
 #: So many coincidences are none.
 MIN_EVENTS: Final = 20
@@ -202,9 +208,10 @@ def _after_the_arm(
     propensity: Floats | None,
 ) -> dict[str, str]:
     """Find columns that can only have happened after the arm was drawn."""
-    numbers = [name for name in candidates if is_number(table[name].dtype)]
+    late = {name: "it says which arm it was" for name in candidates if _says_arm(table[name], arm)}
+    numbers = [n for n in candidates if is_number(table[n].dtype) and n not in late]
     if not numbers:
-        return {}
+        return late
     x = Encoder(tuple(numbers), ()).transform(table)
     share = np.bincount(arm, minlength=arms)[arm] / len(arm)
     balance = covariate_balance(
@@ -212,7 +219,6 @@ def _after_the_arm(
     )
     worst = balance.group_by("column").agg(pl.col("z").abs().max())
     off = set(worst.filter(pl.col("z") > OFF_BALANCE_Z)["column"].to_list())
-    late: dict[str, str] = {}
     for i, name in enumerate(numbers):
         if _implies(x[:, i], outcome):
             late[name] = "it never happens without the outcome"
@@ -222,6 +228,22 @@ def _after_the_arm(
             elif _implies(outcome, x[:, i]):
                 late[name] = "differs between the arms and the outcome never happens without it"
     return late
+
+
+def _says_arm(column: pl.Series, arm: Ints) -> bool:
+    """Whether a column gives away the arm, or whether it was the control."""
+    if CHANCE_NAME.search(column.name):
+        return True
+    if column.dtype.is_nested() or not 1 < column.n_unique() <= MAX_DISTINCT:
+        return False
+    value = column.rank("dense").fill_null(0).to_numpy().astype(np.int64)
+    for label in (arm, (arm > 0).astype(np.int64)):
+        table = np.zeros((int(value.max()) + 1, int(label.max()) + 1))
+        np.add.at(table, (value, label), 1.0)
+        known, guessed = table.max(axis=1).sum() / len(arm), table.sum(axis=0).max() / len(arm)
+        if known > GIVEN_AWAY > guessed:
+            return True
+    return False
 
 
 def _implies(event: Floats, other: Floats) -> bool:

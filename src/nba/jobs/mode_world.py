@@ -1,0 +1,226 @@
+"""The mode experiment in the simulated world: what is learned about modes, against the truth.
+
+A year of clerks' habits with a randomised pilot at its end; the mode models learn from the tables
+alone and are then asked about every friend. Truth is the expected margin that one contact
+today would add, as the world knows it.
+
+Run from the repository::
+
+    python -m nba.jobs.mode_world
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import ibis
+import numpy as np
+import polars as pl
+from scipy import stats
+
+from nba.data.ingest import ingest
+from nba.data.lake import Lake
+from nba.data.tables import load_tables
+from nba.evaluation.mode_baselines import BASELINES
+from nba.features import VIEWS
+from nba.models.base import Frames
+from nba.models.mode.doubly_robust import ARMS, DoublyRobustConfig, DoublyRobustMode
+from nba.models.mode.frame import BEHAVIOUR, CONTACT, MODES, Floats, customer_frame
+from nba.models.mode.nuisance import Sample
+from nba.models.mode.outcomes import assignments_of
+from nba.models.mode.prior import PriorMode
+from nba.models.mode.training import assignment_features
+from nba.simulation import Preset, WorldConfig, simulate
+
+ZONE: Final = "Asia/Shanghai"
+STATE: Final = "customer_state"
+#: Weeks of pilot after which the learning curve is drawn.
+WEEKS: Final = (0, 6, 8, 10)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One world at the end of its history: features of today, truth of today, the past."""
+
+    inputs: Frames
+    truth: Floats
+    assignments: pl.DataFrame
+    features: pl.DataFrame
+    as_of: datetime
+
+
+def mode_world(
+    *,
+    presets: Sequence[str] = ("report", "sober"),
+    seeds: Sequence[int] = (1, 2, 3),
+    customers: int = 8000,
+    weeks: Sequence[int] = WEEKS,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Compare prior, learned model, T- and X-learner with the truth, per preset and seed.
+
+    Parameters
+    ----------
+    customers : int
+        Size of the world.
+    weeks : sequence of int
+        Weeks since the pilot began of which assignments are known; a check window of four weeks
+        must have closed, so that the first useful one is 5.
+    """
+    say = progress or (lambda line: None)
+    rows: list[dict[str, Any]] = []
+    for preset in presets:
+        for seed in seeds:
+            setting = play(preset, seed, customers)
+            for week in weeks:
+                for name, found in _models(setting, seed, week, last=week == max(weeks)).items():
+                    row = {"preset": preset, "seed": seed, "weeks": week, "model": name}
+                    rows.append(row | judge(setting.truth, *found))
+            say(f"{preset} seed {seed}: {rows[-1]}")
+    return {
+        "question": "What does the mode model know about each customer, against the truth?",
+        "protocol": f"{customers} customers, a year of habits, a pilot in the last ten weeks "
+        "(16 % of friends, once a fortnight, each mode .2, none .4); asked about all friends at "
+        "the end; value of choosing the best predicted mode or none, as a share of the oracle's",
+        "rows": rows,
+        "customers": customers,
+        "seeds": list(seeds),
+    }
+
+
+def play(preset: str, seed: int, customers: int) -> Setting:
+    """Simulate, ingest, and compute what models and judge need."""
+    config = WorldConfig(preset=Preset(preset), seed=seed, customers=customers)
+    as_of = datetime(config.start.year, config.start.month, config.start.day) + timedelta(
+        days=config.days
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        world = simulate(config, folder / "tables", folder / "truth")
+        lake = Lake(folder / "lake")
+        ingest(folder / "tables", lake, time_zone=ZONE, now=datetime.now(UTC))
+
+        def load(moment: datetime) -> dict[str, Any]:
+            connection = ibis.duckdb.connect(threads=2)
+            return load_tables(lake, as_of=moment, time_zone=ZONE, connection=connection)
+
+        def snapshot(view: str, moment: datetime) -> pl.DataFrame:
+            if moment not in loaded:
+                loaded.clear()
+                loaded[moment] = load(moment)
+            frame: pl.DataFrame = VIEWS[view].build(loaded[moment], moment).to_polars()
+            return frame
+
+        loaded: dict[datetime, dict[str, Any]] = {}
+        known = assignments_of(load(as_of), as_of, window_days=120, seed=seed)
+        features = assignment_features(known, snapshot)
+        state = snapshot(STATE, as_of)
+        friends = state.filter(pl.col("is_friend") & pl.col("consent_contact")).sort("customer_id")
+        chosen = friends.select("customer_id")
+        inputs = Frames(
+            {
+                STATE: friends,
+                BEHAVIOUR: snapshot(BEHAVIOUR, as_of).join(chosen, on="customer_id", how="semi"),
+                CONTACT: snapshot(CONTACT, as_of).join(chosen, on="customer_id", how="semi"),
+            }
+        )
+    truth = np.column_stack(
+        [
+            world.true_effect(world.day, friends["customer_id"], mode)["gain_amount"].to_numpy()
+            for mode in MODES
+        ]
+    )
+    return Setting(inputs, truth, known, features, as_of)
+
+
+def _models(
+    setting: Setting, seed: int, weeks: int, *, last: bool
+) -> dict[str, tuple[Floats, Floats | None]]:
+    """Return predicted effects (and lower bounds) of each model, shape (friends, 3)."""
+    begin = setting.assignments["ts"].min()
+    assert isinstance(begin, datetime)
+    # an assignment counts in a week when its check window of four weeks had closed by then
+    known = setting.assignments.filter(
+        pl.col("ts") + pl.duration(days=28) <= pl.lit(begin + timedelta(weeks=weeks))
+    )
+    if last:
+        known = setting.assignments
+    training = Frames(
+        {
+            **setting.inputs,
+            "assignments": known,
+            "assignment_features": setting.features,
+        }
+    )
+    learned = DoublyRobustMode().fit(training, as_of=setting.as_of, seed=seed)
+    found: dict[str, tuple[Floats, Floats | None]] = {"learned": _scored(learned, setting)}
+    prior = PriorMode().fit(setting.inputs, as_of=setting.as_of, seed=seed)
+    found["prior"] = _scored(prior, setting)
+    if last and learned.effects is not None:
+        found |= _usual(learned, known, setting, seed)
+    return found
+
+
+def _scored(model: DoublyRobustMode | PriorMode, setting: Setting) -> tuple[Floats, Floats]:
+    scores = model.score(setting.inputs, as_of=setting.as_of)
+    values = scores.select("uplift_amount", "uplift_lower").to_numpy().reshape(-1, len(MODES), 2)
+    return values[:, :, 0], values[:, :, 1]
+
+
+def _usual(
+    learned: DoublyRobustMode, known: pl.DataFrame, setting: Setting, seed: int
+) -> dict[str, tuple[Floats, Floats | None]]:
+    """Return what T- and X-learner say, on the same columns, arms and outcomes."""
+    config = DoublyRobustConfig()
+    rows = known.join(setting.features, on="assignment_id", how="inner").sort("assignment_id")
+    sample = Sample(
+        x=learned.encoder.transform(rows),
+        arm=rows["mode"]
+        .replace_strict(list(ARMS), list(range(len(ARMS))), return_dtype=pl.Int64)
+        .to_numpy()
+        .astype(np.int64),
+        outcome=rows["margin_amount"].to_numpy().astype(np.float64),
+    )
+    today = customer_frame(setting.inputs, config.behaviour, config.contact)
+    at = learned.encoder.transform(today)
+    found: dict[str, tuple[Floats, Floats | None]] = {}
+    for name in ("T-learner", "X-learner"):
+        values = BASELINES[name](sample, len(ARMS), np.zeros((0, len(ARMS))), seed)(at)
+        found[name] = (values[:, 1:] - values[:, [0]], None)
+    return found
+
+
+def judge(truth: Floats, effect: Floats, lower: Floats | None) -> dict[str, Any]:
+    """Compare predicted with true effects, shape (friends, modes)."""
+    rows = np.arange(len(truth))
+    offered = np.c_[np.zeros(len(truth)), effect]
+    true = np.c_[np.zeros(len(truth)), truth]
+    value = true[rows, offered.argmax(axis=1)].mean()
+    best = true.max(axis=1).mean()
+    forced = truth[rows, effect.argmax(axis=1)].mean()
+    within = [
+        stats.spearmanr(effect[:, k], truth[:, k]).statistic
+        for k in range(truth.shape[1])
+        if np.ptp(effect[:, k]) > 0
+    ]
+    return {
+        "rank_correlation": float(stats.spearmanr(effect.ravel(), truth.ravel()).statistic),
+        "rank_correlation_within_modes": float(np.mean(within)) if within else 0.0,
+        "share_of_oracle": float(value / best),
+        "share_of_best_mode": float(forced / truth.max(axis=1).mean()),
+        "share_of_random_mode": float(truth.mean() / truth.max(axis=1).mean()),
+        "bias_amount": float((effect - truth).mean()),
+        "true_amount": float(truth.mean()),
+        "coverage_of_lower_bound": None if lower is None else float((lower <= truth).mean()),
+    }
+
+
+if __name__ == "__main__":
+    import json
+
+    print(json.dumps(mode_world(progress=print), indent=1))
