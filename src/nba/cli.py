@@ -26,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 actions_app = typer.Typer(help="The plan's actions.", no_args_is_help=True)
+experiment_app = typer.Typer(help="Benchmarks and comparisons.", no_args_is_help=True)
 plan_app = typer.Typer(help="Decide, preview, explain, replay.")
 features_app = typer.Typer(help="The feature views.", no_args_is_help=True)
 quarantine_app = typer.Typer(help="Rows that ingest refused.", no_args_is_help=True)
@@ -35,6 +36,7 @@ app.add_typer(features_app, name="features")
 app.add_typer(plan_app, name="plan")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(keys_app, name="keys")
+app.add_typer(experiment_app, name="experiment")
 
 AsOf = Annotated[
     str, typer.Option("--as-of", help="The day of the plan, YYYY-MM-DD (default: today).")
@@ -406,6 +408,61 @@ def bench(
     typer.echo(text)
     if out is not None:
         out.write_text(text + "\n", encoding="utf-8")
+
+
+@experiment_app.command("run")
+def experiment_run(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Which; `nba experiment list` names them.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of tables, or a test's file.")] = None,
+    mapping: Annotated[str, typer.Option(help="A mapping's name or file.")] = "",
+    cutoff: Annotated[str, typer.Option(help="The day from which it is predicted.")] = "",
+    arm: Annotated[str, typer.Option(help="The arm's column.")] = "",
+    control: Annotated[str, typer.Option(help="The control's value in it.")] = "",
+    outcome: Annotated[str, typer.Option(help="The outcome's column.")] = "",
+    cost: Annotated[list[str] | None, typer.Option(help="ARM=COST, repeatable.")] = None,
+    group: Annotated[str, typer.Option(help="Rows of equal value belong together.")] = "",
+    propensity: Annotated[str, typer.Option(help="The logged propensity's column.")] = "",
+    seed: Annotated[int | None, typer.Option(help="Seed.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Default: experiments/NAME.")] = None,
+) -> None:
+    """Run a benchmark that ships, or timing, affinity or mode on your own table."""
+    from nba.jobs.experiments import Options, run_experiment
+
+    given = Options(
+        out=out or context.obj / "experiments" / name,
+        data=data,
+        mapping=mapping,
+        cutoff=cutoff,
+        arm=arm,
+        control=control,
+        outcome=outcome,
+        cost=tuple(cost or ()),
+        group=group,
+        propensity=propensity,
+        seed=seed,
+    )
+    typer.echo(run_experiment(name, given))
+
+
+@experiment_app.command("list")
+def experiment_list(context: typer.Context) -> None:
+    """Name all experiments and whether they have a result."""
+    from nba.jobs.experiments import list_experiments
+
+    for line in list_experiments(context.obj / "experiments"):
+        typer.echo(line)
+
+
+@experiment_app.command("report")
+def experiment_report(
+    context: typer.Context, name: Annotated[str, typer.Argument(help="Which.")]
+) -> None:
+    """Print an experiment's page and its latest result."""
+    from nba.jobs.experiments import report_lines
+
+    for line in report_lines(context.obj / "experiments", name):
+        typer.echo(line)
 
 
 @app.command()

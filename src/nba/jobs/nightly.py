@@ -20,6 +20,7 @@ from nba.jobs.lock import project_lock
 from nba.jobs.manifest import Manifest
 from nba.jobs.planning import PLAN_TABLES, make_plan, plan_header
 from nba.jobs.progress import Say, Step, step
+from nba.jobs.training import training_set
 from nba.models.base import Frames, Model
 from nba.pipeline.ports import ModelVersion
 from nba.pipeline.scoring import Scores, feature_frames, fit_is_due, fit_one, score_all
@@ -87,7 +88,7 @@ class Night:
                 champion = fit_one(
                     spec,
                     self.wiring.new_model(name),
-                    self.training_set(name),
+                    training_set(self, name),
                     self.wiring.registry,
                     as_of=self.as_of,
                     seed=self.wiring.settings.seed,
@@ -95,10 +96,6 @@ class Night:
             versions[name] = describe_version(champion, why)
             current.report[name] = f"v{champion.version}" + (" (fitted)" if why else "")
         current.report["versions"] = versions
-
-    def training_set(self, name: str) -> Frames:
-        """Return the tables on which the model `name` is fitted."""
-        return self.frames
 
     def models(self) -> dict[str, Model]:
         """Return the models of the versions that the train step noted."""

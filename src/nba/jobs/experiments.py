@@ -1,0 +1,225 @@
+"""`nba experiment`: the benchmarks that ship, and the same comparisons on any table.
+
+A run writes its result beside the question in `experiments/NAME`, and logs it to MLflow where
+it is run inside a project.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from nba.errors import NotFoundError, UsageError
+from nba.jobs.bench import as_text
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a call gave; each experiment takes what it needs."""
+
+    out: Path
+    data: Path | None = None
+    mapping: str = ""
+    cutoff: str = ""
+    arm: str = ""
+    control: str = ""
+    outcome: str = ""
+    cost: tuple[str, ...] = ()
+    group: str = ""
+    propensity: str = ""
+    seed: int | None = None
+
+    def need(self, *names: str) -> None:
+        """Raise `UsageError` naming what is missing."""
+        missing = [f"--{name}" for name in names if not getattr(self, name)]
+        if missing:
+            raise UsageError(
+                "the experiment needs more options",
+                expected=", ".join(missing),
+                found="nothing",
+                next_step="see `nba experiment run --help`",
+            )
+
+    def day(self) -> datetime:
+        """Return the cut-off as 00:00 of its day."""
+        try:
+            return datetime.strptime(self.cutoff, "%Y-%m-%d")
+        except ValueError:
+            raise UsageError(
+                "--cutoff is not a day", expected="YYYY-MM-DD", found=self.cutoff
+            ) from None
+
+
+def _timing(options: Options) -> Any:
+    from nba.evaluation.timing_benchmarks import SEED
+    from nba.evaluation.timing_report import markdown, write_results
+    from nba.jobs.timing_experiments import run_on_folder
+
+    options.need("data", "cutoff")
+    assert options.data is not None
+    results = run_on_folder(
+        options.data,
+        mapping=options.mapping or None,
+        cutoff=options.day(),
+        now=datetime.now(UTC),
+        seed=SEED if options.seed is None else options.seed,
+    )
+    command = f"nba experiment run timing --cutoff {options.cutoff}"
+    write_results(options.out, results, command=command)
+    return markdown(results, command=command)
+
+
+def _affinity(options: Options) -> Any:
+    from nba.jobs.affinity_experiments import run_log, table, write_report
+    from nba.jobs.timing_experiments import purchases_of_folder
+
+    options.need("data", "cutoff")
+    assert options.data is not None
+    lines = purchases_of_folder(
+        options.data,
+        mapping=options.mapping or None,
+        time_zone="Asia/Shanghai",
+        now=datetime.now(UTC),
+    )
+    result = run_log(lines, cutoffs=[options.day().date()], seed=options.seed or 0)
+    write_report(result, options.out, seconds=0.0)
+    return "\n".join(table(one["methods"]) for one in result["cutoffs"].values())
+
+
+def _mode(options: Options) -> Any:
+    from nba.evaluation.mode_experiment import run_mode_experiment
+
+    options.need("data", "arm", "control", "outcome")
+    assert options.data is not None
+    pairs = [text.split("=", 1) for text in options.cost]
+    if any(len(pair) != 2 for pair in pairs):
+        raise UsageError("--cost is ARM=COST", found=", ".join(options.cost))
+    found = run_mode_experiment(
+        options.data,
+        options.arm,
+        options.control,
+        options.outcome,
+        cost={arm: float(cost) for arm, cost in pairs},
+        group=options.group or None,
+        propensity=options.propensity or None,
+        seed=options.seed or 0,
+    )
+    return found.result
+
+
+def _shipped_timing(name: str) -> Callable[[Options], Any]:
+    def runner(options: Options) -> Any:
+        from nba.evaluation.timing_benchmarks import SEED
+        from nba.jobs.timing_experiments import report, run_benchmark
+
+        results = run_benchmark(name, seed=SEED if options.seed is None else options.seed)
+        return report(name, results, options.out, command=f"nba experiment run {name}")
+
+    return runner
+
+
+def _shipped_affinity(name: str) -> Callable[[Options], Any]:
+    def runner(options: Options) -> Any:
+        from nba.jobs.affinity_experiments import RUNNERS, table, write_report
+
+        result = RUNNERS[name]()
+        write_report(result, options.out, seconds=0.0)
+        parts = [one["test"] for one in result.get("protocols", {}).values()]
+        parts += [one["methods"] for one in result.get("cutoffs", {}).values()]
+        return "\n\n".join(table(methods) for methods in parts)
+
+    return runner
+
+
+def _hillstrom(options: Options) -> Any:
+    from nba.evaluation.mode_hillstrom import mode_hillstrom
+    from nba.jobs.timing_experiments import public_data
+
+    return mode_hillstrom(public_data(), seed=options.seed or 0)
+
+
+def _open_bandit(options: Options) -> Any:
+    from nba.evaluation.ope_open_bandit import ope_open_bandit
+    from nba.jobs.timing_experiments import public_data
+
+    return ope_open_bandit(public_data())
+
+
+def _mode_world(options: Options) -> Any:
+    from nba.jobs.mode_world import mode_world
+
+    return mode_world()
+
+
+EXPERIMENTS: Final[Mapping[str, Callable[[Options], Any]]] = {
+    "timing": _timing,
+    "affinity": _affinity,
+    "mode": _mode,
+    "timing_cdnow": _shipped_timing("timing_cdnow"),
+    "timing_online_retail": _shipped_timing("timing_online_retail"),
+    "timing_world": _shipped_timing("timing_world"),
+    "affinity_tafeng": _shipped_affinity("affinity_tafeng"),
+    "affinity_online_retail": _shipped_affinity("affinity_online_retail"),
+    "mode_hillstrom": _hillstrom,
+    "mode_world": _mode_world,
+    "ope_open_bandit": _open_bandit,
+}
+
+
+def run_experiment(name: str, options: Options) -> str:
+    """Run an experiment, write its result, and return what to print.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name or missing options.
+    """
+    if name not in EXPERIMENTS:
+        raise UsageError(
+            f"there is no experiment {name!r}",
+            expected=f"one of {', '.join(EXPERIMENTS)}",
+            found=name,
+        )
+    found = EXPERIMENTS[name](options)
+    if isinstance(found, str):
+        return found
+    text = as_text(found)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "result.json").write_text(text + "\n", encoding="utf-8")
+    return text
+
+
+def list_experiments(folder: Path) -> list[str]:
+    """Return a line per experiment: its name and whether a result is there."""
+    names = sorted({*EXPERIMENTS, *(path.parent.name for path in folder.glob("*/README.md"))})
+    return [
+        f"{name:<26} {'result' if (folder / name / 'result.json').is_file() else '–'}"
+        for name in names
+    ]
+
+
+def report_lines(folder: Path, name: str) -> Sequence[str]:
+    """Return the page and the result of an experiment.
+
+    Raises
+    ------
+    NotFoundError
+        When there is neither.
+    """
+    lines: list[str] = []
+    page, result = folder / name / "README.md", folder / name / "result.json"
+    if page.is_file():
+        lines += page.read_text(encoding="utf-8").splitlines()
+    if result.is_file():
+        lines += json.dumps(json.loads(result.read_text()), indent=1).splitlines()
+    if not lines:
+        raise NotFoundError(
+            f"there is no report of {name!r}",
+            expected=f"{page} or {result}",
+            next_step=f"run it: nba experiment run {name}",
+        )
+    return lines

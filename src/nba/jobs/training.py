@@ -1,0 +1,71 @@
+"""The training set of each model: what a fit at `as_of` may see."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from nba.models.base import Frames
+from nba.models.mode.outcomes import assignments_of
+from nba.models.mode.training import anchors_of, assignment_features
+from nba.wiring import Wiring
+
+if TYPE_CHECKING:
+    from nba.jobs.nightly import Night
+
+#: Mode models that learn from assignments; the prior needs none.
+LEARNED_MODES = ("doubly_robust",)
+#: Features of an assignment are at most this old.
+ANCHOR_DAYS = 7
+
+
+def training_set(night: Night, name: str) -> Frames:
+    """Return the tables on which the model `name` is fitted."""
+    if name == "mode" and night.wiring.specs[name].kind in LEARNED_MODES:
+        return Frames({**night.frames, **assignment_tables(night.wiring, night.as_of)})
+    return night.frames
+
+
+def assignment_tables(wiring: Wiring, as_of: datetime) -> dict[str, pl.DataFrame]:
+    """Return `assignments` with their outcomes and `assignment_features` as they stood then.
+
+    The features come from the feature store, built at weekly moments before the assignments.
+    """
+    spec = wiring.specs["mode"]
+    known = assignments_of(
+        wiring.tables(as_of),
+        as_of,
+        log=decision_log(wiring, as_of, spec.window_days),
+        window_days=spec.window_days,
+        outcome_days=wiring.settings.outcome_days,
+        seed=wiring.settings.seed,
+    )
+    store = wiring.feature_store
+    store.ensure(anchors_of(known, ANCHOR_DAYS).unique().sort().to_list())
+    features = assignment_features(known, store.snapshot, every_days=ANCHOR_DAYS)
+    return {"assignments": known, "assignment_features": features}
+
+
+def decision_log(wiring: Wiring, as_of: datetime, window_days: int) -> pl.DataFrame | None:
+    """Return the engine's own assignments of the last `window_days`, `none` included.
+
+    Columns: as_of, customer_id, mode, propensity, action_id (null with `none`). Customers for
+    whom nothing was open had no choice made for them and are left out.
+    """
+    first = (as_of - timedelta(days=window_days)).date().isoformat()
+    parts = []
+    for path in sorted(wiring.project.data.glob("runs/*/plan/log.parquet")):
+        day = path.parent.parent.name
+        if not first <= day < as_of.date().isoformat():
+            continue
+        log = pl.read_parquet(path).filter(pl.col("closed").is_null())
+        actions = pl.read_parquet(path.with_name("actions.parquet"))
+        drawn = actions.filter(pl.col("mode") != "none").select("customer_id", "action_id")
+        parts.append(
+            log.select("as_of", "customer_id", "mode", "propensity").join(
+                drawn, on="customer_id", how="left"
+            )
+        )
+    return pl.concat(parts) if parts else None
