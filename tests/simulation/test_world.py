@@ -17,6 +17,7 @@ from polars.testing import assert_frame_equal
 from nba.errors import UsageError
 from nba.simulation import World, WorldConfig, simulate
 from nba.simulation.books import Rules
+from nba.simulation.habits import absent_on
 from nba.simulation.policies import BASELINES, RandomContacts
 
 APPEND_ONLY = {
@@ -189,9 +190,29 @@ def test_cost_is_linear_in_customers_and_days(tmp_path):
     seconds = {}
     for customers, days in ((20_000, 60), (40_000, 60), (20_000, 120)):
         world = World(WorldConfig(customers=customers, days=days))
-        begin = time.perf_counter()
+        begin = time.process_time()
         for day in range(days):
             world.step(day, habitual=True)
-        seconds[customers, days] = time.perf_counter() - begin
+        seconds[customers, days] = time.process_time() - begin
     assert seconds[40_000, 60] < 2.6 * seconds[20_000, 60]
     assert seconds[20_000, 120] < 2.6 * seconds[20_000, 60]
+
+
+def test_leave_is_known_a_week_ahead(played):
+    """A plan for tomorrow knows who is off; the list of the history reaches a week further."""
+    absences = played.tables()["absences"]
+    world = played.world
+    assert absences["date"].max() > world.date - dt.timedelta(days=30)
+    known = {(clerk, date) for clerk, date in absences.iter_rows() if date >= world.date}
+    expected = {
+        (f"K{clerk + 1:05d}", world.date + dt.timedelta(days=ahead))
+        for ahead in range(7)
+        for clerk in np.flatnonzero(absent_on(world.scene, world.day + ahead))
+    }
+    assert known == expected
+
+
+def test_a_copy_at_the_start_opens_the_same_shop():
+    world = World(WorldConfig(customers=50, days=5))
+    twin = world.copy()
+    assert_frame_equal(world.step(0).tables["products"], twin.step(0).tables["products"])

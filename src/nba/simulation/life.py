@@ -20,6 +20,8 @@ from nba.simulation.tables import Recorder
 #: Groups of a clerk: one topic for families and beauty, one for sports, one for collectors.
 TOPICS: Final = ("育儿交流 Parenting", "护肤课堂 Skin Care Class", "跑团 Running Club")
 GROUP_SHARE: Final = 0.3
+LEAVE_KNOWN: Final = 7
+"""Days ahead for which absences are known."""
 PURCHASED: Final = RESPONSE_KINDS.to_list().index("purchased")
 COUPON_AMOUNTS: Final = np.array([20.0, 50.0, 100.0])
 
@@ -67,7 +69,7 @@ def customer_rows(scene: Scene, state: State, who: Ints, when: Floats) -> pl.Dat
 def arrivals(scene: Scene, state: State, day: int, recorder: Recorder) -> None:
     """Record who joins, who becomes a friend by themselves and who withdraws consent today."""
     people = scene.people
-    revoked = np.flatnonzero(np.floor(people.revoke_day) == day)
+    revoked = np.flatnonzero((np.floor(people.revoke_day) == day) & (people.joined < day))
     state.consent_contact[revoked] = False
     state.consent_profiling[revoked] = False
     joins = np.floor(people.joined) == day
@@ -76,8 +78,7 @@ def arrivals(scene: Scene, state: State, day: int, recorder: Recorder) -> None:
     win_friends(scene, state, day, np.flatnonzero(won), recorder)
     changed = np.flatnonzero(joins)
     add_versions(scene, state, changed, people.joined[changed], recorder)
-    old = revoked[people.joined[revoked] < day]
-    add_versions(scene, state, old, people.revoke_day[old], recorder)
+    add_versions(scene, state, revoked, people.revoke_day[revoked], recorder)
 
 
 def add_versions(scene: Scene, state: State, who: Ints, when: Floats, recorder: Recorder) -> None:
@@ -307,14 +308,19 @@ def clerk_tags(scene: Scene, day: int, lines: Purchases, recorder: Recorder) -> 
 
 def calendar_rows(scene: Scene, state: State, day: int, recorder: Recorder) -> None:
     """Record what the shop plans: absences a day ahead of time, stock."""
-    absent = np.flatnonzero(absent_on(scene, day))
-    date = scene.config.start + timedelta(days=day)
-    if len(absent):
-        rows = pl.DataFrame({"clerk_id": scene.clerk_ids.gather(absent)})
-        recorder.add("absences", rows.with_columns(pl.lit(date).alias("date")))
+    for ahead in range(LEAVE_KNOWN + 1) if day == 0 else (LEAVE_KNOWN,):
+        _absences(scene, day + ahead, recorder)
     if day % 30 == 0 or (np.floor(scene.assortment.launched) == day).any():
         recorder.add("stock", _stock(scene, day))
     _attend(scene, state, day, recorder)
+
+
+def _absences(scene: Scene, day: int, recorder: Recorder) -> None:
+    absent = np.flatnonzero(absent_on(scene, day))
+    if len(absent):
+        date = scene.config.start + timedelta(days=day)
+        rows = pl.DataFrame({"clerk_id": scene.clerk_ids.gather(absent)})
+        recorder.add("absences", rows.with_columns(pl.lit(date).alias("date")))
 
 
 def _stock(scene: Scene, day: int) -> pl.DataFrame:

@@ -65,6 +65,12 @@ class Recorder:
         if frame.height:
             self._parts.setdefault(name, []).append(frame)
 
+    def copy(self) -> Recorder:
+        """Return a recorder with the same rows that can be continued independently."""
+        twin = Recorder()
+        twin._parts = {name: list(parts) for name, parts in self._parts.items()}
+        return twin
+
     def take(self) -> dict[str, pl.DataFrame]:
         """Return all rows kept since the last call, in canonical form, and forget them."""
         tables = {name: canonical(name, parts) for name, parts in self._parts.items()}

@@ -134,7 +134,7 @@ class World:
         twin = object.__new__(World)
         twin.config, twin.scene = self.config, self.scene
         twin.state = self.state.copy()
-        twin._pending = Recorder()
+        twin._pending = self._pending.copy()
         return twin
 
     def step(
