@@ -3,10 +3,6 @@
 A year of clerks' habits with a randomised pilot at its end; the mode models learn from the tables
 alone and are then asked about every friend. Truth is the expected margin that one contact
 today would add, as the world knows it.
-
-Run from the repository::
-
-    python -m nba.jobs.mode_world
 """
 
 from __future__ import annotations
@@ -218,9 +214,3 @@ def judge(truth: Floats, effect: Floats, lower: Floats | None) -> dict[str, Any]
         "true_amount": float(truth.mean()),
         "coverage_of_lower_bound": None if lower is None else float((lower <= truth).mean()),
     }
-
-
-if __name__ == "__main__":
-    import json
-
-    print(json.dumps(mode_world(progress=print), indent=1))
