@@ -317,3 +317,15 @@ def test_audiences_are_decided_whole(inputs: Inputs, files: DecisionFiles, world
     assert set(done.posts.filter("posted")["audience"]) == set(done.members["audience"])
     floor = DecisionSettings().exploration_floor
     assert done.posts.filter("posted")["propensity"].is_in([floor, 1 - floor]).all()
+
+
+def test_a_post_must_earn_more_than_its_minutes(
+    plan: Plan, inputs: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    chosen = DecisionSettings(exploration_floor=0)
+    free = decide_audiences(inputs, files.policy, as_of=world.AS_OF, settings=chosen)
+    dear = plan.clerks.with_columns(price_per_minute=pl.lit(1e6))
+    priced = decide_audiences(inputs, files.policy, as_of=world.AS_OF, settings=chosen, clerks=dear)
+    assert free.posts["posted"].any()
+    assert not priced.posts["posted"].any()
+    assert priced.members.height == 0

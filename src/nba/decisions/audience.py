@@ -37,8 +37,8 @@ class Audiences:
     ----------
     posts : DataFrame
         A row per group or clerk with a post to decide: audience (`group:ID` or
-        `moments:CLERK`), clerk_id, channel, mode, content_id, members, reached, minutes,
-        minutes_per_member, value, arm, posted, propensity, interference.
+        `moments:CLERK`), clerk_id, channel, mode, content_id, members, gain,
+        price_per_minute, minutes, minutes_per_member, value, arm, posted, propensity, interference.
     members : DataFrame
         audience, customer_id, clerk_id, mode, channel, content_id, propensity, and
         `interference`: reached although the member's own arm is to be left alone.
@@ -54,15 +54,21 @@ def decide_audiences(
     *,
     as_of: datetime,
     settings: DecisionSettings,
+    clerks: pl.DataFrame | None = None,
 ) -> Audiences:
     """Decide which groups and which clerks' moments get a post today, and with what.
+
+    Parameters
+    ----------
+    clerks : DataFrame, optional
+        `Plan.clerks`: a post must earn more than its minutes would in that plan.
 
     Notes
     -----
     A post is worth the members' uplift in its mode, at the reach of a post, less what it
-    risks. It goes out with probability 1 - floor where it is worth its clerk's time of at
-    least nothing, else with the floor, by a hash of audience and day. Members of a group
-    share the arm of the group; a group held out gets no post.
+    risks and less its minutes at the clerk's price. It goes out with probability
+    1 - floor where that is above zero, else with the floor, by a hash of audience and day.
+    Members of a group share the arm of the group; a group held out gets no post.
     """
     tables = conform_inputs(inputs)
     reachable = tables["customer_state"].filter(may_contact() & pl.col("is_friend"))
@@ -70,7 +76,7 @@ def decide_audiences(
     members = pl.concat([_group_members(tables, arms), _moments_members(arms)])
     members = members.join(_working(tables), on="clerk_id", how="semi")
     content = _best_content(tables, members, as_of, policy)
-    posts = _price(tables, members, content)
+    posts = _price(tables, members, content, clerks)
     posts = _within_limits(tables, posts, as_of=as_of, policy=policy)
     posts = _draw(posts, as_of, settings)
     sent = posts.filter("posted").select("audience", "content_id", "propensity")
@@ -152,7 +158,12 @@ def _best_content(
     )  # fmt: skip
 
 
-def _price(tables: DecisionInputs, members: pl.DataFrame, content: pl.DataFrame) -> pl.DataFrame:
+def _price(
+    tables: DecisionInputs,
+    members: pl.DataFrame,
+    content: pl.DataFrame,
+    clerks: pl.DataFrame | None,
+) -> pl.DataFrame:
     """Return a row per audience that has something to post, with its value."""
     profiled = tables["customer_state"].filter(pl.col("consent_profiling")).select("customer_id")
     scores = tables["mode"].join(profiled, on="customer_id", how="semi")
@@ -170,17 +181,24 @@ def _price(tables: DecisionInputs, members: pl.DataFrame, content: pl.DataFrame)
     gain = pl.col("uplift_amount").fill_null(0.0) - pl.col("risk").fill_null(0.0) * pl.col(
         "expected_margin_365d"
     ).fill_null(0.0)
-    return rows.group_by("audience", maintain_order=True).agg(
+    posts = rows.group_by("audience", maintain_order=True).agg(
         pl.col("clerk_id").first(),
         pl.col("channel").first(),
         pl.col("mode").first(),
         pl.col("content_id").first(),
         pl.len().alias("members"),
-        (gain.sum() * REACH).alias("value"),
-    ).with_columns(
+        (gain.sum() * REACH).alias("gain"),
+    )
+    if clerks is None:
+        posts = posts.with_columns(price_per_minute=pl.lit(0.0))
+    else:
+        prices = clerks.select("clerk_id", "price_per_minute")
+        posts = posts.join(prices, on="clerk_id", how="left", maintain_order="left")
+    return posts.with_columns(
         minutes=pl.lit(POST_MINUTES),
         minutes_per_member=POST_MINUTES / pl.col("members"),
-    )  # fmt: skip
+        value=pl.col("gain") - POST_MINUTES * pl.col("price_per_minute").fill_null(0.0),
+    )
 
 
 def _within_limits(
