@@ -172,7 +172,7 @@ def model_answer(question: Question, model: TwoStageAffinity) -> tuple[Answer, H
     past = history(question.log, question.cutoff, fitted, model.config)
     rows = question.rows()
     reference = model.positions(question.log.customer_ids)
-    parts = list(model.rank(past, rows, reference, fitted.products.sold))
+    parts = list(model.rank(past, rows, reference, fitted.products.sold, whole=True))
     customer = np.concatenate([part.candidates.customer for part in parts])
     product = np.concatenate([part.candidates.product for part in parts])
     score = np.concatenate([part.score for part in parts])

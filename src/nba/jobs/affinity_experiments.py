@@ -14,7 +14,9 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import date, datetime
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,7 +40,12 @@ ORDER_ONLY: Final = TwoStageConfig(
     season_days=10_000,
     new_days=0,
     new_candidates=0,
+    popular_candidates=40,
+    reference_customers=20_000,
+    threads=1,
 )
+#: Days of the train customers' purchases, from the last basket on, that may be learned from.
+PROTOCOLS: Final = {"honest": 0, "full": 1}
 DATED: Final = TwoStageConfig()
 CUTOFFS: Final = (date(2011, 9, 1), date(2011, 10, 15))
 BARS: Final = {
@@ -88,41 +95,50 @@ def reality_check_split(n: int, seed: int) -> tuple[Bools, Bools, Bools]:
 
 
 def run_tafeng(
-    folder: Path, *, seeds: Sequence[int] = range(5), config: TwoStageConfig = ORDER_ONLY
+    folder: Path,
+    *,
+    seeds: Sequence[int] = range(5),
+    config: TwoStageConfig = ORDER_ONLY,
+    processes: int = 2,
 ) -> dict[str, Any]:
     """Run the Reality Check protocol, as an honest forecast and in full.
 
     The honest forecast learns from second-last baskets: nothing is taken from anyone's last
     basket. The full protocol also learns from the last baskets of the train customers.
     """
-    log = tafeng_log(folder)
-    catalogue = Catalogue.build(log.product_ids, None)
     found: dict[str, Any] = {"protocols": {}}
-    for protocol, knowledge in (("honest", 0), ("full", 1)):
-        runs = []
-        for seed in seeds:
-            train, validation, test = reality_check_split(log.n_customers, seed)
-            raws = {}
-            question = Question(
-                log, catalogue, 0, 1, train, test | validation, 1, knowledge=knowledge
-            )
-            _, raw = compare(question, config, seed=seed)
-            in_test = test[question.rows()]
-            for name, metrics in raw.items():
-                raws[name] = {
-                    part: {
-                        metric: float(np.nanmean(values[mask]))
-                        for metric, values in metrics.items()
-                    }
-                    for part, mask in (("test", in_test), ("validation", ~in_test))
-                }
-            runs.append(raws)
-            print(f"{protocol} seed {seed}", _short(raws["two_stage"]["test"]), flush=True)
+    tasks = [(folder, protocol, seed, config) for protocol in PROTOCOLS for seed in seeds]
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        runs = list(pool.map(_tafeng_seed, tasks))
+    for number, protocol in enumerate(PROTOCOLS):
+        mine = runs[number * len(seeds) : (number + 1) * len(seeds)]
         found["protocols"][protocol] = {
-            part: _over_seeds([{n: r[part] for n, r in run.items()} for run in runs])
+            part: _over_seeds([{name: run[name][part] for name in run} for run in mine])
             for part in ("test", "validation")
         }
     return found | {"seeds": list(seeds), "bars": BARS["affinity_tafeng"]}
+
+
+def _tafeng_seed(task: tuple[Path, str, int, TwoStageConfig]) -> dict[str, Any]:
+    """Return method → part → metric for one protocol and seed."""
+    folder, protocol, seed, config = task
+    log = tafeng_log(folder)
+    catalogue = Catalogue.build(log.product_ids, None)
+    train, validation, test = reality_check_split(log.n_customers, seed)
+    question = Question(
+        log, catalogue, 0, 1, train, test | validation, 1, knowledge=PROTOCOLS[protocol]
+    )
+    _, raw = compare(question, config, seed=seed)
+    in_test = test[question.rows()]
+    found = {
+        name: {
+            part: {metric: float(np.nanmean(values[mask])) for metric, values in metrics.items()}
+            for part, mask in (("test", in_test), ("validation", ~in_test))
+        }
+        for name, metrics in raw.items()
+    }
+    print(protocol, "seed", seed, _short(found["two_stage"]["test"]), flush=True)
+    return found
 
 
 def _over_seeds(runs: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:

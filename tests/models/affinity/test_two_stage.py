@@ -134,7 +134,7 @@ def test_feature_views_give_about_the_list_of_the_log() -> None:
     by_log, by_views = score(frames()), score(views)
     assert dict(by_views.schema) == SCORE_SCHEMA
     both = by_log.join(by_views, on=["customer_id", "product_id"])
-    assert len(both) / len(by_log) > 0.8
+    assert len(both) / len(by_log) > 0.7
 
 
 def test_a_short_log_falls_back_to_own_purchases() -> None:

@@ -14,6 +14,7 @@ import scipy.sparse as sp
 
 from nba.models.affinity.catalogue import Catalogue
 from nba.models.affinity.config import TwoStageConfig
+from nba.models.affinity.lists import rank_within
 from nba.models.affinity.log import Bools, Floats, Ints, PurchaseLog
 from nba.models.affinity.sources import (
     Block,
@@ -33,6 +34,8 @@ from nba.models.affinity.state import (
 )
 
 SOURCE_NAMES = ("item", "item_recent", "item_last", "neighbour", "content")
+#: The sources whose scores are blended, with that of ALS, to find what is new to a customer.
+BLENDED = ("item", "item_last", "neighbour", "content")
 PAIR_FEATURES = (
     "times_bought",
     "days_since_pair",
@@ -46,6 +49,7 @@ PAIR_FEATURES = (
     "pair_overdue_ratio",
     "pair_basket_share",
     "pair_product_overdue",
+    "pair_season_times",
 )
 CATEGORY_FEATURES = (
     "category_times",
@@ -186,9 +190,13 @@ def feature_names(fitted: Fitted) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class History:
-    """The purchases of the customers to score, reduced at the cut-off."""
+    """The purchases of the customers to score, reduced at the cut-off.
+
+    `own_rank` ranks each customer's pairs by decayed count.
+    """
 
     pairs: Pairs
+    own_rank: Ints
     categories: Pairs
     category_index: sp.csr_matrix
     customers: Floats
@@ -202,7 +210,7 @@ class History:
 def history(log: PurchaseLog, cutoff: int, fitted: Fitted, config: TwoStageConfig) -> History:
     """Reduce the purchases before `cutoff` of the customers in `log`."""
     past = log.before(cutoff)
-    pairs = pair_state(past, cutoff, config.half_lives)
+    pairs = pair_state(past, cutoff, config.half_lives, (config.season_days, config.horizon))
     categories = pair_state(past.by_category(fitted.category), cutoff, config.half_lives)
     features = customer_state(past, cutoff, fitted.log_price)
     return assemble_history(pairs, categories, features, fitted)
@@ -214,6 +222,7 @@ def assemble_history(pairs: Pairs, categories: Pairs, customers: Floats, fitted:
     shape = (n, len(fitted.category))
     return History(
         pairs=pairs,
+        own_rank=rank_within(pairs.customer, pairs.decayed[2], pairs.product),
         categories=categories,
         category_index=_positions(categories, (n, int(fitted.category.max(initial=0)) + 1)),
         customers=customers,
@@ -266,12 +275,13 @@ def _block(
     open_products: Bools,
 ) -> Candidates:
     scores = _source_scores(past, fitted, rows, reference)
-    index = past.index[rows].toarray()
     user_factors = fitted.factors.fold_in(past.confidence[rows])
-    als = (user_factors.astype(np.float32) @ fitted.factors.products.T).astype(np.float32)
-    chosen = _choose(past, fitted, config, index, scores, als, open_products)
+    als = user_factors.astype(np.float32) @ fitted.factors.products.T
+    own = past.index[rows]
+    chosen = _choose(past, fitted, config, own, scores, als)
+    chosen &= open_products
     customer, product = np.nonzero(chosen)
-    pair = index[customer, product].astype(np.int64) - 1
+    pair = own.toarray()[customer, product].astype(np.int64) - 1
     als_exact = np.einsum(
         "ij,ij->i", user_factors[customer], fitted.factors.products[product].astype(np.float64)
     )
@@ -302,33 +312,25 @@ def _choose(
     past: History,
     fitted: Fitted,
     config: TwoStageConfig,
-    index: Ints,
+    own: sp.csr_matrix,
     scores: dict[str, Block],
     als: Block,
-    open_products: Bools,
 ) -> Bools:
     """Return which products are candidates, customers × products."""
-    owned = index > 0
-    chosen = np.zeros(index.shape, dtype=bool)
-    if owned.any():
-        decayed = np.append(0.0, past.pairs.decayed[2]).astype(np.float32)
-        _add(chosen, decayed[index], config.repeat_candidates)
-        blend = np.zeros(index.shape, dtype=np.float32)
-        for block in (
-            scores["item"],
-            scores["item_last"],
-            scores["neighbour"],
-            scores["content"],
-            als,
-        ):
-            highest = np.where(owned, 0, block).max(axis=1, keepdims=True)
-            blend += block / np.maximum(highest, 1e-9)
-        blend[owned] = 0
+    chosen = np.zeros(own.shape, dtype=bool)
+    if own.nnz:
+        line = np.repeat(np.arange(own.shape[0]), np.diff(own.indptr))
+        blend = np.zeros(own.shape, dtype=np.float32)
+        for block in (*(scores[name] for name in BLENDED), als):
+            blend += block * (1.0 / np.maximum(block.max(axis=1, keepdims=True), 1e-9))
+        blend[line, own.indices] = 0
         _add(chosen, blend, config.explore_candidates)
+        kept = past.own_rank[own.data - 1] < config.repeat_candidates
+        chosen[line[kept], own.indices[kept]] = True
     chosen[:, fitted.popular[: config.popular_candidates]] = True
     chosen[:, fitted.season[: config.season_candidates]] = True
     chosen[:, fitted.new[: config.new_candidates]] = True
-    return chosen & open_products
+    return chosen
 
 
 def _add(chosen: Bools, scores: Block, k: int) -> None:
@@ -345,7 +347,7 @@ def _pair_features(past: History, fitted: Fitted, row: Ints, product: Ints, pair
     columns = np.full((len(row), len(PAIR_FEATURES)), np.nan, dtype=np.float32)
     product_gap = fitted.products.values[:, fitted.products.names.index("product_gap_days")]
     baskets = past.customers[row[bought], CUSTOMER_FEATURES.index("customer_baskets")]
-    gap = pairs.gap[at]
+    gap = pairs.gap_of(at)
     with np.errstate(divide="ignore", invalid="ignore"):
         columns[bought] = np.column_stack(
             [
@@ -358,6 +360,7 @@ def _pair_features(past: History, fitted: Fitted, row: Ints, product: Ints, pair
                 pairs.since_last[at] / gap,
                 pairs.times[at] / baskets,
                 pairs.since_last[at] / product_gap[product[bought]],
+                pairs.season[at],
             ]
         )
     columns[~bought, :1] = 0
@@ -377,7 +380,7 @@ def _category_features(
     columns[known, :2] = 0
     at, categories = place[bought], past.categories
     baskets = past.customers[rows[line[bought]], CUSTOMER_FEATURES.index("customer_baskets")]
-    gap = categories.gap[at]
+    gap = categories.gap_of(at)
     with np.errstate(divide="ignore", invalid="ignore"):
         columns[bought] = np.column_stack(
             [

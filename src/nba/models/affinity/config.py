@@ -46,7 +46,7 @@ class TwoStageConfig(ModelConfig):
     )
     new_days: int = Field(60, ge=0, description="A product first sold in so many days is new.")
     repeat_candidates: int = Field(100, ge=1, description="Own products per customer.")
-    popular_candidates: int = Field(40, ge=0, description="From what is popular now.")
+    popular_candidates: int = Field(30, ge=0, description="From what is popular now.")
     explore_candidates: int = Field(
         60, ge=1, description="New to the customer, by the blend of all sources."
     )
@@ -55,7 +55,7 @@ class TwoStageConfig(ModelConfig):
     item_neighbours: int = Field(100, ge=1, description="Similar products kept per product.")
     neighbours: int = Field(100, ge=1, description="Neighbours per customer.")
     reference_customers: int = Field(
-        20_000, ge=1, description="Customers among whom neighbours are sought (a seeded sample)."
+        8_000, ge=1, description="Customers among whom neighbours are sought (a seeded sample)."
     )
     als_factors: int = Field(32, ge=1, description="ALS factors.")
     als_iterations: int = Field(10, ge=1, description="ALS iterations.")
@@ -65,7 +65,7 @@ class TwoStageConfig(ModelConfig):
     learning_rate: float = Field(0.04, gt=0, description="Learning rate of the ranker.")
     min_data_in_leaf: int = Field(300, ge=1, description="Rows per leaf at least.")
     truncation: int = Field(40, ge=1, description="LambdaRank looks at so many places.")
-    chunk_customers: int = Field(256, ge=1, description="Customers whose scores stand at once.")
+    chunk_customers: int = Field(64, ge=1, description="Customers whose scores stand at once.")
     part_customers: int = Field(
         20_000, ge=1, description="Customers whose history is reduced at a time, per thread."
     )

@@ -91,6 +91,7 @@ def _pairs(
         since_first=first,
         # All that is known of order: whether it was in the last basket.
         baskets_since=np.where(since_last <= latest[customer] + 0.5, 0.0, np.nan),
+        season=np.full(len(times), np.nan),
         decayed=decayed_evenly(times, since_last, gap, half_lives),
     )
 

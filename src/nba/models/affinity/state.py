@@ -25,6 +25,8 @@ class Pairs:
         Purchase days, and days from the last and the first of them to the cut-off.
     baskets_since : array of float
         Baskets of the customer after the last one with the product.
+    season : array of float
+        Purchase days in the coming weeks of a year ago; NaN where the log does not reach back.
     decayed : array of float of shape (half-lives, pairs)
         Purchase days, each weighted by half for every half-life that has passed.
     """
@@ -35,23 +37,37 @@ class Pairs:
     since_last: Floats
     since_first: Floats
     baskets_since: Floats
+    season: Floats
     decayed: Floats
 
     @property
     def gap(self) -> Floats:
         """Mean days between purchases of the product; NaN for a single purchase."""
-        gap = np.full(len(self.times), np.nan)
-        many = self.times > 1
-        gap[many] = (self.since_first - self.since_last)[many] / (self.times[many] - 1)
-        return gap
+        return self.gap_of(np.arange(len(self.times)))
+
+    def gap_of(self, at: Ints) -> Floats:
+        """Return the gaps of the pairs `at`."""
+        times = self.times[at]
+        span = self.since_first[at] - self.since_last[at]
+        return np.where(times > 1, span / np.maximum(times - 1, 1), np.nan)
 
     def matrix(self, values: Floats, shape: tuple[int, int]) -> sp.csr_matrix:
         """Return customers × products with `values` at the pairs."""
         return sp.csr_matrix((values.astype(np.float32), (self.customer, self.product)), shape)
 
 
-def pair_state(log: PurchaseLog, cutoff: int, half_lives: tuple[float, ...]) -> Pairs:
-    """Reduce the log before `cutoff` to one entry per customer and product."""
+def pair_state(
+    log: PurchaseLog, cutoff: int, half_lives: tuple[float, ...], season: tuple[int, int] = (0, 0)
+) -> Pairs:
+    """Reduce the log before `cutoff` to one entry per customer and product.
+
+    Parameters
+    ----------
+    half_lives : tuple of float
+    season : (year, horizon)
+        Purchases in the `horizon` days that began `year` days before the cut-off are counted
+        apart.
+    """
     log = log.before(cutoff)
     order = np.lexsort((log.day, log.product, log.customer))
     customer, product, day = log.customer[order], log.product[order], log.day[order]
@@ -59,6 +75,8 @@ def pair_state(log: PurchaseLog, cutoff: int, half_lives: tuple[float, ...]) -> 
     ends = _ends(starts, len(customer))
     ago = (cutoff - day).astype(np.float64)
     left = (log.basket_counts()[log.customer] - 1 - log.basket_index())[order]
+    year, horizon = season
+    in_season = ((ago <= year) & (ago > year - horizon)).astype(np.float64)
     weights = np.exp2(-ago[None, :] / np.asarray(half_lives)[:, None])
     return Pairs(
         customer=customer[starts],
@@ -67,6 +85,7 @@ def pair_state(log: PurchaseLog, cutoff: int, half_lives: tuple[float, ...]) -> 
         since_last=ago[ends],
         since_first=ago[starts],
         baskets_since=left[ends].astype(np.float64),
+        season=np.add.reduceat(in_season, starts) if len(starts) else np.zeros(0),
         decayed=np.add.reduceat(weights, starts, axis=1)
         if len(starts)
         else np.zeros((len(half_lives), 0)),
@@ -221,7 +240,7 @@ def product_state(
     seen_a_year = bool(len(ago)) and int(ago.max()) > year - horizon // 2
     buyers = np.bincount(pairs.product, minlength=n).astype(np.float64)
     again = np.bincount(pairs.product[pairs.times > 1], minlength=n).astype(np.float64)
-    gap_mean, _ = mean_sd(pairs.gap, pairs.product, n)
+    gap_mean = _shrunk_gap(pairs, n)
     sizes = np.bincount(_basket_of_row(log)).astype(np.float64)
     size, _ = mean_sd(sizes[_basket_of_row(log)], log.product, n)
     names = [f"product_sales_{window}" for window in windows]
@@ -234,6 +253,7 @@ def product_state(
             age,
             idle,
             seasonal if seen_a_year else np.full(n, np.nan),
+            seasonal / total if seen_a_year else np.full(n, np.nan),
             buyers,
             (again + 1) / (buyers + 10),
             gap_mean,
@@ -247,6 +267,7 @@ def product_state(
         "product_days_since_first",
         "product_days_since_sale",
         "product_season_sales",
+        "product_season_ratio",
         "product_buyers",
         "product_rebuy_share",
         "product_gap_days",
@@ -260,6 +281,20 @@ def product_state(
         is_new=age <= new_days,
         sold=total > 0,
     )
+
+
+def _shrunk_gap(pairs: Pairs, n: int, weight: float = 5.0) -> Floats:
+    """Return the mean days between purchases per product, shrunk towards that of all products.
+
+    Unshrunk, the gap of a rare product is the gap of the one customer who bought it twice, and
+    a ranker would learn from a customer's own gap what it cannot know of another's.
+    """
+    known = ~np.isnan(pairs.gap)
+    if not known.any():
+        return np.full(n, np.nan)
+    sums = np.bincount(pairs.product[known], pairs.gap[known], minlength=n)
+    count = np.bincount(pairs.product[known], minlength=n)
+    return (sums + weight * float(pairs.gap[known].mean())) / (count + weight)
 
 
 def _basket_of_row(log: PurchaseLog) -> Ints:

@@ -73,7 +73,7 @@ class TwoStageAffinity(Model):
         self.neighbour_ids = pl.Series("customer_id", [], dtype=pl.String)
         self.catalogue: Catalogue | None = None
         self.fitted: Fitted | None = None
-        self.relevance = (0.0, 0.0)
+        self.relevance = ((0.0, 0.0), (0.0, 0.0))
         self.rebought: dict[str, bool] = {}
         self._ranker: Any = None
         self._explorer: Any = None
@@ -119,7 +119,10 @@ class TwoStageAffinity(Model):
             self._ranker = fit_ranker(examples, names, config, seed)
             new = [part.new_only() for part in examples]
             self._explorer = fit_ranker(new, names, config, seed)
-            self.relevance = fit_relevance(self._ranker, examples[0])
+            self.relevance = (
+                fit_relevance(self._ranker, examples[0]),
+                fit_relevance(self._explorer, new[0]),
+            )
         return self
 
     def examples(
@@ -202,9 +205,15 @@ class TwoStageAffinity(Model):
             return pl.concat([empty_scores(), *pool.map(one, range(len(parts)))])
 
     def rank(
-        self, past: History, rows: Ints, reference: Ints, open_products: Bools
+        self, past: History, rows: Ints, reference: Ints, open_products: Bools, *, whole: bool
     ) -> Iterator[Ranked]:
-        """Yield the candidates of the customers `rows` of `past` with both scores."""
+        """Yield the candidates of the customers `rows` of `past` with their scores.
+
+        Parameters
+        ----------
+        whole : bool
+            Score new products by the ranker of all candidates too, not only by their own.
+        """
         for block in candidate_blocks(
             past,
             self._fitted(),
@@ -213,21 +222,26 @@ class TwoStageAffinity(Model):
             reference=reference,
             open_products=open_products,
         ):
-            yield Ranked(block, *self._predict(block))
+            yield Ranked(block, *self._predict(block, whole))
 
-    def _predict(self, block: Candidates) -> tuple[Floats, Floats]:
+    def _predict(self, block: Candidates, whole: bool) -> tuple[Floats, Floats]:
         names = feature_names(self._fitted())
-        if self._ranker is None or not len(block.product):
+        if self._ranker is None or self._explorer is None:
             # Without a past to learn from: own purchases by decay, then what is popular.
             decayed = np.nan_to_num(block.features[:, names.index("decayed_2")])
             popular = block.features[:, names.index("product_sales")] / 1e4
-            score = np.asarray(decayed + popular, dtype=np.float64)
-            return score, score
+            plain = np.asarray(decayed + popular, dtype=np.float64)
+            return plain, plain
         new = block.features[:, names.index("is_repeat")] == 0
-        score = self._ranker.predict(block.features, num_threads=1)
-        explore_score = score.copy()
-        if self._explorer is not None and new.any():
-            explore_score[new] = self._explorer.predict(block.features[new], num_threads=1)
+        score = np.zeros(len(new))
+        explore_score = np.zeros(len(new))
+        asked = np.ones(len(new), dtype=bool) if whole else ~new
+        for booster, rows, into in (
+            (self._ranker, asked, score),
+            (self._explorer, new, explore_score),
+        ):
+            if rows.any():
+                into[rows] = booster.predict(block.features[rows], num_threads=1)
         return score, explore_score
 
     def _score_part(
@@ -237,9 +251,10 @@ class TwoStageAffinity(Model):
         known = past.customers[:, 0] > 0
         rows = np.flatnonzero(profiled & known)
         reference = self.positions(people["customer_id"])
+        whole = self.config.explore_share is None
         frames = [
             self._lists(people, rows, ranked, rest)
-            for ranked in self.rank(past, rows, reference, open_products)
+            for ranked in self.rank(past, rows, reference, open_products, whole=whole)
         ]
         cold = np.flatnonzero(~(profiled & known))
         frames.append(self._popular(people, cold, open_products))
@@ -260,16 +275,18 @@ class TwoStageAffinity(Model):
         place = diversify(customer, product, fitted.category[product], place, largest)
         listed, rank = top_lists(customer, product, place, config.top_n)
         popular = np.isin(product, fitted.popular[: config.top_n])
-        slope, level = self.relevance
         repeat = is_repeat[listed]
+        by_ranker = repeat | (config.explore_share is None)
+        shown = np.where(by_ranker, score[listed], explore[listed])
+        curve = np.where(by_ranker[:, None], self.relevance[0], self.relevance[1])
         source = np.where(repeat, _REPEAT, np.where(popular[listed], _POPULAR, _EXPLORE))
         return self._frame(
             people,
             customer[listed],
             product[listed],
             rank,
-            score=score[listed],
-            relevance=1 / (1 + np.exp(-(slope * score[listed] + level))),
+            score=shown,
+            relevance=1 / (1 + np.exp(-(curve[:, 0] * shown + curve[:, 1]))),
             source=source,
             times=np.where(repeat, features[listed, 0], 0),
             since=np.where(repeat, features[listed, 1], np.nan),
@@ -381,7 +398,7 @@ class TwoStageAffinity(Model):
             catalogue=self._catalogue(),
             product_ids=self.product_ids,
             neighbour_ids=self.neighbour_ids,
-            state={"relevance": list(self.relevance), "rebought": self.rebought},
+            state={"relevance": self.relevance, "rebought": self.rebought},
         )
         for booster, name in ((self._ranker, _RANKER), (self._explorer, _EXPLORER)):
             if booster is not None:
@@ -391,8 +408,8 @@ class TwoStageAffinity(Model):
         saved = storage.read(folder)
         self.fitted, self.catalogue = saved.fitted, saved.catalogue
         self.product_ids, self.neighbour_ids = saved.product_ids, saved.neighbour_ids
-        slope, level = saved.state["relevance"]
-        self.relevance, self.rebought = (slope, level), saved.state["rebought"]
+        ranker, explorer = (tuple(curve) for curve in saved.state["relevance"])
+        self.relevance, self.rebought = (ranker, explorer), saved.state["rebought"]
         import lightgbm as lgb
 
         if (folder / _RANKER).exists():
