@@ -196,3 +196,18 @@ def test_an_erased_customer_is_nowhere(store: FeastFeatureStore) -> None:
     assert manifest is not None
     behaviour = store.snapshot("customer_behaviour", SECOND)
     assert manifest["views"]["customer_behaviour"]["rows"] == behaviour.height
+
+
+def test_the_history_of_tags_adds_up_to_what_stands(store: FeastFeatureStore) -> None:
+    tags = store.snapshot("customer_tags", SECOND)
+    customers = tags["customer_id"].unique().to_list()
+    log = store.tag_history.read(customers).filter(pl.col("as_of") <= SECOND)
+    signed = log.with_columns(n=pl.when(pl.col("change") == "set").then(1).otherwise(-1))
+    standing = (
+        signed.group_by("customer_id", "tag", "source", "value")
+        .agg(pl.col("n").sum())
+        .filter(pl.col("n") != 0)
+    )
+    assert standing["n"].unique().to_list() == [1]
+    expected = tags.select("customer_id", "tag", "source", "value")
+    assert_frame_equal(standing.drop("n"), expected, check_row_order=False)

@@ -15,26 +15,19 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from nba.errors import ConflictError, NotFoundError, UsageError
-from nba.features import VIEWS, Tables, View
+from nba.errors import ConflictError, NotFoundError
+from nba.features import VIEWS, Tables, View, customer_tags
 from nba.features.drift import Check, compare_views
 from nba.features.engine import DuckDBEngine, Engine, digest_sql, packed_sql, write_views
 from nba.stores.feature_repository import FeatureRepository
-from nba.stores.online_packed import DAY_MICROSECONDS, Key, OnlineView, PackedStore, Row
+from nba.stores.online_frames import frame_of, keys_of, pack
+from nba.stores.online_packed import DAY_MICROSECONDS, OnlineView, PackedStore, Row
 from nba.stores.snapshots import NIGHTLY, TRAINING, Snapshots, views_digest
+from nba.stores.tag_history import TagHistory
 
 KEEP_DAYS: Final = 14
 _EPOCH: Final = datetime(1970, 1, 1)
 _FETCH_ROWS: Final = 50_000
-POLARS_TYPES: Final[Mapping[str, pl.DataType]] = {
-    "float64": pl.Float64(),
-    "int64": pl.Int64(),
-    "bool": pl.Boolean(),
-    "string": pl.String(),
-    "timestamp": pl.Datetime("us"),
-    "list<string>": pl.List(pl.String()),
-}
-
 #: `(as_of, ibis connection) -> tables of the contract`, as `nba.data.load_tables` gives them.
 TableSource = Callable[[datetime, Any], Tables]
 
@@ -83,6 +76,7 @@ class FeastFeatureStore:
             repository.resolve(), self.data, self.snapshots, VIEWS, zone=self.zone
         )
         self.online_store = PackedStore(self.repository.online_path)
+        self.tag_history = TagHistory(self.data / "features" / "tag_changes")
         self._tables = tables
         self._input_version = input_version
         self._engine = engine or self._duckdb
@@ -136,8 +130,20 @@ class FeastFeatureStore:
             return {**found, "built": False}
         manifest = self._build(as_of, version, digest, purpose)
         if purpose == NIGHTLY:
+            self._note_tags(as_of)
             self.snapshots.prune(as_of, keep_days=KEEP_DAYS)
         return {**manifest, "built": True}
+
+    def _note_tags(self, as_of: datetime) -> None:
+        """Log which tags were set and which went since the night before."""
+        after = self.snapshot(customer_tags.VIEW.name, as_of)
+        earlier = [
+            moment
+            for moment in self.moments()
+            if moment < as_of and (self.snapshots.manifest(moment) or {})["purpose"] == NIGHTLY
+        ]
+        before = self.snapshot(customer_tags.VIEW.name, earlier[-1]) if earlier else after.clear()
+        self.tag_history.note(before, after, as_of)
 
     def ensure(self, moments: Iterable[datetime]) -> list[Mapping[str, Any]]:
         """Build the views at training cut-offs; those of older input are built anew."""
@@ -240,7 +246,7 @@ class FeastFeatureStore:
 
         The digests in the manifests then no longer fit: they are computed anew.
         """
-        gone = 0
+        gone = self.tag_history.forget(customer_ids)
         for view in self.views.values():
             if "customer_id" not in view.entity_keys:
                 continue
@@ -354,12 +360,14 @@ class FeastFeatureStore:
         now_us = None if now is None else microseconds(self._utc(now))
         parts = [keys]
         for view, names in self.repository.service(service):
-            found = self.online_store.read(self.online_view(view), _keys(keys, view), now_us=now_us)
+            found = self.online_store.read(
+                self.online_view(view), keys_of(keys, view), now_us=now_us
+            )
             data: dict[str, list[Any]] = {
                 name: [None if item is None else item[1].get(name) for item in found]
                 for name in names
             }
-            parts.append(_frame(view, data, names))
+            parts.append(frame_of(view, data, names))
         return pl.concat(parts, how="horizontal")
 
     def online_rows(
@@ -375,7 +383,7 @@ class FeastFeatureStore:
             {key: [row[0][i] for row in rows] for i, key in enumerate(spec.entity_keys)},
             schema=dict.fromkeys(spec.entity_keys, pl.String()),
         )
-        return pl.concat([keys, _frame(spec, data, names)], how="horizontal")
+        return pl.concat([keys, frame_of(spec, data, names)], how="horizontal")
 
     def online_one(
         self, service: str, *, now: datetime | None = None, **keys: str
@@ -419,58 +427,10 @@ class FeastFeatureStore:
             self.online_view(spec),
             [
                 (key, event, created, value)
-                for key, value in zip(_keys(rows, spec), packed, strict=True)
+                for key, value in zip(keys_of(rows, spec), packed, strict=True)
             ],
         )
 
     def apply(self) -> bool:
         """Register entities, sources, views and services with Feast; False where they stand."""
         return self.repository.apply()
-
-
-def pack(view: View, rows: pl.DataFrame) -> list[str]:
-    """Return the features of each row as the JSON array that the online store keeps."""
-    import duckdb
-
-    if rows.is_empty():
-        return []
-    frame = rows.select(
-        pl.col(feature.name).cast(POLARS_TYPES[feature.dtype]) for feature in view.features
-    ).to_arrow()
-    with duckdb.connect() as connection:
-        connection.register("frame", frame)
-        connection.execute("SET preserve_insertion_order = true")
-        found = connection.execute(f"SELECT {packed_sql(view)} FROM frame").fetchall()
-    return [row[0] for row in found]
-
-
-def _keys(frame: pl.DataFrame, view: View) -> list[Key]:
-    """Return the entity keys of `frame`, which must be strings and not null."""
-    missing = [key for key in view.entity_keys if key not in frame.columns]
-    if missing:
-        raise UsageError(
-            f"a look-up in {view.name} lacks {', '.join(missing)}",
-            expected=", ".join(view.entity_keys),
-            found=", ".join(frame.columns),
-        )
-    for key in view.entity_keys:
-        if frame[key].dtype != pl.String or frame[key].null_count():
-            raise UsageError(
-                f"{key} must be text and never empty",
-                expected="String without nulls",
-                found=f"{frame[key].dtype} with {frame[key].null_count()} nulls",
-                next_step="ids are strings: read them as such",
-            )
-    return list(frame.select(view.entity_keys).iter_rows())
-
-
-def _frame(view: View, data: Mapping[str, list[Any]], names: Sequence[str]) -> pl.DataFrame:
-    columns = []
-    for name in names:
-        dtype = view.by_name[name].dtype
-        if dtype == "timestamp":
-            column = pl.Series(name, data[name], dtype=pl.Int64()).cast(pl.Datetime("us"))
-        else:
-            column = pl.Series(name, data[name], dtype=POLARS_TYPES[dtype], strict=False)
-        columns.append(column)
-    return pl.DataFrame(columns)
