@@ -9,9 +9,12 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 
 import polars as pl
@@ -26,10 +29,13 @@ from nba.simulation import Preset, WorldConfig
 from nba.simulation.books import Books, Rules
 from nba.simulation.compare import compare_policies, summary
 from nba.simulation.config import MODE_MINUTES
+from nba.simulation.observable import fit_expected, observable_oracle
 from nba.simulation.policies import BASELINES, PolicyFactory, actions, fill, usual_products
 from nba.simulation.world import World
 from nba.wiring import Wiring
 
+#: Seeds of the worlds that an observable oracle learns from begin here.
+OTHER_SEEDS = 1001
 #: The engine's project in the loop: nobody is held out, since the world itself knows what
 #: would have happened without a contact.
 LOOP_SETTINGS = {"arms": {"holdout": 0.0}, "time_zone": "Asia/Shanghai"}
@@ -130,59 +136,69 @@ class TopPropensity(EnginePolicy):
 
 
 @dataclass(frozen=True)
-class LoopResult:
-    """What a closed loop gave: per seed and policy, the summary, seconds per night."""
-
-    by_seed: pl.DataFrame
-    summary: pl.DataFrame
-    night_seconds: list[float]
-
-
-def run_closed_loop(
-    config: WorldConfig,
-    *,
-    seeds: Sequence[int],
-    weeks: int,
-    say: Say,
-    rules: Rules | None = None,
-    baselines: bool = True,
-) -> LoopResult:
-    """Play the engine and the baselines in the same worlds.
+class Loop:
+    """What is played in each world.
 
     Parameters
     ----------
     config : WorldConfig
-    seeds : sequence of int
+        Its seed is replaced by the world's.
     weeks : int
         Weeks in which the policies contact; four weeks without contact follow.
-    say : callable
-        Takes lines of progress.
-    rules : Rules or None
-        What the baselines keep; the engine keeps its own contact policy.
     baselines : bool
-        Play the baselines too.
+        Play the policies without an engine, and the top propensity, too.
+    observable_worlds : int
+        Worlds of other seeds on which the observable oracle is fitted; 0: leave it out.
+    rules : Rules
+        What the baselines keep; the engine keeps its own contact policy.
     """
-    engines: list[EnginePolicy] = []
-    scratch = Path(tempfile.mkdtemp(prefix="nba-loop-"))
 
-    def engine(world: World, _: Rules) -> EnginePolicy:
-        folder = scratch / f"seed-{world.config.seed}"
-        policy = EnginePolicy(folder, say=say)
-        engines.append(policy)
-        return policy
+    config: WorldConfig
+    weeks: int
+    baselines: bool = True
+    observable_worlds: int = 0
+    rules: Rules = Rules()
 
-    def top_propensity(world: World, kept: Rules) -> TopPropensity:
-        return TopPropensity(scratch / f"propensity-{world.config.seed}", kept, say=say)
+    def play(self, seed: int) -> tuple[pl.DataFrame, list[float]]:
+        """Play one world; return a row per policy, and the engine's seconds per night."""
+        engines: list[EnginePolicy] = []
+        scratch = Path(tempfile.mkdtemp(prefix="nba-loop-"))
 
-    policies: dict[str, PolicyFactory] = {"engine": engine}
-    if baselines:
-        policies = {**BASELINES, "top_propensity": top_propensity, **policies}
-    try:
-        results = compare_policies(config, policies, seeds=seeds, weeks=weeks, rules=rules)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    seconds = [second for policy in engines for second in policy.seconds]
-    return LoopResult(results, summary(results), seconds)
+        def engine(world: World, _: Rules) -> EnginePolicy:
+            engines.append(EnginePolicy(scratch / "engine"))
+            return engines[0]
+
+        def top_propensity(world: World, kept: Rules) -> TopPropensity:
+            return TopPropensity(scratch / "propensity", kept)
+
+        policies: dict[str, PolicyFactory] = {"engine": engine}
+        if self.baselines:
+            policies = {**BASELINES, "top_propensity": top_propensity, **policies}
+        if self.observable_worlds:
+            policies["observable_oracle"] = self._observable()
+        try:
+            rows = compare_policies(
+                self.config, policies, seeds=[seed], weeks=self.weeks, rules=self.rules
+            )
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return rows, engines[0].seconds
+
+    def _observable(self) -> PolicyFactory:
+        seeds = range(OTHER_SEEDS, OTHER_SEEDS + self.observable_worlds)
+        return observable_oracle(
+            fit_expected(self.config, seeds=seeds, rules=self.rules), seeds=seeds
+        )
+
+
+@dataclass(frozen=True)
+class LoopResult:
+    """What a closed loop gave: per seed and policy, the summary, the engine's nights."""
+
+    by_seed: pl.DataFrame
+    summary: pl.DataFrame
+    median_night_seconds: float
+    slowest_night_seconds: float
 
 
 def bench_closed_loop(
@@ -193,19 +209,35 @@ def bench_closed_loop(
     weeks: int = 8,
     seeds: Sequence[int] = (1, 2, 3),
     baselines: bool = True,
+    observable_worlds: int = 0,
+    workers: int = 1,
 ) -> LoopResult:
-    """Play the engine and the baselines; print a line per policy.
+    """Play the engine and the baselines in the same worlds, on the same random numbers.
 
     Parameters
     ----------
     preset : str
         `report` or `sober`.
     customers, clerks : int
-        Size of the world.
+        Size of each world.
     weeks : int
-        Weeks in which the policies contact.
+        Weeks in which the policies contact; four weeks without contact follow.
     seeds : sequence of int
         One world each.
+    baselines : bool
+        Play the policies without an engine too.
+    observable_worlds : int
+        Worlds of other seeds that the observable oracle is fitted on; 0 leaves it out.
+    workers : int
+        Worlds played at once, each in a process of its own.
     """
     config = WorldConfig(preset=Preset(preset), customers=customers, clerks=clerks)
-    return run_closed_loop(config, seeds=seeds, weeks=weeks, say=silent, baselines=baselines)
+    loop = Loop(config, weeks, baselines, observable_worlds)
+    if workers > 1:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            played = list(pool.map(loop.play, seeds))
+    else:
+        played = [loop.play(seed) for seed in seeds]
+    rows = pl.concat([rows for rows, _ in played], how="diagonal_relaxed")
+    seconds = [second for _, nights in played for second in nights]
+    return LoopResult(rows, summary(rows), median(seconds), max(seconds))
