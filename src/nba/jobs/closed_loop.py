@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from multiprocessing import get_context
 from pathlib import Path
@@ -157,7 +157,7 @@ class Loop:
     weeks: int
     baselines: bool = True
     observable_worlds: int = 0
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
 
     def play(self, seed: int) -> tuple[pl.DataFrame, list[float]]:
         """Play one world; return a row per policy, and the engine's seconds per night."""
