@@ -10,6 +10,7 @@ import pytest
 
 from nba.decisions import DecisionFiles, DecisionSettings, Plan, decide
 from nba.decisions.writing import ACTION_SCHEMA
+from nba.errors import InputRefusedError
 
 Make = Callable[..., dict[str, pl.DataFrame]]
 
@@ -154,3 +155,17 @@ def test_the_list_is_ranked_by_value_and_service_comes_first(
         assert rows["rank"].to_list() == list(range(1, rows.height + 1))
         keys = list(zip(rows["action_type"].is_in(service), rows["value"], strict=True))
         assert keys == sorted(keys, reverse=True)
+
+
+@pytest.mark.parametrize("name", ["customer_state", "timing", "clerk", "product"])
+def test_a_repeated_id_is_refused(
+    inputs: dict[str, pl.DataFrame], files: DecisionFiles, world: Any, name: str
+) -> None:
+    twice = {**inputs, name: pl.concat([inputs[name], inputs[name].head(1)])}
+    with pytest.raises(InputRefusedError, match=f"{name}.*more than once"):
+        plan_of(twice, files, world)
+
+
+def test_a_missing_table_is_named(files: DecisionFiles, world: Any) -> None:
+    with pytest.raises(InputRefusedError, match="customer_state"):
+        plan_of({}, files, world)

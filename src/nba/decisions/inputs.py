@@ -196,6 +196,8 @@ OTHER_TABLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "handovers": {"customer_id": _TEXT, "ts": _TIME},
     }
 )
+#: Other tables with one row per id.
+_UNIQUE: Final = MappingProxyType({"clerk": "clerk_id", "product": "product_id"})
 #: Tables that must be given; the others may be absent and count as empty.
 REQUIRED: Final = ("customer_state", "clerk")
 _DEFAULTS: Final[Mapping[tuple[str, str], Any]] = MappingProxyType(
@@ -260,13 +262,24 @@ def _with_customers(responses: pl.DataFrame, interactions: pl.DataFrame) -> pl.D
     )
 
 
+def _refuse_repeated(name: str, ids: pl.Series) -> None:
+    repeated = ids.filter(ids.is_duplicated())
+    if len(repeated):
+        raise InputRefusedError(
+            f"the table {name!r} names {repeated[0]!r} more than once",
+            expected=f"one row per {ids.name}",
+            found=f"{len(repeated)} rows that repeat one",
+            next_step="pass one snapshot",
+        )
+
+
 def conform_inputs(inputs: Mapping[str, pl.DataFrame]) -> DecisionInputs:
     """Check and complete the tables given to `decide`.
 
     Raises
     ------
     InputRefusedError
-        When a required table is absent or a customer stands twice in it.
+        When a required table is absent, or an id stands twice where it may stand once.
     """
     contract = {**CUSTOMER_TABLES, **OTHER_TABLES}
     for name in REQUIRED:
@@ -282,13 +295,6 @@ def conform_inputs(inputs: Mapping[str, pl.DataFrame]) -> DecisionInputs:
         for name, columns in contract.items()
     }
     tables["responses"] = _with_customers(tables["responses"], tables["interactions"])
-    for name in CUSTOMER_TABLES:
-        if tables[name]["customer_id"].is_duplicated().any():
-            repeated = tables[name].filter(pl.col("customer_id").is_duplicated())["customer_id"][0]
-            raise InputRefusedError(
-                f"the table {name!r} names a customer twice",
-                expected="one row per customer_id",
-                found=f"{repeated!r} repeated",
-                next_step="pass one snapshot",
-            )
+    for name, key in {**dict.fromkeys(CUSTOMER_TABLES, "customer_id"), **_UNIQUE}.items():
+        _refuse_repeated(name, tables[name][key])
     return DecisionInputs(tables)
