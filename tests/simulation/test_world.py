@@ -186,6 +186,23 @@ def test_days_are_played_in_order(played):
 
 
 @pytest.mark.proof
+def test_a_hundred_thousand_customers_take_two_minutes_and_four_gigabytes(tmp_path):
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from nba.simulation import WorldConfig, simulate\n"
+        "simulate(WorldConfig(customers=100_000), Path(sys.argv[1]))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    begin = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "shop")],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert time.perf_counter() - begin < 120
+    assert int(done.stdout) < 4_000_000  # kilobytes
+
+
+@pytest.mark.proof
 def test_cost_is_linear_in_customers_and_days(tmp_path):
     seconds = {}
     for customers, days in ((20_000, 60), (40_000, 60), (20_000, 120)):
