@@ -101,10 +101,8 @@ def test_the_latest_consent_wins_whatever_order_it_arrives_in(store: Operational
     assert store.put_consent("c1", early) == late
     assert store.consent("c1") == late
     assert store.consent("c2") is None
-    assert store.consents().to_dicts() == [
-        {"customer_id": "c1", "consent_contact": False, "consent_profiling": True}
-        | {"consent_at": NOON}
-    ]
+    history = store.consents().rows()
+    assert history == [("c1", True, True, early.consent_at), ("c1", False, True, NOON)]
 
 
 def test_erasure_leaves_a_receipt_a_tombstone_and_nothing_else(

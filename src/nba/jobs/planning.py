@@ -11,6 +11,7 @@ import polars as pl
 from nba.decisions.decide import decide
 from nba.jobs.files import write_parquet
 from nba.jobs.manifest import Manifest
+from nba.pipeline.consents import with_consents
 from nba.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def make_plan(night: Night) -> Plan:
     kept = {
         **decision_tables(wiring, night.as_of),
         "preferred_mode": preferred_modes(wiring, night.as_of),
+        "customer_state": consented_state(night),
     }
     for name, table in kept.items():
         write_parquet(table, night.folder / INPUTS / f"{name}.parquet")
@@ -59,6 +61,21 @@ def make_plan(night: Night) -> Plan:
         policy_version=wiring.decision_files.version,
         model_versions=model_versions_text(night.manifest),
     )
+
+
+def consented_state(night: Night) -> pl.DataFrame:
+    """Return the state of customers who were not erased, with what they said over the API."""
+    wiring = night.wiring
+    state = night.frames["customer_state"]
+    erased = wiring.plan_store.erased_among(state["customer_id"].to_list())
+    state = state.filter(~pl.col("customer_id").is_in(sorted(erased)))
+    customers = wiring.tables(night.as_of)["customers"].select("customer_id", "consent_at")
+    consents = wiring.plan_store.consents().with_columns(
+        pl.col("consent_at")
+        .dt.convert_time_zone(wiring.settings.time_zone)
+        .dt.replace_time_zone(None)
+    )
+    return with_consents(state, wiring.collect(customers), consents, night.as_of)
 
 
 def model_versions(manifest: Manifest) -> dict[str, str]:

@@ -295,7 +295,7 @@ class OperationalStore:
             return people.read_consent(connection, customer_id)
 
     def consents(self) -> pl.DataFrame:
-        """Return all consents recorded over the API, one row per customer."""
+        """Return every consent recorded over the API, by customer, in the order they were said."""
         with self._database.reading() as connection:
             return people.all_consents(connection)
 

@@ -146,14 +146,15 @@ def read_consent(connection: Connection, customer_id: str) -> Consent | None:
 
 
 def all_consents(connection: Connection) -> pl.DataFrame:
-    """Return the consents recorded here, one row per customer; `consent_at` is UTC."""
+    """Return every consent recorded here, in the order they were said; `consent_at` is UTC."""
     columns = [
         consents.c.customer_id,
         consents.c.consent_contact,
         consents.c.consent_profiling,
         consents.c.consent_at,
     ]
-    query = select(*columns).where(consents.c.is_latest).order_by(consents.c.customer_id)
+    order = (consents.c.customer_id, consents.c.consent_at, consents.c.consent_id)
+    query = select(*columns).order_by(*order)
     return pl.DataFrame(
         [dict(row) for row in connection.execute(query).mappings()],
         schema={
