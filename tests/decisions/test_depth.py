@@ -329,3 +329,29 @@ def test_a_post_must_earn_more_than_its_minutes(
     assert free.posts["posted"].any()
     assert not priced.posts["posted"].any()
     assert priced.members.height == 0
+
+
+def test_reasons_follow_the_contributions(
+    plan: Plan, inputs: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    """General reasons that rest on the strongest feature come first, after the action's own."""
+    contacts = plan.actions.filter(pl.col("mode") != "none")
+    ids = contacts["customer_id"]
+    told = run(
+        {
+            **inputs,
+            "contributions": pl.DataFrame(
+                {"customer_id": ids, "feature": ["response_rate"] * len(ids)}
+            ).with_columns(contribution=-2.0),
+        },
+        files,
+        world,
+    )
+    after = told.actions.filter(pl.col("mode") != "none")
+    assert after["customer_id"].to_list() == ids.to_list()
+
+    def shown(actions: pl.DataFrame) -> int:
+        codes = actions["reasons"].explode().struct.field("code")
+        return int((codes == "responsive").sum())
+
+    assert shown(after) > shown(contacts)

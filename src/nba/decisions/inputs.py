@@ -132,6 +132,7 @@ OTHER_TABLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "risk": _NUMBER,
         },
         "preferred_mode": {"customer_id": _TEXT, "mode": _TEXT},
+        "contributions": {"customer_id": _TEXT, "feature": _TEXT, "contribution": _NUMBER},
         "content": {
             "content_id": _TEXT,
             "mode": _TEXT,

@@ -194,12 +194,28 @@ def reasons_of(
     first: tuple[str, ...],
     caution: str,
     service: bool,
+    weights: Mapping[str, float] | None = None,
 ) -> list[dict[str, str]]:
-    """Return two or three reasons, one caution and what would change the advice."""
-    codes = [code for code in dict.fromkeys((*first, *GENERAL)) if flags[code]][:MOST_REASONS]
+    """Return two or three reasons, one caution and what would change the advice.
+
+    Parameters
+    ----------
+    first : tuple of str
+        The action's own reasons, shown before general ones.
+    weights : mapping of str to float, optional
+        How much each feature contributed to the models' scores of this customer: general
+        reasons that rest on the strongest come first.
+    """
+    general = sorted(GENERAL, key=lambda code: -_weight(code, weights)) if weights else GENERAL
+    codes = [code for code in dict.fromkeys((*first, *general)) if flags[code]][:MOST_REASONS]
     warning = next((code for code in STRONGER_CAUTIONS if flags[code] and not service), caution)
     change = "if_solved" if service else "if_bought"
     return [_phrase(code, facts) for code in (*codes, warning, change)]
+
+
+def _weight(code: str, weights: Mapping[str, float] | None) -> float:
+    names = parse_expression(PHRASES[code].when).names | _named(PHRASES[code])
+    return max((abs((weights or {}).get(name, 0.0)) for name in names), default=0.0)
 
 
 def _phrase(code: str, facts: Mapping[str, Any]) -> dict[str, str]:

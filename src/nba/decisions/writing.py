@@ -125,7 +125,8 @@ def _contacts(
     )
     starts, ends = contact_windows(rows, as_of=stamp.as_of, policy=policy)
     brought = _brought(here, rows, catalogue, policy, stamp.as_of)
-    texts = _texts(rows, brought, catalogue, stamp, settings)
+    weights = _weights(here)
+    texts = _texts(rows, brought, weights, catalogue, stamp, settings)
     days = {action.action_type: action.expires_days for action in catalogue.actions}
     channels = {action.action_type: str(action.channel) for action in catalogue.actions}
     service = [action.action_type for action in catalogue.actions if action.service]
@@ -292,9 +293,19 @@ def _groups(inputs: DecisionInputs, base: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _weights(inputs: DecisionInputs) -> dict[str, dict[str, float]]:
+    """Return the models' contributions per customer and feature, where they are given."""
+    given: dict[str, dict[str, float]] = {}
+    rows = inputs["contributions"].drop_nulls()
+    for customer, feature, contribution in rows.sort("customer_id", "feature").iter_rows():
+        given.setdefault(customer, {})[feature] = contribution
+    return given
+
+
 def _texts(
     rows: pl.DataFrame,
     brought: pl.DataFrame,
+    weights: Mapping[str, Mapping[str, float]],
     catalogue: Catalogue,
     stamp: Stamp,
     settings: DecisionSettings,
@@ -317,7 +328,12 @@ def _texts(
         out["content_id"].append(_content_of(action, thing))
         out["reasons"].append(
             reasons_of(
-                fact, flag, first=action.reasons, caution=action.caution, service=action.service
+                fact,
+                flag,
+                first=action.reasons,
+                caution=action.caution,
+                service=action.service,
+                weights=weights.get(fact["customer_id"]),
             )
         )
         out["talking_point"].append(_talking_point(action, fact, thing, stamp.as_of, settings))
