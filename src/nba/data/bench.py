@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import resource
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -66,7 +67,7 @@ MAXIMUM_GIB = 3.0
 
 
 def bench_ingest(
-    folder: Path,
+    folder: Path | str | None = None,
     *,
     lines: Sequence[int] = (1_000_000, 5_000_000, 20_000_000),
     formats: Sequence[str] = ("csv", "parquet"),
@@ -78,8 +79,8 @@ def bench_ingest(
 
     Parameters
     ----------
-    folder : Path
-        Scratch space, emptied again.
+    folder : Path, str or None
+        Scratch space, emptied again; a temporary folder if None.
     lines : sequence of int
     formats : sequence of str
         `csv`, `parquet`.
@@ -95,12 +96,13 @@ def bench_ingest(
     list of IngestBench
     """
     results = []
-    for number in lines:
-        for format_ in formats:
-            for numbered in line_numbers:
-                result = _measure(folder, number, format_, numbered, repeats)
-                say(result.line())
-                results.append(result)
+    with tempfile.TemporaryDirectory(prefix="nba-bench-", dir=folder) as scratch:
+        for number in lines:
+            for format_ in formats:
+                for numbered in line_numbers:
+                    result = _measure(Path(scratch), number, format_, numbered, repeats)
+                    say(result.line())
+                    results.append(result)
     return results
 
 

@@ -48,22 +48,24 @@ class Prepared:
     @property
     def rows(self) -> str:
         """The relation of all staged rows, good and bad."""
-        if len(self.staged) == 1:
-            return self.staged[0].relation
-        parts = " UNION ALL BY NAME ".join(f"SELECT * FROM {one.relation}" for one in self.staged)
-        return f"({parts})"
+        return _union([staged.relation for staged in self.staged])
 
     @property
     def good(self) -> str:
         """The relation of the rows that are accepted."""
-        if not self.report.quarantined.rows:
-            return self.rows
-        return f"(SELECT * FROM {self.rows} WHERE {ERROR} IS NULL)"
+        return _union([staged.good for staged in self.staged])
 
     @property
     def columns(self) -> set[str]:
         """The columns that the input brought."""
         return {name for staged in self.staged for name in staged.columns}
+
+
+def _union(relations: list[str]) -> str:
+    """Return one relation of several, by the names of their columns."""
+    if len(relations) == 1:
+        return relations[0]
+    return f"({' UNION ALL BY NAME '.join(f'SELECT * FROM {one}' for one in relations)})"
 
 
 def prepare(context: Context, folder: Path, table: Table) -> Prepared | None:
@@ -152,12 +154,14 @@ def _query_inputs(
 
 def _stage(context: Context, table: Table, one: Input, number: int) -> Staged:
     """Stage one input; a second time where quotes were broken or lines must be numbered."""
-    if isinstance(one, ParquetInput) and not context.mapping.tables[table.name].distinct:
-        in_place = stage_in_place(context, table, one.source(), f"staged_{table.name}_{number}")
-        if in_place is not None:
-            return in_place
     target = context.scratch / table.name / f"staged-{number}.parquet"
     target.parent.mkdir(exist_ok=True)
+    own = context.mapping.tables[table.name]
+    if isinstance(one, ParquetInput) and not (own.distinct or own.derive):
+        view = f"staged_{table.name}_{number}"
+        in_place = stage_in_place(context, table, one.source(), view)
+        if in_place is not None:
+            return in_place
     staged = stage(context, table, one.source(), target)
     if one.settle(context.connection):
         staged = stage(context, table, one.source(), target)
@@ -181,8 +185,7 @@ def _filtered(context: Context, own: TableMapping, one: Input) -> int:
 def _needs_lines(connection: duckdb.DuckDBPyConnection, table: Table, staged: Staged) -> bool:
     """Whether a row is bad, or two rows have one key of which the later must win."""
     rows = staged.relation
-    bad = connection.execute(f"SELECT 1 FROM {rows} WHERE {ERROR} IS NOT NULL LIMIT 1").fetchone()
-    if bad is not None:
+    if connection.execute(f"SELECT 1 FROM {staged.bad} LIMIT 1").fetchone() is not None:
         return True
     key = [name for name in table.key if name in staged.columns]
     if table.name == "transactions" and "line_no" not in key:
@@ -228,8 +231,7 @@ def _refuse_wrong_types(connection: duckdb.DuckDBPyConnection, prepared: Prepare
     for staged in prepared.staged:
         rows = staged.relation
         broken = connection.execute(
-            f"SELECT {ERROR}, count(*), min(_value), min(_file) FROM {rows} "
-            f"WHERE {ERROR} IS NOT NULL GROUP BY 1"
+            f"SELECT {ERROR}, count(*), min(_value), min(_file) FROM {staged.bad} GROUP BY 1"
         ).fetchall()
         for number, count, value, file in broken:
             rule = staged.rules[number]

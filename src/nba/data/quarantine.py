@@ -59,7 +59,7 @@ def _shown(prepared: Prepared, column: str) -> str:
 def _offence(prepared: Prepared, staged: Staged, number: int) -> str:
     """SQL of the rows that break one rule; lines set aside earlier shift the line number."""
     rule = staged.rules[number]
-    rows = f"(SELECT * FROM {staged.relation} WHERE {ERROR} = {number})"
+    rows = f"(SELECT * FROM {staged.bad} WHERE {ERROR} = {number})"
     line = f"s.{LINE}"
     if staged.rejected:
         rows += f""" AS s ASOF LEFT JOIN (

@@ -59,8 +59,8 @@ class Staged:
 
     Parameters
     ----------
-    relation : str
-        SQL of all rows, good and bad.
+    good, bad : str
+        Relations of the rows that keep every rule, and of those that do not.
     rules : list of Rule
         What `_error` numbers.
     columns : tuple of str
@@ -71,11 +71,17 @@ class Staged:
         The temporary table of CSV lines that are no records, or empty.
     """
 
-    relation: str
+    good: str
+    bad: str
     rules: list[rules.Rule]
     columns: tuple[str, ...]
     ignored: tuple[str, ...] = ()
     rejected: str = ""
+
+    @property
+    def relation(self) -> str:
+        """The relation of all rows."""
+        return f"(SELECT * FROM {self.good} UNION ALL SELECT * FROM {self.bad})"
 
 
 @dataclass(frozen=True)
@@ -106,26 +112,26 @@ def stage(context: Context, table: Table, source: Source, target: Path) -> Stage
     )
     with reading(table.name, source.shown):
         context.connection.execute(copy)
-    return Staged(sql.parquet([target]), plan.checks, tuple(plan.final), plan.ignored)
+    rows = sql.parquet([target])
+    good, bad = (f"(SELECT * FROM {rows} WHERE {ERROR} IS {null} NULL)" for null in ("", "NOT"))
+    return Staged(good, bad, plan.checks, tuple(plan.final), plan.ignored)
 
 
 def stage_in_place(context: Context, table: Table, source: Source, view: str) -> Staged | None:
     """Make a view that reads the source itself; None where a row breaks a rule.
 
-    Parquet is read so fast that writing it once more would be the larger part of a load.
+    Parquet that needs no work is read so fast that writing it once more would be the larger
+    part of a load.
     """
     plan = _plan(context, table, source)
+    checked = f"SELECT 1 FROM ({_query(context, plan, plan.checks)}) WHERE {ERROR} IS NOT NULL"
     with reading(table.name, source.shown):
-        bad = context.connection.execute(
-            f"SELECT 1 FROM ({_query(context, plan, plan.checks)}) "
-            f"WHERE {ERROR} IS NOT NULL LIMIT 1"
-        ).fetchone()
-    if bad is not None:
-        return None
-    context.connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW {sql.name(view)} AS {_query(context, plan, [])}"
-    )
-    return Staged(sql.name(view), plan.checks, tuple(plan.final), plan.ignored)
+        if context.connection.execute(f"{checked} LIMIT 1").fetchone() is not None:
+            return None
+    good = _query(context, plan, [])
+    context.connection.execute(f"CREATE OR REPLACE TEMP VIEW {sql.name(view)} AS {good}")
+    bad = f"(SELECT * FROM {sql.name(view)} WHERE false)"
+    return Staged(sql.name(view), bad, plan.checks, tuple(plan.final), plan.ignored)
 
 
 @contextmanager
