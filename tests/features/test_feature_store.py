@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -211,3 +212,47 @@ def test_the_history_of_tags_adds_up_to_what_stands(store: FeastFeatureStore) ->
     assert standing["n"].unique().to_list() == [1]
     expected = tags.select("customer_id", "tag", "source", "value")
     assert_frame_equal(standing.drop("n"), expected, check_row_order=False)
+
+
+def test_a_changed_tag_rule_is_another_definition(
+    store: FeastFeatureStore, tmp_path: Path, repository: Path
+) -> None:
+    shutil.copytree(repository / "features", tmp_path / "features")
+    path = tmp_path / "features" / "tags.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("items_per_order >= 10", "items_per_order >= 11"), "utf-8")
+    other = FeastFeatureStore(store.data, tmp_path / "features", store._tables)
+    with pytest.raises(ConflictError, match="definitions"):
+        other.build(FIRST)
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("name", VIEWS)
+def test_online_equals_offline_at_random_moments(
+    name: str,
+    tmp_path: Path,
+    repository: Path,
+    make_tables: Callable[..., Any],
+    load_into: Callable[..., Any],
+) -> None:
+    """A thousand random customers and times for each view, through Feast and online."""
+    arrow = make_tables(17, customers=400, lines=20_000)
+    store = FeastFeatureStore(
+        tmp_path / "data",
+        repository / "features",
+        lambda as_of, connection: load_into(connection, arrow),
+    )
+    rng = np.random.default_rng(17)
+    view, compared = VIEWS[name], 0
+    seconds = np.sort(rng.choice(np.arange(150 * 86_400, 400 * 86_400), 10, replace=False))
+    for at in seconds:
+        moment = datetime(2025, 1, 1) + timedelta(seconds=int(at))
+        store.build(moment, purpose="training")
+        store.materialise(moment)
+        keys = store.snapshot(name, moment).select(view.entity_keys)
+        asked = keys.sample(min(100, keys.height), seed=int(at))
+        offline = store.historical(name, asked.with_columns(event_timestamp=pl.lit(moment)))
+        online = store.online(name, asked, now=moment)
+        assert_frame_equal(online, offline.drop("event_timestamp"), check_exact=True)
+        compared += asked.height
+    assert compared == 1000 or name in ("product", "clerk", "store")

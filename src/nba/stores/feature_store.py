@@ -116,7 +116,7 @@ class FeastFeatureStore:
         ConflictError
             When `as_of` was built from other input or definitions, unless `force`.
         """
-        version, digest = self._input_version(), views_digest(self.views)
+        version, digest = self._input_version(), self._definitions()
         found = self.snapshots.manifest(as_of)
         if found is not None and not force:
             same = (found["input_version"], found["definitions"]) == (version, digest)
@@ -133,6 +133,9 @@ class FeastFeatureStore:
             self._note_tags(as_of)
             self.snapshots.prune(as_of, keep_days=KEEP_DAYS)
         return {**manifest, "built": True}
+
+    def _definitions(self) -> str:
+        return views_digest(self.views, sorted(self.repository.tags.rules.items()))
 
     def _note_tags(self, as_of: datetime) -> None:
         """Log which tags were set and which went since the night before."""

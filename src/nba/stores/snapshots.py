@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import polars as pl
 
+import nba.features
 from nba.errors import NotFoundError
 from nba.features.view import View
 
@@ -25,18 +26,23 @@ NIGHTLY: Final = "nightly"
 TRAINING: Final = "training"
 
 
-def views_digest(views: Mapping[str, View]) -> str:
-    """Return a digest of names, keys, features and code of the views.
+#: Modules of the feature package on which no value of a feature depends.
+_BESIDE: Final = frozenset({"benchmark.py", "catalogue.py", "drift.py", "fresh.py"})
+
+
+def views_digest(views: Mapping[str, View], rules: object = None) -> str:
+    """Return a digest of names, keys, features, code and tag rules of the views.
 
     The code counts by the source of the feature package, so that a changed expression makes
     another digest although no name changed.
     """
-    content = hashlib.sha256()
+    content = hashlib.sha256(repr(rules).encode())
     for view in views.values():
-        content.update(repr((view.name, view.entity_keys, view.features, view.ttl_days)).encode())
-    package = Path(__file__).resolve().parent.parent / "features"
-    for path in sorted(package.glob("*.py")):
-        content.update(path.read_bytes())
+        parts = (view.name, view.entity_keys, view.features, view.ttl_days)
+        content.update(repr(parts).encode())
+    for path in sorted(Path(nba.features.__file__).parent.glob("*.py")):
+        if path.name not in _BESIDE:
+            content.update(path.read_bytes())
     return content.hexdigest()[:16]
 
 
