@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date, datetime
 from multiprocessing import get_context
@@ -100,23 +100,26 @@ def run_tafeng(
     seeds: Sequence[int] = range(5),
     config: TwoStageConfig = ORDER_ONLY,
     processes: int = 2,
+    write: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Run the Reality Check protocol, as an honest forecast and in full.
 
     The honest forecast learns from second-last baskets: nothing is taken from anyone's last
     basket. The full protocol also learns from the last baskets of the train customers.
+    `write` is called with what there is after each protocol.
     """
-    found: dict[str, Any] = {"protocols": {}}
-    tasks = [(folder, protocol, seed, config) for protocol in PROTOCOLS for seed in seeds]
+    protocols: dict[str, Any] = {}
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        runs = list(pool.map(_tafeng_seed, tasks))
-    for number, protocol in enumerate(PROTOCOLS):
-        mine = runs[number * len(seeds) : (number + 1) * len(seeds)]
-        found["protocols"][protocol] = {
-            part: _over_seeds([{name: run[name][part] for name in run} for run in mine])
-            for part in ("test", "validation")
-        }
-    return found | {"seeds": list(seeds), "bars": BARS["affinity_tafeng"]}
+        for protocol in PROTOCOLS:
+            runs = list(pool.map(_tafeng_seed, [(folder, protocol, s, config) for s in seeds]))
+            protocols[protocol] = {
+                part: _over_seeds([{name: run[name][part] for name in run} for run in runs])
+                for part in ("test", "validation")
+            }
+            found = {"protocols": protocols, "seeds": list(seeds), "bars": BARS["affinity_tafeng"]}
+            if write is not None:
+                write(found)
+    return found
 
 
 def _tafeng_seed(task: tuple[Path, str, int, TwoStageConfig]) -> dict[str, Any]:
@@ -315,7 +318,7 @@ def _plot(parts: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-RUNNERS: Final = {
+RUNNERS: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
     "affinity_tafeng": lambda: run_tafeng(data_folder("tafeng_nbr")),
     "affinity_online_retail": lambda: run_online_retail(data_folder("online_retail_ii")),
 }
@@ -327,8 +330,15 @@ def main(arguments: Sequence[str]) -> None:
         if name not in RUNNERS:
             raise UsageError(f"no experiment {name!r}", expected=", ".join(RUNNERS), found=name)
         start = time.perf_counter()
-        result = RUNNERS[name]()
-        write_report(result, Path("experiments") / name, seconds=time.perf_counter() - start)
+        folder = Path("experiments") / name
+
+        def write(result: Mapping[str, Any], folder: Path = folder, start: float = start) -> None:
+            write_report(result, folder, seconds=time.perf_counter() - start)
+
+        if name == "affinity_tafeng":
+            write(run_tafeng(data_folder("tafeng_nbr"), write=write))
+        else:
+            write(RUNNERS[name]())
 
 
 if __name__ == "__main__":
