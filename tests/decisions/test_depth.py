@@ -19,6 +19,7 @@ from nba.decisions import (
     Plan,
     decide,
 )
+from nba.decisions.archive import DecisionRules
 from nba.decisions.audience import decide_audiences
 from nba.decisions.bench import bench_programme
 from nba.decisions.candidates import keep_preferred
@@ -355,3 +356,28 @@ def test_reasons_follow_the_contributions(
         return int((codes == "responsive").sum())
 
     assert shown(after) > shown(contacts)
+
+
+def test_rules_kept_as_json_replay_to_the_same_bytes(
+    inputs: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    rules = DecisionRules(
+        catalogue=files.catalogue,
+        policy=files.policy,
+        levers=files.levers,
+        settings=DecisionSettings(seed=5, shortlist_size=20),
+        policy_version=files.version,
+        model_versions="mode:2",
+    )
+    kept = DecisionRules.model_validate_json(rules.model_dump_json())
+    assert kept == rules
+    plans = [
+        decide(
+            inputs, given.catalogue, given.policy, given.levers, as_of=world.AS_OF,
+            settings=given.settings, policy_version=given.policy_version,
+            model_versions=given.model_versions,
+        )
+        for given in (rules, kept)
+    ]  # fmt: skip
+    assert plans[0].actions.equals(plans[1].actions)
+    assert plans[0].log.equals(plans[1].log)
