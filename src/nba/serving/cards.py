@@ -74,6 +74,7 @@ class ProjectCards:
         self._plan_day = plan_day
         self._zone = ZoneInfo(time_zone)
         self._clock = clock
+        self._duckdb = connect()
         self._dimensions: tuple[date | None, dict[str, Any], dict[str, Any]] = (None, {}, {})
 
     # -- dimensions: small, read once per plan -------------------------------------------
@@ -157,8 +158,9 @@ class ProjectCards:
             name: self._lake.relation(name)
             for name in ("transactions", "interactions", "responses")
         }
-        with connect() as connection:
-            found = connection.execute(sql.format(**tables), parameters).to_arrow_table()
+        with self._duckdb.cursor() as cursor:  # a session of its own: threads do not meet
+            cursor.execute("SET TimeZone = 'UTC'")
+            found = cursor.execute(sql.format(**tables), parameters).to_arrow_table()
         rows: list[dict[str, Any]] = found.to_pylist()
         return rows
 

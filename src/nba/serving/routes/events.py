@@ -36,14 +36,15 @@ def post_events(
     the next nightly job on.
     """
     caller.require(Scope.CLERK, Scope.STORE)
+    # judged before the transaction begins, so that other writers do not wait for it
+    judged = [
+        (table, index, _judge(table, row, caller, services)) for table, index, row in _rows(body)
+    ]
     accepted: list[Event] = []
 
     def take(writer: Writer) -> BatchResult:
         return summed(
-            [
-                _take(writer, table, index, row, caller, services, accepted)
-                for table, index, row in _rows(body)
-            ]
+            [_take(writer, table, index, found, accepted) for table, index, found in judged]
         )
 
     result = once(services, caller, key, body, take)
@@ -60,21 +61,26 @@ def _rows(body: EventBatch) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
             yield table, index, row
 
 
-def _take(
-    writer: Writer,
-    table: str,
-    index: int,
-    row: Mapping[str, Any],
-    caller: Caller,
-    services: Services,
-    accepted: list[Event],
-) -> RowResult:
+def _judge(
+    table: str, row: Mapping[str, Any], caller: Caller, services: Services
+) -> Event | NbaError:
+    """Return the event that a row is, or why it is none."""
     try:
         values = parse_row(table, row, zone=services.zone, now=services.clock())
         _require_sight(caller, values)
-        _refuse_erased(writer, values)
-        event = Event(table, values)
-        outcome = writer.accept(event)
+    except NbaError as error:
+        return error
+    return Event(table, values)
+
+
+def _take(
+    writer: Writer, table: str, index: int, found: Event | NbaError, accepted: list[Event]
+) -> RowResult:
+    try:
+        if isinstance(found, NbaError):
+            raise found
+        _refuse_erased(writer, found.row)
+        outcome = writer.accept(found)
         if outcome == "conflict":
             raise ConflictError(
                 "the row's key is already taken by another row",
@@ -84,7 +90,7 @@ def _take(
     except NbaError as error:
         return RowResult(table=table, index=index, status="refused", problem=problem_of(error))
     if outcome == "accepted":
-        accepted.append(event)
+        accepted.append(found)
     return RowResult(table=table, index=index, status=outcome)
 
 
