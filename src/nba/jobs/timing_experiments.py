@@ -45,7 +45,7 @@ def public_data() -> Path:
 
 
 def run_benchmark(
-    name: str, *, draws: int = 200, seed: int = SEED, threads: int = 0
+    name: str, *, draws: int = 100, seed: int = SEED, threads: int = 0
 ) -> dict[str, TimingResult]:
     """Run one of the benchmarks that ship.
 
@@ -120,7 +120,7 @@ def run_on_folder(
     horizon_days: int = HORIZON_DAYS,
     active_days: int = 365,
     config: HazardConfig | None = None,
-    draws: int = 200,
+    draws: int = 100,
     seed: int = SEED,
     threads: int = 0,
 ) -> dict[str, TimingResult]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -94,6 +95,13 @@ def test_nobody_who_may_not_drop_out_is_gone() -> None:
     assert model.p_alive(one).tolist() == [1.0]
 
 
+class Fit(dict[str, Any]):
+    """Just enough of a fit for pymc-marketing: named groups, by key and by attribute."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self[name]
+
+
 @pytest.mark.proof
 @pytest.mark.filterwarnings("ignore")  # pymc-marketing and its parts warn on import
 def test_expectations_are_those_of_pymc_marketing() -> None:
@@ -116,7 +124,7 @@ def test_expectations_are_those_of_pymc_marketing() -> None:
     for family, reference in (("bg", BetaGeoModel), ("mbg", ModifiedBetaGeoModel)):
         theirs = reference(frame)
         theirs.build_model()
-        theirs.idata = type("Fit", (), {"posterior": posterior})()
+        theirs.idata = Fit(posterior=posterior)
         ours = Btyd(family, 1, *values.values(), 0.0)
         alive = theirs.expected_probability_alive(frame).values.ravel()
         counts = theirs.expected_purchases(frame, future_t=20).values.ravel()

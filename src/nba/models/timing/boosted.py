@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from nba.models.base import ModelConfig
-from nba.models.timing.panel import COLUMNS, NAMES, SEASON, Panel, expit, logit
+from nba.models.timing.panel import COLUMNS, NAMES, SEASON, YEAR_TELLING, Panel, expit, logit
 
 if TYPE_CHECKING:
     import lightgbm as lgb
@@ -60,12 +60,10 @@ class Booster:
         return logits + offset if self.corrects else logits
 
 
-_SEASONLESS: Final = [i for i, name in enumerate(NAMES) if name not in SEASON]
-
-
 def columns_of(season: bool) -> list[int]:
-    """Return the columns used; those of the season come last in a row."""
-    return list(range(len(NAMES))) if season else _SEASONLESS
+    """Return the columns that are read: the season's, or those that tell the year, not both."""
+    left_out = YEAR_TELLING if season else SEASON
+    return [i for i, name in enumerate(NAMES) if name not in left_out]
 
 
 def fit_booster(

@@ -33,7 +33,7 @@ from nba.models.timing.boosted import (
 )
 from nba.models.timing.btyd import Btyd, fit_btyd, fit_regular, summarise
 from nba.models.timing.counts import CountCorrection, fit_correction
-from nba.models.timing.linear import Scale, design, fit_logistic, scale_of, transformed
+from nba.models.timing.linear import Scale, blinded, design, fit_logistic, scale_of, transformed
 from nba.models.timing.log import PurchaseLog, gap_medians
 from nba.models.timing.panel import Lens, Panel, View, build_panel, expit
 
@@ -46,6 +46,8 @@ _FEWEST_CUSTOMERS: Final = 30
 _FEWEST_PURCHASES: Final = 60  # person-periods that ended in a purchase
 #: Rows that some eighty coefficients are learned from at most.
 _LARGEST_LINEAR: Final = 500_000
+#: How far beyond the last period the decline is worked out; it goes on evenly from there.
+_DECLINE_DAYS: Final = 735
 _YEAR: Final = 365
 
 
@@ -93,6 +95,7 @@ class HazardCore:
     scale: Scale | None
     linear: tuple[Floats, ...]
     weekday: Floats
+    decline: Floats
     correction: CountCorrection
 
     # -- curves ---------------------------------------------------------------------
@@ -159,7 +162,7 @@ class HazardCore:
         last = int(self.lens.edges[-1])
         curve = np.concatenate([np.zeros((len(step), 1)), np.cumsum(step @ share, axis=1)], axis=1)
         if days > last:
-            curve = np.concatenate([curve, self._beyond(view, curve[:, -1], days)], axis=1)
+            curve = np.concatenate([curve, self._beyond(curve, days)], axis=1)
         return np.asarray(np.exp(-curve[:, : days + 1]))
 
     def _shares(self, cutoff: int) -> Floats:
@@ -172,13 +175,15 @@ class HazardCore:
         share[period, day] = weight
         return np.asarray(share / share.sum(axis=1, keepdims=True))
 
-    def _beyond(self, view: View, reached: Floats, days: int) -> Floats:
-        """Carry the curve on with BG/NBD's hazard, scaled to the level reached so far."""
-        last = int(self.lens.edges[-1])
-        times = np.arange(last, days + 1, dtype=np.float64)
-        theirs = -np.log(np.clip(self.lens.bg.survival(view.summary, times), 1e-12, 1.0))
-        level = np.clip(reached / np.maximum(theirs[:, 0], 1e-9), 0.2, 5.0)
-        return np.asarray(reached[:, None] + level[:, None] * (theirs[:, 1:] - theirs[:, :1]))
+    def _beyond(self, reached: Floats, days: int) -> Floats:
+        """Carry cumulative hazards on: each at the rate of its last period, falling as all do."""
+        begin, last = int(self.lens.edges[-2]), int(self.lens.edges[-1])
+        rate = (reached[:, last] - reached[:, begin]) / (last - begin)
+        known = len(self.decline) - 1
+        ahead = np.arange(1, days - last + 1)
+        fall = self.decline[np.minimum(ahead, known)]
+        fall = fall + np.maximum(ahead - known, 0) * (self.decline[-1] - self.decline[-2])
+        return np.asarray(reached[:, [last]] + rate[:, None] * fall)
 
     def expected_purchases(
         self, view: View, horizons: Sequence[float], *, threads: int
@@ -204,6 +209,7 @@ class HazardCore:
         arrays = {
             "edges": self.lens.edges,
             "weekday": self.weekday,
+            "decline": self.decline,
             "count_mean": self.correction.mean,
             "count_spread": self.correction.spread,
             "count_beta": self.correction.beta,
@@ -241,7 +247,8 @@ class HazardCore:
         correction = CountCorrection(
             arrays["count_mean"], arrays["count_spread"], arrays["count_beta"], trees
         )
-        return cls(lens, config, boosters, scale, linear, arrays["weekday"], correction)
+        weekday, decline = arrays["weekday"], arrays["decline"]
+        return cls(lens, config, boosters, scale, linear, weekday, decline, correction)
 
 
 def fit_core(
@@ -268,7 +275,8 @@ def fit_core(
         seed=seed,
         threads=threads,
     )
-    return HazardCore(lens, config, boosters, scale, linear, _weekdays(log, today), correction)
+    weekday, decline = _weekdays(log, today), _decline(lens, log, today, active)
+    return HazardCore(lens, config, boosters, scale, linear, weekday, decline, correction)
 
 
 def _fit_lens(log: PurchaseLog, today: int, config: CoreConfig) -> Lens:
@@ -310,12 +318,35 @@ def _fit_views(
         )
         for i, (season, corrects) in enumerate(bags)
     )
-    scale = scale_of(panel.rows)
-    linear = tuple(
-        fit_logistic(design(panel.rows, scale, periods=lens.periods, season=season), panel.bought)
-        for season in ((False, True) if seasons else (False,))
-    )
-    return boosters, scale, linear
+    every = slice(None, None, -(-len(panel.bought) // _LARGEST_LINEAR))
+    rows, bought = panel.rows[every], panel.bought[every]
+    scale = scale_of(rows)
+    linear = []
+    for season in (False, True) if seasons else (False,):
+        matrix = design(rows, scale, periods=lens.periods, season=season)
+        if season:
+            matrix = blinded(matrix, lens.periods)
+        linear.append(fit_logistic(matrix, bought))
+    return boosters, scale, tuple(linear)
+
+
+def _decline(lens: Lens, log: PurchaseLog, today: int, active_days: int) -> Floats:
+    """Return BG/NBD's mean cumulative hazard after the last period, in days of that period.
+
+    Its hazard falls as those who left drop out of the count; how fast is the same for all
+    here, since BG/NBD ranks customers over long horizons worse than their rate of late.
+    """
+    begin, last = (float(edge) for edge in lens.edges[-2:])
+    summary = lens.look(log, today).active(active_days).summary
+    if not len(summary.repeats):
+        return np.arange(_DECLINE_DAYS + 1, dtype=np.float64)
+    some = np.linspace(0, len(summary.repeats) - 1, min(5_000, len(summary.repeats)))
+    days = np.concatenate([[begin], last + np.arange(0, _DECLINE_DAYS + 1, 7)])
+    survival = lens.bg.survival(summary.take(some.astype(np.int64)), days)
+    hazard = -np.log(np.clip(survival, 1e-12, 1.0)).mean(axis=0)
+    rate = max((hazard[1] - hazard[0]) / (last - begin), 1e-12)
+    weekly = (hazard[1:] - hazard[1]) / rate
+    return np.asarray(np.interp(np.arange(_DECLINE_DAYS + 1), days[1:] - last, weekly))
 
 
 def _weekdays(log: PurchaseLog, today: int) -> Floats:

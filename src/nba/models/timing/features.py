@@ -19,8 +19,7 @@ Floats = NDArray[np.float64]
 Numbers = NDArray[np.float64] | NDArray[np.int64]
 
 YEAR: Final = 365
-QUARTER: Final = 90
-WINDOWS: Final = (7, 14, 30, 60, 90, 180, YEAR)
+WINDOWS: Final = (14, 30, 60, 90, 180, YEAR)
 HALF_LIVES: Final = (30.0, 120.0)
 #: Weight of the population's gap in a personal one, in gaps.
 GAP_PRIOR: Final = 1.0
@@ -49,7 +48,6 @@ FEATURES: Final[dict[str, int]] = {
     "amount_mean": 0,
     "amount_last_ratio": 0,
     "amount_365d": 1,
-    "amount_90d": 0,
     "lines_mean": 0,
     "lines_last": 0,
     "quantity_mean": 0,
@@ -173,7 +171,7 @@ def _sizes(
 ) -> list[Floats]:
     # bincount adds an entity's rows in their order, so that a batch and a single agree exactly
     seen = log.day < cutoff
-    year, quarter = seen & (log.day >= cutoff - YEAR), seen & (log.day >= cutoff - QUARTER)
+    year = seen & (log.day >= cutoff - YEAR)
 
     def summed(values: Floats, rows: NDArray[np.bool_]) -> Floats:
         total = np.bincount(log.entity[rows], weights=values[rows], minlength=log.entities)
@@ -184,7 +182,6 @@ def _sizes(
         mean,
         _ratio(log.amount[end - 1], mean),
         summed(log.amount, year),
-        summed(log.amount, quarter),
         summed(log.lines, seen) / count,
         log.lines[end - 1],
         summed(log.quantity, seen) / count,

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nba.models.timing.panel import NAMES, SEASON, expit
+from nba.models.timing.panel import NAMES, SEASON, YEAR_TELLING, expit
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -102,6 +102,12 @@ def design(
     if season:
         parts.append(rows[:, _SEASON].astype(np.float64))
     return np.column_stack(parts)
+
+
+def blinded(matrix: Floats, periods: int) -> Floats:
+    """Blank, in place, the columns that tell the year: beside the season they mislead."""
+    matrix[:, [periods + _POSITION[name] for name in YEAR_TELLING]] = 0.0
+    return matrix
 
 
 def fit_logistic(matrix: Floats, label: Floats, *, ridge: float = _RIDGE) -> Floats:

@@ -34,6 +34,13 @@ COLUMNS: Final[dict[str, int]] = {
 }
 NAMES: Final = tuple(COLUMNS)
 SEASON: Final = ("season_cos", "season_sin")
+#: Columns that tell which year it is (the year before is on record, or is not; long ages are
+#: late): beside them the day of the year could not be told from the year.
+YEAR_TELLING: Final = (
+    "age_days",
+    "purchase_days_coming_30d_last_year",
+    "purchase_days_coming_90d_last_year",
+)
 SINCE: Final = NAMES.index("days_since_purchase")
 GAP: Final = NAMES.index("gap_days_shrunk")
 _YEAR: Final = 365.25
