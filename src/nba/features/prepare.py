@@ -43,34 +43,34 @@ def before(column: ir.TimestampColumn, as_of: datetime) -> ir.BooleanColumn:
     return (column < ibis.timestamp(as_of)).fill_null(False)
 
 
-def margin_rates(tables: Tables) -> ir.Table:
-    """Return per product its category, price and margin rate (from cost, else category)."""
+def product_facts(tables: Tables, as_of: datetime) -> ir.Table:
+    """Return per product its category, price, margin rate, and price level.
+
+    The margin rate comes from the cost, else from the category; the level is the price over
+    the mean price of the category.
+    """
+    if "product_facts" in tables:
+        return tables["product_facts"]
     products, categories = tables["products"], tables["categories"]
+    priced = products.filter(products.price > 0)
+    means = priced.group_by(level_category="category").agg(
+        category_price=total(units(priced.price)) / priced.count()
+    )
     rates = categories.select(category_key="category", rate="margin_rate")
     joined = products.left_join(rates, products.category == rates.category_key)
-    known = joined.cost.notnull() & (joined.price > 0)
+    joined = joined.left_join(means, joined.category == means.level_category)
+    is_priced = (joined.price > 0).fill_null(False)
     return joined.select(
         product_key=joined.product_id,
         category=joined.category.fill_null("unknown"),
         list_price=joined.price,
         unit_cost=joined.cost,
         margin_rate=ibis.ifelse(
-            known,
+            joined.cost.notnull() & is_priced,
             (joined.price - joined.cost) / joined.price,
             joined.rate.fill_null(DEFAULT_MARGIN_RATE),
         ),
-    )
-
-
-def price_levels(tables: Tables) -> ir.Table:
-    """Return per product its price relative to the mean price of its category."""
-    products = tables["products"].filter(ibis._.price > 0)
-    level = products.group_by(level_category="category").agg(
-        category_price=total(units(products.price)) / products.count()
-    )
-    joined = products.left_join(level, products.category == level.level_category)
-    return joined.select(
-        level_key=joined.product_id, price_level=joined.price / joined.category_price
+        price_level=ibis.ifelse(is_priced, joined.price / joined.category_price, None),
     )
 
 
@@ -84,10 +84,8 @@ def sales_lines(tables: Tables, as_of: datetime) -> ir.Table:
         return tables["sales_lines"]
     lines = tables["transactions"]
     lines = lines.filter(before(lines.ts, as_of))
-    rates, levels = margin_rates(tables), price_levels(tables)
-    joined = lines.left_join(rates, lines.product_id == rates.product_key).left_join(
-        levels, lines.product_id == levels.level_key
-    )
+    facts = product_facts(tables, as_of)
+    joined = lines.left_join(facts, lines.product_id == facts.product_key)
     price = joined.unit_price.fill_null(joined.list_price).fill_null(0.0)
     discount = joined.discount.abs().fill_null(0.0)
     amount = joined.quantity * price - joined.quantity.sign() * discount
@@ -248,6 +246,7 @@ def answers(tables: Tables, as_of: datetime) -> ir.Table:
 
 #: Worth keeping once per build, each built on those before it.
 PREPARED: Final[Mapping[str, Builder]] = {
+    "product_facts": product_facts,
     "customer_product_days": customer_product_days,
     "customer_category_days": customer_category_days,
     "customer_orders": customer_orders,

@@ -55,7 +55,7 @@ def latest_stock(tables: Tables, as_of: datetime) -> ir.Table:
 def build(tables: Tables, as_of: datetime) -> ir.Table:
     """Return every product with its sales and stock at `as_of`."""
     products = tables["products"]
-    rates, levels = prepare.margin_rates(tables), prepare.price_levels(tables)
+    facts = prepare.product_facts(tables, as_of)
     sales, buyers, counts = (
         _sales(tables, as_of),
         _buyers(tables, as_of),
@@ -69,8 +69,7 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
     )
     table = (
         products.drop("category")
-        .left_join(rates, products.product_id == rates.product_key)
-        .left_join(levels, products.product_id == levels.level_key)
+        .left_join(facts, products.product_id == facts.product_key)
         .left_join(sales, products.product_id == sales.sold_key)
         .left_join(buyers, products.product_id == buyers.buyer_key)
         .left_join(stock, products.product_id == stock.stock_key)
