@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -19,7 +20,7 @@ from sqlalchemy import (
 
 from nba.errors import ConflictError
 from nba.schema.words import Mode
-from nba.stores.database import digest
+from nba.stores.database import canonical
 from nba.stores.schema import actions, plans
 
 _HEADER = tuple(column.name for column in plans.columns if column.name != "details")
@@ -107,9 +108,16 @@ def prepare_plan(plan: Mapping[str, Any], frame: pl.DataFrame, now: datetime) ->
     as_of = plan_day(plan["as_of"])
     rows = list(action_rows(frame, as_of))
     _refuse_repeats(rows)
-    content = sorted(rows, key=lambda row: str(row["action_id"]))
-    header = header_row(plan, digest([content, plan["policy_version"]]), now)
+    header = header_row(plan, _digest_of(rows, str(plan["policy_version"])), now)
     return PreparedPlan(as_of, header, rows)
+
+
+def _digest_of(rows: Sequence[Mapping[str, Any]], policy_version: str) -> str:
+    """Return a digest of a plan's rows in an order of its own, whatever order they came in."""
+    whole = hashlib.sha256(policy_version.encode())
+    for row in sorted(rows, key=lambda row: str(row["action_id"])):
+        whole.update(canonical(row).encode())
+    return whole.hexdigest()
 
 
 def write_plan(connection: Connection, prepared: PreparedPlan, erased: set[str]) -> bool:
