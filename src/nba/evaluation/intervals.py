@@ -78,6 +78,7 @@ def bootstrap(
     result = {}
     for name, value in estimate.items():
         drawn = np.array([v[name] for v in values], dtype=np.float64)
-        lower, upper = np.nanquantile(drawn, [tail, 1.0 - tail]) if len(drawn) else (value, value)
+        drawn = drawn[~np.isnan(drawn)]
+        lower, upper = np.quantile(drawn, [tail, 1.0 - tail]) if len(drawn) else (value, value)
         result[name] = Interval(float(value), float(lower), float(upper))
     return result

@@ -182,7 +182,7 @@ class Hazard(TimingModel):
         Parameters
         ----------
         horizon_days : int
-            Length of the curve; beyond the fitted periods BG/NBD carries it on.
+            Length of the curve; beyond the fitted periods the last rate goes on and declines.
         """
         chunks = list(self.score_chunks(inputs, as_of=as_of, horizon_days=horizon_days))
         return chunks[0] if len(chunks) == 1 else pl.concat(chunks).sort("customer_id")

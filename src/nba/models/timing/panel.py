@@ -34,10 +34,9 @@ COLUMNS: Final[dict[str, int]] = {
 }
 NAMES: Final = tuple(COLUMNS)
 SEASON: Final = ("season_cos", "season_sin")
-#: Columns that tell which year it is (the year before is on record, or is not; long ages are
-#: late): beside them the day of the year could not be told from the year.
+#: Columns that tell the first year from later ones (the year before is on record, or is not):
+#: beside them a season that was seen once could be explained away.
 YEAR_TELLING: Final = (
-    "age_days",
     "purchase_days_coming_30d_last_year",
     "purchase_days_coming_90d_last_year",
 )
