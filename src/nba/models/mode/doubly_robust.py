@@ -1,10 +1,12 @@
 """Mode effects learned from assignments, starting from the prior.
 
-The prior's effect of each mode is first scaled: its scale has prior mean one and is updated by the
-doubly robust scores, so that few data leave the prior and many unlearn it. What remains gets a
-constant per mode (shrunk likewise) and the proven heterogeneity of the multi-arm learner. Modes
-without overlap keep the prior. Purchases only pulled forward are netted by the ratio of the
-effect over a longer check window to that over the outcome window, shrunk towards one.
+Margins are learned in units of the customer's typical purchase, which tames the few very large
+ones, and are valued in money again. The prior's effect of each mode is first scaled: its scale has
+prior mean one and is updated by the doubly robust scores, so that few data leave the prior and
+many unlearn it. What remains gets a constant per mode (shrunk likewise) and the proven
+heterogeneity of the multi-arm learner. Modes without overlap keep the prior. Purchases that were
+only pulled forward are netted by the ratio of the effect over a longer check window to that
+over the outcome window, shrunk towards one.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ from nba.schema.words import Mode
 ASSIGNMENTS: Final = "assignments"
 FEATURES: Final = "assignment_features"
 ARMS: Final = (str(Mode.NONE), *MODES)
+#: What the prior and the typical purchase are made of.
+MONEY_COLUMNS: Final = (*BEHAVIOUR_COLUMNS, "purchase_days_365d")
 #: Customers scored at a time.
 BATCH: Final = 50_000
 STATE_FILE: Final = "effects.json"
@@ -78,8 +82,10 @@ class DoublyRobustConfig(ModelConfig):
     min_assignments: int = Field(
         default=400, ge=1, description="With fewer assignments the prior stands alone."
     )
-    outcome_cap_quantile: float = Field(
-        default=0.995, gt=0, le=1, description="Margins beyond this quantile (of |x| > 0) are cut."
+    outcome_cap: float = Field(
+        default=3.0,
+        gt=0,
+        description="Margins are learned in units of the customer's typical purchase, cut here.",
     )
     scale_error: float = Field(
         default=0.6, gt=0, description="Standard deviation of the prior's scale around one."
@@ -153,7 +159,7 @@ class DoublyRobustMode(Model):
         """Return assignments with their features and outcomes, in an order fixed by ids."""
         if ASSIGNMENTS not in training or FEATURES not in training:
             return pl.DataFrame()
-        wanted = dict.fromkeys([*self.config.behaviour, *BEHAVIOUR_COLUMNS, *self.config.contact])
+        wanted = dict.fromkeys([*self.config.behaviour, *MONEY_COLUMNS, *self.config.contact])
         features = training.require(FEATURES, ("assignment_id", *wanted))
         outcomes = ("mode", "propensity", "margin_amount", "margin_check_amount", "is_lost")
         known = training.require(ASSIGNMENTS, ("assignment_id", "customer_id", *outcomes))
@@ -170,12 +176,18 @@ class DoublyRobustMode(Model):
             arm=arm.replace_strict(list(ARMS), list(range(len(ARMS))), return_dtype=pl.Int64)
             .to_numpy()
             .astype(np.int64),
-            outcome=_capped(rows[outcome], self.config.outcome_cap_quantile),
+            outcome=self._relative(rows, outcome),
             propensity=None
             if chance.null_count() == len(chance)
             else chance.fill_null(float("nan")).to_numpy().astype(np.float64),
             group=rows["customer_id"].rank("dense").to_numpy().astype(np.int64),
         )
+
+    def _relative(self, rows: pl.DataFrame, outcome: str) -> Floats:
+        """Return margins in units of each customer's typical purchase, extremes cut."""
+        margin = rows[outcome].cast(pl.Float64).fill_null(0.0).to_numpy()
+        cap = self.config.outcome_cap
+        return np.asarray(np.clip(margin / self.prior.purchase_unit(rows), -cap, cap))
 
     def _learn(
         self,
@@ -188,7 +200,8 @@ class DoublyRobustMode(Model):
     ) -> None:
         """Scale the prior, then learn what it leaves."""
         scores = nuisance.scores(sample)
-        prior = np.c_[np.zeros(rows.height), self.prior.uplift(rows)]
+        unit = self.prior.purchase_unit(rows)[:, None]
+        prior = np.c_[np.zeros(rows.height), self.prior.uplift(rows) / unit]
         refused = {check.arm: check.refused for check in nuisance.overlap if check.refused}
         if 0 in refused:
             self.report = {"learned": False, "reason": f"no control group: {refused[0]}"}
@@ -251,7 +264,7 @@ class DoublyRobustMode(Model):
         learned: list[int],
     ) -> None:
         """Learn what share of each mode's effect outlasts the check window."""
-        outcome = _capped(rows["margin_check_amount"], self.config.outcome_cap_quantile)
+        outcome = self._relative(rows, "margin_check_amount")
         later = Sample(sample.x, sample.arm, outcome, sample.propensity, sample.group)
         check = nuisance.scores(later)
         check = check - check[:, [0]]
@@ -270,7 +283,7 @@ class DoublyRobustMode(Model):
 
     def score(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
         """Return uplift, lower bound and risk of one assignment per customer and mode."""
-        wanted = dict.fromkeys([*self.config.behaviour, *BEHAVIOUR_COLUMNS])
+        wanted = dict.fromkeys([*self.config.behaviour, *MONEY_COLUMNS])
         contact = dict.fromkeys([*self.config.contact, *CONTACT_COLUMNS])
         frame = customer_frame(inputs, tuple(wanted), tuple(contact))
         if self.effects is None:
@@ -286,12 +299,14 @@ class DoublyRobustMode(Model):
         assert self.effects is not None
         x = self.encoder.transform(frame)
         terms = self.effects.basis.transform(x)
-        prior = self.prior.uplift(frame)
+        prior, unit = self.prior.uplift(frame), self.prior.purchase_unit(frame)[:, None]
         learned = self.effects.mean + self.effects.deviations(x, terms)
-        effect = prior * self.scale[1:] + (learned - learned[:, [0]])[:, 1:]
-        variance = np.square(prior * self.scale_error[1:])
-        variance += np.square(self.effects.mean_error[1:])
-        variance += self.effects.variances(terms, against=0)[:, 1:]
+        seen = np.isin(np.arange(len(ARMS)), self.effects.open_arms)
+        beyond = (learned - learned[:, [0]]) * seen
+        effect = prior * self.scale[1:] + unit * beyond[:, 1:]
+        spread = np.square(self.effects.mean_error) + self.effects.variances(terms, against=0)
+        spread = (spread * seen)[:, 1:]
+        variance = np.square(prior * self.scale_error[1:]) + np.square(unit) * spread
         lower = effect - self.config.lower_z * np.sqrt(variance)
         prior_risk = self.prior.risk(frame)
         risk = prior_risk
@@ -380,13 +395,3 @@ def _booster(path: Path) -> Any:
     import lightgbm
 
     return lightgbm.Booster(model_file=str(path))
-
-
-def _capped(column: pl.Series, quantile: float) -> Floats:
-    """Return the column with its extremes cut; most margins are zero and stay."""
-    values = column.cast(pl.Float64).fill_null(0.0).to_numpy().astype(np.float64)
-    size = np.abs(values[values != 0])
-    if not len(size):
-        return values
-    cap = float(np.quantile(size, quantile))
-    return np.asarray(np.clip(values, -cap, cap))

@@ -136,8 +136,14 @@ def _propensities(
     logged = sample.propensity
     if logged is not None and not np.isnan(logged).any():
         return logged, None, "logged"
-    found = estimate_propensities(terms, sample.x, sample.arm, arms, fold, folds, seed)
-    drawn = found.values[np.arange(len(sample.arm)), sample.arm]
+    open_ = np.arange(len(sample.arm)) if logged is None else np.flatnonzero(np.isnan(logged))
+    arm = sample.arm[open_]
+    found = estimate_propensities(
+        terms[open_], sample.x[open_], arm, arms, fold[open_], folds, seed
+    )
+    drawn = found.values[np.arange(len(arm)), arm]
     if logged is None:
         return drawn, found.values, found.model
-    return np.where(np.isnan(logged), drawn, logged), None, f"logged, else {found.model}"
+    mixed = logged.copy()
+    mixed[open_] = drawn
+    return mixed, None, f"logged, else {found.model}"

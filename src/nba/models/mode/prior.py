@@ -23,11 +23,13 @@ import polars as pl
 from pydantic import Field
 
 from nba.models.base import Frames, Model, ModelConfig
-from nba.models.mode.frame import MODES, Floats, customer_frame, score_frame
+from nba.models.mode.frame import BEHAVIOUR, MODES, Floats, customer_frame, score_frame
 from nba.schema.words import CategoryKind
 
 KINDS: Final = tuple(str(kind) for kind in CategoryKind)
 TIERS: Final = 5
+#: Purchase days that the kind's mean is worth in a customer's typical purchase.
+UNIT_DAYS: Final = 2.0
 STATE_FILE: Final = "prior.json"
 BEHAVIOUR_COLUMNS: Final = ("margin_365d_amount", "main_category_kind", "price_tier")
 CONTACT_COLUMNS: Final = ("fatigue",)
@@ -145,21 +147,26 @@ class PriorMode(Model):
     def __init__(self, config: ModelConfig | None = None) -> None:
         super().__init__(config)
         self.mean_margin: Floats = np.zeros(len(KINDS))
+        self.mean_unit: Floats = np.ones(len(KINDS))
         self.margin_cap = float("inf")
 
     def fit(self, training: Frames, *, as_of: datetime, seed: int) -> Self:
         """Learn the mean yearly margin of active customers per kind, and the cap."""
-        frame = customer_frame(training, BEHAVIOUR_COLUMNS, ())
+        known = training[BEHAVIOUR].columns
+        extra = tuple(name for name in ("purchase_days_365d",) if name in known)
+        frame = customer_frame(training, (*BEHAVIOUR_COLUMNS, *extra), ())
         margin, kind, _ = _columns(frame)
         active = margin > 0
         if active.any():
             self.margin_cap = float(np.quantile(margin[active], self.config.margin_cap_quantile))
             capped = np.minimum(margin, self.margin_cap)
-            overall = float(capped[active].mean())
             chosen = [active & (kind == code) for code in range(len(KINDS))]
-            self.mean_margin = np.array(
-                [float(capped[rows].mean()) if rows.any() else overall for rows in chosen]
-            )
+            chosen = [rows if rows.any() else active for rows in chosen]
+            self.mean_margin = np.array([float(capped[rows].mean()) for rows in chosen])
+            if "purchase_days_365d" in frame.columns:
+                days = np.maximum(_filled(frame["purchase_days_365d"], 1.0), 1.0)
+                units = [capped[rows].sum() / days[rows].sum() for rows in chosen]
+                self.mean_unit = np.array(units, dtype=np.float64)
         return self
 
     def score(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
@@ -175,6 +182,18 @@ class PriorMode(Model):
         floor = self.config.dormant_share * self.mean_margin[kind]
         yearly = np.maximum(np.minimum(margin, self.margin_cap), floor)
         return np.asarray(yearly[:, None] * self._share_per_contact()[kind, tier])
+
+    def purchase_unit(self, customers: pl.DataFrame) -> Floats:
+        """Return the margin of a typical purchase day of each customer, shape (n,).
+
+        Shrunk to the mean of the kind with the weight of `UNIT_DAYS` purchase days, and capped
+        like yearly margins: a measure of size in which effects of customers compare.
+        """
+        margin, kind, _ = _columns(customers)
+        days = np.maximum(_filled(customers["purchase_days_365d"], 0.0), 0.0)
+        known = np.maximum(np.minimum(margin, self.margin_cap), 0.0)
+        unit = (known + UNIT_DAYS * self.mean_unit[kind]) / (days + UNIT_DAYS)
+        return np.asarray(np.maximum(unit, 1e-6))
 
     def risk(self, customers: pl.DataFrame) -> Floats:
         """Return the probability that one contact loses the friend, shape (n, 3)."""
@@ -192,12 +211,17 @@ class PriorMode(Model):
 
     def _write(self, folder: Path) -> None:
         cap = None if np.isinf(self.margin_cap) else self.margin_cap
-        state = {"mean_margin": self.mean_margin.tolist(), "margin_cap": cap}
+        state = {
+            "mean_margin": self.mean_margin.tolist(),
+            "mean_unit": self.mean_unit.tolist(),
+            "margin_cap": cap,
+        }
         (folder / STATE_FILE).write_text(json.dumps(state, sort_keys=True))
 
     def _read(self, folder: Path) -> None:
         state = json.loads((folder / STATE_FILE).read_text())
         self.mean_margin = np.array(state["mean_margin"], dtype=np.float64)
+        self.mean_unit = np.array(state["mean_unit"], dtype=np.float64)
         cap = state["margin_cap"]
         self.margin_cap = float("inf") if cap is None else float(cap)
 
