@@ -256,3 +256,20 @@ def test_online_equals_offline_at_random_moments(
         assert_frame_equal(online, offline.drop("event_timestamp"), check_exact=True)
         compared += asked.height
     assert compared == 1000 or name in ("product", "clerk", "store")
+
+
+def test_a_refreshed_customer_is_served_as_a_new_snapshot_would(
+    store: FeastFeatureStore, make_tables: Callable[..., Any], to_duckdb: Callable[..., Any]
+) -> None:
+    store.materialise(SECOND)
+    now = SECOND + timedelta(days=1, hours=10)
+    tables = to_duckdb(make_tables(3))
+    store.refresh(tables, ["c5", "c9"], now=now)
+    for name in ("customer_behaviour", "customer_product", "customer_tags"):
+        view = store.views[name]
+        whole = view.build(tables, now).to_polars().sort(view.entity_keys)
+        for customer in ("c5", "c9"):
+            expected = whole.filter(pl.col("customer_id") == customer)
+            assert_frame_equal(store.online_rows(name, [customer]), expected)
+    untouched = store.online_rows("customer_product", ["c4"])
+    assert_frame_equal(untouched, store.show("c4", SECOND)["customer_product"])

@@ -105,7 +105,7 @@ def test_the_future_changes_no_view(check: Callable[[int, int], None]) -> None:
 
 
 @pytest.mark.proof
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 10_000), st.integers(0, 420 * 86_400))
 def test_no_future_changes_any_view(
     check: Callable[[int, int], None], seed: int, seconds: int

@@ -19,6 +19,7 @@ from nba.errors import ConflictError, NotFoundError
 from nba.features import VIEWS, Tables, View, customer_tags
 from nba.features.drift import Check, compare_views
 from nba.features.engine import DuckDBEngine, Engine, digest_sql, packed_sql, write_views
+from nba.features.fresh import fresh_rows
 from nba.stores.feature_repository import FeatureRepository
 from nba.stores.online_frames import frame_of, keys_of, pack
 from nba.stores.online_packed import DAY_MICROSECONDS, OnlineView, PackedStore, Row
@@ -411,7 +412,25 @@ class FeastFeatureStore:
                 found[name] = value
         return found
 
-    def push(self, view: str, rows: pl.DataFrame, *, moment: datetime) -> None:
+    def refresh(self, tables: Tables, customer_ids: Sequence[str], *, now: datetime) -> None:
+        """Compute the features of a few customers anew and push them, all views at once.
+
+        Parameters
+        ----------
+        tables : mapping of str to ibis table
+            On DuckDB: what the lake holds of these customers, and what was accepted since.
+        customer_ids : sequence of str
+        now : datetime
+            Naive local.
+        """
+        rows = fresh_rows(self.views, tables, now, customer_ids)
+        with self.online_store.transaction():
+            for view, frame in rows.items():
+                self.push(view, frame, moment=now, whole=customer_ids)
+
+    def push(
+        self, view: str, rows: pl.DataFrame, *, moment: datetime, whole: Sequence[str] = ()
+    ) -> None:
         """Write freshly computed rows of a view online, as of `moment` (naive local).
 
         Parameters
@@ -421,6 +440,8 @@ class FeastFeatureStore:
             The keys and features of the view.
         moment : datetime
             What is online from a later moment stays.
+        whole : sequence of str
+            First keys (customers) of which `rows` holds all: their other rows are forgotten.
         """
         spec = self._view(view)
         event = microseconds(self._utc(moment))
@@ -432,6 +453,8 @@ class FeastFeatureStore:
                 (key, event, created, value)
                 for key, value in zip(keys_of(rows, spec), packed, strict=True)
             ],
+            whole=whole,
+            moment_us=event,
         )
 
     def apply(self) -> bool:

@@ -166,12 +166,35 @@ class PackedStore:
             )
         return True
 
-    def push(self, view: OnlineView, rows: Iterable[Row]) -> None:
-        """Write single values; one that is older than what is online changes nothing."""
+    def push(
+        self,
+        view: OnlineView,
+        rows: Iterable[Row],
+        *,
+        whole: Sequence[str] = (),
+        moment_us: int = 0,
+    ) -> None:
+        """Write single values; one that is older than what is online changes nothing.
+
+        Parameters
+        ----------
+        view : OnlineView
+        rows : iterable of Row
+        whole : sequence of str
+            First keys of which `rows` holds all that there is at `moment_us`: what else is
+            online of them from before is forgotten.
+        moment_us : int
+        """
         with self.transaction():
             self.create(view)
             floor = self.snapshot_us(view.name)
             kept = [row for row in rows if row[1] >= floor]
+            if moment_us >= floor:
+                self.connection.executemany(
+                    f"DELETE FROM {_quoted('view_' + view.name)} "
+                    f"WHERE {_quoted(view.keys[0])} = ? AND event_us < ?",
+                    [(key, moment_us) for key in whole],
+                )
             if not kept:
                 return
             self._upsert(view, kept)
