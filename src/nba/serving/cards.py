@@ -74,7 +74,7 @@ class ProjectCards:
         self._plan_day = plan_day
         self._zone = ZoneInfo(time_zone)
         self._clock = clock
-        self._duckdb = connect()
+        self._duckdb = connect(threads=2)
         self._dimensions: tuple[date | None, dict[str, Any], dict[str, Any]] = (None, {}, {})
 
     # -- dimensions: small, read once per plan -------------------------------------------
