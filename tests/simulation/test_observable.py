@@ -16,7 +16,7 @@ CONFIG = WorldConfig(customers=500, days=60, pilot=False)
 
 @pytest.fixture(scope="module")
 def expected():
-    return fit_expected(CONFIG, seeds=(11, 12), days=15)
+    return fit_expected(CONFIG, seeds=(11, 12), days=14, rounds=60)
 
 
 def test_expectations_follow_the_truth_of_a_world_not_seen(expected):

@@ -47,7 +47,6 @@ _PARAMETERS: Final = {
     "verbose": -1,
     "seed": 1,
 }
-ROUNDS: Final = 300
 
 
 def observable_features(day: dt.date, books: Books, who: pl.DataFrame) -> pl.DataFrame:
@@ -157,6 +156,7 @@ def fit_expected(
     every: int = 7,
     rules: Rules | None = None,
     features: FeatureMaker = observable_features,
+    rounds: int = 300,
 ) -> Expected:
     """Regress true effects on what a retailer sees, over worlds of the given seeds.
 
@@ -172,6 +172,8 @@ def fit_expected(
     rules : Rules or None
     features : callable
         What a retailer sees; by default plain features from the tables.
+    rounds : int
+        Boosting rounds.
 
     Returns
     -------
@@ -193,7 +195,7 @@ def fit_expected(
         data = lgb.Dataset(
             rows.select(names).cast(pl.Float64).to_numpy(), rows["effect_amount"].to_numpy()
         )
-        boosters[mode] = lgb.train(_PARAMETERS, data, num_boost_round=ROUNDS)
+        boosters[mode] = lgb.train(_PARAMETERS, data, num_boost_round=rounds)
 
     def expected(day: dt.date, books: Books, who: pl.DataFrame) -> pl.DataFrame:
         table = features(day, books, who)
