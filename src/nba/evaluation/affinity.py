@@ -187,6 +187,51 @@ def model_answer(question: Question, model: TwoStageAffinity) -> tuple[Answer, H
     )
 
 
+def taste_correlation(
+    question: Question, model: TwoStageAffinity, truth: Floats
+) -> dict[str, float]:
+    """Return the mean rank correlation of scores with the true probability of being bought.
+
+    Parameters
+    ----------
+    truth : (customers, products) array
+        In the code space of the question's log. A product that is no candidate shares the
+        lowest score.
+    """
+    fitted = model.fitted
+    assert fitted is not None
+    past = history(question.log, question.cutoff, fitted, model.config)
+    rows = question.rows()
+    reference = model.positions(question.log.customer_ids)
+    ours = np.full((len(rows), question.log.n_products), -np.inf)
+    for part in model.rank(past, rows, reference, fitted.products.sold, whole=True):
+        ours[part.candidates.customer, part.candidates.product] = part.score
+    scores = {
+        "two_stage": ours,
+        "als": fitted.factors.fold_in(past.confidence[rows]) @ fitted.factors.products.T,
+        "item_to_item": (past.vectors[rows] @ fitted.item).toarray(),
+        "popular": np.tile(fitted.products.popularity, (len(rows), 1)),
+    }
+    return {
+        name: round(float(np.mean(_rank_correlation(values, truth[rows]))), 4)
+        for name, values in scores.items()
+    }
+
+
+def _rank_correlation(left: Floats, right: Floats) -> Floats:
+    """Return Spearman's correlation per row, ties sharing their mean rank."""
+    from scipy.stats import rankdata
+
+    a, b = (rankdata(side, axis=1) for side in (left, right))
+    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+    norm = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    return _safe_ratio((a * b).sum(axis=1), norm)
+
+
+def _safe_ratio(top: Floats, bottom: Floats) -> Floats:
+    return np.divide(top, bottom, out=np.zeros(top.shape), where=bottom > 0)
+
+
 def _lists(customer: Ints, product: Ints, score: Floats, n: int) -> Ints:
     rank = rank_within(customer, score, product)
     lists = np.full((n, LIST_LENGTH), EMPTY)
@@ -210,6 +255,7 @@ def compare(
     *,
     seed: int,
     others: Mapping[str, Callable[[Question], Answer]] | None = None,
+    truth: Floats | None = None,
 ) -> tuple[dict[str, Any], dict[str, dict[str, Floats]]]:
     """Fit the model, answer the question by every method, and return report and raw metrics.
 
@@ -217,6 +263,8 @@ def compare(
     ----------
     others : mapping, optional
         Further methods: each a function from the question to an `Answer`.
+    truth : (customers, products) array, optional
+        True probabilities, where the log comes from a world that is known.
     """
     model = TwoStageAffinity(config).fit_log(
         question.log.of(question.learners),
@@ -242,6 +290,8 @@ def compare(
         "paired": paired_report(raw, seed),
         "importance": model.importance(),
     }
+    if truth is not None:
+        report["taste_correlation"] = taste_correlation(question, model, truth)
     return report, raw
 
 

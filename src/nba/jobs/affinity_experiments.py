@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -255,6 +256,98 @@ def run_online_retail(
     return found | {"bars": {str(moment): BARS.get(str(moment)) for moment in cutoffs}}
 
 
+def run_on_folder(
+    folder: Path,
+    *,
+    mapping: str | Path | None,
+    cutoff: date,
+    time_zone: str,
+    now: datetime,
+    seed: int = 0,
+    horizon: int = 60,
+    min_baskets: int = 3,
+) -> dict[str, Any]:
+    """Compare all methods on a retailer's own tables, read through the lake.
+
+    Raises
+    ------
+    InputRefusedError
+        When the folder cannot be loaded, or nobody can be asked about at the cut-off.
+    """
+    purchases, products = _read(folder, mapping, time_zone, now)
+    return run_log(
+        purchases,
+        cutoffs=[cutoff],
+        products=products,
+        seed=seed,
+        horizon=horizon,
+        min_baskets=min_baskets,
+    )
+
+
+def _read(
+    folder: Path, mapping: str | Path | None, time_zone: str, now: datetime
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return what was bought, and the catalogue, from a folder of tables."""
+    import ibis
+
+    from nba.data.ingest import ingest
+    from nba.data.lake import Lake
+    from nba.data.tables import load_tables
+
+    with tempfile.TemporaryDirectory(prefix="nba-affinity-") as place:
+        lake = Lake(Path(place))
+        ingest(folder, lake, mapping=mapping, time_zone=time_zone, now=now)
+        connection = ibis.duckdb.connect()
+        tables = load_tables(lake, as_of=None, time_zone=time_zone, connection=connection)
+        lines = tables["transactions"]
+        lines = lines.filter(lines.customer_id.notnull() & (lines.quantity > 0))
+        amount = lines.quantity * lines.unit_price.fill_null(0.0)
+        columns = ("customer_id", "product_id", "ts")
+        purchases = lines.select(*columns, quantity=lines.quantity, amount=amount).to_pyarrow()
+        catalogue = tables["products"]
+        catalogue = catalogue.select("product_id", "name", "category", "brand").to_pyarrow()
+        connection.disconnect()
+    frame, products = pl.DataFrame(pl.from_arrow(purchases)), pl.DataFrame(pl.from_arrow(catalogue))
+    priced = pl.when(pl.col("amount") > 0).then("amount")
+    return frame.with_columns(pl.col("ts").cast(pl.Datetime("us")), amount=priced), products
+
+
+def run_world(*, seed: int = 1, customers: int = 1000, products: int = 200) -> dict[str, Any]:
+    """Run a shop with planted taste: rank correlation with the truth, and explore recall."""
+    from nba.simulation.planted import planted_taste
+
+    world = planted_taste(seed=seed, customers=customers, products=products, tastes=8)
+    purchases = world.tables["transactions"].select(
+        "customer_id",
+        "product_id",
+        pl.col("ts").dt.replace_time_zone(None),
+        pl.col("quantity").cast(pl.Float64),
+        (pl.col("quantity").cast(pl.Float64) * pl.col("unit_price").cast(pl.Float64)).alias(
+            "amount"
+        ),
+    )
+    log = PurchaseLog.from_purchases(purchases)
+    cutoff = day_number(world.as_of) - 60
+    config = DATED.model_copy(
+        update={"explore_candidates": products, "repeat_candidates": products, "cutoffs": 3}
+    )
+    everyone = np.ones(log.n_customers, dtype=bool)
+    catalogue = Catalogue.build(log.product_ids, None)
+    question = Question(log, catalogue, cutoff, 60, everyone, everyone, 3)
+    report, _ = compare(question, config, seed=seed, truth=_truth(world.truth, log))
+    return {"cutoffs": {"world": report}, "seed": seed}
+
+
+def _truth(table: pl.DataFrame, log: PurchaseLog) -> Any:
+    rows = table.join(
+        pl.DataFrame({"customer_id": log.customer_ids}).with_row_index("customer"), on="customer_id"
+    ).join(pl.DataFrame({"product_id": log.product_ids}).with_row_index("product"), on="product_id")
+    truth = np.zeros((log.n_customers, log.n_products))
+    truth[rows["customer"].to_numpy(), rows["product"].to_numpy()] = rows["probability"].to_numpy()
+    return truth
+
+
 # -- reports -------------------------------------------------------------------------------
 
 _SHOWN = (
@@ -320,6 +413,7 @@ def _plot(parts: Mapping[str, Mapping[str, Any]], path: Path) -> None:
 
 RUNNERS: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
     "affinity_tafeng": lambda: run_tafeng(data_folder("tafeng_nbr")),
+    "affinity_world": run_world,
     "affinity_online_retail": lambda: run_online_retail(data_folder("online_retail_ii")),
 }
 

@@ -15,6 +15,7 @@ from nba.errors import UsageError
 
 #: Name → "module:function"; the function's keyword arguments are the options.
 BENCHES: Final[Mapping[str, str]] = {
+    "affinity": "nba.jobs.bench_affinity:bench_affinity",
     "allocation": "nba.decisions.bench:bench_allocation",
     "closed_loop": "nba.jobs.closed_loop:bench_closed_loop",
     "ingest": "nba.data.bench:bench_ingest",

@@ -151,7 +151,12 @@ def _candidate_ratio(model: TwoStageAffinity, purchases: pl.DataFrame, threads: 
     reference = model.positions(log.customer_ids)
     start = time.perf_counter()
     for _ in candidate_blocks(
-        past, fitted, model.config, rows=rows, reference=reference, open_products=fitted.products.sold
+        past,
+        fitted,
+        model.config,
+        rows=rows,
+        reference=reference,
+        open_products=fitted.products.sold,
     ):
         pass
     ours = time.perf_counter() - start

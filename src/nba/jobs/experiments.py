@@ -74,18 +74,18 @@ def _timing(options: Options) -> Any:
 
 
 def _affinity(options: Options) -> Any:
-    from nba.jobs.affinity_experiments import run_log, table, write_report
-    from nba.jobs.timing_experiments import purchases_of_folder
+    from nba.jobs.affinity_experiments import run_on_folder, table, write_report
 
     options.need("data", "cutoff")
     assert options.data is not None
-    lines = purchases_of_folder(
+    result = run_on_folder(
         options.data,
         mapping=options.mapping or None,
+        cutoff=options.day().date(),
         time_zone="Asia/Shanghai",
         now=datetime.now(UTC),
+        seed=options.seed or 0,
     )
-    result = run_log(lines, cutoffs=[options.day().date()], seed=options.seed or 0)
     write_report(result, options.out, seconds=0.0)
     return "\n".join(table(one["methods"]) for one in result["cutoffs"].values())
 
@@ -163,6 +163,7 @@ EXPERIMENTS: Final[Mapping[str, Callable[[Options], Any]]] = {
     "timing_online_retail": _shipped_timing("timing_online_retail"),
     "timing_world": _shipped_timing("timing_world"),
     "affinity_tafeng": _shipped_affinity("affinity_tafeng"),
+    "affinity_world": _shipped_affinity("affinity_world"),
     "affinity_online_retail": _shipped_affinity("affinity_online_retail"),
     "mode_hillstrom": _hillstrom,
     "mode_world": _mode_world,

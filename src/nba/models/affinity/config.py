@@ -33,6 +33,12 @@ class TwoStageConfig(ModelConfig):
     )
     cutoffs: int = Field(5, ge=1, description="Past cut-offs that the ranker learns from.")
     cutoff_step: int = Field(30, ge=1, description="Days between those cut-offs.")
+    year_ago_cutoffs: int = Field(
+        2,
+        ge=0,
+        description="Cut-offs in this season a year ago that the ranker learns from too, where "
+        "the log reaches back half a year before them.",
+    )
     horizon: int = Field(60, ge=1, description="The next basket counts within so many days.")
     min_baskets: int = Field(3, ge=1, description="Baskets before a cut-off to learn from.")
     half_lives: tuple[float, ...] = Field(

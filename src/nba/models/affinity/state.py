@@ -77,6 +77,8 @@ def pair_state(
     left = (log.basket_counts()[log.customer] - 1 - log.basket_index())[order]
     year, horizon = season
     in_season = ((ago <= year) & (ago > year - horizon)).astype(np.float64)
+    if not len(ago) or ago.max() <= year - horizon // 2:
+        in_season[:] = np.nan
     weights = np.exp2(-ago[None, :] / np.asarray(half_lives)[:, None])
     return Pairs(
         customer=customer[starts],

@@ -100,15 +100,9 @@ class TwoStageAffinity(Model):
         """Fit on a purchase log up to the day `cutoff`: rankers on past cut-offs, sources now."""
         log = log.before(cutoff)
         config = self.config
-        examples = [
-            found
-            for number in range(config.cutoffs)
-            if (
-                found := self.examples(
-                    log, catalogue, cutoff - config.horizon - number * config.cutoff_step, seed
-                )
-            )
-        ]
+        moments = past_cutoffs(log, cutoff, config)
+        found = [self.examples(log, catalogue, moment, seed) for moment in moments]
+        examples = [part for part in found if part is not None]
         self.product_ids, self.catalogue = log.product_ids, catalogue
         self.fitted = fit_sources(log, catalogue, cutoff, config, seed)
         self.neighbour_ids = log.customer_ids.gather(self.fitted.neighbours.customers)
@@ -416,6 +410,22 @@ class TwoStageAffinity(Model):
             self._ranker = lgb.Booster(model_file=str(folder / _RANKER))
         if (folder / _EXPLORER).exists():
             self._explorer = lgb.Booster(model_file=str(folder / _EXPLORER))
+
+
+def past_cutoffs(log: PurchaseLog, cutoff: int, config: TwoStageConfig) -> list[int]:
+    """Return the cut-offs to learn from, the newest first.
+
+    The targets of each lie before `cutoff`. The season of now a year ago teaches what the last
+    months cannot: how tastes move at this time of the year.
+    """
+    latest = cutoff - config.horizon
+    recent = [latest - number * config.cutoff_step for number in range(config.cutoffs)]
+    reach = int(log.day.min(initial=cutoff)) + config.season_days // 2
+    season = [
+        cutoff - config.season_days + number * config.cutoff_step
+        for number in range(config.year_ago_cutoffs)
+    ]
+    return recent + [moment for moment in season if reach <= moment < recent[-1]]
 
 
 def _reference(fitted: Fitted, n_customers: int) -> Ints:
