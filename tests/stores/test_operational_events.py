@@ -176,15 +176,30 @@ def test_a_new_plan_of_the_day_replaces_reservations_and_keeps_what_was_spent(
     assert ledger(store) == {("c11", "spent"): 1, ("c11", "reserved"): 1}
 
 
+def test_publishing_releases_what_expired_before_the_day(
+    store: OperationalStore, make_actions: Actions
+) -> None:
+    store.publish(PLAN, make_actions(clerks=1, per_clerk=1))
+    tomorrow = date(2026, 3, 3)
+    store.publish(PLAN | {"as_of": tomorrow}, make_actions(tomorrow, clerks=1, per_clerk=1))
+    used = store.quota_used(DAY, tomorrow)
+    assert used["contacts"].to_list() == [1]
+
+
 def test_the_quota_left_counts_the_month_but_not_the_days_own_reservations(
     store: OperationalStore, make_actions: Actions
 ) -> None:
     yesterday = date(2026, 3, 1)
-    store.publish(PLAN | {"as_of": yesterday}, make_actions(yesterday, clerks=1, per_clerk=1))
+    lasting = make_actions(yesterday, clerks=1, per_clerk=1).with_columns(
+        expires_at=pl.lit(datetime(2026, 3, 5))
+    )
+    store.publish(PLAN | {"as_of": yesterday}, lasting)
+    store.publish(PLAN | {"as_of": date(2026, 2, 28)}, make_actions(date(2026, 2, 28)))
     store.publish(PLAN, make_actions(clerks=1, per_clerk=2))
     store.record([Feedback("f1", "0302-1-2", "k1", NOON, FeedbackKind.SENT)])
     left = {row["customer_id"]: row["remaining"] for row in store.quota_frame(DAY).to_dicts()}
     assert left == {"c11": 30.0, "c12": 30.0}
+    assert store.quota_frame(date(2026, 3, 31))["customer_id"].to_list() == ["c12"]
     assert store.quota_frame(date(2026, 4, 1)).is_empty()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 import polars as pl
@@ -119,8 +119,9 @@ class OperationalStore:
     def publish(self, plan: Mapping[str, Any], actions: pl.DataFrame) -> bool:
         """Replace the plan of its `as_of` by this one, in one transaction.
 
-        A reader sees the old plan or the new. Contacts are reserved in the quota ledger in
-        the same transaction, and erased customers are left out.
+        A reader sees the old plan or the new. In the same transaction contacts are reserved
+        in the quota ledger and those of actions that expired before the day are released.
+        Erased customers are left out.
 
         Parameters
         ----------
@@ -141,6 +142,8 @@ class OperationalStore:
             erased = people.erased_among(writer.connection, customers)
             written = plans.write_plan(writer.connection, prepared, erased)
             if written:
+                midnight = datetime.combine(prepared.as_of, time())
+                quotas.release_expired(writer.connection, midnight, writer.now)
                 quotas.reserve_plan(writer.connection, prepared.as_of, writer.now)
             return written
 
@@ -344,7 +347,7 @@ class OperationalStore:
             return quotas.month(connection, customer_id, day)
 
     def release_expired(self, moment: datetime) -> int:
-        """Release what is reserved for actions that expired before `moment` (naive local)."""
+        """Release what is reserved for actions that expired by `moment` (naive local)."""
         with self.writing() as writer:
             return quotas.release_expired(writer.connection, moment, writer.now)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from calendar import monthrange
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any
 
 import polars as pl
@@ -44,9 +44,15 @@ def month_limit(day: date) -> int:
 def remaining(connection: Connection, day: date) -> pl.DataFrame:
     """Return (customer_id, channel, remaining) where the month of `day` has contacts already.
 
-    Reservations of the plan of `day` itself do not count: planning the day again may use
-    them again. What that day has spent does.
+    Reservations count while their action stands: not those that expired, and not those of
+    the plan of `day` itself, which planning again may use again. What is spent counts.
     """
+    midnight = datetime.combine(day, time())
+    still_reserved = and_(
+        quotas.c.state == RESERVED,
+        quotas.c.as_of < day,
+        or_(quotas.c.expires_at.is_(None), quotas.c.expires_at > midnight),
+    )
     query = (
         select(
             quotas.c.customer_id,
@@ -57,7 +63,7 @@ def remaining(connection: Connection, day: date) -> pl.DataFrame:
             quotas.c.as_of >= day.replace(day=1),
             quotas.c.as_of <= day,
             quotas.c.channel.in_(COUNTED_CHANNELS),
-            or_(quotas.c.state == SPENT, and_(quotas.c.state == RESERVED, quotas.c.as_of < day)),
+            or_(quotas.c.state == SPENT, still_reserved),
         )
         .group_by(quotas.c.customer_id, quotas.c.channel)
         .order_by(quotas.c.customer_id, quotas.c.channel)
@@ -124,10 +130,10 @@ def settle(connection: Connection, action_id: str, kind: FeedbackKind, now: date
 
 
 def release_expired(connection: Connection, moment: datetime, now: datetime) -> int:
-    """Release what is still reserved for actions that expired before `moment` (local)."""
+    """Release what is still reserved for actions that expired by `moment` (local)."""
     result = connection.execute(
         update(quotas)
-        .where(quotas.c.state == RESERVED, quotas.c.expires_at < moment)
+        .where(quotas.c.state == RESERVED, quotas.c.expires_at <= moment)
         .values(state=RELEASED, settled_at=now)
     )
     return result.rowcount
