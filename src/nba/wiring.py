@@ -119,7 +119,8 @@ class Wiring:
         facts = {
             name for view in views if view.entity_keys == ("customer_id",) for name in view.by_name
         }
-        return load_decision_files(self.project.root / "serving", facts=facts)
+        tags = tuple(self.feature_store.repository.tags.rules)
+        return load_decision_files(self.project.root / "serving", facts=facts, tags=tags)
 
     @cached_property
     def decision_settings(self) -> DecisionSettings:

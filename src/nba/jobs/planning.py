@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from nba.decisions.archive import DecisionRules
 from nba.decisions.decide import decide
-from nba.jobs.files import write_parquet
+from nba.jobs.files import write_atomically, write_parquet
 from nba.jobs.manifest import Manifest
 from nba.pipeline.consents import with_consents
 from nba.wiring import Wiring
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 #: Days of contacts and responses that the contact policy looks back on.
 POLICY_DAYS: Final = 92
 INPUTS: Final = "inputs"
+RULES: Final = "rules.json"
 #: The tables of a plan that are kept, each as a Parquet file.
 PLAN_TABLES: Final = ("log", "actions", "clerks", "preferred_mode", "handovers")
 _WHOLE = ("content", "events", "benefits", "service_cases", "groups", "memberships", "friendships")
@@ -52,14 +55,36 @@ def make_plan(night: Night) -> Plan:
     }
     for name, table in kept.items():
         write_parquet(table, night.folder / INPUTS / f"{name}.parquet")
+    rules = current_rules(wiring, night.manifest)
+    write_atomically(night.folder / RULES, rules.model_dump_json())
     inputs = {**night.frames, **night.scores().items(), **kept}
+    return decide_by(rules, inputs, night.as_of)
+
+
+def current_rules(wiring: Wiring, manifest: Manifest) -> DecisionRules:
+    """Return the rules as the files and settings stand now, for the models of a night."""
+    files = wiring.decision_files
+    return DecisionRules(
+        catalogue=files.catalogue,
+        policy=files.policy,
+        levers=files.levers,
+        settings=wiring.decision_settings,
+        policy_version=files.version,
+        model_versions=model_versions_text(manifest),
+    )
+
+
+def decide_by(rules: DecisionRules, inputs: Mapping[str, pl.DataFrame], as_of: datetime) -> Plan:
+    """Decide under the given rules."""
     return decide(
         inputs,
-        *wiring.decision_files.parts,
-        as_of=night.as_of,
-        settings=wiring.decision_settings,
-        policy_version=wiring.decision_files.version,
-        model_versions=model_versions_text(night.manifest),
+        rules.catalogue,
+        rules.policy,
+        rules.levers,
+        as_of=as_of,
+        settings=rules.settings,
+        policy_version=rules.policy_version,
+        model_versions=rules.model_versions,
     )
 
 

@@ -6,15 +6,15 @@ from datetime import datetime
 
 import polars as pl
 
+from nba.decisions.archive import DecisionRules
 from nba.decisions.compare import PlanDiff, Replay, diff_plans, replay
-from nba.decisions.decide import decide
 from nba.decisions.explain import Explanation, explain
 from nba.decisions.plan import Plan
 from nba.decisions.settings import Factors
-from nba.errors import ConflictError, UsageError
+from nba.errors import UsageError
 from nba.jobs.export import require_plan
 from nba.jobs.nightly import Night
-from nba.jobs.planning import INPUTS, PLAN_TABLES, model_versions_text
+from nba.jobs.planning import INPUTS, PLAN_TABLES, RULES, current_rules, decide_by
 from nba.wiring import Wiring
 
 
@@ -46,7 +46,7 @@ def preview(night: Night, *, without: list[str] | None = None) -> tuple[Plan, Pl
     without : list of str, optional
         Factors of the value to switch off: `uplift`, `relevance`, `risk`, `levers`, `worth`.
     """
-    files, settings = night.wiring.decision_files, night.wiring.decision_settings
+    rules = current_rules(night.wiring, night.manifest)
     if without:
         unknown = sorted(set(without) - set(Factors.model_fields))
         if unknown:
@@ -55,29 +55,31 @@ def preview(night: Night, *, without: list[str] | None = None) -> tuple[Plan, Pl
                 expected=", ".join(Factors.model_fields),
                 found=", ".join(unknown),
             )
-        factors = settings.factors.model_copy(update=dict.fromkeys(without, False))
-        settings = settings.model_copy(update={"factors": factors})
-    plan = decide(
-        kept_inputs(night),
-        *files.parts,
-        as_of=night.as_of,
-        settings=settings,
-        policy_version=files.version,
-        model_versions=model_versions_text(night.manifest),
-    )
+        off = rules.settings.factors.model_copy(update=dict.fromkeys(without, False))
+        settings = rules.settings.model_copy(update={"factors": off})
+        rules = rules.model_copy(update={"settings": settings})
+    plan = decide_by(rules, kept_inputs(night), night.as_of)
     return plan, diff_plans(read_plan(night, "actions"), plan.actions)
+
+
+def kept_rules(night: Night) -> DecisionRules:
+    """Return the rules under which the plan of the night was made."""
+    text = (night.folder / RULES).read_text(encoding="utf-8")
+    return DecisionRules.model_validate_json(text)
 
 
 def explain_customer(night: Night, customer_id: str) -> Explanation:
     """Return every candidate action of a customer, and where each one fell out."""
-    plan = Plan(**{name: read_plan(night, name) for name in PLAN_TABLES})
+    inputs, rules = kept_inputs(night), kept_rules(night)
     return explain(
-        kept_inputs(night),
-        *night.wiring.decision_files.parts,
+        inputs,
+        rules.catalogue,
+        rules.policy,
+        rules.levers,
         customer_id=customer_id,
         as_of=night.as_of,
-        settings=night.wiring.decision_settings,
-        plan=plan,
+        settings=rules.settings,
+        plan=Plan(**{name: read_plan(night, name) for name in PLAN_TABLES}),
     )
 
 
@@ -88,29 +90,22 @@ def replay_action(wiring: Wiring, action_id: str) -> Replay:
     ------
     NotFoundError
         When no kept plan has this action.
-    ConflictError
-        When the decision files have changed since.
     """
     day = wiring.plan_store.action(action_id)["as_of"]
     night = Night(wiring, datetime(day.year, day.month, day.day))
-    planned = night.manifest.steps["plan"]["policy_version"]
-    if planned != wiring.decision_files.version:
-        raise ConflictError(
-            f"the decision files have changed since action {action_id} was planned",
-            expected=f"policy version {planned}",
-            found=f"policy version {wiring.decision_files.version}",
-            next_step="restore serving/*.yaml as they stood on that day",
-        )
+    inputs, rules = kept_inputs(night), kept_rules(night)
     return replay(
         action_id,
         read_plan(night, "actions"),
         read_plan(night, "log"),
-        kept_inputs(night),
-        *wiring.decision_files.parts,
+        inputs,
+        rules.catalogue,
+        rules.policy,
+        rules.levers,
         as_of=night.as_of,
-        settings=wiring.decision_settings,
-        policy_version=planned,
-        model_versions=model_versions_text(night.manifest),
+        settings=rules.settings,
+        policy_version=rules.policy_version,
+        model_versions=rules.model_versions,
     )
 
 

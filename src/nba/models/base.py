@@ -139,8 +139,16 @@ class Model(ABC):
                 found=f"{head['name']}/{head['kind']}",
                 next_step="load it through the model registry, which knows its kind",
             )
-        model = cls(cls.Config.model_validate(head["config"]))
-        model._read(folder)
+        try:
+            model = cls(cls.Config.model_validate(head["config"]))
+            model._read(folder)
+        except (KeyError, OSError, ValueError) as error:
+            raise ModelError(
+                f"cannot load the model in {folder}",
+                expected=f"a {cls.name}/{cls.kind} model as this version of nba writes it",
+                found=f"{type(error).__name__}: {error}",
+                next_step="fit it again: remove its copy under data/models and run the job",
+            ) from error
         return model
 
 
