@@ -7,6 +7,7 @@ today would add, as the world knows it.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -74,7 +75,8 @@ def mode_world(
         for seed in seeds:
             setting = play(preset, seed, customers)
             for week in weeks:
-                for name, found in _models(setting, seed, week, last=week == max(weeks)).items():
+                last = week == max(weeks)
+                for name, found in _models(setting, seed, week, last=last).items():
                     row = {"preset": preset, "seed": seed, "weeks": week, "model": name}
                     rows.append(row | judge(setting.truth, *found))
             say(f"{preset} seed {seed}: {rows[-1]}")
@@ -113,7 +115,10 @@ def play(preset: str, seed: int, customers: int) -> Setting:
             return frame
 
         loaded: dict[datetime, dict[str, Any]] = {}
-        known = assignments_of(load(as_of), as_of, window_days=120, seed=seed)
+        # all sources: the pilot's logged draws, habitual contacts, sampled moments without one
+        known = assignments_of(
+            load(as_of), as_of, window_days=120, seed=seed, min_logged=sys.maxsize
+        )
         features = assignment_features(known, snapshot)
         state = snapshot(STATE, as_of)
         friends = state.filter(pl.col("is_friend") & pl.col("consent_contact")).sort("customer_id")
@@ -138,28 +143,29 @@ def _models(
     setting: Setting, seed: int, weeks: int, *, last: bool
 ) -> dict[str, tuple[Floats, Floats | None]]:
     """Return predicted effects (and lower bounds) of each model, shape (friends, 3)."""
-    begin = setting.assignments["ts"].min()
+    pilot = setting.assignments.filter(pl.col("propensity").is_not_null())
+    begin = pilot["ts"].min()
     assert isinstance(begin, datetime)
     # an assignment counts in a week when its check window of four weeks had closed by then
-    known = setting.assignments.filter(
-        pl.col("ts") + pl.duration(days=28) <= pl.lit(begin + timedelta(weeks=weeks))
-    )
-    if last:
-        known = setting.assignments
-    training = Frames(
-        {
-            **setting.inputs,
-            "assignments": known,
-            "assignment_features": setting.features,
-        }
-    )
-    learned = DoublyRobustMode().fit(training, as_of=setting.as_of, seed=seed)
+    closed = pl.col("ts") + pl.duration(days=28) <= pl.lit(begin + timedelta(weeks=weeks))
+    known = pilot if last else pilot.filter(closed)
+    learned = _fitted(setting, known, seed)
     found: dict[str, tuple[Floats, Floats | None]] = {"learned": _scored(learned, setting)}
+    if not last:
+        return found
     prior = PriorMode().fit(setting.inputs, as_of=setting.as_of, seed=seed)
     found["prior"] = _scored(prior, setting)
-    if last and learned.effects is not None:
-        found |= _usual(learned, known, setting, seed)
-    return found
+    found |= _usual(learned, known, setting, seed)
+    with_habits = _fitted(setting, setting.assignments, seed)
+    found["learned, habits too"] = _scored(with_habits, setting)
+    others = _usual(with_habits, setting.assignments, setting, seed)
+    return found | {f"{name}, habits too": value for name, value in others.items()}
+
+
+def _fitted(setting: Setting, known: pl.DataFrame, seed: int) -> DoublyRobustMode:
+    tables = {"assignments": known, "assignment_features": setting.features}
+    training = Frames({**setting.inputs, **tables})
+    return DoublyRobustMode().fit(training, as_of=setting.as_of, seed=seed)
 
 
 def _scored(model: DoublyRobustMode | PriorMode, setting: Setting) -> tuple[Floats, Floats]:
@@ -173,6 +179,8 @@ def _usual(
 ) -> dict[str, tuple[Floats, Floats | None]]:
     """Return what T- and X-learner say, on the same columns, arms and outcomes."""
     config = DoublyRobustConfig()
+    if learned.effects is None:
+        return {}
     rows = known.join(setting.features, on="assignment_id", how="inner").sort("assignment_id")
     sample = Sample(
         x=learned.encoder.transform(rows),

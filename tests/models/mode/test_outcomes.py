@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from nba.models.mode.outcomes import (
+    decision_rows,
     engine_assignments,
     recorded_assignments,
     sampled_moments,
@@ -52,6 +53,35 @@ def test_an_engine_assignment_counts_whether_it_was_sent_or_not() -> None:
     rows = engine_assignments(log, interactions())
     assert rows["sent"].to_list() == [True, False, False]
     assert rows["propensity"].to_list() == [0.3, 0.3, 0.5]
+
+
+def test_a_decision_log_gives_the_propensity_of_the_drawn_mode() -> None:
+    def options(*pairs: tuple[str, float]) -> list[dict[str, object]]:
+        return [{"mode": mode, "probability": chance} for mode, chance in pairs]
+
+    log = pl.DataFrame(
+        {
+            "as_of": [DAY] * 4,
+            "customer_id": ["a", "b", "c", "d"],
+            "arm": ["engine", "engine", "holdout", "random"],
+            "mode": ["topic_expert", "none", "none", "none"],
+            "alternatives": [
+                options(("topic_expert", 0.25), ("topic_expert", 0.5), ("none", 0.25)),
+                options(("none", 1.0)),
+                options(("none", 1.0)),
+                options(("topic_expert", 0.5), ("none", 0.5)),
+            ],
+        }
+    )
+    actions = pl.DataFrame(
+        {"customer_id": ["a", "c"], "mode": ["topic_expert", "none"], "action_id": ["x1", "h"]}
+    )
+    rows = decision_rows(log, actions)
+    assert rows.select("customer_id", "propensity", "action_id").rows() == [
+        ("a", 0.75, "x1"),
+        ("d", 0.5, None),
+    ]
+    assert engine_assignments(rows, interactions())["sent"].to_list() == [True, False]
 
 
 def test_margins_and_losses_fall_into_their_windows() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from nba.features.prepare import answers, sales_lines
-from nba.schema.words import EndedBy, Mode
+from nba.schema.words import Arm, EndedBy, Mode
 
 #: The columns of an assignment before its outcome is known.
 ASSIGNMENT_SCHEMA: Final = pl.Schema(
@@ -88,6 +88,43 @@ def engine_assignments(log: pl.DataFrame, interactions: pl.DataFrame) -> pl.Data
         sent=pl.col("sent").fill_null(False),
         source=pl.lit(str(Source.LOGGED)),
     ).cast(ASSIGNMENT_SCHEMA)
+
+
+def decision_rows(log: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
+    """Return a plan's decision log as `engine_assignments` reads it.
+
+    The propensity is that of the drawn **mode**: the sum over its action types. Customers to whom
+    nothing was open have no alternative and teach nothing; arms without draws (holdout, business
+    as usual) are left out, since their propensity is not that of the draw.
+
+    Parameters
+    ----------
+    log : DataFrame
+        `as_of, customer_id, arm, mode, alternatives` (list of structs with `mode` and
+        `probability`, `none` included), one row per eligible customer.
+    actions : DataFrame
+        `customer_id, mode, action_id` of the same plan.
+    """
+    drawn = log.filter(pl.col("arm").cast(pl.String).is_in([str(Arm.ENGINE), str(Arm.RANDOM)]))
+    chance = (
+        drawn.select("customer_id", "mode", "alternatives")
+        .explode("alternatives")
+        .with_columns(
+            other=pl.col("alternatives").struct.field("mode").cast(pl.String),
+            probability=pl.col("alternatives").struct.field("probability"),
+        )
+        .filter(pl.col("other") == pl.col("mode").cast(pl.String))
+        .group_by("customer_id")
+        .agg(propensity=pl.col("probability").sum())
+    )
+    listed = actions.filter(pl.col("mode").cast(pl.String) != str(Mode.NONE))
+    return (
+        drawn.select("as_of", "customer_id", "mode")
+        .join(chance, on="customer_id")
+        .filter(pl.col("propensity").is_between(0, 1 - 1e-9, closed="right"))
+        .join(listed.select("customer_id", "action_id"), on="customer_id", how="left")
+        .sort("customer_id")
+    )
 
 
 def sampled_moments(
