@@ -55,7 +55,7 @@ class Booster:
 
     def logits(self, rows: Singles, offset: Floats, *, threads: int) -> Floats:
         """Return the logit of the hazard of person-period rows (BG/NBD's is `offset`)."""
-        raw = self.trees.predict(rows[:, : len(self.columns)], raw_score=True, num_threads=threads)
+        raw = self.trees.predict(rows[:, self.columns], raw_score=True, num_threads=threads)
         logits = np.asarray(raw, dtype=np.float64)
         return logits + offset if self.corrects else logits
 
