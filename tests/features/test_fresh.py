@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
 from polars.testing import assert_frame_equal
 
 from nba.features import VIEWS
-from nba.features.fresh import fresh_rows
+from nba.features.fresh import FreshFeatures
 from nba.features.tags import load_tags, with_tags
 
 NOW = datetime(2025, 9, 1, 14, 25, 36)
@@ -22,11 +22,12 @@ def test_a_slice_equals_the_whole(
     views = with_tags(VIEWS, load_tags(repository / "features" / "tags.yaml", VIEWS))
     loaded = to_duckdb(make_tables(5))
     chosen = ["c1", "c7", "c20", "nobody"]
-    fresh = fresh_rows(views, loaded, NOW, chosen)
-    assert len(fresh) == 6
-    for name, frame in fresh.items():
-        whole = views[name].build(loaded, NOW).to_polars().sort(views[name].entity_keys)
-        assert_frame_equal(
-            frame, whole.filter(pl.col("customer_id").is_in(chosen)), check_exact=True
-        )
-        assert frame.height > 0
+    features = FreshFeatures(views)
+    for now in (NOW, NOW.replace(hour=23, second=0), NOW + timedelta(days=1)):
+        fresh = features.rows(loaded, now, chosen)
+        assert len(fresh) == 6
+        for name, frame in fresh.items():
+            whole = views[name].build(loaded, now).to_polars().sort(views[name].entity_keys)
+            expected = whole.filter(pl.col("customer_id").is_in(chosen))
+            assert_frame_equal(frame, expected, check_exact=True)
+            assert frame.height > 0

@@ -73,12 +73,10 @@ class DuckDBEngine:
     def keep(self, name: str, table: ir.Table) -> ir.Table:
         """Compute `table` into a temporary table."""
         kept = f"kept_{name}"
-        self.connection.con.execute(
-            f'CREATE OR REPLACE TEMP TABLE "{kept}" AS {self._query(table)}'
-        )
+        self.connection.con.execute(f'CREATE OR REPLACE TEMP TABLE "{kept}" AS {self.query(table)}')
         return self.connection.table(kept)
 
-    def _query(self, table: ir.Table) -> str:
+    def query(self, table: ir.Table) -> str:
         """Return the SQL of `table` with each type said aloud.
 
         Sums of whole numbers are wider in DuckDB than Ibis believes.
@@ -97,7 +95,7 @@ class DuckDBEngine:
         """Write one sorted Parquet file."""
         folder.mkdir(parents=True)
         keys = ", ".join(f'"{key}"' for key in order_by)
-        query = f"{self._query(table)} ORDER BY {keys}"
+        query = f"{self.query(table)} ORDER BY {keys}"
         target = str(folder / "part-0.parquet").replace("'", "''")
         self.connection.con.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet)")
 

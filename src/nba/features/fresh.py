@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-import ibis
 import polars as pl
 from ibis.expr import types as ir
 
+from nba.features.engine import DuckDBEngine
 from nba.features.view import Tables, View
 
 #: Tables of which a slice holds the rows of its customers.
@@ -27,15 +27,17 @@ BY_CUSTOMER: Final = (
     "benefits",
     "service_cases",
 )
+#: Tables that the customers' views read whole.
+WHOLE: Final = ("products", "categories")
 
 
 def customer_slice(tables: Tables, customer_ids: Sequence[str]) -> dict[str, ir.Table]:
-    """Return the tables with the rows of `customer_ids` only; dimensions stay whole.
+    """Return what the customers' views read, with the rows of `customer_ids` only.
 
     A response that names its interaction alone counts by the interaction's customer.
     """
     wanted = list(customer_ids)
-    sliced = dict(tables)
+    sliced = {name: tables[name] for name in WHOLE}
     for name in BY_CUSTOMER:
         sliced[name] = tables[name].filter(tables[name].customer_id.isin(wanted))
     responses, sent = tables["responses"], tables["interactions"]
@@ -51,31 +53,85 @@ def customer_slice(tables: Tables, customer_ids: Sequence[str]) -> dict[str, ir.
     return sliced
 
 
-def fresh_rows(
-    views: Mapping[str, View], tables: Tables, as_of: datetime, customer_ids: Sequence[str]
-) -> dict[str, pl.DataFrame]:
-    """Return the rows of `customer_ids` in every view that is keyed by customers.
+class FreshFeatures:
+    """The views of a few customers now, compiled once a day.
 
     Parameters
     ----------
     views : mapping of str to View
-    tables : mapping of str to ibis table
-        On DuckDB; the lake's slice and what was accepted since.
-    as_of : datetime
-        Naive local: now.
-    customer_ids : sequence of str
 
-    Returns
-    -------
-    dict of str to polars.DataFrame
-        By view, sorted by key; to be pushed online one by one.
+    Notes
+    -----
+    Turning expressions into SQL takes far longer than running it on a slice. Within a day the
+    SQL of a view differs only in the moment itself, so it is compiled at an odd time of that
+    day and the time is put in its place.
     """
-    sliced = customer_slice(tables, customer_ids)
-    rows: dict[str, pl.DataFrame] = {}
-    for view in views.values():
-        if "customer_id" not in view.entity_keys:
-            continue
-        frame: pl.DataFrame = view.build(sliced, as_of).to_polars()
-        rows[view.name] = frame.sort(view.entity_keys)
-        sliced[f"view:{view.name}"] = ibis.memtable(rows[view.name].to_arrow())
-    return rows
+
+    #: Hour, minute, second and microsecond that no rule or feature names by chance.
+    _ODD = (13, 37, 42, 424_242)
+
+    def __init__(self, views: Mapping[str, View]) -> None:
+        self.views = {n: v for n, v in views.items() if "customer_id" in v.entity_keys}
+        self._compiled: dict[tuple[object, ...], dict[str, str]] = {}
+
+    def rows(
+        self, tables: Tables, as_of: datetime, customer_ids: Sequence[str]
+    ) -> dict[str, pl.DataFrame]:
+        """Return the rows of `customer_ids` in every view that is keyed by customers.
+
+        Parameters
+        ----------
+        tables : mapping of str to ibis table
+            On one DuckDB connection, which no other thread uses meanwhile: the lake's slice
+            and what was accepted since.
+        as_of : datetime
+            Naive local: now.
+        customer_ids : sequence of str
+
+        Returns
+        -------
+        dict of str to polars.DataFrame
+            By view, sorted by key; to be pushed online one by one.
+        """
+        connection = tables["customers"].get_backend()
+        engine = DuckDBEngine(connection)
+        kept = {}
+        for name, table in customer_slice(tables, customer_ids).items():
+            connection.con.execute(
+                f'CREATE OR REPLACE TEMP TABLE "fresh_{name}" AS {connection.compile(table)}'
+            )
+            kept[name] = connection.table(f"fresh_{name}")
+        rows: dict[str, pl.DataFrame] = {}
+        for name, query in self._queries(engine, kept, as_of).items():
+            connection.con.execute(f'CREATE OR REPLACE TEMP TABLE "kept_view_{name}" AS {query}')
+            keys = ", ".join(self.views[name].entity_keys)
+            rows[name] = connection.con.execute(
+                f'SELECT * FROM "kept_view_{name}" ORDER BY {keys}'
+            ).pl()
+        return rows
+
+    def _queries(
+        self, engine: DuckDBEngine, kept: Mapping[str, ir.Table], as_of: datetime
+    ) -> dict[str, str]:
+        schemas = tuple((name, table.schema()) for name, table in sorted(kept.items()))
+        key = (as_of.date(), schemas)
+        if key not in self._compiled:
+            self._compiled = {key: self._compile(engine, kept, as_of)}
+        hour, minute, second, micro = self._ODD
+        odd = f", {hour}, {minute}, {second}.{micro})"
+        seconds = as_of.second + as_of.microsecond / 1_000_000
+        now = f", {as_of.hour}, {as_of.minute}, {seconds!r})"
+        return {name: query.replace(odd, now) for name, query in self._compiled[key].items()}
+
+    def _compile(
+        self, engine: DuckDBEngine, kept: Mapping[str, ir.Table], as_of: datetime
+    ) -> dict[str, str]:
+        hour, minute, second, micro = self._ODD
+        odd = as_of.replace(hour=hour, minute=minute, second=second, microsecond=micro)
+        extended, queries = dict(kept), {}
+        for name, view in self.views.items():
+            table = view.build(extended, odd)
+            queries[name] = engine.query(table)
+            # A table of the view's columns stands where later views expect its result.
+            extended[f"view:{name}"] = engine.keep(f"view_{name}", table)
+        return queries

@@ -19,7 +19,7 @@ from nba.errors import ConflictError, NotFoundError
 from nba.features import VIEWS, Tables, View, customer_tags
 from nba.features.drift import Check, compare_views
 from nba.features.engine import DuckDBEngine, Engine, digest_sql, packed_sql, write_views
-from nba.features.fresh import fresh_rows
+from nba.features.fresh import FreshFeatures
 from nba.stores.feature_repository import FeatureRepository
 from nba.stores.online_frames import frame_of, keys_of, pack
 from nba.stores.online_packed import DAY_MICROSECONDS, OnlineView, PackedStore, Row
@@ -78,6 +78,7 @@ class FeastFeatureStore:
         )
         self.online_store = PackedStore(self.repository.online_path)
         self.tag_history = TagHistory(self.data / "features" / "tag_changes")
+        self._fresh = FreshFeatures(self.views)
         self._tables = tables
         self._input_version = input_version
         self._engine = engine or self._duckdb
@@ -423,7 +424,7 @@ class FeastFeatureStore:
         now : datetime
             Naive local.
         """
-        rows = fresh_rows(self.views, tables, now, customer_ids)
+        rows = self._fresh.rows(tables, now, customer_ids)
         with self.online_store.transaction():
             for view, frame in rows.items():
                 self.push(view, frame, moment=now, whole=customer_ids)
