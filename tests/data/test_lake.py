@@ -323,7 +323,7 @@ def kill_at_random(tmp_path: Path, times: int, seed: int) -> None:
 
 
 def test_killed_at_random_moments(tmp_path: Path) -> None:
-    kill_at_random(tmp_path, 3, seed=1)
+    kill_at_random(tmp_path, 2, seed=1)
 
 
 @pytest.mark.proof

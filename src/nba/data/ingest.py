@@ -269,7 +269,7 @@ class Load:
         merged = merge(
             self.connection,
             self.writer,
-            Incoming(prepared.table, prepared.good, prepared.overlap),
+            Incoming(prepared.table, prepared.good, prepared.overlap, prepared.unique),
             self.now,
         )
         table.new, table.changed = merged.new, merged.changed

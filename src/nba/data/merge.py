@@ -48,11 +48,14 @@ class Incoming:
         Their relation.
     overlap : bool
         Equal lines are counted within each file, since the files overlap.
+    unique : bool
+        It is known that no key stands twice.
     """
 
     table: Table
     rows: str
     overlap: bool = False
+    unique: bool = False
 
     def select(self, connection: duckdb.DuckDBPyConnection) -> str:
         """Return a SELECT of the contract's columns, `attr_…`, file and line."""
@@ -85,7 +88,8 @@ def merge(
         current = _number_lines(connection, incoming.overlap, result)
     if table.history:
         current = _date_versions(connection, writer, table, current, now, result)
-    if not (table.name == "transactions" and _all_numbered_here(connection, incoming)):
+    counted = table.name == "transactions" and _all_numbered_here(connection, incoming)
+    if not (incoming.unique or counted):
         current = _drop_repeats(connection, table, current, result)
     staged = _write_staged(connection, writer, table, current, now)
     _take_over(connection, writer, table, staged, result)
@@ -229,7 +233,7 @@ def _write_staged(
     month = f"year({moment}) * 100 + month({moment}) AS {MONTH}"
     connection.execute(
         f"COPY ({select}, {month} FROM {current}) TO {sql.text(str(folder))} "
-        f"(FORMAT parquet, COMPRESSION zstd, PARTITION_BY ({MONTH}))"
+        f"(FORMAT parquet, COMPRESSION lz4, PARTITION_BY ({MONTH}))"
     )
     return {
         _key_of(path.name.removeprefix(f"{MONTH}=")): sorted(path.glob("*.parquet"))

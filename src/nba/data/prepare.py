@@ -56,6 +56,11 @@ class Prepared:
         return _union([staged.good for staged in self.staged])
 
     @property
+    def unique(self) -> bool:
+        """Whether it is known that no key stands twice."""
+        return len(self.staged) == 1 and self.staged[0].unique
+
+    @property
     def columns(self) -> set[str]:
         """The columns that the input brought."""
         return {name for staged in self.staged for name in staged.columns}
@@ -167,9 +172,13 @@ def _stage(context: Context, table: Table, one: Input, number: int) -> Staged:
         staged = stage(context, table, one.source(), target)
         one.settle(context.connection)
     staged.rejected = one.rejected
-    if isinstance(one, CsvInput) and _needs_lines(context.connection, table, staged):
-        staged = stage(context, table, one.source(with_lines=True), target)
-        staged.rejected = one.rejected
+    if isinstance(one, CsvInput):
+        if _needs_lines(context.connection, table, staged):
+            staged = stage(context, table, one.source(with_lines=True), target)
+            staged.rejected = one.rejected
+        else:
+            numbered = "line_no" in staged.columns or table.name != "transactions"
+            staged.unique = numbered and not table.history
     return staged
 
 

@@ -69,6 +69,8 @@ class Staged:
         Source columns that nothing uses.
     rejected : str
         The temporary table of CSV lines that are no records, or empty.
+    unique : bool
+        It is known that no key stands twice.
     """
 
     good: str
@@ -77,6 +79,7 @@ class Staged:
     columns: tuple[str, ...]
     ignored: tuple[str, ...] = ()
     rejected: str = ""
+    unique: bool = False
 
     @property
     def relation(self) -> str:
