@@ -128,9 +128,7 @@ def test_fourteen_days_by_the_command_line(tmp_path: Path, repository: Path) -> 
     assert all(day["seconds"] < LIMIT_SECONDS for day in days if not day["trained"])
 
 
-def check_day(
-    listed: list[dict[str, Any]], rows: list[dict[str, Any]], books: Books
-) -> None:
+def check_day(listed: list[dict[str, Any]], rows: list[dict[str, Any]], books: Books) -> None:
     """Check the promises of one day."""
     customers = [row["customer_id"] for row in rows]
     assert len(set(customers)) == len(customers)

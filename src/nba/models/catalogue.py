@@ -12,11 +12,9 @@ from nba.models.base import Model
 KINDS: Final[dict[tuple[str, str], str]] = {
     ("timing", "recency_gap"): "nba.models.timing.recency_gap:RecencyGap",
     ("timing", "hazard"): "nba.models.timing.hazard:Hazard",
-    ("timing", "hazard"): "nba.models.timing.hazard:Hazard",
     ("affinity", "decayed_counts"): "nba.models.affinity.decayed_counts:DecayedCountsAffinity",
     ("affinity", "two_stage"): "nba.models.affinity.two_stage:TwoStageAffinity",
     ("mode", "prior"): "nba.models.mode.prior:PriorMode",
-    ("mode", "doubly_robust"): "nba.models.mode.doubly_robust:DoublyRobustMode",
     ("mode", "doubly_robust"): "nba.models.mode.doubly_robust:DoublyRobustMode",
 }
 
