@@ -43,6 +43,7 @@ ORDER_ONLY: Final = TwoStageConfig(
     new_candidates=0,
     popular_candidates=40,
     reference_customers=20_000,
+    learn_customers=20_000,
     threads=1,
 )
 #: Days of the train customers' purchases, from the last basket on, that may be learned from.
@@ -263,6 +264,7 @@ def run_on_folder(
     cutoff: date,
     time_zone: str,
     now: datetime,
+    config: TwoStageConfig = DATED,
     seed: int = 0,
     horizon: int = 60,
     min_baskets: int = 3,
@@ -279,6 +281,7 @@ def run_on_folder(
         purchases,
         cutoffs=[cutoff],
         products=products,
+        config=config,
         seed=seed,
         horizon=horizon,
         min_baskets=min_baskets,

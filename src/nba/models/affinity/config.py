@@ -41,6 +41,9 @@ class TwoStageConfig(ModelConfig):
     )
     horizon: int = Field(60, ge=1, description="The next basket counts within so many days.")
     min_baskets: int = Field(3, ge=1, description="Baskets before a cut-off to learn from.")
+    learn_customers: int = Field(
+        4_000, ge=1, description="Customers per cut-off to learn from (a seeded sample)."
+    )
     half_lives: tuple[float, ...] = Field(
         (30.0, 90.0, 180.0, 730.0), min_length=4, max_length=4, description="Decays, in days."
     )

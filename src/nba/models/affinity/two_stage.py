@@ -130,6 +130,9 @@ class TwoStageAffinity(Model):
         rows = np.flatnonzero(enough & buys)
         if not len(rows):
             return None
+        if len(rows) > config.learn_customers:
+            generator = np.random.default_rng([seed, abs(cutoff)])
+            rows = np.sort(generator.choice(rows, config.learn_customers, replace=False))
         fitted = fit_sources(log, catalogue, cutoff, config, seed)
         past = history(log, cutoff, fitted, config)
         blocks = list(

@@ -1,0 +1,78 @@
+"""The affinity comparison on a folder of tables that it has never seen."""
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.models.affinity import shop
+
+from nba.errors import InputRefusedError
+from nba.jobs.affinity_experiments import (
+    reality_check_split,
+    run_on_folder,
+    table,
+    write_report,
+)
+from nba.models.affinity.config import TwoStageConfig
+
+SMALL = TwoStageConfig(
+    cutoffs=1, horizon=30, trees=10, min_data_in_leaf=5, als_factors=4, als_iterations=2, threads=1
+)
+
+
+def folder(path: Path) -> Path:
+    bought = shop.purchases(customers=60)
+    lines = bought.with_row_index("order_id").select(
+        pl.col("order_id").cast(pl.String),
+        "customer_id",
+        "product_id",
+        pl.col("ts").dt.to_string("%Y-%m-%d %H:%M:%S"),
+        pl.col("quantity").cast(pl.Int64),
+        (pl.col("amount") / pl.col("quantity")).alias("unit_price"),
+    )
+    lines.write_csv(path / "transactions.csv")
+    shop.products(new=0).select("product_id", "name", "category").write_csv(path / "products.csv")
+    return path
+
+
+def run(path: Path, cutoff: date) -> dict:
+    return run_on_folder(
+        path,
+        mapping=None,
+        cutoff=cutoff,
+        time_zone="Asia/Shanghai",
+        now=datetime(2026, 1, 2, tzinfo=UTC),
+        horizon=30,
+        config=SMALL,
+    )
+
+
+def test_any_tables_are_compared_and_reported(tmp_path: Path) -> None:
+    source = tmp_path / "tables"
+    source.mkdir()
+    result = run(folder(source), date(2025, 12, 1))
+    report = result["cutoffs"]["2025-12-01"]
+    assert report["customers"] > 30
+    methods = report["methods"]
+    assert methods["two_stage"]["recall@10"][0] > methods["popular"]["recall@10"][0]
+    assert {"tifu_knn", "als", "item_to_item", "personal_filled"} <= set(methods)
+    out = tmp_path / "out"
+    write_report(result, out, seconds=1.0)
+    assert json.loads((out / "result.json").read_text())["seed"] == 0
+    assert "two_stage" in table(methods)
+    assert (out / "plot.png").stat().st_size > 1000
+
+
+def test_a_cutoff_outside_the_log_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputRefusedError, match="nobody"):
+        run(folder(tmp_path), date(2024, 1, 1))
+
+
+def test_the_split_is_the_published_one() -> None:
+    train, validation, test = reality_check_split(13_858, seed=3)
+    assert [part.sum() for part in (train, validation, test)] == [9977, 1109, 2772]
+    assert (train.astype(int) + validation + test == 1).all()
+    assert np.array_equal(train, reality_check_split(13_858, seed=3)[0])
