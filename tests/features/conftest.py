@@ -51,14 +51,19 @@ def random_tables(seed: int, customers: int = 60, lines: int = 1500) -> dict[str
     """Return every table of the contract, filled at random over `DAYS` days."""
     rng = np.random.default_rng(seed)
 
-    def moments(n):
+    def moments(n: int) -> list[datetime]:
         return [START + timedelta(seconds=int(s)) for s in rng.integers(0, DAYS * 86_400, n)]
 
-    ids = lambda prefix, n, size: [f"{prefix}{i}" for i in rng.integers(0, size, n)]  # noqa: E731
-    maybe = lambda values, p=0.3: [None if rng.random() < p else v for v in values]  # noqa: E731
-    later = lambda values, p=0.5: [  # noqa: E731
-        None if rng.random() < p else v + timedelta(days=int(rng.integers(1, 200))) for v in values
-    ]
+    def ids(prefix: str, n: int, size: int) -> list[str]:
+        return [f"{prefix}{i}" for i in rng.integers(0, size, n)]
+
+    def maybe(values: list[Any], p: float = 0.3) -> list[Any]:
+        return [None if rng.random() < p else value for value in values]
+
+    def later(values: list[datetime], p: float = 0.5) -> list[datetime | None]:
+        ends = [value + timedelta(days=int(rng.integers(1, 200))) for value in values]
+        return maybe(ends, p)
+
     modes = [str(mode) for mode in CONTACT_MODES]
     kinds = [str(kind) for kind in ResponseKind]
     who = [f"c{i}" for i in range(customers)]

@@ -10,6 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from nba.features import VIEWS
+from nba.features.benchmark import bench_features
 from nba.features.reference import queries, shared_statements
 
 MOMENTS = (datetime(2025, 9, 1), datetime(2025, 3, 1, 15, 30))
@@ -37,3 +38,11 @@ def test_a_view_is_what_the_sql_says(name: str, both: tuple[datetime, dict[str, 
     assert list(written.columns) == list(view.columns)
     expected = written.cast(dict(found.schema)).sort(view.entity_keys)
     assert_frame_equal(found, expected, rel_tol=1e-9)
+
+
+def test_the_benchmark_compares_every_value(tmp_path: Any) -> None:
+    (found,) = bench_features(
+        ((300, 6_000),), threads=2, memory_limit="1GB", repeats=1, folder=tmp_path
+    )
+    assert found.different == {}
+    assert found.views_seconds > 0

@@ -18,6 +18,7 @@ BENCHES: Final[Mapping[str, str]] = {
     "affinity": "nba.jobs.bench_affinity:bench_affinity",
     "allocation": "nba.decisions.bench:bench_allocation",
     "closed_loop": "nba.jobs.closed_loop:bench_closed_loop",
+    "features": "nba.features.benchmark:bench_features",
     "ingest": "nba.data.bench:bench_ingest",
     "mode": "nba.evaluation.mode_bench:bench_mode",
     "policies": "nba.simulation.bench:bench_policies",

@@ -52,7 +52,8 @@ goods AS (
     SELECT customer_id, count(*) FILTER (n > 0) AS products,
            count(*) FILTER (n > 1) / nullif(count(*) FILTER (n > 0), 0) AS repeated,
            sum(returned_amount) AS returned_amount,
-           least(sum(returned_quantity) / nullif(sum(quantity), 0), 1) AS returned,
+           CASE WHEN sum(quantity) > 0 THEN least(sum(returned_quantity) / sum(quantity), 1) END
+             AS returned,
            $today - max(last_return) AS since_return
     FROM (SELECT customer_id, product_id, count(*) FILTER (bought) AS n,
                  sum(quantity) AS quantity, sum(returned_quantity) AS returned_quantity,
@@ -82,7 +83,8 @@ SELECT d.customer_id, since::DOUBLE AS days_since_purchase,
        c_web AS channel_web_share, level AS price_level,
        CASE WHEN level IS NULL THEN 3 WHEN level < 0.6 THEN 1 WHEN level < 0.9 THEN 2
             WHEN level < 1.2 THEN 3 WHEN level < 1.8 THEN 4 ELSE 5 END::BIGINT AS price_tier,
-       greatest(least(discount / nullif(amount + discount, 0), 1), 0) AS discount_share,
+       CASE WHEN amount + discount <> 0 THEN greatest(least(discount / (amount + discount), 1), 0) END
+         AS discount_share,
        returned AS return_share, since_return::DOUBLE AS days_since_return,
        categories AS category_count, greatest(ln(total) - logs / total, 0) AS category_entropy,
        main AS main_category, main_n / total AS main_category_share,

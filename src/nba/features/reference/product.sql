@@ -35,7 +35,7 @@ SELECT p.product_id, p.name, r.category, k.kind AS category_kind,
        coalesce(s.amount_90, 0) AS spend_90d_amount, coalesce(b.buyers, 0)::BIGINT AS buyers,
        coalesce(b.buyers_90, 0)::BIGINT AS buyers_90d,
        b.repeat_buyers / nullif(b.buyers, 0) AS repeat_buyer_share,
-       least(s.returned / nullif(s.quantity, 0), 1) AS return_share,
+       CASE WHEN s.quantity > 0 THEN least(s.returned / s.quantity, 1) END AS return_share,
        ($today - s.last_day)::DOUBLE AS days_since_sale, h.on_hand, h.stores AS stores_in_stock
 FROM products p LEFT JOIN ref_product r USING (product_id)
 LEFT JOIN categories k ON k.category = r.category LEFT JOIN sale s USING (product_id)
