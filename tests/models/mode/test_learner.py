@@ -146,6 +146,16 @@ def test_the_basis_bends_and_flags_missing_values() -> None:
     assert terms.std(axis=0)[[0, 6]] == pytest.approx([1.0, 1.0])
 
 
+def test_a_long_tail_of_money_does_not_hide_effects(planted: Planted) -> None:
+    x, arm, bought, _ = planted("step", 12_000, 12, size=0.05)
+    money = bought * np.exp(3 + np.random.default_rng(1).normal(size=len(x)))
+    learned = learn(Sample(x, arm, money), 3, seed=12)
+    fresh, _, _, mean = planted("step", 20_000, 13, size=0.05)
+    single = mean.mean(axis=0)
+    value = mean[np.arange(len(mean)), learned.choose(fresh)].mean() - single[learned.reference]
+    assert value > 0.5 * (mean.max(axis=1).mean() - single.max())
+
+
 def test_the_config_refuses_unknown_keys() -> None:
     with pytest.raises(ValueError, match="folds"):
         LearnerConfig(folds=1)

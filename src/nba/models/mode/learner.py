@@ -4,8 +4,9 @@
    out; with them every row gets a doubly robust score of the outcome under every arm.
 2. The arm with the best mean is the reference. Each other arm's contrast with it is a constant
    plus heterogeneity, for which there are three guesses, all held out: a piecewise-linear ridge
-   and boosted trees on the scores, and the contrast of the outcome trees.
-3. They are stacked on the scores by non-negative least squares, which sets their size, and
+   and boosted trees on the scores (of outcomes whose extremes are cut, which calms the guesses
+   where money has a long tail), and the contrast of the outcome trees.
+3. They are stacked on the uncut scores by non-negative least squares, which sets their size, and
    shrunk by what is not proven: ``max(0, 1 - (t0 / t)^4)``. Without proof only the constants
    remain, and the policy is the best single arm.
 
@@ -199,7 +200,10 @@ def learn_from_scores(
     level = scores.mean(axis=0)
     reference = max(open_arms, key=lambda one: float(level[one]))
     contrast = scores - scores[:, [reference]]
-    ridge = ridge_path(terms, contrast, fold, config.folds)
+    cut = replace(sample, outcome=_cut(sample.outcome, config.learn_quantile))
+    calm = scores + nuisance.scores(cut) - nuisance.scores(sample)
+    calm = calm - calm[:, [reference]]
+    ridge = ridge_path(terms, calm, fold, config.folds)
     found = [Heterogeneity()] * arms
     boosters: list[Any] = [None] * arms
     for one in open_arms:
@@ -208,14 +212,14 @@ def learn_from_scores(
         trees_held, rounds = np.zeros(len(scores)), 0
         if config.use_trees and len(scores) >= MIN_TREE_ROWS:
             trees_held, rounds = trees.effect_path(
-                sample.x, contrast[:, one], fold, config.folds, seed + one
+                sample.x, calm[:, one], fold, config.folds, seed + one
             )
         outcome = nuisance.outcome_trees[:, one] - nuisance.outcome_trees[:, reference]
         held_out = np.c_[ridge.held_out[:, one], trees_held, outcome]
         found[one] = _stack(held_out, contrast[:, one], fold, sample.group, config)
         if found[one].kept > 0 and found[one].weight[EFFECT_TREES] > 0:
             boosters[one] = trees.grow(
-                sample.x, contrast[:, one], trees.EFFECT_TREES, rounds, seed + one
+                sample.x, calm[:, one], trees.EFFECT_TREES, rounds, seed + one
             )
             fitted = trees.predict(boosters[one], sample.x)
             found[one] = _centred(found[one], 0, fitted, trees_held, fold)
@@ -254,6 +258,15 @@ def mean_errors(values: Floats, group: Ints | None) -> Floats:
         _, code = np.unique(group, return_inverse=True)
         deviation = np.column_stack([np.bincount(code, weights=d) for d in deviation.T])
     return np.asarray(np.sqrt(np.square(deviation).sum(axis=0)) / max(len(values), 1))
+
+
+def _cut(outcome: Floats, quantile: float) -> Floats:
+    """Return outcomes with the extremes cut: at a quantile of the sizes that are not zero."""
+    size = np.abs(outcome[outcome != 0])
+    if quantile >= 1 or not len(size):
+        return outcome
+    cap = float(np.quantile(size, quantile))
+    return np.asarray(np.clip(outcome, -cap, cap))
 
 
 def _stack(

@@ -25,6 +25,13 @@ class LearnerConfig(ModelConfig):
         description="Heterogeneity with a held-out t below this is dropped; above, 1 - (this/t)^4 "
         "of it is kept.",
     )
+    learn_quantile: float = Field(
+        default=0.975,
+        gt=0,
+        le=1,
+        description="Guesses of heterogeneity are learned on outcomes cut at this quantile of the "
+        "sizes that are not zero; means, sizes and proof stay uncut.",
+    )
     caution: float = Field(
         default=0.0, ge=0, description="Leave the best arm only above this many standard errors."
     )
