@@ -55,6 +55,8 @@ class FeastFeatureStore:
         The digest of what `tables` reads; by default always the same.
     engine : callable
         Makes the engine for one build; by default DuckDB in memory.
+    memory_limit : str
+        Of that DuckDB, as in `8GB`; what does not fit goes to `tmp` in the data folder.
     clock : callable
         The current moment, aware; stamps `created_timestamp`.
     """
@@ -68,6 +70,7 @@ class FeastFeatureStore:
         time_zone: str = "Asia/Shanghai",
         input_version: Callable[[], str] = lambda: "",
         engine: Callable[[], Engine] | None = None,
+        memory_limit: str = "",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.data = data.resolve()
@@ -82,6 +85,7 @@ class FeastFeatureStore:
         self._tables = tables
         self._input_version = input_version
         self._engine = engine or self._duckdb
+        self._memory_limit = memory_limit
         self._clock = clock
 
     @property
@@ -97,6 +101,8 @@ class FeastFeatureStore:
         spill.mkdir(parents=True, exist_ok=True)
         connection = ibis.duckdb.connect(temp_directory=str(spill))
         connection.con.execute("SET preserve_insertion_order = false")
+        if self._memory_limit:
+            connection.con.execute(f"SET memory_limit = '{self._memory_limit}'")
         return DuckDBEngine(connection)
 
     def _utc(self, moment: datetime) -> datetime:
