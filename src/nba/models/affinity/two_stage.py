@@ -198,6 +198,8 @@ class TwoStageAffinity(Model):
                 )
             return self._score_part(part, past, open_products, rest.slice(low, low + len(part)))
 
+        if len(parts) == 1:
+            return one(0)
         with ThreadPoolExecutor(self.config.threads) as pool:
             return pl.concat([empty_scores(), *pool.map(one, range(len(parts)))])
 
