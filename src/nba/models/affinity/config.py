@@ -76,6 +76,6 @@ class TwoStageConfig(ModelConfig):
     truncation: int = Field(40, ge=1, description="LambdaRank looks at so many places.")
     chunk_customers: int = Field(64, ge=1, description="Customers whose scores stand at once.")
     part_customers: int = Field(
-        20_000, ge=1, description="Customers whose history is reduced at a time, per thread."
+        4_000, ge=1, description="Customers whose history is reduced at a time, per thread."
     )
     threads: int = Field(4, ge=1, description="Threads for scoring and for the ranker.")
