@@ -7,7 +7,6 @@ today would add, as the world knows it.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -116,9 +115,7 @@ def play(preset: str, seed: int, customers: int) -> Setting:
 
         loaded: dict[datetime, dict[str, Any]] = {}
         # all sources: the pilot's logged draws, habitual contacts, sampled moments without one
-        known = assignments_of(
-            load(as_of), as_of, window_days=120, seed=seed, min_logged=sys.maxsize
-        )
+        known = assignments_of(load(as_of), as_of, window_days=120, seed=seed, history=True)
         features = assignment_features(known, snapshot)
         state = snapshot(STATE, as_of)
         friends = state.filter(pl.col("is_friend") & pl.col("consent_contact")).sort("customer_id")

@@ -304,13 +304,13 @@ def assignments_of(
     outcome_days: int = 14,
     check_days: int = 28,
     moments_per_customer: int = 2,
-    min_logged: int = 1000,
+    history: bool = False,
     seed: int = 0,
 ) -> pl.DataFrame:
     """Return the assignments of the last `window_days` with their outcomes.
 
-    Logged ones (a test, a pilot, the engine's `log`) where there are at least `min_logged`; else
-    contacts by habit and sampled moments as well.
+    Logged ones: a test, a pilot, the engine's `log`. With `history` also contacts by habit and
+    sampled moments, whose propensities must be estimated.
 
     Parameters
     ----------
@@ -318,6 +318,9 @@ def assignments_of(
         The tables of the contract, as loaded at `as_of`.
     log : DataFrame, optional
         The engine's decision log, see `engine_assignments`.
+    history : bool
+        Off by default: in the simulated world, where clerks choose by what is not all in the
+        features, learning from habits was worse than the prior alone (`mode_world`).
     """
     begin = as_of - timedelta(days=window_days)
     interactions: pl.DataFrame = tables["interactions"].to_polars()
@@ -326,9 +329,8 @@ def assignments_of(
     if log is not None and log.height:
         parts.append(engine_assignments(log, interactions))
     known = pl.concat(parts)
-    logged = known.filter(pl.col("source") == str(Source.LOGGED))
-    if logged.height >= min_logged:
-        known = logged
+    if not history:
+        known = known.filter(pl.col("source") == str(Source.LOGGED))
     else:
         customers = tables["customers"].select("customer_id", "friend_since").to_polars()
         moments = sampled_moments(
