@@ -52,13 +52,15 @@ class Wiring:
         import ibis
 
         from nba.data.tables import load_tables
+        from nba.features.usable import usable
 
         if connection is None:
             connection = ibis.duckdb.connect()
             connection.raw_sql(f"SET memory_limit='{self.settings.memory_limit}'")
-        return load_tables(
+        tables = load_tables(
             self.lake, as_of=as_of, time_zone=self.settings.time_zone, connection=connection
         )
+        return usable(tables, margin_rate=self.settings.margin_rate)
 
     def purchases(self, as_of: datetime) -> pl.DataFrame:
         """Return what was bought before `as_of`: one row per customer, product and day.
@@ -83,6 +85,7 @@ class Wiring:
             self.tables,
             time_zone=self.settings.time_zone,
             input_version=lambda: self.lake.version,
+            memory_limit=self.settings.memory_limit,
         )
 
     @cached_property

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from nba.models.base import Frames
+from nba.schema.words import SERVICE_CATEGORY
 
 
 class Source(StrEnum):
@@ -75,10 +76,12 @@ def with_columns(table: pl.DataFrame, defaults: Mapping[str, pl.DataType]) -> pl
 
 
 def sellable(products: pl.DataFrame) -> pl.DataFrame:
-    """Return the products that may be brought: not retired, and not known to be out of stock."""
-    table = with_columns(products, {"is_retired": pl.Boolean(), "on_hand": pl.Float64()})
-    return table.filter(
-        ~pl.col("is_retired").fill_null(False) & (pl.col("on_hand").fill_null(1.0) > 0)
+    """Return the products that may be brought: goods, not retired, not known to be out of stock."""
+    optional = {"is_retired": pl.Boolean(), "on_hand": pl.Float64(), "category": pl.String()}
+    return with_columns(products, optional).filter(
+        ~pl.col("is_retired").fill_null(False)
+        & (pl.col("on_hand").fill_null(1.0) > 0)
+        & (pl.col("category").fill_null("") != SERVICE_CATEGORY)
     )
 
 
