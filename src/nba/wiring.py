@@ -86,6 +86,7 @@ class Wiring:
             time_zone=self.settings.time_zone,
             input_version=lambda: self.lake.version,
             memory_limit=self.settings.memory_limit,
+            keep_days=self.settings.keep_snapshots_days,
         )
 
     @cached_property

@@ -202,9 +202,12 @@ class FeatureRepository:
     def feast(self) -> FeatureStore:
         """The Feast feature store, its registry brought up to date on first use."""
         if self._feast is None:
-            from feast import FeatureStore
+            with warnings.catch_warnings():
+                # Feast turns deprecation warnings on for the whole process when imported.
+                from feast import FeatureStore
 
-            self._feast = FeatureStore(config=self._config())
+                config = self._config()
+            self._feast = FeatureStore(config=config)
             self.apply()
         return self._feast
 

@@ -57,6 +57,8 @@ class FeastFeatureStore:
         Makes the engine for one build; by default DuckDB in memory.
     memory_limit : str
         Of that DuckDB, as in `8GB`; what does not fit goes to `tmp` in the data folder.
+    keep_days : int
+        Days for which nightly snapshots are kept.
     clock : callable
         The current moment, aware; stamps `created_timestamp`.
     """
@@ -71,6 +73,7 @@ class FeastFeatureStore:
         input_version: Callable[[], str] = lambda: "",
         engine: Callable[[], Engine] | None = None,
         memory_limit: str = "",
+        keep_days: int = KEEP_DAYS,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.data = data.resolve()
@@ -86,6 +89,7 @@ class FeastFeatureStore:
         self._input_version = input_version
         self._engine = engine or self._duckdb
         self._memory_limit = memory_limit
+        self._keep_days = keep_days
         self._clock = clock
 
     @property
@@ -139,7 +143,7 @@ class FeastFeatureStore:
         manifest = self._build(as_of, version, digest, purpose)
         if purpose == NIGHTLY:
             self._note_tags(as_of)
-            self.snapshots.prune(as_of, keep_days=KEEP_DAYS)
+            self.snapshots.prune(as_of, keep_days=self._keep_days)
         return {**manifest, "built": True}
 
     def _definitions(self) -> str:
