@@ -423,6 +423,9 @@ def experiment_run(
     cost: Annotated[list[str] | None, typer.Option(help="ARM=COST, repeatable.")] = None,
     group: Annotated[str, typer.Option(help="Rows of equal value belong together.")] = "",
     propensity: Annotated[str, typer.Option(help="The logged propensity's column.")] = "",
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="A column never to learn from, repeatable.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed.")] = None,
     out: Annotated[Path | None, typer.Option(help="Default: experiments/NAME.")] = None,
 ) -> None:
@@ -440,6 +443,7 @@ def experiment_run(
         cost=tuple(cost or ()),
         group=group,
         propensity=propensity,
+        exclude=tuple(exclude or ()),
         seed=seed,
     )
     typer.echo(run_experiment(name, given))

@@ -59,7 +59,8 @@ def hits(lists: Ints, targets: sp.csr_matrix) -> Floats:
     rows = np.repeat(np.arange(lists.shape[0]), lists.shape[1])
     places = np.maximum(lists.ravel(), 0)
     found = np.asarray(targets[rows, places]).ravel() > 0
-    return (found & (lists.ravel() != EMPTY)).reshape(lists.shape).astype(np.float64)
+    met: Floats = (found & (lists.ravel() != EMPTY)).reshape(lists.shape).astype(np.float64)
+    return met
 
 
 def ranking_metrics(
@@ -109,7 +110,8 @@ def _split_recall(
 
 def _ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Floats:
     top, bottom = np.asarray(numerator, float), np.asarray(denominator, float)
-    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
+    ratio: Floats = np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
+    return ratio
 
 
 def coverage(lists: Ints, n_products: int) -> float:

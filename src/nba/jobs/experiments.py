@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from nba.errors import NotFoundError, UsageError
 from nba.jobs.bench import as_text
+from nba.jobs.progress import to_stderr
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Options:
     cost: tuple[str, ...] = ()
     group: str = ""
     propensity: str = ""
+    exclude: tuple[str, ...] = ()
     seed: int | None = None
 
     def need(self, *names: str) -> None:
@@ -91,24 +93,23 @@ def _affinity(options: Options) -> Any:
 
 
 def _mode(options: Options) -> Any:
-    from nba.evaluation.mode_experiment import run_mode_experiment
+    from nba.jobs.mode_experiments import run_table
 
     options.need("data", "arm", "control", "outcome")
     assert options.data is not None
-    pairs = [text.split("=", 1) for text in options.cost]
-    if any(len(pair) != 2 for pair in pairs):
-        raise UsageError("--cost is ARM=COST", found=", ".join(options.cost))
-    found = run_mode_experiment(
+    found = run_table(
         options.data,
-        options.arm,
-        options.control,
-        options.outcome,
-        cost={arm: float(cost) for arm, cost in pairs},
+        options.out,
+        arm=options.arm,
+        control=options.control,
+        outcome=options.outcome,
+        cost=options.cost,
         group=options.group or None,
         propensity=options.propensity or None,
+        exclude=options.exclude,
         seed=options.seed or 0,
     )
-    return found.result
+    return found.markdown()
 
 
 def _shipped_timing(name: str) -> Callable[[Options], Any]:
@@ -135,24 +136,15 @@ def _shipped_affinity(name: str) -> Callable[[Options], Any]:
     return runner
 
 
-def _hillstrom(options: Options) -> Any:
-    from nba.evaluation.mode_hillstrom import mode_hillstrom
-    from nba.jobs.timing_experiments import public_data
+def _shipped_mode(name: str) -> Callable[[Options], Any]:
+    def runner(options: Options) -> Any:
+        from nba.jobs.mode_experiments import RUNNERS, write_report
 
-    return mode_hillstrom(public_data(), seed=options.seed or 0)
+        result = RUNNERS[name](to_stderr)
+        write_report(name, result, options.out)
+        return as_text(result)
 
-
-def _open_bandit(options: Options) -> Any:
-    from nba.evaluation.ope_open_bandit import ope_open_bandit
-    from nba.jobs.timing_experiments import public_data
-
-    return ope_open_bandit(public_data())
-
-
-def _mode_world(options: Options) -> Any:
-    from nba.jobs.mode_world import mode_world
-
-    return mode_world()
+    return runner
 
 
 EXPERIMENTS: Final[Mapping[str, Callable[[Options], Any]]] = {
@@ -165,9 +157,9 @@ EXPERIMENTS: Final[Mapping[str, Callable[[Options], Any]]] = {
     "affinity_tafeng": _shipped_affinity("affinity_tafeng"),
     "affinity_world": _shipped_affinity("affinity_world"),
     "affinity_online_retail": _shipped_affinity("affinity_online_retail"),
-    "mode_hillstrom": _hillstrom,
-    "mode_world": _mode_world,
-    "ope_open_bandit": _open_bandit,
+    "mode_hillstrom": _shipped_mode("mode_hillstrom"),
+    "mode_world": _shipped_mode("mode_world"),
+    "ope_open_bandit": _shipped_mode("ope_open_bandit"),
 }
 
 
