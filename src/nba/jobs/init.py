@@ -12,7 +12,9 @@ from nba.errors import ConflictError
 from nba.settings import EDITABLE_FOLDERS, SETTINGS_FILE, Project
 
 #: What an experiment leaves behind stays out of the template.
-_RESULTS = shutil.ignore_patterns("result*.json", "*.png", "*.svg", "__pycache__", "*.pyc")
+_RESULTS = shutil.ignore_patterns(
+    "result*", "table.md", "*.png", "*.svg", "*.parquet", "__pycache__", "*.pyc"
+)
 
 
 def template_folder() -> Path:
