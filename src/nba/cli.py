@@ -103,9 +103,17 @@ def ingest(
     folder: Annotated[Path, typer.Argument(help="A folder of tables.")],
     mapping: Annotated[str, typer.Option(help="A mapping's name or file.")] = "",
     check: Annotated[bool, typer.Option("--check", help="Try it; load nothing.")] = False,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Draft a mapping for unknown files; load nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring a folder of tables into the lake."""
+    if suggest:
+        from nba.data.suggest import suggest_mapping
+
+        typer.echo(suggest_mapping(folder))
+        return
     from nba.jobs.ingest import ingest_folder
 
     report = ingest_folder(wiring_of(context), folder, mapping=mapping, check_only=check)
@@ -265,6 +273,18 @@ def features_show(
     emit(as_json, found, lambda: feature_lines(found))
 
 
+@features_app.command("diff")
+def features_diff(
+    context: typer.Context,
+    old: Annotated[str, typer.Argument(help="The earlier day.")],
+    new: Annotated[str, typer.Argument(help="The later day.")],
+) -> None:
+    """Compare two snapshots: rows, null rates, drift and new values, with PASS and WARN lines."""
+    wiring = wiring_of(context)
+    for check in wiring.feature_store.diff(moment(wiring, old), moment(wiring, new)):
+        typer.echo(check.line())
+
+
 @features_app.command("catalogue")
 def features_catalogue() -> None:
     """Print the catalogue of all features."""
@@ -275,11 +295,24 @@ def features_catalogue() -> None:
 
 @quarantine_app.command("list")
 def quarantine_list(context: typer.Context, as_json: AsJson = False) -> None:
-    """Print how many rows each rule refused, by table."""
+    """Print how many rows each rule refused, by table and column, and the first of them."""
     from nba.jobs.inspect import quarantine_counts
 
     found = quarantine_counts(wiring_of(context))
-    emit(as_json, found, lambda: [f"{r['table']}: {r['rule']}: {r['rows']} rows" for r in found])
+    emit(as_json, found, lambda: [str(row) for row in found])
+
+
+@quarantine_app.command("retry")
+def quarantine_retry(
+    context: typer.Context,
+    mapping: Annotated[str, typer.Option(help="A corrected mapping's name or file.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Try the refused rows again; what is accepted now goes into the lake."""
+    from nba.jobs.ingest import retry_quarantine
+
+    report = retry_quarantine(wiring_of(context), mapping=mapping)
+    emit(as_json, report.to_json(), report.lines)
 
 
 @quarantine_app.command("show")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nba.data.ingest import ingest
+from nba.data.ingest import ingest, retry
 from nba.data.report import IngestReport
 from nba.jobs.lock import project_lock
 from nba.wiring import Wiring
@@ -25,6 +25,17 @@ def ingest_folder(
             time_zone=wiring.settings.time_zone,
             now=datetime.now(UTC),
             check_only=check_only,
+        )
+
+
+def retry_quarantine(wiring: Wiring, *, mapping: str = "") -> IngestReport:
+    """Try the quarantined rows again, with a corrected mapping or changed rules."""
+    with project_lock(wiring.project.data):
+        return retry(
+            wiring.lake,
+            mapping=mapping or None,
+            time_zone=wiring.settings.time_zone,
+            now=datetime.now(UTC),
         )
 
 

@@ -5,36 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-import polars as pl
-
-from nba.data.quarantine import quarantined
-from nba.errors import NotFoundError, UsageError
+from nba.data.quarantine import summary
+from nba.errors import UsageError
 from nba.stores.access import Scope
 from nba.wiring import Wiring
 
 
 def customer_features(wiring: Wiring, customer_id: str, as_of: datetime) -> dict[str, Any]:
-    """Return a customer's rows of every view that is keyed by customer, as built at `as_of`.
-
-    Raises
-    ------
-    NotFoundError
-        When no view has a row of this customer.
-    """
-    store = wiring.feature_store
-    found: dict[str, Any] = {}
-    for name, view in store.views.items():
-        if view.entity_keys[0] != "customer_id":
-            continue
-        rows = store.snapshot(name, as_of).filter(pl.col("customer_id") == customer_id)
-        if not rows.is_empty():
-            found[name] = rows.drop("customer_id").to_dicts()
-    if not found:
-        raise NotFoundError(
-            f"there is no customer {customer_id!r} at {as_of.date()}",
-            next_step="check the id: ids are text, and leading zeros count",
-        )
-    return found
+    """Return a customer's rows of every view that is keyed by customer, as built at `as_of`."""
+    found = wiring.feature_store.show(customer_id, as_of)
+    return {name: rows.drop("customer_id").to_dicts() for name, rows in found.items()}
 
 
 def feature_lines(found: dict[str, Any]) -> list[str]:
@@ -52,11 +32,8 @@ def feature_lines(found: dict[str, Any]) -> list[str]:
 
 
 def quarantine_counts(wiring: Wiring) -> list[dict[str, Any]]:
-    """Return rows in quarantine by table and rule."""
-    rows = quarantined(wiring.lake)
-    if rows.is_empty():
-        return []
-    return rows.group_by("table", "rule").agg(rows=pl.len()).sort("table", "rule").to_dicts()
+    """Return rows in quarantine by table, column and rule, with the first offender."""
+    return summary(wiring.lake).to_dicts()
 
 
 def new_key(wiring: Wiring, scope: str, *, subject: str, label: str) -> str:
