@@ -1,0 +1,63 @@
+"""The command line: one verb per job."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nba.cli import experiments, features, keys, nightly, plans, quarantine, shop
+from nba.errors import NbaError
+
+app = typer.Typer(
+    help="Next best action for social retail.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(shop.verbs)
+app.add_typer(nightly.verbs)
+app.add_typer(plans.plan_app, name="plan")
+app.add_typer(plans.actions_app, name="actions")
+app.add_typer(features.features_app, name="features")
+app.add_typer(quarantine.quarantine_app, name="quarantine")
+app.add_typer(keys.keys_app, name="keys")
+app.add_typer(experiments.verbs)
+app.add_typer(experiments.experiment_app, name="experiment")
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    project: Annotated[Path, typer.Option("--project", help="The project's folder.")] = Path(),
+) -> None:
+    """Take the options that every verb shares."""
+    context.obj = project
+
+
+def _stop(signum: int, frame: object) -> None:
+    raise SystemExit(128 + signum)
+
+
+def _reported(call: Callable[[], None]) -> Callable[[], None]:
+    @wraps(call)
+    def wrapper() -> None:
+        try:
+            call()
+        except NbaError as error:
+            print(f"nba: {error}", file=sys.stderr)
+            raise SystemExit(error.exit_code) from None
+
+    return wrapper
+
+
+@_reported
+def main() -> None:
+    """Run the command line; a known error becomes its message and its exit code."""
+    signal.signal(signal.SIGTERM, _stop)
+    app()

@@ -1,0 +1,52 @@
+"""What the verbs share: options, the project of a call, and how a report is printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from nba.errors import UsageError
+from nba.settings import Project
+from nba.wiring import Wiring
+
+AsOf = Annotated[
+    str, typer.Option("--as-of", help="The day of the plan, YYYY-MM-DD (default: today).")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print a report for machines.")]
+Force = Annotated[bool, typer.Option("--force", help="Redo what is there, on changed inputs too.")]
+
+
+def wiring_of(context: typer.Context) -> Wiring:
+    """Return the adapters of the project that the call names."""
+    return Wiring(Project.open(context.obj))
+
+
+def moment(wiring: Wiring, text: str) -> datetime:
+    """Return 00:00 of the day named by `text`, or of today in the project's time zone."""
+    if not text:
+        today = datetime.now(ZoneInfo(wiring.settings.time_zone)).date()
+        return datetime(today.year, today.month, today.day)
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d")
+    except ValueError:
+        raise UsageError(
+            "--as-of is not a day",
+            expected="YYYY-MM-DD",
+            found=text,
+            next_step="give the day that the plan is for",
+        ) from None
+    return day
+
+
+def emit(as_json: bool, report: Any, lines: Callable[[], list[str]]) -> None:
+    """Print a report: as JSON for machines, as lines for people."""
+    if as_json:
+        typer.echo(json.dumps(report, indent=1, default=str, ensure_ascii=False))
+    else:
+        for line in lines():
+            typer.echo(line)

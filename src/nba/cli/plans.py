@@ -1,0 +1,96 @@
+"""Verbs of a plan: decide, preview, explain, replay; and of its actions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nba.cli.common import AsJson, AsOf, Force, emit, moment, wiring_of
+from nba.jobs.progress import to_stderr
+
+plan_app = typer.Typer(help="Decide, preview, explain, replay.")
+actions_app = typer.Typer(help="The plan's actions.", no_args_is_help=True)
+
+
+@plan_app.callback(invoke_without_command=True)
+def plan(
+    context: typer.Context,
+    as_of: AsOf = "",
+    force: Force = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Decide again under today's files; leave no trace.")
+    ] = False,
+    without: Annotated[
+        list[str] | None, typer.Option(help="With --dry-run: switch a factor off.")
+    ] = None,
+    explain: Annotated[str, typer.Option(help="Show every candidate of one customer.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Decide who, what, when, in which mode, and why."""
+    if context.invoked_subcommand:
+        return
+    from nba.jobs.nightly import Night, run_night
+    from nba.jobs.review import explain_customer, explanation_lines, preview
+
+    wiring = wiring_of(context)
+    day = moment(wiring, as_of)
+    if explain:
+        found = explain_customer(Night(wiring, day), explain)
+        report = {**vars(found), "candidates": found.candidates.to_dicts()}
+        emit(as_json, report, lambda: explanation_lines(found))
+    elif dry_run:
+        _, diff = preview(Night(wiring, day), without=without)
+        summary = diff.summary()
+        emit(as_json, summary, lambda: [f"{name:<24} {value}" for name, value in summary.items()])
+    else:
+        redo = "plan" if force else None
+        run_night(wiring, day, say=to_stderr, force=force, from_step=redo, until_step="plan")
+
+
+@plan_app.command("replay")
+def plan_replay(
+    context: typer.Context, action_id: Annotated[str, typer.Argument(help="The action.")]
+) -> None:
+    """Recompute one decision from what its plan stood on, and compare the bytes."""
+    from nba.jobs.review import replay_action
+
+    found = replay_action(wiring_of(context), action_id)
+    verdict = "the same bytes" if found.same else f"differs: {dict(found.differences)}"
+    typer.echo(f"{action_id}: {verdict} (sha256 {found.digest})")
+    raise typer.Exit(0 if found.same else 1)
+
+
+@actions_app.command("export")
+def actions_export(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="The file to write: .csv, .parquet or .jsonl.")],
+    as_of: AsOf = "",
+    everything: Annotated[bool, typer.Option("--all", help="Every row of the decision log.")] = (
+        False
+    ),
+) -> None:
+    """Write one row per action of a plan."""
+    from nba.jobs.export import export_actions
+
+    wiring = wiring_of(context)
+    rows = export_actions(wiring, moment(wiring, as_of), out, everything=everything)
+    typer.echo(f"wrote {rows} rows to {out}")
+
+
+@actions_app.command("show")
+def actions_show(
+    context: typer.Context,
+    clerk: Annotated[str, typer.Option(help="The clerk (default: the first by id).")] = "",
+    as_of: AsOf = "",
+    locale: Annotated[str, typer.Option(help="zh or en.")] = "en",
+    limit: Annotated[int, typer.Option(help="The most rows.")] = 12,
+    svg: Annotated[Path | None, typer.Option(help="Also draw it into this file.")] = None,
+) -> None:
+    """Print one clerk's list."""
+    from nba.jobs.listing import print_list
+
+    wiring = wiring_of(context)
+    day = moment(wiring, as_of)
+    print_list(wiring, day, clerk_id=clerk, locale=locale, limit=limit, svg=svg)

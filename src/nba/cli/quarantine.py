@@ -1,0 +1,49 @@
+"""Verbs of what ingest refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from nba.cli.common import AsJson, emit, wiring_of
+
+quarantine_app = typer.Typer(help="Rows that ingest refused.", no_args_is_help=True)
+
+
+@quarantine_app.command("list")
+def quarantine_list(context: typer.Context, as_json: AsJson = False) -> None:
+    """Print how many rows each rule refused, by table and column, and the first of them."""
+    from nba.jobs.inspect import quarantine_counts
+
+    found = quarantine_counts(wiring_of(context))
+    emit(as_json, found, lambda: [str(row) for row in found])
+
+
+@quarantine_app.command("retry")
+def quarantine_retry(
+    context: typer.Context,
+    mapping: Annotated[str, typer.Option(help="A corrected mapping's name or file.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Try the refused rows again; what is accepted now goes into the lake."""
+    from nba.jobs.ingest import retry_quarantine
+
+    report = retry_quarantine(wiring_of(context), mapping=mapping)
+    emit(as_json, report.to_json(), report.lines)
+
+
+@quarantine_app.command("show")
+def quarantine_show(
+    context: typer.Context,
+    table: Annotated[str, typer.Option(help="Only this table.")] = "",
+    rule: Annotated[str, typer.Option(help="Only this rule.")] = "",
+    limit: Annotated[int, typer.Option(help="The most rows.")] = 20,
+) -> None:
+    """Print refused rows with file, line, column, rule and value."""
+    from nba.data.quarantine import quarantined
+
+    rows = quarantined(wiring_of(context).lake, table=table, rule=rule, limit=limit)
+    for row in rows.iter_rows(named=True):
+        typer.echo(json.dumps(row, default=str, ensure_ascii=False))

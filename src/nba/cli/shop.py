@@ -1,0 +1,123 @@
+"""Verbs of a project: make, fill, show, serve, examine it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nba.cli.common import AsJson, AsOf, emit, wiring_of
+from nba.settings import Project
+from nba.wiring import Wiring
+
+verbs = typer.Typer()
+
+
+@verbs.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="The folder to make.")],
+    time_zone: Annotated[str, typer.Option(help="IANA time zone of the project.")] = "",
+) -> None:
+    """Make a project: your own copy of the four folders that people edit, and `nba.yaml`."""
+    from nba.jobs.init import init_project
+
+    init_project(folder, {"time_zone": time_zone} if time_zone else {})
+    typer.echo(f"made {folder}: bring tables in with `nba --project {folder} ingest FOLDER`")
+
+
+@verbs.command()
+def ingest(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="A folder of tables.")],
+    mapping: Annotated[str, typer.Option(help="A mapping's name or file.")] = "",
+    check: Annotated[bool, typer.Option("--check", help="Try it; load nothing.")] = False,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Draft a mapping for unknown files; load nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a folder of tables into the lake."""
+    if suggest:
+        from nba.data.suggest import suggest_mapping
+
+        typer.echo(suggest_mapping(folder))
+        return
+    from nba.jobs.ingest import ingest_folder
+
+    report = ingest_folder(wiring_of(context), folder, mapping=mapping, check_only=check)
+    emit(as_json, report.to_json(), report.lines)
+
+
+@verbs.command()
+def demo(
+    context: typer.Context,
+    data: Annotated[Path | None, typer.Option(help="Your own tables.")] = None,
+    mapping: Annotated[str, typer.Option(help="A mapping's name or file.")] = "",
+    as_of: AsOf = "",
+    locale: Annotated[str, typer.Option(help="zh or en.")] = "en",
+    serve: Annotated[bool, typer.Option(help="Serve the API at the end.")] = True,
+    port: Annotated[int, typer.Option(help="Port on the loopback address.")] = 8321,
+) -> None:
+    """Show the whole path: tables, nightly job, one clerk's list, the API."""
+    from nba.jobs.demo import run_demo
+
+    folder = context.obj if context.obj != Path() else Path("demo")
+    run_demo(folder, data=data, mapping=mapping, as_of=as_of, locale=locale)
+    if serve:
+        _serve(Wiring(Project.open(folder)), port=port, access="open")
+
+
+@verbs.command()
+def serve(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(help="Port.")] = 8321,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    access: Annotated[
+        str, typer.Option(help="`keys`, or `open` on a loopback address only.")
+    ] = "keys",
+) -> None:
+    """Serve the API."""
+    _serve(wiring_of(context), port=port, host=host, access=access)
+
+
+def _serve(wiring: Wiring, *, port: int, host: str = "127.0.0.1", access: str) -> None:
+    from nba.serving.run import serve_api
+
+    serve_api(wiring, host=host, port=port, access=access)
+
+
+@verbs.command()
+def simulate(
+    folder: Annotated[Path | None, typer.Argument(help="Where the tables go.")] = None,
+    preset: Annotated[str, typer.Option(help="report or sober.")] = "report",
+    customers: Annotated[int, typer.Option(help="Number of customers.")] = 2000,
+    clerks: Annotated[int, typer.Option(help="Number of clerks.")] = 12,
+    stores: Annotated[int, typer.Option(help="Number of stores.")] = 4,
+    days: Annotated[int, typer.Option(help="Days of history.")] = 365,
+    seed: Annotated[int, typer.Option(help="Seed.")] = 1,
+    describe: Annotated[bool, typer.Option(help="Print rates and bands.")] = False,
+) -> None:
+    """Make a retail world with known truth."""
+    from nba.jobs.worlds import make_world
+
+    for line in make_world(
+        folder,
+        preset=preset,
+        customers=customers,
+        clerks=clerks,
+        stores=stores,
+        days=days,
+        seed=seed,
+        describe_it=describe,
+    ):
+        typer.echo(line)
+
+
+@verbs.command()
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+    """Check the project: settings, configuration, stores, last run."""
+    from nba.jobs.doctor import examine
+
+    report = examine(wiring_of(context))
+    emit(as_json, report, lambda: [f"{key:<18} {value}" for key, value in report.items()])
