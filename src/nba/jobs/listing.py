@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -24,7 +25,8 @@ MODES = {
 
 #: What stands before a reason, a caution, and what would change the advice.
 MARKS = {"reason": "·", "caution": "!", "change": "↻"}
-SVG_COLUMNS = 164
+#: Columns where no terminal says how wide it is.
+WIDE = 164
 
 
 def clerk_list(actions: pl.DataFrame, clerk_id: str) -> tuple[str, pl.DataFrame]:
@@ -68,7 +70,8 @@ def print_list(
     kinds = {kind.action_type: kind.name.of(locale) for kind in catalogue.actions}
     for row in rows.head(limit).iter_rows(named=True):
         table.add_row(*_cells(row, names, kinds, locale, wiring.settings.currency))
-    console = Console(record=svg is not None, width=SVG_COLUMNS if svg else None)
+    plain = svg is not None or not sys.stdout.isatty()
+    console = Console(record=svg is not None, width=WIDE if plain else None)
     console.print(table)
     if svg is not None:
         console.save_svg(str(svg), title="nba actions show")
