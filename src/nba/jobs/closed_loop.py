@@ -23,6 +23,7 @@ from nba.data.ingest import ingest
 from nba.jobs.init import init_project
 from nba.jobs.nightly import run_night
 from nba.jobs.progress import Say, silent
+from nba.jobs.regret import night_regret
 from nba.schema.words import CONTACT_MODES, Mode
 from nba.settings import Project
 from nba.simulation import Preset, WorldConfig
@@ -32,10 +33,13 @@ from nba.simulation.config import MODE_MINUTES
 from nba.simulation.observable import fit_expected, observable_oracle
 from nba.simulation.policies import BASELINES, PolicyFactory, actions, fill, usual_products
 from nba.simulation.world import World
+from nba.stores.runs import log_run
 from nba.wiring import Wiring
 
 #: Seeds of the worlds that an observable oracle learns from begin here.
 OTHER_SEEDS = 1001
+#: Every so many nights a plan is held against the truth.
+REGRET_DAYS = 7
 #: The engine's project in the loop: nobody is held out, since the world itself knows what
 #: would have happened without a contact.
 LOOP_SETTINGS = {"arms": {"holdout": 0.0}, "time_zone": "Asia/Shanghai"}
@@ -52,6 +56,8 @@ class EnginePolicy:
         Takes lines of progress.
     configure : callable or None
         Changes the fresh project's files, for an ablation.
+    world : World or None
+        Where given, every seventh night is held against its truth, after the fact.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class EnginePolicy:
         *,
         say: Say = silent,
         configure: Callable[[Path], None] | None = None,
+        world: World | None = None,
     ) -> None:
         init_project(folder, LOOP_SETTINGS)
         if configure is not None:
@@ -67,6 +74,8 @@ class EnginePolicy:
         self.project = Project.open(folder)
         self.say = say
         self.seconds: list[float] = []
+        self.regrets: list[dict[str, float]] = []
+        self._world = world
         self._started = False
 
     def plan(self, day: date, books: Books) -> pl.DataFrame | None:
@@ -79,6 +88,8 @@ class EnginePolicy:
         run_night(wiring, as_of, say=self.say)
         self.seconds.append(perf_counter() - started)
         folder = self.project.run_folder(day.isoformat())
+        if self._world is not None and (len(self.seconds) - 1) % REGRET_DAYS == 0:
+            self.regrets.append(night_regret(self._world, folder))
         return pl.read_parquet(folder / "plan" / "actions.parquet")
 
     def _ingest(self, wiring: Wiring, tables: object) -> None:
@@ -159,13 +170,13 @@ class Loop:
     observable_worlds: int = 0
     rules: Rules = field(default_factory=Rules)
 
-    def play(self, seed: int) -> tuple[pl.DataFrame, list[float]]:
-        """Play one world; return a row per policy, and the engine's seconds per night."""
+    def play(self, seed: int) -> tuple[pl.DataFrame, list[float], list[dict[str, float]]]:
+        """Play one world; return a row per policy, the engine's seconds and its regrets."""
         engines: list[EnginePolicy] = []
         scratch = Path(tempfile.mkdtemp(prefix="nba-loop-"))
 
         def engine(world: World, _: Rules) -> EnginePolicy:
-            engines.append(EnginePolicy(scratch / "engine"))
+            engines.append(EnginePolicy(scratch / "engine", world=world))
             return engines[0]
 
         def top_propensity(world: World, kept: Rules) -> TopPropensity:
@@ -182,7 +193,7 @@ class Loop:
             )
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        return rows, engines[0].seconds
+        return rows, engines[0].seconds, engines[0].regrets
 
     def _observable(self) -> PolicyFactory:
         seeds = range(OTHER_SEEDS, OTHER_SEEDS + self.observable_worlds)
@@ -193,10 +204,15 @@ class Loop:
 
 @dataclass(frozen=True)
 class LoopResult:
-    """What a closed loop gave: per seed and policy, the summary, the engine's nights."""
+    """What a closed loop gave: per seed and policy, the summary, the engine's nights.
+
+    `regret` is the share of the best plan's true value, over every seventh night, that was
+    lost by `prediction` and by `allocation`; see `nba.jobs.regret`.
+    """
 
     by_seed: pl.DataFrame
     summary: pl.DataFrame
+    regret: dict[str, float]
     median_night_seconds: float
     slowest_night_seconds: float
 
@@ -211,6 +227,8 @@ def bench_closed_loop(
     baselines: bool = True,
     observable_worlds: int = 0,
     workers: int = 1,
+    folder: str = "",
+    tracking_uri: str = "",
 ) -> LoopResult:
     """Play the engine and the baselines in the same worlds, on the same random numbers.
 
@@ -230,6 +248,10 @@ def bench_closed_loop(
         Worlds of other seeds that the observable oracle is fitted on; 0 leaves it out.
     workers : int
         Worlds played at once, each in a process of its own.
+    folder : str
+        Where `PRESET.md` and `PRESET.png` are written; empty: nowhere.
+    tracking_uri : str
+        The MLflow store in which the run is logged; empty: none.
     """
     config = WorldConfig(preset=Preset(preset), customers=customers, clerks=clerks)
     loop = Loop(config, weeks, baselines, observable_worlds)
@@ -238,6 +260,66 @@ def bench_closed_loop(
             played = list(pool.map(loop.play, seeds))
     else:
         played = [loop.play(seed) for seed in seeds]
-    rows = pl.concat([rows for rows, _ in played], how="diagonal_relaxed")
-    seconds = [second for _, nights in played for second in nights]
-    return LoopResult(rows, summary(rows), median(seconds), max(seconds))
+    rows = pl.concat([rows for rows, _, _ in played], how="diagonal_relaxed")
+    seconds = [second for _, nights, _ in played for second in nights]
+    regret = split_regret([night for _, _, nights in played for night in nights])
+    result = LoopResult(rows, summary(rows), regret, median(seconds), max(seconds))
+    files = write_loop(result, preset, Path(folder)) if folder else []
+    if tracking_uri:
+        given = {"preset": preset, "customers": customers, "clerks": clerks, "weeks": weeks}
+        log_run(
+            tracking_uri,
+            "closed_loop",
+            parameters={**given, "seeds": str(list(seeds))},
+            metrics=loop_metrics(result),
+            files=files,
+        )
+    return result
+
+
+def split_regret(nights: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the shares of the best plan's value lost by prediction and by allocation."""
+    best = sum(night["best"] for night in nights)
+    if best <= 0:
+        return {"prediction": 0.0, "allocation": 0.0}
+    predicted = sum(night["predicted"] for night in nights)
+    drawn = sum(night["drawn"] for night in nights)
+    return {"prediction": 1 - predicted / best, "allocation": (predicted - drawn) / best}
+
+
+def loop_metrics(result: LoopResult) -> dict[str, float]:
+    """Return the figures of a loop by name, as MLflow keeps them."""
+    metrics = {f"regret_{name}": value for name, value in result.regret.items()}
+    metrics["median_night_seconds"] = result.median_night_seconds
+    for row in result.summary.iter_rows(named=True):
+        metrics[f"incremental_amount_{row['policy']}"] = row["incremental_amount"]
+        metrics[f"share_of_oracle_{row['policy']}"] = row["share_of_oracle"]
+    return metrics
+
+
+def write_loop(result: LoopResult, preset: str, folder: Path) -> list[Path]:
+    """Write the table and the plot of a loop, and return their paths."""
+    from matplotlib.figure import Figure
+
+    folder.mkdir(parents=True, exist_ok=True)
+    table = result.summary.sort("incremental_amount")
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    axis = figure.subplots()
+    middle = table["incremental_amount"].to_numpy()
+    span = [middle - table["low"].to_numpy(), table["high"].to_numpy() - middle]
+    axis.barh(table["policy"].to_list(), middle, xerr=span, color="#4a7")
+    axis.set_title(f"{preset}: incremental margin over no contact, 95 % interval over customers")
+    plot, page = folder / f"{preset}.png", folder / f"{preset}.md"
+    figure.savefig(plot, dpi=110)
+    lines = [
+        "| policy | incremental margin | 95 % | share of oracle | contacts | minutes | blocks |"
+    ]
+    lines.append("|---|---|---|---|---|---|---|")
+    lines += [
+        f"| {row['policy']} | {row['incremental_amount']:,.0f} | {row['low']:,.0f} … "
+        f"{row['high']:,.0f} | {row['share_of_oracle']:.3f} | {row['contacts']:,.0f} | "
+        f"{row['minutes']:,.0f} | {row['blocks']:,.1f} |"
+        for row in table.reverse().iter_rows(named=True)
+    ]
+    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [page, plot]
