@@ -308,7 +308,10 @@ def write_loop(result: LoopResult, preset: str, folder: Path) -> list[Path]:
     middle = table["incremental_amount"].to_numpy()
     span = [middle - table["low"].to_numpy(), table["high"].to_numpy() - middle]
     axis.barh(table["policy"].to_list(), middle, xerr=span, color="#4a7")
-    axis.set_title(f"{preset}: incremental margin over no contact, 95 % interval over customers")
+    axis.set_title(
+        f"{preset}: incremental margin over no contact, with 95 % intervals", fontsize=10
+    )
+    axis.ticklabel_format(axis="x", style="plain")
     plot, page = folder / f"{preset}.png", folder / f"{preset}.md"
     figure.savefig(plot, dpi=110)
     lines = [
