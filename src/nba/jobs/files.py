@@ -7,16 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
+from nba.data.lake import write_atomically
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(path)
+__all__ = ["write_atomically", "write_parquet"]
 
 
 def write_parquet(table: pl.DataFrame, path: Path) -> None:

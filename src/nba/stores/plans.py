@@ -18,6 +18,7 @@ from sqlalchemy import (
     select,
 )
 
+from nba.decisions.writing import ACTION_SCHEMA
 from nba.errors import ConflictError
 from nba.schema.words import Mode
 from nba.stores.database import canonical
@@ -25,28 +26,11 @@ from nba.stores.schema import actions, plans
 
 _HEADER = tuple(column.name for column in plans.columns if column.name != "details")
 _COLUMNS = tuple(column.name for column in actions.columns if column.name != "details")
+#: Kept as JSON, which names its own types.
+_JSON = ("reasons", "talking_point", "model_versions")
 _SCHEMA: dict[str, Any] = {
-    "action_id": pl.String,
+    **{name: dtype for name, dtype in ACTION_SCHEMA.items() if name not in _JSON},
     "as_of": pl.Date,
-    "clerk_id": pl.String,
-    "rank": pl.Int64,
-    "customer_id": pl.String,
-    "mode": pl.String,
-    "action_type": pl.String,
-    "channel": pl.String,
-    "product_ids": pl.List(pl.String),
-    "content_id": pl.String,
-    "contact_from": pl.Datetime("us"),
-    "contact_to": pl.Datetime("us"),
-    "minutes": pl.Float64,
-    "value": pl.Float64,
-    "uplift": pl.Float64,
-    "p_repurchase_30d": pl.Float64,
-    "propensity": pl.Float64,
-    "explored": pl.Boolean,
-    "arm": pl.String,
-    "policy_version": pl.String,
-    "expires_at": pl.Datetime("us"),
 }
 _CHUNK = 2_000
 
