@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nba.jobs.closed_loop import Loop, LoopResult, loop_metrics, split_regret, write_loop
+from nba.jobs.closed_loop import Loop
+from nba.jobs.closed_loop_report import LoopResult, loop_metrics, split_regret, write_loop
 from nba.simulation import WorldConfig
-from nba.simulation.compare import summary
 from nba.stores.runs import log_run
 
 pytestmark = pytest.mark.xdist_group("end_to_end")
@@ -18,15 +18,15 @@ def test_a_week_of_the_engine_beside_no_contact(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
     config = WorldConfig(customers=400, clerks=3, stores=1, days=120, pilot_days=14)
-    rows, seconds, nights = Loop(config, weeks=1, baselines=False).play(5)
-    assert rows["policy"].to_list() == ["no_contact", "engine"]
+    rows, seconds, nights = Loop(config, weeks=1, baselines=False, ablations=("risk",)).play(5)
+    assert rows["policy"].to_list() == ["no_contact", "engine", "engine_without_risk"]
     assert rows["listed"][1] > 0
     assert len(seconds) == 7
     (night,) = nights
     assert night["best"] >= night["predicted"] - 1e-6
     assert night["best"] >= night["drawn"] - 1e-6
 
-    result = LoopResult(rows, summary(rows), split_regret(nights), 1.0, 2.0)
+    result = LoopResult.of(rows, split_regret(nights), seconds)
     files = write_loop(result, "report", tmp_path / "out")
     assert all(path.stat().st_size for path in files)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from nba.errors import UsageError
-from nba.simulation import World, WorldConfig
+from nba.simulation import Preset, World, WorldConfig
 from nba.simulation.books import Rules
 from nba.simulation.compare import prepare
-from nba.simulation.observable import fit_expected, observable_features, observable_oracle
+from nba.simulation.observable import ObservableEffects, fit_expected, observable_features
 from nba.simulation.policies import effect_sample
 
 CONFIG = WorldConfig(customers=500, days=60, pilot=False)
@@ -37,7 +37,16 @@ def test_features_come_from_before_the_day(played):
     assert features["days_since_purchase"].min() >= 1
 
 
-def test_a_world_it_was_fitted_on_is_refused(expected):
-    factory = observable_oracle(expected, seeds=(11, 12))
-    with pytest.raises(UsageError, match="may not have seen"):
-        factory(World(CONFIG.model_copy(update={"seed": 11})), Rules())
+@pytest.mark.parametrize("change", [{"seed": 11}, {"preset": Preset.SOBER}])
+def test_a_world_it_was_fitted_on_or_another_preset_is_refused(expected, change):
+    with pytest.raises(UsageError, match="may not plan"):
+        expected.policy(World(CONFIG.model_copy(update={"seed": 14, **change})), Rules())
+
+
+def test_it_reads_back_as_it_was_written(expected, played, tmp_path):
+    expected.save(tmp_path)
+    read = ObservableEffects.load(tmp_path)
+    books, day = played.books(), played.world.date
+    who = books.eligible(day, Rules())
+    assert read(day, books, who).equals(expected(day, books, who))
+    assert (read.seeds, read.rows) == ((11, 12), expected.rows)

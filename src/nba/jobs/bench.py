@@ -21,6 +21,7 @@ BENCHES: Final[Mapping[str, str]] = {
     "features": "nba.features.benchmark:bench_features",
     "ingest": "nba.data.bench:bench_ingest",
     "mode": "nba.evaluation.mode_bench:bench_mode",
+    "observable": "nba.simulation.bench:bench_observable",
     "policies": "nba.simulation.bench:bench_policies",
     "serving": "nba.serving.bench:bench_serving",
     "timing": "nba.evaluation.timing_bench:bench_timing",

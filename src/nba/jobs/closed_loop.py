@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 
 import polars as pl
 
 from nba.data.ingest import ingest
+from nba.jobs.closed_loop_report import LoopResult, loop_metrics, split_regret, write_loop
 from nba.jobs.init import init_project
 from nba.jobs.nightly import run_night
 from nba.jobs.progress import Say, silent
@@ -28,16 +28,14 @@ from nba.schema.words import CONTACT_MODES, Mode
 from nba.settings import Project
 from nba.simulation import Preset, WorldConfig
 from nba.simulation.books import Books, Rules
-from nba.simulation.compare import compare_policies, summary
+from nba.simulation.compare import compare_policies
 from nba.simulation.config import MODE_MINUTES
-from nba.simulation.observable import fit_expected, observable_oracle
+from nba.simulation.observable import ObservableEffects
 from nba.simulation.policies import BASELINES, PolicyFactory, actions, fill, usual_products
 from nba.simulation.world import World
 from nba.stores.runs import log_run
 from nba.wiring import Wiring
 
-#: Seeds of the worlds that an observable oracle learns from begin here.
-OTHER_SEEDS = 1001
 #: Every so many nights a plan is held against the truth.
 REGRET_DAYS = 7
 #: The engine's project in the loop: nobody is held out, since the world itself knows what
@@ -54,8 +52,8 @@ class EnginePolicy:
         Where the project is made.
     say : callable
         Takes lines of progress.
-    configure : callable or None
-        Changes the fresh project's files, for an ablation.
+    settings : mapping or None
+        The project's settings; by default those of the loop.
     world : World or None
         Where given, every seventh night is held against its truth, after the fact.
     """
@@ -65,12 +63,10 @@ class EnginePolicy:
         folder: Path,
         *,
         say: Say = silent,
-        configure: Callable[[Path], None] | None = None,
+        settings: Mapping[str, object] | None = None,
         world: World | None = None,
     ) -> None:
-        init_project(folder, LOOP_SETTINGS)
-        if configure is not None:
-            configure(folder)
+        init_project(folder, dict(settings or LOOP_SETTINGS))
         self.project = Project.open(folder)
         self.say = say
         self.seconds: list[float] = []
@@ -158,8 +154,10 @@ class Loop:
         Weeks in which the policies contact; four weeks without contact follow.
     baselines : bool
         Play the policies without an engine, and the top propensity, too.
-    observable_worlds : int
-        Worlds of other seeds on which the observable oracle is fitted; 0: leave it out.
+    observable : str
+        Folder of the observable oracle's regression (`nba bench observable`); empty: leave it out.
+    ablations : sequence of str
+        Factors of a decision's value; for each, an engine without it plays too.
     rules : Rules
         What the baselines keep; the engine keeps its own contact policy.
     """
@@ -167,7 +165,8 @@ class Loop:
     config: WorldConfig
     weeks: int
     baselines: bool = True
-    observable_worlds: int = 0
+    observable: str = ""
+    ablations: Sequence[str] = ()
     rules: Rules = field(default_factory=Rules)
 
     def play(self, seed: int) -> tuple[pl.DataFrame, list[float], list[dict[str, float]]]:
@@ -182,39 +181,36 @@ class Loop:
         def top_propensity(world: World, kept: Rules) -> TopPropensity:
             return TopPropensity(scratch / "propensity", kept)
 
+        def without(factor: str) -> PolicyFactory:
+            def make(world: World, _: Rules) -> EnginePolicy:
+                return EnginePolicy(scratch / f"no_{factor}", settings=switched_off(factor))
+
+            return make
+
         policies: dict[str, PolicyFactory] = {"engine": engine}
         if self.baselines:
             policies = {**BASELINES, "top_propensity": top_propensity, **policies}
-        if self.observable_worlds:
-            policies["observable_oracle"] = self._observable()
+        if self.observable:
+            known = ObservableEffects.load(Path(self.observable))
+            policies["observable_oracle"] = known.policy
+        policies |= {f"engine_without_{factor}": without(factor) for factor in self.ablations}
         try:
             rows = compare_policies(
-                self.config, policies, seeds=[seed], weeks=self.weeks, rules=self.rules
+                self.config,
+                policies,
+                seeds=[seed],
+                weeks=self.weeks,
+                rules=self.rules,
+                paired_with="engine",
             )
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return rows, engines[0].seconds, engines[0].regrets
 
-    def _observable(self) -> PolicyFactory:
-        seeds = range(OTHER_SEEDS, OTHER_SEEDS + self.observable_worlds)
-        return observable_oracle(
-            fit_expected(self.config, seeds=seeds, rules=self.rules), seeds=seeds
-        )
 
-
-@dataclass(frozen=True)
-class LoopResult:
-    """What a closed loop gave: per seed and policy, the summary, the engine's nights.
-
-    `regret` is the share of the best plan's true value, over every seventh night, that was
-    lost by `prediction` and by `allocation`; see `nba.jobs.regret`.
-    """
-
-    by_seed: pl.DataFrame
-    summary: pl.DataFrame
-    regret: dict[str, float]
-    median_night_seconds: float
-    slowest_night_seconds: float
+def switched_off(factor: str) -> dict[str, object]:
+    """Return the loop's settings with one factor of a decision's value switched off."""
+    return {**LOOP_SETTINGS, "decisions": {"factors": {factor: False}}}
 
 
 def bench_closed_loop(
@@ -225,7 +221,8 @@ def bench_closed_loop(
     weeks: int = 8,
     seeds: Sequence[int] = (1, 2, 3),
     baselines: bool = True,
-    observable_worlds: int = 0,
+    observable: str = "",
+    ablations: Sequence[str] = (),
     workers: int = 1,
     folder: str = "",
     tracking_uri: str = "",
@@ -244,8 +241,10 @@ def bench_closed_loop(
         One world each.
     baselines : bool
         Play the policies without an engine too.
-    observable_worlds : int
-        Worlds of other seeds that the observable oracle is fitted on; 0 leaves it out.
+    observable : str
+        Folder that `nba bench observable` wrote, for the observable oracle; empty leaves it out.
+    ablations : sequence of str
+        Factors of a decision's value; for each, an engine without it plays too.
     workers : int
         Worlds played at once, each in a process of its own.
     folder : str
@@ -254,7 +253,7 @@ def bench_closed_loop(
         The MLflow store in which the run is logged; empty: none.
     """
     config = WorldConfig(preset=Preset(preset), customers=customers, clerks=clerks)
-    loop = Loop(config, weeks, baselines, observable_worlds)
+    loop = Loop(config, weeks, baselines, observable, tuple(ablations))
     if workers > 1:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             played = list(pool.map(loop.play, seeds))
@@ -263,7 +262,7 @@ def bench_closed_loop(
     rows = pl.concat([rows for rows, _, _ in played], how="diagonal_relaxed")
     seconds = [second for _, nights, _ in played for second in nights]
     regret = split_regret([night for _, _, nights in played for night in nights])
-    result = LoopResult(rows, summary(rows), regret, median(seconds), max(seconds))
+    result = LoopResult.of(rows, regret, seconds)
     files = write_loop(result, preset, Path(folder)) if folder else []
     if tracking_uri:
         given = {"preset": preset, "customers": customers, "clerks": clerks, "weeks": weeks}
@@ -275,54 +274,3 @@ def bench_closed_loop(
             files=files,
         )
     return result
-
-
-def split_regret(nights: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Return the shares of the best plan's value lost by prediction and by allocation."""
-    best = sum(night["best"] for night in nights)
-    if best <= 0:
-        return {"prediction": 0.0, "allocation": 0.0}
-    predicted = sum(night["predicted"] for night in nights)
-    drawn = sum(night["drawn"] for night in nights)
-    return {"prediction": 1 - predicted / best, "allocation": (predicted - drawn) / best}
-
-
-def loop_metrics(result: LoopResult) -> dict[str, float]:
-    """Return the figures of a loop by name, as MLflow keeps them."""
-    metrics = {f"regret_{name}": value for name, value in result.regret.items()}
-    metrics["median_night_seconds"] = result.median_night_seconds
-    for row in result.summary.iter_rows(named=True):
-        metrics[f"incremental_amount_{row['policy']}"] = row["incremental_amount"]
-        metrics[f"share_of_oracle_{row['policy']}"] = row["share_of_oracle"]
-    return metrics
-
-
-def write_loop(result: LoopResult, preset: str, folder: Path) -> list[Path]:
-    """Write the table and the plot of a loop, and return their paths."""
-    from matplotlib.figure import Figure
-
-    folder.mkdir(parents=True, exist_ok=True)
-    table = result.summary.sort("incremental_amount")
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
-    axis = figure.subplots()
-    middle = table["incremental_amount"].to_numpy()
-    span = [middle - table["low"].to_numpy(), table["high"].to_numpy() - middle]
-    axis.barh(table["policy"].to_list(), middle, xerr=span, color="#4a7")
-    axis.set_title(
-        f"{preset}: incremental margin over no contact, with 95 % intervals", fontsize=10
-    )
-    axis.ticklabel_format(axis="x", style="plain")
-    plot, page = folder / f"{preset}.png", folder / f"{preset}.md"
-    figure.savefig(plot, dpi=110)
-    lines = [
-        "| policy | incremental margin | 95 % | share of oracle | contacts | minutes | blocks |"
-    ]
-    lines.append("|---|---|---|---|---|---|---|")
-    lines += [
-        f"| {row['policy']} | {row['incremental_amount']:,.0f} | {row['low']:,.0f} … "
-        f"{row['high']:,.0f} | {row['share_of_oracle']:.3f} | {row['contacts']:,.0f} | "
-        f"{row['minutes']:,.0f} | {row['blocks']:,.1f} |"
-        for row in table.reverse().iter_rows(named=True)
-    ]
-    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return [page, plot]

@@ -8,22 +8,25 @@ most that any engine with these features could reach, up to the regression's own
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
-from typing import Final
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
 
 import lightgbm as lgb
 import numpy as np
+import numpy.typing as npt
 import polars as pl
+import polars.selectors as cs
 
 from nba.errors import UsageError
 from nba.schema.words import CONTACT_MODES
 from nba.simulation.books import Books, Rules
 from nba.simulation.compare import prepare
-from nba.simulation.config import WorldConfig
+from nba.simulation.config import Preset, WorldConfig
 from nba.simulation.policies import (
     ByEffect,
-    Expected,
-    PolicyFactory,
     RandomContacts,
     effect_sample,
 )
@@ -32,6 +35,7 @@ from nba.simulation.world import World
 #: Makes numeric features, keyed by customer_id, for some customers on a day.
 FeatureMaker = Callable[[dt.date, Books, pl.DataFrame], pl.DataFrame]
 
+_ABOUT: Final = "about.json"
 _PARAMETERS: Final = {
     "objective": "regression",
     "learning_rate": 0.05,
@@ -43,7 +47,6 @@ _PARAMETERS: Final = {
     "bagging_freq": 1,
     "deterministic": True,
     "force_row_wise": True,
-    "num_threads": 2,
     "verbose": -1,
     "seed": 1,
 }
@@ -113,7 +116,9 @@ def _by_category(lines: pl.DataFrame) -> pl.DataFrame:
     top = due.group_by("customer_id").agg(
         pl.col("ratio").max().alias("ratio_max"), pl.col("due_margin").sum()
     )
-    wide = per.sort("category").pivot(on="category", index="customer_id", values=["amount", "age"])
+    wide = due.sort("category").pivot(
+        on="category", index="customer_id", values=["amount", "age", "ratio"]
+    )
     return top.join(wide, on="customer_id", how="left")
 
 
@@ -148,6 +153,90 @@ def _answers(day: dt.date, books: Books) -> pl.DataFrame:
     )
 
 
+@dataclass(frozen=True)
+class ObservableEffects:
+    """Expected true effects given what a retailer sees: an `Expected` for `ByEffect`.
+
+    Parameters
+    ----------
+    boosters : mapping of mode to Booster
+    names : tuple of str
+        Features, in the order of the boosters.
+    seeds : tuple of int
+        The worlds that it learned from.
+    preset : Preset
+    rows : int
+        Customers and moments that it learned from, per mode.
+    features : callable
+        What a retailer sees.
+    """
+
+    boosters: Mapping[str, lgb.Booster]
+    names: tuple[str, ...]
+    seeds: tuple[int, ...]
+    preset: Preset
+    rows: int
+    features: FeatureMaker = observable_features
+
+    def __call__(self, day: dt.date, books: Books, who: pl.DataFrame) -> pl.DataFrame:
+        """Return the expected effect of each mode for the eligible customers of a day."""
+        table = self.features(day, books, who)
+        matrix = _matrix(table, self.names)
+        return pl.concat(
+            table.select("customer_id").with_columns(
+                pl.lit(mode).alias("mode"),
+                pl.Series("effect_amount", np.asarray(booster.predict(matrix))),
+            )
+            for mode, booster in self.boosters.items()
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write it to a folder, as LightGBM text and JSON."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for mode, booster in self.boosters.items():
+            booster.save_model(str(folder / f"{mode}.txt"))
+        about = {
+            "names": self.names,
+            "seeds": self.seeds,
+            "preset": str(self.preset),
+            "rows": self.rows,
+        }
+        (folder / _ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote; its features are the default ones."""
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        boosters = {
+            str(mode): lgb.Booster(model_file=str(folder / f"{mode}.txt")) for mode in CONTACT_MODES
+        }
+        return cls(
+            boosters,
+            tuple(about["names"]),
+            tuple(about["seeds"]),
+            Preset(about["preset"]),
+            about["rows"],
+        )
+
+    def policy(self, world: World, rules: Rules) -> ByEffect:
+        """Return the observable oracle for a world, as a factory for `compare_policies`.
+
+        Raises
+        ------
+        UsageError
+            It has seen the world that it would plan for, or learned in another preset.
+        """
+        if world.config.seed in self.seeds or world.config.preset is not self.preset:
+            known = ", ".join(map(str, self.seeds))
+            raise UsageError(
+                "the observable oracle may not plan for this world",
+                expected=f"preset {self.preset} and a seed other than {known}, which it has seen",
+                found=f"preset {world.config.preset}, seed {world.config.seed}",
+                next_step="fit it on worlds of other seeds",
+            )
+        return ByEffect(rules, self)
+
+
 def fit_expected(
     config: WorldConfig,
     *,
@@ -157,13 +246,14 @@ def fit_expected(
     rules: Rules | None = None,
     features: FeatureMaker = observable_features,
     rounds: int = 300,
-) -> Expected:
+    threads: int = 2,
+) -> ObservableEffects:
     """Regress true effects on what a retailer sees, over worlds of the given seeds.
 
     Parameters
     ----------
     config : WorldConfig
-        The kind of world; its seed is replaced.
+        The kind and size of world; its seed is replaced.
     seeds : sequence of int
         Worlds to learn from; none may be the world that is planned for.
     days, every : int
@@ -174,11 +264,11 @@ def fit_expected(
         What a retailer sees; by default plain features from the tables.
     rounds : int
         Boosting rounds.
+    threads : int
 
     Returns
     -------
-    callable
-        For `ByEffect`: expected effect of each mode for the eligible customers of a day.
+    ObservableEffects
     """
     parts = [
         part
@@ -188,65 +278,35 @@ def fit_expected(
         )
     ]
     sample = pl.concat(parts, how="diagonal_relaxed")
-    names = [c for c in sample.columns if c not in ("customer_id", "mode", "effect_amount")]
+    names = tuple(c for c in sample.columns if c not in ("customer_id", "mode", "effect_amount"))
     boosters = {}
     for mode in CONTACT_MODES:
         rows = sample.filter(pl.col("mode") == str(mode))
-        data = lgb.Dataset(
-            rows.select(names).cast(pl.Float64).to_numpy(), rows["effect_amount"].to_numpy()
+        data = lgb.Dataset(_matrix(rows, names), rows["effect_amount"].to_numpy())
+        boosters[str(mode)] = lgb.train(
+            {**_PARAMETERS, "num_threads": threads}, data, num_boost_round=rounds
         )
-        boosters[mode] = lgb.train(_PARAMETERS, data, num_boost_round=rounds)
+    return ObservableEffects(
+        boosters, names, tuple(seeds), config.preset, sample.height // len(boosters), features
+    )
 
-    def expected(day: dt.date, books: Books, who: pl.DataFrame) -> pl.DataFrame:
-        table = features(day, books, who)
-        lacking = [pl.lit(None, pl.Float64).alias(n) for n in names if n not in table.columns]
-        matrix = table.with_columns(lacking).select(names).cast(pl.Float64).to_numpy()
-        return pl.concat(
-            pl.DataFrame({"customer_id": table["customer_id"]}).with_columns(
-                pl.lit(str(mode)).alias("mode"),
-                pl.Series("effect_amount", np.asarray(booster.predict(matrix))),
-            )
-            for mode, booster in boosters.items()
-        )
 
-    return expected
+def _matrix(table: pl.DataFrame, names: Sequence[str]) -> npt.NDArray[np.float32]:
+    lacking = [pl.lit(None, pl.Float32).alias(n) for n in names if n not in table.columns]
+    return table.with_columns(lacking).select(names).cast(pl.Float32).to_numpy()
 
 
 def _samples(
     config: WorldConfig, days: int, every: int, rules: Rules, features: FeatureMaker
-) -> list[pl.DataFrame]:
+) -> Iterator[pl.DataFrame]:
     world, books = prepare(config)
     policy = RandomContacts(rules, config.seed)
-    found = []
     for offset in range(days):
         if offset % every == 0:
             truth = effect_sample(world, books, rules)
             seen = features(world.date, books, truth.select("customer_id").unique())
             effects = truth.select("customer_id", "mode", "effect_amount")
-            found.append(effects.join(seen, on="customer_id", how="left"))
-        books.add(world.step(world.day, policy.plan(world.date, books)).tables)
-    return found
-
-
-def observable_oracle(expected: Expected, *, seeds: Sequence[int]) -> PolicyFactory:
-    """Return the observable oracle as a policy for `compare_policies`.
-
-    Parameters
-    ----------
-    expected : callable
-        From `fit_expected`.
-    seeds : sequence of int
-        The worlds it was fitted on; to plan for one of them is refused.
-    """
-
-    def make(world: World, rules: Rules) -> ByEffect:
-        if world.config.seed in seeds:
-            raise UsageError(
-                "the observable oracle may not have seen the world that it plans for",
-                expected=f"a seed other than {', '.join(map(str, seeds))}",
-                found=str(world.config.seed),
-                next_step="fit it on worlds of other seeds",
+            yield effects.join(seen, on="customer_id", how="left").with_columns(
+                cs.numeric().cast(pl.Float32)
             )
-        return ByEffect(rules, expected)
-
-    return make
+        books.add(world.step(world.day, policy.plan(world.date, books)).tables)

@@ -1,0 +1,136 @@
+"""What a closed loop gave, as figures, a page and a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Self
+
+import polars as pl
+
+from nba.schema.words import CONTACT_MODES
+from nba.simulation.compare import BASELINE, summary, weekly_amounts
+
+#: Policies that know more than an engine can.
+ORACLES = ("observable_oracle", "oracle")
+
+
+@dataclass(frozen=True)
+class LoopResult:
+    """What a closed loop gave: per seed and policy, the summary, the engine's nights.
+
+    `weekly` is incremental margin up to the end of each week, a column per policy. `regret` is
+    the share of the best plan's true value, over every seventh night, that was lost by
+    `prediction` and by `allocation`; see `nba.jobs.regret`.
+    """
+
+    by_seed: pl.DataFrame
+    summary: pl.DataFrame
+    weekly: pl.DataFrame
+    regret: dict[str, float]
+    median_night_seconds: float
+    slowest_night_seconds: float
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame, regret: dict[str, float], seconds: Sequence[float]) -> Self:
+        """Sum up the rows of all worlds, and the seconds of the engine's nights."""
+        return cls(rows, summary(rows), weekly_amounts(rows), regret, median(seconds), max(seconds))
+
+
+def split_regret(nights: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the shares of the best plan's value lost by prediction and by allocation."""
+    best = sum(night["best"] for night in nights)
+    if best <= 0:
+        return {"prediction": 0.0, "allocation": 0.0}
+    predicted = sum(night["predicted"] for night in nights)
+    drawn = sum(night["drawn"] for night in nights)
+    return {"prediction": 1 - predicted / best, "allocation": (predicted - drawn) / best}
+
+
+def loop_metrics(result: LoopResult) -> dict[str, float]:
+    """Return the figures of a loop by name, as MLflow keeps them."""
+    metrics = {f"regret_{name}": value for name, value in result.regret.items()}
+    metrics["median_night_seconds"] = result.median_night_seconds
+    for row in result.summary.iter_rows(named=True):
+        metrics[f"incremental_amount_{row['policy']}"] = row["incremental_amount"]
+        metrics[f"share_of_oracle_{row['policy']}"] = row["share_of_oracle"]
+    return metrics
+
+
+def write_loop(result: LoopResult, preset: str, folder: Path) -> list[Path]:
+    """Write the tables and the plot of a loop, and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plot, page = folder / f"{preset}.png", folder / f"{preset}.md"
+    _plot(result, preset, plot)
+    regret = ", ".join(f"{name} {share:.3f}" for name, share in result.regret.items())
+    nights = f"{result.median_night_seconds:.1f} s, slowest {result.slowest_night_seconds:.1f} s"
+    parts = [
+        f"# Closed loop, preset `{preset}`",
+        _policy_table(result.summary),
+        "The engine's lead is its margin minus the policy's, customer by customer.",
+        "## Incremental margin up to the end of each week, and the engine's share",
+        _weekly_table(result.weekly),
+        f"Regret, as a share of the best plan's true value: {regret}. Median night {nights}.",
+    ]
+    page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return [page, plot]
+
+
+def _policy_table(table: pl.DataFrame) -> str:
+    lines = [
+        "| policy | incremental margin | 95 % | engine's lead | 95 % | share of oracle | contacts "
+        "| minutes | blocks per 1,000 contacts | assistant / expert / partner |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    modes = [f"share_{mode}" for mode in CONTACT_MODES]
+    for row in table.sort("incremental_amount", descending=True).iter_rows(named=True):
+        shares = " / ".join(f"{row.get(mode) or 0.0:.2f}" for mode in modes)
+        blocks = 1000 * row["blocks"] / max(row["contacts"], 1.0)
+        lines.append(
+            f"| {row['policy']} | {row['incremental_amount']:,.0f} | {row['low']:,.0f} … "
+            f"{row['high']:,.0f} | {row['behind_amount']:,.0f} | {row['behind_low']:,.0f} … "
+            f"{row['behind_high']:,.0f} | {row['share_of_oracle']:.3f} | {row['contacts']:,.0f} | "
+            f"{row['minutes']:,.0f} | {blocks:.2f} | {shares} |"
+        )
+    return "\n".join(lines)
+
+
+def _weekly_table(weekly: pl.DataFrame) -> str:
+    shown = [name for name in ("engine", "random", *ORACLES) if name in weekly.columns]
+    oracles = [name for name in ORACLES if name in weekly.columns]
+    header = ["week", *shown, *(f"share of {name}" for name in oracles)]
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    for row in weekly.iter_rows(named=True):
+        shares = [row["engine"] / row[name] if row[name] > 0 else float("nan") for name in oracles]
+        cells = [
+            str(row["week"]),
+            *(f"{row[name]:,.0f}" for name in shown),
+            *(f"{share:.3f}" for share in shares),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _plot(result: LoopResult, preset: str, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    table = result.summary.filter(pl.col("policy") != BASELINE).sort("incremental_amount")
+    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    bars, curves = figure.subplots(1, 2)
+    middle = table["incremental_amount"].to_numpy()
+    span = [middle - table["low"].to_numpy(), table["high"].to_numpy() - middle]
+    bars.barh(table["policy"].to_list(), middle, xerr=span, color="#4a7")
+    bars.set_title(f"{preset}: incremental margin, with 95 % intervals", fontsize=10)
+    bars.ticklabel_format(axis="x", style="plain")
+    bars.tick_params(labelsize=8)
+    for name in result.weekly.columns[1:]:
+        if name != BASELINE:
+            curves.plot(result.weekly["week"], result.weekly[name], label=name)
+    curves.set_title("up to the end of each week", fontsize=10)
+    curves.set_xlabel("week")
+    curves.ticklabel_format(axis="y", style="plain")
+    curves.tick_params(labelsize=8)
+    curves.legend(fontsize=7)
+    figure.savefig(path, dpi=110)
