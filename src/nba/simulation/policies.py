@@ -1,7 +1,7 @@
 """Policies that need no engine: the yardsticks of the closed loop.
 
 All but the oracle read nothing but `Books`, what a retailer sees. All keep the same rules
-and the same minutes; what they bring is what the customer buys most.
+and the same minutes. The lists bring what the customer buys most.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nba.simulation.books import Books, Rules
 from nba.simulation.config import MODE_MINUTES
 from nba.simulation.effects import effect_table
 from nba.simulation.lookup import positions
-from nba.simulation.messages import product_lists
+from nba.simulation.messages import MAX_PRODUCTS, product_lists
 from nba.simulation.streams import Floats, Ints, Streams
 from nba.simulation.world import World
 
@@ -167,7 +167,7 @@ class ByEffect:
         taken = self.choose(who, self.expected(day, books, who))
         if not taken.height:
             return None
-        chosen = taken.join(usual_products(books), on="customer_id", how="left")
+        chosen = taken.join(favourites(books), on="customer_id", how="left")
         return actions(chosen, day, self.name)
 
     def choose(self, who: pl.DataFrame, effects: pl.DataFrame) -> pl.DataFrame:
@@ -237,13 +237,13 @@ class Oracle(ByEffect):
 
 
 def effect_sample(world: World, books: Books, rules: Rules) -> pl.DataFrame:
-    """Return the true effects of bringing the usual products to today's eligible customers.
+    """Return the true effects of bringing their favourites to today's eligible customers.
 
     What an observable oracle is fitted on, in worlds of other seeds: customer_id, mode,
     effect_amount and the parts of it, see `World.true_effect`.
     """
     who = books.eligible(world.date, rules).select("customer_id")
-    both = who.join(usual_products(books), on="customer_id", how="inner", maintain_order="left")
+    both = who.join(favourites(books), on="customer_id", how="inner", maintain_order="left")
     return pl.concat(
         world.true_effect(world.day, both["customer_id"], str(mode), both["product_ids"])
         for mode in CONTACT_MODES
@@ -310,6 +310,34 @@ def usual_products(books: Books) -> pl.DataFrame:
         .sort("customer_id", "times", "last", "product_id", descending=[False, True, True, False])
         .group_by("customer_id", maintain_order=True)
         .agg(pl.col("product_id").head(USUAL_PRODUCTS).alias("product_ids"))
+    )
+
+
+def favourites(books: Books) -> pl.DataFrame:
+    """Return the favourite of each of a customer's categories, up to three, by margin earned.
+
+    The best that is known to be brought from what a retailer sees; the observable oracle
+    brings these.
+    """
+    goods = books.table("products").unique("product_id", keep="last").select(
+        "product_id", "category",
+        unit_margin=pl.col("price").cast(pl.Float64) - pl.col("cost").cast(pl.Float64),
+    )  # fmt: skip
+    return (
+        books.purchases()
+        .join(goods, on="product_id")
+        .group_by("customer_id", "category", "product_id")
+        .agg(
+            pl.col("date").n_unique().alias("times"),
+            pl.col("date").max().alias("last"),
+            pl.col("unit_margin").sum().alias("earned"),
+        )
+        .with_columns(pl.col("earned").sum().over("customer_id", "category"))
+        .sort("customer_id", "times", "last", "product_id", descending=[False, True, True, False])
+        .unique(["customer_id", "category"], keep="first", maintain_order=True)
+        .sort("customer_id", "earned", "product_id", descending=[False, True, False])
+        .group_by("customer_id", maintain_order=True)
+        .agg(pl.col("product_id").head(MAX_PRODUCTS).alias("product_ids"))
     )
 
 
