@@ -98,6 +98,7 @@ OTHER_TABLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "category": _TEXT,
             "brand": _TEXT,
             "price": _NUMBER,
+            "margin_rate": _NUMBER,
             "is_retired": _FLAG,
             "launched_days": _NUMBER,
             "on_hand": _NUMBER,

@@ -55,6 +55,8 @@ ACTION_SCHEMA: Final[Mapping[str, Any]] = {
     "model_versions": pl.String,
     "expires_at": pl.Datetime("us"),
 }
+#: A product is brought beside the best one if it is at least so relevant, relative to it.
+NEAR_SHARE: Final = 0.6
 _BENEFIT_WORDS: Final = {
     "coupon": ("优惠券", "coupon"),
     "points": ("积分", "points"),
@@ -234,13 +236,32 @@ def _products(
     fits = pl.any_horizontal(
         [(pl.col("kind") == str(kind)) & pl.col(f"is_{kind}") for kind in PRODUCT_KINDS]
     )
-    rows = rows.filter(fits.fill_null(False)).sort("customer_id", "rank", "product_id")
-    rows = rows.unique(["customer_id", "product_id"], keep="first", maintain_order=True)
+    rows = _worth_bringing(rows.filter(fits.fill_null(False)))
     rows = rows.filter(pl.int_range(pl.len()).over("customer_id") < pl.col("most"))
     return rows.group_by("customer_id", maintain_order=True).agg(
         product_ids=pl.col("product_id"),
         product_name=pl.coalesce("name", "product_id").first(),
         product_category=pl.col("category").first(),
+    )
+
+
+def _worth_bringing(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the best product of each category, ordered by relevance times unit margin.
+
+    A message holds few things: one per need, none that is far less relevant than the best.
+    Products without a category each count as a need of their own.
+    """
+    near = pl.col("relevance") >= NEAR_SHARE * pl.col("relevance").max().over("customer_id")
+    need = pl.coalesce("category", pl.format("product {}", "product_id"))
+    margin = pl.coalesce(pl.col("price") * pl.col("margin_rate"), "price").fill_null(1.0)
+    return (
+        rows.filter(near.fill_null(True))
+        .with_columns(need=need, promise=pl.col("relevance") * margin.clip(lower_bound=0.0))
+        .sort("customer_id", "rank", "product_id")
+        .unique(["customer_id", "need"], keep="first", maintain_order=True)
+        .sort(
+            "customer_id", "promise", "rank", "product_id", descending=[False, True, False, False]
+        )
     )
 
 
