@@ -61,6 +61,10 @@ class Settings(_Section):
     feature_engine: Literal["duckdb", "spark"] = Field(
         "duckdb", description="The engine that computes the feature views."
     )
+    spark: dict[str, str] = Field(
+        default_factory=dict,
+        description="Spark's own settings, as `spark.master: yarn`; without them Spark runs here.",
+    )
     keep_snapshots_days: int = Field(
         14, ge=1, description="Days for which nightly feature snapshots are kept."
     )
@@ -74,7 +78,17 @@ class Settings(_Section):
         default_factory=dict,
         description="Exploration, horizon, rounding …: the fields listed in docs/decisions.md.",
     )
-    memory_limit: str = Field("4GB", description="Memory that DuckDB may use before it spills.")
+    memory_limit: str = Field(
+        "4GB",
+        pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$",
+        description="Memory that DuckDB may use before it spills, or Spark's driver.",
+    )
+    threads: int = Field(
+        0, ge=0, description="Threads of DuckDB, and of Spark on this machine; 0: every core."
+    )
+    spill_folder: str = Field(
+        "", description="Where goes what does not fit into memory; empty: `tmp` in the data folder."
+    )
 
     @field_validator("time_zone")
     @classmethod
@@ -116,6 +130,12 @@ class Project:
     def data(self) -> Path:
         """Everything the engine keeps; not for editing."""
         return self.root / "data"
+
+    @property
+    def spill(self) -> Path:
+        """What does not fit into memory, for as long as a computation lasts."""
+        configured = self.settings.spill_folder
+        return self.root / configured if configured else self.data / "tmp"
 
     @property
     def lake(self) -> Path:

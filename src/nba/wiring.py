@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import polars as pl
 from pydantic import ValidationError
@@ -23,9 +23,15 @@ if TYPE_CHECKING:
     from nba.data.lake import Lake
     from nba.decisions.loading import DecisionFiles
     from nba.decisions.settings import DecisionSettings
+    from nba.features.engine import Engine
     from nba.stores.feature_store import FeastFeatureStore
     from nba.stores.operational import OperationalStore
     from nba.stores.registry import MlflowRegistry
+
+
+class _Resources(TypedDict):
+    memory_limit: str
+    threads: int
 
 
 class Wiring:
@@ -49,14 +55,12 @@ class Wiring:
 
     def tables(self, as_of: datetime | None, connection: Any = None) -> Mapping[str, ibis.Table]:
         """Return every table of the contract as visible at `as_of` (None: all of it)."""
-        import ibis
-
         from nba.data.tables import load_tables
         from nba.features.usable import usable
+        from nba.stores.engines import duckdb_connection
 
         if connection is None:
-            connection = ibis.duckdb.connect()
-            connection.raw_sql(f"SET memory_limit='{self.settings.memory_limit}'")
+            connection = duckdb_connection(**self._resources(), spill=self.project.spill)
         tables = load_tables(
             self.lake, as_of=as_of, time_zone=self.settings.time_zone, connection=connection
         )
@@ -74,6 +78,17 @@ class Wiring:
         days = self.collect(purchases(self.tables(as_of), as_of, window_days=window_days))
         return days.with_columns(ts=pl.from_epoch("day", time_unit="d").cast(pl.Datetime("us")))
 
+    def _resources(self) -> _Resources:
+        return {"memory_limit": self.settings.memory_limit, "threads": self.settings.threads}
+
+    def feature_engine(self) -> Engine:
+        """Return a new engine of the kind that the settings choose."""
+        from nba.stores.engines import duckdb_engine, spark_engine
+
+        if self.settings.feature_engine == "spark":
+            return spark_engine(**self._resources(), settings=self.settings.spark)
+        return duckdb_engine(**self._resources(), spill=self.project.spill)
+
     @cached_property
     def feature_store(self) -> FeastFeatureStore:
         """The feature store."""
@@ -85,7 +100,7 @@ class Wiring:
             self.tables,
             time_zone=self.settings.time_zone,
             input_version=lambda: self.lake.version,
-            memory_limit=self.settings.memory_limit,
+            engine=self.feature_engine,
             keep_days=self.settings.keep_snapshots_days,
         )
 

@@ -213,3 +213,21 @@ def test_an_empty_lake_has_every_table(lake: Lake) -> None:
     tables = at(lake, datetime(2026, 5, 1))
     assert tables["transactions"].height == 0
     assert tables["clerks"].height == 1
+
+
+def test_events_are_read_in_place_whatever_fills_them_in(load, lake: Lake) -> None:
+    load(
+        {
+            "transactions.csv": "order_id,customer_id,product_id,ts,quantity\n"
+            "o1,c1,p1,2026-03-01 10:00:00,2\no2,c1,p1,2026-04-01 10:00:00,1\n",
+            "products.csv": "product_id,price,valid_from\n"
+            "p1,10,2026-01-01 00:00:00\np1,12,2026-03-15 00:00:00\n",
+        }
+    )
+    connection = ibis.duckdb.connect()
+    tables = load_tables(lake, as_of=None, time_zone=ZONE, connection=connection)
+    lines = tables["transactions"].to_polars()
+    assert column(lines, "order_id", "unit_price") == {"o1": 10.0, "o2": 12.0}
+    views = connection.con.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal")
+    in_place = {name.split("_")[-1] for (name,) in views.fetchall()}
+    assert in_place == {"transactions", "interactions", "responses", "given"}

@@ -15,6 +15,14 @@ from nba.features.engine import DuckDBEngine, SparkEngine, write_views
 from nba.features.tags import load_tags, with_tags
 
 AS_OF = datetime(2025, 9, 1)
+#: Small data: one partition and no generated code, or planning takes minutes.
+SMALL = {
+    "spark.sql.shuffle.partitions": "1",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.autoBroadcastJoinThreshold": "-1",
+}
 
 
 def read(folder: Path, view: Any) -> pl.DataFrame:
@@ -23,19 +31,11 @@ def read(folder: Path, view: Any) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[Any]:
-    from nba.stores.spark import local_session
+    from nba.stores.spark import session
 
-    # Small data: one partition and no generated code, or planning takes minutes.
-    session = local_session(
-        threads=2,
-        spark__sql__shuffle__partitions="1",
-        spark__sql__codegen__wholeStage="false",
-        spark__sql__codegen__factoryMode="NO_CODEGEN",
-        spark__sql__adaptive__enabled="false",
-        spark__sql__autoBroadcastJoinThreshold="-1",
-    )
-    yield session
-    session.stop()
+    opened = session(memory_limit="2GB", threads=2, settings=SMALL)
+    yield opened
+    opened.stop()
 
 
 @pytest.mark.requires("java")

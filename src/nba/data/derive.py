@@ -17,7 +17,7 @@ from nba.schema.words import CONTACT_MODES, SERVICE_CATEGORY, CategoryKind
 #: Local times around `NOT_SAID`, whatever the zone.
 NEVER = f"TIMESTAMP '{NOT_SAID - timedelta(days=2):%Y-%m-%d}'"
 ALWAYS = f"TIMESTAMP '{NOT_SAID + timedelta(days=2):%Y-%m-%d}'"
-#: The temporary table of every product's prices over time.
+#: The table of every product's prices over time.
 PRICES = "price_versions"
 DEFAULT_STORE = "store_1"
 DEFAULT_CLERK = "clerk_1"
@@ -120,19 +120,24 @@ class _Derivation:
 
     def prices(self) -> None:
         """Give lines without a price that of their product on their day, else its last."""
-        lines = self.name("transactions")
+        lines, given = self.name("transactions"), self.name("transactions_given")
+        if not self._any(lines, "unit_price IS NULL"):
+            return
+        self.run(f"ALTER VIEW {lines} RENAME TO {given}")
         self.run(
-            f"""UPDATE {lines} AS t SET unit_price = v.price FROM (
-                SELECT l.rowid AS line, p.price FROM {lines} AS l
-                ASOF JOIN {PRICES} AS p ON l.product_id = p.product_id AND l.ts >= p.since
-                WHERE l.unit_price IS NULL) AS v
-            WHERE t.rowid = v.line"""
+            f"""CREATE VIEW {lines} AS
+            SELECT * FROM {given} WHERE unit_price IS NOT NULL
+            UNION ALL
+            SELECT l.* REPLACE (coalesce(v.price, p.price) AS unit_price)
+            FROM (SELECT * FROM {given} WHERE unit_price IS NULL) AS l
+            ASOF LEFT JOIN {self.name(PRICES)} AS v
+                ON l.product_id = v.product_id AND l.ts >= v.since
+            LEFT JOIN {self.name("products")} AS p ON l.product_id = p.product_id"""
         )
-        self.run(
-            f"UPDATE {lines} AS t SET unit_price = p.price "
-            f"FROM {self.name('products')} AS p "
-            "WHERE t.unit_price IS NULL AND t.product_id = p.product_id"
-        )
+
+    def _any(self, table: str, condition: str) -> bool:
+        query = f"SELECT 1 FROM {table} WHERE {condition} LIMIT 1"
+        return bool(self.connection.execute(query).fetchall())
 
     def categories(self) -> None:
         """Add categories that only products name; derive kind and rhythm where unknown."""
@@ -141,12 +146,16 @@ class _Derivation:
             f"INSERT INTO {categories} (category) SELECT DISTINCT category FROM {products} "
             f"WHERE category IS NOT NULL AND category NOT IN (SELECT category FROM {categories})"
         )
+        unknown = "kind IS NULL OR replenishable IS NULL"
+        if not self._any(categories, unknown):
+            return
         self.run(
             f"""CREATE OR REPLACE TEMP TABLE rhythm AS
             WITH days AS (
                 SELECT DISTINCT p.category, t.customer_id, CAST(t.ts AS DATE) AS day
                 FROM {self.name("transactions")} AS t JOIN {products} AS p USING (product_id)
-                WHERE t.customer_id IS NOT NULL AND t.quantity > 0 AND p.category IS NOT NULL
+                WHERE t.customer_id IS NOT NULL AND t.quantity > 0
+                    AND p.category IN (SELECT category FROM {categories} WHERE {unknown})
             ), gaps AS (
                 SELECT *, day - lag(day) OVER (PARTITION BY category, customer_id ORDER BY day)
                     AS gap FROM days

@@ -7,7 +7,9 @@ have are derived from those that there are.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from ibis.expr.types import Table as IbisTable
 
 _numbers = count()
+#: Tables of events are read where they lie, in the lake's Parquet: they outgrow the memory.
+IN_PLACE = frozenset({"transactions", "interactions", "responses"})
 #: Facts with a time of their own, which is not yet known before that time.
 LATER_FACTS = {
     "customers": ("blocked_at",),
@@ -65,18 +69,22 @@ def load_tables(
 
     Notes
     -----
-    One version of the lake serves all tables of a call, whatever is loaded meanwhile.
+    One version of the lake serves all tables of a call, whatever is loaded meanwhile. On DuckDB
+    the tables of events are views over the lake's files: what they hold is read where it is
+    asked for, and spills where the connection says (`memory_limit`, `temp_directory`). For
+    another engine the tables are written to a temporary folder that goes with the connection.
     """
     prefix = f"lake_{next(_numbers)}_"
     if connection.name == "duckdb":
         build(connection.con, lake, prefix, as_of=as_of, time_zone=time_zone)
         return {name: connection.table(prefix + name) for name in TABLES}
     folder = Path(tempfile.mkdtemp(prefix="nba-tables-"))
-    with connect() as own:
+    weakref.finalize(connection, shutil.rmtree, folder, ignore_errors=True)
+    with connect(scratch=folder / "spill") as own:
         build(own, lake, prefix, as_of=as_of, time_zone=time_zone)
         for name in TABLES:
             target = sql.text(str(folder / f"{name}.parquet"))
-            own.execute(f"COPY {sql.name(prefix + name)} TO {target} (FORMAT parquet)")
+            own.execute(f"COPY (FROM {sql.name(prefix + name)}) TO {target} (FORMAT parquet)")
     return {
         name: connection.read_parquet(folder / f"{name}.parquet", table_name=prefix + name)
         for name in TABLES
@@ -91,14 +99,19 @@ def build(
     as_of: datetime | None,
     time_zone: str,
 ) -> None:
-    """Make the tables on a DuckDB connection, named `prefix` and the table's name."""
+    """Make the tables on a DuckDB connection, named `prefix` and the table's name.
+
+    Those of events are views; whoever fills in a column of theirs replaces the view.
+    """
     state = lake.state()
     moment = None if as_of is None else as_of.replace(tzinfo=ZoneInfo(time_zone))
     for table in TABLES.values():
         query = visible(connection, lake, state, table, moment, time_zone)
-        connection.execute(f"CREATE OR REPLACE TABLE {sql.name(prefix + table.name)} AS {query}")
+        kind = "VIEW" if table.name in IN_PLACE else "TABLE"
+        connection.execute(f"CREATE OR REPLACE {kind} {sql.name(prefix + table.name)} AS {query}")
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {derive.PRICES} AS {_prices(lake, state, time_zone)}"
+        f"CREATE OR REPLACE TABLE {sql.name(prefix + derive.PRICES)} AS "
+        f"{_prices(lake, state, time_zone)}"
     )
     if moment is not None:
         _forget_later_customers(connection, lake, state, prefix, moment)

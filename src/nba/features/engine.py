@@ -55,6 +55,9 @@ class Engine(Protocol):
     def write(self, table: ir.Table, folder: Path, *, order_by: tuple[str, ...]) -> None:
         """Write `table` as Parquet files into the new `folder`."""
 
+    def close(self) -> None:
+        """Give back what this engine alone holds."""
+
 
 class DuckDBEngine:
     """Views on DuckDB.
@@ -99,6 +102,10 @@ class DuckDBEngine:
         target = str(folder / "part-0.parquet").replace("'", "''")
         self.connection.con.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet)")
 
+    def close(self) -> None:
+        """Close the connection with all that is in its memory."""
+        self.connection.disconnect()
+
 
 class SparkEngine:
     """Views on Spark.
@@ -136,6 +143,9 @@ class SparkEngine:
         frame.sortWithinPartitions(*order_by).write.option("compression", "zstd").parquet(
             str(folder)
         )
+
+    def close(self) -> None:
+        """Do nothing: other connections share the session."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -18,8 +19,9 @@ import polars as pl
 from nba.errors import ConflictError, NotFoundError
 from nba.features import VIEWS, Tables, View, customer_tags
 from nba.features.drift import Check, compare_views
-from nba.features.engine import DuckDBEngine, Engine, digest_sql, packed_sql, write_views
+from nba.features.engine import Engine, digest_sql, packed_sql, write_views
 from nba.features.fresh import FreshFeatures
+from nba.stores.engines import duckdb_engine
 from nba.stores.feature_repository import FeatureRepository
 from nba.stores.online_frames import frame_of, keys_of, pack
 from nba.stores.online_packed import DAY_MICROSECONDS, OnlineView, PackedStore, Row
@@ -54,9 +56,8 @@ class FeastFeatureStore:
     input_version : callable
         The digest of what `tables` reads; by default always the same.
     engine : callable
-        Makes the engine for one build; by default DuckDB in memory.
-    memory_limit : str
-        Of that DuckDB, as in `8GB`; what does not fit goes to `tmp` in the data folder.
+        Makes the engine for one build; by default DuckDB in memory, which spills to `tmp` in
+        the data folder.
     keep_days : int
         Days for which nightly snapshots are kept.
     clock : callable
@@ -72,7 +73,6 @@ class FeastFeatureStore:
         time_zone: str = "Asia/Shanghai",
         input_version: Callable[[], str] = lambda: "",
         engine: Callable[[], Engine] | None = None,
-        memory_limit: str = "",
         keep_days: int = KEEP_DAYS,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -87,8 +87,7 @@ class FeastFeatureStore:
         self._fresh = FreshFeatures(self.views)
         self._tables = tables
         self._input_version = input_version
-        self._engine = engine or self._duckdb
-        self._memory_limit = memory_limit
+        self._engine = engine or partial(duckdb_engine, spill=self.data / "tmp")
         self._keep_days = keep_days
         self._clock = clock
 
@@ -96,18 +95,6 @@ class FeastFeatureStore:
     def views(self) -> Mapping[str, View]:
         """The views of this project, its own tags among them."""
         return self.repository.views
-
-    def _duckdb(self) -> Engine:
-        import ibis
-
-        spill = self.data / "tmp"
-        self.repository.state.mkdir(parents=True, exist_ok=True)
-        spill.mkdir(parents=True, exist_ok=True)
-        connection = ibis.duckdb.connect(temp_directory=str(spill))
-        connection.con.execute("SET preserve_insertion_order = false")
-        if self._memory_limit:
-            connection.con.execute(f"SET memory_limit = '{self._memory_limit}'")
-        return DuckDBEngine(connection)
 
     def _utc(self, moment: datetime) -> datetime:
         """Return a naive local moment as naive UTC."""
@@ -173,17 +160,18 @@ class FeastFeatureStore:
     def _build(self, as_of: datetime, version: str, digest: str, purpose: str) -> dict[str, Any]:
         started = time.perf_counter()
         engine = self._engine()
-        tables = self._tables(as_of, engine.connection)
-        folders = {name: self.snapshots.staging(name, as_of) for name in self.views}
-        written = write_views(
-            engine,
-            self.views,
-            tables,
-            as_of,
-            folders,
-            event_timestamp=self._utc(as_of),
-            created_timestamp=self._clock().astimezone(UTC).replace(tzinfo=None),
-        )
+        try:
+            written = write_views(
+                engine,
+                self.views,
+                self._tables(as_of, engine.connection),
+                as_of,
+                {name: self.snapshots.staging(name, as_of) for name in self.views},
+                event_timestamp=self._utc(as_of),
+                created_timestamp=self._clock().astimezone(UTC).replace(tzinfo=None),
+            )
+        finally:
+            engine.close()
         views = {}
         for item in written:
             rows, content = self._digest(self.views[item.view], item.folder)
@@ -279,9 +267,9 @@ class FeastFeatureStore:
             if kept.height == frame.height:
                 continue
             gone += frame.height - kept.height
-            partial = path.with_suffix(".partial")
-            kept.write_parquet(partial)
-            partial.rename(path)
+            written = path.with_suffix(".partial")
+            kept.write_parquet(written)
+            written.rename(path)
         if gone:
             rows, digest = self._digest(view, folder)
             self.snapshots.amend(as_of, view.name, rows=rows, digest=digest)

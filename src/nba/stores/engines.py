@@ -1,0 +1,65 @@
+"""The engines that compute the feature views, made from settings: DuckDB here, or Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nba.features.engine import DuckDBEngine, SparkEngine
+from nba.stores.spark import session
+
+
+def duckdb_connection(*, spill: Path, memory_limit: str = "", threads: int = 0) -> Any:
+    """Return an ibis connection to DuckDB in memory.
+
+    Parameters
+    ----------
+    spill : Path
+        Where goes what does not fit; made where it does not exist.
+    memory_limit : str
+        As in `8GB`; empty: most of the machine's.
+    threads : int
+        0: every core.
+    """
+    import ibis
+
+    spill.mkdir(parents=True, exist_ok=True)
+    connection = ibis.duckdb.connect(temp_directory=str(spill))
+    connection.con.execute("SET preserve_insertion_order = false")
+    connection.con.execute("SET enable_progress_bar = false")
+    if memory_limit:
+        connection.con.execute(f"SET memory_limit = '{memory_limit}'")
+    if threads:
+        connection.con.execute(f"SET threads = {threads}")
+    return connection
+
+
+def duckdb_engine(*, spill: Path, memory_limit: str = "", threads: int = 0) -> DuckDBEngine:
+    """Return DuckDB as an engine of the views, see `duckdb_connection`."""
+    return DuckDBEngine(duckdb_connection(spill=spill, memory_limit=memory_limit, threads=threads))
+
+
+def spark_engine(
+    *, memory_limit: str = "4GB", threads: int = 0, settings: Mapping[str, str] | None = None
+) -> SparkEngine:
+    """Return Spark as an engine of the views.
+
+    Parameters
+    ----------
+    memory_limit : str
+        Of the driver, which on this machine does all the work.
+    threads : int
+        On this machine; 0: every core.
+    settings : mapping of str to str
+        Spark's own, as `spark.master`; they win over the rest.
+
+    Raises
+    ------
+    ConfigError
+        When pyspark is not installed.
+    """
+    spark = session(memory_limit=memory_limit, threads=threads, settings=settings)
+    import ibis
+
+    return SparkEngine(ibis.pyspark.connect(spark))
