@@ -329,7 +329,7 @@ def test_file_that_grows_while_it_is_read(
 
     path = folder / "transactions.csv"
     path.write_text(lines)
-    stage = prepare.stage
+    stage = prepare.stage_placed
 
     def growing(*args, **options):
         staged = stage(*args, **options)
@@ -337,7 +337,7 @@ def test_file_that_grows_while_it_is_read(
             stream.write("o9,c9,p1,2026-01-01,1,1\n")
         return staged
 
-    monkeypatch.setattr(prepare, "stage", growing)
+    monkeypatch.setattr(prepare, "stage_placed", growing)
     with pytest.raises(LoadRefusedError, match="changed while it was read"):
         ingest(folder, lake, time_zone="UTC", now=NOW)
     assert lake.rows("transactions") == 0

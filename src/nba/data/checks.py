@@ -13,7 +13,7 @@ from nba.data.mapping import Mapping
 from nba.data.prepare import Prepared
 from nba.data.readers import SUFFIXES, SourceFile
 from nba.data.report import IngestReport, Status, Totals
-from nba.data.staging import CLOCK, Context
+from nba.data.staging import Context
 from nba.schema.tables import TABLES
 
 
@@ -30,7 +30,7 @@ def of_table(context: Context, report: IngestReport, prepared: Prepared) -> None
     _offences(context.connection, report, prepared)
     _clock(context, report, prepared)
     if name == "transactions":
-        _lines(context.connection, report, prepared)
+        _lines(report, prepared)
 
 
 def of_columns(report: IngestReport, tables: list[Prepared]) -> None:
@@ -57,15 +57,10 @@ def of_columns(report: IngestReport, tables: list[Prepared]) -> None:
 
 
 def _clock(context: Context, report: IngestReport, prepared: Prepared) -> None:
-    rows = context.connection.execute(
-        f"SELECT {CLOCK}, count(*), CAST(min({prepared.table.time_column or 'NULL'}) AS VARCHAR) "
-        f"FROM {prepared.good} WHERE {CLOCK} IS NOT NULL "
-        "GROUP BY ALL ORDER BY ALL"
-    ).fetchall()
-    for code, number, first in rows:
+    for code, (number, first) in prepared.measured.clock.items():
         name = "clock.missing" if code == clock.MISSING else "clock.ambiguous"
         text = clock.line(code, number, context.zone)
-        report.add(Status.WARN, prepared.table.name, name, text, number, f"{first} (UTC)")
+        report.add(Status.WARN, prepared.table.name, name, text, number, first)
 
 
 def _reconcile(
@@ -107,29 +102,20 @@ def _offences(
         )
 
 
-def _lines(connection: duckdb.DuckDBPyConnection, report: IngestReport, prepared: Prepared) -> None:
+def _lines(report: IngestReport, prepared: Prepared) -> None:
     """Say what the lines are: anonymous sales, returns, lines without a price."""
-    columns = prepared.columns
-
-    def count(column: str, condition: str) -> str:
-        return f"count(*) FILTER (WHERE {condition})" if column in columns else "0"
-
-    row = connection.execute(
-        f"SELECT count(*), {count('customer_id', 'customer_id IS NULL')}, "
-        f"count(*) FILTER (WHERE quantity < 0), {count('unit_price', 'unit_price = 0')}, "
-        f"min(ts), max(ts) FROM {prepared.good}"
-    ).fetchone()
-    assert row is not None
-    total, anonymous, returned, free, first, last = row
+    lines = prepared.measured
+    anonymous, returned, free = lines.anonymous, lines.returned, lines.free
     facts = prepared.report.facts
     facts.update(anonymous=anonymous, returned=returned, free=free)
-    if not total:
+    first, last = lines.first, lines.last
+    if first is None or last is None:
         return
     facts.update(first=first.isoformat(), last=last.isoformat())
     report.add(Status.PASS, "transactions", "span", f"from {first:%Y-%m-%d} to {last:%Y-%m-%d}")
     if anonymous:
         text = (
-            f"{anonymous:,} lines without customer ({anonymous / total:.1%}) "
+            f"{anonymous:,} lines without customer ({anonymous / lines.rows:.1%}) "
             "count for products and stores only"
         )
         report.add(Status.WARN, "transactions", "anonymous", text, anonymous)

@@ -81,9 +81,9 @@ def ingest(
             report.version_before = report.version = writer.before.version
             if report.failed:
                 raise LoadRefusedError(report)
+            profile.add(load.context, report, load.prepared)
             if not check_only:
                 load.commit()
-            profile.add(load.context, report, load.prepared)
             report.seconds = time.monotonic() - started
             if report.committed:
                 load.write_report()
@@ -269,7 +269,9 @@ class Load:
         merged = merge(
             self.connection,
             self.writer,
-            Incoming(prepared.table, prepared.good, prepared.overlap, prepared.unique),
+            Incoming(
+                prepared.table, prepared.good, prepared.overlap, prepared.unique, prepared.placed
+            ),
             self.now,
         )
         table.new, table.changed = merged.new, merged.changed

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nba.data import sql
+from nba.data import clock, sql
 from nba.schema.tables import Kind
 
 DECIMAL = "DECIMAL(18, 4)"
@@ -138,20 +138,19 @@ def _identifier(raw: str, source_type: str) -> str:
 def _timestamp(raw: str, source_type: str, zone: str, formats: Sequence[str]) -> str:
     if source_type == "TIMESTAMP WITH TIME ZONE":
         return f"CASE WHEN isfinite({raw}) THEN {raw} END"
-    place = sql.text(zone)
     if not is_text(source_type):
         naive = f"CAST({raw} AS TIMESTAMP)"
-        return f"CASE WHEN isfinite({naive}) THEN timezone({place}, {naive}) END"
+        return f"CASE WHEN isfinite({naive}) THEN {clock.moment(naive, zone)} END"
     tries = [f"TRY_CAST({raw} AS TIMESTAMP)"]
     tries += [f"try_strptime({raw}, {sql.text(format_)})" for format_ in formats]
     naive = tries[0] if len(tries) == 1 else f"coalesce({', '.join(tries)})"
     # The plain form, by far the most frequent, is known without a regular expression.
     plain = f"strlen({raw}) = 19 AND {raw}[17] = ':' AND {raw}[5] = '-'"
     return (
-        f"CASE WHEN {plain} THEN timezone({place}, TRY_CAST({raw} AS TIMESTAMP)) "
+        f"CASE WHEN {plain} THEN {clock.moment(tries[0], zone, raw)} "
         f"WHEN regexp_matches({raw}, '^\\s*\\d') THEN "
         f"CASE WHEN regexp_matches({raw}, {sql.text(_ZONE)}) THEN TRY_CAST({raw} AS TIMESTAMPTZ) "
-        f"ELSE timezone({place}, {naive}) END END"
+        f"ELSE timezone({sql.text(zone)}, {naive}) END END"
     )
 
 

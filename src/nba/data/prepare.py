@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
-from nba.data import sql
+from nba.data import keys, sql
+from nba.data.direct import can_place, is_clean, stage_in_place, stage_placed
 from nba.data.inputs import CsvInput, Input, ParquetInput, QueryInput, materialise
 from nba.data.mapping import TableMapping
+from nba.data.measure import ERROR, MONEY, Measure, measure
 from nba.data.readers import Dialect, FileGroup, SourceFile, find, group
 from nba.data.report import TableReport, Totals
-from nba.data.staging import ERROR, Context, Staged, stage, stage_in_place
+from nba.data.staging import Context, Staged, stage
 from nba.errors import InputRefusedError
 from nba.schema.tables import Table
 
@@ -35,6 +38,8 @@ class Prepared:
     files : list of SourceFile
     names : dict of str to str
         File as read to file as shown.
+    measured : Measure
+        The accepted rows.
     """
 
     table: Table
@@ -44,6 +49,7 @@ class Prepared:
     rejected: list[str] = field(default_factory=list)
     files: list[SourceFile] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
+    measured: Measure = field(default_factory=Measure)
 
     @property
     def rows(self) -> str:
@@ -59,6 +65,11 @@ class Prepared:
     def unique(self) -> bool:
         """Whether it is known that no key stands twice."""
         return len(self.staged) == 1 and self.staged[0].unique
+
+    @property
+    def placed(self) -> dict[str, list[Path]] | None:
+        """Files by partition, where the rows have been written as the lake keeps them."""
+        return self.staged[0].placed if len(self.staged) == 1 else None
 
     @property
     def columns(self) -> set[str]:
@@ -94,7 +105,7 @@ def prepare_inputs(
     report = TableReport(table.name, [str(file.path) for file in files])
     prepared = Prepared(table, own.overlap, report, files=files, rejected=rejected)
     for number, one in enumerate(found):
-        prepared.staged.append(_stage(context, table, one, number))
+        prepared.staged.append(_stage(context, table, one, number, alone=len(found) == 1))
         prepared.names.update(one.names)
     if own.filter and not own.distinct:
         report.filtered = sum(_filtered(context, own, one) for one in found)
@@ -157,28 +168,54 @@ def _query_inputs(
     return [QueryInput(connection, own.query, files)], rejected
 
 
-def _stage(context: Context, table: Table, one: Input, number: int) -> Staged:
-    """Stage one input; a second time where quotes were broken or lines must be numbered."""
-    target = context.scratch / table.name / f"staged-{number}.parquet"
-    target.parent.mkdir(exist_ok=True)
+def _stage(context: Context, table: Table, one: Input, number: int, *, alone: bool) -> Staged:
+    """Stage one input, in one go where it is clean."""
     own = context.mapping.tables[table.name]
     if isinstance(one, ParquetInput) and not (own.distinct or own.derive):
         view = f"staged_{table.name}_{number}"
         in_place = stage_in_place(context, table, one.source(), view)
         if in_place is not None:
             return in_place
-    staged = stage(context, table, one.source(), target)
+    dirty = False
+    if isinstance(one, CsvInput) and alone and can_place(table, own):
+        placed = _stage_placed(context, table, one)
+        if is_clean(context.connection, table, placed):
+            placed.rejected = one.rejected
+            return placed
+        dirty = True
+    return _stage_apart(context, table, one, number, dirty=dirty)
+
+
+def _stage_placed(context: Context, table: Table, one: CsvInput) -> Staged:
+    """Write the rows as the lake keeps them; a second time where quotes were broken."""
+    folder = context.scratch / table.name / "placed"
+    staged = stage_placed(context, table, one.source(), folder)
     if one.settle(context.connection):
+        shutil.rmtree(folder)
+        staged = stage_placed(context, table, one.source(), folder)
+        one.settle(context.connection)
+    return staged
+
+
+def _stage_apart(context: Context, table: Table, one: Input, number: int, *, dirty: bool) -> Staged:
+    """Stage one input to a file; once more where quotes were broken or lines must be numbered.
+
+    Where it is known to be `dirty`, its rejected lines have been set aside and it is numbered
+    at once.
+    """
+    target = context.scratch / table.name / f"staged-{number}.parquet"
+    target.parent.mkdir(exist_ok=True)
+    staged = stage(context, table, one.source(with_lines=dirty), target)
+    if not dirty and one.settle(context.connection):
         staged = stage(context, table, one.source(), target)
         one.settle(context.connection)
-    staged.rejected = one.rejected
-    if isinstance(one, CsvInput):
+    if isinstance(one, CsvInput) and not dirty:
         if _needs_lines(context.connection, table, staged):
             staged = stage(context, table, one.source(with_lines=True), target)
-            staged.rejected = one.rejected
         else:
             numbered = "line_no" in staged.columns or table.name != "transactions"
             staged.unique = numbered and not table.history
+    staged.rejected = one.rejected
     return staged
 
 
@@ -193,46 +230,47 @@ def _filtered(context: Context, own: TableMapping, one: Input) -> int:
 
 def _needs_lines(connection: duckdb.DuckDBPyConnection, table: Table, staged: Staged) -> bool:
     """Whether a row is bad, or two rows have one key of which the later must win."""
-    rows = staged.relation
     if connection.execute(f"SELECT 1 FROM {staged.bad} LIMIT 1").fetchone() is not None:
         return True
     key = [name for name in table.key if name in staged.columns]
     if table.name == "transactions" and "line_no" not in key:
         return False
-    twice = connection.execute(
-        f"SELECT 1 FROM {rows} GROUP BY hash({sql.names(key)}) HAVING count(*) > 1 LIMIT 1"
-    ).fetchone()
-    return twice is not None
+    return keys.repeated(connection, staged.relation, key) > 0
 
 
 def _sum_up(connection: duckdb.DuckDBPyConnection, prepared: Prepared) -> None:
-    """Count and sum the rows that were read, those accepted and those that were not."""
-    report = prepared.report
-    report.has_money = {"quantity", "unit_price"} <= prepared.columns
-    sums = (
-        "coalesce(sum(quantity), 0), coalesce(sum(quantity * unit_price), 0)"
-        if report.has_money
-        else "0, 0"
-    )
-    rows = connection.execute(
-        f"SELECT {ERROR} IS NULL, count(*), {sums} FROM {prepared.rows} GROUP BY ALL"
-    ).fetchall()
-    for good, count, quantity, money in rows:
-        totals = Totals(int(count), quantity, money)
-        if good:
-            report.accepted = report.accepted + totals
-        else:
-            report.quarantined = report.quarantined + totals
-    total = connection.execute(f"SELECT count(*), {sums} FROM {prepared.rows}").fetchone()
-    assert total is not None
-    report.read = Totals(int(total[0]), *total[1:])
+    """Measure the rows that were accepted, those that were not, and all that were read."""
+    report, table, columns = prepared.report, prepared.table, prepared.columns
+    report.has_money = columns >= MONEY
+    known = prepared.staged[0].measured if len(prepared.staged) == 1 else None
+    prepared.measured = known or measure(connection, table, columns, prepared.good)
+    report.accepted = _totals(prepared.measured)
+    report.read = report.accepted
+    if known is None:
+        bad = _union([staged.bad for staged in prepared.staged])
+        report.quarantined, report.read = (
+            _counted(connection, rows, report.has_money) for rows in (bad, prepared.rows)
+        )
     tables = [*prepared.rejected, *(staged.rejected for staged in prepared.staged)]
-    prepared.rejected = [table for table in tables if table]
-    for table in prepared.rejected:
-        lines = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-        assert lines is not None
-        report.read.rows += int(lines[0])
-        report.quarantined.rows += int(lines[0])
+    prepared.rejected = [name for name in tables if name]
+    rejected = Totals(
+        sum(keys.one(connection, f"SELECT count(*) FROM {name}") for name in prepared.rejected)
+    )
+    report.read += rejected
+    report.quarantined += rejected
+
+
+def _totals(measured: Measure) -> Totals:
+    return Totals(measured.rows, measured.quantity, measured.money)
+
+
+def _counted(connection: duckdb.DuckDBPyConnection, rows: str, has_money: bool) -> Totals:
+    sums = "coalesce(sum(quantity), 0), coalesce(sum(quantity * unit_price), 0)"
+    row = connection.execute(
+        f"SELECT count(*), {sums if has_money else '0, 0'} FROM {rows}"
+    ).fetchone()
+    assert row is not None
+    return Totals(*row)
 
 
 def _refuse_wrong_types(connection: duckdb.DuckDBPyConnection, prepared: Prepared) -> None:

@@ -12,9 +12,10 @@ import polars as pl
 from nba.data import sql
 from nba.data.inputs import FILE, LINE, Input, RowsInput
 from nba.data.lake import Lake, Writer, connect
-from nba.data.merge import copy
+from nba.data.measure import ERROR, ROW, VALUE
+from nba.data.partitions import copy
 from nba.data.prepare import Prepared
-from nba.data.staging import ERROR, ROW, VALUE, Staged
+from nba.data.staging import Staged
 
 #: The rule that a line of CSV breaks which is no record at all.
 RECORD = "record"

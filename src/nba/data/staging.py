@@ -18,11 +18,10 @@ import duckdb
 from nba.data import clock, parsing, rules, sql
 from nba.data.inputs import FILE, LINE, Source
 from nba.data.mapping import Mapping, Spread, TableMapping
+from nba.data.measure import CLOCK, ERROR, ROW, VALUE, Measure
 from nba.errors import InputRefusedError
 from nba.schema.tables import ATTRIBUTE_PREFIX, Kind, Table
 
-#: Columns of a staged file that are not the table's, besides `_file` and `_line`.
-ERROR, VALUE, ROW, CLOCK = "_error", "_value", "_row", "_clock"
 #: `friend_since` of a file that has no such column: all its customers are friends.
 NOT_SAID = datetime(1970, 1, 1, tzinfo=UTC)
 _OWN = (FILE, "file_row_number")
@@ -71,6 +70,10 @@ class Staged:
         The temporary table of CSV lines that are no records, or empty.
     unique : bool
         It is known that no key stands twice.
+    measured : Measure, optional
+        What the good rows are, where a scan said so already.
+    placed : dict of str to list of Path, optional
+        Files by partition, where the good rows have been written as the lake keeps them.
     """
 
     good: str
@@ -80,6 +83,8 @@ class Staged:
     ignored: tuple[str, ...] = ()
     rejected: str = ""
     unique: bool = False
+    measured: Measure | None = None
+    placed: dict[str, list[Path]] | None = None
 
     @property
     def relation(self) -> str:
@@ -88,7 +93,7 @@ class Staged:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """How the rows of one source become rows of the table."""
 
     table: Table
@@ -108,9 +113,9 @@ def stage(context: Context, table: Table, source: Source, target: Path) -> Stage
         Where a required column is absent, a declared type cannot hold the column, an
         expression of the mapping does not fit, or the file turns out to be damaged.
     """
-    plan = _plan(context, table, source)
+    plan = plan_of(context, table, source)
     copy = (
-        f"COPY ({_query(context, plan, plan.checks)}) TO {sql.text(str(target))} "
+        f"COPY ({query(context, plan, plan.checks)}) TO {sql.text(str(target))} "
         "(FORMAT parquet, COMPRESSION lz4)"
     )
     with reading(table.name, source.shown):
@@ -118,23 +123,6 @@ def stage(context: Context, table: Table, source: Source, target: Path) -> Stage
     rows = sql.parquet([target])
     good, bad = (f"(SELECT * FROM {rows} WHERE {ERROR} IS {null} NULL)" for null in ("", "NOT"))
     return Staged(good, bad, plan.checks, tuple(plan.final), plan.ignored)
-
-
-def stage_in_place(context: Context, table: Table, source: Source, view: str) -> Staged | None:
-    """Make a view that reads the source itself; None where a row breaks a rule.
-
-    Parquet that needs no work is read so fast that writing it once more would be the larger
-    part of a load.
-    """
-    plan = _plan(context, table, source)
-    checked = f"SELECT 1 FROM ({_query(context, plan, plan.checks)}) WHERE {ERROR} IS NOT NULL"
-    with reading(table.name, source.shown):
-        if context.connection.execute(f"{checked} LIMIT 1").fetchone() is not None:
-            return None
-    good = _query(context, plan, [])
-    context.connection.execute(f"CREATE OR REPLACE TEMP VIEW {sql.name(view)} AS {good}")
-    bad = f"(SELECT * FROM {sql.name(view)} WHERE false)"
-    return Staged(sql.name(view), bad, plan.checks, tuple(plan.final), plan.ignored)
 
 
 @contextmanager
@@ -153,7 +141,8 @@ def reading(table: str, shown: str) -> Iterator[None]:
         ) from error
 
 
-def _plan(context: Context, table: Table, source: Source) -> _Plan:
+def plan_of(context: Context, table: Table, source: Source) -> Plan:
+    """Find out how the rows of `source` become rows of `table`; refuse what cannot."""
     own = context.mapping.tables[table.name]
     taken = expressions(table, own, source)
     _refuse_missing(table, taken, source)
@@ -162,7 +151,7 @@ def _plan(context: Context, table: Table, source: Source) -> _Plan:
     _refuse_types(table, types, source)
     checks = rules.build(table, types, context.now, _header(source, taken))
     final = _final_columns(table, types, own)
-    return _Plan(table, mapped, types, checks, final, ignored_columns(own, source, taken))
+    return Plan(table, mapped, types, checks, final, ignored_columns(own, source, taken))
 
 
 def expressions(table: Table, mapping: TableMapping, source: Source) -> dict[str, str]:
@@ -320,7 +309,7 @@ def _clock(context: Context, table: Table, types: Dict[str, str]) -> str:
     return clock.condition(naive, sql.name(column), context.zone, rules.EARLIEST, day)
 
 
-def _query(context: Context, plan: _Plan, checks: list[rules.Rule]) -> str:
+def query(context: Context, plan: Plan, checks: list[rules.Rule]) -> str:
     """SQL of the table's columns and what is wrong with each row (nothing without `checks`)."""
     raw = {name: sql.name(rules.RAW + name) for name in plan.types}
     nulls = context.mapping.null_values

@@ -1,0 +1,194 @@
+"""Keys: numbers for lines that have none, dates for versions, and which of two rows counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from nba.data import sql
+from nba.data.inputs import FILE, LINE
+from nba.data.lake import Writer, relation
+from nba.data.partitions import MONTH
+from nba.schema.tables import LOADED_AT, VALID_FROM, Table
+
+#: Columns that, with a running count, are the key of a line without a number of its own.
+LINE_KEY = ("order_id", "product_id", "ts", "quantity", "unit_price")
+#: What a line says besides its order.
+DIGEST = (
+    "left(md5(concat_ws(chr(31), product_id, epoch_us(ts), quantity, "
+    "coalesce(CAST(unit_price AS VARCHAR), ''))), 16)"
+)
+#: All columns, with the number of a line that has no equal.
+FIRST_NUMBER = f"* REPLACE (coalesce(line_no, {DIGEST} || '-1') AS line_no)"
+#: So many hashes are sorted at a time (8 bytes each).
+AT_A_TIME = 50_000_000
+
+
+@dataclass
+class Merged:
+    """How many accepted rows were new, changed, already there, or repeated in the load."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    repeated: int = 0
+    equal_lines: int = 0
+    exact_duplicates: int = 0
+    partitions: list[str] = field(default_factory=list)
+
+
+def one(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    """Return the single number that a query yields."""
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def repeated(
+    connection: duckdb.DuckDBPyConnection, rows: str, key: Iterable[str], where: str = "true"
+) -> int:
+    """Fill the temporary table `repeats` with the hashes `h` that stand `n` > 1 times.
+
+    Sorting plain numbers is several times faster than an aggregation over them, and takes
+    memory for them alone.
+
+    Returns
+    -------
+    int
+        How many hashes stand more than once.
+    """
+    number = f"hash({sql.names(key)})"
+    parts = 1 + one(connection, f"SELECT count(*) FROM {rows} WHERE {where}") // AT_A_TIME
+    found, counts = [], []
+    for part in range(parts):
+        mine = f" AND {number} % {parts} = {part}" if parts > 1 else ""
+        query = f"SELECT {number} AS h FROM {rows} WHERE {where}{mine}"
+        hashes, times = _more_than_once(np.asarray(connection.execute(query).fetchnumpy()["h"]))
+        found.append(hashes)
+        counts.append(times)
+    together = {"h": np.concatenate(found), "n": np.concatenate(counts)}
+    connection.register("found_repeats", pa.table(together))
+    connection.execute("CREATE OR REPLACE TEMP TABLE repeats AS SELECT * FROM found_repeats")
+    connection.unregister("found_repeats")
+    return len(together["h"])
+
+
+def _more_than_once(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values that stand more than once, and how often."""
+    hashes.sort()
+    again = hashes[1:][hashes[1:] == hashes[:-1]]
+    values, counts = np.unique(again, return_counts=True)
+    return values.astype(np.uint64), counts.astype(np.int64) + 1
+
+
+def number_lines(connection: duckdb.DuckDBPyConnection, overlap: bool, result: Merged) -> str:
+    """Give lines without a number the key of the contract; return the view that has it."""
+    if not one(connection, "SELECT count(*) - count(line_no) FROM rows_read"):
+        return "rows_read"
+    parts = [*LINE_KEY, *([FILE] if overlap else [])]
+    key = sql.names(parts)
+    if not repeated(connection, "rows_read", parts, "line_no IS NULL"):
+        connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW numbered AS SELECT {FIRST_NUMBER} FROM rows_read"
+        )
+        return "numbered"
+    connection.execute("CREATE OR REPLACE TEMP TABLE equal_lines AS FROM repeats")
+    others = [
+        row[0]
+        for row in connection.execute("DESCRIBE rows_read").fetchall()
+        if row[0] not in {*LINE_KEY, "line_no", FILE, LINE}
+    ]
+    content = sql.names(others)
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP VIEW numbered AS
+        WITH equal AS (
+            SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY {content}) AS _n
+            FROM rows_read WHERE line_no IS NULL AND hash({key}) IN (SELECT h FROM equal_lines)
+        ), all_lines AS (
+            SELECT * FROM equal
+            UNION ALL
+            SELECT *, 1 AS _n FROM rows_read
+            WHERE line_no IS NOT NULL OR hash({key}) NOT IN (SELECT h FROM equal_lines)
+        )
+        SELECT * EXCLUDE (_n) REPLACE (coalesce(line_no, {DIGEST} || '-' || _n) AS line_no)
+        FROM all_lines"""
+    )
+    result.equal_lines = one(connection, "SELECT coalesce(sum(n - 1), 0) FROM equal_lines")
+    result.exact_duplicates = one(
+        connection,
+        f"""SELECT coalesce(sum(n - 1), 0) FROM (
+            SELECT count(*) AS n FROM rows_read
+            WHERE line_no IS NULL AND hash({key}) IN (SELECT h FROM equal_lines)
+            GROUP BY {key}, {content})""",
+    )
+    return "numbered"
+
+
+def date_versions(
+    connection: duckdb.DuckDBPyConnection,
+    writer: Writer,
+    table: Table,
+    current: str,
+    now: datetime,
+    result: Merged,
+) -> str:
+    """Date undated rows with the load; leave out those equal to the version in force."""
+    key = [name for name in table.key if name != VALID_FROM]
+    files = writer.lake.files(table.name, writer.state)
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW existing AS {relation(table, files)}")
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE in_force AS SELECT * FROM existing QUALIFY row_number()
+        OVER (PARTITION BY {sql.names(key)}
+              ORDER BY {VALID_FROM} <= {sql.moment(now)} DESC, {VALID_FROM} DESC) = 1"""
+    )
+    same = same_content(connection, current, "in_force", {*key, VALID_FROM})
+    matched = " AND ".join(f"i.{sql.name(name)} = e.{sql.name(name)}" for name in key)
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE versions AS
+        SELECT i.* REPLACE (coalesce(i.{VALID_FROM}, {sql.moment(now)}) AS {VALID_FROM})
+        FROM {current} AS i WHERE i.{VALID_FROM} IS NOT NULL OR NOT EXISTS (
+            SELECT 1 FROM in_force AS e WHERE {matched} AND {same})"""
+    )
+    total = one(connection, f"SELECT count(*) FROM {current}")
+    result.unchanged += total - one(connection, "SELECT count(*) FROM versions")
+    return "versions"
+
+
+def drop_repeats(
+    connection: duckdb.DuckDBPyConnection, table: Table, current: str, result: Merged
+) -> str:
+    """Of rows with one key in the load, keep the last by file and line."""
+    if not repeated(connection, current, table.key):
+        return current
+    key = sql.names(table.key)
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP VIEW single AS
+        SELECT * FROM {current} WHERE hash({key}) NOT IN (SELECT h FROM repeats)
+        UNION ALL
+        (SELECT * FROM {current} WHERE hash({key}) IN (SELECT h FROM repeats)
+         QUALIFY row_number() OVER (PARTITION BY {key}
+             ORDER BY {FILE} DESC, {LINE} DESC NULLS LAST) = 1)"""
+    )
+    total = one(connection, f"SELECT count(*) FROM {current}")
+    result.repeated = total - one(connection, "SELECT count(*) FROM single")
+    return "single"
+
+
+def same_content(
+    connection: duckdb.DuckDBPyConnection, mine: str, theirs: str, without: set[str]
+) -> str:
+    """Return SQL that is true where the rows `i` of `mine` and `e` of `theirs` are equal."""
+    left = {row[0] for row in connection.execute(f"DESCRIBE {mine}").fetchall()}
+    right = {row[0] for row in connection.execute(f"DESCRIBE {theirs}").fetchall()}
+    skipped = {*without, LOADED_AT, FILE, LINE, MONTH}
+    parts = []
+    for name in sorted((left | right) - skipped):
+        my_value = f"i.{sql.name(name)}" if name in left else "NULL"
+        their_value = f"e.{sql.name(name)}" if name in right else "NULL"
+        parts.append(f"{my_value} IS NOT DISTINCT FROM {their_value}")
+    return " AND ".join(parts) or "true"
