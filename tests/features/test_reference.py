@@ -42,7 +42,7 @@ def test_a_view_is_what_the_sql_says(name: str, both: tuple[datetime, dict[str, 
 
 def test_the_benchmark_compares_every_value(tmp_path: Any) -> None:
     (found,) = bench_features(
-        ((300, 6_000),), threads=2, memory_limit="1GB", repeats=1, folder=tmp_path
+        ((300, 6_000),), threads=2, memory_limit="1GB", repeats=(1,), folder=tmp_path
     )
     assert found.different == {}
     assert found.views_seconds > 0

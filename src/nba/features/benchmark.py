@@ -3,6 +3,9 @@
 Each run is a process of its own, so that its peak memory is its own. Both sides read the same
 Parquet tables, share what several views need, and write every view as sorted Parquet; every
 value is compared, so that the faster one cannot be the one that does less.
+
+    nba bench features
+    nba bench features --option sizes='[[100000, 5000000]]' --option repeats=3
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from nba.schema.tables import TABLES, Kind, Table
 
 AS_OF: Final = datetime(2025, 9, 1)
 SIDES: Final = ("views", "sql")
+SIZES: Final = ((100_000, 5_000_000), (1_000_000, 50_000_000))
 _TYPES: Final = {
     Kind.TIMESTAMP: "TIMESTAMP",
     Kind.DATE: "DATE",
@@ -100,6 +104,7 @@ class Run:
 class Comparison:
     """Both sides over the same tables; seconds are the best of the repeats, `ratio` of them.
 
+    Growth is at most linear where `views_seconds_per_million_lines` does not rise with the size;
     `different` counts the rows that differ, by view; empty where there are none.
     """
 
@@ -110,6 +115,7 @@ class Comparison:
     views_peak_gib: float
     sql_peak_gib: float
     ratio: float
+    views_seconds_per_million_lines: float
     different: dict[str, int]
 
     def line(self) -> str:
@@ -118,7 +124,8 @@ class Comparison:
         return (
             f"{self.customers:,} customers, {self.lines:,} lines: views {self.views_seconds:.1f} s "
             f"({self.views_peak_gib:.1f} GiB), SQL by hand {self.sql_seconds:.1f} s "
-            f"({self.sql_peak_gib:.1f} GiB), ratio {self.ratio:.2f}, {same}"
+            f"({self.sql_peak_gib:.1f} GiB), ratio {self.ratio:.2f}, "
+            f"{self.views_seconds_per_million_lines:.2f} s per million lines, {same}"
         )
 
 
@@ -138,6 +145,7 @@ def make_tables(folder: Path, *, customers: int, lines: int, seed: int = 7) -> N
     }
     with duckdb.connect() as connection:
         connection.execute("SET preserve_insertion_order = false")
+        connection.execute("SET enable_progress_bar = false")
         for macro in (
             f"h(n, k) AS (hash(n, k, {seed}) % 1000003) / 1000003.0",
             "moment(x) AS TIMESTAMP '2023-09-10' + to_seconds(CAST(x * 62208000 AS BIGINT))",
@@ -177,6 +185,7 @@ def run_side(side: str, folder: Path, out: Path, *, threads: int, memory_limit: 
     )
     raw = connection.con
     raw.execute("SET preserve_insertion_order = false")
+    raw.execute("SET enable_progress_bar = false")
     for name in TABLES:
         raw.execute(f"CREATE VIEW \"{name}\" AS FROM read_parquet('{folder / name}.parquet')")
     folders = {name: out / name for name in VIEWS}
@@ -214,14 +223,14 @@ def _write_reference(connection: Any, folders: dict[str, Path]) -> None:
 
 
 def bench_features(
-    sizes: Sequence[tuple[int, int]] = ((100_000, 5_000_000),),
+    sizes: Sequence[tuple[int, int]] = SIZES,
     *,
     threads: int = 4,
     memory_limit: str = "8GB",
-    repeats: int = 3,
+    repeats: Sequence[int] = (3, 1),
     folder: Path | None = None,
 ) -> list[Comparison]:
-    """Build all views on both sides for each size, in turns; print and return the comparisons.
+    """Build all views on both sides for each size, in turns; return the comparisons.
 
     Parameters
     ----------
@@ -229,24 +238,26 @@ def bench_features(
     threads : int
     memory_limit : str
         Of DuckDB; the process takes somewhat more.
-    repeats : int
-        Runs per side and size, in turns; the best counts.
+    repeats : sequence of int
+        Runs per side, in turns, for each size (the last number for all that follow); the best
+        counts.
     folder : Path, optional
         Where tables and views are written; by default a temporary folder.
     """
     found = []
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        for customers, lines in sizes:
+        for at, (customers, lines) in enumerate(sizes):
             root = Path(temporary) / f"{lines}"
             make_tables(root / "tables", customers=customers, lines=lines)
             runs: dict[str, list[Run]] = {side: [] for side in SIDES}
-            for turn in range(repeats):
+            for turn in range(repeats[min(at, len(repeats) - 1)]):
                 for side in SIDES if turn % 2 == 0 else SIDES[::-1]:
                     shutil.rmtree(root / side, ignore_errors=True)
                     runs[side].append(_in_process(side, root, threads, memory_limit))
             different = {name: _different_rows(name, root, memory_limit) for name in VIEWS}
             found.append(_compared(customers, lines, runs, different))
-            print(found[-1].line(), flush=True)
+            print(found[-1].line(), file=sys.stderr, flush=True)
+            shutil.rmtree(root)
     return found
 
 
@@ -258,7 +269,7 @@ def _in_process(side: str, root: Path, threads: int, memory_limit: str) -> Run:
 
 
 def _different_rows(name: str, root: Path, memory_limit: str) -> int:
-    """Count the rows of a view that one side lacks or that differ: floats by more than 1e-9."""
+    """Count the rows of a view that differ, key or value: floats by more than 1e-9."""
     view = VIEWS[name]
     tests = []
     for feature in view.features:
@@ -270,16 +281,14 @@ def _different_rows(name: str, root: Path, memory_limit: str) -> int:
             )
         else:
             tests.append(f"{one} IS DISTINCT FROM {other}")
-    keys = ", ".join(view.entity_keys)
-    first = view.entity_keys[0]
-    missing = f"a.{first} IS NULL OR b.{first} IS NULL"
+    # Both sides are sorted by key: row stands beside row.
+    tests += [f'a."{key}" IS DISTINCT FROM b."{key}"' for key in view.entity_keys]
     sides = [f"read_parquet('{root / side / name}/*.parquet')" for side in SIDES]
     with duckdb.connect() as connection:
-        connection.execute(f"SET memory_limit = '{memory_limit}'")
-        connection.execute(f"SET temp_directory = '{root / 'spill'}'")
+        connection.execute(f"SET memory_limit = '{memory_limit}'; SET enable_progress_bar = false")
         found = connection.execute(
-            f"SELECT count(*) FROM {sides[0]} a FULL JOIN {sides[1]} b USING ({keys}) "
-            f"WHERE {missing} OR {' OR '.join(tests)}"
+            f"SELECT count(*) FROM {sides[0]} a POSITIONAL JOIN {sides[1]} b "
+            f"WHERE {' OR '.join(tests)}"
         ).fetchone()
     assert found is not None
     return int(found[0])
@@ -297,6 +306,7 @@ def _compared(
         views.peak_gib,
         sql.peak_gib,
         views.seconds / sql.seconds,
+        views.seconds / lines * 1e6,
         {name: rows for name, rows in different.items() if rows},
     )
 
