@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -274,8 +275,12 @@ def test_many_splits_in_any_order_with_repeats(whole: Lake, tmp_path_factory, da
     split_and_load(whole, tmp_path_factory.mktemp("split"), data)
 
 
-def kill_at_random(tmp_path: Path, times: int, seed: int) -> None:
-    """Kill loads at random moments: the lake is the one before or the one after."""
+def kill_at_random(tmp_path: Path, times: int, seed: int) -> dict[str, int]:
+    """Kill loads at random moments: the lake is the one before or the one after.
+
+    The moments are drawn over the time that a load takes here. Returns how often the lake was
+    the one before, how often the one after, and how often files of the killed load were left.
+    """
     source, lake = tmp_path / "in", Lake(tmp_path / "lake")
     write(source, PIECES)
     ingest(source, lake, time_zone="UTC", now=NOW)
@@ -295,8 +300,9 @@ def kill_at_random(tmp_path: Path, times: int, seed: int) -> None:
         "print('done', flush=True)\n"
     )
     draw = random.Random(seed)
-    seen = set()
-    for _ in range(times):
+    seen = {"kills": times, "before": 0, "after": 0, "left_files": 0, "same_after_repeat": 0}
+    span = 0.0
+    for number in range(-1, times):
         shutil.rmtree(lake.root)
         shutil.copytree(saved, lake.root)
         process = subprocess.Popen(
@@ -304,13 +310,19 @@ def kill_at_random(tmp_path: Path, times: int, seed: int) -> None:
         )
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(draw.uniform(0, 0.6))
+        if number < 0:  # how long does it take?
+            started = time.monotonic()
+            process.communicate()
+            span = time.monotonic() - started
+            continue
+        time.sleep(draw.uniform(0, span))
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
         state = lake.version
         assert state in (before, after)
-        seen.add(state)
+        seen["before" if state == before else "after"] += 1
+        seen["left_files"] += any((lake.root / "scratch").rglob("*.parquet"))
         for table in lake.state().tables:
             assert lake.polars(table).height == lake.rows(table)
         ingest(source, lake, time_zone="UTC", now=NOW)
@@ -319,16 +331,22 @@ def kill_at_random(tmp_path: Path, times: int, seed: int) -> None:
         kept = {str(lake.root / name) for name in lake.state().retired}
         there = {str(path) for path in (lake.root / "tables").rglob("*.parquet")}
         assert there == used | kept
-    assert before in seen
+        seen["same_after_repeat"] += 1
+    assert seen["before"]
+    return seen
 
 
 def test_killed_at_random_moments(tmp_path: Path) -> None:
-    kill_at_random(tmp_path, 2, seed=1)
+    kill_at_random(tmp_path, 4, seed=1)
 
 
 @pytest.mark.proof
-def test_killed_at_100_random_moments(tmp_path: Path) -> None:
-    kill_at_random(tmp_path, 100, seed=2)
+def test_killed_at_100_random_moments(tmp_path: Path, repository: Path) -> None:
+    seen = kill_at_random(tmp_path, 100, seed=2)
+    assert seen["same_after_repeat"] == 100
+    assert seen["left_files"] > 10
+    result = repository / "experiments" / "ingest_kills" / "result.json"
+    result.write_text(json.dumps({"seed": 2, **seen}, indent=1) + "\n", encoding="utf-8")
 
 
 @pytest.mark.requires("data")

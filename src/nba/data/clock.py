@@ -10,7 +10,7 @@ from nba.data import sql
 
 #: Codes of a staged row's `_clock`.
 MISSING, AMBIGUOUS = 1, 2
-_STEP = timedelta(hours=6)
+_STEP = timedelta(days=1)
 _FIRST, _FAR = datetime(1990, 1, 1), datetime(2045, 1, 1)
 
 

@@ -68,19 +68,21 @@ def repeated(
     for part in range(parts):
         mine = f" AND {number} % {parts} = {part}" if parts > 1 else ""
         query = f"SELECT {number} AS h FROM {rows} WHERE {where}{mine}"
-        hashes, times = _more_than_once(np.asarray(connection.execute(query).fetchnumpy()["h"]))
+        hashes, times = _more_than_once(connection.execute(query).to_arrow_table()["h"])
         found.append(hashes)
         counts.append(times)
+    connection.execute("CREATE OR REPLACE TEMP TABLE repeats (h UBIGINT, n BIGINT)")
     together = {"h": np.concatenate(found), "n": np.concatenate(counts)}
-    connection.register("found_repeats", pa.table(together))
-    connection.execute("CREATE OR REPLACE TEMP TABLE repeats AS SELECT * FROM found_repeats")
-    connection.unregister("found_repeats")
+    if len(together["h"]):
+        connection.register("found_repeats", pa.table(together))
+        connection.execute("INSERT INTO repeats SELECT h, n FROM found_repeats")
+        connection.unregister("found_repeats")
     return len(together["h"])
 
 
-def _more_than_once(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _more_than_once(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     """Return the values that stand more than once, and how often."""
-    hashes.sort()
+    hashes = np.sort(column.to_numpy())
     again = hashes[1:][hashes[1:] == hashes[:-1]]
     values, counts = np.unique(again, return_counts=True)
     return values.astype(np.uint64), counts.astype(np.int64) + 1
