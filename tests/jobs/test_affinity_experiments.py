@@ -19,7 +19,7 @@ from nba.jobs.affinity_experiments import (
 from nba.models.affinity.config import TwoStageConfig
 
 SMALL = TwoStageConfig(
-    cutoffs=1, horizon=30, trees=10, min_data_in_leaf=5, als_factors=4, als_iterations=2, threads=1
+    cutoff_days=(30,), horizon=30, trees=10, min_data_in_leaf=5, als_factors=4, als_iterations=2, threads=1
 )
 
 

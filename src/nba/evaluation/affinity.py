@@ -26,9 +26,10 @@ from nba.evaluation.ranking import (
     ranking_metrics,
     targets_matrix,
 )
-from nba.models.affinity.candidates import Fitted, History, history
 from nba.models.affinity.catalogue import Catalogue
 from nba.models.affinity.config import TwoStageConfig
+from nba.models.affinity.fitted import Fitted
+from nba.models.affinity.history import History, history
 from nba.models.affinity.lists import rank_within
 from nba.models.affinity.log import PurchaseLog
 from nba.models.affinity.sources import top_columns
@@ -218,6 +219,34 @@ def taste_correlation(
     }
 
 
+def true_shares(
+    answers: Mapping[str, Answer], truth: Floats, owned: sp.csr_matrix
+) -> dict[str, dict[str, float]]:
+    """Return the true probability that ten places hold, free of the noise of what was drawn.
+
+    `whole`: of the whole list; `explore`: of the list of new things, over all new things;
+    `best`: what an oracle's list would hold.
+    """
+    new = truth * (owned.toarray() == 0)
+    some = new.sum(axis=1) > 0
+
+    def held(lists: Ints, mass: Floats) -> Floats:
+        top = lists[:, :10]
+        found = np.take_along_axis(mass, np.maximum(top, 0), axis=1)
+        return np.asarray(np.where(top == EMPTY, 0.0, found).sum(axis=1))
+
+    def of(lists: Ints, explore: Ints) -> dict[str, float]:
+        return {
+            "whole": round(float((held(lists, truth) / truth.sum(axis=1)).mean()), 4),
+            "explore": round(float((held(explore, new)[some] / new.sum(axis=1)[some]).mean()), 4),
+        }
+
+    oracle = of(np.argsort(-truth, axis=1)[:, :10], np.argsort(-new, axis=1)[:, :10])
+    return {name: of(one.lists, one.explore_lists) for name, one in answers.items()} | {
+        "best": oracle
+    }
+
+
 def _rank_correlation(left: Floats, right: Floats) -> Floats:
     """Return Spearman's correlation per row, ties sharing their mean rank."""
     from scipy.stats import rankdata
@@ -292,6 +321,7 @@ def compare(
     }
     if truth is not None:
         report["taste_correlation"] = taste_correlation(question, model, truth)
+        report["true_share@10"] = true_shares(answers, truth[rows], owned)
     return report, raw
 
 

@@ -26,14 +26,16 @@ import polars as pl
 
 from nba.errors import InputRefusedError, UsageError
 from nba.evaluation.affinity import Question, compare
+from nba.evaluation.affinity_cornac import cornac_methods
+from nba.jobs.affinity_world import run_world
 from nba.models.affinity.catalogue import Catalogue
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.log import Bools, PurchaseLog, day_number
 
 #: A log of baskets without time: days are baskets, counted from the end.
 ORDER_ONLY: Final = TwoStageConfig(
-    cutoffs=1,
-    cutoff_step=1,
+    cutoff_days=(1,),
+    year_ago_cutoffs=0,
     horizon=1,
     min_baskets=1,
     half_lives=(1.0, 3.0, 8.0, 1000.0),
@@ -133,7 +135,9 @@ def _tafeng_seed(task: tuple[Path, str, int, TwoStageConfig]) -> dict[str, Any]:
     question = Question(
         log, catalogue, 0, 1, train, test | validation, 1, knowledge=PROTOCOLS[protocol]
     )
-    _, raw = compare(question, config, seed=seed)
+    # cornac takes what is before the cut-off only, so it stands beside the honest forecast.
+    others = {} if PROTOCOLS[protocol] else cornac_methods(question)
+    _, raw = compare(question, config, seed=seed, others=others)
     in_test = test[question.rows()]
     found = {
         name: {
@@ -204,7 +208,7 @@ def run_log(
                 found="none",
                 next_step="choose a cut-off inside the log",
             )
-        report, _ = compare(question, config, seed=seed)
+        report, _ = compare(question, config, seed=seed, others=cornac_methods(question))
         found["cutoffs"][moment.isoformat()] = report
         ours = report["methods"]["two_stage"]
         print(
@@ -277,6 +281,14 @@ def run_on_folder(
         When the folder cannot be loaded, or nobody can be asked about at the cut-off.
     """
     purchases, products = _read(folder, mapping, time_zone, now)
+    kinds = purchases["product_id"].n_unique()
+    if kinds < 2:
+        raise InputRefusedError(
+            f"{folder} holds no products to choose from",
+            expected="transactions of two products or more",
+            found=f"{kinds} product" if kinds == 1 else "no transactions of known customers",
+            next_step="map a column to product_id; without products only timing can be compared",
+        )
     return run_log(
         purchases,
         cutoffs=[cutoff],
@@ -314,41 +326,6 @@ def _read(
     frame, products = pl.DataFrame(pl.from_arrow(purchases)), pl.DataFrame(pl.from_arrow(catalogue))
     priced = pl.when(pl.col("amount") > 0).then("amount")
     return frame.with_columns(pl.col("ts").cast(pl.Datetime("us")), amount=priced), products
-
-
-def run_world(*, seed: int = 1, customers: int = 1000, products: int = 200) -> dict[str, Any]:
-    """Run a shop with planted taste: rank correlation with the truth, and explore recall."""
-    from nba.simulation.planted import planted_taste
-
-    world = planted_taste(seed=seed, customers=customers, products=products, tastes=8)
-    purchases = world.tables["transactions"].select(
-        "customer_id",
-        "product_id",
-        pl.col("ts").dt.replace_time_zone(None),
-        pl.col("quantity").cast(pl.Float64),
-        (pl.col("quantity").cast(pl.Float64) * pl.col("unit_price").cast(pl.Float64)).alias(
-            "amount"
-        ),
-    )
-    log = PurchaseLog.from_purchases(purchases)
-    cutoff = day_number(world.as_of) - 60
-    config = DATED.model_copy(
-        update={"explore_candidates": products, "repeat_candidates": products, "cutoffs": 3}
-    )
-    everyone = np.ones(log.n_customers, dtype=bool)
-    catalogue = Catalogue.build(log.product_ids, None)
-    question = Question(log, catalogue, cutoff, 60, everyone, everyone, 3)
-    report, _ = compare(question, config, seed=seed, truth=_truth(world.truth, log))
-    return {"cutoffs": {"world": report}, "seed": seed}
-
-
-def _truth(table: pl.DataFrame, log: PurchaseLog) -> Any:
-    rows = table.join(
-        pl.DataFrame({"customer_id": log.customer_ids}).with_row_index("customer"), on="customer_id"
-    ).join(pl.DataFrame({"product_id": log.product_ids}).with_row_index("product"), on="product_id")
-    truth = np.zeros((log.n_customers, log.n_products))
-    truth[rows["customer"].to_numpy(), rows["product"].to_numpy()] = rows["probability"].to_numpy()
-    return truth
 
 
 # -- reports -------------------------------------------------------------------------------

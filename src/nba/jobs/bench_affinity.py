@@ -144,7 +144,8 @@ def _candidate_ratio(model: TwoStageAffinity, purchases: pl.DataFrame, threads: 
     from implicit.cpu.als import AlternatingLeastSquares
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    from nba.models.affinity.candidates import candidate_blocks, history
+    from nba.models.affinity.candidates import candidate_blocks
+    from nba.models.affinity.history import history
 
     fitted = model.fitted
     assert fitted is not None

@@ -17,7 +17,7 @@ from nba.models.base import Frames
 
 CONFIG = TwoStageConfig(
     top_n=6,
-    cutoffs=2,
+    cutoff_days=(15, 30, 60),
     horizon=30,
     trees=20,
     min_data_in_leaf=5,

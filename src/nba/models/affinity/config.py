@@ -31,8 +31,12 @@ class TwoStageConfig(ModelConfig):
         description="Where no table states it, a category is replenishable when this share of "
         "its buyers bought the same product on two days or more.",
     )
-    cutoffs: int = Field(5, ge=1, description="Past cut-offs that the ranker learns from.")
-    cutoff_step: int = Field(30, ge=1, description="Days between those cut-offs.")
+    cutoff_days: tuple[int, ...] = Field(
+        (15, 30, 45, 60, 75, 90, 120, 150),
+        description="How long ago the cut-offs lie that the ranker learns from, in days, the "
+        "nearest first; one nearer than the horizon knows only who came soon.",
+    )
+    cutoff_step: int = Field(30, ge=1, description="Days between the cut-offs of a year ago.")
     year_ago_cutoffs: int = Field(
         2,
         ge=0,
@@ -43,6 +47,12 @@ class TwoStageConfig(ModelConfig):
     min_baskets: int = Field(3, ge=1, description="Baskets before a cut-off to learn from.")
     learn_customers: int = Field(
         4_000, ge=1, description="Customers per cut-off to learn from (a seeded sample)."
+    )
+    learn_rows: int = Field(
+        1_500_000,
+        ge=1_000,
+        description="Candidates that a ranker learns from; beyond them a seeded share of those "
+        "that were not bought is left out.",
     )
     half_lives: tuple[float, ...] = Field(
         (30.0, 90.0, 180.0, 730.0), min_length=4, max_length=4, description="Decays, in days."
@@ -61,6 +71,7 @@ class TwoStageConfig(ModelConfig):
     )
     season_candidates: int = Field(20, ge=0, description="From this season a year ago.")
     new_candidates: int = Field(10, ge=0, description="From new arrivals.")
+    store_candidates: int = Field(5, ge=0, description="From what the customer's store sells now.")
     item_neighbours: int = Field(100, ge=1, description="Similar products kept per product.")
     neighbours: int = Field(100, ge=1, description="Neighbours per customer.")
     reference_customers: int = Field(
@@ -73,6 +84,21 @@ class TwoStageConfig(ModelConfig):
     leaves: int = Field(15, ge=2, description="Leaves per tree.")
     learning_rate: float = Field(0.04, gt=0, description="Learning rate of the ranker.")
     min_data_in_leaf: int = Field(300, ge=1, description="Rows per leaf at least.")
+    min_bought_in_leaf: int = Field(
+        10, ge=0, description="Bought candidates per leaf at least, on average."
+    )
+    first_trees: int = Field(
+        30, ge=1, description="Trees of the first pass, which picks who is ranked by all."
+    )
+    first_kept: int = Field(
+        40, ge=1, description="Candidates per customer that stay after the first pass."
+    )
+    segment_weight: float = Field(
+        20.0,
+        ge=0,
+        description="Customers' worth of the whole shop that a store, tag or other group of "
+        "customers is shrunk by, for lists of customers without purchases.",
+    )
     truncation: int = Field(40, ge=1, description="LambdaRank looks at so many places.")
     chunk_customers: int = Field(64, ge=1, description="Customers whose scores stand at once.")
     part_customers: int = Field(

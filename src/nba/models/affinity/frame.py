@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from nba.models.affinity.log import Floats, Ints
 from nba.models.base import Frames
 from nba.schema.words import SERVICE_CATEGORY
 
@@ -134,3 +135,50 @@ def first_open(blocked: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.
     chosen = open_ & (np.cumsum(open_, axis=1) <= wanted[:, None])
     rows, columns = np.nonzero(chosen)
     return rows, columns
+
+
+def homes(inputs: Frames, purchases: pl.DataFrame) -> pl.DataFrame:
+    """Return `customer_id`, `store_id`: as stated by `customer_state`, else where they buy most."""
+    if "customer_state" in inputs and "store_id" in inputs["customer_state"].columns:
+        table = inputs["customer_state"]
+    elif "store_id" in purchases.columns:
+        table = purchases.drop_nulls("store_id").group_by("customer_id", "store_id").len()
+        table = table.sort("len", "store_id", descending=[True, False])
+    else:
+        return pl.DataFrame(schema={"customer_id": pl.String, "store_id": pl.String})
+    return (
+        table.select(pl.col("customer_id", "store_id").cast(pl.String))
+        .drop_nulls()
+        .unique("customer_id", keep="first", maintain_order=True)
+    )
+
+
+def score_frame(
+    customer_ids: pl.Series,
+    product_ids: pl.Series,
+    categories: pl.Series,
+    *,
+    rank: Ints,
+    score: Floats,
+    relevance: Floats,
+    source: pl.Series,
+    times: Floats,
+    since: Floats,
+    gap: Floats,
+) -> pl.DataFrame:
+    """Return rows of the score frame; `rank` counts from 0, NaN becomes null."""
+    return pl.DataFrame(
+        {
+            "customer_id": customer_ids,
+            "rank": (rank + 1).astype(np.int32),
+            "product_id": product_ids,
+            "category": categories,
+            "score": score.astype(np.float64),
+            "relevance": relevance.astype(np.float64),
+            "source": source,
+            "times_bought": times.astype(np.int32),
+            "days_since_purchase": since.astype(np.float64),
+            "gap_days": gap.astype(np.float64),
+        },
+        schema=SCORE_SCHEMA,
+    ).with_columns(pl.col("days_since_purchase", "gap_days").fill_nan(None))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from nba.models.affinity.candidates import Fitted, History, assemble_history
 from nba.models.affinity.config import TwoStageConfig
+from nba.models.affinity.fitted import Fitted
 from nba.models.affinity.frame import with_columns
-from nba.models.affinity.log import Floats, Ints
+from nba.models.affinity.history import History, assemble_history
+from nba.models.affinity.log import Floats, Ints, PurchaseLog
 from nba.models.affinity.state import CUSTOMER_FEATURES, Pairs, mean_sd, starts_of
 from nba.models.base import Frames
 
@@ -40,18 +41,17 @@ def decayed_evenly(
 
 
 def history_from_frames(
-    inputs: Frames,
-    customer_ids: pl.Series,
-    product_ids: pl.Series,
-    fitted: Fitted,
-    config: TwoStageConfig,
+    inputs: Frames, log: PurchaseLog, fitted: Fitted, config: TwoStageConfig
 ) -> History:
-    """Return the history of `customer_ids` from `customer_product` and `customer_behaviour`."""
+    """Return the history from `customer_product` and `customer_behaviour`.
+
+    `log` names customers, products and homes; its rows are not read.
+    """
     table = with_columns(
         inputs.require("customer_product", ["customer_id", "product_id", "purchase_days"]), _PAIR
     )
-    people = pl.DataFrame({"customer_id": customer_ids}).with_row_index("customer")
-    products = pl.DataFrame({"product_id": product_ids}).with_row_index("product")
+    people = pl.DataFrame({"customer_id": log.customer_ids}).with_row_index("customer")
+    products = pl.DataFrame({"product_id": log.product_ids}).with_row_index("product")
     table = (
         table.with_columns(pl.col("customer_id", "product_id").cast(pl.String))
         .filter(pl.col("purchase_days") > 0)
@@ -67,7 +67,7 @@ def history_from_frames(
     )
     features = _customer_features(inputs, people, pairs, fitted)
     categories = _by_category(pairs, fitted.category, config.half_lives)
-    return assemble_history(pairs, categories, features, fitted)
+    return assemble_history(pairs, categories, features, log.home, fitted)
 
 
 def _pairs(

@@ -12,16 +12,16 @@ import numpy as np
 from nba.models.affinity.log import Bools, Floats, Ints
 
 
-def rank_within(group: Ints, key: Floats, tie: Ints) -> Ints:
+def rank_within(group: Ints, key: Floats, tie: Ints | None = None) -> Ints:
     """Return each row's rank, from 0, among the rows of its group by falling `key`.
 
     Parameters
     ----------
     group, tie : arrays of int
-        Equal keys are ordered by `tie`.
+        Equal keys are ordered by `tie`; without it, as they stand.
     key : array of float
     """
-    order = np.lexsort((tie, -key, group))
+    order = np.lexsort((-key, group) if tie is None else (tie, -key, group))
     ranks = np.empty(len(group), dtype=np.int64)
     sizes = np.bincount(group, minlength=int(group.max(initial=-1)) + 1)
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])

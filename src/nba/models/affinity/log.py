@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import scipy.sparse as sp
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating[Any]]
@@ -39,6 +40,10 @@ class PurchaseLog:
     customer, product, day : arrays of int of shape (rows,)
     unit_price : array of float of shape (rows,)
         NaN where it is not known.
+    store_ids : polars.Series of str
+        The ids behind the codes of `home`, sorted.
+    home : array of int of shape (customers,)
+        Each customer's store, -1 where it is not known.
     """
 
     customer_ids: pl.Series
@@ -47,6 +52,8 @@ class PurchaseLog:
     product: Ints
     day: Ints
     unit_price: Floats
+    store_ids: pl.Series
+    home: Ints
 
     @classmethod
     def from_purchases(
@@ -81,7 +88,30 @@ class PurchaseLog:
             product=table["product"].to_numpy().astype(np.int64),
             day=table["day"].to_numpy().astype(np.int64),
             unit_price=table["unit_price"].to_numpy().astype(np.float64),
+            store_ids=pl.Series("store_id", [], dtype=pl.String),
+            home=np.full(len(customer_ids), -1),
         )
+
+    def with_homes(self, stores: pl.DataFrame, store_ids: pl.Series | None = None) -> Self:
+        """Return the log with each customer's store.
+
+        Parameters
+        ----------
+        stores : polars.DataFrame
+            `customer_id`, `store_id`, one row per customer.
+        store_ids : polars.Series, optional
+            The code space; other stores count as unknown. Default: the ids in the table.
+        """
+        known = stores.drop_nulls().cast(pl.String)
+        ids = _codes(known["store_id"] if store_ids is None else store_ids).alias("store_id")
+        homes = (
+            pl.DataFrame({"customer_id": self.customer_ids})
+            .join(known.join(_lookup(ids, "store"), on="store_id"), on="customer_id", how="left")
+            .unique("customer_id", keep="first")
+            .sort("customer_id")
+        )
+        codes = homes["store"].cast(pl.Int64).fill_null(-1).to_numpy()
+        return replace(self, store_ids=ids, home=np.asarray(codes, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.customer)
@@ -120,6 +150,7 @@ class PurchaseLog:
         return replace(
             self,
             customer_ids=self.customer_ids[low:high],
+            home=self.home[low:high],
             customer=self.customer[first:last] - low,
             product=self.product[first:last],
             day=self.day[first:last],
@@ -150,9 +181,18 @@ class PurchaseLog:
 
     def basket_index(self) -> Ints:
         """Return per row the running number of its basket within the customer, from 0."""
-        running = np.cumsum(self._starts_basket()) - 1
         offset = np.concatenate([[0], np.cumsum(self.basket_counts())[:-1]])
-        return np.asarray(running - offset[self.customer], dtype=np.int64)
+        return np.asarray(self.basket_of_row() - offset[self.customer], dtype=np.int64)
+
+    def basket_of_row(self) -> Ints:
+        """Return per row the number of its basket, from 0, in the order of the log."""
+        return np.asarray(np.cumsum(self._starts_basket()) - 1, dtype=np.int64)
+
+    def baskets(self) -> sp.csr_matrix:
+        """Return the baskets × products as 0/1."""
+        basket = self.basket_of_row()
+        shape = (int(basket.max(initial=-1)) + 1, self.n_products)
+        return sp.csr_matrix((np.ones(len(self), np.float32), (basket, self.product)), shape)
 
     def next_baskets(self, cutoff: int, horizon: int) -> Self:
         """Return each customer's first basket in the days from `cutoff`, within `horizon`."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from nba.models.affinity.config import TwoStageConfig
+from nba.models.affinity.lists import rank_within
 from nba.models.affinity.log import Bools, Floats, Ints
 
 
@@ -21,23 +23,38 @@ class Examples:
     customer : array of int, rising
     features : (rows, features) array; the last feature says whether it was bought before
     label : array of bool
+    whole : bool
+        Whether the whole horizon after the cut-off had passed.
     """
 
     customer: Ints
     features: Floats
     label: Bools
+    whole: bool = True
 
-    @classmethod
-    def keep_informative(cls, customer: Ints, features: Floats, label: Bools) -> Self:
-        """Keep the customers with a bought candidate: a list without one teaches no order."""
-        bought = np.bincount(customer[label], minlength=int(customer.max(initial=-1)) + 1) > 0
-        kept = bought[customer]
-        return cls(customer[kept], features[kept], label[kept])
+    def of(self, rows: Bools) -> Self:
+        """Return the examples `rows`, of customers with a bought candidate among them.
+
+        A list without one teaches no order.
+        """
+        label = self.label & rows
+        bought = np.bincount(self.customer[label], minlength=int(self.customer.max(initial=-1)) + 1)
+        kept = rows & (bought > 0)[self.customer]
+        return replace(
+            self,
+            customer=self.customer[kept],
+            features=self.features[kept],
+            label=self.label[kept],
+        )
 
     def new_only(self) -> Self:
         """Return the examples that were new to the customer."""
-        new = self.features[:, -1] == 0
-        return self.keep_informative(self.customer[new], self.features[new], self.label[new])
+        return self.of(self.features[:, -1] == 0)
+
+    def thinned(self, share: float, seed: int) -> Self:
+        """Return the examples with a seeded `share` of those that were not bought."""
+        drawn = np.random.default_rng(seed).random(len(self.label)) < share
+        return self.of(self.label | drawn)
 
     @property
     def groups(self) -> Ints:
@@ -45,24 +62,80 @@ class Examples:
         return np.unique(self.customer, return_counts=True)[1]
 
 
-def fit_ranker(
+@dataclass(frozen=True)
+class Ranker:
+    """A booster, and the curve from its score to relevance.
+
+    Parameters
+    ----------
+    booster : lightgbm.Booster
+    slope, level : float
+        Of the logistic curve from score to P(bought next).
+    """
+
+    booster: Any
+    slope: float = 0.0
+    level: float = 0.0
+
+    @classmethod
+    def fit(
+        cls,
+        examples: Sequence[Examples],
+        names: Sequence[str],
+        config: TwoStageConfig,
+        seed: int,
+    ) -> Ranker | None:
+        """Fit on all cut-offs, the newest first; None where nothing was bought."""
+        rows = sum(len(part.label) for part in examples)
+        bought = sum(int(part.label.sum()) for part in examples)
+        if not bought:
+            return None
+        share = (config.learn_rows - bought) / max(rows - bought, 1)
+        thin = [part.thinned(share, seed) for part in examples] if share < 1 else list(examples)
+        booster = _booster(thin, names, config, seed)
+        newest = next((part for part in examples if part.whole), examples[0])
+        return cls(booster, *_relevance(booster, newest))
+
+    def predict(self, features: Floats, *, first: int = 0, last: int | None = None) -> Floats:
+        """Return the scores by the trees from `first` to `last`."""
+        many = -1 if last is None else last - first
+        found = self.booster.predict(
+            features, start_iteration=first, num_iteration=many, num_threads=1
+        )
+        return np.asarray(found, dtype=np.float64)
+
+    def best(
+        self, customer: Ints, features: Floats, *, trees: int, keep: int
+    ) -> tuple[Ints, Floats]:
+        """Return the best `keep` rows per customer by the first trees, with their full scores.
+
+        Most candidates are far from any list, and a few trees tell.
+        """
+        start = self.predict(features, last=trees)
+        kept = np.flatnonzero(rank_within(customer, start) < keep)
+        return kept, start[kept] + self.predict(features[kept], first=trees)
+
+    def relevance(self, score: Floats) -> Floats:
+        """Return the probability that a product of that score is in the next basket."""
+        return np.asarray(1 / (1 + np.exp(-(self.slope * score + self.level))))
+
+
+def _booster(
     examples: Sequence[Examples], names: Sequence[str], config: TwoStageConfig, seed: int
 ) -> Any:
-    """Return the booster fitted on all cut-offs, None where nothing was bought."""
     import lightgbm as lgb
 
     features = np.vstack([part.features for part in examples])
-    if not len(features):
-        return None
     labels = np.concatenate([part.label for part in examples]).astype(np.float32)
     groups = np.concatenate([part.groups for part in examples])
-    data = lgb.Dataset(features, labels, group=groups, feature_name=list(names))
+    # A leaf needs enough that was bought to say anything, however rare that is.
+    leaf = max(config.min_data_in_leaf, int(config.min_bought_in_leaf / labels.mean()))
     parameters = {
         "objective": "lambdarank",
         "lambdarank_truncation_level": config.truncation,
         "learning_rate": config.learning_rate,
         "num_leaves": config.leaves,
-        "min_data_in_leaf": config.min_data_in_leaf,
+        "min_data_in_leaf": leaf,
         "feature_fraction": 0.4,
         "bagging_fraction": 0.8,
         "bagging_freq": 1,
@@ -74,18 +147,26 @@ def fit_ranker(
         "seed": seed,
         "verbosity": -1,
     }
+    data = lgb.Dataset(features, labels, group=groups, feature_name=list(names), params=parameters)
     return lgb.train(parameters, data, num_boost_round=config.trees)
 
 
-def fit_relevance(ranker: Any, examples: Examples) -> tuple[float, float]:
+def _relevance(booster: Any, examples: Examples) -> tuple[float, float]:
     """Return slope and level of the logistic curve from ranker score to P(bought next).
 
-    Fitted on the newest cut-off, which the ranker has seen: a little too sure of itself.
+    Fitted on the newest whole cut-off, which the ranker has seen: a little too sure of itself.
     """
     from sklearn.linear_model import LogisticRegression
 
-    if ranker is None or len(np.unique(examples.label)) < 2:
+    if len(np.unique(examples.label)) < 2:
         return 0.0, 0.0
-    score = ranker.predict(examples.features)[:, None]
+    score = np.asarray(booster.predict(examples.features))[:, None]
     curve = LogisticRegression(C=1e6).fit(score, examples.label)
     return float(curve.coef_[0, 0]), float(curve.intercept_[0])
+
+
+def read_ranker(path: Path, curve: Sequence[float] | None) -> Ranker | None:
+    """Return the ranker whose booster was saved at `path`, None where none was fitted."""
+    import lightgbm as lgb
+
+    return None if curve is None else Ranker(lgb.Booster(model_file=str(path)), *curve)

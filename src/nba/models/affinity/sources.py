@@ -36,22 +36,36 @@ def cosine_neighbours(matrix: sp.csr_matrix, k: int, *, block: int = 1000) -> sp
     columns = (matrix @ sp.diags(scale)).tocsc().astype(np.float32)
     rows = columns.T.tocsr()
     n = matrix.shape[1]
-    k = min(k, n)
     parts = []
     for start in range(0, n, block):
         similar = (rows[start : start + block] @ columns).toarray()
         similar[np.arange(len(similar)), np.arange(start, start + len(similar))] = 0
-        parts.append(_keep_top(similar, k))
+        parts.append(keep_top(similar, k))
     return sp.vstack(parts, format="csr")
 
 
-def _keep_top(dense: Block, k: int) -> sp.csr_matrix:
+def keep_top(matrix: sp.csr_matrix | Block, k: int) -> sp.csr_matrix:
+    """Return the matrix with the `k` largest entries of each row, and nothing else."""
+    dense: Block = matrix.toarray() if isinstance(matrix, sp.csr_matrix) else matrix
+    k = min(k, dense.shape[1])
+    if not k:
+        return sp.csr_matrix(dense.shape, dtype=np.float32)
     top = np.argpartition(-dense, k - 1, axis=1)[:, :k]
     rows = np.repeat(np.arange(len(dense)), k)
     values = np.take_along_axis(dense, top, axis=1).ravel()
     kept = sp.csr_matrix((values, (rows, top.ravel())), dense.shape)
     kept.eliminate_zeros()
     return kept
+
+
+def unit_rows(matrix: sp.csr_matrix, *, order: int = 2) -> sp.csr_matrix:
+    """Return the matrix with rows of length one, by the Euclidean norm or (1) by their sum."""
+    power = matrix.multiply(matrix) if order == 2 else matrix
+    total = np.asarray(power.sum(axis=1)).ravel()
+    norm = np.sqrt(total) if order == 2 else total
+    return (
+        sp.diags(np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0)) @ matrix
+    ).tocsr()
 
 
 def fit_als(

@@ -243,13 +243,18 @@ def product_state(
     buyers = np.bincount(pairs.product, minlength=n).astype(np.float64)
     again = np.bincount(pairs.product[pairs.times > 1], minlength=n).astype(np.float64)
     gap_mean = _shrunk_gap(pairs, n)
-    sizes = np.bincount(_basket_of_row(log)).astype(np.float64)
-    size, _ = mean_sd(sizes[_basket_of_row(log)], log.product, n)
+    basket = log.basket_of_row()
+    sizes = np.bincount(basket).astype(np.float64)
+    size, _ = mean_sd(sizes[basket], log.product, n)
     names = [f"product_sales_{window}" for window in windows]
+    latest = count(ago <= windows[0] // 2)
+    popularity = counts[0] + 1e-3 * counts[-1] + 1e-6 * total
     with np.errstate(divide="ignore", invalid="ignore"):
         columns = [
             *counts,
+            latest,
             total,
+            _next_share(log),
             np.where(counts[1] > 0, counts[0] / counts[1], np.nan),
             np.where(counts[-1] > 0, counts[1] / counts[-1], np.nan),
             age,
@@ -261,9 +266,12 @@ def product_state(
             gap_mean,
             size,
             product_log_price(log),
+            np.argsort(np.argsort(-popularity, kind="stable")),
         ]
     names += [
+        "product_sales_latest",
         "product_sales",
+        "product_next_share",
         "product_trend_short",
         "product_trend_long",
         "product_days_since_first",
@@ -275,14 +283,30 @@ def product_state(
         "product_gap_days",
         "product_basket_size",
         "product_log_price",
+        "product_popular_rank",
     ]
     return Products(
         names=tuple(names),
-        values=np.column_stack(columns),
-        popularity=counts[0] + 1e-3 * counts[-1] + 1e-6 * total,
+        values=np.column_stack(columns).astype(np.float32),
+        popularity=popularity,
         is_new=age <= new_days,
         sold=total > 0,
     )
+
+
+def _next_share(log: PurchaseLog, weight: float = 10.0) -> Floats:
+    """Return per product how often it is in the next basket too, shrunk towards that of all."""
+    order = np.lexsort((log.basket_index(), log.product, log.customer))
+    index, product, customer = log.basket_index()[order], log.product[order], log.customer[order]
+    again = np.zeros(len(log), dtype=bool)
+    again[:-1] = (
+        (np.diff(customer) == 0) & (np.diff(product) == 0) & (np.diff(index) == 1)
+    )  # fmt: skip
+    followed = index < log.basket_counts()[customer] - 1
+    hits = np.bincount(product[again], minlength=log.n_products)
+    chances = np.bincount(product[followed], minlength=log.n_products)
+    whole = hits.sum() / max(chances.sum(), 1)
+    return np.asarray((hits + weight * whole) / (chances + weight))
 
 
 def _shrunk_gap(pairs: Pairs, n: int, weight: float = 5.0) -> Floats:
@@ -297,8 +321,3 @@ def _shrunk_gap(pairs: Pairs, n: int, weight: float = 5.0) -> Floats:
     sums = np.bincount(pairs.product[known], pairs.gap[known], minlength=n)
     count = np.bincount(pairs.product[known], minlength=n)
     return (sums + weight * float(pairs.gap[known].mean())) / (count + weight)
-
-
-def _basket_of_row(log: PurchaseLog) -> Ints:
-    offset = np.concatenate([[0], np.cumsum(log.basket_counts())[:-1]])
-    return offset[log.customer] + log.basket_index()

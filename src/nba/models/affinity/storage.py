@@ -11,13 +11,22 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
-from nba.models.affinity.candidates import Fitted
 from nba.models.affinity.catalogue import Catalogue
+from nba.models.affinity.cold import Segments
+from nba.models.affinity.fitted import Fitted
 from nba.models.affinity.sources import Factors, Neighbours
 from nba.models.affinity.state import Products
 
 _ARRAYS, _STATE = "sources.npz", "state.json"
-_MATRICES = ("item", "basket_item", "content", "neighbours")
+_MATRICES = (
+    "item",
+    "basket_item",
+    "content",
+    "category_trend",
+    "store_trend",
+    "neighbours",
+    "segments",
+)
 
 
 @dataclass(frozen=True)
@@ -26,8 +35,7 @@ class Saved:
 
     fitted: Fitted
     catalogue: Catalogue
-    product_ids: pl.Series
-    neighbour_ids: pl.Series
+    segments: Segments
     state: dict[str, Any]
 
 
@@ -36,8 +44,7 @@ def write(
     *,
     fitted: Fitted,
     catalogue: Catalogue,
-    product_ids: pl.Series,
-    neighbour_ids: pl.Series,
+    segments: Segments,
     state: dict[str, Any],
 ) -> None:
     """Write the sources into `folder`."""
@@ -45,7 +52,10 @@ def write(
         "item": fitted.item,
         "basket_item": fitted.basket_item,
         "content": fitted.content,
+        "category_trend": fitted.category_trend,
+        "store_trend": fitted.store_trend,
         "neighbours": fitted.neighbours.vectors,
+        "segments": segments.shares,
     }
     arrays: dict[str, Any] = {
         "products": fitted.products.values,
@@ -69,8 +79,7 @@ def write(
         }
     np.savez(folder / _ARRAYS, **arrays)
     head = state | {
-        "product_ids": product_ids.to_list(),
-        "neighbour_ids": neighbour_ids.to_list(),
+        "segments": segments.values.to_list(),
         "categories": catalogue.categories.to_list(),
         "product_features": fitted.products.names,
         "regularization": fitted.factors.regularization,
@@ -84,13 +93,14 @@ def read(folder: Path) -> Saved:
     head = json.loads((folder / _STATE).read_text())
     with np.load(folder / _ARRAYS, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
-    item, basket_item, content, vectors = (
-        sp.csr_matrix(
+    matrices = {
+        name: sp.csr_matrix(
             tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr")),
             shape=tuple(arrays[f"{name}.shape"]),
         )
         for name in _MATRICES
-    )
+    }
+    vectors = matrices["neighbours"]
     products = Products(
         names=tuple(head["product_features"]),
         values=arrays["products"],
@@ -101,9 +111,11 @@ def read(folder: Path) -> Saved:
     fitted = Fitted(
         products=products,
         log_price=arrays["log_price"],
-        item=item,
-        basket_item=basket_item,
-        content=content,
+        item=matrices["item"],
+        basket_item=matrices["basket_item"],
+        content=matrices["content"],
+        category_trend=matrices["category_trend"],
+        store_trend=matrices["store_trend"],
         category=arrays["category"],
         factors=Factors(arrays["factors"], head["regularization"]),
         neighbours=Neighbours(vectors, np.arange(vectors.shape[0]), head["neighbours"]),
@@ -115,8 +127,9 @@ def read(folder: Path) -> Saved:
     names = pl.Series("category", head["categories"], dtype=pl.String)
     return Saved(
         fitted=fitted,
-        catalogue=Catalogue(arrays["category"], names, content),
-        product_ids=pl.Series("product_id", head["product_ids"], dtype=pl.String),
-        neighbour_ids=pl.Series("customer_id", head["neighbour_ids"], dtype=pl.String),
+        catalogue=Catalogue(arrays["category"], names, matrices["content"]),
+        segments=Segments(
+            pl.Series("value", head["segments"], dtype=pl.String), matrices["segments"]
+        ),
         state=head,
     )
