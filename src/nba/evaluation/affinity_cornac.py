@@ -32,7 +32,8 @@ def cornac_methods(question: Question) -> dict[str, Callable[[Question], Answer]
 
         found["cornac_upcf"] = _method(lambda: UPCF())
     if question.log.n_customers * question.log.n_products <= _LARGEST:
-        found["cornac_tifuknn"] = _method(lambda: TIFUKNN())
+        near = min(300, int(question.learners.sum()))
+        found["cornac_tifuknn"] = _method(lambda: TIFUKNN(n_neighbors=near))
     return found
 
 

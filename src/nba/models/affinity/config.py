@@ -46,12 +46,12 @@ class TwoStageConfig(ModelConfig):
     horizon: int = Field(60, ge=1, description="The next basket counts within so many days.")
     min_baskets: int = Field(3, ge=1, description="Baskets before a cut-off to learn from.")
     learn_customers: int = Field(
-        4_000, ge=1, description="Customers per cut-off to learn from (a seeded sample)."
+        2_000, ge=1, description="Customers per cut-off to learn from (a seeded sample)."
     )
     learn_rows: int = Field(
         1_500_000,
         ge=1_000,
-        description="Candidates that a ranker learns from; beyond them a seeded share of those "
+        description="Candidates that the rankers learn from; beyond them a seeded share of those "
         "that were not bought is left out.",
     )
     half_lives: tuple[float, ...] = Field(
@@ -67,7 +67,7 @@ class TwoStageConfig(ModelConfig):
     repeat_candidates: int = Field(100, ge=1, description="Own products per customer.")
     popular_candidates: int = Field(30, ge=0, description="From what is popular now.")
     explore_candidates: int = Field(
-        60, ge=1, description="New to the customer, by the blend of all sources."
+        100, ge=1, description="New to the customer, by the blend of all sources."
     )
     season_candidates: int = Field(20, ge=0, description="From this season a year ago.")
     new_candidates: int = Field(10, ge=0, description="From new arrivals.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from nba.models.affinity.candidates import candidate_blocks
@@ -27,6 +29,21 @@ def past_cutoffs(log: PurchaseLog, cutoff: int, config: TwoStageConfig) -> list[
         for number in range(config.year_ago_cutoffs)
     ]
     return recent + [moment for moment in season if reach <= moment < recent[-1]]
+
+
+def past_examples(
+    log: PurchaseLog, catalogue: Catalogue, cutoff: int, config: TwoStageConfig, seed: int
+) -> list[Examples]:
+    """Return the examples of all past cut-offs with any, the newest first."""
+    moments = past_cutoffs(log, cutoff, config)
+    most = config.learn_rows // max(len(moments), 1)
+
+    def one(moment: int) -> Examples | None:
+        found = examples_at(log, catalogue, moment, config, seed)
+        return None if found is None else found.thinned(most, seed)
+
+    with ThreadPoolExecutor(config.threads) as pool:
+        return [part for part in pool.map(one, moments) if part is not None and len(part.label)]
 
 
 def examples_at(

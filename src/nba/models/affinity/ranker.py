@@ -25,12 +25,15 @@ class Examples:
     label : array of bool
     whole : bool
         Whether the whole horizon after the cut-off had passed.
+    share : float
+        The share that was kept of what was not bought.
     """
 
     customer: Ints
     features: Floats
     label: Bools
     whole: bool = True
+    share: float = 1.0
 
     def of(self, rows: Bools) -> Self:
         """Return the examples `rows`, of customers with a bought candidate among them.
@@ -51,10 +54,14 @@ class Examples:
         """Return the examples that were new to the customer."""
         return self.of(self.features[:, -1] == 0)
 
-    def thinned(self, share: float, seed: int) -> Self:
-        """Return the examples with a seeded `share` of those that were not bought."""
+    def thinned(self, rows: int, seed: int) -> Self:
+        """Return about `rows` examples at most: a seeded share of those that were not bought."""
+        bought = int(self.label.sum())
+        share = max(rows - bought, 0) / max(len(self.label) - bought, 1)
+        if share >= 1:
+            return self
         drawn = np.random.default_rng(seed).random(len(self.label)) < share
-        return self.of(self.label | drawn)
+        return replace(self.of(self.label | drawn), share=share)
 
     @property
     def groups(self) -> Ints:
@@ -86,13 +93,9 @@ class Ranker:
         seed: int,
     ) -> Ranker | None:
         """Fit on all cut-offs, the newest first; None where nothing was bought."""
-        rows = sum(len(part.label) for part in examples)
-        bought = sum(int(part.label.sum()) for part in examples)
-        if not bought:
+        if not any(part.label.any() for part in examples):
             return None
-        share = (config.learn_rows - bought) / max(rows - bought, 1)
-        thin = [part.thinned(share, seed) for part in examples] if share < 1 else list(examples)
-        booster = _booster(thin, names, config, seed)
+        booster = _booster(examples, names, config, seed)
         newest = next((part for part in examples if part.whole), examples[0])
         return cls(booster, *_relevance(booster, newest))
 
@@ -162,7 +165,8 @@ def _relevance(booster: Any, examples: Examples) -> tuple[float, float]:
         return 0.0, 0.0
     score = np.asarray(booster.predict(examples.features))[:, None]
     curve = LogisticRegression(C=1e6).fit(score, examples.label)
-    return float(curve.coef_[0, 0]), float(curve.intercept_[0])
+    # What was thinned out would have lowered the odds by the share that was kept.
+    return float(curve.coef_[0, 0]), float(curve.intercept_[0] + np.log(max(examples.share, 1e-6)))
 
 
 def read_ranker(path: Path, curve: Sequence[float] | None) -> Ranker | None:

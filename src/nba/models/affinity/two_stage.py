@@ -35,7 +35,7 @@ from nba.models.affinity.frame import (
 )
 from nba.models.affinity.frames import history_from_frames
 from nba.models.affinity.history import History, history
-from nba.models.affinity.learning import examples_at, past_cutoffs
+from nba.models.affinity.learning import past_examples
 from nba.models.affinity.lists import dial, diversify, top_lists
 from nba.models.affinity.log import Bools, Floats, Ints, PurchaseLog, day_number
 from nba.models.affinity.ranker import Ranker, read_ranker
@@ -104,9 +104,7 @@ class TwoStageAffinity(Model):
         """Fit on a purchase log up to the day `cutoff`: rankers on past cut-offs, sources now."""
         log = log.before(cutoff)
         config = self.config
-        moments = past_cutoffs(log, cutoff, config)
-        found = [examples_at(log, catalogue, moment, config, seed) for moment in moments]
-        examples = [part for part in found if part is not None]
+        examples = past_examples(log, catalogue, cutoff, config, seed)
         self.product_ids, self.catalogue = log.product_ids, catalogue
         self.store_ids = log.store_ids
         self.fitted = fit_sources(log, catalogue, cutoff, config, seed)
