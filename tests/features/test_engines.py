@@ -11,8 +11,14 @@ import polars as pl
 import pytest
 
 from nba.features import VIEWS
+from nba.features.agreement import agreement
 from nba.features.engine import DuckDBEngine, SparkEngine, write_views
 from nba.features.tags import load_tags, with_tags
+from nba.jobs.bench_features import bench_engines
+from nba.jobs.ingest import ingest_folder
+from nba.jobs.init import init_project
+from nba.settings import Project
+from nba.wiring import Wiring
 
 AS_OF = datetime(2025, 9, 1)
 #: Small data: one partition and no generated code, or planning takes minutes.
@@ -67,19 +73,33 @@ def test_duckdb_equals_spark(
             engine, views, tables, AS_OF, folders,
             event_timestamp=AS_OF, created_timestamp=AS_OF,
         )  # fmt: skip
-    largest = 0.0
     for name, view in views.items():
         one, other = (read(tmp_path / label / name, view) for label in runs)
-        assert one.schema == other.schema, name
         assert one.height > 0
-        for column in one.columns:
-            left, right = one[column], other[column]
-            assert (left.is_null() == right.is_null()).all(), (name, column)
-            if left.dtype == pl.Float64:
-                scale = pl.max_horizontal(left.abs(), right.abs(), pl.lit(1e-12))
-                gap = float(pl.select(((left - right).abs() / scale).max()).item() or 0.0)
-                largest = max(largest, gap)
-                assert gap <= 1e-9, (name, column, gap)
-            else:
-                assert left.equals(right), (name, column)
-    print(f"largest relative difference of a float: {largest:.3g}")
+        found = agreement(view, one, other)
+        assert not found.unequal, found
+        assert found.largest_difference <= 1e-9, found
+
+
+@pytest.mark.requires("java")
+def test_the_setting_chooses_the_engine(spark: Any, tmp_path: Path) -> None:
+    lines = "order_id,customer_id,product_id,ts,quantity,unit_price\no1,c1,p1,2026-03-01,2,5\n"
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "transactions.csv").write_text(lines)
+    init_project(tmp_path / "project", {"feature_engine": "spark", "spark": SMALL})
+    wiring = Wiring(Project.open(tmp_path / "project"))
+    ingest_folder(wiring, tmp_path / "in")
+    engine = wiring.feature_engine()
+    assert engine.name == "spark"
+    assert engine.connection._session.conf.get("spark.sql.session.timeZone") == "UTC"
+    found = wiring.tables(datetime(2026, 4, 1), engine.connection)["transactions"].execute()
+    assert found["unit_price"].to_list() == [5.0]
+    assert found["ts"].to_list() == [datetime(2026, 3, 1)]
+
+
+@pytest.mark.proof
+@pytest.mark.requires("java")
+def test_a_whole_shop_is_the_same_on_both_engines() -> None:
+    found = bench_engines()
+    assert found["unequal"] == 0
+    assert found["largest_difference"] <= 1e-9

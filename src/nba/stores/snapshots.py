@@ -27,7 +27,7 @@ TRAINING: Final = "training"
 
 
 #: Modules of the feature package on which no value of a feature depends.
-_BESIDE: Final = frozenset({"benchmark.py", "catalogue.py", "drift.py", "fresh.py"})
+_BESIDE: Final = frozenset({"agreement.py", "benchmark.py", "catalogue.py", "drift.py", "fresh.py"})
 
 
 def views_digest(views: Mapping[str, View], rules: object = None) -> str:

@@ -1,0 +1,48 @@
+"""How far two results of one view are apart, value by value; floats relative to their size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from nba.features.view import View
+
+#: Below this a float counts as this much when differences are related to it.
+SMALLEST = 1e-12
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two results of one view: compared rows and values, and how far they are apart.
+
+    `largest_difference` is the largest of a float, relative to the larger of the two; `unequal`
+    counts, by column, what must be equal and is not: rows (as `rows`), nulls, whole numbers,
+    timestamps, text, flags.
+    """
+
+    view: str
+    rows: int
+    values: int
+    largest_difference: float
+    unequal: dict[str, int]
+
+
+def agreement(view: View, one: pl.DataFrame, other: pl.DataFrame) -> Agreement:
+    """Compare two results of `view`, both in the same order of rows."""
+    if one.height != other.height:
+        return Agreement(view.name, one.height, 0, 0.0, {"rows": abs(one.height - other.height)})
+    unequal: dict[str, int] = {}
+    largest = 0.0
+    for name in view.columns:
+        left, right = one[name], other[name]
+        if left.dtype == pl.Float64 and right.dtype == pl.Float64:
+            wrong = int((left.is_null() != right.is_null()).sum())
+            scale = pl.max_horizontal(left.abs(), right.abs(), pl.lit(SMALLEST))
+            gap = pl.select(((left - right).abs() / scale).max()).item()
+            largest = max(largest, float(gap or 0.0))
+        else:
+            wrong = int(left.ne_missing(right).sum()) if left.dtype == right.dtype else one.height
+        if wrong:
+            unequal[name] = wrong
+    return Agreement(view.name, one.height, one.height * len(view.columns), largest, unequal)
