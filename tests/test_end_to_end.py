@@ -98,6 +98,22 @@ def test_the_export_keeps_the_promises(shop: Path, tmp_path: Path) -> None:
         assert used <= budget
 
 
+def test_posts_and_the_days_ahead_are_shown_and_written(shop: Path, tmp_path: Path) -> None:
+    posts, ahead = tmp_path / "posts.csv", tmp_path / "ahead.parquet"
+    assert "posts" in nba("--project", shop, "actions", "posts", "--as-of", DAY)
+    assert "顾客数" in nba(
+        "--project", shop, "actions", "outlook", "--as-of", DAY, "--locale", "zh"
+    )
+    nba("--project", shop, "actions", "posts", "--as-of", DAY, "--out", posts)
+    nba("--project", shop, "actions", "outlook", "--as-of", DAY, "--out", ahead)
+    with posts.open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert len({(row["audience"], row["customer_id"]) for row in rows}) == len(rows)
+    days = pl.read_parquet(ahead)["best_day"].drop_nulls()
+    assert days.min() >= DAY
+    assert days.max() < DAY + timedelta(days=7)
+
+
 def test_the_decision_log_has_a_vector_for_every_eligible_customer(shop: Path) -> None:
     log = pl.read_parquet(shop / "data" / "runs" / str(DAY) / "plan" / "log.parquet")
     assert log["customer_id"].is_unique().all()

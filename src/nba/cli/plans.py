@@ -94,3 +94,44 @@ def actions_show(
     wiring = wiring_of(context)
     day = moment(wiring, as_of)
     print_list(wiring, day, clerk_id=clerk, locale=locale, limit=limit, svg=svg)
+
+
+@actions_app.command("posts")
+def actions_posts(
+    context: typer.Context,
+    as_of: AsOf = "",
+    locale: Annotated[str, typer.Option(help="zh or en.")] = "en",
+    out: Annotated[
+        Path | None, typer.Option(help="Write whom each post reaches: .csv, .parquet or .jsonl.")
+    ] = None,
+) -> None:
+    """Print what each group and each clerk's moments could be sent today."""
+    from nba.jobs.beside import print_posts, write_post_members
+
+    wiring = wiring_of(context)
+    day = moment(wiring, as_of)
+    if out is None:
+        print_posts(wiring, day, locale=locale)
+    else:
+        typer.echo(f"wrote {write_post_members(wiring, day, out)} rows to {out}")
+
+
+@actions_app.command("outlook")
+def actions_outlook(
+    context: typer.Context,
+    clerk: Annotated[str, typer.Option(help="One clerk only.")] = "",
+    as_of: AsOf = "",
+    locale: Annotated[str, typer.Option(help="zh or en.")] = "en",
+    out: Annotated[
+        Path | None, typer.Option(help="Write each customer's best day: .csv, .parquet or .jsonl.")
+    ] = None,
+) -> None:
+    """Print for how many customers each of the coming days is the best."""
+    from nba.jobs.beside import print_outlook, write_outlook
+
+    wiring = wiring_of(context)
+    day = moment(wiring, as_of)
+    if out is None:
+        print_outlook(wiring, day, clerk_id=clerk, locale=locale)
+    else:
+        typer.echo(f"wrote {write_outlook(wiring, day, out)} rows to {out}")

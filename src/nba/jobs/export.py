@@ -45,8 +45,7 @@ def export_actions(wiring: Wiring, as_of: datetime, out: Path, *, everything: bo
         frame = pl.concat(
             [frame, log.join(frame, on="customer_id", how="anti")], how="diagonal_relaxed"
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    _write(frame, out)
+    write_table(frame, out)
     return frame.height
 
 
@@ -68,7 +67,9 @@ def _plans(wiring: Wiring) -> str:
     return ", ".join(runs[-3:])
 
 
-def _write(frame: pl.DataFrame, out: Path) -> None:
+def write_table(frame: pl.DataFrame, out: Path) -> None:
+    """Write a table whole or not at all, as Parquet, JSON lines or CSV by the file's name."""
+    out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.tmp")
     if out.suffix == ".parquet":
         frame.write_parquet(temporary)

@@ -18,7 +18,7 @@ from nba.errors import ConflictError, UsageError
 from nba.jobs.files import write_parquet
 from nba.jobs.lock import project_lock
 from nba.jobs.manifest import Manifest
-from nba.jobs.planning import PLAN_TABLES, make_plan, plan_header
+from nba.jobs.planning import make_plan, plan_header
 from nba.jobs.progress import Say, Step, step
 from nba.jobs.training import training_set
 from nba.models.base import Frames, Model
@@ -122,8 +122,6 @@ class Night:
     def plan(self, current: Step) -> None:
         """Decide, and keep the decision log, the actions and the clerks' budgets."""
         plan = make_plan(self)
-        for name in PLAN_TABLES:
-            write_parquet(getattr(plan, name), self.folder / "plan" / f"{name}.parquet")
         listed = plan.actions.filter(pl.col("mode") != "none")
         current.report.update(
             eligible=plan.log.height,

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from nba.decisions.archive import DecisionRules
+from nba.decisions.audience import decide_audiences
 from nba.decisions.decide import decide
+from nba.decisions.outlook import outlook
 from nba.jobs.files import write_atomically, write_parquet
 from nba.jobs.manifest import Manifest
 from nba.pipeline.consents import with_consents
@@ -26,6 +28,10 @@ INPUTS: Final = "inputs"
 RULES: Final = "rules.json"
 #: The tables of a plan that are kept, each as a Parquet file.
 PLAN_TABLES: Final = ("log", "actions", "clerks", "preferred_mode", "handovers")
+#: Tables made beside the plan: posts of groups and moments, whom they reach, the days ahead.
+POSTS: Final = "posts"
+POST_MEMBERS: Final = "post_members"
+OUTLOOK: Final = "outlook"
 _WHOLE = ("content", "events", "benefits", "service_cases", "groups", "memberships", "friendships")
 _RECENT = ("interactions", "responses")
 
@@ -46,6 +52,8 @@ def make_plan(night: Night) -> Plan:
 
     Feature snapshots and scores are kept by their own steps; what comes from the lake, the
     quota ledger and the plan before is written beside the plan, so that it can be replayed.
+    The plan's tables are written too, and beside them the posts of groups and moments and the
+    days ahead.
     """
     wiring = night.wiring
     kept = {
@@ -58,7 +66,22 @@ def make_plan(night: Night) -> Plan:
     rules = current_rules(wiring, night.manifest)
     write_atomically(night.folder / RULES, rules.model_dump_json())
     inputs = {**night.frames, **night.scores().items(), **kept}
-    return decide_by(rules, inputs, night.as_of)
+    plan = decide_by(rules, inputs, night.as_of)
+    tables = {name: getattr(plan, name) for name in PLAN_TABLES}
+    for name, table in {**tables, **_beside(plan, rules, inputs, night.as_of)}.items():
+        write_parquet(table, night.folder / "plan" / f"{name}.parquet")
+    return plan
+
+
+def _beside(
+    plan: Plan, rules: DecisionRules, inputs: Mapping[str, pl.DataFrame], as_of: datetime
+) -> dict[str, pl.DataFrame]:
+    """Return the day's posts, whom they reach, and the best day of each customer ahead."""
+    audiences = decide_audiences(
+        inputs, rules.policy, as_of=as_of, settings=rules.settings, clerks=plan.clerks
+    )
+    ahead = outlook(inputs, rules.catalogue, rules.policy, as_of=as_of, settings=rules.settings)
+    return {POSTS: audiences.posts, POST_MEMBERS: audiences.members, OUTLOOK: ahead}
 
 
 def current_rules(wiring: Wiring, manifest: Manifest) -> DecisionRules:

@@ -1,0 +1,100 @@
+"""What a plan says beside its actions: posts of groups and moments, and the days ahead."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from nba.jobs.export import require_plan, write_table
+from nba.jobs.listing import MODES, WIDE
+from nba.jobs.planning import OUTLOOK, POST_MEMBERS, POSTS
+from nba.wiring import Wiring
+
+POST_HEADINGS = {
+    "en": ("clerk", "audience", "mode", "content", "members", "min per member", "value", "post?"),
+    "zh": ("导购", "受众", "模式", "内容", "人数", "人均分钟", "价值", "发送"),
+}
+DAY_HEADINGS = {
+    "en": ("clerk", "best day", "customers", "mean chance then", "mean chance today"),
+    "zh": ("导购", "最佳日期", "顾客数", "当日平均概率", "今日平均概率"),
+}
+ANSWERS = {True: {"en": "yes", "zh": "发"}, False: {"en": "no", "zh": "不发"}}
+
+
+def read_beside(wiring: Wiring, as_of: datetime, name: str) -> pl.DataFrame:
+    """Return a table that was made beside the plan of a day.
+
+    Raises
+    ------
+    NotFoundError
+        No plan stands for the day.
+    """
+    return pl.read_parquet(require_plan(wiring, as_of) / f"{name}.parquet")
+
+
+def write_post_members(wiring: Wiring, as_of: datetime, out: Path) -> int:
+    """Write whom the day's posts reach, one row per post and member; return the rows."""
+    rows = read_beside(wiring, as_of, POST_MEMBERS)
+    write_table(rows, out)
+    return rows.height
+
+
+def write_outlook(wiring: Wiring, as_of: datetime, out: Path) -> int:
+    """Write each customer's best day within the horizon; return the rows."""
+    rows = read_beside(wiring, as_of, OUTLOOK)
+    write_table(rows, out)
+    return rows.height
+
+
+def print_posts(wiring: Wiring, as_of: datetime, *, locale: str = "en") -> None:
+    """Print what each group and each clerk's moments could be sent today, the best first."""
+    posts = read_beside(wiring, as_of, POSTS).sort("value", "audience", descending=[True, False])
+    content = wiring.collect(wiring.tables(as_of)["content"]).select("content_id", "title")
+    titled = posts.join(content, on="content_id", how="left")
+    currency = wiring.settings.currency
+    rows = [
+        (
+            str(row["clerk_id"]),
+            str(row["audience"]),
+            MODES[row["mode"]][locale],
+            str(row["title"] or row["content_id"]),
+            str(row["members"]),
+            f"{row['minutes_per_member']:.2f}",
+            f"{row['value']:.2f} {currency}",
+            ANSWERS[row["posted"]][locale],
+        )
+        for row in titled.iter_rows(named=True)
+    ]
+    _print(f"{as_of.date()} · {posts.height} posts", POST_HEADINGS[locale], rows)
+
+
+def print_outlook(wiring: Wiring, as_of: datetime, *, clerk_id: str, locale: str = "en") -> None:
+    """Print for how many customers each of the coming days is the best, per clerk."""
+    ahead = read_beside(wiring, as_of, OUTLOOK).drop_nulls("best_day")
+    if clerk_id:
+        ahead = ahead.filter(pl.col("clerk_id") == clerk_id)
+    days = (
+        ahead.group_by("clerk_id", "best_day")
+        .agg(pl.len().alias("customers"), pl.col("p_purchase", "p_purchase_today").mean())
+        .sort("clerk_id", "best_day")
+    )
+    rows = [
+        (clerk, str(day), str(customers), f"{then:.3f}", f"{today:.3f}")
+        for clerk, day, customers, then, today in days.iter_rows()
+    ]
+    _print(f"{as_of.date()} · {ahead.height} customers", DAY_HEADINGS[locale], rows)
+
+
+def _print(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    table = Table(title=title)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
