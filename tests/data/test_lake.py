@@ -9,19 +9,26 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import ibis
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nba.data import quarantine
 from nba.data.ingest import ingest
 from nba.data.lake import MANIFEST, Lake
+from nba.data.quarantine import quarantined
+from nba.data.tables import load_tables
 from nba.errors import LockHeldError, NbaError
+from nba.features import VIEWS
+from nba.features.engine import DuckDBEngine, digest_sql, write_views
 
 NOW = datetime(2026, 6, 1, 2, 0, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -88,6 +95,24 @@ def test_only_touched_months_are_written(load, lake: Lake, lines: str) -> None:
     after = lake.files("transactions")
     assert sum(path in before for path in after) == 1
     assert lake.rows("products") == 1
+
+
+def test_many_small_loads_leave_few_files(
+    load, lake: Lake, lines: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine, "MOST_FILES", 3)
+    load({"transactions.csv": lines})
+    before = lake.state()
+    head = lines.split("\n")[0] + "\n"
+    for number in range(6):
+        row = f"n{number},c1,p1,2026-03-{number + 1:02d} 10:00:00,1,1\n"
+        load({"transactions.csv": f"{head}{row}bad{number},c1,p1,never,1,1\n"}, now=LATER)
+    partitions = lake.state().tables["transactions"]
+    assert [len(partition.files) for partition in partitions.values()] == [1, 1]
+    assert len(lake.state().quarantine) <= 3
+    assert quarantined(lake)["row"].n_unique() == 6
+    # Who reads the version before still can.
+    assert all(path.exists() for path in lake.files("transactions", before))
 
 
 def test_a_reader_keeps_its_version_while_a_load_runs(load, lake: Lake, lines: str) -> None:
@@ -235,8 +260,41 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return lake
 
 
-def split_and_load(whole: Lake, root: Path, data: st.DataObject) -> None:
-    """Load the pieces in drawn parts, order and repeats; the lake must be the whole one."""
+def features(lake: Lake) -> dict[str, tuple[int, str]]:
+    """Return rows and digest of every feature view over the lake's tables."""
+    as_of = datetime(2026, 5, 20)
+    connection = ibis.duckdb.connect()
+    tables = load_tables(lake, as_of=as_of, time_zone="UTC", connection=connection)
+    found = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        written = write_views(
+            DuckDBEngine(connection),
+            VIEWS,
+            tables,
+            as_of,
+            {name: Path(scratch) / name for name in VIEWS},
+            event_timestamp=as_of,
+            created_timestamp=as_of,
+        )
+        for view in written:
+            query = digest_sql(VIEWS[view.view], f"{view.folder}/*.parquet")
+            row = connection.con.execute(query).fetchone()
+            found[view.view] = (row[0], row[1])
+    connection.disconnect()
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole_features(whole: Lake) -> dict[str, tuple[int, str]]:
+    found = features(whole)
+    assert found["customer_behaviour"][0] == 2
+    return found
+
+
+def split_and_load(
+    whole: Lake, expected: dict[str, tuple[int, str]], root: Path, data: st.DataObject
+) -> None:
+    """Load the pieces in drawn parts, order and repeats: the same lake, the same features."""
     parts = data.draw(st.lists(st.integers(0, 3), min_size=len(PIECES), max_size=len(PIECES)))
     order = data.draw(st.permutations(range(4)))
     repeats = data.draw(st.lists(st.integers(0, 3), max_size=2))
@@ -257,22 +315,27 @@ def split_and_load(whole: Lake, root: Path, data: st.DataObject) -> None:
     assert lake.version == whole.version
     for table, _, _ in ORDERS:
         assert sorted_bytes(lake, table) == sorted_bytes(whole, table)
+    assert features(lake) == expected
 
 
 QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=3, deadline=None, suppress_health_check=QUIET)
 @given(data=st.data())
-def test_any_split_in_any_order_with_repeats(whole: Lake, tmp_path_factory, data) -> None:
-    split_and_load(whole, tmp_path_factory.mktemp("split"), data)
+def test_any_split_in_any_order_with_repeats(
+    whole: Lake, whole_features, tmp_path_factory, data
+) -> None:
+    split_and_load(whole, whole_features, tmp_path_factory.mktemp("split"), data)
 
 
 @pytest.mark.proof
 @settings(max_examples=60, deadline=None, suppress_health_check=QUIET)
 @given(data=st.data())
-def test_many_splits_in_any_order_with_repeats(whole: Lake, tmp_path_factory, data) -> None:
-    split_and_load(whole, tmp_path_factory.mktemp("split"), data)
+def test_many_splits_in_any_order_with_repeats(
+    whole: Lake, whole_features, tmp_path_factory, data
+) -> None:
+    split_and_load(whole, whole_features, tmp_path_factory.mktemp("split"), data)
 
 
 def kill_at_random(tmp_path: Path, times: int, seed: int) -> dict[str, int]:

@@ -19,6 +19,8 @@ from nba.data.staging import Staged
 
 #: The rule that a line of CSV breaks which is no record at all.
 RECORD = "record"
+#: With so many files, the next load writes all that is held into one.
+MOST_FILES = 16
 COLUMNS = {
     "load_id": "VARCHAR",
     "loaded_at": "TIMESTAMPTZ",
@@ -115,8 +117,10 @@ def keep(
     left = connection.execute("SELECT count(*) FROM offences").fetchone()
     if left is not None and left[0]:
         target = writer.scratch / "quarantine.parquet"
-        copy(connection, "SELECT * FROM offences", target)
-        writer.put_quarantine(target)
+        full = len(earlier) >= MOST_FILES
+        held_too = f" UNION ALL BY NAME SELECT * FROM {sql.parquet(earlier)}" if full else ""
+        copy(connection, f"SELECT * FROM offences{held_too}", target)
+        writer.put_quarantine(target, keep=not full)
 
 
 def _replace(connection: duckdb.DuckDBPyConnection, writer: Writer, held: str) -> None:
