@@ -36,6 +36,9 @@ def experiment_run(
     data: Annotated[Path | None, typer.Option(help="Folder of tables, or a test's file.")] = None,
     mapping: Annotated[str, typer.Option(help="A mapping's name or file.")] = "",
     cutoff: Annotated[str, typer.Option(help="The day from which it is predicted.")] = "",
+    time_zone: Annotated[
+        str, typer.Option(help="Where naive times stand, unless the mapping says.")
+    ] = "Asia/Shanghai",
     arm: Annotated[str, typer.Option(help="The arm's column.")] = "",
     control: Annotated[str, typer.Option(help="The control's value in it.")] = "",
     outcome: Annotated[str, typer.Option(help="The outcome's column.")] = "",
@@ -47,6 +50,9 @@ def experiment_run(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed.")] = None,
     out: Annotated[Path | None, typer.Option(help="Default: experiments/NAME.")] = None,
+    tracking_uri: Annotated[
+        str, typer.Option(help="The MLflow store in which the run is logged; empty: none.")
+    ] = "",
 ) -> None:
     """Run a benchmark that ships, or timing, affinity or mode on your own table."""
     from nba.jobs.experiments import Options, run_experiment
@@ -56,6 +62,7 @@ def experiment_run(
         data=data,
         mapping=mapping,
         cutoff=cutoff,
+        time_zone=time_zone,
         arm=arm,
         control=control,
         outcome=outcome,
@@ -64,6 +71,7 @@ def experiment_run(
         propensity=propensity,
         exclude=tuple(exclude or ()),
         seed=seed,
+        tracking_uri=tracking_uri,
     )
     typer.echo(run_experiment(name, given))
 

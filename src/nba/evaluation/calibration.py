@@ -61,4 +61,6 @@ def lift(
     order = np.argsort(-score, kind="stable")
     base = happened.mean() if len(happened) else np.nan
     tops = [max(1, round(share * len(order))) for share in shares]
+    if not base:
+        return np.full(len(tops), np.nan)
     return np.array([happened[order[:top]].mean() / base for top in tops])

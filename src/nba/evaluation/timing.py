@@ -98,6 +98,8 @@ class TimingResult:
     notes: tuple[str, ...]
     frames: Mapping[str, pl.DataFrame] = field(repr=False)
     core: HazardCore = field(repr=False)
+    outcome: Outcome = field(repr=False)
+    others: Mapping[str, Floats] = field(repr=False)
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -210,6 +212,8 @@ def run_timing_experiment(
         tuple(notes),
         frames,
         core,
+        truth.outcome,
+        {name: predictions[name].survival for name in others or {}},
         {
             "config": config.model_dump(mode="json"),
             "seed": seed,

@@ -18,6 +18,7 @@ from scipy.special import gamma
 
 from nba.errors import UsageError
 from nba.evaluation.timing import HAZARD, Curves, TimingResult, run_timing_experiment
+from nba.models.timing.boosted import BoostedConfig
 from nba.models.timing.core import CoreConfig, HazardCore, Weights
 
 Floats = NDArray[np.float64]
@@ -26,7 +27,12 @@ SEED: Final = 20261121
 
 CDNOW_CUTOFF: Final = datetime(1997, 10, 1)
 CDNOW_DAYS: Final = 273
-CDNOW_CONFIG: Final = CoreConfig(edges=(7, 14, 28, 56, 91), weights=Weights(linear=2.0))
+#: A cohort that fades: what starts from BG/NBD inherits how it fades in the first weeks.
+CDNOW_CONFIG: Final = CoreConfig(
+    edges=(7, 14, 28, 56, 91),
+    weights=Weights(linear=2.0, btyd=0.0),
+    boosted=BoostedConfig(correct=False),
+)
 
 #: Fine periods, for rhythms of a fortnight; chosen on the world of another seed.
 WORLD_CONFIG: Final = CoreConfig(edges=(3, 7, 10, 14, 18, 22, 30, 38, 46, 60, 90))

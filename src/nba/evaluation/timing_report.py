@@ -22,6 +22,7 @@ def write_results(
     *,
     command: str,
     bars: Sequence[Mapping[str, Any]] = (),
+    findings: Mapping[str, Any] | None = None,
     plots: bool = True,
 ) -> Path:
     """Write `result.json`, `result.md` and the plots into `folder`; return the result file."""
@@ -29,11 +30,14 @@ def write_results(
     content = {
         "command": command,
         "bars": list(bars),
+        "findings": dict(findings or {}),
         "parts": {name: result.as_dict() for name, result in results.items()},
     }
     path = folder / RESULT_FILE
     path.write_text(json.dumps(_rounded(content), indent=1) + "\n")
-    (folder / TABLE_FILE).write_text(markdown(results, command=command, bars=bars))
+    (folder / TABLE_FILE).write_text(
+        markdown(results, command=command, bars=bars, findings=findings)
+    )
     if plots:
         for name, result in results.items():
             plot(result, folder / f"{name}.png")
@@ -53,8 +57,9 @@ def markdown(
     *,
     command: str,
     bars: Sequence[Mapping[str, Any]] = (),
+    findings: Mapping[str, Any] | None = None,
 ) -> str:
-    """Return the tables of a result: metrics per model with intervals, and the bars."""
+    """Return the tables of a result: metrics per model with intervals, findings, and the bars."""
     lines = [f"Printed by `{command}`.", ""]
     for name, result in results.items():
         lines += [
@@ -67,6 +72,11 @@ def markdown(
             "",
             *[f"Note: {note}." for note in result.notes],
         ]
+    if findings:
+        lines += ["## Findings", "", "| part | figure | value |", "|---|---|---|"]
+        for part, figures in findings.items():
+            lines += [f"| {part} | {name} | {value:.4f} |" for name, value in figures.items()]
+        lines.append("")
     if bars:
         lines += ["## Bars", "", "| part | metric | condition | bar | value | reached |"]
         lines.append("|---|---|---|---|---|---|")

@@ -1,14 +1,16 @@
 """`nba experiment`: the benchmarks that ship, and the same comparisons on any table.
 
 A run writes its result beside the question in `experiments/NAME`, and logs it to MLflow where
-it is run inside a project.
+a tracking store is named.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +18,8 @@ from typing import Any, Final
 from nba.errors import NotFoundError, UsageError
 from nba.jobs.bench import as_text
 from nba.jobs.progress import to_stderr
+
+RESULT_FILE: Final = "result.json"
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Options:
     data: Path | None = None
     mapping: str = ""
     cutoff: str = ""
+    time_zone: str = "Asia/Shanghai"
     arm: str = ""
     control: str = ""
     outcome: str = ""
@@ -34,6 +39,7 @@ class Options:
     propensity: str = ""
     exclude: tuple[str, ...] = ()
     seed: int | None = None
+    tracking_uri: str = ""
 
     def need(self, *names: str) -> None:
         """Raise `UsageError` naming what is missing."""
@@ -84,7 +90,7 @@ def _affinity(options: Options) -> Any:
         options.data,
         mapping=options.mapping or None,
         cutoff=options.day().date(),
-        time_zone="Asia/Shanghai",
+        time_zone=options.time_zone,
         now=datetime.now(UTC),
         seed=options.seed or 0,
     )
@@ -117,8 +123,10 @@ def _shipped_timing(name: str) -> Callable[[Options], Any]:
         from nba.evaluation.timing_benchmarks import SEED
         from nba.jobs.timing_experiments import report, run_benchmark
 
-        results = run_benchmark(name, seed=SEED if options.seed is None else options.seed)
-        return report(name, results, options.out, command=f"nba experiment run {name}")
+        seed = SEED if options.seed is None else options.seed
+        results, findings = run_benchmark(name, seed=seed)
+        command = f"nba experiment run {name}"
+        return report(name, results, options.out, command=command, findings=findings)
 
     return runner
 
@@ -178,19 +186,48 @@ def run_experiment(name: str, options: Options) -> str:
             found=name,
         )
     found = EXPERIMENTS[name](options)
-    if isinstance(found, str):
-        return found
-    text = as_text(found)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "result.json").write_text(text + "\n", encoding="utf-8")
+    text = found if isinstance(found, str) else as_text(found)
+    if not isinstance(found, str):
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / RESULT_FILE).write_text(text + "\n", encoding="utf-8")
+    if options.tracking_uri:
+        text += f"\nlogged as MLflow run {_log(name, options)}"
     return text
+
+
+def _log(name: str, options: Options) -> str:
+    """Log what a run wrote: its options, every figure in its result, and its files."""
+    from nba.stores.runs import log_run
+
+    given = {key: value for key, value in asdict(options).items() if value not in (None, "", ())}
+    given.pop("tracking_uri")
+    result = options.out / RESULT_FILE
+    figures = dict(figures_of(json.loads(result.read_text()))) if result.is_file() else {}
+    files = sorted(path for path in options.out.iterdir() if path.is_file())
+    return log_run(options.tracking_uri, name, parameters=given, metrics=figures, files=files)
+
+
+def figures_of(value: Any, place: str = "") -> Iterator[tuple[str, float]]:
+    """Yield every number in a result as `place/in/the/result` and its value.
+
+    >>> list(figures_of({"parts": {"2011-08-01": {"auc_7d": 0.8, "seed": None}}}))
+    [('parts/2011-08-01/auc_7d', 0.8)]
+    """
+    if isinstance(value, bool) or value is None:
+        return
+    if isinstance(value, int | float):
+        if math.isfinite(value):
+            yield re.sub(r"[^\w./ -]", "_", place)[:250], float(value)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from figures_of(item, f"{place}/{key}" if place else str(key))
 
 
 def list_experiments(folder: Path) -> list[str]:
     """Return a line per experiment: its name and whether a result is there."""
     names = sorted({*EXPERIMENTS, *(path.parent.name for path in folder.glob("*/README.md"))})
     return [
-        f"{name:<26} {'result' if (folder / name / 'result.json').is_file() else '–'}"
+        f"{name:<26} {'result' if (folder / name / RESULT_FILE).is_file() else '–'}"
         for name in names
     ]
 
@@ -204,7 +241,7 @@ def report_lines(folder: Path, name: str) -> Sequence[str]:
         When there is neither.
     """
     lines: list[str] = []
-    page, result = folder / name / "README.md", folder / name / "result.json"
+    page, result = folder / name / "README.md", folder / name / RESULT_FILE
     if page.is_file():
         lines += page.read_text(encoding="utf-8").splitlines()
     if result.is_file():

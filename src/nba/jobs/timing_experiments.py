@@ -30,10 +30,13 @@ from nba.evaluation.timing_benchmarks import (
     timing_world,
 )
 from nba.evaluation.timing_report import markdown, write_results
+from nba.jobs.timing_world import play, run_world
 from nba.models.timing.hazard import HazardConfig
 
 WORLD_CUSTOMERS: Final = 2_000
 WORLD_DAYS: Final = 720
+RETAIL_CUSTOMERS: Final = 3_000
+FUTURES: Final = 24
 HORIZON_DAYS: Final = 90
 EXPERIMENTS: Final = ("timing_cdnow", "timing_online_retail", "timing_world")
 
@@ -44,10 +47,13 @@ def public_data() -> Path:
     return Path(os.environ.get("NBA_DATA", beside))
 
 
+Findings = dict[str, dict[str, float]]
+
+
 def run_benchmark(
     name: str, *, draws: int = 100, seed: int = SEED, threads: int = 0
-) -> dict[str, TimingResult]:
-    """Run one of the benchmarks that ship.
+) -> tuple[dict[str, TimingResult], Findings]:
+    """Run one of the benchmarks that ship; return results by part and further findings.
 
     Raises
     ------
@@ -55,15 +61,28 @@ def run_benchmark(
         When there is no such benchmark, or its data are missing.
     """
     if name == "timing_cdnow":
-        return timing_cdnow(public_data(), draws=draws, seed=seed, threads=threads)
+        return timing_cdnow(public_data(), draws=draws, seed=seed, threads=threads), {}
     if name == "timing_online_retail":
-        return timing_online_retail(public_data(), draws=draws, seed=seed, threads=threads)
+        return timing_online_retail(public_data(), draws=draws, seed=seed, threads=threads), {}
     if name == "timing_world":
         return _world(draws=draws, seed=seed, threads=threads)
     raise UsageError(f"no experiment {name!r}", expected=", ".join(EXPERIMENTS), found=name)
 
 
-def _world(*, draws: int, seed: int, threads: int) -> dict[str, TimingResult]:
+def _world(*, draws: int, seed: int, threads: int) -> tuple[dict[str, TimingResult], Findings]:
+    """Run the world of planted rhythms, then the simulated retail world in both presets."""
+    results = _planted(draws=draws, seed=seed, threads=threads)
+    findings: Findings = {}
+    for preset in ("report", "sober"):
+        played = play(preset, customers=RETAIL_CUSTOMERS, seed=seed, futures=FUTURES)
+        config = HazardConfig()
+        found, figures = run_world(played, config=config, draws=draws, seed=seed, threads=threads)
+        results |= {f"{preset}_{name}": result for name, result in found.items()}
+        findings[preset] = figures
+    return results, findings
+
+
+def _planted(*, draws: int, seed: int, threads: int) -> dict[str, TimingResult]:
     from nba.simulation.planted import planted_rhythm
 
     world = planted_rhythm(seed=seed, customers=WORLD_CUSTOMERS, days=WORLD_DAYS)
@@ -139,20 +158,28 @@ def run_on_folder(
     return {cutoff.date().isoformat(): result}
 
 
-def report(name: str, results: Mapping[str, TimingResult], folder: Path, *, command: str) -> str:
+def report(
+    name: str,
+    results: Mapping[str, TimingResult],
+    folder: Path,
+    *,
+    command: str,
+    findings: Findings | None = None,
+) -> str:
     """Write the results into `folder` and return their tables."""
     bars = judge(results, BARS[name]) if name in BARS else []
-    write_results(folder, results, command=command, bars=bars)
-    return markdown(results, command=command, bars=bars)
+    write_results(folder, results, command=command, bars=bars, findings=findings)
+    return markdown(results, command=command, bars=bars, findings=findings)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run the experiments named on the command line into `experiments/NAME`."""
     threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
     for name in arguments:
-        results = run_benchmark(name, threads=threads)
+        results, findings = run_benchmark(name, threads=threads)
         command = f"python -m nba.jobs.timing_experiments {name}"
-        print(report(name, results, Path("experiments") / name, command=command))
+        place = Path("experiments") / name
+        print(report(name, results, place, command=command, findings=findings))
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ class MlflowRegistry:
     ) -> ModelVersion:
         """Log the fit as a run, store the model and return its version (not yet champion)."""
         fit = Fit(as_of, seed, config_digest, dict(parameters), dict(metrics))
-        with _quiet(), tempfile.TemporaryDirectory(prefix="nba-model-") as scratch:
+        with quiet(), tempfile.TemporaryDirectory(prefix="nba-model-") as scratch:
             saved = Path(scratch) / "model"
             model.save(saved)
             run_id = self._start_run(model, fit)
@@ -101,7 +101,7 @@ class MlflowRegistry:
 
     def promote(self, version: ModelVersion) -> None:
         """Point the `champion` alias at `version`, on the server and in the local copy."""
-        with _quiet():
+        with quiet():
             self._client.set_registered_model_alias(version.name, CHAMPION, version.version)
         self._install(version)
 
@@ -130,7 +130,7 @@ class MlflowRegistry:
         """Return the model of `version`, fetched again where its local copy is gone."""
         folder = version.folder
         if not folder.is_dir():
-            with _quiet():
+            with quiet():
                 found = self._client.get_model_version(version.name, version.version)
             folder = self._fetch(found).folder
         head = read_head(folder)
@@ -244,7 +244,7 @@ class MlflowRegistry:
 
     def _fetch(self, found: Any) -> ModelVersion:
         """Bring a version from the artifact store to local disk, checked by its SHA-256."""
-        with _quiet(), tempfile.TemporaryDirectory(prefix="nba-model-") as scratch:
+        with quiet(), tempfile.TemporaryDirectory(prefix="nba-model-") as scratch:
             import mlflow.artifacts
 
             fetched = mlflow.artifacts.download_artifacts(
@@ -268,7 +268,7 @@ class MlflowRegistry:
         from mlflow.exceptions import MlflowException
 
         try:
-            with _quiet():
+            with quiet():
                 return self._client.get_model_version_by_alias(name, CHAMPION)
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
@@ -300,7 +300,7 @@ def _text(value: object) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence MLflow's own log and warnings: its outcome is what counts here."""
     os.environ.update(_ENVIRONMENT)
     with warnings.catch_warnings():

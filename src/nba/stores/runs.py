@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from nba.stores.registry import quiet
+
 
 def log_run(
     tracking_uri: str,
@@ -28,22 +30,23 @@ def log_run(
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracking_uri)
-    found = client.get_experiment_by_name(experiment)
-    if found is not None:
-        experiment_id = found.experiment_id
-    else:
-        place = None
-        if tracking_uri.startswith("sqlite:///"):
-            store = Path(tracking_uri.removeprefix("sqlite:///")).resolve()
-            place = (store.parent / "mlflow-files" / experiment).as_uri()
-        experiment_id = client.create_experiment(experiment, artifact_location=place)
-    run_id = str(client.create_run(experiment_id).info.run_id)
-    for name, value in parameters.items():
-        client.log_param(run_id, name, value)
-    for name, number in metrics.items():
-        client.log_metric(run_id, name, number)
-    for path in files:
-        client.log_artifact(run_id, str(path))
-    client.set_terminated(run_id)
-    return run_id
+    with quiet():
+        client = MlflowClient(tracking_uri)
+        found = client.get_experiment_by_name(experiment)
+        if found is not None:
+            experiment_id = found.experiment_id
+        else:
+            place = None
+            if tracking_uri.startswith("sqlite:///"):
+                store = Path(tracking_uri.removeprefix("sqlite:///")).resolve()
+                place = (store.parent / "mlflow-files" / experiment).as_uri()
+            experiment_id = client.create_experiment(experiment, artifact_location=place)
+        run_id = str(client.create_run(experiment_id).info.run_id)
+        for name, value in parameters.items():
+            client.log_param(run_id, name, value)
+        for name, number in metrics.items():
+            client.log_metric(run_id, name, number)
+        for path in files:
+            client.log_artifact(run_id, str(path))
+        client.set_terminated(run_id)
+        return run_id

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from nba.models.base import ModelConfig
-from nba.models.timing.panel import COLUMNS, NAMES, SEASON, YEAR_TELLING, Panel, expit, logit
+from nba.models.timing.panel import COLUMNS, NAMES, Panel
 
 if TYPE_CHECKING:
     import lightgbm as lgb
@@ -21,20 +21,29 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 
+#: Trees without a gain after which growing ends.
+_PATIENCE: Final = 15
+#: Trees where nobody watches.
+_TREES_UNWATCHED: Final = 80
+
+
 class BoostedConfig(ModelConfig):
     """Parameters of the boosted hazards."""
 
-    trees: Annotated[int, Field(ge=1, description="trees of each booster")] = 80
+    trees: Annotated[int, Field(ge=1, description="most trees of each booster")] = 400
     bags: Annotated[
         int, Field(ge=1, description="boosters of each kind, each with a seed of its own")
     ] = 1
+    correct: Annotated[
+        bool, Field(description="beside the booster that starts afresh, one that corrects BG/NBD")
+    ] = True
     leaves: Annotated[int, Field(ge=2, description="leaves of each tree")] = 15
-    learning_rate: Annotated[float, Field(gt=0, description="step of each tree")] = 0.05
+    learning_rate: Annotated[float, Field(gt=0, description="step of each tree")] = 0.06
     rows_per_leaf: Annotated[int, Field(ge=1, description="fewest rows in a leaf")] = 500
     ridge: Annotated[float, Field(ge=0, description="L2 penalty on leaf values")] = 10.0
     column_share: Annotated[
         float, Field(gt=0, le=1, description="share of columns that a tree may use")
-    ] = 0.7
+    ] = 0.3
     row_share: Annotated[
         float, Field(gt=0, le=1, description="share of rows that a tree is grown on")
     ] = 0.8
@@ -42,39 +51,46 @@ class BoostedConfig(ModelConfig):
 
 @dataclass(frozen=True)
 class Booster:
-    """One booster, with or without the day of the year, alone or correcting BG/NBD."""
+    """One booster; `corrects` says whether it starts from BG/NBD or from nothing."""
 
-    season: bool
     corrects: bool
     trees: lgb.Booster
 
-    @property
-    def columns(self) -> list[int]:
-        """Columns of a person-period row that it reads."""
-        return columns_of(self.season)
-
     def logits(self, rows: Singles, offset: Floats, *, threads: int) -> Floats:
         """Return the logit of the hazard of person-period rows (BG/NBD's is `offset`)."""
-        raw = self.trees.predict(rows[:, self.columns], raw_score=True, num_threads=threads)
+        raw = self.trees.predict(rows, raw_score=True, num_threads=threads)
         logits = np.asarray(raw, dtype=np.float64)
         return logits + offset if self.corrects else logits
 
 
-def columns_of(season: bool) -> list[int]:
-    """Return the columns that are read: the season's, or those that tell the year, not both."""
-    left_out = YEAR_TELLING if season else SEASON
-    return [i for i, name in enumerate(NAMES) if name not in left_out]
+def fit_boosters(
+    panel: Panel, config: BoostedConfig, *, seed: int, threads: int
+) -> tuple[Booster, ...]:
+    """Fit `bags` boosters of each kind: one that starts from BG/NBD, one that starts afresh.
 
-
-def fit_booster(
-    panel: Panel, config: BoostedConfig, *, season: bool, corrects: bool, seed: int, threads: int
-) -> Booster:
-    """Fit one booster on person-period rows."""
-    columns = columns_of(season)
-    data = _dataset(panel.rows[:, columns], panel.bought, panel.offset if corrects else None)
-    signs = [COLUMNS[NAMES[i]] for i in columns]
-    trees = _train(config, data, objective="binary", signs=signs, seed=seed, threads=threads)
-    return Booster(season, corrects, trees)
+    Both have the season as an offset: what they learn is free of it. Trees are grown until the
+    customers held back gain nothing more.
+    """
+    signs = [COLUMNS[name] for name in NAMES]
+    grown, held = panel.take(~panel.held), panel.take(panel.held)
+    found = []
+    for corrects in (True, False) if config.correct else (False,):
+        data, watched = (
+            _dataset(part.rows, part.bought, part.season + part.bg if corrects else part.season)
+            for part in (grown, held)
+        )
+        for bag in range(config.bags):
+            trees = _train(
+                config,
+                data,
+                objective="binary",
+                signs=signs,
+                seed=seed + bag,
+                threads=threads,
+                watched=watched if len(held.bought) else None,
+            )
+            found.append(Booster(corrects, trees))
+    return tuple(found)
 
 
 def fit_counts(
@@ -105,6 +121,7 @@ def _train(
     signs: list[int] | None,
     seed: int,
     threads: int,
+    watched: lgb.Dataset | None = None,
 ) -> lgb.Booster:
     import lightgbm as lgb
 
@@ -126,15 +143,20 @@ def _train(
     }
     if signs is not None:
         parameters["monotone_constraints"] = signs
-    return lgb.train(parameters, data, config.trees)
+    if watched is None:
+        return lgb.train(parameters, data, min(config.trees, _TREES_UNWATCHED))
+    watched.set_reference(data)
+    stop = lgb.early_stopping(_PATIENCE, verbose=False)
+    found = lgb.train(parameters, data, config.trees, valid_sets=[watched], callbacks=[stop])
+    return lgb.Booster(model_str=found.model_to_string(num_iteration=found.best_iteration))
 
 
 def average_logits(
     boosters: Sequence[Booster], rows: Singles, offset: Floats, *, threads: int
 ) -> Floats:
-    """Return the logit of the boosters' average probability."""
-    each = [expit(booster.logits(rows, offset, threads=threads)) for booster in boosters]
-    return logit(np.mean(each, axis=0))
+    """Return the boosters' average logit."""
+    each = [booster.logits(rows, offset, threads=threads) for booster in boosters]
+    return np.asarray(np.mean(each, axis=0))
 
 
 def save_trees(trees: lgb.Booster, path: Path) -> None:

@@ -1,12 +1,9 @@
 """The hazard of one kind of entity (customers, or customers in a category): fit and curves.
 
 Three views of the same hazard are averaged on the logit scale: LightGBM on person-period
-rows, a ridge logistic regression on the same rows, and BG/NBD itself. Where the log spans
-more than a year there are two such averages, and the answer is the mean of the two: one that
-knows the day of the year (without BG/NBD, which does not) and one that does not. With one
-autumn in the data, a model that believes in seasons overshoots and one that does not
-undershoots. The booster with the season corrects BG/NBD, the one without starts afresh: the
-more they differ, the more their average gains.
+rows (one booster that corrects BG/NBD, one that starts afresh: the more they differ, the more
+their average gains), a proportional hazard on the same rows, and BG/NBD itself. The first two
+are fitted with the season as an offset, and its forecast is added to the average.
 """
 
 from __future__ import annotations
@@ -20,6 +17,7 @@ from typing import Annotated, Final
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy.optimize import minimize
 
 from nba.errors import ModelError
 from nba.models.base import ModelConfig
@@ -27,15 +25,16 @@ from nba.models.timing.boosted import (
     BoostedConfig,
     Booster,
     average_logits,
-    fit_booster,
+    fit_boosters,
     load_trees,
     save_trees,
 )
 from nba.models.timing.btyd import Btyd, fit_btyd, fit_regular, summarise
 from nba.models.timing.counts import CountCorrection, fit_correction
-from nba.models.timing.linear import Scale, blinded, design, fit_logistic, scale_of, transformed
+from nba.models.timing.linear import Proportional, fit_proportional
 from nba.models.timing.log import PurchaseLog, gap_medians
 from nba.models.timing.panel import Lens, Panel, View, build_panel, expit
+from nba.models.timing.season import Season, fit_season
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -44,19 +43,23 @@ Singles = NDArray[np.float32]
 DEFAULT_BTYD: Final = Btyd("bg", 1, 0.243, 4.414, 0.793, 2.426, 0.0)
 _FEWEST_CUSTOMERS: Final = 30
 _FEWEST_PURCHASES: Final = 60  # person-periods that ended in a purchase
-#: Rows that some eighty coefficients are learned from at most.
+#: Rows that some twenty coefficients are learned from at most.
 _LARGEST_LINEAR: Final = 500_000
+#: What it costs, in nats, to move all weight from one view to another, halved.
+_PRIOR_NATS: Final = 20.0
 #: How far beyond the last period the decline is worked out; it goes on evenly from there.
 _DECLINE_DAYS: Final = 735
 _YEAR: Final = 365
 
 
 class Weights(ModelConfig):
-    """How much each view of the hazard counts, on the logit scale."""
+    """How much each view of the hazard counts before the data speak; 0 leaves it out."""
 
     boosted: Annotated[float, Field(ge=0, description="LightGBM")] = 2.0
-    linear: Annotated[float, Field(ge=0, description="ridge logistic regression")] = 1.0
-    btyd: Annotated[float, Field(gt=0, description="BG/NBD")] = 1.0
+    linear: Annotated[float, Field(ge=0, description="proportional hazard")] = 1.0
+    btyd: Annotated[
+        float, Field(ge=0, description="BG/NBD; alone where nothing can be learned")
+    ] = 0.5
 
 
 class CoreConfig(ModelConfig):
@@ -80,6 +83,12 @@ class CoreConfig(ModelConfig):
     count_window_days: Annotated[
         int, Field(ge=28, description="days over which purchases are counted for the correction")
     ] = 91
+    season_trust: Annotated[
+        float, Field(ge=0, le=1, description="share of last year's season expected again")
+    ] = 0.75
+    level_trust: Annotated[
+        float, Field(ge=0, le=1, description="share of the latest level expected to stay")
+    ] = 0.5
     largest_k: Annotated[int, Field(ge=1, description="largest regularity that is tried")] = 4
     boosted: Annotated[BoostedConfig, Field(description="the boosted hazards")] = BoostedConfig()
     weights: Annotated[Weights, Field(description="how the views are averaged")] = Weights()
@@ -92,8 +101,9 @@ class HazardCore:
     lens: Lens
     config: CoreConfig
     boosters: tuple[Booster, ...]
-    scale: Scale | None
-    linear: tuple[Floats, ...]
+    linear: Proportional | None
+    weights: Floats
+    season: Season
     weekday: Floats
     decline: Floats
     correction: CountCorrection
@@ -102,58 +112,9 @@ class HazardCore:
 
     def hazards(self, view: View, *, threads: int) -> Floats:
         """Return the chance of buying in each period, given none before; (n, periods)."""
-        out = np.empty((len(view.known), self.lens.periods))
-        values = None
-        for period in range(self.lens.periods):
-            offset, rows = view.hazard_bg[:, period], view.rows(period)
-            matrix = None
-            if self.scale is not None:
-                values = transformed(rows, values)
-                matrix = design(
-                    rows,
-                    self.scale,
-                    periods=self.lens.periods,
-                    season=self.seasons,
-                    values=values,
-                )
-            halves = [
-                self._half(rows, offset, matrix, season, threads=threads)
-                for season in ((False, True) if self.seasons else (False,))
-            ]
-            out[:, period] = np.mean(halves, axis=0)
-        return out
-
-    @property
-    def seasons(self) -> bool:
-        """Whether half of the model knows the day of the year."""
-        return any(booster.season for booster in self.boosters)
-
-    def _half(
-        self,
-        rows: Singles,
-        offset: Floats,
-        matrix: Floats | None,
-        season: bool,
-        *,
-        threads: int,
-    ) -> Floats:
-        """Return the hazard of the half that knows the day of the year, or does not.
-
-        BG/NBD belongs to the half that does not: beside it in both, the season would count
-        for less than half.
-        """
-        weights = self.config.weights
-        parts: list[tuple[float, Floats]] = [] if season else [(weights.btyd, offset)]
-        boosters = [booster for booster in self.boosters if booster.season == season]
-        if boosters:
-            boosted = average_logits(boosters, rows, offset, threads=threads)
-            parts.append((weights.boosted, boosted))
-        if matrix is not None:
-            beta = self.linear[int(season)]
-            parts.append((weights.linear, matrix[:, : len(beta)] @ beta))
-        total = sum(weight for weight, _ in parts)
-        mixed = sum((weight * value for weight, value in parts), np.zeros(len(rows)))
-        return expit(mixed / total)
+        parts = _views(view, self.boosters, self.linear, threads=threads)
+        mixed = np.tensordot(self.weights, parts, axes=1)
+        return expit(mixed + self.season.offsets(view.cutoff, self.lens.edges))
 
     def survival(self, view: View, days: int, *, threads: int) -> Floats:
         """Return P(no purchase in the first t days) for t = 0..days, shape (n, days + 1)."""
@@ -162,34 +123,43 @@ class HazardCore:
         last = int(self.lens.edges[-1])
         curve = np.concatenate([np.zeros((len(step), 1)), np.cumsum(step @ share, axis=1)], axis=1)
         if days > last:
-            curve = np.concatenate([curve, self._beyond(curve, days)], axis=1)
+            curve = np.concatenate([curve, self._beyond(curve, days, view.cutoff)], axis=1)
         return np.asarray(np.exp(-curve[:, : days + 1]))
 
     def _shares(self, cutoff: int) -> Floats:
-        """Return how a period's hazard spreads over its days: by weekday; (periods, days)."""
+        """Return how a period's hazard spreads over its days: weekday, season; (periods, days)."""
         edges = self.lens.edges
         day = np.arange(edges[-1])
-        weight = self.weekday[(cutoff + day) % 7]
+        weight = self.weekday[(cutoff + day) % 7] * np.exp(self.season.at(cutoff + day))
         period = np.searchsorted(edges, day, side="right") - 1
         share = np.zeros((self.lens.periods, len(day)))
         share[period, day] = weight
         return np.asarray(share / share.sum(axis=1, keepdims=True))
 
-    def _beyond(self, reached: Floats, days: int) -> Floats:
-        """Carry cumulative hazards on: each at the rate of its last period, falling as all do."""
+    def _beyond(self, reached: Floats, days: int, cutoff: int) -> Floats:
+        """Carry cumulative hazards on: each at the rate of its last period, falling as all do.
+
+        The season of the last period is taken out of its rate, and that of each day put in.
+        """
         begin, last = int(self.lens.edges[-2]), int(self.lens.edges[-1])
         rate = (reached[:, last] - reached[:, begin]) / (last - begin)
         known = len(self.decline) - 1
         ahead = np.arange(1, days - last + 1)
         fall = self.decline[np.minimum(ahead, known)]
         fall = fall + np.maximum(ahead - known, 0) * (self.decline[-1] - self.decline[-2])
-        return np.asarray(reached[:, [last]] + rate[:, None] * fall)
+        seasons = self.season.at(cutoff + last - 1 + ahead)
+        daily = np.diff(fall, prepend=0.0) * np.exp(seasons - self._last_season(cutoff))
+        return np.asarray(reached[:, [last]] + rate[:, None] * np.cumsum(daily))
+
+    def _last_season(self, cutoff: int) -> float:
+        return float(self.season.offsets(cutoff, self.lens.edges)[-1])
 
     def expected_purchases(
         self, view: View, horizons: Sequence[float], *, threads: int
     ) -> list[Floats]:
         """Return the expected number of purchase days within each of `horizons` (days)."""
-        return self.correction.expected(view, horizons, threads=threads)
+        seasons = [self.season.mean(view.cutoff, int(days)) for days in horizons]
+        return self.correction.expected(view, horizons, seasons, threads=threads)
 
     # -- keeping --------------------------------------------------------------------
 
@@ -201,8 +171,8 @@ class HazardCore:
             "regular": asdict(self.lens.regular),
             "typical_gap": self.lens.typical_gap,
             "first_day": self.lens.first_day,
-            "boosters": [[b.season, b.corrects] for b in self.boosters],
-            "linear": len(self.linear),
+            "boosters": [b.corrects for b in self.boosters],
+            "season": {"first": self.season.first, "today": self.season.today},
             "count_trees": self.correction.trees is not None,
         }
         (folder / "core.json").write_text(json.dumps(head, indent=1))
@@ -210,13 +180,14 @@ class HazardCore:
             "edges": self.lens.edges,
             "weekday": self.weekday,
             "decline": self.decline,
+            "weights": self.weights,
+            "season": self.season.index,
             "count_mean": self.correction.mean,
             "count_spread": self.correction.spread,
             "count_beta": self.correction.beta,
         }
-        if self.scale is not None:
-            arrays |= {"scale_mean": self.scale.mean, "scale_spread": self.scale.spread}
-        arrays |= {f"linear_{i}": beta for i, beta in enumerate(self.linear)}
+        if self.linear is not None:
+            arrays |= {f"linear_{name}": value for name, value in vars(self.linear).items()}
         np.savez(folder / "core.npz", **arrays)  # type: ignore[arg-type]
         for i, booster in enumerate(self.boosters):
             save_trees(booster.trees, folder / f"booster_{i}.txt")
@@ -237,18 +208,35 @@ class HazardCore:
             Btyd(**head["regular"]),
         )
         boosters = tuple(
-            Booster(season, corrects, load_trees(folder / f"booster_{i}.txt"))
-            for i, (season, corrects) in enumerate(head["boosters"])
+            Booster(corrects, load_trees(folder / f"booster_{i}.txt"))
+            for i, corrects in enumerate(head["boosters"])
         )
-        has_scale = "scale_mean" in arrays
-        scale = Scale(arrays["scale_mean"], arrays["scale_spread"]) if has_scale else None
-        linear = tuple(arrays[f"linear_{i}"] for i in range(head["linear"]))
+        linear = None
+        if "linear_beta" in arrays:
+            names = ("mean", "spread", "level", "beta")
+            linear = Proportional(*(arrays[f"linear_{name}"] for name in names))
+        season = Season(
+            head["season"]["first"],
+            head["season"]["today"],
+            arrays["season"],
+            config.season_trust,
+            config.level_trust,
+        )
         trees = load_trees(folder / "counts.txt") if head["count_trees"] else None
         correction = CountCorrection(
             arrays["count_mean"], arrays["count_spread"], arrays["count_beta"], trees
         )
-        weekday, decline = arrays["weekday"], arrays["decline"]
-        return cls(lens, config, boosters, scale, linear, weekday, decline, correction)
+        return cls(
+            lens,
+            config,
+            boosters,
+            linear,
+            arrays["weights"],
+            season,
+            arrays["weekday"],
+            arrays["decline"],
+            correction,
+        )
 
 
 def fit_core(
@@ -260,23 +248,31 @@ def fit_core(
     step = config.cutoff_step_days
     cutoffs = list(range(today - step, lens.first_day + config.shortest_history_days, -step))
     sample = _thin(log, cutoffs, lens.periods, config.largest_panel)
-    active = config.active_days
-    panel = build_panel(lens, sample, cutoffs, today, active_days=active)
-    seasons = bool(cutoffs) and today - cutoffs[-1] >= _YEAR
-    boosters, scale, linear = _fit_views(panel, lens, config, seasons, seed, threads)
+    season = fit_season(log, today, trust=config.season_trust, level_trust=config.level_trust)
+    panel = build_panel(
+        lens,
+        sample,
+        cutoffs,
+        today,
+        active_days=config.active_days,
+        offsets=lambda cutoff: season.offsets(cutoff, lens.edges),
+    )
+    boosters, linear = _fit_views(panel, lens, config, seed, threads)
+    weights = _fit_weights(panel, boosters, linear, config.weights, threads)
     correction = fit_correction(
         lens,
         sample,
         cutoffs,
         today,
+        season=season,
         window_days=config.count_window_days,
-        active_days=active,
+        active_days=config.active_days,
         config=config.boosted,
         seed=seed,
         threads=threads,
     )
-    weekday, decline = _weekdays(log, today), _decline(lens, log, today, active)
-    return HazardCore(lens, config, boosters, scale, linear, weekday, decline, correction)
+    weekday, decline = _weekdays(log, today), _decline(lens, log, today, config.active_days)
+    return HazardCore(lens, config, boosters, linear, weights, season, weekday, decline, correction)
 
 
 def _fit_lens(log: PurchaseLog, today: int, config: CoreConfig) -> Lens:
@@ -306,28 +302,67 @@ def _thin(log: PurchaseLog, cutoffs: list[int], periods: int, largest: int) -> P
 
 
 def _fit_views(
-    panel: Panel, lens: Lens, config: CoreConfig, seasons: bool, seed: int, threads: int
-) -> tuple[tuple[Booster, ...], Scale | None, tuple[Floats, ...]]:
+    panel: Panel, lens: Lens, config: CoreConfig, seed: int, threads: int
+) -> tuple[tuple[Booster, ...], Proportional | None]:
     if panel.bought.sum() < _FEWEST_PURCHASES:
-        return (), None, ()
-    kinds = ((False, False), (True, True)) if seasons else ((False, False),)
-    bags = [kind for kind in kinds for _ in range(config.boosted.bags)]
-    boosters = tuple(
-        fit_booster(
-            panel, config.boosted, season=season, corrects=corrects, seed=seed + i, threads=threads
-        )
-        for i, (season, corrects) in enumerate(bags)
-    )
+        return (), None
+    boosters = fit_boosters(panel, config.boosted, seed=seed, threads=threads)
     every = slice(None, None, -(-len(panel.bought) // _LARGEST_LINEAR))
-    rows, bought = panel.rows[every], panel.bought[every]
-    scale = scale_of(rows)
-    linear = []
-    for season in (False, True) if seasons else (False,):
-        matrix = design(rows, scale, periods=lens.periods, season=season)
-        if season:
-            matrix = blinded(matrix, lens.periods)
-        linear.append(fit_logistic(matrix, bought))
-    return boosters, scale, tuple(linear)
+    linear = fit_proportional(
+        panel.rows[every], panel.bought[every], panel.season[every], periods=lens.periods
+    )
+    return boosters, linear
+
+
+def _views(
+    view: View, boosters: tuple[Booster, ...], linear: Proportional | None, *, threads: int
+) -> Floats:
+    """Return the logits of BG/NBD, the boosters and the regression; (views, n, periods)."""
+    parts = [view.hazard_bg]
+    periods = view.hazard_bg.shape[1]
+    if boosters:
+        rows = np.concatenate([view.rows(period) for period in range(periods)])
+        logits = average_logits(boosters, rows, view.hazard_bg.T.ravel(), threads=threads)
+        parts.append(logits.reshape(periods, -1).T)
+    if linear is not None:
+        parts.append(linear.logits(view.static))
+    return np.array(parts)
+
+
+def _fit_weights(
+    panel: Panel,
+    boosters: tuple[Booster, ...],
+    linear: Proportional | None,
+    prior: Weights,
+    threads: int,
+) -> Floats:
+    """Return the weights of the views: those that fit the customers held back, near `prior`."""
+    if linear is None or not boosters:
+        return np.ones(1)
+    start = np.array([prior.btyd, prior.boosted, prior.linear])
+    start = start / start.sum()
+    held = panel.take(panel.held)
+    logits = np.column_stack(
+        [
+            held.bg,
+            average_logits(boosters, held.rows, held.bg, threads=threads),
+            linear.row_logits(held.rows),
+        ]
+    )
+    free = start > 0
+
+    def loss(raw: Floats) -> float:
+        weights = np.zeros(len(start))
+        weights[free] = np.exp(raw - raw.max())
+        weights /= weights.sum()
+        x = logits @ weights + held.season
+        nats = float((np.logaddexp(0.0, x) - held.bought * x).sum())
+        return nats + _PRIOR_NATS * float(((weights - start) ** 2).sum())
+
+    found = minimize(loss, np.log(start[free]), method="L-BFGS-B", options={"maxiter": 50})
+    weights = np.zeros(len(start))
+    weights[free] = np.exp(found.x - found.x.max())
+    return np.asarray(weights / weights.sum())
 
 
 def _decline(lens: Lens, log: PurchaseLog, today: int, active_days: int) -> Floats:

@@ -19,6 +19,7 @@ from nba.models.timing.boosted import BoostedConfig, fit_counts
 from nba.models.timing.linear import fit_poisson
 from nba.models.timing.log import PurchaseLog, purchases_between
 from nba.models.timing.panel import NAMES, Lens, View
+from nba.models.timing.season import Season
 
 if TYPE_CHECKING:
     import lightgbm as lgb
@@ -49,6 +50,7 @@ _CURVED: Final = [0, 6, 8]
 _RIDGE: Final = 20.0
 _LARGEST_FACTOR: Final = 1.5  # on the log scale
 _SHORTEST_WINDOW: Final = 28
+_FEWEST_PURCHASES: Final = 60
 
 
 @dataclass(frozen=True)
@@ -60,19 +62,25 @@ class CountCorrection:
     beta: Floats
     trees: lgb.Booster | None
 
-    def expected(self, view: View, horizons: Sequence[float], *, threads: int) -> list[Floats]:
-        """Return the expected number of purchase days within each of `horizons` (days)."""
+    def expected(
+        self, view: View, horizons: Sequence[float], seasons: Sequence[float], *, threads: int
+    ) -> list[Floats]:
+        """Return the expected number of purchase days within each of `horizons` (days).
+
+        `seasons` are the mean offsets of the season over each of them.
+        """
         by_trees = None
         if self.trees is not None:
             rows = view.static.astype(np.float32)
             raw = self.trees.predict(rows, raw_score=True, num_threads=threads)
             by_trees = _factor(np.asarray(raw, dtype=np.float64))
         found = []
-        for days in horizons:
+        for days, season in zip(horizons, seasons, strict=True):
             base = view.lens.bg.expected_purchases(view.summary, days)
             matrix = _design(_raw(view, base, days), self.mean, self.spread)
             factor = _factor(matrix @ self.beta)
-            found.append(base * (factor if by_trees is None else (factor + by_trees) / 2.0))
+            factor = factor if by_trees is None else (factor + by_trees) / 2.0
+            found.append(base * factor * np.exp(season))
         return found
 
 
@@ -100,6 +108,7 @@ def fit_correction(
     cutoffs: list[int],
     until: int,
     *,
+    season: Season,
     window_days: int,
     active_days: int,
     config: BoostedConfig,
@@ -117,9 +126,9 @@ def fit_correction(
         raws.append(_raw(view, base, float(days)))
         statics.append(view.static.astype(np.float32))
         counts.append(purchases_between(log, cutoff, cutoff + days)[view.known])
-        offsets.append(np.log(base))
+        offsets.append(np.log(base) + season.mean(cutoff, days))
     width = len(_USED) + 2
-    if not raws or sum(map(len, counts)) < config.rows_per_leaf:
+    if sum(float(count.sum()) for count in counts) < _FEWEST_PURCHASES:
         flat = _design(np.zeros((1, width)), np.zeros(width), np.ones(width)).shape[1]
         return CountCorrection(np.zeros(width), np.ones(width), np.zeros(flat), None)
     raw, count, offset = np.concatenate(raws), np.concatenate(counts), np.concatenate(offsets)

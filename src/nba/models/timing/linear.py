@@ -1,122 +1,104 @@
-"""The linear parts of the hazard: ridge logistic and ridge Poisson regression by Newton.
+"""The linear parts: a proportional hazard in few features, and ridge Poisson regression.
 
-A few dozen coefficients on logarithms of the same features. They see little, but they
-carry on smoothly where trees stop, and their errors are not those of the trees.
+Two dozen coefficients on logarithms of features, the same in every period (a grouped Cox model;
+Prentice and Gloeckler, 1978). They see little, but they carry on smoothly where trees stop,
+they last when a population drifts, and their errors are not those of the trees.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nba.models.timing.panel import NAMES, SEASON, YEAR_TELLING, expit
+from nba.models.timing.features import FEATURES
+from nba.models.timing.panel import NAMES, expit
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
-#: Taken as they are; everything else as log(0.1 + x).
-_PLAIN: Final = frozenset(
-    name
-    for name in NAMES
-    if name.startswith(("p_", "hazard_", "season_")) or name in ("recency_share", "period")
+#: Features of the regression, each as log(1 + x); the first two also squared.
+USED: Final = (
+    "days_since_purchase",
+    "purchase_days",
+    "gap_days_shrunk",
+    "overdue_shrunk",
+    "purchase_days_90d",
+    "purchase_days_365d",
+    "amount_mean",
+    "age_days",
+    "quantity_mean",
+    "amount_365d",
+    "purchase_decayed_120d",
+    "purchase_decayed_30d",
+    "recency_share",
 )
-_LEFT_OUT: Final = frozenset(
-    {"period", "days_since_purchase_at_period", "p_alive_bg", "gap_days_median", "overdue_median"}
-)
-_USED: Final = [i for i, name in enumerate(NAMES) if name not in _LEFT_OUT and name not in SEASON]
-_POSITION: Final = {NAMES[i]: k for k, i in enumerate(_USED)}
-_BY_PERIOD: Final = [
-    _POSITION[n] for n in ("hazard_bg", "hazard_regular", "days_since_purchase", "overdue_shrunk")
-]
-_CURVED: Final = [*_BY_PERIOD, _POSITION["amount_365d"], _POSITION["purchase_days"]]
-_MAYBE: Final = [_POSITION["gap_days_mean"], _POSITION["gap_variation"]]
+_COLUMNS: Final = [list(FEATURES).index(name) for name in USED]
+_CURVED: Final = 2
 _PERIOD: Final = NAMES.index("period")
-_SEASON: Final = [NAMES.index(name) for name in SEASON]
-_CLIP: Final = 4.0
+_CLIP: Final = 5.0
 _RIDGE: Final = 10.0
 
 
 @dataclass(frozen=True)
-class Scale:
-    """Mean and spread of the transformed columns."""
+class Proportional:
+    """A fitted proportional hazard: a level per period, and coefficients of the features."""
 
     mean: Floats
     spread: Floats
+    level: Floats
+    beta: Floats
+
+    def logits(self, static: Floats) -> Floats:
+        """Return the logit of the hazard of each customer and period, season aside."""
+        risk = _design(_logs(static), self.mean, self.spread) @ self.beta
+        return np.asarray(risk[:, None] + self.level)
+
+    def row_logits(self, rows: Singles) -> Floats:
+        """Return the logit of the hazard of person-period rows, season aside."""
+        risk = _design(_logs(rows), self.mean, self.spread) @ self.beta
+        return np.asarray(risk + self.level[rows[:, _PERIOD].astype(np.int64)])
 
 
-#: Positions of the used columns that differ from period to period.
-_MOVING: Final = [
-    _POSITION[n] for n in ("overdue_at_period", "hazard_bg", "hazard_regular") if n in _POSITION
-]
+def _logs(rows: Floats | Singles) -> Floats:
+    return np.asarray(np.log1p(np.maximum(rows[:, _COLUMNS].astype(np.float64), 0.0)))
 
 
-def _transformed(rows: Singles, positions: Sequence[int]) -> Floats:
-    values = rows[:, [_USED[k] for k in positions]].astype(np.float64)
-    for column, k in enumerate(positions):
-        if NAMES[_USED[k]] not in _PLAIN:
-            values[:, column] = np.log(np.maximum(values[:, column], 0.0) + 0.1)
-    return values
+def _design(logs: Floats, mean: Floats, spread: Floats) -> Floats:
+    z = np.nan_to_num(np.clip((logs - mean) / spread, -_CLIP, _CLIP))
+    return np.column_stack([z, z[:, :_CURVED] ** 2])
 
 
-def transformed(rows: Singles, earlier: Floats | None = None) -> Floats:
-    """Return the used columns on the scale of the regression.
+def fit_proportional(
+    rows: Singles, bought: Floats, offset: Floats, *, periods: int
+) -> Proportional:
+    """Fit on person-period rows, with a given offset on the logit scale."""
+    logs = _logs(rows)
+    mean, spread = scale_of(logs)
+    level = (rows[:, _PERIOD][:, None] == np.arange(periods)).astype(np.float64)
+    matrix = np.column_stack([level, _design(logs, mean, spread)])
+    beta = fit_logistic(matrix, bought, offset)
+    return Proportional(mean, spread, beta[:periods], beta[periods:])
 
-    `earlier` is the result for the same customers in another period: only what differs
-    between periods is then computed again.
-    """
-    if earlier is None:
-        return _transformed(rows, range(len(_USED)))
-    values = earlier.copy()
-    values[:, _MOVING] = _transformed(rows, _MOVING)
-    return values
 
-
-def scale_of(rows: Singles) -> Scale:
-    """Return the scale of `rows`; columns without a value get 0 and 1."""
-    values = transformed(rows)
+def scale_of(values: Floats) -> tuple[Floats, Floats]:
+    """Return mean and spread of each column, NaN aside; columns without a value get 0 and 1."""
     there = ~np.isnan(values)
     count = np.maximum(there.sum(axis=0), 1)
     mean = np.where(there, values, 0.0).sum(axis=0) / count
     spread = np.sqrt(np.where(there, (values - mean) ** 2, 0.0).sum(axis=0) / count)
-    return Scale(mean, np.where(spread > 1e-9, spread, 1.0))
+    return np.asarray(mean), np.where(spread > 1e-9, spread, 1.0)
 
 
-def design(
-    rows: Singles, scale: Scale, *, periods: int, season: bool, values: Floats | None = None
-) -> Floats:
-    """Return the design matrix of person-period rows; the columns of the season come last.
-
-    `values` are the rows `transformed`, where that has been done already.
-    """
-    z = ((transformed(rows) if values is None else values) - scale.mean) / scale.spread
-    missing = np.isnan(z)
-    z = np.clip(np.nan_to_num(z), -_CLIP, _CLIP)
-    period = (rows[:, _PERIOD][:, None] == np.arange(periods)).astype(np.float64)
-    parts = [period, z, missing[:, _MAYBE].astype(np.float64)]
-    parts += [z[:, [k]] * period[:, 1:] for k in _BY_PERIOD]
-    parts.append(z[:, _CURVED] ** 2)
-    if season:
-        parts.append(rows[:, _SEASON].astype(np.float64))
-    return np.column_stack(parts)
-
-
-def blinded(matrix: Floats, periods: int) -> Floats:
-    """Blank, in place, the columns that tell the year: beside the season they mislead."""
-    matrix[:, [periods + _POSITION[name] for name in YEAR_TELLING]] = 0.0
-    return matrix
-
-
-def fit_logistic(matrix: Floats, label: Floats, *, ridge: float = _RIDGE) -> Floats:
-    """Return the coefficients of a ridge logistic regression."""
+def fit_logistic(matrix: Floats, label: Floats, offset: Floats, *, ridge: float = _RIDGE) -> Floats:
+    """Return the coefficients of a ridge logistic regression with a given offset."""
     half = matrix.astype(np.float32)  # the sums of squares need no more, and take half the time
     beta = np.zeros(half.shape[1])
     penalty = np.full(half.shape[1], ridge)
     for _ in range(15):
-        p = expit((half @ beta.astype(np.float32)).astype(np.float64))
+        p = expit((half @ beta.astype(np.float32)).astype(np.float64) + offset)
         weight = np.maximum(p * (1.0 - p), 1e-5).astype(np.float32)
         curvature = ((half * weight[:, None]).T @ half).astype(np.float64)
         slope = (half.T @ (label - p).astype(np.float32)).astype(np.float64) - penalty * beta

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,20 +29,11 @@ COLUMNS: Final[dict[str, int]] = {
     "overdue_at_period": 0,
     "hazard_bg": 1,
     "hazard_regular": 1,
-    "season_cos": 0,
-    "season_sin": 0,
 }
 NAMES: Final = tuple(COLUMNS)
-SEASON: Final = ("season_cos", "season_sin")
-#: Columns that tell the first year from later ones (the year before is on record, or is not):
-#: beside them a season that was seen once could be explained away.
-YEAR_TELLING: Final = (
-    "purchase_days_coming_30d_last_year",
-    "purchase_days_coming_90d_last_year",
-)
 SINCE: Final = NAMES.index("days_since_purchase")
+_HELD_BACK: Final = 6
 GAP: Final = NAMES.index("gap_days_shrunk")
-_YEAR: Final = 365.25
 
 
 def logit(p: Floats) -> Floats:
@@ -128,20 +119,17 @@ class View:
 
     def rows(self, period: int) -> Singles:
         """Return the rows of one period, columns as in `NAMES`."""
-        begin, end = self.lens.edges[period], self.lens.edges[period + 1]
+        begin = self.lens.edges[period]
         n, fixed = self.static.shape
         out = np.empty((n, len(NAMES)), dtype=np.float32)
         out[:, :fixed] = self.static
         since = self.static[:, SINCE] + begin
-        angle = 2.0 * np.pi * ((self.cutoff + (begin + end) / 2.0) % _YEAR) / _YEAR
         columns = (
             np.full(n, period),
             since,
             since / self.static[:, GAP],
             self.hazard_bg[:, period],
             self.hazard_regular[:, period],
-            np.full(n, np.cos(angle)),
-            np.full(n, np.sin(angle)),
         )
         for i, column in enumerate(columns):
             out[:, fixed + i] = column
@@ -150,41 +138,67 @@ class View:
 
 @dataclass(frozen=True)
 class Panel:
-    """Person-period rows for fitting."""
+    """Person-period rows for fitting; `season` and `bg` are offsets on the logit scale.
+
+    Rows that are `held` back belong to one customer in six: they say when to stop growing trees
+    and how much each view of the hazard counts.
+    """
 
     rows: Singles
     bought: Floats
-    offset: Floats
+    season: Floats
+    bg: Floats
+    held: NDArray[np.bool_]
+
+    def take(self, rows: NDArray[np.bool_] | slice) -> Panel:
+        """Return the panel of `rows`."""
+        parts = (self.rows, self.bought, self.season, self.bg, self.held)
+        return Panel(*(part[rows] for part in parts))
+
+
+#: Cut-off → the season's offset of each period.
+Offsets = Callable[[int], Floats]
 
 
 def build_panel(
-    lens: Lens, log: PurchaseLog, cutoffs: list[int], until: int, *, active_days: int
+    lens: Lens,
+    log: PurchaseLog,
+    cutoffs: list[int],
+    until: int,
+    *,
+    active_days: int,
+    offsets: Offsets,
 ) -> Panel:
     """Return the rows of all `cutoffs`; a period counts if it ended by `until`.
 
     Customers leave with their first purchase; periods that were not seen to their end
     are left out, which is how censoring enters a discrete-time hazard.
     """
-    parts = [part for c in cutoffs for part in _of_cutoff(lens, log, c, until, active_days)]
+    parts = [
+        part for c in cutoffs for part in _of_cutoff(lens, log, c, until, active_days, offsets)
+    ]
     if not parts:
-        return Panel(np.empty((0, len(NAMES)), np.float32), np.empty(0), np.empty(0))
-    rows, bought, offset = zip(*parts, strict=True)
-    return Panel(np.concatenate(rows), np.concatenate(bought), np.concatenate(offset))
+        none = (np.empty(0) for _ in range(3))
+        return Panel(np.empty((0, len(NAMES)), np.float32), *none, np.empty(0, bool))
+    return Panel(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def _of_cutoff(
-    lens: Lens, log: PurchaseLog, cutoff: int, until: int, active_days: int
-) -> Iterator[tuple[Singles, Floats, Floats]]:
+    lens: Lens, log: PurchaseLog, cutoff: int, until: int, active_days: int, offsets: Offsets
+) -> Iterator[tuple[Singles, Floats, Floats, Floats, NDArray[np.bool_]]]:
     view = lens.look(log, cutoff).active(active_days)
     after = follow_up(log, cutoff, until)
     time, event = after.time[view.known], after.event[view.known]
+    season = offsets(cutoff)
     for period in range(lens.periods):
         if cutoff + lens.edges[period + 1] > until:
             return
         at_risk = time > lens.edges[period]
-        bought = event & (time <= lens.edges[period + 1])
+        bought = (event & (time <= lens.edges[period + 1]))[at_risk]
         yield (
             view.rows(period)[at_risk],
-            bought[at_risk].astype(np.float64),
+            bought.astype(np.float64),
+            np.full(len(bought), season[period]),
             view.hazard_bg[at_risk, period],
+            view.known[at_risk] % _HELD_BACK == 0,
         )

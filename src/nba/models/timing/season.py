@@ -1,0 +1,141 @@
+"""How the calendar moves everybody's hazard: an index of the weeks on record, and its forecast.
+
+The index asks how many of those who bought lately bought again in a week, compared with what
+customers of the same recency and frequency do in an average week. It looks back over a quarter
+only, so that it means the same in the first year on record as in later ones: a hazard that
+knows whole histories would take the start of the records for a season. Models are fitted with
+the index as an offset, so that what they learn of customers is free of the calendar.
+
+What is to come is last year's index, shrunk since one year is one draw, plus what of the latest
+level it does not explain. With less than a year on record only the latter is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nba.models.timing.log import PurchaseLog, follow_up
+from nba.models.timing.panel import expit, logit
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+WEEK: Final = 7
+#: A year of whole weeks, so that weekdays match.
+YEAR_DAYS: Final = 364
+#: Who bought within so many days counts as a recent customer.
+MEMORY_DAYS: Final = 90
+_RECENCY_EDGES: Final = np.array([7, 14, 21, 30, 45, 60])
+_COUNT_EDGES: Final = np.array([2, 3, 5])
+_CELLS: Final = (len(_RECENCY_EDGES) + 1) * (len(_COUNT_EDGES) + 1)
+_FIRST_WEEK_DAYS: Final = 28  # after the first record: before, hardly anybody is known
+_FEWEST_WEEKS: Final = 8
+#: Spread of the kernel that weeks are smoothed with, in weeks.
+_SMOOTH_WEEKS: Final = 2.0
+#: Half-life of the weeks that the latest level is taken from.
+_LEVEL_HALF_LIFE: Final = 4.0
+_LARGEST: Final = 40_000
+
+
+@dataclass(frozen=True)
+class Season:
+    """The index by week on the logit scale, and how far it is believed in.
+
+    Parameters
+    ----------
+    first, today : int
+        Day on which the first week begins, and the day of the fit, on which the last one ended.
+    index : array, shape (weeks,)
+    trust : float
+        Share of last year's index that is expected to come again.
+    level_trust : float
+        Share of the latest level, beyond that, that is expected to stay.
+    """
+
+    first: int
+    today: int
+    index: Floats
+    trust: float
+    level_trust: float
+
+    def at(self, days: Ints) -> Floats:
+        """Return the index of each day: as it was up to the fit, a forecast from then on."""
+        if not len(self.index):
+            return np.zeros(len(days))
+        past = self.index[np.clip((days - self.first) // WEEK, 0, len(self.index) - 1)]
+        past = np.where(days < self.first, 0.0, past)
+        weight = 0.5 ** (np.arange(len(self.index))[::-1] / _LEVEL_HALF_LIFE)
+        level = float(weight @ self.index / weight.sum())
+        ahead = np.full(len(days), self.level_trust * level)
+        weeks = YEAR_DAYS // WEEK
+        if len(self.index) >= weeks:
+            years = -(-(days - self.today + 1) // YEAR_DAYS)
+            then = (days - np.maximum(years, 1) * YEAR_DAYS - self.first) // WEEK
+            a_year_ago = self.index[np.clip(then, 0, len(self.index) - 1)]
+            old = self.index[np.maximum(np.arange(len(self.index)) - weeks, 0)]
+            old_level = float(weight @ old / weight.sum())
+            unexplained = level - self.trust * old_level
+            ahead = self.trust * a_year_ago + self.level_trust * unexplained
+        return np.where(days >= self.today, ahead, past)
+
+    def offsets(self, cutoff: int, edges: Ints) -> Floats:
+        """Return the mean index of each period between `edges`, counted from `cutoff`."""
+        daily = np.concatenate([[0.0], np.cumsum(self.at(cutoff + np.arange(edges[-1])))])
+        return np.asarray(np.diff(daily[edges]) / np.diff(edges))
+
+    def mean(self, cutoff: int, days: int) -> float:
+        """Return the mean index of the `days` from `cutoff` on."""
+        return float(self.offsets(cutoff, np.array([0, max(1, days)]))[0])
+
+
+def fit_season(log: PurchaseLog, today: int, *, trust: float, level_trust: float) -> Season:
+    """Fit the index on everything before `today`, week by week, smoothed and shrunk."""
+    nothing = Season(today, today, np.zeros(0), trust, level_trust)
+    if not len(log.day):
+        return nothing
+    starts = range(today - WEEK, int(log.day.min()) + _FIRST_WEEK_DAYS, -WEEK)[::-1]
+    if len(starts) < _FEWEST_WEEKS:
+        return nothing
+    if log.entities > _LARGEST:
+        log = log.only(np.arange(0, log.entities, -(-log.entities // _LARGEST)))
+    weeks = [_week(log, start) for start in starts]
+    there = np.array([week[0] for week in weeks])
+    bought = np.array([week[1] for week in weeks])
+    usual = logit((bought.sum(axis=0) + 0.5) / (there.sum(axis=0) + 1.0))
+    at = np.arange(len(starts))
+    kernel = np.exp(-0.5 * ((at[:, None] - at) / _SMOOTH_WEEKS) ** 2)
+    index, information = _solve(usual, kernel @ there, kernel @ bought.sum(axis=1))
+    # the variance of a smoothed week: weights squared over the sum of weights, per information
+    noise = (kernel**2).sum(axis=1) / kernel.sum(axis=1) / np.maximum(information, 1e-9)
+    signal = max(0.0, float(np.var(index) - noise.mean()))
+    return Season(starts[0], today, index * signal / (signal + noise), trust, level_trust)
+
+
+def _week(log: PurchaseLog, start: int) -> tuple[Floats, Floats]:
+    """Return, per cell of recency and frequency, who was there and who bought in the week."""
+    end = log.first_row_from(start)
+    count = end - log.first_row_from(start - MEMORY_DAYS)
+    recent = count > 0
+    since = start - log.day[end[recent] - 1]
+    cell = np.searchsorted(_RECENCY_EDGES, since, side="left") * (len(_COUNT_EDGES) + 1)
+    cell += np.searchsorted(_COUNT_EDGES, count[recent], side="right")
+    bought = follow_up(log, start, start + WEEK).event[recent]
+    there = np.bincount(cell, minlength=_CELLS).astype(np.float64)
+    again = np.bincount(cell[bought], minlength=_CELLS).astype(np.float64)
+    return there, again
+
+
+def _solve(usual: Floats, there: Floats, bought: Floats) -> tuple[Floats, Floats]:
+    """Return the shift per week with which the usual hazards give what was bought."""
+    shift = np.zeros(len(bought))
+    for _ in range(25):
+        p = expit(usual + shift[:, None])
+        information = (there * p * (1.0 - p)).sum(axis=1) + 1e-3
+        step = (bought - (there * p).sum(axis=1) - 1e-3 * shift) / information
+        shift = shift + np.clip(step, -1.0, 1.0)
+    p = expit(usual + shift[:, None])
+    return shift, (there * p * (1.0 - p)).sum(axis=1)
