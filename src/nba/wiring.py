@@ -100,6 +100,7 @@ class Wiring:
             self.tables,
             time_zone=self.settings.time_zone,
             input_version=lambda: self.lake.version,
+            has_clock=lambda: self.lake.state().has_clock,
             engine=self.feature_engine,
             keep_days=self.settings.keep_snapshots_days,
         )

@@ -189,6 +189,9 @@ class Load:
         self._check_stable()
         checks.of_folder(self.report, folder, self.mapping, self.files)
         checks.of_columns(self.report, self.prepared)
+        if not self.mapping.time_features:
+            text = "days only stand for an order: features of weekday and hour stay empty"
+            self.report.add(Status.PASS, "input", "time_features", text)
 
     def _prepare(self, folder: Path, name: str) -> None:
         prepared = prepare(self.context, folder, TABLES[name])
@@ -260,6 +263,7 @@ class Load:
                     "at": self.now.isoformat(),
                     "folder": self.report.folder,
                     "mapping": self.report.mapping,
+                    "time_features": self.mapping.time_features,
                 }
             )
             self.report.version = state.version

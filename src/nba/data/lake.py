@@ -71,6 +71,11 @@ class State:
         ]
         return hashlib.sha256(";".join(parts).encode()).hexdigest()[:16]
 
+    @property
+    def has_clock(self) -> bool:
+        """Whether times mean weekday and hour; False once a mapping said that they do not."""
+        return all(load.get("time_features", True) for load in self.loads)
+
     def to_json(self) -> dict[str, Any]:
         """Return the manifest's content."""
         return {

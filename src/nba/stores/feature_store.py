@@ -20,6 +20,7 @@ from nba.errors import ConflictError, NotFoundError
 from nba.features import VIEWS, Tables, View, customer_tags
 from nba.features.drift import Check, compare_views
 from nba.features.engine import Engine, digest_sql, packed_sql, write_views
+from nba.features.timeless import timeless
 from nba.features.fresh import FreshFeatures
 from nba.stores.engines import duckdb_engine
 from nba.stores.feature_repository import FeatureRepository
@@ -72,6 +73,7 @@ class FeastFeatureStore:
         *,
         time_zone: str = "Asia/Shanghai",
         input_version: Callable[[], str] = lambda: "",
+        has_clock: Callable[[], bool] = lambda: True,
         engine: Callable[[], Engine] | None = None,
         keep_days: int = KEEP_DAYS,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -87,6 +89,7 @@ class FeastFeatureStore:
         self._fresh = FreshFeatures(self.views)
         self._tables = tables
         self._input_version = input_version
+        self._has_clock = has_clock
         self._engine = engine or partial(duckdb_engine, spill=self.data / "tmp")
         self._keep_days = keep_days
         self._clock = clock
@@ -160,10 +163,11 @@ class FeastFeatureStore:
     def _build(self, as_of: datetime, version: str, digest: str, purpose: str) -> dict[str, Any]:
         started = time.perf_counter()
         engine = self._engine()
+        views = self.views if self._has_clock() else timeless(self.views)
         try:
             written = write_views(
                 engine,
-                self.views,
+                views,
                 self._tables(as_of, engine.connection),
                 as_of,
                 {name: self.snapshots.staging(name, as_of) for name in self.views},
@@ -172,10 +176,10 @@ class FeastFeatureStore:
             )
         finally:
             engine.close()
-        views = {}
+        contents = {}
         for item in written:
             rows, content = self._digest(self.views[item.view], item.folder)
-            views[item.view] = {
+            contents[item.view] = {
                 "rows": rows,
                 "digest": content,
                 "seconds": round(item.seconds, 3),
@@ -187,7 +191,7 @@ class FeastFeatureStore:
             "input_version": version,
             "definitions": digest,
             "seconds": round(time.perf_counter() - started, 3),
-            "views": views,
+            "views": contents,
         }
         self.snapshots.commit(self.views, as_of, manifest)
         return manifest
