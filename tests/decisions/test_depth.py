@@ -303,6 +303,38 @@ def test_outlook_prefers_the_day_that_the_curve_says(
     assert (table["p_purchase"] >= 0).all()
 
 
+@pytest.mark.parametrize(
+    ("limit", "day", "open_"),
+    [
+        ({"per_month": 3}, date(2026, 1, 1), "few"),
+        ({"per_month": 3}, date(2027, 1, 1), "all"),
+        ({"per_day": 0}, date(2026, 1, 1), "none"),
+    ],
+)
+def test_a_platform_limit_counts_every_sender(
+    inputs: Inputs, files: DecisionFiles, world: Any, limit: dict[str, int], day: date, open_: str
+) -> None:
+    given = {"name": "chat", "channels": ["chat"], "valid_from": day, "source": "test", **limit}
+    policy = files.policy.model_validate(
+        {**files.policy.model_dump(), "platform_limits": [given], "caps": {"per_month": 30}}
+    )
+    made = inputs["interactions"].filter(
+        (pl.col("mode") != "none")
+        & (pl.col("channel") == "chat")
+        & (pl.col("ts").dt.date() > world.AS_OF.date() - timedelta(days=30))
+    )
+    full = set(made.group_by("customer_id").len().filter(pl.col("len") >= 3)["customer_id"])
+    assert full
+    settings = DecisionSettings()
+    found = decide(
+        inputs, files.catalogue, policy, files.levers, as_of=world.AS_OF, settings=settings
+    )
+    chat = set(found.actions.filter(pl.col("channel") == "chat")["customer_id"])
+    assert bool(chat) is (open_ != "none")
+    if open_ == "few":
+        assert not chat & full
+
+
 def test_audiences_are_decided_whole(inputs: Inputs, files: DecisionFiles, world: Any) -> None:
     done = decide_audiences(inputs, files.policy, as_of=world.AS_OF, settings=DecisionSettings())
     again = decide_audiences(inputs, files.policy, as_of=world.AS_OF, settings=DecisionSettings())

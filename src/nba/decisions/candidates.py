@@ -139,7 +139,7 @@ def build_candidates(
     )
     resting = rest(inputs, facts.select("customer_id", "friend_since"), as_of=as_of, policy=policy)
     stage = _funnel(facts, actions)
-    allowed = policy_open(inputs, resting, facts, actions, as_of=as_of)
+    allowed = policy_open(inputs, resting, facts, actions, as_of=as_of, policy=policy)
     stage[(stage == Stage.POLICY) & allowed] = Stage.OPEN
     factors = _factors(inputs, facts, actions, policy, levers, averages, settings)
     value = np.where(np.isfinite(factors.value), factors.value, 0.0)

@@ -141,6 +141,7 @@ def policy_open(
     actions: Sequence[ActionType],
     *,
     as_of: datetime,
+    policy: ContactPolicy,
 ) -> Flags:
     """Return (customers, actions): whether the policy lets this type go to this customer.
 
@@ -153,6 +154,8 @@ def policy_open(
     cooling = {mode: frame[f"mode_{mode}"].fill_null(False).to_numpy() for mode in CONTACT_MODES}
     recent = _days_since_type(inputs, frame, actions, as_of)
     spent = _spent_quota(inputs, frame)
+    for channel, over in _platform_spent(inputs, frame, as_of=as_of, policy=policy).items():
+        spent[channel] = over | spent.get(channel, False)
     columns = []
     for action in actions:
         allowed = awake & ~cooling[action.mode]
@@ -187,4 +190,34 @@ def _spent_quota(inputs: DecisionInputs, frame: pl.DataFrame) -> dict[str, Flags
     for channel in quota["channel"].drop_nulls().unique().sort():
         ids = quota.filter(pl.col("channel") == channel)["customer_id"]
         result[str(channel)] = frame["customer_id"].is_in(ids.implode()).to_numpy()
+    return result
+
+
+def _platform_spent(
+    inputs: DecisionInputs, frame: pl.DataFrame, *, as_of: datetime, policy: ContactPolicy
+) -> dict[str, Flags]:
+    """Return, per channel, who has had all that a platform's limit allows, today's included.
+
+    Counted from the contacts that took place, so that it holds for other senders too and
+    without a ledger.
+    """
+    days = (pl.lit(as_of.date()) - pl.col("ts").dt.date()).dt.total_days()
+    made = inputs["interactions"].filter(
+        (pl.col("mode") != str(Mode.NONE)) & (pl.col("ts") < as_of) & (days < 30)
+    )
+    result: dict[str, Flags] = {}
+    for limit in policy.platform_limits:
+        if limit.valid_from > as_of.date():
+            continue
+        channels = [str(channel) for channel in limit.channels]
+        if limit.per_day == 0 or limit.per_month == 0:
+            over = np.ones(frame.height, dtype=bool)
+        elif limit.per_month is None:
+            continue
+        else:
+            counted = made.filter(pl.col("channel").is_in(channels)).group_by("customer_id").len()
+            full = counted.filter(pl.col("len") >= limit.per_month)["customer_id"]
+            over = frame["customer_id"].is_in(full.implode()).to_numpy()
+        for channel in channels:
+            result[channel] = over | result.get(channel, False)
     return result
