@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from nba.models.base import Frames
-from nba.models.mode.doubly_robust import ARMS, DoublyRobustConfig, DoublyRobustMode
+from nba.models.mode.contact_effects import ARMS
+from nba.models.mode.doubly_robust import DoublyRobustConfig, DoublyRobustMode
 from nba.models.mode.frame import BEHAVIOUR, CONTACT
 from nba.models.mode.prior import KINDS
 
@@ -109,7 +110,7 @@ def bench_mode(
     -------
     dict
         One entry per size: seconds of fit and score, customers per second over all modes, and
-        which learners the scores use.
+        how many shapes of effects the scores average.
     """
     results = []
     for count in customers:
@@ -130,7 +131,7 @@ def bench_mode(
             "score_seconds": ended - fitted,
             "customers_per_second": count / (ended - fitted),
             "rows": scores.height,
-            "stack": [list(one.weight) for one in model.effects.found],
+            "shapes": len(model.effects.shapes),
         }
         results.append(row)
         if progress:

@@ -1,8 +1,8 @@
 """The mode experiment in the simulated world: what is learned about modes, against the truth.
 
 A year of clerks' habits with a randomised pilot at its end; the mode models learn from the tables
-alone and are then asked about every friend. Truth is the expected margin that one contact
-today would add, as the world knows it.
+alone and are then asked about every friend. Truth is the expected margin that one contact today,
+bringing what the customer buys most, would add within the outcome window, as the world knows it.
 """
 
 from __future__ import annotations
@@ -24,19 +24,30 @@ from nba.data.lake import Lake
 from nba.data.tables import load_tables
 from nba.evaluation.mode_baselines import BASELINES
 from nba.features import VIEWS
+from nba.features.usable import usable
 from nba.models.base import Frames
-from nba.models.mode.doubly_robust import ARMS, DoublyRobustConfig, DoublyRobustMode
+from nba.models.mode.assignments import Source
+from nba.models.mode.contact_effects import ARMS
+from nba.models.mode.doubly_robust import DoublyRobustConfig, DoublyRobustMode
+from nba.models.mode.encode import Encoder
 from nba.models.mode.frame import BEHAVIOUR, CONTACT, MODES, Floats, customer_frame
 from nba.models.mode.nuisance import Sample
 from nba.models.mode.outcomes import assignments_of
 from nba.models.mode.prior import PriorMode
 from nba.models.mode.training import assignment_features
-from nba.simulation import Preset, WorldConfig, simulate
+from nba.simulation import Preset, WorldConfig
+from nba.simulation.books import Books
+from nba.simulation.compare import prepare
+from nba.simulation.policies import usual_products
+from nba.simulation.world import World
 
 ZONE: Final = "Asia/Shanghai"
 STATE: Final = "customer_state"
-#: Weeks of pilot after which the learning curve is drawn.
-WEEKS: Final = (0, 6, 8, 10)
+MARGIN_RATE: Final = 0.4
+#: Weeks of contacts that are known, over which the learning curve is drawn.
+WEEKS: Final = (0, 13, 26, 39, 52)
+#: Customers are put into so many groups by predicted effect, to see whether bounds hold.
+GROUPS: Final = 20
 
 
 @dataclass(frozen=True)
@@ -65,8 +76,7 @@ def mode_world(
     customers : int
         Size of the world.
     weeks : sequence of int
-        Weeks since the pilot began of which assignments are known; a check window of four weeks
-        must have closed, so that the first useful one is 5.
+        Weeks since the history began of which assignments are known.
     """
     say = progress or (lambda line: None)
     rows: list[dict[str, Any]] = []
@@ -78,33 +88,43 @@ def mode_world(
                 for name, found in _models(setting, seed, week, last=last).items():
                     row = {"preset": preset, "seed": seed, "weeks": week, "model": name}
                     rows.append(row | judge(setting.truth, *found))
-            say(f"{preset} seed {seed}: {rows[-1]}")
+            say(f"{preset} seed {seed}: " + _line(rows, preset, seed))
     return {
         "question": "What does the mode model know about each customer, against the truth?",
-        "protocol": f"{customers} customers, a year of habits, a pilot in the last ten weeks "
-        "(16 % of friends, once a fortnight, each mode .2, none .4); asked about all friends at "
-        "the end; value of choosing the best predicted mode or none, as a share of the oracle's",
+        "protocol": f"{customers} customers, a year of clerks' habits, a pilot in its last ten "
+        "weeks (16 % of friends, once a fortnight, each mode .2, none .4); asked about all friends "
+        "at the end; truth: margin within 14 days of a contact that brings the two things most "
+        "bought; value of choosing the best predicted mode or none, as a share of the oracle's",
         "rows": rows,
         "customers": customers,
         "seeds": list(seeds),
     }
 
 
+def _line(rows: Sequence[dict[str, Any]], preset: str, seed: int) -> str:
+    mine = [row for row in rows if row["preset"] == preset and row["seed"] == seed]
+    last = max(row["weeks"] for row in mine)
+    return ", ".join(
+        f"{row['model']} {row['share_of_oracle']:.3f}/{row['rank_correlation']:.3f}"
+        for row in mine
+        if row["weeks"] == last
+    )
+
+
 def play(preset: str, seed: int, customers: int) -> Setting:
     """Simulate, ingest, and compute what models and judge need."""
     config = WorldConfig(preset=Preset(preset), seed=seed, customers=customers)
-    as_of = datetime(config.start.year, config.start.month, config.start.day) + timedelta(
-        days=config.days
-    )
+    start = datetime(config.start.year, config.start.month, config.start.day)
+    as_of = start + timedelta(days=config.days)
+    world, books = prepare(config)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        world = simulate(config, folder / "tables", folder / "truth")
-        lake = Lake(folder / "lake")
-        ingest(folder / "tables", lake, time_zone=ZONE, now=datetime.now(UTC))
+        lake = _lake(folder, books)
 
         def load(moment: datetime) -> dict[str, Any]:
             connection = ibis.duckdb.connect(threads=2)
-            return load_tables(lake, as_of=moment, time_zone=ZONE, connection=connection)
+            tables = load_tables(lake, as_of=moment, time_zone=ZONE, connection=connection)
+            return dict(usable(tables, margin_rate=MARGIN_RATE))
 
         def snapshot(view: str, moment: datetime) -> pl.DataFrame:
             if moment not in loaded:
@@ -114,49 +134,65 @@ def play(preset: str, seed: int, customers: int) -> Setting:
             return frame
 
         loaded: dict[datetime, dict[str, Any]] = {}
-        # all sources: the pilot's logged draws, habitual contacts, sampled moments without one
-        known = assignments_of(load(as_of), as_of, window_days=120, seed=seed, history=True)
+        known = assignments_of(load(as_of), as_of, seed=seed, history=True)
         features = assignment_features(known, snapshot)
         state = snapshot(STATE, as_of)
-        friends = state.filter(pl.col("is_friend") & pl.col("consent_contact")).sort("customer_id")
+        friends = state.filter(pl.col("is_friend") & pl.col("consent_contact"))
+        usual = usual_products(books)
+        friends = friends.join(usual, on="customer_id", how="inner").sort("customer_id")
         chosen = friends.select("customer_id")
         inputs = Frames(
             {
-                STATE: friends,
+                STATE: friends.drop("product_ids"),
                 BEHAVIOUR: snapshot(BEHAVIOUR, as_of).join(chosen, on="customer_id", how="semi"),
                 CONTACT: snapshot(CONTACT, as_of).join(chosen, on="customer_id", how="semi"),
             }
         )
-    truth = np.column_stack(
-        [
-            world.true_effect(world.day, friends["customer_id"], mode)["gain_amount"].to_numpy()
-            for mode in MODES
-        ]
-    )
-    return Setting(inputs, truth, known, features, as_of)
+    return Setting(inputs, _truth(world, friends), known, features, as_of)
+
+
+def _lake(folder: Path, books: Books) -> Lake:
+    for name, frame in books.delivered().items():
+        if frame.height:
+            (folder / "tables").mkdir(exist_ok=True)
+            frame.write_parquet(folder / "tables" / f"{name}.parquet")
+    lake = Lake(folder / "lake")
+    ingest(folder / "tables", lake, time_zone=ZONE, now=datetime.now(UTC))
+    return lake
+
+
+def _truth(world: World, friends: pl.DataFrame) -> Floats:
+    """Return the true effect of bringing the usual products, shape (friends, modes)."""
+    found = [
+        world.true_effect(world.day, friends["customer_id"], mode, friends["product_ids"])
+        for mode in MODES
+    ]
+    return np.column_stack([effect["window_amount"].to_numpy() for effect in found])
 
 
 def _models(
     setting: Setting, seed: int, weeks: int, *, last: bool
 ) -> dict[str, tuple[Floats, Floats | None]]:
     """Return predicted effects (and lower bounds) of each model, shape (friends, 3)."""
-    pilot = setting.assignments.filter(pl.col("propensity").is_not_null())
-    begin = pilot["ts"].min()
+    begin = setting.assignments["ts"].min()
     assert isinstance(begin, datetime)
     # an assignment counts in a week when its check window of four weeks had closed by then
     closed = pl.col("ts") + pl.duration(days=28) <= pl.lit(begin + timedelta(weeks=weeks))
-    known = pilot if last else pilot.filter(closed)
-    learned = _fitted(setting, known, seed)
-    found: dict[str, tuple[Floats, Floats | None]] = {"learned": _scored(learned, setting)}
+    known = setting.assignments if last else setting.assignments.filter(closed)
+    found: dict[str, tuple[Floats, Floats | None]] = {
+        "learned": _scored(_fitted(setting, known, seed), setting)
+    }
     if not last:
         return found
     prior = PriorMode().fit(setting.inputs, as_of=setting.as_of, seed=seed)
     found["prior"] = _scored(prior, setting)
-    found |= _usual(learned, known, setting, seed)
-    with_habits = _fitted(setting, setting.assignments, seed)
-    found["learned, habits too"] = _scored(with_habits, setting)
-    others = _usual(with_habits, setting.assignments, setting, seed)
-    return found | {f"{name}, habits too": value for name, value in others.items()}
+    pilot = known.filter(pl.col("source") == str(Source.LOGGED))
+    found["learned, pilot only"] = _scored(_fitted(setting, pilot, seed), setting)
+    habits = known.filter(pl.col("source") == str(Source.HISTORY))
+    found["learned, history only"] = _scored(_fitted(setting, habits, seed), setting)
+    found |= _usual(pilot, setting, seed)
+    others = _usual(known, setting, seed)
+    return found | {f"{name}, history too": value for name, value in others.items()}
 
 
 def _fitted(setting: Setting, known: pl.DataFrame, seed: int) -> DoublyRobustMode:
@@ -172,15 +208,16 @@ def _scored(model: DoublyRobustMode | PriorMode, setting: Setting) -> tuple[Floa
 
 
 def _usual(
-    learned: DoublyRobustMode, known: pl.DataFrame, setting: Setting, seed: int
+    known: pl.DataFrame, setting: Setting, seed: int
 ) -> dict[str, tuple[Floats, Floats | None]]:
     """Return what T- and X-learner say, on the same columns, arms and outcomes."""
     config = DoublyRobustConfig()
-    if learned.effects is None:
-        return {}
-    rows = known.join(setting.features, on="assignment_id", how="inner").sort("assignment_id")
+    names = [*config.behaviour, *config.contact]
+    features = setting.features.select("assignment_id", *names)
+    rows = known.join(features, on="assignment_id", how="inner").sort("assignment_id")
+    encoder = Encoder.fit(rows, names)
     sample = Sample(
-        x=learned.encoder.transform(rows),
+        x=encoder.transform(rows),
         arm=rows["mode"]
         .replace_strict(list(ARMS), list(range(len(ARMS))), return_dtype=pl.Int64)
         .to_numpy()
@@ -188,7 +225,7 @@ def _usual(
         outcome=rows["margin_amount"].to_numpy().astype(np.float64),
     )
     today = customer_frame(setting.inputs, config.behaviour, config.contact)
-    at = learned.encoder.transform(today)
+    at = encoder.transform(today)
     found: dict[str, tuple[Floats, Floats | None]] = {}
     for name in ("T-learner", "X-learner"):
         values = BASELINES[name](sample, len(ARMS), np.zeros((0, len(ARMS))), seed)(at)
@@ -218,4 +255,17 @@ def judge(truth: Floats, effect: Floats, lower: Floats | None) -> dict[str, Any]
         "bias_amount": float((effect - truth).mean()),
         "true_amount": float(truth.mean()),
         "coverage_of_lower_bound": None if lower is None else float((lower <= truth).mean()),
+        "coverage_in_groups": None if lower is None else _group_coverage(truth, effect, lower),
     }
+
+
+def _group_coverage(truth: Floats, effect: Floats, lower: Floats) -> float:
+    """Return the share of groups of alike customers whose mean truth lies above the mean bound."""
+    held = []
+    for mode in range(truth.shape[1]):
+        order = np.argsort(effect[:, mode], kind="stable")
+        held += [
+            lower[rows, mode].mean() <= truth[rows, mode].mean()
+            for rows in np.array_split(order, GROUPS)
+        ]
+    return float(np.mean(held))

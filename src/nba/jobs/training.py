@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from nba.models.base import Frames
+from nba.models.mode.assignments import decision_rows
 from nba.models.mode.outcomes import assignments_of
 from nba.models.mode.training import anchors_of, assignment_features
 from nba.wiring import Wiring
@@ -40,6 +41,7 @@ def assignment_tables(wiring: Wiring, as_of: datetime) -> dict[str, pl.DataFrame
         log=decision_log(wiring, as_of, spec.window_days),
         window_days=spec.window_days,
         outcome_days=wiring.settings.outcome_days,
+        history=True,
         seed=wiring.settings.seed,
     )
     store = wiring.feature_store
@@ -51,8 +53,8 @@ def assignment_tables(wiring: Wiring, as_of: datetime) -> dict[str, pl.DataFrame
 def decision_log(wiring: Wiring, as_of: datetime, window_days: int) -> pl.DataFrame | None:
     """Return the engine's own assignments of the last `window_days`, `none` included.
 
-    Columns: as_of, customer_id, mode, propensity, action_id (null with `none`). Customers for
-    whom nothing was open had no choice made for them and are left out.
+    As `nba.models.mode.assignments.decision_rows` returns them. Customers for whom nothing was
+    open had no choice made for them and are left out.
     """
     first = (as_of - timedelta(days=window_days)).date().isoformat()
     parts = []
@@ -62,10 +64,5 @@ def decision_log(wiring: Wiring, as_of: datetime, window_days: int) -> pl.DataFr
             continue
         log = pl.read_parquet(path).filter(pl.col("closed").is_null())
         actions = pl.read_parquet(path.with_name("actions.parquet"))
-        drawn = actions.filter(pl.col("mode") != "none").select("customer_id", "action_id")
-        parts.append(
-            log.select("as_of", "customer_id", "mode", "propensity").join(
-                drawn, on="customer_id", how="left"
-            )
-        )
+        parts.append(decision_rows(log, actions))
     return pl.concat(parts) if parts else None

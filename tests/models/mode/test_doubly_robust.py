@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,7 +10,8 @@ import pytest
 from tests.models.contract import ModelContract
 
 from nba.models.base import Frames
-from nba.models.mode.doubly_robust import ARMS, DoublyRobustConfig, DoublyRobustMode
+from nba.models.mode.contact_effects import ARMS
+from nba.models.mode.doubly_robust import DoublyRobustConfig, DoublyRobustMode
 from nba.models.mode.prior import PriorMode
 from nba.models.mode.training import assignment_features, cut_moments
 
@@ -27,8 +27,13 @@ def customers(count: int, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         {
             "customer_id": ids,
             "days_since_purchase": rng.exponential(40, count),
+            "days_since_first_purchase": np.full(count, 500.0),
+            "purchase_days_30d": rng.poisson(0.5, count),
+            "purchase_days_90d": rng.poisson(1.5, count),
             "purchase_days_365d": rng.poisson(6, count),
+            "spend_amount": margin * 4,
             "spend_365d_amount": margin * 3,
+            "margin_90d_amount": margin / 4,
             "margin_365d_amount": margin,
             "average_order_amount": margin / 2,
             "overdue_ratio": rng.exponential(1, count),
@@ -44,6 +49,8 @@ def customers(count: int, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         {
             "customer_id": ids,
             "contacts_30d": rng.poisson(2, count),
+            "contacts_90d": rng.poisson(6, count),
+            "reads_90d": rng.poisson(3, count),
             "days_since_contact": rng.exponential(20, count),
             "response_rate": rng.uniform(0, 1, count),
             "unanswered_streak": rng.poisson(1, count),
@@ -113,9 +120,12 @@ class TestPriorContract(ModelContract):
         return Frames({"customer_behaviour": behaviour, "customer_contact": contact})
 
 
-def scales(count: int, effect: float, per_customer: int = 1) -> Any:
-    table = training(count, 11, effect=effect, per_customer=per_customer)
-    return DoublyRobustMode().fit(table, as_of=AS_OF, seed=1).scale[1:]
+def level(table: Frames) -> float:
+    """The mean learned effect, relative to the prior's."""
+    model = DoublyRobustMode().fit(table, as_of=AS_OF, seed=1)
+    scores = model.score(table, as_of=AS_OF)["uplift_amount"]
+    prior = model.prior.score(table, as_of=AS_OF)["uplift_amount"]
+    return float(scores.sum() / prior.sum())
 
 
 def test_without_assignments_it_is_the_prior() -> None:
@@ -128,10 +138,34 @@ def test_without_assignments_it_is_the_prior() -> None:
 
 
 def test_a_true_prior_is_kept_and_a_wrong_one_unlearned() -> None:
-    assert scales(4000, 1.0).mean() == pytest.approx(1.0, abs=0.35)
-    few, many = scales(500, 0.0), scales(12_000, 0.0)
-    assert many.mean() < 0.3
-    assert many.mean() < few.mean()
+    assert level(training(4000, 11, effect=1.0)) == pytest.approx(1.0, abs=0.35)
+    few, many = (level(training(n, 11, effect=0.0)) for n in (500, 12_000))
+    assert many < 0.4
+    assert many < few
+
+
+def history(count: int, seed: int, *, bias: float) -> Frames:
+    """Contacts by habit whose choice alone raises margins by `bias`, and that change nothing."""
+    table = training(count, seed, effect=0.0)
+    rng = np.random.default_rng(seed + 2)
+    rows = table["assignments"]
+    listed = (rows["mode"] != "none").to_numpy()
+    read = rng.uniform(size=rows.height) < 0.5
+    margin = rows["margin_amount"].to_numpy() + bias * listed
+    changed = rows.with_columns(
+        pl.lit(None, pl.Float64).alias("propensity"),
+        pl.Series("margin_amount", margin),
+        pl.Series("margin_check_amount", margin),
+        pl.Series("is_read", read & listed),
+        source=pl.lit("history"),
+    )
+    return Frames({**table, "assignments": changed})
+
+
+def test_what_unread_contacts_show_is_not_taken_for_an_effect() -> None:
+    table = history(12_000, 61, bias=3.0)
+    unread = table["assignments"].drop("is_read")
+    assert level(table) < 0.5 * level(Frames({**table, "assignments": unread}))
 
 
 def test_estimates_are_in_money_and_bounds_lie_below() -> None:
@@ -165,6 +199,14 @@ def test_a_mode_that_was_never_used_keeps_the_prior() -> None:
     assert scores.filter(mine)["uplift_amount"].to_numpy() == pytest.approx(
         prior.filter(mine)["uplift_amount"].to_numpy()
     )
+
+
+def test_a_control_without_rows_teaches_nothing() -> None:
+    table = training(3000, 51)
+    known = table["assignments"].filter(pl.col("mode") != "none")
+    model = DoublyRobustMode().fit(Frames({**table, "assignments": known}), as_of=AS_OF, seed=1)
+    assert not model.report["learned"]
+    assert "control" in model.report["reason"]
 
 
 def test_features_come_from_before_the_assignment() -> None:

@@ -5,13 +5,15 @@ from datetime import datetime, timedelta
 import polars as pl
 import pytest
 
-from nba.models.mode.outcomes import (
+from nba.models.mode.assignments import (
     decision_rows,
     engine_assignments,
     recorded_assignments,
     sampled_moments,
-    with_outcomes,
+    thinned,
 )
+from nba.models.mode.exposure import purchase_days, with_before, with_exposure
+from nba.models.mode.outcomes import with_outcomes
 
 DAY = datetime(2026, 1, 10)
 
@@ -81,6 +83,7 @@ def test_a_decision_log_gives_the_propensity_of_the_drawn_mode() -> None:
         ("a", 0.75, "x1"),
         ("d", 0.5, None),
     ]
+    assert rows.select("p_none", "p_topic_expert", "p_private_partner").row(0) == (0.25, 0.75, 0.0)
     assert engine_assignments(rows, interactions())["sent"].to_list() == [True, False]
 
 
@@ -100,6 +103,10 @@ def test_margins_and_losses_fall_into_their_windows() -> None:
     assert (found[1]["margin_amount"], found[1]["margin_check_amount"]) == (11.0, 6.0)
     assert (found[2]["margin_amount"], found[2]["margin_check_amount"]) == (3.0, 3.0)
     assert [row["is_lost"] for row in found] == [False, True, False]
+    # a day counts from its first purchase: day 0 began before i1
+    assert [row["purchase_days"] for row in found] == [0.0, 1.0, 1.0]
+    twice = pl.concat([losses, pl.DataFrame({"customer_id": ["a"], "ts": [at(-3)]})])
+    assert with_outcomes(rows, sales, twice, as_of=at(60))["is_lost"].to_list()[1]
 
 
 def test_an_open_check_window_is_not_used() -> None:
@@ -135,3 +142,72 @@ def test_no_time_means_no_moments(days: int) -> None:
         friends, interactions(), begin=DAY, end=at(days), per_customer=3, clear_days=5, seed=1
     )
     assert drawn.height == 0
+
+
+def test_posts_to_many_are_no_assignments_unless_they_were_drawn() -> None:
+    posted = interactions(channel=["moments", "chat", "group", "chat"])
+    assert recorded_assignments(posted)["assignment_id"].to_list() == ["i1", "i2"]
+
+
+def test_what_was_read_and_known_comes_from_answers_and_earlier_purchases() -> None:
+    rows = recorded_assignments(interactions())
+    brought = pl.DataFrame(
+        {"interaction_id": ["i1", "i3"], "product_ids": [["p1", "p2"], ["p3"]]},
+    )
+    responses = pl.DataFrame(
+        {"interaction_id": ["i1", "i3", None], "kind": ["clicked", "purchased", "read"]}
+    )
+    sales = pl.DataFrame(
+        {
+            "customer_id": ["a", "b", None],
+            "product_id": ["p2", "p3", "p3"],
+            "ts": [at(0.1), at(0.1), at(-9)],
+            "quantity": [1.0, 1.0, 1.0],
+        }
+    )
+    found = with_exposure(rows, brought, responses, sales)
+    # a purchase is the outcome, no sign of reading; i3 brought what b bought only later
+    assert found.select("is_read", "is_known").rows() == [
+        (True, True),
+        (False, None),
+        (False, False),
+    ]
+
+
+def test_what_went_before_is_counted_to_the_moment() -> None:
+    rows = recorded_assignments(interactions())
+    sales = pl.DataFrame(
+        {
+            "customer_id": ["a", "a", "a", "b"],
+            "ts": [at(-20), at(-20), at(0.2), at(1)],
+            "quantity": [1.0, 2.0, 1.0, 1.0],
+        }
+    )
+    found = with_before(rows, purchase_days(sales)).to_dicts()
+    assert found[0]["before_days_since"] == pytest.approx(0.2)
+    assert [found[0][f"before_purchases_{n}d"] for n in (14, 28, 90)] == [1.0, 2.0, 2.0]
+    assert found[2]["before_days_since"] is None
+
+
+def test_a_thinned_log_keeps_what_was_listed_and_the_propensities_of_what_is_left() -> None:
+    rng_rows = 4000
+    log = pl.DataFrame(
+        {
+            "as_of": [DAY] * rng_rows,
+            "customer_id": [f"c{i:05d}" for i in range(rng_rows)],
+            "mode": ["topic_expert" if i % 10 == 0 else "none" for i in range(rng_rows)],
+            "propensity": [0.1 if i % 10 == 0 else 0.9 for i in range(rng_rows)],
+            "p_none": [0.9] * rng_rows,
+            "p_shopping_assistant": [0.0] * rng_rows,
+            "p_topic_expert": [0.1] * rng_rows,
+            "p_private_partner": [0.0] * rng_rows,
+        }
+    )
+    few = thinned(log, per_listed=2.0, seed=1)
+    listed = few.filter(pl.col("mode") != "none")
+    assert listed.height == 400
+    assert few.height - 400 == pytest.approx(800, rel=0.15)
+    assert few.height == pytest.approx((1 / few["propensity"]).sum() / 2, rel=0.1)
+    assert listed["propensity"].to_list() == pytest.approx(listed["p_topic_expert"].to_list())
+    assert listed["propensity"][0] == pytest.approx(1 / 3, rel=0.01)
+    assert thinned(log, per_listed=20.0, seed=1).equals(log)

@@ -164,7 +164,7 @@ class PriorMode(Model):
             chosen = [rows if rows.any() else active for rows in chosen]
             self.mean_margin = np.array([float(capped[rows].mean()) for rows in chosen])
             if "purchase_days_365d" in frame.columns:
-                days = np.maximum(_filled(frame["purchase_days_365d"], 1.0), 1.0)
+                days = np.maximum(filled(frame["purchase_days_365d"], 1.0), 1.0)
                 units = [capped[rows].sum() / days[rows].sum() for rows in chosen]
                 self.mean_unit = np.array(units, dtype=np.float64)
         return self
@@ -181,7 +181,7 @@ class PriorMode(Model):
         margin, kind, tier = _columns(customers)
         floor = self.config.dormant_share * self.mean_margin[kind]
         yearly = np.maximum(np.minimum(margin, self.margin_cap), floor)
-        return np.asarray(yearly[:, None] * self._share_per_contact()[kind, tier])
+        return np.asarray(yearly[:, None] * self.share_per_contact()[kind, tier])
 
     def purchase_unit(self, customers: pl.DataFrame) -> Floats:
         """Return the margin of a typical purchase day of each customer, shape (n,).
@@ -190,7 +190,7 @@ class PriorMode(Model):
         like yearly margins: a measure of size in which effects of customers compare.
         """
         margin, kind, _ = _columns(customers)
-        days = np.maximum(_filled(customers["purchase_days_365d"], 0.0), 0.0)
+        days = np.maximum(filled(customers["purchase_days_365d"], 0.0), 0.0)
         known = np.maximum(np.minimum(margin, self.margin_cap), 0.0)
         unit = (known + UNIT_DAYS * self.mean_unit[kind]) / (days + UNIT_DAYS)
         return np.asarray(np.maximum(unit, 1e-6))
@@ -198,11 +198,11 @@ class PriorMode(Model):
     def risk(self, customers: pl.DataFrame) -> Floats:
         """Return the probability that one contact loses the friend, shape (n, 3)."""
         base = self.config.base_risk.array()
-        fatigue = np.maximum(_filled(customers["fatigue"], 0.0), 0.0)
+        fatigue = np.maximum(filled(customers["fatigue"], 0.0), 0.0)
         grown = base * (1.0 + self.config.fatigue_slope * fatigue)[:, None]
         return np.asarray(np.minimum(grown, self.config.risk_cap))
 
-    def _share_per_contact(self) -> Floats:
+    def share_per_contact(self) -> Floats:
         """Return the share of the yearly margin that one contact adds, (kind, tier, mode)."""
         c = self.config
         lift = c.yearly_lift.array() / c.contacts_per_year.array()
@@ -226,7 +226,8 @@ class PriorMode(Model):
         self.margin_cap = float("inf") if cap is None else float(cap)
 
 
-def _filled(column: pl.Series, value: float) -> Floats:
+def filled(column: pl.Series, value: float) -> Floats:
+    """Return a column as numbers, `value` where it is empty."""
     filled = column.cast(pl.Float64).fill_null(value).fill_nan(value)
     return np.asarray(filled.to_numpy(), dtype=np.float64)
 
@@ -236,5 +237,13 @@ def _columns(frame: pl.DataFrame) -> tuple[Floats, npt.NDArray[np.int64], npt.ND
     codes = {kind: code for code, kind in enumerate(KINDS)}
     kind = frame["main_category_kind"].cast(pl.String)
     coded = kind.replace_strict(codes, default=0, return_dtype=pl.Int64).fill_null(0)
-    tier = np.clip(_filled(frame["price_tier"], 3.0), 1, TIERS).astype(np.int64) - 1
-    return _filled(frame["margin_365d_amount"], 0.0), coded.to_numpy(), tier
+    tier = np.clip(filled(frame["price_tier"], 3.0), 1, TIERS).astype(np.int64) - 1
+    return filled(frame["margin_365d_amount"], 0.0), coded.to_numpy(), tier
+
+
+def kinds_and_tiers(
+    frame: pl.DataFrame,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the code of each customer's main category kind, and of the price tier."""
+    _, kind, tier = _columns(frame)
+    return kind, tier

@@ -71,6 +71,11 @@ def estimate_propensities(
     return Propensities(_cross_fitted(best, terms, x, arm, arms, fold, folds, seed), best)
 
 
+def class_chances(x: Floats, arm: Ints, arms: int, fold: Ints, folds: int, seed: int) -> Floats:
+    """Return the probability of every arm by boosted trees that did not see the row."""
+    return _cross_fitted(TREES, x, x, arm, arms, fold, folds, seed)
+
+
 def _race(terms: Floats, x: Floats, arm: Ints, arms: int, fold: Ints, folds: int, seed: int) -> str:
     """Return the name of the model that predicts arms best, constant shares unless beaten."""
     tried = {

@@ -8,6 +8,7 @@ from typing import Final
 
 import polars as pl
 
+from nba.models.mode.assignments import Source
 from nba.models.mode.frame import BEHAVIOUR, CONTACT
 
 #: Anchors are counted from here, so that two trainings share their snapshots.
@@ -16,10 +17,21 @@ EPOCH: Final = datetime(2001, 1, 1)
 Snapshot = Callable[[str, datetime], pl.DataFrame]
 
 
+#: Features of plain history are older: it is long, and teaches less per row.
+HISTORY_WEEKS: Final = 4
+
+
 def anchors_of(assignments: pl.DataFrame, every_days: int) -> pl.Series:
-    """Return per assignment the last feature moment at or before its day."""
+    """Return per assignment the last feature moment at or before its day.
+
+    Rows of plain history (`source`) share one moment in `HISTORY_WEEKS` times as many days.
+    """
     day = (pl.col("ts").dt.truncate("1d") - pl.lit(EPOCH)).dt.total_days()
-    anchor = pl.lit(EPOCH) + pl.duration(days=day - day % every_days)
+    length = pl.lit(every_days)
+    if "source" in assignments.columns:
+        habit = pl.col("source") == str(Source.HISTORY)
+        length = pl.when(habit).then(every_days * HISTORY_WEEKS).otherwise(every_days)
+    anchor = pl.lit(EPOCH) + pl.duration(days=day - day % length)
     return assignments.select(anchor.cast(pl.Datetime("us")).alias("anchor")).to_series()
 
 
