@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -340,6 +342,29 @@ def test_file_that_grows_while_it_is_read(
     monkeypatch.setattr(prepare, "stage_placed", growing)
     with pytest.raises(LoadRefusedError, match="changed while it was read"):
         ingest(folder, lake, time_zone="UTC", now=NOW)
+    assert lake.rows("transactions") == 0
+
+
+def test_another_process_is_still_writing(lake: Lake, folder: Path, lines: str) -> None:
+    path = folder / "transactions.csv"
+    path.write_text(lines)
+    code = (
+        "import sys, time\n"
+        "with open(sys.argv[1], 'a') as stream:\n"
+        "    for n in range(100_000):\n"
+        "        stream.write(f'w{n},c9,p1,2026-01-01,1,1\\n'); stream.flush()\n"
+        "        print(n, flush=True); time.sleep(.001)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(LoadRefusedError, match="changed while it was read") as caught:
+            ingest(folder, lake, time_zone="UTC", now=NOW)
+        process.kill()
+    assert caught.value.exit_code == 65
+    assert "load again when the export has ended" in str(caught.value)
     assert lake.rows("transactions") == 0
 
 

@@ -190,6 +190,62 @@ def test_full_disk(load, lake: Lake, lines: str) -> None:
     assert lake.rows("transactions") == 4
 
 
+IN_A_MOUNT = """
+set -e
+mount -t tmpfs -o size={size} tmpfs "$1"
+cp -r "$2/." "$1"
+{then}
+"$3" -c "$4" "$5" "$1"; code=$?
+"$3" -c "from nba.data.lake import Lake; import sys; print(Lake(sys.argv[1]).version)" "$1"
+exit $code
+"""
+LOAD = """
+import sys
+from datetime import datetime, UTC
+from nba.data.ingest import ingest
+from nba.data.lake import Lake
+from nba.errors import NbaError
+try:
+    ingest(sys.argv[1], Lake(sys.argv[2]), time_zone="UTC", now=datetime.now(UTC))
+except NbaError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("size", "then", "found"),
+    [("1m", "set +e", "No space left"), ("64m", 'mount -o remount,ro "$1"; set +e', "Read-only")],
+)
+def test_a_full_and_a_read_only_file_system(
+    load, lake: Lake, lines: str, tmp_path: Path, size: str, then: str, found: str
+) -> None:
+    """A real small file system, in a mount name space of its own."""
+    may = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False)
+    if may.returncode:
+        pytest.skip("needs the right to mount (unshare -m)")
+    load({"transactions.csv": lines})
+    source, mount = tmp_path / "big", tmp_path / "mount"
+    source.mkdir()
+    mount.mkdir()
+    rows = "".join(
+        f"o{n},c{n * 7919 % 99991},p{n * 31 % 5003},2026-01-01,1,{n}\n" for n in range(200_000)
+    )
+    (source / "transactions.csv").write_text(lines.split("\n")[0] + "\n" + rows)
+    script = IN_A_MOUNT.format(size=size, then=then)
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, "sh"]
+        + [str(part) for part in (mount, lake.root, sys.executable, LOAD, source)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    for part in ("cannot be written", "expected: ", found, "what to do: make room"):
+        assert part in done.stdout
+    assert done.stdout.splitlines()[-1] == lake.version
+
+
 def test_check_only_loads_nothing(load, lake: Lake, lines: str) -> None:
     report = load({"transactions.csv": lines}, check_only=True)
     assert report.tables["transactions"].accepted.rows == 4

@@ -339,6 +339,33 @@ def test_suggest_drafts_a_mapping_that_loads(tmp_path: Path, lake: Lake) -> None
     assert lake.polars("customers")["birthday"].to_list() == ["1990-01-02"]
 
 
+def test_suggest_reads_other_languages_dates_and_commas(tmp_path: Path, lake: Lake) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "Verkauf_2024.csv").write_text(
+        "Bonnr;Kundennr;Artikel;Datum;Menge;Preis;Kasse\n"
+        "1001;K01;A-1;03.01.2024 10:22;2;1.012,50;7\n1002;;A-2;14.01.2024 11:05;-1;3,00;7\n"
+    )
+    (folder / "Kunden.csv").write_text("Kundennr;Geburtstag;Ort\nK01;1980-02-03;Berlin\n")
+    draft = tmp_path / "draft.yaml"
+    draft.write_text(suggest_mapping(folder))
+    assert "left over: Kasse (like '7')" in draft.read_text()
+    report = ingest(folder, lake, mapping=draft, time_zone="Europe/Berlin", now=NOW)
+    clean(report)
+    rows = lake.polars("transactions").sort("order_id")
+    assert rows["unit_price"].to_list() == [Decimal("1012.5"), Decimal(3)]
+    assert rows["ts"][1] == datetime(2024, 1, 14, 10, 5, tzinfo=UTC)
+    assert lake.polars("customers")["city"].to_list() == ["Berlin"]
+
+
+def test_suggest_of_files_that_say_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n")
+    draft = tmp_path / "draft.yaml"
+    draft.write_text(suggest_mapping(tmp_path))
+    assert "no table was found for: a.csv" in draft.read_text()
+    assert read_mapping(draft).tables == {}
+
+
 def test_suggest_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "sales.csv").write_text("receipt,sku,qty\n1,a,2\n")
     assert "required and not found: ts" in suggest_mapping(tmp_path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,7 +18,15 @@ def quarantine_list(context: typer.Context, as_json: AsJson = False) -> None:
     from nba.jobs.inspect import quarantine_counts
 
     found = quarantine_counts(wiring_of(context))
-    emit(as_json, found, lambda: [str(row) for row in found])
+    emit(as_json, found, lambda: [_line(row) for row in found] or ["the quarantine is empty"])
+
+
+def _line(row: dict[str, Any]) -> str:
+    return (
+        f"{row['rows']:>8,}  {row['table']}.{row['column'] or 'record'}: {row['rule']} "
+        f"(expected {row['expected']}); first: {row['first_file']}, line {row['first_line']}, "
+        f"{row['first_value']!r}"
+    )
 
 
 @quarantine_app.command("retry")

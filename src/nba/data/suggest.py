@@ -17,69 +17,56 @@ from nba.data import sql
 from nba.data.lake import connect
 from nba.data.readers import SUFFIXES, Dialect, FileGroup, base_name, group
 from nba.data.rules import input_columns, is_required
+from nba.data.wordlist import FILE_WORDS, SYNONYMS
 from nba.errors import InputRefusedError
 from nba.schema.tables import TABLES, Column, Kind, Table
 
 SAMPLE_ROWS = 5000
-#: Other names of columns, in the order of how much they say.
-SYNONYMS: dict[str, tuple[str, ...]] = {
-    "order_id": ("orderid", "order", "invoice", "invoiceno", "invoiceid", "basketid", "basket",
-                 "ticket", "ticketid", "receipt", "receiptid", "transactionid", "orderno",
-                 "ordernumber", "billno", "订单号", "订单编号"),
-    "line_no": ("lineno", "line", "linenumber", "orderitemid", "itemno", "position", "行号"),
-    "customer_id": ("customerid", "customer", "userid", "user", "memberid", "member", "clientid",
-                    "householdkey", "household", "buyerid", "visitorid", "customerno", "openid",
-                    "unionid", "会员号", "会员编号", "客户编号"),
-    "product_id": ("productid", "product", "itemid", "item", "sku", "skuid", "stockcode",
-                   "articleid", "article", "goodsid", "upc", "ean", "商品编码", "商品编号"),
-    "ts": ("ts", "timestamp", "datetime", "date", "time", "orderdate", "invoicedate",
-           "purchasedate", "transactiondate", "createdat", "ordertime", "saledate", "soldat",
-           "tdat", "orderpurchasetimestamp", "下单时间", "交易时间"),
-    "quantity": ("quantity", "qty", "units", "count", "pieces", "amountofitems", "numberofitems",
-                 "数量"),
-    "unit_price": ("unitprice", "price", "itemprice", "sellprice", "pricepaid", "单价"),
-    "price": ("price", "listprice", "unitprice", "retailprice", "msrp", "单价"),
-    "cost": ("cost", "unitcost", "purchaseprice", "成本"),
-    "discount": ("discount", "discountamount", "rebate", "折扣"),
-    "store_id": ("storeid", "store", "shopid", "shop", "branch", "branchid", "门店编号"),
-    "clerk_id": ("clerkid", "clerk", "employeeid", "staffid", "salesperson", "seller", "导购编号"),
-    "name": ("name", "title", "description", "productname", "prodname", "itemname", "storename",
-             "名称"),
-    "category": ("category", "categoryname", "categoryid", "producttype", "producttypename",
-                 "department", "class", "productcategoryname", "品类"),
-    "brand": ("brand", "brandname", "manufacturer", "品牌"),
-    "birthday": ("birthday", "birthdate", "dateofbirth", "dob", "生日"),
-    "gender": ("gender", "sex", "性别"),
-    "city": ("city", "town", "customercity", "城市"),
-    "joined_at": ("joinedat", "joindate", "registeredat", "registrationdate", "signupdate",
-                  "membersince", "注册时间"),
-    "kind": ("kind", "type", "event", "eventtype", "action"),
-    "channel": ("channel", "saleschannel", "saleschannelid", "渠道"),
-}  # fmt: skip
-#: What a file's name says of its table.
-FILE_WORDS: dict[str, tuple[str, ...]] = {
-    "transactions": ("transaction", "order", "sale", "line", "invoice", "purchase", "basket",
-                     "receipt", "item", "订单", "交易"),
-    "customers": ("customer", "user", "member", "client", "buyer", "household", "会员", "客户"),
-    "products": ("product", "article", "item", "goods", "sku", "catalog", "商品"),
-    "stores": ("store", "shop", "branch", "门店"),
-    "clerks": ("clerk", "employee", "staff", "seller", "导购"),
-    "categories": ("categor", "department", "aisle", "品类"),
-    "stock": ("stock", "inventory", "库存"),
-    "interactions": ("interaction", "contact", "campaign", "message"),
-    "responses": ("response", "click", "reply"),
-}  # fmt: skip
+#: Times that are not ISO 8601, the most telling first.
+TIME_FORMATS = (
+    "%d.%m.%Y %H:%M:%S",
+    "%d.%m.%Y %H:%M",
+    "%d.%m.%Y",
+    "%d/%m/%Y %H:%M:%S",
+    "%d/%m/%Y %H:%M",
+    "%d/%m/%Y",
+    "%m/%d/%Y %H:%M:%S",
+    "%m/%d/%Y %H:%M",
+    "%m/%d/%Y",
+    "%Y/%m/%d %H:%M:%S",
+    "%Y/%m/%d %H:%M",
+    "%Y/%m/%d",
+    "%Y%m%d",
+)
 _NUMERIC = (Kind.MONEY, Kind.QUANTITY, Kind.NUMBER, Kind.INTEGER)
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """One source column: its name, and the shares of values that read as times or numbers."""
+    """One source column: its name, and what its values read as.
+
+    Parameters
+    ----------
+    name : str
+    times, numbers : float
+        Shares of values that read as a time or a number.
+    time_format : str
+        Of times that are not ISO 8601, else empty.
+    comma : bool
+        Numbers have a decimal comma.
+    example : str
+    """
 
     name: str
     times: float
     numbers: float
-    filled: float
+    time_format: str = ""
+    comma: bool = False
+    example: str = ""
+
+    def shown(self) -> str:
+        """Return the column with an example, for a comment."""
+        return f"{self.name} (like {self.example!r})" if self.example else self.name
 
 
 @dataclass(frozen=True)
@@ -88,8 +75,8 @@ class _Guess:
 
     path: Path
     table: Table
-    columns: dict[str, str]
-    left: tuple[str, ...]
+    columns: dict[str, _Seen]
+    left: tuple[_Seen, ...]
     score: float
 
     @property
@@ -143,19 +130,34 @@ def _guesses(path: Path) -> list[_Guess]:
 
 def _look(connection: duckdb.DuckDBPyConnection, one: FileGroup) -> list[_Seen]:
     """Read a sample and say what its columns hold."""
-    result = []
-    for name in one.columns:
-        value = f"nullif(CAST({sql.name(name)} AS VARCHAR), '')"
-        row = connection.execute(
-            f"""SELECT count(v), count(*) FILTER (WHERE TRY_CAST(v AS TIMESTAMP) IS NOT NULL
-                AND TRY_CAST(v AS DOUBLE) IS NULL),
-                count(*) FILTER (WHERE TRY_CAST(v AS DOUBLE) IS NOT NULL), count(*)
-            FROM (SELECT {value} AS v FROM {one.scan()} LIMIT {SAMPLE_ROWS})"""
-        ).fetchone()
-        assert row is not None
-        filled = max(row[0], 1)
-        result.append(_Seen(name, row[1] / filled, row[2] / filled, row[0] / max(row[3], 1)))
-    return result
+    return [_look_at(connection, one, name) for name in one.columns]
+
+
+def _look_at(connection: duckdb.DuckDBPyConnection, one: FileGroup, name: str) -> _Seen:
+    number, iso = "TRY_CAST(v AS DOUBLE)", "TRY_CAST(v AS TIMESTAMP)"
+    comma = "TRY_CAST(replace(replace(v, '.', ''), ',', '.') AS DOUBLE)"
+    shares = [f"count(*) FILTER (WHERE {iso} IS NOT NULL AND {number} IS NULL)"]
+    shares.append(f"count({number})")
+    shares.append(f"count(*) FILTER (WHERE {number} IS NOT NULL OR {comma} IS NOT NULL)")
+    shares += [f"count(try_strptime(v, {sql.text(format_)}))" for format_ in TIME_FORMATS]
+    value = f"nullif(CAST({sql.name(name)} AS VARCHAR), '')"
+    row = connection.execute(
+        f"SELECT count(v), min(v), {', '.join(shares)} "
+        f"FROM (SELECT {value} AS v FROM {one.scan()} LIMIT {SAMPLE_ROWS})"
+    ).fetchone()
+    assert row is not None
+    filled, example, times, numbers, with_comma, *formats = row
+    total = max(filled, 1)
+    best = max(range(len(formats)), key=lambda place: formats[place])
+    named = formats[best] > times and formats[best] > total / 2
+    return _Seen(
+        name,
+        max(times, formats[best] if named else 0) / total,
+        max(numbers, with_comma) / total,
+        TIME_FORMATS[best] if named else "",
+        with_comma > numbers and not named,
+        (example or "")[:20],
+    )
 
 
 def _plain(name: str) -> str:
@@ -166,19 +168,20 @@ def _match(path: Path, table: Table, seen: list[_Seen]) -> _Guess:
     """Give each column of the table the source column that fits best, each used once."""
     pairs = sorted(
         (
-            (_fit(column, source, table), -position, column.name, source.name)
+            (_fit(column, source, table), -position, column.name)
             for column in input_columns(table)
             for position, source in enumerate(seen)
         ),
         reverse=True,
     )
-    columns: dict[str, str] = {}
+    columns: dict[str, _Seen] = {}
     score = 0.0
-    for fit, _, column, source in pairs:
+    for fit, place, column in pairs:
+        source = seen[-place]
         if fit > 0 and column not in columns and source not in columns.values():
             columns[column] = source
             score += fit
-    left = tuple(source.name for source in seen if source.name not in columns.values())
+    left = tuple(source for source in seen if source not in columns.values())
     guess = _Guess(path, table, columns, left, 0.0)
     name = base_name(path).lower()
     words = FILE_WORDS.get(table.name, (table.name,))
@@ -223,25 +226,46 @@ def _draft(folder: Path, guesses: list[_Guess], unused: list[str]) -> str:
     lines = [
         f"# Drafted from {folder.name}; read every line, then try it with `nba ingest --check`.",
         "description: a draft",
-        "tables:",
     ]
+    found = {seen.time_format for guess in guesses for seen in guess.columns.values()}
+    formats = [format_ for format_ in TIME_FORMATS if format_ in found]
+    if formats:
+        lines.append(f"time_formats: {yaml.safe_dump(formats, default_flow_style=True).strip()}")
+    lines.append("tables:" if guesses else "tables: {} # name at least `transactions`")
     for guess in guesses:
-        source = _scalar(base_name(guess.path))
-        lines += [f"  {guess.table.name}: # from {guess.path.name}", f"    source: {source}"]
-        renamed = {column: name for column, name in guess.columns.items() if column != name}
-        if renamed:
-            lines.append("    rename:")
-            lines += [f"      {column}: {_scalar(name)}" for column, name in renamed.items()]
-        if guess.missing:
-            lines.append(
-                f"    # required and not found: {', '.join(guess.missing)} (use `derive` or "
-                "`constants`)"
-            )
-        if guess.left:
-            lines.append(f"    # left over: {', '.join(guess.left)} (keep one as attr_…)")
+        lines += _drafted(guess)
     if unused:
         lines.append(f"# no table was found for: {', '.join(unused)}")
     return "\n".join(lines) + "\n"
+
+
+def _drafted(guess: _Guess) -> list[str]:
+    """Return the lines of one table."""
+    source = _scalar(base_name(guess.path))
+    lines = [f"  {guess.table.name}: # from {guess.path.name}", f"    source: {source}"]
+    derived = {
+        column: f"replace(replace({sql.name(seen.name)}, '.', ''), ',', '.')"
+        for column, seen in guess.columns.items()
+        if seen.comma and guess.table.by_name[column].kind in _NUMERIC
+    }
+    renamed = {
+        column: seen.name
+        for column, seen in guess.columns.items()
+        if column != seen.name and column not in derived
+    }
+    for key, pairs in (("rename", renamed), ("derive", derived)):
+        if pairs:
+            lines.append(f"    {key}:")
+            lines += [f"      {column}: {_scalar(text)}" for column, text in pairs.items()]
+    if guess.missing:
+        lines.append(
+            f"    # required and not found: {', '.join(guess.missing)} (use `derive` or "
+            "`constants`)"
+        )
+    if guess.left:
+        shown = ", ".join(seen.shown() for seen in guess.left)
+        lines.append(f"    # left over: {shown} (keep one as attr_…)")
+    return lines
 
 
 def _scalar(text: str) -> str:
