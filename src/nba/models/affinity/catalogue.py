@@ -7,16 +7,19 @@ product be brought to those who love its kind.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
-from nba.models.affinity.log import Ints
+from nba.models.affinity.log import Floats, Ints
 from nba.models.affinity.sources import cosine_neighbours
 
 #: Words of letters and digits; each Chinese character is a word, pairs of words count too.
 _TOKEN = r"[\u4e00-\u9fff]|[^\W\u4e00-\u9fff]+"
+#: How the feature views name a category that was not given.
+UNKNOWN_CATEGORY: Final = "unknown"
 _TEXT_COLUMNS = ("name", "category", "brand")
 
 
@@ -32,11 +35,14 @@ class Catalogue:
         The categories behind the codes, sorted.
     similar : (products, products) sparse matrix
         Cosine of the most similar products by text; empty where there is no text.
+    log_price : array of float of shape (products,)
+        Log of the list price, NaN where unknown: for products that nobody bought yet.
     """
 
     category: Ints
     categories: pl.Series
     similar: sp.csr_matrix
+    log_price: Floats
 
     @property
     def labels(self) -> pl.Series:
@@ -56,10 +62,16 @@ class Catalogue:
         n = len(product_ids)
         empty = pl.Series("category", [], dtype=pl.String)
         if products is None:
-            return cls(np.full(n, -1), empty, sp.csr_matrix((n, n), dtype=np.float32))
+            none = np.full(n, np.nan)
+            return cls(np.full(n, -1), empty, sp.csr_matrix((n, n), dtype=np.float32), none)
         columns = [name for name in _TEXT_COLUMNS if name in products.columns]
+        price = pl.col("price") if "price" in products.columns else pl.lit(None)
         table = (
-            products.select(pl.col("product_id", *columns).cast(pl.String))
+            products.select(
+                pl.col("product_id", *columns).cast(pl.String),
+                price.cast(pl.Float64).alias("price"),
+            )
+            .with_columns(_known(name) for name in columns if name == "category")
             .unique("product_id", keep="any", maintain_order=False)
             .sort("product_id")
         )
@@ -73,7 +85,14 @@ class Catalogue:
                 categories, np.arange(len(categories)), default=-1, return_dtype=pl.Int64
             )
             category = codes.fill_null(-1).to_numpy().astype(np.int64)
-        return cls(category, categories, _similar(table, columns, neighbours))
+        known_price = pl.when(pl.col("price") > 0).then(pl.col("price").log())
+        log_price = table.select(known_price.fill_null(float("nan"))).to_series().to_numpy()
+        return cls(category, categories, _similar(table, columns, neighbours), log_price)
+
+
+def _known(name: str) -> pl.Expr:
+    """Return the column, null where the feature view says that it is not known."""
+    return pl.when(pl.col(name) != UNKNOWN_CATEGORY).then(name).alias(name)
 
 
 def _similar(table: pl.DataFrame, columns: list[str], neighbours: int) -> sp.csr_matrix:

@@ -29,9 +29,9 @@ class Segments:
     ----------
     values : polars.Series of str
         The groups, as "trait=value", sorted.
-    shares : (groups + 1, products) sparse matrix
+    shares : (groups, products) sparse matrix
         Share of the group's customers who bought the product lately, shrunk towards the whole
-        shop's; the last row is the whole shop.
+        shop's.
     """
 
     values: pl.Series
@@ -67,16 +67,14 @@ class Segments:
             )
             for at in range(len(values))
         ]
-        rows.append(keep_top(whole[None, :].astype(np.float32), _PRODUCTS))
         return cls(values, sp.vstack(rows, format="csr", dtype=np.float32))
 
     def scores(self, inputs: Frames, people: pl.Series) -> npt.NDArray[np.float32] | None:
-        """Return per customer the mean share over the groups they belong to, and the shop."""
+        """Return per customer the mean share over the groups they belong to, zero for none."""
         if not len(self.values) or not len(people):
             return None
         member = _members(traits_of(inputs, people), people, self.values)
-        member = sp.hstack([member, np.ones((len(people), 1), np.float32)], format="csr")
-        count = np.asarray(member.sum(axis=1)).ravel()
+        count = np.maximum(np.asarray(member.sum(axis=1)).ravel(), 1)
         return np.asarray((sp.diags(1 / count) @ member @ self.shares).toarray(), np.float32)
 
 

@@ -89,9 +89,10 @@ def fit_sources(
         seed=seed,
     )
     recent = past.where(past.day >= cutoff - config.windows[2])
+    paid = product_log_price(past)
     return Fitted(
         products=products,
-        log_price=product_log_price(past),
+        log_price=np.where(np.isnan(paid), catalogue.log_price, paid),
         item=cosine_neighbours(
             pairs.matrix(np.ones(len(pairs.times)), shape), config.item_neighbours
         ),

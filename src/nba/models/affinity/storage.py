@@ -127,7 +127,7 @@ def read(folder: Path) -> Saved:
     names = pl.Series("category", head["categories"], dtype=pl.String)
     return Saved(
         fitted=fitted,
-        catalogue=Catalogue(arrays["category"], names, matrices["content"]),
+        catalogue=Catalogue(arrays["category"], names, matrices["content"], arrays["log_price"]),
         segments=Segments(
             pl.Series("value", head["segments"], dtype=pl.String), matrices["segments"]
         ),
