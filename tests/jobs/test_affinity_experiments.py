@@ -13,13 +13,18 @@ from nba.errors import InputRefusedError
 from nba.jobs.affinity_experiments import (
     reality_check_split,
     run_on_folder,
-    table,
-    write_report,
 )
+from nba.jobs.affinity_report import table, write_report
 from nba.models.affinity.config import TwoStageConfig
 
 SMALL = TwoStageConfig(
-    cutoff_days=(30,), horizon=30, trees=10, min_data_in_leaf=5, als_factors=4, als_iterations=2, threads=1
+    cutoff_days=(30,),
+    horizon=30,
+    trees=10,
+    min_data_in_leaf=5,
+    als_factors=4,
+    als_iterations=2,
+    threads=1,
 )
 
 

@@ -9,7 +9,6 @@ and a plot. Run from the repository::
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
@@ -27,6 +26,7 @@ import polars as pl
 from nba.errors import InputRefusedError, UsageError
 from nba.evaluation.affinity import Question, compare
 from nba.evaluation.affinity_cornac import cornac_methods
+from nba.jobs.affinity_report import short, write_report
 from nba.jobs.affinity_world import run_world
 from nba.models.affinity.catalogue import Catalogue
 from nba.models.affinity.config import TwoStageConfig
@@ -146,7 +146,7 @@ def _tafeng_seed(task: tuple[Path, str, int, TwoStageConfig]) -> dict[str, Any]:
         }
         for name, metrics in raw.items()
     }
-    print(protocol, "seed", seed, _short(found["two_stage"]["test"]), flush=True)
+    print(protocol, "seed", seed, short(found["two_stage"]["test"]), flush=True)
     return found
 
 
@@ -213,7 +213,7 @@ def run_log(
         ours = report["methods"]["two_stage"]
         print(
             moment,
-            _short({name: value[0] for name, value in ours.items() if isinstance(value, list)}),
+            short({name: value[0] for name, value in ours.items() if isinstance(value, list)}),
             flush=True,
         )
     return found
@@ -326,69 +326,6 @@ def _read(
     frame, products = pl.DataFrame(pl.from_arrow(purchases)), pl.DataFrame(pl.from_arrow(catalogue))
     priced = pl.when(pl.col("amount") > 0).then("amount")
     return frame.with_columns(pl.col("ts").cast(pl.Datetime("us")), amount=priced), products
-
-
-# -- reports -------------------------------------------------------------------------------
-
-_SHOWN = (
-    "recall@10",
-    "ndcg@10",
-    "recall@20",
-    "hit_rate@10",
-    "repeat_recall@10",
-    "explore_recall@10",
-    "explore_list_recall@10",
-)
-
-
-def _short(metrics: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {metrics[name]:.4f}" for name in _SHOWN if name in metrics)
-
-
-def table(methods: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a Markdown table of methods and metrics, mean and spread or interval."""
-    lines = [
-        "| method | " + " | ".join(_SHOWN) + " |",
-        "|---" * (len(_SHOWN) + 1) + "|",
-    ]
-    for name, metrics in methods.items():
-        cells = [
-            f"{value[0]:.4f} ± {value[1]:.4f}"
-            if len(value) == 2
-            else f"{value[0]:.4f} [{value[1]:.3f}, {value[2]:.3f}]"
-            for value in (metrics[metric] for metric in _SHOWN)
-        ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def write_report(result: Mapping[str, Any], folder: Path, *, seconds: float) -> None:
-    """Write `result.json`, `table.md` and `plot.png` into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    head = {"seconds": round(seconds, 1)}
-    (folder / "result.json").write_text(json.dumps(head | dict(result), indent=1) + "\n")
-    parts = {
-        **{name: one["test"] for name, one in result.get("protocols", {}).items()},
-        **{name: one["methods"] for name, one in result.get("cutoffs", {}).items()},
-    }
-    (folder / "table.md").write_text(
-        "\n\n".join(f"### {name}\n\n{table(methods)}" for name, methods in parts.items()) + "\n"
-    )
-    _plot(parts, folder / "plot.png")
-
-
-def _plot(parts: Mapping[str, Mapping[str, Any]], path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.5 * len(parts), 4), layout="constrained")
-    axes = figure.subplots(1, len(parts), squeeze=False)[0]
-    for axis, (title, methods) in zip(axes, parts.items(), strict=True):
-        names = sorted(methods, key=lambda name: methods[name]["recall@10"][0])
-        values = [methods[name]["recall@10"][0] for name in names]
-        colours = ["#c44" if name == "two_stage" else "#88a" for name in names]
-        axis.barh(names, values, color=colours)
-        axis.set_title(f"{title}: recall@10")
-    figure.savefig(path, dpi=110)
 
 
 RUNNERS: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {

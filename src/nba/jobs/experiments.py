@@ -82,7 +82,8 @@ def _timing(options: Options) -> Any:
 
 
 def _affinity(options: Options) -> Any:
-    from nba.jobs.affinity_experiments import run_on_folder, table, write_report
+    from nba.jobs.affinity_experiments import run_on_folder
+    from nba.jobs.affinity_report import table, write_report
 
     options.need("data", "cutoff")
     assert options.data is not None
@@ -133,7 +134,8 @@ def _shipped_timing(name: str) -> Callable[[Options], Any]:
 
 def _shipped_affinity(name: str) -> Callable[[Options], Any]:
     def runner(options: Options) -> Any:
-        from nba.jobs.affinity_experiments import RUNNERS, table, write_report
+        from nba.jobs.affinity_experiments import RUNNERS
+        from nba.jobs.affinity_report import table, write_report
 
         result = RUNNERS[name]()
         write_report(result, options.out, seconds=0.0)
