@@ -23,8 +23,8 @@ Singles = NDArray[np.float32]
 
 #: Trees without a gain after which growing ends.
 _PATIENCE: Final = 15
-#: Trees where nobody watches.
-_TREES_UNWATCHED: Final = 80
+#: Trees where there is too little for a rehearsal.
+TREES_UNREHEARSED: Final = 80
 
 
 class BoostedConfig(ModelConfig):
@@ -64,32 +64,46 @@ class Booster:
 
 
 def fit_boosters(
-    panel: Panel, config: BoostedConfig, *, seed: int, threads: int
+    panel: Panel,
+    config: BoostedConfig,
+    *,
+    seed: int,
+    threads: int,
+    trees: Sequence[int] = (),
+    later: Panel | None = None,
 ) -> tuple[Booster, ...]:
     """Fit `bags` boosters of each kind: one that starts from BG/NBD, one that starts afresh.
 
-    Both have the season as an offset: what they learn is free of it. Trees are grown until the
-    customers held back gain nothing more.
+    Both have the season as an offset: what they learn is free of it.
+
+    Parameters
+    ----------
+    trees : sequence of int
+        Trees of each booster, as a rehearsal found them.
+    later : Panel, optional
+        Rows from after `panel`: trees are grown until these gain nothing more.
     """
-    signs = [COLUMNS[name] for name in NAMES]
-    grown, held = panel.take(~panel.held), panel.take(panel.held)
+    kinds = (True, False) if config.correct else (False,)
     found = []
-    for corrects in (True, False) if config.correct else (False,):
+    for i, corrects in enumerate(kind for kind in kinds for _ in range(config.bags)):
         data, watched = (
-            _dataset(part.rows, part.bought, part.season + part.bg if corrects else part.season)
-            for part in (grown, held)
+            None
+            if part is None
+            else _dataset(part.rows, part.bought, part.season + part.bg * float(corrects))
+            for part in (panel, later)
         )
-        for bag in range(config.bags):
-            trees = _train(
-                config,
-                data,
-                objective="binary",
-                signs=signs,
-                seed=seed + bag,
-                threads=threads,
-                watched=watched if len(held.bought) else None,
-            )
-            found.append(Booster(corrects, trees))
+        assert data is not None
+        grown = _train(
+            config,
+            data,
+            objective="binary",
+            signs=[COLUMNS[name] for name in NAMES],
+            seed=seed + i,
+            threads=threads,
+            trees=trees[i] if trees else min(config.trees, TREES_UNREHEARSED),
+            watched=watched,
+        )
+        found.append(Booster(corrects, grown))
     return tuple(found)
 
 
@@ -103,8 +117,10 @@ def fit_counts(
     threads: int,
 ) -> lgb.Booster:
     """Fit a Poisson booster that corrects an expected number of purchases (log `offset`)."""
-    data = _dataset(rows, count, offset)
-    return _train(config, data, objective="poisson", signs=None, seed=seed, threads=threads)
+    data, trees = _dataset(rows, count, offset), min(config.trees, TREES_UNREHEARSED)
+    return _train(
+        config, data, objective="poisson", signs=None, seed=seed, threads=threads, trees=trees
+    )
 
 
 def _dataset(rows: Singles, label: Floats, start: Floats | None) -> lgb.Dataset:
@@ -121,6 +137,7 @@ def _train(
     signs: list[int] | None,
     seed: int,
     threads: int,
+    trees: int,
     watched: lgb.Dataset | None = None,
 ) -> lgb.Booster:
     import lightgbm as lgb
@@ -144,7 +161,7 @@ def _train(
     if signs is not None:
         parameters["monotone_constraints"] = signs
     if watched is None:
-        return lgb.train(parameters, data, min(config.trees, _TREES_UNWATCHED))
+        return lgb.train(parameters, data, trees)
     watched.set_reference(data)
     stop = lgb.early_stopping(_PATIENCE, verbose=False)
     found = lgb.train(parameters, data, config.trees, valid_sets=[watched], callbacks=[stop])

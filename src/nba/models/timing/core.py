@@ -33,7 +33,7 @@ from nba.models.timing.btyd import Btyd, fit_btyd, fit_regular, summarise
 from nba.models.timing.counts import CountCorrection, fit_correction
 from nba.models.timing.linear import Proportional, fit_proportional
 from nba.models.timing.log import PurchaseLog, gap_medians
-from nba.models.timing.panel import Lens, Panel, View, build_panel, expit
+from nba.models.timing.panel import PERIOD, Lens, Panel, View, build_panel, expit
 from nba.models.timing.season import Season, fit_season
 
 Floats = NDArray[np.float64]
@@ -43,10 +43,12 @@ Singles = NDArray[np.float32]
 DEFAULT_BTYD: Final = Btyd("bg", 1, 0.243, 4.414, 0.793, 2.426, 0.0)
 _FEWEST_CUSTOMERS: Final = 30
 _FEWEST_PURCHASES: Final = 60  # person-periods that ended in a purchase
+_FEWEST_REHEARSED: Final = 300
+_FEWEST_TREES: Final = 10
 #: Rows that some twenty coefficients are learned from at most.
 _LARGEST_LINEAR: Final = 500_000
 #: What it costs, in nats, to move all weight from one view to another, halved.
-_PRIOR_NATS: Final = 20.0
+_PRIOR_NATS: Final = 50.0
 #: How far beyond the last period the decline is worked out; it goes on evenly from there.
 _DECLINE_DAYS: Final = 735
 _YEAR: Final = 365
@@ -83,6 +85,9 @@ class CoreConfig(ModelConfig):
     count_window_days: Annotated[
         int, Field(ge=28, description="days over which purchases are counted for the correction")
     ] = 91
+    rehearsal_days: Annotated[
+        int, Field(ge=1, description="days kept back to choose trees and weights")
+    ] = 98
     season_trust: Annotated[
         float, Field(ge=0, le=1, description="share of last year's season expected again")
     ] = 0.75
@@ -257,8 +262,7 @@ def fit_core(
         active_days=config.active_days,
         offsets=lambda cutoff: season.offsets(cutoff, lens.edges),
     )
-    boosters, linear = _fit_views(panel, lens, config, seed, threads)
-    weights = _fit_weights(panel, boosters, linear, config.weights, threads)
+    boosters, linear, weights = _fit_views(panel, lens, today, config, seed, threads)
     correction = fit_correction(
         lens,
         sample,
@@ -302,16 +306,35 @@ def _thin(log: PurchaseLog, cutoffs: list[int], periods: int, largest: int) -> P
 
 
 def _fit_views(
-    panel: Panel, lens: Lens, config: CoreConfig, seed: int, threads: int
-) -> tuple[tuple[Booster, ...], Proportional | None]:
+    panel: Panel, lens: Lens, today: int, config: CoreConfig, seed: int, threads: int
+) -> tuple[tuple[Booster, ...], Proportional | None, Floats]:
+    """Fit boosters and regression; a rehearsal says how many trees, and what each view counts."""
+    prior = np.array([config.weights.btyd, config.weights.boosted, config.weights.linear])
+    weights = prior / prior.sum()
+    trees: tuple[int, ...] = ()
     if panel.bought.sum() < _FEWEST_PURCHASES:
-        return (), None
-    boosters = fit_boosters(panel, config.boosted, seed=seed, threads=threads)
-    every = slice(None, None, -(-len(panel.bought) // _LARGEST_LINEAR))
-    linear = fit_proportional(
-        panel.rows[every], panel.bought[every], panel.season[every], periods=lens.periods
-    )
-    return boosters, linear
+        return (), None, np.ones(1)
+    past, later = _rehearsal(panel, lens, today, config)
+    if min(past.bought.sum(), later.bought.sum()) >= _FEWEST_REHEARSED:
+        grown = fit_boosters(past, config.boosted, seed=seed, threads=threads, later=later)
+        linear = _fit_linear(past, lens)
+        weights = _fit_weights(later, grown, linear, weights, threads)
+        trees = tuple(max(_FEWEST_TREES, booster.trees.num_trees()) for booster in grown)
+    boosters = fit_boosters(panel, config.boosted, seed=seed, threads=threads, trees=trees)
+    return boosters, _fit_linear(panel, lens), weights
+
+
+def _rehearsal(panel: Panel, lens: Lens, today: int, config: CoreConfig) -> tuple[Panel, Panel]:
+    """Return what was known on an earlier day, and what followed it."""
+    step = config.cutoff_step_days
+    back = min(config.rehearsal_days, (today - lens.first_day) // 4)
+    day = today - max(1, back // step) * step
+    return panel.take(panel.end <= day), panel.take(panel.begin >= day)
+
+
+def _fit_linear(panel: Panel, lens: Lens) -> Proportional:
+    some = panel.take(slice(None, None, -(-len(panel.bought) // _LARGEST_LINEAR)))
+    return fit_proportional(some.rows, some.bought, some.season, periods=lens.periods)
 
 
 def _views(
@@ -330,39 +353,35 @@ def _views(
 
 
 def _fit_weights(
-    panel: Panel,
+    later: Panel,
     boosters: tuple[Booster, ...],
-    linear: Proportional | None,
-    prior: Weights,
+    linear: Proportional,
+    start: Floats,
     threads: int,
 ) -> Floats:
-    """Return the weights of the views: those that fit the customers held back, near `prior`."""
-    if linear is None or not boosters:
-        return np.ones(1)
-    start = np.array([prior.btyd, prior.boosted, prior.linear])
-    start = start / start.sum()
-    held = panel.take(panel.held)
-    logits = np.column_stack(
-        [
-            held.bg,
-            average_logits(boosters, held.rows, held.bg, threads=threads),
-            linear.row_logits(held.rows),
-        ]
-    )
-    free = start > 0
+    """Return the weights of the views that order what came later best, near those at the start.
 
-    def loss(raw: Floats) -> float:
+    A level of its own per period keeps a season that was not foreseen out of the weights.
+    """
+    boosted = average_logits(boosters, later.rows, later.bg, threads=threads)
+    logits = np.column_stack([later.bg, boosted, linear.row_logits(later.rows)])
+    free = np.flatnonzero(start > 0)
+    period = later.rows[:, PERIOD].astype(np.int64)
+
+    def weights_of(raw: Floats) -> Floats:
         weights = np.zeros(len(start))
         weights[free] = np.exp(raw - raw.max())
-        weights /= weights.sum()
-        x = logits @ weights + held.season
-        nats = float((np.logaddexp(0.0, x) - held.bought * x).sum())
+        return np.asarray(weights / weights.sum())
+
+    def loss(values: Floats) -> float:
+        weights, level = weights_of(values[: len(free)]), values[len(free) :]
+        x = logits @ weights + later.season + level[period]
+        nats = float((np.logaddexp(0.0, x) - later.bought * x).sum())
         return nats + _PRIOR_NATS * float(((weights - start) ** 2).sum())
 
-    found = minimize(loss, np.log(start[free]), method="L-BFGS-B", options={"maxiter": 50})
-    weights = np.zeros(len(start))
-    weights[free] = np.exp(found.x - found.x.max())
-    return np.asarray(weights / weights.sum())
+    begin = np.concatenate([np.log(start[free]), np.zeros(int(period.max()) + 1)])
+    found = minimize(loss, begin, method="L-BFGS-B", options={"maxiter": 40})
+    return weights_of(found.x[: len(free)])
 
 
 def _decline(lens: Lens, log: PurchaseLog, today: int, active_days: int) -> Floats:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nba.models.timing.features import FEATURES
-from nba.models.timing.panel import NAMES, expit
+from nba.models.timing.panel import PERIOD, expit
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -37,7 +37,6 @@ USED: Final = (
 )
 _COLUMNS: Final = [list(FEATURES).index(name) for name in USED]
 _CURVED: Final = 2
-_PERIOD: Final = NAMES.index("period")
 _CLIP: Final = 5.0
 _RIDGE: Final = 10.0
 
@@ -59,7 +58,7 @@ class Proportional:
     def row_logits(self, rows: Singles) -> Floats:
         """Return the logit of the hazard of person-period rows, season aside."""
         risk = _design(_logs(rows), self.mean, self.spread) @ self.beta
-        return np.asarray(risk + self.level[rows[:, _PERIOD].astype(np.int64)])
+        return np.asarray(risk + self.level[rows[:, PERIOD].astype(np.int64)])
 
 
 def _logs(rows: Floats | Singles) -> Floats:
@@ -77,7 +76,7 @@ def fit_proportional(
     """Fit on person-period rows, with a given offset on the logit scale."""
     logs = _logs(rows)
     mean, spread = scale_of(logs)
-    level = (rows[:, _PERIOD][:, None] == np.arange(periods)).astype(np.float64)
+    level = (rows[:, PERIOD][:, None] == np.arange(periods)).astype(np.float64)
     matrix = np.column_stack([level, _design(logs, mean, spread)])
     beta = fit_logistic(matrix, bought, offset)
     return Proportional(mean, spread, beta[:periods], beta[periods:])

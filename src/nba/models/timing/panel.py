@@ -32,7 +32,7 @@ COLUMNS: Final[dict[str, int]] = {
 }
 NAMES: Final = tuple(COLUMNS)
 SINCE: Final = NAMES.index("days_since_purchase")
-_HELD_BACK: Final = 6
+PERIOD: Final = NAMES.index("period")
 GAP: Final = NAMES.index("gap_days_shrunk")
 
 
@@ -140,20 +140,26 @@ class View:
 class Panel:
     """Person-period rows for fitting; `season` and `bg` are offsets on the logit scale.
 
-    Rows that are `held` back belong to one customer in six: they say when to stop growing trees
-    and how much each view of the hazard counts.
+    `begin` is a row's cut-off, `end` the day on which its period was over.
     """
 
     rows: Singles
     bought: Floats
     season: Floats
     bg: Floats
-    held: NDArray[np.bool_]
+    begin: Ints
+    end: Ints
 
     def take(self, rows: NDArray[np.bool_] | slice) -> Panel:
         """Return the panel of `rows`."""
-        parts = (self.rows, self.bought, self.season, self.bg, self.held)
-        return Panel(*(part[rows] for part in parts))
+        return Panel(
+            self.rows[rows],
+            self.bought[rows],
+            self.season[rows],
+            self.bg[rows],
+            self.begin[rows],
+            self.end[rows],
+        )
 
 
 #: Cut-off → the season's offset of each period.
@@ -178,14 +184,22 @@ def build_panel(
         part for c in cutoffs for part in _of_cutoff(lens, log, c, until, active_days, offsets)
     ]
     if not parts:
-        none = (np.empty(0) for _ in range(3))
-        return Panel(np.empty((0, len(NAMES)), np.float32), *none, np.empty(0, bool))
-    return Panel(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        none, day = np.empty(0), np.empty(0, np.int64)
+        return Panel(np.empty((0, len(NAMES)), np.float32), none, none, none, day, day)
+    rows, bought, of_season, bg, begin, end = zip(*parts, strict=True)
+    return Panel(
+        np.concatenate(rows),
+        np.concatenate(bought),
+        np.concatenate(of_season),
+        np.concatenate(bg),
+        np.concatenate(begin),
+        np.concatenate(end),
+    )
 
 
 def _of_cutoff(
     lens: Lens, log: PurchaseLog, cutoff: int, until: int, active_days: int, offsets: Offsets
-) -> Iterator[tuple[Singles, Floats, Floats, Floats, NDArray[np.bool_]]]:
+) -> Iterator[tuple[Singles, Floats, Floats, Floats, Ints, Ints]]:
     view = lens.look(log, cutoff).active(active_days)
     after = follow_up(log, cutoff, until)
     time, event = after.time[view.known], after.event[view.known]
@@ -200,5 +214,6 @@ def _of_cutoff(
             bought.astype(np.float64),
             np.full(len(bought), season[period]),
             view.hazard_bg[at_risk, period],
-            view.known[at_risk] % _HELD_BACK == 0,
+            np.full(len(bought), cutoff),
+            np.full(len(bought), cutoff + lens.edges[period + 1]),
         )
