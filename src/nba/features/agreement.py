@@ -16,7 +16,8 @@ SMALLEST = 1e-12
 class Agreement:
     """Two results of one view: compared rows and values, and how far they are apart.
 
-    `largest_difference` is the largest of a float, relative to the larger of the two; `unequal`
+    `largest_difference` is the largest of a float, relative to the larger of the two, and stands in
+    the column `largest_in`; `unequal`
     counts, by column, what must be equal and is not: rows (as `rows`), nulls, whole numbers,
     timestamps, text, flags.
     """
@@ -25,24 +26,28 @@ class Agreement:
     rows: int
     values: int
     largest_difference: float
+    largest_in: str
     unequal: dict[str, int]
 
 
 def agreement(view: View, one: pl.DataFrame, other: pl.DataFrame) -> Agreement:
     """Compare two results of `view`, both in the same order of rows."""
     if one.height != other.height:
-        return Agreement(view.name, one.height, 0, 0.0, {"rows": abs(one.height - other.height)})
+        rows = {"rows": abs(one.height - other.height)}
+        return Agreement(view.name, one.height, 0, 0.0, "", rows)
     unequal: dict[str, int] = {}
-    largest = 0.0
+    largest, where = 0.0, ""
     for name in view.columns:
         left, right = one[name], other[name]
         if left.dtype == pl.Float64 and right.dtype == pl.Float64:
             wrong = int((left.is_null() != right.is_null()).sum())
             scale = pl.max_horizontal(left.abs(), right.abs(), pl.lit(SMALLEST))
-            gap = pl.select(((left - right).abs() / scale).max()).item()
-            largest = max(largest, float(gap or 0.0))
+            gap = float(pl.select(((left - right).abs() / scale).max()).item() or 0.0)
+            if gap > largest:
+                largest, where = gap, name
         else:
             wrong = int(left.ne_missing(right).sum()) if left.dtype == right.dtype else one.height
         if wrong:
             unequal[name] = wrong
-    return Agreement(view.name, one.height, one.height * len(view.columns), largest, unequal)
+    values = one.height * len(view.columns)
+    return Agreement(view.name, one.height, values, largest, where, unequal)

@@ -161,7 +161,12 @@ def _taste(tables: Tables, as_of: datetime) -> ir.Table:
         price_level=level,
         price_tier=price_tier(level),
         main_category_share=taste.main_days / taste.total,
-        category_entropy=(taste.total.ln() - taste.logs / taste.total).clip(lower=0.0),
+        # One category leaves nothing but the last digits of two equal terms.
+        category_entropy=ibis.ifelse(
+            taste.category_count > 1,
+            (taste.total.ln() - taste.logs / taste.total).clip(lower=0.0),
+            0.0,
+        ),
     )
     return table.left_join(kinds, table.main_category == kinds.kind_key).drop("kind_key")
 

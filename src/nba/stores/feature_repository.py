@@ -13,6 +13,7 @@ import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
@@ -35,8 +36,11 @@ STORE_FILE: Final = "feature_store.yaml"
 SERVICES_FILE: Final = "services.yaml"
 TAGS_FILE: Final = "tags.yaml"
 ALL: Final = "all"
+#: The `type` of the online store that this package brings along.
+PACKED: Final = "nba.stores.online_feast.PackedOnlineStore"
 DATA_PREFIX: Final = "../data/"
 _ROW: Final = "nba_row"
+_MOMENT: Final = "nba_moment"
 #: Feast's DuckDB reader works on one connection for the whole process.
 _FEAST_LOCK: Final = threading.RLock()
 
@@ -179,24 +183,37 @@ class FeatureRepository:
 
     # ------------------------------------------------------------------- feast
 
+    @property
+    def has_other_online_store(self) -> bool:
+        """Whether `feature_store.yaml` names an online store of Feast beside the packed one."""
+        return bool(self._online_settings()["type"] != PACKED)
+
+    def _online_settings(self) -> dict[str, Any]:
+        chosen = {"type": PACKED, **(self.settings.get("online_store") or {})}
+        if chosen["type"] == PACKED:
+            return {**chosen, "path": str(self.online_path)}
+        if chosen["type"] == "redis":
+            # Feast hands out values of any age: in Redis they end with the longest-lived view.
+            longest = max(view.ttl_days for view in self.views.values())
+            chosen.setdefault("key_ttl_seconds", longest * 86_400)
+        return chosen
+
     def _config(self) -> Any:
         from feast import RepoConfig
-        from feast.repo_config import RegistryConfig
 
         settings = dict(self.settings)
         registry = settings.pop("registry", None)
         if isinstance(registry, Mapping):
-            registry_config = RegistryConfig(**registry)
+            # Said aloud, or Feast warns that it chooses this driver.
+            address = str(registry.get("path", ""))
+            address = address.replace("postgresql://", "postgresql+psycopg://")
+            registry = {**registry, "path": address}
         else:
             path = self._located(registry) if registry else self.state / "registry.db"
             path.parent.mkdir(parents=True, exist_ok=True)
-            registry_config = RegistryConfig(registry_type="file", path=str(path))
-        settings["online_store"] = {
-            "type": "nba.stores.online_feast.PackedOnlineStore",
-            **(settings.get("online_store") or {}),
-            "path": str(self.online_path),
-        }
-        return RepoConfig(registry=registry_config, repo_path=self.folder, **settings)
+            registry = {"registry_type": "file", "path": str(path)}
+        settings["online_store"] = self._online_settings()
+        return RepoConfig(registry=registry, repo_path=self.folder, **settings)
 
     @property
     def feast(self) -> FeatureStore:
@@ -262,6 +279,23 @@ class FeatureRepository:
         ]
         return [item for item in registered if (type(item).__name__, item.name) not in names]
 
+    def materialise(self, moment: datetime) -> None:
+        """Bring the snapshot of `moment` (naive UTC) into the online store that Feast names."""
+        at = moment.replace(tzinfo=UTC)
+        store = self.feast
+        with _FEAST_LOCK, warnings.catch_warnings():
+            # ibis fetches Arrow tables from DuckDB by a name that DuckDB has renamed.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            store.materialize(at - timedelta(seconds=1), at)
+
+    def push(self, view: str, rows: pl.DataFrame) -> None:
+        """Push rows with their moments through Feast, online only."""
+        from feast.data_source import PushMode
+
+        store = self.feast
+        with _FEAST_LOCK:
+            store.push(f"{view}_push", rows.to_pandas(), to=PushMode.ONLINE)
+
     def historical(self, service: str, entities: pl.DataFrame) -> pl.DataFrame:
         """Join a service onto `entities` point-in-time, see `FeastFeatureStore.historical`."""
         wanted = self.service(service)
@@ -285,7 +319,36 @@ class FeatureRepository:
                 entity_df=asked, features=store.get_feature_service(service)
             ).to_arrow()
         found = pl.DataFrame(pl.from_arrow(joined)).select(_ROW, *names).sort(_ROW)
-        return pl.concat([entities, found.drop(_ROW)], how="horizontal")
+        found = self._without_the_gone(entities, found.drop(_ROW), wanted)
+        return pl.concat([entities, found], how="horizontal")
+
+    def _without_the_gone(
+        self, entities: pl.DataFrame, found: pl.DataFrame, wanted: list[tuple[View, list[str]]]
+    ) -> pl.DataFrame:
+        """Empty what the last snapshot before a row's moment no longer has.
+
+        Feast joins the last row of a key, and a key that is gone, such as a tag that no longer
+        stands, has its last row in an older snapshot.
+        """
+        moments = pl.DataFrame({_MOMENT: self.snapshots.moments()}, {_MOMENT: pl.Datetime("us")})
+        asked = (
+            entities.with_row_index(_ROW)
+            .with_columns(pl.col(EVENT_TIMESTAMP).cast(pl.Datetime("us")))
+            .sort(EVENT_TIMESTAMP)
+            .join_asof(moments.sort(_MOMENT), left_on=EVENT_TIMESTAMP, right_on=_MOMENT)
+        )
+        for view, names in wanted:
+            stands = pl.concat(
+                [
+                    part.join(self.snapshots.keys(view, at), on=view.entity_keys, how="semi")
+                    for (at,), part in asked.drop_nulls(_MOMENT).group_by(_MOMENT)
+                    if isinstance(at, datetime)
+                ]
+                or [asked.clear()]
+            )
+            here = pl.int_range(pl.len()).is_in(stands[_ROW].cast(pl.Int64).implode())
+            found = found.with_columns(pl.when(here).then(pl.col(name)) for name in names)
+        return found
 
     @staticmethod
     def _check(entities: pl.DataFrame, views: list[View]) -> None:

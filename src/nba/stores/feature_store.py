@@ -19,9 +19,16 @@ import polars as pl
 from nba.errors import ConflictError, NotFoundError
 from nba.features import VIEWS, Tables, View, customer_tags
 from nba.features.drift import Check, compare_views
-from nba.features.engine import Engine, digest_sql, packed_sql, write_views
-from nba.features.timeless import timeless
+from nba.features.engine import (
+    CREATED_TIMESTAMP,
+    EVENT_TIMESTAMP,
+    Engine,
+    digest_sql,
+    packed_sql,
+    write_views,
+)
 from nba.features.fresh import FreshFeatures
+from nba.features.timeless import timeless
 from nba.stores.engines import duckdb_engine
 from nba.stores.feature_repository import FeatureRepository
 from nba.stores.online_frames import frame_of, keys_of, pack
@@ -103,6 +110,10 @@ class FeastFeatureStore:
         """Return a naive local moment as naive UTC."""
         return moment.replace(tzinfo=self.zone).astimezone(UTC).replace(tzinfo=None)
 
+    def _now(self) -> datetime:
+        """Return the current moment as naive UTC."""
+        return self._clock().astimezone(UTC).replace(tzinfo=None)
+
     # ------------------------------------------------------------------ build
 
     def build(
@@ -172,7 +183,7 @@ class FeastFeatureStore:
                 as_of,
                 {name: self.snapshots.staging(name, as_of) for name in self.views},
                 event_timestamp=self._utc(as_of),
-                created_timestamp=self._clock().astimezone(UTC).replace(tzinfo=None),
+                created_timestamp=self._now(),
             )
         finally:
             engine.close()
@@ -322,12 +333,15 @@ class FeastFeatureStore:
             self.snapshot(next(iter(self.views)), as_of)
         moment = microseconds(self._utc(as_of))
         with self.online_store.transaction():
-            return {
+            done = {
                 view.name: self.online_store.replace(
                     self.online_view(view), self._packed(view, as_of), moment_us=moment
                 )
                 for view in self.views.values()
             }
+        if self.repository.has_other_online_store:
+            self.repository.materialise(self._utc(as_of))
+        return done
 
     def _packed(self, view: View, as_of: datetime) -> Iterator[Row]:
         import duckdb
@@ -448,7 +462,7 @@ class FeastFeatureStore:
         """
         spec = self._view(view)
         event = microseconds(self._utc(moment))
-        created = microseconds(self._clock().astimezone(UTC).replace(tzinfo=None))
+        created = microseconds(self._now())
         packed = pack(spec, rows)
         self.online_store.push(
             self.online_view(spec),
@@ -459,6 +473,10 @@ class FeastFeatureStore:
             whole=whole,
             moment_us=event,
         )
+        if self.repository.has_other_online_store:
+            stamps = {EVENT_TIMESTAMP: self._utc(moment), CREATED_TIMESTAMP: self._now()}
+            dated = {name: pl.lit(at).dt.replace_time_zone("UTC") for name, at in stamps.items()}
+            self.repository.push(view, rows.with_columns(**dated))
 
     def apply(self) -> bool:
         """Register entities, sources, views and services with Feast; False where they stand."""

@@ -130,6 +130,11 @@ class Snapshots:
                 removed.append(moment)
         return removed
 
+    def keys(self, view: View, as_of: datetime) -> pl.DataFrame:
+        """Return the entity keys of one view as built at `as_of`."""
+        files = str(self.folder(view.name, as_of) / "*.parquet")
+        return pl.read_parquet(files, columns=list(view.entity_keys), hive_partitioning=False)
+
     def read(self, view: View, as_of: datetime) -> pl.DataFrame:
         """Return one view as built at `as_of`: keys and features, sorted by key.
 

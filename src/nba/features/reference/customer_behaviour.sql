@@ -86,7 +86,8 @@ SELECT d.customer_id, since::DOUBLE AS days_since_purchase,
        CASE WHEN amount + discount <> 0 THEN greatest(least(discount / (amount + discount), 1), 0) END
          AS discount_share,
        returned AS return_share, since_return::DOUBLE AS days_since_return,
-       categories AS category_count, greatest(ln(total) - logs / total, 0) AS category_entropy,
+       categories AS category_count, CASE WHEN categories > 1 THEN greatest(ln(total) - logs / total, 0) ELSE 0 END
+         AS category_entropy,
        main AS main_category, main_n / total AS main_category_share,
        k.kind AS main_category_kind, products AS product_count,
        repeated AS repeat_product_share
