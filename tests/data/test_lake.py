@@ -246,6 +246,16 @@ def test_a_full_and_a_read_only_file_system(
     assert done.stdout.splitlines()[-1] == lake.version
 
 
+def test_a_folder_that_looks_like_a_column(load, lines: str, tmp_path: Path) -> None:
+    plain, odd = Lake(tmp_path / "plain"), Lake(tmp_path / "store_id=9" / "_state=2")
+    for into in (plain, odd):
+        report = load({"transactions.csv": lines}, into=into)
+        assert not any(check.name.startswith("clock") for check in report.checks)
+        load({"transactions.csv": lines.replace("12.50", "11")}, into=into, now=LATER)
+    assert odd.version == plain.version
+    assert set(odd.polars("transactions")["store_id"]) == {None}
+
+
 def test_check_only_loads_nothing(load, lake: Lake, lines: str) -> None:
     report = load({"transactions.csv": lines}, check_only=True)
     assert report.tables["transactions"].accepted.rows == 4

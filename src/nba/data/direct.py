@@ -64,30 +64,27 @@ def stage_placed(context: Context, table: Table, source: Source, folder: Path) -
     )
     with reading(table.name, source.shown):
         partitions.copy_apart(context.connection, select, folder, (_STATE, MONTH))
-    placed = partitions.by_month(*(folder / f"{_STATE}={state}" for state in _STATES))
-    good, bad = (
-        _relation(table, tuple(plan.final), files)
-        for files in (
-            [path for paths in placed.values() for path in paths],
-            list((folder / f"{_STATE}={_BAD}").rglob("*.parquet")),
-        )
+    apart = {state: folder / f"{_STATE}={state}" for state in (*_STATES, _BAD)}
+    placed = partitions.by_month(*(apart[state] for state in _STATES))
+    names = tuple(plan.final)
+    good = " UNION ALL ".join(
+        f"SELECT * FROM {_relation(table, names, apart[state], state)}" for state in _STATES
     )
-    return Staged(good, bad, plan.checks, tuple(plan.final), plan.ignored, placed=placed)
+    bad = _relation(table, names, apart[_BAD], 0)
+    return Staged(f"({good})", bad, plan.checks, names, plan.ignored, placed=placed)
 
 
-def _relation(table: Table, columns: tuple[str, ...], files: list[Path]) -> str:
+def _relation(table: Table, columns: tuple[str, ...], folder: Path, code: int) -> str:
     """Return the relation of staged rows over files that only have the lake's columns."""
+    files = sorted(folder.rglob("*.parquet"))
     extra = sorted(set(columns) - set(table.arrow_schema.names))
     nothing = "".join(f", CAST(NULL AS VARCHAR) AS {sql.name(name)}" for name in extra)
-    rows, code = f"(SELECT *{nothing} FROM ({relation(table, [])}))", "NULL"
-    if files:
-        options = f"hive_partitioning = true, hive_types = {{'{_STATE}': TINYINT}}"
-        rows, code = sql.parquet(files, options), f"nullif({_STATE}, 0)"
+    rows = sql.parquet(files) if files else f"(SELECT *{nothing} FROM ({relation(table, [])}))"
     return (
         f"(SELECT {sql.names(columns)}, CAST(NULL AS VARCHAR) AS {FILE}, "
         f"CAST(NULL AS BIGINT) AS {LINE}, CAST(NULL AS INTEGER) AS {ERROR}, "
         f"CAST(NULL AS VARCHAR) AS {VALUE}, CAST(NULL AS VARCHAR) AS {ROW}, "
-        f"CAST({code} AS TINYINT) AS {CLOCK} FROM {rows})"
+        f"CAST({code or 'NULL'} AS TINYINT) AS {CLOCK} FROM {rows})"
     )
 
 

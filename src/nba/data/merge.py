@@ -142,12 +142,11 @@ def _moved_keys(
     if not files:
         return set()
     arriving, there = (_month(f"{side}.{sql.name(table.partition_by)}") for side in "ie")
-    options = "filename = true, union_by_name = true"
-    plain = "hive_partitioning = false, union_by_name = true"
+    options = f"filename = true, {sql.PLAIN}"
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE moved AS SELECT {sql.names(table.key, 'e.')}, e.filename "
         f"FROM {sql.parquet(map(Path, owner), options)} AS e "
-        f"JOIN {sql.parquet(files, plain)} AS i USING ({key}) WHERE {there} <> {arriving}"
+        f"JOIN {sql.parquet(files)} AS i USING ({key}) WHERE {there} <> {arriving}"
     )
     found = connection.execute("SELECT DISTINCT filename FROM moved").fetchall()
     return {owner[row[0]] for row in found}
@@ -165,8 +164,7 @@ def _merge_partition(
     """Write the union of a partition and its incoming rows; None where nothing changes."""
     before = [writer.lake.root / file for file in writer.state.tables[table.name][partition].files]
     connection.execute(f"CREATE OR REPLACE TEMP VIEW existing AS {relation(table, before)}")
-    plain = "hive_partitioning = false, union_by_name = true"
-    inner = f"SELECT * FROM {sql.parquet(files, plain)}" if files else relation(table, [])
+    inner = f"SELECT * FROM {sql.parquet(files)}" if files else relation(table, [])
     connection.execute(f"CREATE OR REPLACE TEMP VIEW arriving AS {inner}")
     key = sql.names(table.key)
     on = " AND ".join(f"i.{sql.name(name)} = e.{sql.name(name)}" for name in table.key)
@@ -207,7 +205,7 @@ def contents(
     found = dict.fromkeys(partitions, (0, 0))
     if not owner:
         return found
-    options = "hive_partitioning = false, union_by_name = true, filename = '_path'"
+    options = f"{sql.PLAIN}, filename = '_path'"
     source = sql.parquet(map(Path, owner), options)
     columns = [name for name in columns_of(connection, source) if name != "_path"]
     rows = connection.execute(

@@ -49,6 +49,10 @@ def moment(value: datetime) -> str:
     return f"TIMESTAMPTZ {text(value.isoformat())}"
 
 
-def parquet(paths: Iterable[Path], options: str = "union_by_name = true") -> str:
+#: A folder called `store_id=9` above a lake is no column of its tables.
+PLAIN = "union_by_name = true, hive_partitioning = false"
+
+
+def parquet(paths: Iterable[Path], options: str = PLAIN) -> str:
     """Return the table function that reads `paths`."""
     return f"read_parquet([{texts(str(path) for path in paths)}], {options})"
