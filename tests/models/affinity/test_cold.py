@@ -112,3 +112,39 @@ def test_a_store_trend_reaches_its_customers() -> None:
     assert trend.sum(axis=1) == pytest.approx(1)
     assert trend[0, :25].sum() > 0.8, "store s0 is where tea is bought"
     assert fitted.category_trend.toarray()[1, 25:].sum() == pytest.approx(1)
+
+
+def test_fewer_products_than_places_unknown_ids_and_an_empty_history() -> None:
+    """What `implicit` answers with arbitrary products of score zero, or an `IndexError`."""
+    known = {"p00": "a", "p01": "a", "p02": "b"}
+    few = bought().filter(pl.col("product_id").is_in(list(known)))
+    products = pl.DataFrame({"product_id": list(known), "category": list(known.values())})
+    tables = {"purchases": few, "product": products}
+    model = TwoStageAffinity(CONFIG).fit(Frames(tables), as_of=shop.AS_OF, seed=1)
+    strange = pl.DataFrame(
+        {
+            "customer_id": ["stranger", "nobody"],
+            "product_id": ["ghost", "p00"],
+            "ts": [shop.AS_OF - timedelta(days=50), shop.AS_OF + timedelta(days=50)],
+            "quantity": [1.0, 1.0],
+            "amount": [1.0, 1.0],
+        },
+        schema_overrides={"ts": pl.Datetime("us")},
+    )
+    people = pl.DataFrame({"customer_id": ["c000", "nobody", "stranger"]})
+    found = model.score(
+        Frames(tables | {"purchases": pl.concat([few, strange]), "customer_state": people}),
+        as_of=shop.AS_OF,
+    )
+    lists = dict(found.group_by("customer_id").agg("product_id").rows())
+    assert set(lists) == {"c000", "nobody", "stranger"}
+    assert all(set(one) <= set(known) and len(set(one)) == len(one) for one in lists.values())
+    assert len(lists["nobody"]) == 3
+    assert found["product_id"].null_count() == 0
+
+
+def test_one_customer_and_one_product_are_enough_to_answer() -> None:
+    one = bought().head(1)
+    model = TwoStageAffinity(CONFIG).fit(Frames({"purchases": one}), as_of=shop.AS_OF, seed=1)
+    found = model.score(Frames({"purchases": one}), as_of=shop.AS_OF)
+    assert found["product_id"].to_list() == one["product_id"].to_list()

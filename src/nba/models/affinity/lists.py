@@ -60,8 +60,10 @@ def diversify(customer: Ints, product: Ints, category: Ints, place: Floats, larg
     Products without a category are never too many.
     """
     known = category >= 0
-    group = customer * (int(category.max(initial=0)) + 1) + np.maximum(category, 0)
-    group = np.unique(group, return_inverse=True)[1]
+    if not known.any():
+        return place
+    line = customer - (customer.min() if len(customer) else 0)
+    group = line * (int(category.max(initial=0)) + 1) + np.maximum(category, 0)
     crowded = known & (rank_within(group, -place, product) >= largest)
     return place + np.where(crowded, 1e9, 0.0)
 

@@ -114,6 +114,8 @@ class Ranker:
 
         Most candidates are far from any list, and a few trees tell.
         """
+        if np.bincount(customer).max(initial=0) <= keep:
+            return np.arange(len(customer)), self.predict(features)
         start = self.predict(features, last=trees)
         kept = np.flatnonzero(rank_within(customer, start) < keep)
         return kept, start[kept] + self.predict(features[kept], first=trees)
