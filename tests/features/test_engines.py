@@ -97,6 +97,33 @@ def test_the_setting_chooses_the_engine(spark: Any, tmp_path: Path) -> None:
     assert found["ts"].to_list() == [datetime(2026, 3, 1)]
 
 
+@pytest.mark.requires("java")
+def test_feast_joins_snapshots_on_spark(spark: Any, tmp_path: Path) -> None:
+    """`offline_store.type: spark` makes Spark sources, and Feast joins on Spark."""
+    lines = (
+        "order_id,customer_id,product_id,ts,quantity,unit_price\n"
+        "o1,c1,p1,2026-03-01,2,5\no2,c1,p1,2026-03-05,1,5\n"
+    )
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "transactions.csv").write_text(lines)
+    init_project(tmp_path / "project", {})
+    path = tmp_path / "project" / "features" / "feature_store.yaml"
+    path.write_text(path.read_text().replace("type: duckdb", "type: spark"))
+    wiring = Wiring(Project.open(tmp_path / "project"))
+    ingest_folder(wiring, tmp_path / "in")
+    store = wiring.feature_store
+    days = [datetime(2026, 3, 4), datetime(2026, 3, 6)]
+    store.ensure(days)
+    sources = {type(view.batch_source).__name__ for view in store.repository.objects()
+               if type(view).__name__ == "FeatureView"}  # fmt: skip
+    assert sources == {"SparkSource"}
+    asked = pl.DataFrame(
+        {"customer_id": ["c1", "c1", "c1"], "event_timestamp": [*days, datetime(2026, 3, 1)]}
+    )
+    found = store.historical("customer_behaviour", asked)
+    assert found["spend_amount"].to_list() == [10.0, 15.0, None]
+
+
 @pytest.mark.proof
 @pytest.mark.requires("java")
 def test_a_whole_shop_is_the_same_on_both_engines() -> None:

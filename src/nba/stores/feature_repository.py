@@ -304,10 +304,12 @@ class FeatureRepository:
         if entities.is_empty():
             return entities.with_columns(pl.lit(None).alias(name) for name in names)
         frame = entities.with_row_index(_ROW).with_columns(
+            # Spark knows no unsigned numbers.
+            pl.col(_ROW).cast(pl.Int64),
             pl.col(EVENT_TIMESTAMP)
             .cast(pl.Datetime("us"))
             .dt.replace_time_zone(self.zone.key, ambiguous="earliest", non_existent="null")
-            .dt.convert_time_zone("UTC")
+            .dt.convert_time_zone("UTC"),
         )
         keys = list(dict.fromkeys(key for view, _ in wanted for key in view.entity_keys))
         asked = frame.select(*keys, EVENT_TIMESTAMP, _ROW).to_pandas()
@@ -315,6 +317,8 @@ class FeatureRepository:
         with _FEAST_LOCK, warnings.catch_warnings():
             # ibis fetches Arrow tables from DuckDB by a name that DuckDB has renamed.
             warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
+            # Feast calls its Spark store and source experimental on every use.
+            warnings.filterwarnings("ignore", "The spark ", RuntimeWarning)
             joined = store.get_historical_features(
                 entity_df=asked, features=store.get_feature_service(service)
             ).to_arrow()
