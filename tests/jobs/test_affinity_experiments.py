@@ -15,6 +15,7 @@ from nba.jobs.affinity_experiments import (
     run_on_folder,
 )
 from nba.jobs.affinity_report import table, write_report
+from nba.jobs.experiments import Options, run_experiment
 from nba.models.affinity.config import TwoStageConfig
 
 SMALL = TwoStageConfig(
@@ -81,3 +82,26 @@ def test_the_split_is_the_published_one() -> None:
     assert [part.sum() for part in (train, validation, test)] == [9977, 1109, 2772]
     assert (train.astype(int) + validation + test == 1).all()
     assert np.array_equal(train, reality_check_split(13_858, seed=3)[0])
+
+
+def test_transactions_without_products_are_refused_with_a_next_step(tmp_path: Path) -> None:
+    source = folder(tmp_path)
+    (source / "products.csv").unlink()
+    lines = pl.read_csv(source / "transactions.csv").with_columns(product_id=pl.lit("cd"))
+    lines.write_csv(source / "transactions.csv")
+    with pytest.raises(InputRefusedError, match="no products to choose from") as caught:
+        run(source, date(2025, 12, 1))
+    assert "product_id" in str(caught.value)
+
+
+def test_the_command_runs_on_any_folder_in_its_time_zone(tmp_path: Path) -> None:
+    source = tmp_path / "tables"
+    source.mkdir()
+    options = Options(
+        out=tmp_path / "out", data=folder(source), cutoff="2025-11-15", time_zone="Europe/London"
+    )
+    text = run_experiment("affinity", options)
+    assert "two_stage" in text
+    page = (tmp_path / "out" / "table.md").read_text()
+    assert "coverage@10" in page
+    assert "2025-11-15" in page

@@ -30,7 +30,9 @@ from nba.jobs.affinity_report import short, write_report
 from nba.jobs.affinity_world import run_world
 from nba.models.affinity.catalogue import Catalogue
 from nba.models.affinity.config import TwoStageConfig
+from nba.models.affinity.frame import homes
 from nba.models.affinity.log import Bools, PurchaseLog, day_number
+from nba.models.base import Frames
 
 #: A log of baskets without time: days are baskets, counted from the end.
 ORDER_ONLY: Final = TwoStageConfig(
@@ -198,8 +200,16 @@ def run_log(
     found: dict[str, Any] = {"cutoffs": {}, "seed": seed}
     for moment in cutoffs:
         catalogue = Catalogue.build(log.product_ids, _known(purchases, products, moment))
+        start = datetime(moment.year, moment.month, moment.day)
+        stores = homes(Frames({}), purchases.filter(pl.col("ts") < start))
         question = Question(
-            log, catalogue, day_number(moment), horizon, everyone, everyone, min_baskets
+            log.with_homes(stores),
+            catalogue,
+            day_number(moment),
+            horizon,
+            everyone,
+            everyone,
+            min_baskets,
         )
         if not len(question.rows()):
             raise InputRefusedError(
@@ -318,7 +328,7 @@ def _read(
         lines = tables["transactions"]
         lines = lines.filter(lines.customer_id.notnull() & (lines.quantity > 0))
         amount = lines.quantity * lines.unit_price.fill_null(0.0)
-        columns = ("customer_id", "product_id", "ts")
+        columns = ("customer_id", "product_id", "ts", "store_id")
         purchases = lines.select(*columns, quantity=lines.quantity, amount=amount).to_pyarrow()
         catalogue = tables["products"]
         catalogue = catalogue.select("product_id", "name", "category", "brand").to_pyarrow()
