@@ -148,7 +148,7 @@ class Snapshots:
             raise NotFoundError(
                 f"there is no feature snapshot of {as_of.isoformat()}",
                 expected=f"one of {known[-5:]}" if known else "a snapshot",
-                next_step="build the features of this moment first",
+                next_step=f"nba features build --as-of {as_of.date().isoformat()}",
             )
         files = str(self.folder(view.name, as_of) / "*.parquet")
         return (
