@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nba.decisions.settings import Factors
 from nba.jobs.closed_loop import Loop
 from nba.jobs.closed_loop_report import LoopResult, loop_metrics, split_regret, write_loop
 from nba.simulation import WorldConfig
@@ -18,15 +19,18 @@ def test_a_week_of_the_engine_beside_no_contact(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
     config = WorldConfig(customers=400, clerks=3, stores=1, days=120, pilot_days=14)
-    rows, seconds, nights = Loop(config, weeks=1, baselines=False, ablations=("risk",)).play(5)
-    assert rows["policy"].to_list() == ["no_contact", "engine", "engine_without_risk"]
+    played = Loop(config, weeks=1, baselines=False).play(5)
+    rows, nights = played.rows, played.regrets
+    assert rows["policy"].to_list() == ["no_contact", "engine"]
     assert rows["listed"][1] > 0
-    assert len(seconds) == 7
+    assert len(played.seconds) == 7
     (night,) = nights
     assert night["best"] >= night["predicted"] - 1e-6
     assert night["best"] >= night["drawn"] - 1e-6
 
-    result = LoopResult.of(rows, split_regret(nights), seconds)
+    result = LoopResult.of([played])
+    assert result.ablation["factor"].to_list()[0] == "all"
+    assert result.ablation.height == 1 + len(Factors.model_fields)
     files = write_loop(result, "report", tmp_path / "out")
     assert all(path.stat().st_size for path in files)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"

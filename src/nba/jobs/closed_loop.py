@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -19,11 +19,11 @@ from time import perf_counter
 import polars as pl
 
 from nba.data.ingest import ingest
-from nba.jobs.closed_loop_report import LoopResult, loop_metrics, split_regret, write_loop
+from nba.jobs.closed_loop_report import LoopResult, LoopWorld, loop_metrics, write_loop
 from nba.jobs.init import init_project
-from nba.jobs.nightly import run_night
+from nba.jobs.nightly import Night, run_night
 from nba.jobs.progress import Say, silent
-from nba.jobs.regret import night_regret
+from nba.jobs.regret import night_ablation, night_regret
 from nba.schema.words import CONTACT_MODES, Mode
 from nba.settings import Project
 from nba.simulation import Preset, WorldConfig
@@ -52,10 +52,9 @@ class EnginePolicy:
         Where the project is made.
     say : callable
         Takes lines of progress.
-    settings : mapping or None
-        The project's settings; by default those of the loop.
     world : World or None
-        Where given, every seventh night is held against its truth, after the fact.
+        Where given, every seventh night is held against its truth, after the fact, and beside
+        lists that leave out a factor.
     """
 
     def __init__(
@@ -63,14 +62,14 @@ class EnginePolicy:
         folder: Path,
         *,
         say: Say = silent,
-        settings: Mapping[str, object] | None = None,
         world: World | None = None,
     ) -> None:
-        init_project(folder, dict(settings or LOOP_SETTINGS))
+        init_project(folder, LOOP_SETTINGS)
         self.project = Project.open(folder)
         self.say = say
         self.seconds: list[float] = []
         self.regrets: list[dict[str, float]] = []
+        self.ablations: list[dict[str, float]] = []
         self._world = world
         self._started = False
 
@@ -86,6 +85,7 @@ class EnginePolicy:
         folder = self.project.run_folder(day.isoformat())
         if self._world is not None and (len(self.seconds) - 1) % REGRET_DAYS == 0:
             self.regrets.append(night_regret(self._world, folder))
+            self.ablations.append(night_ablation(self._world, Night(wiring, as_of)))
         return pl.read_parquet(folder / "plan" / "actions.parquet")
 
     def _ingest(self, wiring: Wiring, tables: object) -> None:
@@ -156,8 +156,6 @@ class Loop:
         Play the policies without an engine, and the top propensity, too.
     observable : str
         Folder of the observable oracle's regression (`nba bench observable`); empty: leave it out.
-    ablations : sequence of str
-        Factors of a decision's value; for each, an engine without it plays too.
     rules : Rules
         What the baselines keep; the engine keeps its own contact policy.
     """
@@ -166,11 +164,10 @@ class Loop:
     weeks: int
     baselines: bool = True
     observable: str = ""
-    ablations: Sequence[str] = ()
     rules: Rules = field(default_factory=Rules)
 
-    def play(self, seed: int) -> tuple[pl.DataFrame, list[float], list[dict[str, float]]]:
-        """Play one world; return a row per policy, the engine's seconds and its regrets."""
+    def play(self, seed: int) -> LoopWorld:
+        """Play one world with every policy."""
         engines: list[EnginePolicy] = []
         scratch = Path(tempfile.mkdtemp(prefix="nba-loop-"))
 
@@ -181,19 +178,12 @@ class Loop:
         def top_propensity(world: World, kept: Rules) -> TopPropensity:
             return TopPropensity(scratch / "propensity", kept)
 
-        def without(factor: str) -> PolicyFactory:
-            def make(world: World, _: Rules) -> EnginePolicy:
-                return EnginePolicy(scratch / f"no_{factor}", settings=switched_off(factor))
-
-            return make
-
         policies: dict[str, PolicyFactory] = {"engine": engine}
         if self.baselines:
             policies = {**BASELINES, "top_propensity": top_propensity, **policies}
         if self.observable:
             known = ObservableEffects.load(Path(self.observable))
             policies["observable_oracle"] = known.policy
-        policies |= {f"engine_without_{factor}": without(factor) for factor in self.ablations}
         try:
             rows = compare_policies(
                 self.config,
@@ -205,12 +195,8 @@ class Loop:
             )
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        return rows, engines[0].seconds, engines[0].regrets
-
-
-def switched_off(factor: str) -> dict[str, object]:
-    """Return the loop's settings with one factor of a decision's value switched off."""
-    return {**LOOP_SETTINGS, "decisions": {"factors": {factor: False}}}
+        played = engines[0]
+        return LoopWorld(rows, played.seconds, played.regrets, played.ablations)
 
 
 def bench_closed_loop(
@@ -222,7 +208,6 @@ def bench_closed_loop(
     seeds: Sequence[int] = (1, 2, 3),
     baselines: bool = True,
     observable: str = "",
-    ablations: Sequence[str] = (),
     workers: int = 1,
     folder: str = "",
     tracking_uri: str = "",
@@ -243,8 +228,6 @@ def bench_closed_loop(
         Play the policies without an engine too.
     observable : str
         Folder that `nba bench observable` wrote, for the observable oracle; empty leaves it out.
-    ablations : sequence of str
-        Factors of a decision's value; for each, an engine without it plays too.
     workers : int
         Worlds played at once, each in a process of its own.
     folder : str
@@ -253,16 +236,13 @@ def bench_closed_loop(
         The MLflow store in which the run is logged; empty: none.
     """
     config = WorldConfig(preset=Preset(preset), customers=customers, clerks=clerks)
-    loop = Loop(config, weeks, baselines, observable, tuple(ablations))
+    loop = Loop(config, weeks, baselines, observable)
     if workers > 1:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             played = list(pool.map(loop.play, seeds))
     else:
         played = [loop.play(seed) for seed in seeds]
-    rows = pl.concat([rows for rows, _, _ in played], how="diagonal_relaxed")
-    seconds = [second for _, nights, _ in played for second in nights]
-    regret = split_regret([night for _, _, nights in played for night in nights])
-    result = LoopResult.of(rows, regret, seconds)
+    result = LoopResult.of(played)
     files = write_loop(result, preset, Path(folder)) if folder else []
     if tracking_uri:
         given = {"preset": preset, "customers": customers, "clerks": clerks, "weeks": weeks}

@@ -8,8 +8,10 @@ from pathlib import Path
 from statistics import median
 from typing import Self
 
+import numpy as np
 import polars as pl
 
+from nba.jobs.regret import FULL
 from nba.schema.words import CONTACT_MODES
 from nba.simulation.compare import BASELINE, summary, weekly_amounts
 
@@ -18,25 +20,75 @@ ORACLES = ("observable_oracle", "oracle")
 
 
 @dataclass(frozen=True)
+class LoopWorld:
+    """What one world gave.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        A row per policy, see `compare_policies`.
+    seconds : list of float
+        The engine's nights.
+    regrets, ablations : list of dict
+        Of every seventh night, see `nba.jobs.regret`.
+    """
+
+    rows: pl.DataFrame
+    seconds: list[float]
+    regrets: list[dict[str, float]]
+    ablations: list[dict[str, float]]
+
+
+@dataclass(frozen=True)
 class LoopResult:
     """What a closed loop gave: per seed and policy, the summary, the engine's nights.
 
     `weekly` is incremental margin up to the end of each week, a column per policy. `regret` is
     the share of the best plan's true value, over every seventh night, that was lost by
-    `prediction` and by `allocation`; see `nba.jobs.regret`.
+    `prediction` and by `allocation`. `ablation` is what the list of these nights is truly worth,
+    and what it loses when a factor is left out; see `nba.jobs.regret`.
     """
 
     by_seed: pl.DataFrame
     summary: pl.DataFrame
     weekly: pl.DataFrame
     regret: dict[str, float]
+    ablation: pl.DataFrame
     median_night_seconds: float
     slowest_night_seconds: float
 
     @classmethod
-    def of(cls, rows: pl.DataFrame, regret: dict[str, float], seconds: Sequence[float]) -> Self:
-        """Sum up the rows of all worlds, and the seconds of the engine's nights."""
-        return cls(rows, summary(rows), weekly_amounts(rows), regret, median(seconds), max(seconds))
+    def of(cls, worlds: Sequence[LoopWorld]) -> Self:
+        """Sum up all worlds."""
+        rows = pl.concat([world.rows for world in worlds], how="diagonal_relaxed")
+        seconds = [second for world in worlds for second in world.seconds]
+        return cls(
+            rows,
+            summary(rows),
+            weekly_amounts(rows),
+            split_regret([night for world in worlds for night in world.regrets]),
+            ablation_table([night for world in worlds for night in world.ablations]),
+            median(seconds),
+            max(seconds),
+        )
+
+
+def ablation_table(nights: Sequence[dict[str, float]]) -> pl.DataFrame:
+    """Return what a night's list is worth on the mean, and what each factor earns of it.
+
+    Columns: factor (`all`: the whole list), amount (what the list loses without the factor; for
+    `all` its worth), low and high (95 % interval over the nights), share of the list's worth.
+    """
+    columns = ["factor", "amount", "low", "high", "share"]
+    if not nights:
+        return pl.DataFrame(schema=dict.fromkeys(columns))
+    rows = []
+    whole = np.array([night[FULL] for night in nights])
+    for factor in nights[0]:
+        earned = whole - np.array([0.0 if factor == FULL else night[factor] for night in nights])
+        middle, half = float(earned.mean()), 1.96 * float(earned.std()) / len(earned) ** 0.5
+        rows.append((factor, middle, middle - half, middle + half, middle / float(whole.mean())))
+    return pl.DataFrame(rows, schema=columns, orient="row")
 
 
 def split_regret(nights: Sequence[dict[str, float]]) -> dict[str, float]:
@@ -72,6 +124,8 @@ def write_loop(result: LoopResult, preset: str, folder: Path) -> list[Path]:
         "The engine's lead is its margin minus the policy's, customer by customer.",
         "## Incremental margin up to the end of each week, and the engine's share",
         _weekly_table(result.weekly),
+        "## What each factor earns of a night's list, one step ahead",
+        _ablation_lines(result.ablation),
         f"Regret, as a share of the best plan's true value: {regret}. Median night {nights}.",
     ]
     page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -110,6 +164,16 @@ def _weekly_table(weekly: pl.DataFrame) -> str:
             *(f"{share:.3f}" for share in shares),
         ]
         lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _ablation_lines(table: pl.DataFrame) -> str:
+    lines = ["| factor | amount per night | 95 % | share |", "|---|---|---|---|"]
+    lines += [
+        f"| {row['factor']} | {row['amount']:,.0f} | {row['low']:,.0f} … {row['high']:,.0f} | "
+        f"{row['share']:.3f} |"
+        for row in table.iter_rows(named=True)
+    ]
     return "\n".join(lines)
 
 

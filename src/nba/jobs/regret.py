@@ -15,9 +15,14 @@ import polars as pl
 
 from nba.decisions.allocation import Programme, solve
 from nba.decisions.integer import integer_plan
+from nba.decisions.settings import Factors
+from nba.jobs.nightly import Night
+from nba.jobs.review import preview, read_plan
 from nba.schema.words import CONTACT_MODES
 from nba.simulation.world import World
 
+#: The list with every factor on.
+FULL = "all"
 _MODES = tuple(str(mode) for mode in CONTACT_MODES)
 
 
@@ -68,6 +73,29 @@ def night_regret(world: World, run_folder: Path) -> dict[str, float]:
 
     drawn = log["mode"].replace_strict({**_codes(), "none": -1}).to_numpy()
     return {"best": best_by(true), "predicted": best_by(value), "drawn": _earned(true, drawn)}
+
+
+def list_worth(world: World, actions: pl.DataFrame) -> float:
+    """Return the true value of a list, with the products that it brings, one step ahead."""
+    listed = actions.filter(pl.col("mode").is_in(_MODES))
+    if listed.is_empty():
+        return 0.0
+    effects = world.true_effect(
+        world.day, listed["customer_id"], listed["mode"].to_list(), listed["product_ids"]
+    )
+    return float(effects["effect_amount"].sum())
+
+
+def night_ablation(world: World, night: Night) -> dict[str, float]:
+    """Return the true value of the night's list, and of the lists without each factor.
+
+    All are decided on the same inputs, so that what differs is the factor alone.
+    """
+    worth = {FULL: list_worth(world, read_plan(night, "actions"))}
+    for factor in Factors.model_fields:
+        plan, _ = preview(night, without=[factor])
+        worth[factor] = list_worth(world, plan.actions)
+    return worth
 
 
 def _codes() -> dict[str, int]:
