@@ -10,7 +10,8 @@ import pytest
 from nba.errors import InputRefusedError, UsageError
 from nba.evaluation.experiment_table import prepare, read_table
 from nba.evaluation.mode_baselines import BASELINES, policy_tree
-from nba.evaluation.mode_experiment import OURS, SINGLE, run_mode_experiment
+from nba.evaluation.mode_experiment import run_mode_experiment
+from nba.evaluation.mode_summary import OURS, SINGLE
 from nba.evaluation.overlap import covariate_balance
 from nba.models.mode.nuisance import Sample
 

@@ -14,7 +14,8 @@ import polars as pl
 
 from nba.errors import InputRefusedError
 from nba.evaluation.mode_baselines import BASELINES
-from nba.evaluation.mode_experiment import OURS, SINGLE, ModeExperiment, run_mode_experiment
+from nba.evaluation.mode_experiment import run_mode_experiment
+from nba.evaluation.mode_summary import OURS, SINGLE, ModeExperiment
 
 FILE: Final = Path("hillstrom") / "email_campaign.parquet"
 FEATURES: Final = (

@@ -21,8 +21,9 @@ import numpy as np
 import polars as pl
 
 from nba.errors import UsageError
-from nba.evaluation.mode_experiment import ModeExperiment, run_mode_experiment
+from nba.evaluation.mode_experiment import run_mode_experiment
 from nba.evaluation.mode_hillstrom import mode_hillstrom
+from nba.evaluation.mode_summary import ModeExperiment
 from nba.evaluation.ope_open_bandit import ope_open_bandit
 from nba.jobs.mode_world import mode_world
 

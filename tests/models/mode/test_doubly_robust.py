@@ -60,7 +60,9 @@ def customers(count: int, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     return behaviour, contact
 
 
-def training(count: int, seed: int, *, effect: float = 1.0, per_customer: int = 1) -> Frames:
+def training(
+    count: int, seed: int, *, effect: float = 1.0, per_customer: int = 1, noise: float = 2.0
+) -> Frames:
     """Assignments whose true effect is `effect` times the prior's, plus a planted difference."""
     behaviour, contact = customers(count, seed)
     rng = np.random.default_rng(seed + 1)
@@ -69,7 +71,7 @@ def training(count: int, seed: int, *, effect: float = 1.0, per_customer: int = 
     rows = np.repeat(np.arange(count), per_customer)
     arm = rng.choice(4, len(rows), p=[0.4, 0.2, 0.2, 0.2])
     base = 0.02 * behaviour["margin_365d_amount"].to_numpy()[rows]
-    margin = base + uplift[rows, arm] + rng.normal(0, 2, len(rows))
+    margin = base + uplift[rows, arm] + rng.normal(0, noise, len(rows))
     ids = [f"a{i:06d}" for i in range(len(rows))]
     assignments = pl.DataFrame(
         {
@@ -139,8 +141,8 @@ def test_without_assignments_it_is_the_prior() -> None:
 
 def test_a_true_prior_is_kept_and_a_wrong_one_unlearned() -> None:
     assert level(training(4000, 11, effect=1.0)) == pytest.approx(1.0, abs=0.35)
-    few, many = (level(training(n, 11, effect=0.0)) for n in (500, 12_000))
-    assert many < 0.4
+    few, many = (level(training(n, 11, effect=0.0, noise=60.0)) for n in (500, 12_000))
+    assert many < 0.6
     assert many < few
 
 

@@ -52,9 +52,9 @@ class ContactConfig(ModelConfig):
     rounds: int = Field(default=70, ge=1, description="Trees of the base.")
     outcome_days: int = Field(default=14, ge=1, description="Length of the outcome window.")
     scale_error: float = Field(default=0.5, gt=0, description="Of the prior's scale around one.")
-    mode_scale_error: float = Field(default=0.3, gt=0, description="Of a mode's scale beyond it.")
+    mode_scale_error: float = Field(default=0.15, gt=0, description="Of a mode's scale beyond it.")
     level_error: float = Field(
-        default=0.3, gt=0, description="Of levels, in units of the prior's mean effect."
+        default=0.2, gt=0, description="Of levels, in units of the prior's mean effect."
     )
     choice_error: float = Field(
         default=0.3, gt=0, description="Of what clerks' choice looks like, in the same units."
@@ -64,7 +64,7 @@ class ContactConfig(ModelConfig):
         default=0.1, gt=0, description="Of what readers buy more without an effect, likewise."
     )
     unknown_shares: tuple[float, ...] = Field(
-        default=(1.0, 0.5, 0.25),
+        default=(0.5, 0.25),
         min_length=1,
         description="Averaged: effect of bringing something never bought, relative to a known one.",
     )
