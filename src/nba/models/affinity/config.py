@@ -1,4 +1,4 @@
-"""The parameters of the two-stage affinity model."""
+"""The parameters of the affinity models."""
 
 from __future__ import annotations
 
@@ -7,20 +7,10 @@ from pydantic import Field
 from nba.models.base import ModelConfig
 
 
-class TwoStageConfig(ModelConfig):
-    """Parameters of `two_stage`. Days are days of the log, or baskets where it has no time."""
+class ListConfig(ModelConfig):
+    """What every affinity model's lists keep to."""
 
     top_n: int = Field(20, ge=1, description="Products per customer.")
-    explore_share: float | None = Field(
-        0.3,
-        ge=0,
-        le=1,
-        description="The dial: the share of the list that is kept for products new to the "
-        "customer; null leaves the order to the ranker.",
-    )
-    max_category_share: float = Field(
-        0.5, gt=0, le=1, description="The largest share of a list that one category may take."
-    )
     just_bought_days: float = Field(
         30.0, ge=0, description="A product that is not replenishable rests for so many days."
     )
@@ -30,6 +20,21 @@ class TwoStageConfig(ModelConfig):
         le=1,
         description="Where no table states it, a category is replenishable when this share of "
         "its buyers bought the same product on two days or more.",
+    )
+
+
+class TwoStageConfig(ListConfig):
+    """Parameters of `two_stage`. Days are days of the log, or baskets where it has no time."""
+
+    explore_share: float | None = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="The dial: the share of the list that is kept for products new to the "
+        "customer; null leaves the order to the ranker.",
+    )
+    max_category_share: float = Field(
+        0.5, gt=0, le=1, description="The largest share of a list that one category may take."
     )
     cutoff_days: tuple[int, ...] = Field(
         (15, 30, 45, 60, 75, 90, 120, 150),

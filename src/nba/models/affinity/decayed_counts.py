@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from nba.models.affinity.config import ListConfig
 from nba.models.affinity.frame import (
     SCORE_SCHEMA,
     Source,
@@ -39,20 +40,9 @@ _PAIR_COLUMNS = {
 _PRODUCT_COLUMNS = {"category": pl.String(), "buyers_90d": pl.Float64(), "sales_90d": pl.Float64()}
 
 
-class DecayedCountsConfig(ModelConfig):
+class DecayedCountsConfig(ListConfig):
     """Parameters of `decayed_counts`."""
 
-    top_n: int = Field(20, ge=1, description="Products per customer.")
-    just_bought_days: float = Field(
-        30.0, ge=0, description="A product that is not replenishable rests for so many days."
-    )
-    rebought_share: float = Field(
-        0.1,
-        ge=0,
-        le=1,
-        description="Where no table states it, a category is replenishable when this share of "
-        "its buyers bought the same product on two days or more.",
-    )
     pool: int = Field(200, ge=1, description="How many popular products stand by as filling.")
     chunk_customers: int = Field(50_000, ge=1, description="Customers scored at a time.")
 
