@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 
+_BINNING: Final = {"max_bin": 127, "verbose": -1}
 #: Trees without a gain after which growing ends.
 _PATIENCE: Final = 15
 #: Trees where there is too little for a rehearsal.
@@ -38,7 +39,7 @@ class BoostedConfig(ModelConfig):
         bool, Field(description="beside the booster that starts afresh, one that corrects BG/NBD")
     ] = True
     leaves: Annotated[int, Field(ge=2, description="leaves of each tree")] = 15
-    learning_rate: Annotated[float, Field(gt=0, description="step of each tree")] = 0.06
+    learning_rate: Annotated[float, Field(gt=0, description="step of each tree")] = 0.1
     rows_per_leaf: Annotated[int, Field(ge=1, description="fewest rows in a leaf")] = 500
     ridge: Annotated[float, Field(ge=0, description="L2 penalty on leaf values")] = 10.0
     column_share: Annotated[
@@ -83,21 +84,20 @@ def fit_boosters(
     later : Panel, optional
         Rows from after `panel`: trees are grown until these gain nothing more.
     """
+    signs = [COLUMNS[name] for name in NAMES]
+    data = _dataset(panel.rows, panel.bought, panel.season)
+    watched = None if later is None else _dataset(later.rows, later.bought, later.season, data)
     kinds = (True, False) if config.correct else (False,)
     found = []
     for i, corrects in enumerate(kind for kind in kinds for _ in range(config.bags)):
-        data, watched = (
-            None
-            if part is None
-            else _dataset(part.rows, part.bought, part.season + part.bg * float(corrects))
-            for part in (panel, later)
-        )
-        assert data is not None
+        data.set_init_score(panel.season + panel.bg * corrects)
+        if watched is not None and later is not None:
+            watched.set_init_score(later.season + later.bg * corrects)
         grown = _train(
             config,
             data,
             objective="binary",
-            signs=[COLUMNS[name] for name in NAMES],
+            signs=signs,
             seed=seed + i,
             threads=threads,
             trees=trees[i] if trees else min(config.trees, TREES_UNREHEARSED),
@@ -123,10 +123,13 @@ def fit_counts(
     )
 
 
-def _dataset(rows: Singles, label: Floats, start: Floats | None) -> lgb.Dataset:
+def _dataset(
+    rows: Singles, label: Floats, start: Floats, reference: lgb.Dataset | None = None
+) -> lgb.Dataset:
     import lightgbm as lgb
 
-    return lgb.Dataset(rows, label, init_score=start, params={"max_bin": 127, "verbose": -1})
+    found = lgb.Dataset(rows, label, reference=reference, init_score=start, params=_BINNING)
+    return found.construct()
 
 
 def _train(
@@ -151,18 +154,16 @@ def _train(
         "feature_fraction": config.column_share,
         "bagging_fraction": config.row_share,
         "bagging_freq": 1,
-        "max_bin": 127,
+        **_BINNING,
         "seed": seed,
         "num_threads": threads,
         "deterministic": True,
         "force_row_wise": True,
-        "verbose": -1,
     }
     if signs is not None:
         parameters["monotone_constraints"] = signs
     if watched is None:
         return lgb.train(parameters, data, trees)
-    watched.set_reference(data)
     stop = lgb.early_stopping(_PATIENCE, verbose=False)
     found = lgb.train(parameters, data, config.trees, valid_sets=[watched], callbacks=[stop])
     return lgb.Booster(model_str=found.model_to_string(num_iteration=found.best_iteration))

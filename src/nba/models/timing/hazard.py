@@ -67,6 +67,9 @@ class HazardConfig(CoreConfig):
     ] = 30.0
     chunk: Annotated[int, Field(ge=1, description="customers scored at once")] = 50_000
     threads: Annotated[int, Field(ge=0, description="threads of LightGBM; 0 is all cores")] = 0
+    category_step_days: Annotated[
+        int, Field(ge=1, description="days between the cut-offs that category rhythms learn from")
+    ] = 28
     categories: Annotated[
         bool, Field(description="fit the customer × category hazard where categories are given")
     ] = True
@@ -126,7 +129,8 @@ class Hazard(TimingModel):
         self._category = None
         if config.categories and "category" in training["purchases"].columns:
             pairs = self._log(training, as_of, CUSTOMER_CATEGORY)
-            self._category = fit_core(pairs, today, config, seed=seed, threads=config.threads)
+            fewer = config.model_copy(update={"cutoff_step_days": config.category_step_days})
+            self._category = fit_core(pairs, today, fewer, seed=seed, threads=config.threads)
         return self
 
     def _log(

@@ -1,0 +1,67 @@
+"""The season: a planted autumn is found, forecast and shrunk; noise and the start are not."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from nba.models.timing.log import PurchaseLog, day_number, read_log
+from nba.models.timing.season import YEAR_DAYS, fit_season
+
+START = datetime(2024, 1, 1)
+
+
+def log_of(days: int, autumn: float, customers: int = 1_500, seed: int = 3) -> PurchaseLog:
+    """Return customers at a rate of one in 40 days, times `autumn` in weeks 40 to 48."""
+    rng = np.random.default_rng(seed)
+    day = np.arange(days)
+    week = (day % YEAR_DAYS) // 7
+    rate = np.where((week >= 40) & (week < 48), autumn, 1.0) / 40.0
+    who, when = np.nonzero(rng.random((customers, days)) < rate)
+    lines = pl.DataFrame(
+        {
+            "customer_id": [f"c{i:04d}" for i in who],
+            "ts": [START + timedelta(days=int(d)) for d in when],
+            "amount": 1.0,
+        }
+    ).with_columns(pl.col("ts").cast(pl.Datetime("us")))
+    return read_log(lines, as_of=START + timedelta(days=days))
+
+
+def at_week(week: int, years: int = 0) -> np.ndarray:
+    first = day_number(START) + years * YEAR_DAYS + week * 7
+    return np.arange(first, first + 7)
+
+
+def test_a_planted_autumn_is_found_and_expected_again() -> None:
+    days = YEAR_DAYS + 32 * 7
+    today = day_number(START) + days
+    season = fit_season(log_of(days, autumn=1.8), today, trust=0.75, level_trust=0.5)
+    seen = season.at(at_week(44)).mean() - season.at(at_week(20)).mean()
+    assert seen == pytest.approx(np.log(1.8), abs=0.15)
+    ahead = season.at(at_week(44, years=1)).mean() - season.at(at_week(33, years=1)).mean()
+    assert ahead == pytest.approx(0.75 * np.log(1.8), abs=0.15)
+
+
+def test_a_shop_without_seasons_gets_none() -> None:
+    days = YEAR_DAYS + 100
+    season = fit_season(log_of(days, 1.0), day_number(START) + days, trust=1.0, level_trust=1.0)
+    edges = np.array([0, 7, 30, 90])
+    assert np.abs(season.offsets(season.today, edges)).max() < 0.06
+
+
+def test_a_short_log_has_no_season() -> None:
+    season = fit_season(log_of(50, 1.0), day_number(START) + 50, trust=1.0, level_trust=1.0)
+    assert not len(season.index)
+    assert (season.at(np.arange(season.today, season.today + 400)) == 0).all()
+
+
+def test_years_ahead_repeat_the_last_on_record() -> None:
+    days = YEAR_DAYS + 32 * 7
+    today = day_number(START) + days
+    season = fit_season(log_of(days, autumn=1.8), today, trust=0.75, level_trust=0.0)
+    assert season.at(at_week(44, years=2)) == pytest.approx(season.at(at_week(44, years=1)))
+    assert season.at(at_week(33, years=2)) == pytest.approx(season.at(at_week(33, years=1)))
