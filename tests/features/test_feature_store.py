@@ -295,6 +295,12 @@ def test_a_rebuild_sees_late_and_corrected_rows_at_their_own_time(
     load(14, "o4,1,c1,p1,2026-03-06,1,1")
     store.ensure([as_of])
     assert spent() == [16.0]
+    # What a training does not read is left out; what is asked for later is built then.
+    earlier = as_of - timedelta(days=3)
+    (built,) = store.ensure([earlier], views=["customer_behaviour", "customer_contact"])
+    assert set(built["views"]) == {"customer_behaviour", "customer_contact", "customer_state"}
+    assert store.ensure([earlier], views=["customer_behaviour"])[0]["built"] is False
+    assert set(store.ensure([earlier])[0]["views"]) == set(store.views)
 
 
 def test_a_refreshed_customer_is_served_as_a_new_snapshot_would(

@@ -9,6 +9,7 @@ import polars as pl
 
 from nba.models.base import Frames
 from nba.models.mode.assignments import decision_rows
+from nba.models.mode.frame import BEHAVIOUR, CONTACT
 from nba.models.mode.outcomes import assignments_of
 from nba.models.mode.training import anchors_of, assignment_features
 from nba.wiring import Wiring
@@ -45,7 +46,8 @@ def assignment_tables(wiring: Wiring, as_of: datetime) -> dict[str, pl.DataFrame
         seed=wiring.settings.seed,
     )
     store = wiring.feature_store
-    store.ensure(anchors_of(known, ANCHOR_DAYS).unique().sort().to_list())
+    anchors = anchors_of(known, ANCHOR_DAYS).unique().sort().to_list()
+    store.ensure(anchors, views=(BEHAVIOUR, CONTACT))
     features = assignment_features(known, store.snapshot, every_days=ANCHOR_DAYS)
     return {"assignments": known, "assignment_features": features}
 

@@ -7,7 +7,7 @@ and a look-up do not wait for it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -161,27 +161,52 @@ class FeastFeatureStore:
         before = self.snapshot(customer_tags.VIEW.name, earlier[-1]) if earlier else after.clear()
         self.tag_history.note(before, after, as_of)
 
-    def ensure(self, moments: Iterable[datetime]) -> list[Mapping[str, Any]]:
-        """Build the views at training cut-offs; those of older input are built anew."""
-        manifests = []
-        for moment in moments:
-            try:
-                manifests.append(self.build(moment, purpose=TRAINING))
-            except ConflictError:
-                manifests.append(self.build(moment, purpose=TRAINING, force=True))
-        return manifests
+    def ensure(
+        self, moments: Iterable[datetime], *, views: Collection[str] | None = None
+    ) -> list[Mapping[str, Any]]:
+        """Build the views at training cut-offs; those of older input are built anew.
 
-    def _build(self, as_of: datetime, version: str, digest: str, purpose: str) -> dict[str, Any]:
+        Parameters
+        ----------
+        moments : iterable of datetime
+        views : collection of str, optional
+            What the training reads; other views are left out, but where a nightly snapshot
+            stands, which stays whole.
+        """
+        return [self._ensure_one(moment, views) for moment in moments]
+
+    def _ensure_one(self, moment: datetime, views: Collection[str] | None) -> Mapping[str, Any]:
+        version, digest = self._input_version(), self._definitions()
+        found = self.snapshots.manifest(moment)
+        if found is not None:
+            same = (found["input_version"], found["definitions"]) == (version, digest)
+            if same and set(views or self.views) <= set(found["views"]):
+                return {**found, "built": False}
+            if found["purpose"] == NIGHTLY:
+                views = None
+        return {**self._build(moment, version, digest, TRAINING, views), "built": True}
+
+    def _build(
+        self,
+        as_of: datetime,
+        version: str,
+        digest: str,
+        purpose: str,
+        names: Collection[str] | None = None,
+    ) -> dict[str, Any]:
         started = time.perf_counter()
         engine = self._engine()
         views = self.views if self._has_clock() else timeless(self.views)
+        if names is not None:
+            wanted = {*names, *(other for name in names for other in views[name].needs)}
+            views = {name: view for name, view in views.items() if name in wanted}
         try:
             written = write_views(
                 engine,
                 views,
                 self._tables(as_of, engine.connection),
                 as_of,
-                {name: self.snapshots.staging(name, as_of) for name in self.views},
+                {name: self.snapshots.staging(name, as_of) for name in views},
                 event_timestamp=self._utc(as_of),
                 created_timestamp=self._now(),
             )
@@ -204,7 +229,7 @@ class FeastFeatureStore:
             "seconds": round(time.perf_counter() - started, 3),
             "views": contents,
         }
-        self.snapshots.commit(self.views, as_of, manifest)
+        self.snapshots.commit(views, as_of, manifest)
         return manifest
 
     @staticmethod
