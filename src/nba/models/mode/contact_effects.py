@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 from pydantic import Field
+from scipy.special import log_ndtr
 
 from nba.models.base import ModelConfig
 from nba.models.mode import trees
@@ -72,6 +73,11 @@ class ContactConfig(ModelConfig):
         default=(0.0, 0.5, 1.0),
         min_length=1,
         description="Averaged: effects grow with this power of the customer's rate of answers.",
+    )
+    is_harmless: bool = Field(
+        default=True,
+        description="A message that was read is taken not to lower purchases, on average over a "
+        "kind of customers: the harm that it does is the risk of losing the friend.",
     )
     individual_spread: float = Field(
         default=0.5,
@@ -254,21 +260,16 @@ def _shapes(
     belief = {one: float(np.exp(log - top)) for one, (log, _) in tried.items()}
     total = sum(belief.values())
     effect_terms = slice(0, len(EFFECT_BLOCKS))
-    shapes = [
-        Shape(
-            power,
-            belief[unknown, power] / total,
-            table @ found.mean[effect_terms],
-            np.einsum(
-                "ktap,pq,ktaq->kta",
-                table,
-                found.covariance[effect_terms, effect_terms],
-                table,
-            ),
-        )
-        for (unknown, power), (_, found) in tried.items()
-        if belief[unknown, power] / total > MIN_BELIEF
-    ]
+    shapes = []
+    for (unknown, power), (_, found) in tried.items():
+        if belief[unknown, power] / total <= MIN_BELIEF:
+            continue
+        mean = table @ found.mean[effect_terms]
+        covariance = found.covariance[effect_terms, effect_terms]
+        variance = np.einsum("ktap,pq,ktaq->kta", table, covariance, table)
+        if config.is_harmless:
+            mean, variance = not_negative(mean, variance)
+        shapes.append(Shape(power, belief[unknown, power] / total, mean, variance))
     kept = tried[max(belief, key=lambda one: belief[one])][1]
     report = {
         "unknown_shares": _marginal(belief, 0),
@@ -281,6 +282,22 @@ def _shapes(
         "choice": kept.mean[len(EFFECT_BLOCKS) :].tolist(),
     }
     return shapes, report
+
+
+def not_negative(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
+    """Return mean and variance of normal beliefs given that the truth is not negative.
+
+    >>> mean, variance = not_negative(np.zeros(1), np.ones(1))
+    >>> [round(float(one), 3) for one in (mean[0], variance[0])]
+    [0.798, 0.363]
+    """
+    spread = np.sqrt(np.maximum(variance, 1e-18))
+    place = np.maximum(-mean / spread, -30.0)
+    # far below zero the tail is exponential: the ratio grows like the place itself
+    density = -0.5 * np.square(place) - 0.5 * np.log(2 * np.pi)
+    ratio = np.exp(density - log_ndtr(-place))
+    shrunk = 1.0 + place * ratio - np.square(ratio)
+    return mean + spread * ratio, np.square(spread) * np.clip(shrunk, 1e-6, 1.0)
 
 
 def _marginal(belief: dict[tuple[float, float], float], place: int) -> dict[str, float]:
