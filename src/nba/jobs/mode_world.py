@@ -45,7 +45,7 @@ ZONE: Final = "Asia/Shanghai"
 STATE: Final = "customer_state"
 MARGIN_RATE: Final = 0.4
 #: Weeks of contacts that are known, over which the learning curve is drawn.
-WEEKS: Final = (0, 13, 26, 39, 52)
+WEEKS: Final = (0, 13, 26, 52)
 #: Customers are put into so many groups by predicted effect, to see whether bounds hold.
 GROUPS: Final = 20
 
