@@ -34,6 +34,7 @@ from nba.models.timing.features import FEATURES
 from nba.models.timing.log import (
     CUSTOMER,
     CUSTOMER_CATEGORY,
+    MoneyConfig,
     PurchaseLog,
     day_number,
     purchases_of,
@@ -50,15 +51,9 @@ EVERYBODY: Final = ""
 YEAR: Final = 365
 
 
-class HazardConfig(CoreConfig):
+class HazardConfig(CoreConfig, MoneyConfig):
     """Parameters of the timing model `hazard`."""
 
-    margin_rate: Annotated[
-        float, Field(ge=0, le=1, description="gross margin where purchases do not state it")
-    ] = 0.3
-    value_prior: Annotated[
-        float, Field(gt=0, description="weight of the mean purchase, in own purchases")
-    ] = 2.0
     segment: Annotated[
         str, Field(description="column of `customer_state` that newcomers are told apart by")
     ] = "store_id"

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from pydantic import Field
 
-from nba.models.base import Frames
+from nba.models.base import Frames, ModelConfig
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -34,6 +36,17 @@ def day_number(as_of: datetime | date) -> int:
     2
     """
     return (date(as_of.year, as_of.month, as_of.day) - EPOCH).days
+
+
+class MoneyConfig(ModelConfig):
+    """What every timing model needs to turn purchases into money."""
+
+    margin_rate: Annotated[
+        float, Field(ge=0, le=1, description="gross margin where purchases do not state it")
+    ] = 0.3
+    value_prior: Annotated[
+        float, Field(gt=0, description="weight of the mean purchase, in own purchases")
+    ] = 2.0
 
 
 @dataclass(frozen=True)

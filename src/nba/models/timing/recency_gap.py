@@ -28,6 +28,7 @@ from nba.models.timing.curves import (
 from nba.models.timing.log import (
     CUSTOMER,
     CUSTOMER_CATEGORY,
+    MoneyConfig,
     PurchaseLog,
     day_number,
     follow_up,
@@ -51,7 +52,7 @@ BINS = len(RATIO_EDGES) + 1
 YEAR = 365.0
 
 
-class RecencyGapConfig(ModelConfig):
+class RecencyGapConfig(MoneyConfig):
     """Parameters of the timing model `recency_gap`."""
 
     cutoff_step_days: Annotated[
@@ -64,15 +65,9 @@ class RecencyGapConfig(ModelConfig):
     cell_prior: Annotated[
         float, Field(gt=0, description="weight of the parent's curve, in customers at risk")
     ] = 50.0
-    value_prior: Annotated[
-        float, Field(gt=0, description="weight of the mean purchase, in own purchases")
-    ] = 2.0
     default_gap_days: Annotated[
         float, Field(gt=0, description="the gap assumed while nobody has bought twice")
     ] = 60.0
-    margin_rate: Annotated[
-        float, Field(ge=0, le=1, description="gross margin where purchases do not state it")
-    ] = 0.3
 
 
 class _Cells:

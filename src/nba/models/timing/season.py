@@ -7,7 +7,8 @@ knows whole histories would take the start of the records for a season. Models a
 the index as an offset, so that what they learn of customers is free of the calendar.
 
 What is to come is last year's index, shrunk since one year is one draw, plus what of the latest
-level it does not explain. With less than a year on record only the latter is left.
+level it does not explain. With less than a year on record there is no index: a cohort that
+fades cannot be told from a season.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ _RECENCY_EDGES: Final = np.array([7, 14, 21, 30, 45, 60])
 _COUNT_EDGES: Final = np.array([2, 3, 5])
 _CELLS: Final = (len(_RECENCY_EDGES) + 1) * (len(_COUNT_EDGES) + 1)
 _FIRST_WEEK_DAYS: Final = 28  # after the first record: before, hardly anybody is known
-_FEWEST_WEEKS: Final = 8
 #: Spread of the kernel that weeks are smoothed with, in weeks.
 _SMOOTH_WEEKS: Final = 2.0
 #: Half-life of the weeks that the latest level is taken from.
@@ -68,18 +68,14 @@ class Season:
             return np.zeros(len(days))
         past = self.index[np.clip((days - self.first) // WEEK, 0, len(self.index) - 1)]
         past = np.where(days < self.first, 0.0, past)
-        weight = 0.5 ** (np.arange(len(self.index))[::-1] / _LEVEL_HALF_LIFE)
-        level = float(weight @ self.index / weight.sum())
-        ahead = np.full(len(days), self.level_trust * level)
         weeks = YEAR_DAYS // WEEK
-        if len(self.index) >= weeks:
-            years = -(-(days - self.today + 1) // YEAR_DAYS)
-            then = (days - np.maximum(years, 1) * YEAR_DAYS - self.first) // WEEK
-            a_year_ago = self.index[np.clip(then, 0, len(self.index) - 1)]
-            old = self.index[np.maximum(np.arange(len(self.index)) - weeks, 0)]
-            old_level = float(weight @ old / weight.sum())
-            unexplained = level - self.trust * old_level
-            ahead = self.trust * a_year_ago + self.level_trust * unexplained
+        years = np.maximum(-(-(days - self.today + 1) // YEAR_DAYS), 1)
+        then = (days - years * YEAR_DAYS - self.first) // WEEK
+        a_year_ago = self.index[np.clip(then, 0, len(self.index) - 1)]
+        weight = 0.5 ** (np.arange(len(self.index))[::-1] / _LEVEL_HALF_LIFE)
+        old = self.index[np.maximum(np.arange(len(self.index)) - weeks, 0)]
+        unexplained = float(weight @ (self.index - self.trust * old) / weight.sum())
+        ahead = self.trust * a_year_ago + self.level_trust * unexplained
         return np.where(days >= self.today, ahead, past)
 
     def offsets(self, cutoff: int, edges: Ints) -> Floats:
@@ -98,7 +94,7 @@ def fit_season(log: PurchaseLog, today: int, *, trust: float, level_trust: float
     if not len(log.day):
         return nothing
     starts = range(today - WEEK, int(log.day.min()) + _FIRST_WEEK_DAYS, -WEEK)[::-1]
-    if len(starts) < _FEWEST_WEEKS:
+    if len(starts) < YEAR_DAYS // WEEK:
         return nothing
     if log.entities > _LARGEST:
         log = log.only(np.arange(0, log.entities, -(-log.entities // _LARGEST)))
