@@ -74,7 +74,7 @@ def five_arms(x: dict[str, Any], rng: np.random.Generator, differ: bool) -> Case
 
 def costs(x: dict[str, Any], rng: np.random.Generator, differ: bool) -> Case:
     base = 0.15 + 0.04 * np.tanh(x["x0"])
-    gain = np.clip(0.06 + 0.06 * x["x1"], -0.05, 0.25) if differ else 0.06
+    gain = np.clip(0.06 + 0.1 * x["x1"], -0.1, 0.3) if differ else 0.06
     cost = {"a1": 0.05, "a2": 0.06}
     return Case(np.c_[base, base + gain, base + 0.7 * gain], "binary", cost=cost)
 
