@@ -128,6 +128,17 @@ def test_a_category_takes_no_more_than_its_share() -> None:
     assert counts.max() == 3
 
 
+def test_without_a_dial_the_ranker_decides_and_every_score_is_finite() -> None:
+    free = TwoStageAffinity(
+        CONFIG.model_copy(
+            update={"explore_share": None, "max_category_share": 0.3, "first_kept": 1, "top_n": 12}
+        )
+    )
+    found = free.fit(frames(), as_of=shop.AS_OF, seed=3).score(frames(), as_of=shop.AS_OF)
+    assert np.isfinite(found["score"].to_numpy()).all()
+    assert found.group_by("customer_id").len()["len"].unique().to_list() == [12]
+
+
 def test_feature_views_give_about_the_list_of_the_log() -> None:
     views = Frames(
         {"customer_product": shop.customer_product(bought()), "product": shop.products()}

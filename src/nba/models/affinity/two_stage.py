@@ -58,6 +58,10 @@ class Ranked:
     score: Floats
     explore_score: Floats
 
+    def where(self, rows: Bools) -> Self:
+        """Return the candidates `rows`."""
+        return type(self)(self.candidates.where(rows), self.score[rows], self.explore_score[rows])
+
 
 class TwoStageAffinity(Model):
     """Candidates and a LambdaRank ranker, with a list of its own for what is new."""
@@ -220,11 +224,11 @@ class TwoStageAffinity(Model):
                     block.customer[at],
                     block.features[at],
                     trees=self.config.first_trees,
-                    keep=self.config.first_kept,
+                    keep=max(self.config.first_kept, 2 * self.config.top_n),
                 )
                 into[at[kept]] = found
         alive = (score > -np.inf) | (explore_score > -np.inf)
-        return Ranked(block.where(alive), score[alive], explore_score[alive])
+        return Ranked(block, score, explore_score).where(alive)
 
     def _score_part(
         self,
@@ -252,6 +256,8 @@ class TwoStageAffinity(Model):
 
     def _lists(self, people: pl.DataFrame, rows: Ints, ranked: Ranked) -> pl.DataFrame:
         config, fitted = self.config, self._fitted()
+        if config.explore_share is None:
+            ranked = ranked.where(np.isfinite(ranked.score))
         product, features = ranked.candidates.product, ranked.candidates.features
         customer = rows[ranked.candidates.customer]
         is_repeat = features[:, -1] > 0
