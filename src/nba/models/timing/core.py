@@ -373,14 +373,20 @@ def _fit_weights(
         weights[free] = np.exp(raw - raw.max())
         return np.asarray(weights / weights.sum())
 
-    def loss(values: Floats) -> float:
+    def loss(values: Floats) -> tuple[float, Floats]:
         weights, level = weights_of(values[: len(free)]), values[len(free) :]
         x = logits @ weights + later.season + level[period]
+        error = expit(x) - later.bought
+        away = weights - start
         nats = float((np.logaddexp(0.0, x) - later.bought * x).sum())
-        return nats + _PRIOR_NATS * float(((weights - start) ** 2).sum())
+        by_weight = logits.T @ error + 2.0 * _PRIOR_NATS * away
+        by_raw = weights * (by_weight - weights @ by_weight)
+        by_level = np.bincount(period, weights=error, minlength=len(level))
+        slope = np.concatenate([by_raw[free], by_level])
+        return nats + _PRIOR_NATS * float(away @ away), slope
 
     begin = np.concatenate([np.log(start[free]), np.zeros(int(period.max()) + 1)])
-    found = minimize(loss, begin, method="L-BFGS-B", options={"maxiter": 40})
+    found = minimize(loss, begin, jac=True, method="L-BFGS-B", options={"maxiter": 100})
     return weights_of(found.x[: len(free)])
 
 
