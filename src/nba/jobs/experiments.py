@@ -73,6 +73,7 @@ def _timing(options: Options) -> Any:
         options.data,
         mapping=options.mapping or None,
         cutoff=options.day(),
+        time_zone=options.time_zone,
         now=datetime.now(UTC),
         seed=SEED if options.seed is None else options.seed,
     )
