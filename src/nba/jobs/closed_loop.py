@@ -6,6 +6,7 @@ out. Policies without an engine play beside it on the same random numbers.
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -113,6 +114,11 @@ class TopPropensity(EnginePolicy):
     def __init__(self, folder: Path, rules: Rules, *, say: Say = silent) -> None:
         super().__init__(folder, say=say)
         self.rules = rules
+        # It reads no effects: the model that is trained fastest stands in.
+        spec = folder / "models" / "mode.yaml"
+        text = re.sub(r"^kind: .*$", "kind: prior", spec.read_text("utf-8"), flags=re.MULTILINE)
+        spec.write_text(text, "utf-8")
+        self.project = Project.open(folder)
 
     def plan(self, day: date, books: Books) -> pl.DataFrame | None:
         """Score, rank the eligible by P(purchase in 30 days), and fill the clerks' minutes."""
