@@ -1,4 +1,4 @@
-"""Small helpers for SQL text: names and literals quoted in one place."""
+"""SQL text: names and literals quoted in one place."""
 
 from __future__ import annotations
 
