@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from nba.decisions import DecisionFiles, DecisionSettings, Plan, decide
-from nba.decisions.writing import ACTION_SCHEMA
+from nba.decisions.writing import ACTION_SCHEMA, _worth_bringing
 from nba.errors import InputRefusedError
 
 Make = Callable[..., dict[str, pl.DataFrame]]
@@ -169,3 +169,18 @@ def test_a_repeated_id_is_refused(
 def test_a_missing_table_is_named(files: DecisionFiles, world: Any) -> None:
     with pytest.raises(InputRefusedError, match="customer_state"):
         plan_of({}, files, world)
+
+
+def test_what_is_brought_is_one_product_per_need_and_unknowns_come_last() -> None:
+    rows = pl.DataFrame(
+        {
+            "customer_id": ["c"] * 5,
+            "product_id": ["p1", "p2", "p3", "p4", "p5"],
+            "rank": [1, 2, 3, 4, 5],
+            "category": ["a", "a", "b", None, "d"],
+            "relevance": [0.8, 0.8, 0.7, 0.6, 0.2],
+            "price": [10.0, 99.0, 50.0, None, 900.0],
+            "margin_rate": [0.5, 0.5, None, 0.5, 0.5],
+        }
+    )
+    assert _worth_bringing(rows)["product_id"].to_list() == ["p3", "p1", "p4"]

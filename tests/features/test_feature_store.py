@@ -301,6 +301,12 @@ def test_a_rebuild_sees_late_and_corrected_rows_at_their_own_time(
     assert set(built["views"]) == {"customer_behaviour", "customer_contact", "customer_state"}
     assert store.ensure([earlier], views=["customer_behaviour"])[0]["built"] is False
     assert set(store.ensure([earlier])[0]["views"]) == set(store.views)
+    # A training on newer input that needs less leaves nothing stale: erasure goes through.
+    load(15, "o5,1,c1,p1,2026-03-02,1,3")
+    store.ensure([earlier], views=["customer_behaviour"])
+    assert not store.snapshots.folder("customer_category", earlier).exists()
+    assert earlier not in store.snapshots.moments_of("customer_category")
+    assert store.forget(["c1"]) > 0
 
 
 def test_a_refreshed_customer_is_served_as_a_new_snapshot_would(

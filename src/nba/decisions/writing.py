@@ -57,6 +57,8 @@ ACTION_SCHEMA: Final[Mapping[str, Any]] = {
 }
 #: A product is brought beside the best one if it is at least so relevant, relative to it.
 NEAR_SHARE: Final = 0.6
+#: Where a product's margin rate is not known, for the order of what is brought only.
+USUAL_MARGIN_RATE: Final = 0.3
 _BENEFIT_WORDS: Final = {
     "coupon": ("优惠券", "coupon"),
     "points": ("积分", "points"),
@@ -253,16 +255,17 @@ def _worth_bringing(rows: pl.DataFrame) -> pl.DataFrame:
     """
     near = pl.col("relevance") >= NEAR_SHARE * pl.col("relevance").max().over("customer_id")
     need = pl.coalesce("category", pl.format("product {}", "product_id"))
-    margin = pl.coalesce(pl.col("price") * pl.col("margin_rate"), "price").fill_null(1.0)
+    margin = pl.col("price") * pl.col("margin_rate").fill_null(USUAL_MARGIN_RATE)
     return (
         rows.filter(near.fill_null(True))
         .with_columns(need=need, promise=pl.col("relevance") * margin.clip(lower_bound=0.0))
         .sort("customer_id", "rank", "product_id")
         .unique(["customer_id", "need"], keep="first", maintain_order=True)
         .sort(
-            "customer_id", "promise", "rank", "product_id", descending=[False, True, False, False]
+            "customer_id", "promise", "rank", "product_id",
+            descending=[False, True, False, False], nulls_last=True,
         )
-    )
+    )  # fmt: skip
 
 
 def _contents(

@@ -11,6 +11,7 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
+from nba.errors import NotFoundError
 from nba.jobs.export import require_plan, write_table
 from nba.jobs.listing import MODES, WIDE
 from nba.jobs.planning import OUTLOOK, POST_MEMBERS, POSTS
@@ -35,7 +36,15 @@ def read_beside(wiring: Wiring, as_of: datetime, name: str) -> pl.DataFrame:
     NotFoundError
         No plan stands for the day.
     """
-    return pl.read_parquet(require_plan(wiring, as_of) / f"{name}.parquet")
+    path = require_plan(wiring, as_of) / f"{name}.parquet"
+    if not path.exists():
+        raise NotFoundError(
+            f"the plan of {as_of.date()} was made without {name.replace('_', ' ')}",
+            expected="a plan of this version of nba",
+            found="an older one",
+            next_step=f"make it anew: `nba run --as-of {as_of.date()} --force`",
+        )
+    return pl.read_parquet(path)
 
 
 def write_post_members(wiring: Wiring, as_of: datetime, out: Path) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,8 @@ def duckdb_connection(*, spill: Path, memory_limit: str = "", threads: int = 0) 
     Parameters
     ----------
     spill : Path
-        Where goes what does not fit; made where it does not exist.
+        Where goes what does not fit, in a folder of the connection's own that goes with it; made
+        where it does not exist.
     memory_limit : str
         As in `8GB`; empty: most of the machine's.
     threads : int
@@ -25,7 +29,10 @@ def duckdb_connection(*, spill: Path, memory_limit: str = "", threads: int = 0) 
     import ibis
 
     spill.mkdir(parents=True, exist_ok=True)
-    connection = ibis.duckdb.connect(temp_directory=str(spill))
+    # Two connections that spill into one folder take each other's files.
+    own = tempfile.mkdtemp(prefix="duckdb-", dir=spill)
+    connection = ibis.duckdb.connect(temp_directory=own)
+    weakref.finalize(connection, shutil.rmtree, own, ignore_errors=True)
     connection.con.execute("SET preserve_insertion_order = false")
     connection.con.execute("SET enable_progress_bar = false")
     if memory_limit:

@@ -334,14 +334,15 @@ class FeatureRepository:
         Feast joins the last row of a key, and a key that is gone, such as a tag that no longer
         stands, has its last row in an older snapshot.
         """
-        moments = pl.DataFrame({_MOMENT: self.snapshots.moments()}, {_MOMENT: pl.Datetime("us")})
-        asked = (
+        rows = (
             entities.with_row_index(_ROW)
             .with_columns(pl.col(EVENT_TIMESTAMP).cast(pl.Datetime("us")))
             .sort(EVENT_TIMESTAMP)
-            .join_asof(moments.sort(_MOMENT), left_on=EVENT_TIMESTAMP, right_on=_MOMENT)
         )
         for view, names in wanted:
+            built = self.snapshots.moments_of(view.name)
+            moments = pl.DataFrame({_MOMENT: built}, {_MOMENT: pl.Datetime("us")})
+            asked = rows.join_asof(moments, left_on=EVENT_TIMESTAMP, right_on=_MOMENT)
             stands = pl.concat(
                 [
                     part.join(self.snapshots.keys(view, at), on=view.entity_keys, how="semi")

@@ -93,7 +93,7 @@ class FeastFeatureStore:
         )
         self.online_store = PackedStore(self.repository.online_path)
         self.tag_history = TagHistory(self.data / "features" / "tag_changes")
-        self._fresh = FreshFeatures(self.views)
+        self._fresh: dict[bool, FreshFeatures] = {}
         self._tables = tables
         self._input_version = input_version
         self._has_clock = has_clock
@@ -147,6 +147,10 @@ class FeastFeatureStore:
             self.snapshots.prune(as_of, keep_days=self._keep_days)
         return {**manifest, "built": True}
 
+    def _built_views(self) -> Mapping[str, View]:
+        """Return the views as they are built: without hours and weekdays where none are known."""
+        return self.views if self._has_clock() else timeless(self.views)
+
     def _definitions(self) -> str:
         return views_digest(self.views, sorted(self.repository.tags.rules.items()))
 
@@ -196,7 +200,7 @@ class FeastFeatureStore:
     ) -> dict[str, Any]:
         started = time.perf_counter()
         engine = self._engine()
-        views = self.views if self._has_clock() else timeless(self.views)
+        views = self._built_views()
         if names is not None:
             wanted = {*names, *(other for name in names for other in views[name].needs)}
             views = {name: view for name, view in views.items() if name in wanted}
@@ -465,7 +469,10 @@ class FeastFeatureStore:
         now : datetime
             Naive local.
         """
-        rows = self._fresh.rows(tables, now, customer_ids)
+        clock = self._has_clock()
+        if clock not in self._fresh:
+            self._fresh[clock] = FreshFeatures(self._built_views())
+        rows = self._fresh[clock].rows(tables, now, customer_ids)
         with self.online_store.transaction():
             for view, frame in rows.items():
                 self.push(view, frame, moment=now, whole=customer_ids)

@@ -82,16 +82,23 @@ class Snapshots:
         folder = self.root / "manifests"
         return sorted(datetime.strptime(path.stem, STAMP) for path in folder.glob("*.json"))
 
+    def moments_of(self, view: str) -> list[datetime]:
+        """Return every moment at which a view was built, in order; trainings build some only."""
+        return [
+            moment
+            for moment in self.moments()
+            if view in (self.manifest(moment) or {"views": ()})["views"]
+        ]
+
     def staging(self, view: str, as_of: datetime) -> Path:
         """Return the folder in which a snapshot is written before it is moved."""
         return self.root / "staging" / as_of.strftime(STAMP) / view
 
     def commit(self, views: Mapping[str, View], as_of: datetime, manifest: dict[str, Any]) -> None:
-        """Move the staged views into place and write the manifest."""
-        self._manifest(as_of).unlink(missing_ok=True)
+        """Move the staged views into place of all that stood there and write the manifest."""
+        self.remove(as_of)
         for name in views:
             target = self.folder(name, as_of)
-            shutil.rmtree(target, ignore_errors=True)
             target.parent.mkdir(parents=True, exist_ok=True)
             self.staging(name, as_of).rename(target)
         shutil.rmtree(self.root / "staging", ignore_errors=True)

@@ -212,6 +212,20 @@ def test_a_control_without_rows_teaches_nothing() -> None:
     assert "control" in model.report["reason"]
 
 
+def test_assignments_from_before_the_first_record_teach_nothing() -> None:
+    """Their features were built where nothing was known yet: the prior stands, no crash."""
+    table = training(900, 52)
+    features = table["assignment_features"]
+    unknown = features.with_columns(
+        [pl.lit(None, features[name].dtype).alias(name) for name in features.columns[:-1]]
+    )
+    model = DoublyRobustMode().fit(
+        Frames({**table, "assignment_features": unknown.drop("customer_id")}), as_of=AS_OF, seed=1
+    )
+    assert not model.report["learned"]
+    assert "no feature" in model.report["reason"]
+
+
 def test_features_come_from_before_the_assignment() -> None:
     assignments = pl.DataFrame(
         {

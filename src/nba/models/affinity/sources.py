@@ -31,6 +31,8 @@ def cosine_neighbours(matrix: sp.csr_matrix, k: int, *, block: int = 1000) -> sp
     block : int
         Products compared at a time; bounds the memory to `block` × products.
     """
+    if not matrix.shape[1]:
+        return sp.csr_matrix((0, 0), dtype=np.float32)
     norm = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0)).ravel())
     scale = np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0)
     columns = (matrix @ sp.diags(scale)).tocsc().astype(np.float32)

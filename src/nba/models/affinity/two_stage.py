@@ -97,7 +97,10 @@ class TwoStageAffinity(Model):
         log = PurchaseLog.from_purchases(visible, product_ids=ids)
         log = log.with_homes(homes(training, visible))
         if products is None and {"category", "name"} & set(purchases.columns):
-            products = visible.sort("ts").unique("product_id", keep="last", maintain_order=True)
+            named = [name for name in ("category", "name") if name in visible.columns]
+            products = visible.sort("ts", *named).unique(
+                "product_id", keep="last", maintain_order=True
+            )
         catalogue = Catalogue.build(log.product_ids, products)
         self.fit_log(log, catalogue, day_number(as_of), seed)
         recent = log.where(log.day >= day_number(as_of) - self.config.windows[-1])

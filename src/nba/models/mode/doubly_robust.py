@@ -149,6 +149,9 @@ class DoublyRobustMode(Model):
         names = [*self.config.behaviour, *self.config.contact]
         self.encoder = Encoder.fit(rows, names)
         x = self.encoder.transform(rows)
+        if not x.shape[1]:
+            self.report = {"learned": False, "reason": "no feature was known at any assignment"}
+            return self
         codes = {name: code for code, name in enumerate(ARMS)}
         mode = rows["mode"].cast(pl.String)
         arm = mode.replace_strict(codes, return_dtype=pl.Int64).to_numpy().astype(np.int64)

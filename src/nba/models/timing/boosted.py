@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 
-_BINNING: Final = {"max_bin": 127, "verbose": -1}
+_BINNING: Final = {"max_bin": 127, "feature_pre_filter": False, "verbose": -1}
 #: Trees without a gain after which growing ends.
 _PATIENCE: Final = 15
 #: Trees where there is too little for a rehearsal.
