@@ -33,7 +33,8 @@ def training_set(night: Night, name: str) -> Frames:
 def assignment_tables(wiring: Wiring, as_of: datetime) -> dict[str, pl.DataFrame]:
     """Return `assignments` with their outcomes and `assignment_features` as they stood then.
 
-    The features come from the feature store, built at weekly moments before the assignments.
+    Nothing where no contact is known. The features come from the feature store, built at weekly
+    moments before the assignments.
     """
     spec = wiring.specs["mode"]
     known = assignments_of(
@@ -45,6 +46,8 @@ def assignment_tables(wiring: Wiring, as_of: datetime) -> dict[str, pl.DataFrame
         history=True,
         seed=wiring.settings.seed,
     )
+    if known.is_empty():
+        return {}
     store = wiring.feature_store
     anchors = anchors_of(known, ANCHOR_DAYS).unique().sort().to_list()
     store.ensure(anchors, views=(BEHAVIOUR, CONTACT))

@@ -224,6 +224,12 @@ def test_assignments_from_before_the_first_record_teach_nothing() -> None:
     )
     assert not model.report["learned"]
     assert "no feature" in model.report["reason"]
+    nothing = {
+        "assignments": table["assignments"].clear(),
+        "assignment_features": pl.DataFrame(schema={"assignment_id": pl.String}),
+    }
+    shop = DoublyRobustMode().fit(Frames({**table, **nothing}), as_of=AS_OF, seed=1)
+    assert not shop.report["learned"]
 
 
 def test_features_come_from_before_the_assignment() -> None:

@@ -198,6 +198,8 @@ class DoublyRobustMode(Model):
         """Return assignments with their features and outcomes, in an order fixed by ids."""
         if ASSIGNMENTS not in training or FEATURES not in training:
             return pl.DataFrame()
+        if training[ASSIGNMENTS].is_empty():
+            return pl.DataFrame()
         wanted = dict.fromkeys(
             [*self.config.behaviour, *MONEY_COLUMNS, *self.config.contact, RESPONSE_RATE]
         )
