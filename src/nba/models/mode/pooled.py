@@ -44,10 +44,6 @@ class Posterior:
     widths: Floats
     inflation: float
 
-    def variance(self, terms: Floats) -> Floats:
-        """Return the variance of `terms @ mean`, shape (rows,)."""
-        return np.asarray(np.einsum("ij,jk,ik->i", terms, self.covariance, terms, optimize=True))
-
 
 @dataclass(frozen=True)
 class Evidence:

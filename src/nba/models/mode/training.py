@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import polars as pl
@@ -64,12 +64,3 @@ def assignment_features(
     if not parts:
         return pl.DataFrame(schema={"assignment_id": pl.String})
     return pl.concat(parts, how="vertical_relaxed").sort("assignment_id")
-
-
-def cut_moments(as_of: datetime, *, window_days: int, every_days: int) -> list[datetime]:
-    """Return the anchors that assignments of the window can have, oldest first."""
-    first = as_of - timedelta(days=window_days)
-    offset = (first - EPOCH).days % every_days
-    start = datetime(first.year, first.month, first.day) - timedelta(days=offset)
-    count = (as_of - start).days // every_days + 1
-    return [start + timedelta(days=i * every_days) for i in range(count)]
