@@ -131,7 +131,7 @@ def test_explain_shows_every_action_and_its_funnel(
     worked = (
         drawn["uplift"] * drawn["relevance_factor"]
         + drawn["worth"]
-        - drawn["risk"] * drawn["customer_value"]
+        - drawn["risk"] * drawn["lost_share"] * drawn["customer_value"]
     ) * drawn["lever_factor"]
     assert worked == pytest.approx(row["value"])
     stopped = told.candidates.filter(pl.col("stage") != "open")

@@ -95,6 +95,7 @@ def make_inputs(customers: int = 400, clerks: int = 4, seed: int = 0) -> dict[st
                     "uplift_amount": rng.normal(mean, 3, customers),
                     "uplift_lower": rng.normal(mean - 3, 1, customers),
                     "risk": rng.random(customers) * 0.01,
+                    "lost_share": 0.5,
                 }
             )
             for name, mean in zip(MODES, (2.0, 3.0, 6.0), strict=True)

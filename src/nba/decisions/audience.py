@@ -171,16 +171,15 @@ def _price(
     rows = (
         members.join(content, on="audience")
         .join(
-            scores.select("customer_id", "mode", "uplift_amount", "risk"),
+            scores.select("customer_id", "mode", "uplift_amount", "risk", "lost_share"),
             on=["customer_id", "mode"],
             how="left",
         )
         .join(worth, on="customer_id", how="left")
         .sort("audience", "customer_id")
     )
-    gain = pl.col("uplift_amount").fill_null(0.0) - pl.col("risk").fill_null(0.0) * pl.col(
-        "expected_margin_365d"
-    ).fill_null(0.0)
+    lost = pl.col("risk") * pl.col("lost_share") * pl.col("expected_margin_365d")
+    gain = pl.col("uplift_amount").fill_null(0.0) - lost.fill_null(0.0)
     posts = rows.group_by("audience", maintain_order=True).agg(
         pl.col("clerk_id").first(),
         pl.col("channel").first(),

@@ -41,6 +41,7 @@ class Averages:
 
     uplift: tuple[float, ...]
     risk: tuple[float, ...]
+    lost_share: tuple[float, ...]
     customer_value: float
 
 
@@ -52,13 +53,14 @@ class Factored:
     relevance: Floats
     worth: Floats
     risk: Floats
+    lost_share: Floats
     customer_value: Floats
     lever: Floats
 
     @property
     def value(self) -> Floats:
-        """[uplift x relevance + worth - risk x customer value] x lever, in money."""
-        loss = self.risk * self.customer_value[:, None]
+        """[uplift x relevance + worth - risk x lost share x customer value] x lever, in money."""
+        loss = self.risk * self.lost_share * self.customer_value[:, None]
         total: Floats = (self.uplift * self.relevance + self.worth - loss) * self.lever
         return total
 
@@ -97,6 +99,7 @@ def mode_averages(inputs: DecisionInputs) -> Averages:
     return Averages(
         uplift=tuple(_mean(rows["uplift_amount"]) for rows in of_mode),
         risk=tuple(_mean(rows["risk"]) for rows in of_mode),
+        lost_share=tuple(_mean(rows["lost_share"]) for rows in of_mode),
         customer_value=_mean(timing["expected_margin_365d"]),
     )
 
@@ -230,11 +233,11 @@ def _clerk_modes(facts: pl.DataFrame, actions: tuple[ActionType, ...]) -> Flags:
 
 def _mode_scores(
     inputs: DecisionInputs, facts: pl.DataFrame, averages: Averages, settings: DecisionSettings
-) -> tuple[Floats, Floats, Floats]:
-    """Return uplift and its lower bound and risk, shape (customers, modes)."""
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return uplift, its lower bound, risk and lost share, shape (customers, modes)."""
     wide = facts.select("customer_id", "consent_profiling")
     parts = []
-    columns = ("uplift_amount", "uplift_lower", "risk")
+    columns = ("uplift_amount", "uplift_lower", "risk", "lost_share")
     for position, mode in enumerate(MODES):
         scores = inputs["mode"].filter(pl.col("mode") == str(mode)).unique("customer_id")
         joined = wide.join(
@@ -248,6 +251,7 @@ def _mode_scores(
             "uplift_amount": averages.uplift[position],
             "uplift_lower": averages.uplift[position],
             "risk": averages.risk[position],
+            "lost_share": averages.lost_share[position],
         }
         parts.append(
             joined.select(
@@ -257,14 +261,13 @@ def _mode_scores(
                 ]
             ).to_numpy()
         )
-    scores3 = np.stack(parts, axis=1)
-    uplift, lower, risk = scores3[:, :, 0], scores3[:, :, 1], scores3[:, :, 2]
+    uplift, lower, risk, lost = np.moveaxis(np.stack(parts, axis=1), 2, 0)
     if not settings.factors.uplift:
         flat = float(np.mean(averages.uplift))
         uplift, lower = np.full_like(uplift, flat), np.full_like(lower, flat)
     if not settings.factors.risk:
         risk = np.zeros_like(risk)
-    return uplift, lower, risk
+    return uplift, lower, risk, lost
 
 
 def keep_preferred(uplift: Floats, lower: Floats, preferred: Ints) -> tuple[Floats, Ints]:
@@ -314,7 +317,7 @@ def _factors(
     averages: Averages,
     settings: DecisionSettings,
 ) -> Factored:
-    uplift, lower, risk = _mode_scores(inputs, facts, averages, settings)
+    uplift, lower, risk, lost = _mode_scores(inputs, facts, averages, settings)
     if policy.hysteresis and facts.height:
         uplift, _ = keep_preferred(uplift, lower, preferred_modes(inputs, facts))
     at = np.array([MODES.index(action.mode) for action in actions], dtype=np.int64)
@@ -335,6 +338,7 @@ def _factors(
         relevance=1.0 + weight * (relevance - settings.relevance_typical),
         worth=worth if switched.worth else np.zeros_like(worth),
         risk=risk[:, at] * np.array([action.risk_share for action in actions]),
+        lost_share=lost[:, at],
         customer_value=customer_value,
         lever=_levers(facts, actions, levers, on=switched.levers),
     )

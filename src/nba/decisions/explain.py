@@ -112,6 +112,7 @@ def _rows(found: Candidates) -> pl.DataFrame:
                 "relevance_factor": float(factors.relevance[0, at]),
                 "worth": float(factors.worth[0, at]),
                 "risk": float(factors.risk[0, at]),
+                "lost_share": float(factors.lost_share[0, at]),
                 "customer_value": float(factors.customer_value[0]),
                 "lever_factor": float(factors.lever[0, at]),
                 "value": float(found.value[0, at]),

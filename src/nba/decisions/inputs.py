@@ -131,6 +131,7 @@ OTHER_TABLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "uplift_amount": _NUMBER,
             "uplift_lower": _NUMBER,
             "risk": _NUMBER,
+            "lost_share": _NUMBER,
         },
         "preferred_mode": {"customer_id": _TEXT, "mode": _TEXT},
         "contributions": {"customer_id": _TEXT, "feature": _TEXT, "contribution": _NUMBER},

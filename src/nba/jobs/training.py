@@ -10,7 +10,8 @@ import polars as pl
 from nba.models.base import Frames
 from nba.models.mode.assignments import decision_rows
 from nba.models.mode.frame import BEHAVIOUR, CONTACT
-from nba.models.mode.outcomes import assignments_of
+from nba.models.mode.loss import FOLLOWED
+from nba.models.mode.outcomes import assignments_of, followed_contacts
 from nba.models.mode.training import anchors_of, assignment_features
 from nba.wiring import Wiring
 
@@ -31,14 +32,15 @@ def training_set(night: Night, name: str) -> Frames:
 
 
 def assignment_tables(wiring: Wiring, as_of: datetime) -> dict[str, pl.DataFrame]:
-    """Return `assignments` with their outcomes and `assignment_features` as they stood then.
+    """Return assignments with their outcomes, their features as they stood then, and lost friends.
 
     Nothing where no contact is known. The features come from the feature store, built at weekly
     moments before the assignments.
     """
     spec = wiring.specs["mode"]
+    tables = wiring.tables(as_of)
     known = assignments_of(
-        wiring.tables(as_of),
+        tables,
         as_of,
         log=decision_log(wiring, as_of, spec.window_days),
         window_days=spec.window_days,
@@ -52,7 +54,11 @@ def assignment_tables(wiring: Wiring, as_of: datetime) -> dict[str, pl.DataFrame
     anchors = anchors_of(known, ANCHOR_DAYS).unique().sort().to_list()
     store.ensure(anchors, views=(BEHAVIOUR, CONTACT))
     features = assignment_features(known, store.snapshot, every_days=ANCHOR_DAYS)
-    return {"assignments": known, "assignment_features": features}
+    return {
+        "assignments": known,
+        "assignment_features": features,
+        FOLLOWED: followed_contacts(tables, as_of, seed=wiring.settings.seed),
+    }
 
 
 def decision_log(wiring: Wiring, as_of: datetime, window_days: int) -> pl.DataFrame | None:

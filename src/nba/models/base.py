@@ -59,6 +59,10 @@ class Frames(Mapping[str, pl.DataFrame]):
     def __contains__(self, name: object) -> bool:
         return name in self._tables
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a table, or `default` where it was not given."""
+        return self._tables.get(name, default)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._tables)
 

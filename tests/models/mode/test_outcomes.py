@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+import ibis
 import polars as pl
 import pytest
 
@@ -13,7 +14,7 @@ from nba.models.mode.assignments import (
     thinned,
 )
 from nba.models.mode.exposure import purchase_days, with_before, with_exposure
-from nba.models.mode.outcomes import with_outcomes
+from nba.models.mode.outcomes import friends_of, with_outcomes
 
 DAY = datetime(2026, 1, 10)
 
@@ -31,7 +32,8 @@ def interactions(**columns: object) -> pl.DataFrame:
         "propensity": [0.2, 0.4, None, 0.9],
         "action_id": [None, None, None, "x1"],
     }
-    schema = {"propensity": pl.Float64, "action_id": pl.String}
+    schema = {"propensity": pl.Float64, "action_id": pl.String, "group_id": pl.String}
+    schema = {name: kind for name, kind in schema.items() if name in {**base, **columns}}
     return pl.DataFrame({**base, **columns}, schema_overrides=schema)
 
 
@@ -117,11 +119,71 @@ def test_an_open_check_window_is_not_used() -> None:
     assert found["assignment_id"].to_list() == ["i1", "i3"]
 
 
-def test_sampled_moments_stay_clear_of_contacts_and_before_friendship() -> None:
-    friends = pl.DataFrame(
-        {"customer_id": ["a", "b", "z"], "friend_since": [None, None, at(500)]},
-        schema_overrides={"friend_since": pl.Datetime("us")},
+def befriended(spans: dict[str, tuple[datetime | None, datetime | None]]) -> pl.DataFrame:
+    time = pl.Datetime("us")
+    return pl.DataFrame(
+        {
+            "customer_id": list(spans),
+            "friend_since": [since for since, _ in spans.values()],
+            "friend_until": [until for _, until in spans.values()],
+        },
+        schema_overrides={"friend_since": time, "friend_until": time},
     )
+
+
+def test_only_who_was_a_friend_at_the_moment_is_a_control() -> None:
+    friends = befriended({"never": (None, None), "left": (at(-90), at(10)), "stays": (at(5), None)})
+    drawn = sampled_moments(
+        friends, interactions(), begin=at(-5), end=at(40), per_customer=60, clear_days=0, seed=1
+    )
+    of = {key[0]: rows["ts"] for key, rows in drawn.group_by("customer_id")}
+    assert set(of) == {"left", "stays"}
+    assert of["left"].max() < at(10)  # type: ignore[operator]
+    assert of["stays"].min() > at(5)  # type: ignore[operator]
+
+
+def test_friendship_comes_from_the_record_the_friendship_or_the_first_contact() -> None:
+    time = pl.Datetime("us")
+    frames = {
+        "customers": pl.DataFrame(
+            {
+                "customer_id": ["a", "b", "c", "d", "e"],
+                "friend_since": [at(1), None, None, None, at(1)],
+            },
+            schema_overrides={"friend_since": time},
+        ),
+        "friendships": pl.DataFrame(
+            {
+                "customer_id": ["b", "b", "e", "e"],
+                "since": [at(2), at(3), at(1), at(2)],
+                "ended_at": [None, at(4), at(6), at(8)],
+                "ended_by": [None, "clerk", "clerk", "clerk"],
+            },
+            schema_overrides={"ended_at": time},
+        ),
+        "interactions": interactions(group_id=[None] * 4, clerk_id=["k"] * 4),
+        "responses": pl.DataFrame(
+            {
+                "response_id": ["r"],
+                "interaction_id": ["i1"],
+                "customer_id": ["a"],
+                "clerk_id": ["k"],
+                "ts": [at(7)],
+                "kind": ["blocked"],
+            }
+        ),
+    }
+    found = friends_of({name: ibis.memtable(frame) for name, frame in frames.items()}, at(30))
+    assert found.rows() == [
+        ("a", at(1), at(7)),
+        ("b", at(2), None),
+        ("c", at(1), None),
+        ("e", at(1), at(8)),
+    ]
+
+
+def test_sampled_moments_stay_clear_of_contacts_and_before_friendship() -> None:
+    friends = befriended({"a": (at(-90), None), "b": (at(-90), None), "z": (at(500), None)})
     drawn = sampled_moments(
         friends, interactions(), begin=at(-5), end=at(40), per_customer=60, clear_days=10, seed=1
     )
@@ -137,7 +199,7 @@ def test_sampled_moments_stay_clear_of_contacts_and_before_friendship() -> None:
 
 @pytest.mark.parametrize("days", [0, -3])
 def test_no_time_means_no_moments(days: int) -> None:
-    friends = pl.DataFrame({"customer_id": ["a"], "friend_since": [None]})
+    friends = befriended({"a": (at(-90), None)})
     drawn = sampled_moments(
         friends, interactions(), begin=DAY, end=at(days), per_customer=3, clear_days=5, seed=1
     )
@@ -155,7 +217,11 @@ def test_what_was_read_and_known_comes_from_answers_and_earlier_purchases() -> N
         {"interaction_id": ["i1", "i3"], "product_ids": [["p1", "p2"], ["p3"]]},
     )
     responses = pl.DataFrame(
-        {"interaction_id": ["i1", "i3", None], "kind": ["clicked", "purchased", "read"]}
+        {
+            "interaction_id": ["i1", "i3", None, "i3"],
+            "ts": [at(1), at(1), at(1), at(20)],
+            "kind": ["clicked", "purchased", "read", "read"],
+        }
     )
     sales = pl.DataFrame(
         {
@@ -166,7 +232,8 @@ def test_what_was_read_and_known_comes_from_answers_and_earlier_purchases() -> N
         }
     )
     found = with_exposure(rows, brought, responses, sales)
-    # a purchase is the outcome, no sign of reading; i3 brought what b bought only later
+    # a purchase is the outcome, no sign of reading, and weeks later is too late; i3 brought what
+    # b bought only later
     assert found.select("is_read", "is_known").rows() == [
         (True, True),
         (False, None),

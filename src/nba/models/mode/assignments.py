@@ -195,7 +195,7 @@ def sampled_moments(
     Parameters
     ----------
     friends : DataFrame
-        `customer_id, friend_since` (null: always).
+        `customer_id, friend_since, friend_until` (null: still a friend).
     interactions : DataFrame
         `customer_id, ts, mode`.
     begin, end : datetime
@@ -212,12 +212,13 @@ def sampled_moments(
     drawn = rng.integers(0, days, friends.height * per_customer)
     noon = pl.lit(begin) + pl.duration(days=pl.col("day"), hours=12)
     moments = (
-        friends.select("customer_id", "friend_since")
+        friends.select("customer_id", "friend_since", "friend_until")
         .select(pl.all().repeat_by(per_customer).explode())
         .with_columns(pl.Series("day", drawn))
         .with_columns(ts=noon.cast(pl.Datetime("us")))
         .unique(["customer_id", "day"], maintain_order=True)
-        .filter(pl.col("friend_since").is_null() | (pl.col("friend_since") < pl.col("ts")))
+        .filter(pl.col("friend_since") < pl.col("ts"))
+        .filter(pl.col("friend_until").is_null() | (pl.col("ts") < pl.col("friend_until")))
         .sort("ts")
     )
     contacts = (

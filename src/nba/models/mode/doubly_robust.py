@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
@@ -179,6 +180,7 @@ class DoublyRobustMode(Model):
             "learned": True,
             "assignments": rows.height,
             "netting": self.netting,
+            "lost_share": asdict(self.prior.loss),
             "refused": list(effects.refused),
             **effects.report,
         }
@@ -263,7 +265,7 @@ class DoublyRobustMode(Model):
             parts = list(pool.map(lambda i: self._score_batch(frame[i : i + BATCH]), starts))
         empty = np.zeros((0, len(MODES)))
         uplift, lower, risk = (np.vstack([empty, *(part[i] for part in parts)]) for i in range(3))
-        return score_frame(frame["customer_id"], uplift, lower, risk)
+        return score_frame(frame["customer_id"], uplift, lower, risk, self.prior.loss.share)
 
     def _score_batch(self, frame: pl.DataFrame) -> tuple[Floats, Floats, Floats]:
         assert self.effects is not None

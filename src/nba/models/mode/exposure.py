@@ -33,6 +33,8 @@ def with_exposure(
     interactions: pl.DataFrame,
     responses: pl.DataFrame,
     sales: pl.DataFrame,
+    *,
+    outcome_days: int = 14,
 ) -> pl.DataFrame:
     """Add whether the contact of each assignment was read, and brought something known.
 
@@ -43,20 +45,23 @@ def with_exposure(
     interactions : DataFrame
         `interaction_id, product_ids`.
     responses : DataFrame
-        `interaction_id, kind`.
+        `interaction_id, ts, kind`.
     sales : DataFrame
         `customer_id, product_id, ts, quantity`.
 
     Returns
     -------
     DataFrame
-        With `is_read` (false where nothing was sent) and `is_known`: something was brought that
-        the customer had bought before; null where nothing is recorded.
+        With `is_read`: within the outcome window (false where nothing was sent), and `is_known`:
+        something was brought that the customer had bought before; null where nothing is recorded.
     """
+    contacts = assignments.select("interaction_id", made="ts").drop_nulls()
     read = (
         responses.filter(pl.col("kind").cast(pl.String).is_in(READ_KINDS))
-        .select(pl.col("interaction_id").drop_nulls().unique())
-        .with_columns(is_read=pl.lit(True))
+        .select("interaction_id", pl.col("ts").cast(pl.Datetime("us")))
+        .join(contacts, on="interaction_id")
+        .filter(pl.col("ts") < pl.col("made") + pl.duration(days=outcome_days))
+        .select(pl.col("interaction_id").unique(), is_read=pl.lit(True))
     )
     first = (
         sales.filter(pl.col("customer_id").is_not_null() & (pl.col("quantity") > 0))

@@ -21,6 +21,7 @@ SCORE_SCHEMA: Final[dict[str, Any]] = {
     "uplift_amount": pl.Float64,
     "uplift_lower": pl.Float64,
     "risk": pl.Float64,
+    "lost_share": pl.Float64,
 }
 BEHAVIOUR: Final = "customer_behaviour"
 CONTACT: Final = "customer_contact"
@@ -59,7 +60,7 @@ def customer_frame(
 
 
 def score_frame(
-    customer_id: pl.Series, uplift: Floats, lower: Floats, risk: Floats
+    customer_id: pl.Series, uplift: Floats, lower: Floats, risk: Floats, lost_share: float
 ) -> pl.DataFrame:
     """Return the long score frame: one row per customer and contact mode.
 
@@ -68,6 +69,8 @@ def score_frame(
     customer_id : Series of n ids
     uplift, lower, risk : arrays of shape (n, 3)
         Columns in the order of `CONTACT_MODES`.
+    lost_share : float
+        Share of a customer's margin that goes with the friendship.
     """
     count = len(customer_id)
     which = np.tile(np.arange(len(MODES), dtype=np.uint32), count)
@@ -78,6 +81,7 @@ def score_frame(
             "uplift_amount": uplift.ravel(),
             "uplift_lower": lower.ravel(),
             "risk": risk.ravel(),
+            "lost_share": np.full(count * len(MODES), lost_share),
         },
         schema=SCORE_SCHEMA,
     )

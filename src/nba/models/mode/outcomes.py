@@ -17,8 +17,14 @@ from nba.models.mode.assignments import (
     thinned,
 )
 from nba.models.mode.exposure import purchase_days, with_before, with_exposure
-from nba.schema.words import EndedBy
+from nba.schema.words import EndedBy, Mode
 
+#: What a lost friend still buys is counted over so many days, and compared with friends who had
+#: bought as much in so many days before.
+AFTER_DAYS: Final = 90
+BEFORE_DAYS: Final = 180
+#: Contacts of those who stayed, at most.
+MAX_STAYED: Final = 50_000
 #: Rows of the engine's log that were left alone, kept per listed one.
 NONE_PER_LISTED: Final = 2.0
 
@@ -53,12 +59,7 @@ def with_outcomes(
         assignment_id.
     """
     closed = assignments.filter(pl.col("ts") + pl.duration(days=check_days) <= pl.lit(as_of))
-    running = (
-        sales.filter(pl.col("customer_id").is_not_null())
-        .select("customer_id", pl.col("ts").cast(pl.Datetime("us")), pl.col("margin").fill_null(0))
-        .sort("ts", "margin")
-        .with_columns(total=pl.col("margin").cum_sum().over("customer_id"))
-    )
+    running = _running_margin(sales)
     gone = losses.select("customer_id", pl.col("ts").cast(pl.Datetime("us"))).sort("ts")
     gone = gone.with_columns(total=pl.col("ts").cum_count().over("customer_id"))
     days = purchase_days(sales.with_columns(quantity=pl.lit(1.0)) if "quantity" not in
@@ -75,6 +76,29 @@ def with_outcomes(
         after = _total_before(closed, table, length)
         closed = closed.with_columns((after - before).alias(name))
     return closed.with_columns(pl.col("is_lost") > 0).sort("assignment_id")
+
+
+def margin_between(rows: pl.DataFrame, sales: pl.DataFrame, first: int, last: int) -> pl.Series:
+    """Return each row's margin from `first` days after its `ts` to `last` days after it.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        `customer_id, ts`.
+    sales : DataFrame
+        `customer_id, ts, margin`.
+    """
+    running = _running_margin(sales)
+    return _total_before(rows, running, last) - _total_before(rows, running, first)
+
+
+def _running_margin(sales: pl.DataFrame) -> pl.DataFrame:
+    return (
+        sales.filter(pl.col("customer_id").is_not_null())
+        .select("customer_id", pl.col("ts").cast(pl.Datetime("us")), pl.col("margin").fill_null(0))
+        .sort("ts", "margin")
+        .with_columns(total=pl.col("margin").cum_sum().over("customer_id"))
+    )
 
 
 def _total_before(rows: pl.DataFrame, running: pl.DataFrame, days: int) -> pl.Series:
@@ -119,6 +143,46 @@ def losses_of(tables: Mapping[str, Any], as_of: datetime) -> pl.DataFrame:
     return found
 
 
+def friends_of(tables: Mapping[str, Any], as_of: datetime) -> pl.DataFrame:
+    """Return `customer_id, friend_since, friend_until` of whoever could be written to.
+
+    Friends since the customer's record or the first friendship says so; without either, since the
+    first contact. Until the last friendship ended, or the customer blocked or complained.
+    """
+    time = pl.Datetime("us")
+    customers: pl.DataFrame = tables["customers"].select("customer_id", "friend_since").to_polars()
+    ties = tables["friendships"].select("customer_id", "since", "ended_at").to_polars()
+    ended = pl.col("ended_at").cast(time)
+    ties = (
+        ties.filter(pl.col("since") < pl.lit(as_of))
+        .with_columns(ended=pl.when(ended < pl.lit(as_of)).then(ended))
+        .group_by("customer_id")
+        .agg(
+            tied=pl.col("since").min().cast(time),
+            untied=pl.when(pl.col("ended").is_not_null().all()).then(pl.col("ended").max()),
+        )
+    )
+    contacts = tables["interactions"].select("customer_id", "ts", "mode").to_polars()
+    reached = (
+        contacts.filter(pl.col("mode") != str(Mode.NONE))
+        .group_by("customer_id")
+        .agg(reached=pl.col("ts").min().cast(time))
+    )
+    lost = losses_of(tables, as_of).group_by("customer_id").agg(lost=pl.col("ts").min())
+    return (
+        customers.join(ties, on="customer_id", how="left")
+        .join(reached, on="customer_id", how="left")
+        .join(lost, on="customer_id", how="left")
+        .select(
+            "customer_id",
+            friend_since=pl.coalesce(pl.col("friend_since").cast(time), "tied", "reached"),
+            friend_until=pl.min_horizontal("untied", "lost"),
+        )
+        .filter(pl.col("friend_since").is_not_null())
+        .sort("customer_id")
+    )
+
+
 def assignments_of(
     tables: Mapping[str, Any],
     as_of: datetime,
@@ -156,9 +220,8 @@ def assignments_of(
     if not history:
         known = known.filter(pl.col("source") == str(Source.LOGGED))
     elif (known["source"] == str(Source.HISTORY)).any():
-        customers = tables["customers"].select("customer_id", "friend_since").to_polars()
         moments = sampled_moments(
-            customers.with_columns(pl.col("friend_since").cast(pl.Datetime("us"))),
+            friends_of(tables, as_of),
             interactions,
             begin=begin,
             end=as_of - timedelta(days=check_days),
@@ -176,6 +239,54 @@ def assignments_of(
         outcome_days=outcome_days,
         check_days=check_days,
     )
-    responses = tables["responses"].select("interaction_id", "kind").to_polars()
-    reached = with_exposure(found, interactions, responses, sales)
+    responses = tables["responses"].select("interaction_id", "ts", "kind").to_polars()
+    reached = with_exposure(found, interactions, responses, sales, outcome_days=outcome_days)
     return with_before(reached, purchase_days(sales))
+
+
+def followed_contacts(tables: Mapping[str, Any], as_of: datetime, *, seed: int) -> pl.DataFrame:
+    """Return moments of loss and contacts of those who stayed, with margin before and after.
+
+    Parameters
+    ----------
+    tables : mapping of str to ibis.Table
+        The tables of the contract, as loaded at `as_of`.
+    seed : int
+        Of the sample of contacts, where there are more than `MAX_STAYED`.
+
+    Returns
+    -------
+    DataFrame
+        `customer_id, ts, is_lost, before_amount, after_amount`; only moments followed for
+        `AFTER_DAYS` by `as_of`.
+    """
+    lost = (
+        losses_of(tables, as_of)
+        .filter(pl.col("customer_id").is_not_null())
+        .group_by("customer_id")
+        .agg(pl.col("ts").min())
+        .sort("customer_id")
+    )
+    made: pl.DataFrame = tables["interactions"].select("customer_id", "ts", "mode").to_polars()
+    until = pl.col("ts") + pl.duration(days=AFTER_DAYS)
+    stayed = (
+        made.filter(pl.col("customer_id").is_not_null() & (pl.col("mode") != str(Mode.NONE)))
+        .select("customer_id", pl.col("ts").cast(pl.Datetime("us")))
+        .filter(until <= pl.lit(as_of))
+        .join(lost.rename({"ts": "left_at"}), on="customer_id", how="left")
+        .filter(pl.col("left_at").is_null() | (pl.col("left_at") > until))
+        .sort("customer_id", "ts")
+    )
+    if stayed.height > MAX_STAYED:
+        stayed = stayed.sample(MAX_STAYED, seed=seed).sort("customer_id", "ts")
+    rows = pl.concat(
+        [
+            lost.filter(until <= pl.lit(as_of)).with_columns(is_lost=pl.lit(True)),
+            stayed.select("customer_id", "ts", is_lost=pl.lit(False)),
+        ]
+    )
+    sales = sales_of(tables, as_of)
+    return rows.with_columns(
+        before_amount=margin_between(rows, sales, -BEFORE_DAYS, 0),
+        after_amount=margin_between(rows, sales, 0, AFTER_DAYS),
+    )

@@ -13,6 +13,7 @@ A prior orders modes sensibly on the first day; it proves nothing.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Final, Self
@@ -24,6 +25,7 @@ from pydantic import Field
 
 from nba.models.base import Frames, Model, ModelConfig
 from nba.models.mode.frame import BEHAVIOUR, MODES, Floats, customer_frame, score_frame
+from nba.models.mode.loss import FOLLOWED, LostShare, lost_share
 from nba.schema.words import CategoryKind
 
 KINDS: Final = tuple(str(kind) for kind in CategoryKind)
@@ -128,10 +130,19 @@ class PriorConfig(ModelConfig):
         default=0.5, ge=0, description="Relative growth of the risk per unit of fatigue."
     )
     risk_cap: float = Field(default=0.05, gt=0, le=1, description="Largest risk of one contact.")
+    lost_share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share of the margin that goes with a lost friend, before any was seen.",
+    )
+    lost_share_error: float = Field(
+        default=0.3, gt=0, description="Standard deviation of that belief."
+    )
 
 
 class PriorMode(Model):
-    """Mode effects from the prior table alone; `fit` learns only the yearly margins.
+    """Mode effects from the prior table alone; `fit` learns only money.
 
     Notes
     -----
@@ -149,9 +160,15 @@ class PriorMode(Model):
         self.mean_margin: Floats = np.zeros(len(KINDS))
         self.mean_unit: Floats = np.ones(len(KINDS))
         self.margin_cap = float("inf")
+        self.loss = self._loss(None)
+
+    def _loss(self, followed: pl.DataFrame | None) -> LostShare:
+        config = self.config
+        return lost_share(followed, prior=config.lost_share, prior_error=config.lost_share_error)
 
     def fit(self, training: Frames, *, as_of: datetime, seed: int) -> Self:
-        """Learn the mean yearly margin of active customers per kind, and the cap."""
+        """Learn yearly margins per kind, and what a lost friend takes along where some were."""
+        self.loss = self._loss(training.get(FOLLOWED))
         known = training[BEHAVIOUR].columns
         extra = tuple(name for name in ("purchase_days_365d",) if name in known)
         frame = customer_frame(training, (*BEHAVIOUR_COLUMNS, *extra), ())
@@ -174,7 +191,7 @@ class PriorMode(Model):
         frame = customer_frame(inputs, BEHAVIOUR_COLUMNS, CONTACT_COLUMNS)
         uplift = self.uplift(frame)
         lower = uplift * (1.0 - self.config.lower_z * self.config.relative_error)
-        return score_frame(frame["customer_id"], uplift, lower, self.risk(frame))
+        return score_frame(frame["customer_id"], uplift, lower, self.risk(frame), self.loss.share)
 
     def uplift(self, customers: pl.DataFrame) -> Floats:
         """Return the expected incremental margin of one contact, shape (n, 3)."""
@@ -215,6 +232,7 @@ class PriorMode(Model):
             "mean_margin": self.mean_margin.tolist(),
             "mean_unit": self.mean_unit.tolist(),
             "margin_cap": cap,
+            "loss": asdict(self.loss),
         }
         (folder / STATE_FILE).write_text(json.dumps(state, sort_keys=True))
 
@@ -224,6 +242,7 @@ class PriorMode(Model):
         self.mean_unit = np.array(state["mean_unit"], dtype=np.float64)
         cap = state["margin_cap"]
         self.margin_cap = float("inf") if cap is None else float(cap)
+        self.loss = LostShare(**state["loss"])
 
 
 def filled(column: pl.Series, value: float) -> Floats:

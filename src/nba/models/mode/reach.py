@@ -90,7 +90,7 @@ def fit_reach(rows: pl.DataFrame, x: Floats, arm: Ints) -> tuple[Reach, Floats]:
 
 
 def sent_chance(rows: pl.DataFrame, x: Floats, arm: Ints, *, folds: int, seed: int) -> Floats:
-    """Return P(sent | listed, x), cross-fitted, for every row; the mean where none was listed."""
+    """Return P(sent | listed, x) of every row that was drawn, 1 for history: it was sent."""
     chance = np.ones(rows.height)
     if "sent" not in rows.columns:
         return chance
@@ -99,9 +99,10 @@ def sent_chance(rows: pl.DataFrame, x: Floats, arm: Ints, *, folds: int, seed: i
     sent = rows["sent"].fill_null(True).to_numpy()
     if not listed.any() or sent[listed].all():
         return chance
-    chance[drawn] = sent[listed].mean()
-    part = rows.filter(pl.Series(listed)).select("mode", "sent", "customer_id")
-    chance[listed] = sent_probability(part, x[listed], folds=folds, seed=seed)
+    part = rows.filter(pl.Series(drawn)).select(
+        "mode", pl.Series("sent", sent[drawn]), "customer_id"
+    )
+    chance[drawn] = sent_probability(part, x[drawn], folds=folds, seed=seed)
     return chance
 
 

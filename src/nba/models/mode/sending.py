@@ -1,8 +1,7 @@
-"""From the effect of listing to the effect of sending.
+"""Whether what is listed is sent: clerks choose, and what was not sent changes nothing.
 
-Effects are learned per assignment: a customer was listed for a mode or left alone. What sending
-does follows, where listing without sending changes nothing (the clerk's look at a list is not a
-contact): effect of sending = effect of listing / P(sent | listed, x).
+Effects are learned per assignment (listed for a mode, or left alone). What sending does follows
+from P(sent | listed, x): the design of the effects multiplies each listed row by it.
 """
 
 from __future__ import annotations
@@ -13,15 +12,15 @@ import polars as pl
 from nba.models.mode.frame import Floats
 from nba.models.mode.linear import Basis
 from nba.models.mode.nuisance import folds_of
-from nba.models.mode.propensity import estimate_propensities
+from nba.models.mode.propensity import CONSTANT, estimate_propensities
 from nba.schema.words import Mode
-
-#: Below this an effect of sending is not derived: too little was sent.
-MIN_SENT: float = 0.05
 
 
 def sent_probability(assignments: pl.DataFrame, x: Floats, *, folds: int, seed: int) -> Floats:
-    """Return P(sent | listed, x) of every assignment by models that did not see it.
+    """Return P(sent | listed, x) of every assignment.
+
+    Listed rows get it from models that did not see them, rows left alone from one fitted on all
+    that was listed: had they been listed, would they have been sent?
 
     Parameters
     ----------
@@ -32,9 +31,12 @@ def sent_probability(assignments: pl.DataFrame, x: Floats, *, folds: int, seed: 
     Returns
     -------
     array of shape (rows,)
-        NaN where the customer was left alone.
+        NaN everywhere where nothing was listed.
     """
-    listed = np.flatnonzero((assignments["mode"].cast(pl.String) != str(Mode.NONE)).to_numpy())
+    from sklearn.linear_model import LogisticRegression
+
+    is_listed = (assignments["mode"].cast(pl.String) != str(Mode.NONE)).to_numpy()
+    listed, left = np.flatnonzero(is_listed), np.flatnonzero(~is_listed)
     found = np.full(assignments.height, np.nan)
     if not len(listed):
         return found
@@ -42,13 +44,13 @@ def sent_probability(assignments: pl.DataFrame, x: Floats, *, folds: int, seed: 
     sent = rows["sent"].cast(pl.Int64).to_numpy().astype(np.int64)
     group = rows["customer_id"].rank("dense").to_numpy().astype(np.int64)
     fold = folds_of(len(listed), folds, seed, group, sent)
-    terms = Basis.fit(x[listed]).transform(x[listed])
+    basis = Basis.fit(x[listed])
+    terms = basis.transform(x[listed])
     estimated = estimate_propensities(terms, x[listed], sent, 2, fold, folds, seed)
     found[listed] = estimated.values[:, 1]
+    if estimated.model == CONSTANT or sent.min() == sent.max():
+        found[left] = sent.mean()
+    elif len(left):
+        model = LogisticRegression(C=0.1, max_iter=300, tol=1e-3).fit(terms, sent)
+        found[left] = model.predict_proba(basis.transform(x[left]))[:, 1]
     return found
-
-
-def sending_effect(listing_effect: Floats, p_sent: Floats) -> Floats:
-    """Return the effect of sending; NaN where too little of what is listed is sent."""
-    enough = p_sent >= MIN_SENT
-    return np.asarray(np.where(enough, listing_effect / np.where(enough, p_sent, 1.0), np.nan))
