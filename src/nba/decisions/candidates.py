@@ -323,7 +323,7 @@ def _factors(
     at = np.array([MODES.index(action.mode) for action in actions], dtype=np.int64)
     switched = settings.factors
     relevance = np.clip(_numbers(facts, [action.relevance for action in actions]), 0.0, 1.0)
-    weight = settings.relevance_weight if switched.relevance else 0.0
+    floor = settings.relevance_floor if switched.relevance else 1.0
     worth = _numbers(facts, [action.worth for action in actions])
     profiled = pl.col("consent_profiling")
     customer_value = facts.select(
@@ -335,7 +335,7 @@ def _factors(
     )["x"].to_numpy()
     return Factored(
         uplift=uplift[:, at],
-        relevance=1.0 + weight * (relevance - settings.relevance_typical),
+        relevance=floor + (1.0 - floor) * relevance,
         worth=worth if switched.worth else np.zeros_like(worth),
         risk=risk[:, at] * np.array([action.risk_share for action in actions]),
         lost_share=lost[:, at],

@@ -88,14 +88,12 @@ class DecisionSettings(BaseModel):
         description="strict: never above the clerk's minutes; expected: within them on average",
     )
     horizon_days: int = Field(7, ge=1, le=31, description="days that the plan looks ahead")
-    relevance_weight: float = Field(
-        0.5,
+    relevance_floor: float = Field(
+        0.35,
         ge=0,
         le=1,
-        description="how far relevance moves the uplift: factor 1 + weight x (relevance - typical)",
-    )
-    relevance_typical: float = Field(
-        0.8, ge=0, le=1, description="relevance at which the mode's uplift stands as scored"
+        description="share of the mode's uplift that a contact earns which brings nothing of use: "
+        "factor floor + (1 - floor) x relevance",
     )
     lend_share: float = Field(
         0.0,

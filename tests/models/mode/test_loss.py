@@ -8,15 +8,15 @@ from nba.models.mode.loss import lost_share
 
 
 def followed(left: int, share: float, *, seed: int = 1, stayed: int = 4000) -> pl.DataFrame:
-    """Draw customers whose margin after follows that before, less `share` where they left."""
+    """Draw customers whose purchases after follow that before, less `share` where they left."""
     rng = np.random.default_rng(seed)
     count = left + stayed
     lost = np.arange(count) < left
     # who leaves buys more than others: the plain means of both groups mislead
-    rate = rng.gamma(1.0, 100.0, count) * np.where(lost, 1.5, 1.0)
-    before = rng.poisson(rate / 2.0) * 2.0
-    after = rng.poisson(rate * np.where(lost, 1.0 - share, 1.0) / 4.0) * 2.0
-    return pl.DataFrame({"is_lost": lost, "before_amount": before, "after_amount": after})
+    rate = rng.gamma(1.0, 4.0, count) * np.where(lost, 1.5, 1.0)
+    before = rng.poisson(rate * 8.0)
+    after = rng.poisson(rate * np.where(lost, 1.0 - share, 1.0))
+    return pl.DataFrame({"is_lost": lost, "before_purchases": before, "after_purchases": after})
 
 
 @pytest.mark.parametrize("share", [0.0, 0.15, 0.6, 1.0])
@@ -36,6 +36,6 @@ def test_few_losses_move_the_belief_a_little_and_none_leave_it() -> None:
         assert (found.share, found.error, found.seen) == (0.5, 0.3, None)
 
 
-def test_customers_without_any_margin_say_nothing() -> None:
-    rows = followed(50, 0.2).with_columns(pl.lit(0.0).alias("after_amount"))
+def test_customers_without_any_purchase_say_nothing() -> None:
+    rows = followed(50, 0.2).with_columns(pl.lit(0.0).alias("after_purchases"))
     assert lost_share(rows, prior=0.5, prior_error=0.3).seen is None

@@ -235,11 +235,13 @@ class DoublyRobustMode(Model):
         """Return what of an effect is left after the check window, as a ratio around one.
 
         The margin between the two windows is regressed on the learned effects: purchases that were
-        only pulled forward are missing there.
+        only pulled forward are missing there. Only rows that were drawn count: whom clerks choose
+        goes on buying more, whatever the contact did.
         """
         assert self.effects is not None
         width = self.config.pull_forward_error
-        if width == 0:
+        drawn = rows["propensity"].is_not_null().to_numpy()
+        if width == 0 or not drawn.any():
             return 1.0
         later = self._relative(rows, "margin_check_amount") - self._relative(rows, "margin_amount")
         rest = later - cross_fitted(x, later, fold, self.config.effects, seed)
@@ -247,6 +249,7 @@ class DoublyRobustMode(Model):
         listed = np.where(arm > 0, effect[np.arange(len(arm)), np.maximum(arm - 1, 0)], 0.0)
         surprise = listed - cross_fitted(x, listed, fold, self.config.effects, seed)
         weight = 1.0 / noise_variance(rest, np.abs(effect).sum(axis=1) + 1e-9)
+        weight = np.where(drawn, weight, 0.0)
         seen = float(weight @ np.square(surprise))
         slope = float((weight * surprise) @ rest) / (seen + width**-2)
         return float(np.clip(1.0 + slope, 0.0, 1.5))

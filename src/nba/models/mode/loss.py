@@ -1,4 +1,4 @@
-"""What the loss of a friend costs: the share of the customer's margin that goes with it.
+"""What the loss of a friend costs: the share of the customer's purchases that goes with it.
 
 A customer who blocks a clerk may still buy in the shop. How much less is seen in what those who
 left bought afterwards, against those who were written to at the time, had bought as much before,
@@ -15,7 +15,7 @@ import polars as pl
 
 #: The table of `nba.models.mode.outcomes.followed_contacts`.
 FOLLOWED: Final = "followed_contacts"
-#: Customers are compared within so many groups of equal size by their margin before.
+#: Customers are compared within so many groups of equal size by their purchases before.
 GROUPS: Final = 10
 #: Fewer customers who left say nothing.
 MIN_LEFT: Final = 5
@@ -56,8 +56,8 @@ def lost_share(rows: pl.DataFrame | None, *, prior: float, prior_error: float) -
     unknown = LostShare(prior, prior_error, None, 0)
     if rows is None or rows.is_empty():
         return unknown
-    before = rows["before_amount"].to_numpy()
-    after = rows["after_amount"].to_numpy()
+    before = rows["before_purchases"].to_numpy()
+    after = rows["after_purchases"].to_numpy()
     lost = rows["is_lost"].to_numpy()
     left, stayed = int(lost.sum()), int((~lost).sum())
     if left < MIN_LEFT or stayed < GROUPS:

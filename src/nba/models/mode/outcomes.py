@@ -59,7 +59,12 @@ def with_outcomes(
         assignment_id.
     """
     closed = assignments.filter(pl.col("ts") + pl.duration(days=check_days) <= pl.lit(as_of))
-    running = _running_margin(sales)
+    running = (
+        sales.filter(pl.col("customer_id").is_not_null())
+        .select("customer_id", pl.col("ts").cast(pl.Datetime("us")), pl.col("margin").fill_null(0))
+        .sort("ts", "margin")
+        .with_columns(total=pl.col("margin").cum_sum().over("customer_id"))
+    )
     gone = losses.select("customer_id", pl.col("ts").cast(pl.Datetime("us"))).sort("ts")
     gone = gone.with_columns(total=pl.col("ts").cum_count().over("customer_id"))
     days = purchase_days(sales.with_columns(quantity=pl.lit(1.0)) if "quantity" not in
@@ -78,27 +83,18 @@ def with_outcomes(
     return closed.with_columns(pl.col("is_lost") > 0).sort("assignment_id")
 
 
-def margin_between(rows: pl.DataFrame, sales: pl.DataFrame, first: int, last: int) -> pl.Series:
-    """Return each row's margin from `first` days after its `ts` to `last` days after it.
+def purchases_between(rows: pl.DataFrame, days: pl.DataFrame, first: int, last: int) -> pl.Series:
+    """Return how often each row's customer bought from `first` to `last` days after its `ts`.
 
     Parameters
     ----------
     rows : DataFrame
         `customer_id, ts`.
-    sales : DataFrame
-        `customer_id, ts, margin`.
+    days : DataFrame
+        As from `purchase_days`.
     """
-    running = _running_margin(sales)
-    return _total_before(rows, running, last) - _total_before(rows, running, first)
-
-
-def _running_margin(sales: pl.DataFrame) -> pl.DataFrame:
-    return (
-        sales.filter(pl.col("customer_id").is_not_null())
-        .select("customer_id", pl.col("ts").cast(pl.Datetime("us")), pl.col("margin").fill_null(0))
-        .sort("ts", "margin")
-        .with_columns(total=pl.col("margin").cum_sum().over("customer_id"))
-    )
+    counted = days.sort("ts").with_columns(total=pl.col("ts").cum_count().over("customer_id"))
+    return _total_before(rows, counted, last) - _total_before(rows, counted, first)
 
 
 def _total_before(rows: pl.DataFrame, running: pl.DataFrame, days: int) -> pl.Series:
@@ -245,7 +241,10 @@ def assignments_of(
 
 
 def followed_contacts(tables: Mapping[str, Any], as_of: datetime, *, seed: int) -> pl.DataFrame:
-    """Return moments of loss and contacts of those who stayed, with margin before and after.
+    """Return moments of loss and contacts of those who stayed, with purchases before and after.
+
+    Purchases are counted, not valued: a few large ones would decide what a hundred lost friends
+    say.
 
     Parameters
     ----------
@@ -257,7 +256,7 @@ def followed_contacts(tables: Mapping[str, Any], as_of: datetime, *, seed: int) 
     Returns
     -------
     DataFrame
-        `customer_id, ts, is_lost, before_amount, after_amount`; only moments followed for
+        `customer_id, ts, is_lost, before_purchases, after_purchases`; only moments followed for
         `AFTER_DAYS` by `as_of`.
     """
     lost = (
@@ -285,8 +284,8 @@ def followed_contacts(tables: Mapping[str, Any], as_of: datetime, *, seed: int) 
             stayed.select("customer_id", "ts", is_lost=pl.lit(False)),
         ]
     )
-    sales = sales_of(tables, as_of)
+    days = purchase_days(sales_of(tables, as_of))
     return rows.with_columns(
-        before_amount=margin_between(rows, sales, -BEFORE_DAYS, 0),
-        after_amount=margin_between(rows, sales, 0, AFTER_DAYS),
+        before_purchases=purchases_between(rows, days, -BEFORE_DAYS, 0),
+        after_purchases=purchases_between(rows, days, 0, AFTER_DAYS),
     )

@@ -131,13 +131,13 @@ class PriorConfig(ModelConfig):
     )
     risk_cap: float = Field(default=0.05, gt=0, le=1, description="Largest risk of one contact.")
     lost_share: float = Field(
-        default=0.5,
+        default=0.3,
         ge=0,
         le=1,
-        description="Share of the margin that goes with a lost friend, before any was seen.",
+        description="Share of the purchases that go with a lost friend, before any was seen.",
     )
     lost_share_error: float = Field(
-        default=0.3, gt=0, description="Standard deviation of that belief."
+        default=0.2, gt=0, description="Standard deviation of that belief."
     )
 
 
