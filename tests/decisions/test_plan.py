@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -184,3 +185,30 @@ def test_what_is_brought_is_one_product_per_need_and_unknowns_come_last() -> Non
         }
     )
     assert _worth_bringing(rows)["product_id"].to_list() == ["p3", "p1", "p4"]
+
+
+def test_content_that_meets_the_customer_comes_first_unless_they_refused(
+    inputs: dict[str, pl.DataFrame], files: DecisionFiles, world: Any
+) -> None:
+    """What meets tags and lists is brought; who refused profiling gets what is newest."""
+    told = dict(inputs)
+    told["content"] = inputs["content"].with_columns(
+        valid_from=pl.Series([world.AS_OF - timedelta(days=d) for d in (9, 3, 3)])
+    )
+    told["offers"] = inputs["offers"].with_columns(
+        offer_id=pl.when(pl.col("kind") == "content").then(pl.lit("t1")).otherwise("offer_id")
+    )
+    told["interactions"] = inputs["interactions"].clear()
+    half = pl.int_range(pl.len()) % 2 == 0
+    told["customer_state"] = inputs["customer_state"].with_columns(consent_profiling=half)
+    post = [action for action in files.catalogue.actions if action.action_type == "topic_post"]
+    only = files.catalogue.model_copy(update={"actions": tuple(post)})
+    plan = decide(
+        told, only, files.policy, files.levers,
+        as_of=world.AS_OF, settings=DecisionSettings(),
+    )  # fmt: skip
+    consent = told["customer_state"].select("customer_id", "consent_profiling")
+    posts = plan.actions.filter(pl.col("action_type") == "topic_post")
+    posts = posts.join(consent, on="customer_id")
+    brought = {key[0]: set(rows["content_id"]) for key, rows in posts.group_by("consent_profiling")}
+    assert brought == {True: {"t1"}, False: {"t2"}}

@@ -279,6 +279,7 @@ def test_a_refused_profile_changes_nothing_when_it_is_permuted(
     permuted = dict(inputs)
     for name in (
         "customer_behaviour", "timing", "timing_category", "affinity", "mode", "customer_tags",
+        "offers",
     ):  # fmt: skip
         permuted[name] = inputs[name].with_columns(
             pl.col("customer_id").replace(list(mixed), list(mixed.values()))

@@ -194,6 +194,20 @@ def make_inputs(customers: int = 400, clerks: int = 4, seed: int = 0) -> dict[st
                 "title": ["How to brew", "How to run", "Spring news"],
             }
         ),
+        "offers": pl.DataFrame(
+            {
+                "customer_id": ids * 2,
+                "kind": ["content"] * customers + ["event"] * customers,
+                "offer_id": rng.choice(["t1", "t2"], customers).tolist() + ["e1"] * customers,
+                "score": rng.random(2 * customers),
+            },
+            schema={
+                "customer_id": pl.String,
+                "kind": pl.String,
+                "offer_id": pl.String,
+                "score": pl.Float64,
+            },
+        ),
         "events": pl.DataFrame(
             {
                 "event_id": ["e1"],

@@ -34,6 +34,7 @@ DERIVED: Final = MappingProxyType(
         "benefit_days": "days until it lapses",
         "event_days": "days until the next event in the customer's store",
         "event_topic": "its topic",
+        "event_match": "1 where its topic meets the customer's tags or loved categories",
         **{f"content_{mode}": f"unseen content for {mode}" for mode in CONTACT_MODES},
         "groups_open": "groups of the clerk that the customer has not joined",
         "days_to_birthday": "days until the birthday",
@@ -105,14 +106,20 @@ def build_facts(
         next_events(inputs, as_of).select("store_id", "event_days", "event_topic"),
         on="store_id",
         how="left",
-    )
+    ).join(_event_matches(inputs, as_of), on="customer_id", how="left")
     facts = _complete(facts, as_of, tags)
     return _without_profiles(facts).sort("customer_id")
 
 
 def _complete(facts: pl.DataFrame, as_of: datetime, tags: Iterable[str]) -> pl.DataFrame:
     counts = [f"{kind}_products" for kind in PRODUCT_KINDS]
-    counts += ["groups_open", "open_questions", "open_after_sales", "open_service_cases"]
+    counts += [
+        "event_match",
+        "groups_open",
+        "open_questions",
+        "open_after_sales",
+        "open_service_cases",
+    ]
     counts += [f"{kind}_relevance" for kind in PRODUCT_KINDS]
     return facts.with_columns(
         *[pl.col(name).fill_null(0.0) for name in counts],
@@ -269,6 +276,23 @@ def _case_facts(inputs: DecisionInputs) -> pl.DataFrame:
     return rows.group_by("customer_id").agg(
         open_questions=count(ServiceCaseKind.QUESTION),
         open_after_sales=count(ServiceCaseKind.AFTER_SALE),
+    )
+
+
+def offered(inputs: DecisionInputs, kind: str) -> pl.DataFrame:
+    """Return `customer_id, offer_id, score` of the content or the events that meet a customer."""
+    rows = inputs["offers"].filter(pl.col("kind") == kind)
+    return rows.select("customer_id", "offer_id", "score").unique(["customer_id", "offer_id"])
+
+
+def _event_matches(inputs: DecisionInputs, as_of: datetime) -> pl.DataFrame:
+    events = next_events(inputs, as_of).select("store_id", offer_id="event_id")
+    return (
+        inputs["customer_state"]
+        .select("customer_id", "store_id")
+        .join(events, on="store_id")
+        .join(offered(inputs, "event"), on=["customer_id", "offer_id"])
+        .select("customer_id", event_match=pl.lit(1.0))
     )
 
 

@@ -155,6 +155,12 @@ OTHER_TABLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "capacity": _NUMBER,
             "link": _TEXT,
         },
+        "offers": {
+            "customer_id": _TEXT,
+            "kind": _TEXT,
+            "offer_id": _TEXT,
+            "score": _NUMBER,
+        },
         "benefits": {
             "benefit_id": _TEXT,
             "customer_id": _TEXT,

@@ -50,7 +50,7 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
             "holds a benefit that lapses in {benefit_days:.0f} day(s)",
         ),
         "category_due": Phrase(
-            "due_category_overdue >= 0.8 and due_category != 'unknown'",
+            "due_category_overdue >= 0.8 and due_category != 'unknown' and due_category != 'other'",
             "按以往节奏，{due_category} 该补货了",
             "by past rhythm, {due_category} is due",
         ),

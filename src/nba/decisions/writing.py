@@ -18,6 +18,7 @@ from nba.decisions.facts import (
     build_facts,
     next_benefits,
     next_events,
+    offered,
     seen_content,
     valid_content,
 )
@@ -275,7 +276,11 @@ def _contents(
     policy: ContactPolicy,
     as_of: datetime,
 ) -> pl.DataFrame:
-    """Return the unseen content of each customer: of the main category first, then newest."""
+    """Return the unseen content of each customer.
+
+    What meets their tags and lists comes first, then what is of the main category, then what is
+    newest; who may not be profiled gets what is newest.
+    """
     modes = {
         action.action_type: str(action.mode)
         for action in catalogue.actions
@@ -293,11 +298,15 @@ def _contents(
         seen_content(inputs, as_of, policy), on=["customer_id", "content_id"], how="anti"
     )
     fits = (pl.col("category") == pl.col("main_category")).fill_null(False)
+    profiled = inputs["customer_state"].filter(pl.col("consent_profiling")).select("customer_id")
+    liked = offered(inputs, "content").rename({"offer_id": "content_id"})
+    liked = liked.join(profiled, on="customer_id", how="semi")
     return (
-        pairs.with_columns(fits=fits)
+        pairs.join(liked, on=["customer_id", "content_id"], how="left")
+        .with_columns(pl.col("score").fill_null(0.0), fits=fits)
         .sort(
-            "customer_id", "fits", "valid_from", "content_id",
-            descending=[False, True, True, False], nulls_last=True,
+            "customer_id", "score", "fits", "valid_from", "content_id",
+            descending=[False, True, True, True, False], nulls_last=True,
         )
         .unique("customer_id", keep="first", maintain_order=True)
         .select("customer_id", "content_id", "title", "content_link")

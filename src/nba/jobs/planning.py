@@ -15,6 +15,8 @@ from nba.decisions.decide import decide
 from nba.decisions.outlook import outlook
 from nba.jobs.files import write_atomically, write_parquet
 from nba.jobs.manifest import Manifest
+from nba.models.affinity.offers import offers
+from nba.models.base import Frames
 from nba.pipeline.consents import with_consents
 from nba.wiring import Wiring
 
@@ -51,7 +53,8 @@ def make_plan(night: Night) -> Plan:
     """Decide for every eligible customer at the night's `as_of`, and keep what it stood on.
 
     Feature snapshots and scores are kept by their own steps; what comes from the lake, the
-    quota ledger and the plan before is written beside the plan, so that it can be replayed.
+    quota ledger and the plan before is written beside the plan, so that it can be replayed, and
+    so is which content and events meet each customer's tags, lists and store.
     The plan's tables are written too, and beside them the posts of groups and moments and the
     days ahead.
     """
@@ -61,6 +64,8 @@ def make_plan(night: Night) -> Plan:
         "preferred_mode": preferred_modes(wiring, night.as_of),
         "customer_state": consented_state(night),
     }
+    given = Frames({**night.frames, **kept})
+    kept["offers"] = offers(given, night.scores().affinity, as_of=night.as_of)
     for name, table in kept.items():
         write_parquet(table, night.folder / INPUTS / f"{name}.parquet")
     rules = current_rules(wiring, night.manifest)
