@@ -221,10 +221,33 @@ def sampled_moments(
         .filter(pl.col("friend_until").is_null() | (pl.col("ts") < pl.col("friend_until")))
         .sort("ts")
     )
+    day = pl.col("ts").dt.strftime("%Y%m%d")
+    name = pl.concat_str(pl.col("customer_id"), day, pl.lit("moment"), separator="@")
+    return (
+        _clear_of_contacts(moments, interactions, clear_days)
+        .select(
+            name.alias("assignment_id"),
+            "customer_id",
+            "ts",
+            mode=pl.lit(str(Mode.NONE)),
+            propensity=pl.lit(None, pl.Float64),
+            sent=pl.lit(False),
+            source=pl.lit(str(Source.HISTORY)),
+            interaction_id=pl.lit(None, pl.String),
+            **{chance: pl.lit(None, pl.Float64) for chance in CHANCES.values()},
+        )
+        .cast(ASSIGNMENT_SCHEMA)
+        .sort("assignment_id")
+    )
+
+
+def _clear_of_contacts(
+    moments: pl.DataFrame, interactions: pl.DataFrame, clear_days: int
+) -> pl.DataFrame:
+    """Return the moments without a contact on the same day or within `clear_days` before."""
     contacts = (
         interactions.filter(pl.col("mode") != str(Mode.NONE))
         .select("customer_id", contact=pl.col("ts").cast(pl.Datetime("us")))
-        .with_columns(day_end=pl.col("contact").dt.truncate("1d") + pl.duration(days=1))
         .sort("contact")
     )
     last = moments.with_columns(until=pl.col("ts").dt.truncate("1d") + pl.duration(days=1)).sort(
@@ -240,21 +263,4 @@ def sampled_moments(
     )
     gap = pl.col("ts").dt.truncate("1d") - pl.col("contact").dt.truncate("1d")
     clear = pl.col("contact").is_null() | (gap > pl.duration(days=clear_days))
-    day = pl.col("ts").dt.strftime("%Y%m%d")
-    name = pl.concat_str(pl.col("customer_id"), day, pl.lit("moment"), separator="@")
-    return (
-        joined.filter(clear)
-        .select(
-            name.alias("assignment_id"),
-            "customer_id",
-            "ts",
-            mode=pl.lit(str(Mode.NONE)),
-            propensity=pl.lit(None, pl.Float64),
-            sent=pl.lit(False),
-            source=pl.lit(str(Source.HISTORY)),
-            interaction_id=pl.lit(None, pl.String),
-            **{chance: pl.lit(None, pl.Float64) for chance in CHANCES.values()},
-        )
-        .cast(ASSIGNMENT_SCHEMA)
-        .sort("assignment_id")
-    )
+    return joined.filter(clear)
