@@ -14,6 +14,8 @@ from nba.features.expressions import parse_expression
 
 #: The most reasons shown beside the caution.
 MOST_REASONS: Final = 3
+#: Reasons of the action itself that come before all others.
+OWN_REASONS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -201,13 +203,16 @@ def reasons_of(
     Parameters
     ----------
     first : tuple of str
-        The action's own reasons, shown before general ones.
+        The action's own reasons: the first two that hold are shown first.
     weights : mapping of str to float, optional
-        How much each feature contributed to the models' scores of this customer: general
-        reasons that rest on the strongest come first.
+        How much each feature contributed to the models' scores of this customer: of the other
+        reasons, those that rest on the strongest come first.
     """
-    general = sorted(GENERAL, key=lambda code: -_weight(code, weights)) if weights else GENERAL
-    codes = [code for code in dict.fromkeys((*first, *general)) if flags[code]][:MOST_REASONS]
+    own = [code for code in first if flags[code]]
+    rest = [code for code in dict.fromkeys((*own[OWN_REASONS:], *GENERAL)) if flags[code]]
+    if weights:
+        rest.sort(key=lambda code: -_weight(code, weights))
+    codes = list(dict.fromkeys((*own[:OWN_REASONS], *rest)))[:MOST_REASONS]
     warning = next((code for code in STRONGER_CAUTIONS if flags[code] and not service), caution)
     change = "if_solved" if service else "if_bought"
     return [_phrase(code, facts) for code in (*codes, warning, change)]

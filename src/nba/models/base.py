@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,6 +21,14 @@ from nba.errors import ModelError
 from nba.settings import validation_problems
 
 CONFIG_FILE = "config.json"
+
+
+#: Columns of what `Model.contributions` returns: one row per customer and feature.
+CONTRIBUTION_SCHEMA: Final[dict[str, Any]] = {
+    "customer_id": pl.String,
+    "feature": pl.String,
+    "contribution": pl.Float64,
+}
 
 
 class ModelConfig(BaseModel):
@@ -110,6 +118,14 @@ class Model(ABC):
     @abstractmethod
     def score(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
         """Return the scores of what stands in `inputs`, in an order fixed by ids."""
+
+    def contributions(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+        """Return what moved each customer's score most: `CONTRIBUTION_SCHEMA`.
+
+        None, unless a model says so. Signed, relative to the mean customer; only the order of
+        sizes within a customer counts.
+        """
+        return pl.DataFrame(schema=CONTRIBUTION_SCHEMA)
 
     @abstractmethod
     def _write(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Fit and score: from feature frames to the three score tables."""
+"""Fit and score: from feature frames to the score tables."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ class Scores:
     timing_category: pl.DataFrame
     affinity: pl.DataFrame
     mode: pl.DataFrame
+    contributions: pl.DataFrame
 
     def items(self) -> Mapping[str, pl.DataFrame]:
         """Return the tables by name."""
@@ -116,4 +117,5 @@ def score_all(models: Mapping[str, Model], frames: Frames, *, as_of: datetime) -
         timing_category=categories,
         affinity=models["affinity"].score(with_timing, as_of=as_of),
         mode=models["mode"].score(with_timing, as_of=as_of),
+        contributions=models["mode"].contributions(with_timing, as_of=as_of),
     )

@@ -191,6 +191,29 @@ def test_the_risk_of_a_contact_is_learned() -> None:
     assert model.risk.rate == pytest.approx(0.01, abs=0.004)
 
 
+def test_what_moves_the_effect_most_is_named_per_customer() -> None:
+    table = training(6000, 71, effect=2.0)
+    model = DoublyRobustMode().fit(table, as_of=AS_OF, seed=1)
+    found = model.contributions(table, as_of=AS_OF)
+    assert set(found["customer_id"]) == set(table["customer_behaviour"]["customer_id"])
+    assert set(found["feature"]) <= {*model.config.behaviour, *model.config.contact}
+    assert found.group_by("customer_id").len()["len"].max() <= 6
+    assert not found.select("customer_id", "feature").is_duplicated().any()
+    score = (
+        model.score(table, as_of=AS_OF).group_by("customer_id").agg(pl.col("uplift_lower").sum())
+    )
+    assert score.height == table["customer_behaviour"].height
+    # with what customers buy anyway planted in one column, that column leads
+    lead = found.group_by("feature").agg(pl.col("contribution").abs().sum()).sort("contribution")
+    assert lead["feature"][-1] in {"response_rate", "purchase_days_365d", "margin_365d_amount"}
+
+
+def test_the_prior_names_nothing() -> None:
+    table = training(50, 3)
+    prior = DoublyRobustMode().fit(table, as_of=AS_OF, seed=1)
+    assert prior.contributions(table, as_of=AS_OF).is_empty()
+
+
 def test_a_mode_that_was_never_used_keeps_the_prior() -> None:
     table = training(3000, 41)
     known = table["assignments"].filter(pl.col("mode") != "private_partner")

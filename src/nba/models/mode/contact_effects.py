@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -140,6 +141,25 @@ class ContactEffects:
             variance += shape.weight * np.square(by) * shape.variance[kind, tier]
         unseen = np.square(self.individual_spread * mean)
         return mean, variance + np.maximum(square - np.square(mean), 0.0) + unseen
+
+    def contributions(self, frame: pl.DataFrame, x: Floats, names: Sequence[str]) -> Floats:
+        """Return how much each column moves the effect of a contact, relatively: (rows, columns).
+
+        The effect is a product: what the customer buys without a contact (its trees' Shapley
+        values, relative to the expectation), whether the message is read (the terms of the
+        logistic, times the chance that it is not), and the rate of answers.
+        """
+        base = np.maximum(trees.predict(self.base, x), MIN_BASE)[:, None]
+        # the last column is the expectation
+        found = trees.predict(self.base, x, pred_contrib=True)[:, :-1] / base
+        if self.reach.is_recorded:
+            unread = 1.0 - self.reach.probability(x).mean(axis=1)
+            found = found + self.reach.terms(x) * self.reach.weight * unread[:, None]
+        if RESPONSE_RATE in names:
+            power = sum(shape.weight * shape.power for shape in self.shapes)
+            warmth = np.log(warmth_of(frame, self.mean_response))
+            found[:, list(names).index(RESPONSE_RATE)] += power * warmth
+        return np.asarray(found)
 
 
 def warmth_of(frame: pl.DataFrame, mean_response: float) -> Floats:

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from nba.models.base import Frames, Model, ModelConfig
+from nba.models.base import CONTRIBUTION_SCHEMA, Frames, Model, ModelConfig
 from nba.models.mode.contact_effects import (
     ARMS,
     RESPONSE_RATE,
@@ -44,6 +44,8 @@ ASSIGNMENTS: Final = "assignments"
 FEATURES: Final = "assignment_features"
 #: What the prior and the typical purchase are made of.
 MONEY_COLUMNS: Final = (*BEHAVIOUR_COLUMNS, "purchase_days_365d")
+#: Features named per customer as what moves the effect most.
+TOP_FEATURES: Final = 6
 #: Customers scored at a time.
 BATCH: Final = 50_000
 STATE_FILE: Final = "effects.json"
@@ -290,6 +292,42 @@ class DoublyRobustMode(Model):
             risk = rate if self.risk.weight.any() else rate * fatigue
             risk = np.minimum(risk, self.config.prior.risk_cap)
         return uplift, lower, risk
+
+    def contributions(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+        """Return the features that move each customer's effect most; none while it is the prior.
+
+        Levels of one text column count together.
+        """
+        if self.effects is None:
+            return super().contributions(inputs, as_of=as_of)
+        wanted = dict.fromkeys([*self.config.behaviour, *MONEY_COLUMNS])
+        contact = dict.fromkeys([*self.config.contact, RESPONSE_RATE])
+        frame = customer_frame(inputs, tuple(wanted), tuple(contact))
+        starts = range(0, frame.height, BATCH)
+        return pl.concat(
+            [
+                pl.DataFrame(schema=CONTRIBUTION_SCHEMA),
+                *(self._contributions(frame[start : start + BATCH]) for start in starts),
+            ]
+        )
+
+    def _contributions(self, frame: pl.DataFrame) -> pl.DataFrame:
+        assert self.effects is not None
+        names = self.encoder.names
+        found = self.effects.contributions(frame, self.encoder.transform(frame), names)
+        columns = np.array([name.partition("=")[0] for name in names])
+        features = sorted(set(columns))
+        merged = np.column_stack([found[:, columns == name].sum(axis=1) for name in features])
+        top = np.argsort(-np.abs(merged), axis=1, kind="stable")[:, :TOP_FEATURES]
+        count = top.shape[1]
+        return pl.DataFrame(
+            {
+                "customer_id": frame["customer_id"].gather(np.repeat(np.arange(len(top)), count)),
+                "feature": np.array(features)[top.ravel()],
+                "contribution": np.take_along_axis(merged, top, axis=1).ravel(),
+            },
+            schema=CONTRIBUTION_SCHEMA,
+        )
 
     # -- saving -----------------------------------------------------------------------
 
