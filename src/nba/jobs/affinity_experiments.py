@@ -9,7 +9,6 @@ and a plot. Run from the repository::
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from nba.evaluation.affinity import Question, compare
 from nba.evaluation.affinity_cornac import cornac_methods
 from nba.jobs.affinity_report import short, write_report
 from nba.jobs.affinity_world import run_world
+from nba.jobs.public_data import data_folder
 from nba.models.affinity.catalogue import Catalogue
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.frame import homes
@@ -59,20 +59,6 @@ BARS: Final = {
     "2011-09-01": {"recall@10": 0.188, "recall@20": 0.273, "ndcg@10": 0.224},
     "2011-10-15": {"recall@10": 0.197, "recall@20": 0.280, "ndcg@10": 0.227},
 }
-
-
-def data_folder(name: str) -> Path:
-    """Return the folder of a public data set, or say how to point to it."""
-    root = Path(os.environ.get("NBA_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"))
-    folder = root / name
-    if not folder.is_dir():
-        raise InputRefusedError(
-            f"the data set {name} is not there",
-            expected=f"a folder {folder}",
-            found="no such folder",
-            next_step="set NBA_DATA to the folder that holds it",
-        )
-    return folder
 
 
 # -- Ta-Feng ----------------------------------------------------------------------------

@@ -10,7 +10,6 @@ Run from the repository::
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,21 +30,17 @@ from nba.jobs.mode_pages import (
     world_page,
 )
 from nba.jobs.mode_world import mode_world
+from nba.jobs.public_data import public_data
 
 Say = Callable[[str], None]
 
 
-def _data() -> Path:
-    default = Path(__file__).resolve().parents[4] / "shared" / "data"
-    return Path(os.environ.get("NBA_DATA", default))
-
-
 def _hillstrom(say: Say) -> dict[str, Any]:
-    return mode_hillstrom(_data(), progress=say)
+    return mode_hillstrom(public_data(), progress=say)
 
 
 def _open_bandit(say: Say) -> dict[str, Any]:
-    return ope_open_bandit(_data())
+    return ope_open_bandit(public_data())
 
 
 def _world(say: Say) -> dict[str, Any]:

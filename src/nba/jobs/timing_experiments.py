@@ -30,6 +30,7 @@ from nba.evaluation.timing_benchmarks import (
     timing_world,
 )
 from nba.evaluation.timing_report import markdown, write_results
+from nba.jobs.public_data import public_data
 from nba.jobs.timing_world import play, run_world
 from nba.models.timing.hazard import HazardConfig
 
@@ -39,12 +40,6 @@ RETAIL_CUSTOMERS: Final = 3_000
 FUTURES: Final = 24
 HORIZON_DAYS: Final = 90
 EXPERIMENTS: Final = ("timing_cdnow", "timing_online_retail", "timing_world")
-
-
-def public_data() -> Path:
-    """Return the folder of public data sets: NBA_DATA, else beside the repository."""
-    beside = Path(__file__).resolve().parents[4] / "shared" / "data"
-    return Path(os.environ.get("NBA_DATA", beside))
 
 
 Findings = dict[str, dict[str, float]]
