@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -28,8 +27,6 @@ DIGEST = (
 FIRST_NUMBER = f"* REPLACE (coalesce(line_no, {DIGEST} || '-1') AS line_no)"
 #: So many hashes are sorted at a time (8 bytes each).
 AT_A_TIME = 50_000_000
-#: And in so many parts at once, one thread each.
-SORTED_APART = 4
 
 
 @dataclass
@@ -71,7 +68,7 @@ def repeated(
     for part in range(parts):
         mine = f" AND {number} % {parts} = {part}" if parts > 1 else ""
         query = f"SELECT {number} AS h FROM {rows} WHERE {where}{mine}"
-        hashes, times = _more_than_once(connection.execute(query).to_arrow_table()["h"])
+        hashes, times = _more_than_once(np.asarray(connection.execute(query).fetchnumpy()["h"]))
         found.append(hashes)
         counts.append(times)
     connection.execute("CREATE OR REPLACE TEMP TABLE repeats (h UBIGINT, n BIGINT)")
@@ -83,17 +80,10 @@ def repeated(
     return len(together["h"])
 
 
-def _more_than_once(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+def _more_than_once(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the values that stand more than once, and how often."""
-    hashes = column.to_numpy()
-
-    def again(part: int) -> np.ndarray:
-        mine = np.sort(hashes[hashes % SORTED_APART == part])
-        twice: np.ndarray = mine[1:][mine[1:] == mine[:-1]]
-        return twice
-
-    with ThreadPoolExecutor(SORTED_APART) as pool:
-        found = np.concatenate(list(pool.map(again, range(SORTED_APART))))
+    hashes = np.sort(hashes)
+    found = hashes[1:][hashes[1:] == hashes[:-1]]
     values, counts = np.unique(found, return_counts=True)
     return values.astype(np.uint64), counts.astype(np.int64) + 1
 
