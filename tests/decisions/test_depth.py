@@ -132,6 +132,7 @@ def test_explain_shows_every_action_and_its_funnel(
         drawn["uplift"] * drawn["relevance_factor"]
         + drawn["worth"]
         - drawn["risk"] * drawn["lost_share"] * drawn["customer_value"]
+        - drawn["patience"]
     ) * drawn["lever_factor"]
     assert worked == pytest.approx(row["value"])
     stopped = told.candidates.filter(pl.col("stage") != "open")

@@ -205,7 +205,7 @@ def test_content_that_meets_the_customer_comes_first_unless_they_refused(
     only = files.catalogue.model_copy(update={"actions": tuple(post)})
     plan = decide(
         told, only, files.policy, files.levers,
-        as_of=world.AS_OF, settings=DecisionSettings(),
+        as_of=world.AS_OF, settings=DecisionSettings(patience_share=0),
     )  # fmt: skip
     consent = told["customer_state"].select("customer_id", "consent_profiling")
     posts = plan.actions.filter(pl.col("action_type") == "topic_post")

@@ -55,12 +55,13 @@ class Factored:
     risk: Floats
     lost_share: Floats
     customer_value: Floats
+    patience: Floats
     lever: Floats
 
     @property
     def value(self) -> Floats:
-        """[uplift x relevance + worth - risk x lost share x customer value] x lever, in money."""
-        loss = self.risk * self.lost_share * self.customer_value[:, None]
+        """[uplift x relevance + worth - risk x lost share x customer value - patience] x lever."""
+        loss = self.risk * self.lost_share * self.customer_value[:, None] + self.patience
         total: Floats = (self.uplift * self.relevance + self.worth - loss) * self.lever
         return total
 
@@ -322,6 +323,8 @@ def _factors(
         uplift, _ = keep_preferred(uplift, lower, preferred_modes(inputs, facts))
     at = np.array([MODES.index(action.mode) for action in actions], dtype=np.int64)
     switched = settings.factors
+    share = settings.patience_share if switched.patience else 0.0
+    tired = share * np.maximum(uplift.max(axis=1, initial=0.0), 0.0)
     relevance = np.clip(_numbers(facts, [action.relevance for action in actions]), 0.0, 1.0)
     floor = settings.relevance_floor if switched.relevance else 1.0
     worth = _numbers(facts, [action.worth for action in actions])
@@ -340,6 +343,7 @@ def _factors(
         risk=risk[:, at] * np.array([action.risk_share for action in actions]),
         lost_share=lost[:, at],
         customer_value=customer_value,
+        patience=tired[:, None] * np.array([action.risk_share for action in actions]),
         lever=_levers(facts, actions, levers, on=switched.levers),
     )
 

@@ -113,6 +113,7 @@ def _rows(found: Candidates) -> pl.DataFrame:
                 "worth": float(factors.worth[0, at]),
                 "risk": float(factors.risk[0, at]),
                 "lost_share": float(factors.lost_share[0, at]),
+                "patience": float(factors.patience[0, at]),
                 "customer_value": float(factors.customer_value[0]),
                 "lever_factor": float(factors.lever[0, at]),
                 "value": float(found.value[0, at]),

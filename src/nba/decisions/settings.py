@@ -42,6 +42,7 @@ class Factors(BaseModel):
     uplift: bool = Field(True, description="off: every mode changes the same average amount")
     relevance: bool = Field(True, description="off: what is brought does not matter")
     risk: bool = Field(True, description="off: losing a friend costs nothing")
+    patience: bool = Field(True, description="off: a contact takes nothing from later ones")
     levers: bool = Field(True, description="off: the marketer's weights are ignored")
     worth: bool = Field(True, description="off: the catalogue's own amounts are ignored")
 
@@ -94,6 +95,12 @@ class DecisionSettings(BaseModel):
         le=1,
         description="share of the mode's uplift that a contact earns which brings nothing of use: "
         "factor floor + (1 - floor) x relevance",
+    )
+    patience_share: float = Field(
+        0.4,
+        ge=0,
+        le=1,
+        description="share of the customer's best uplift that any contact takes from later ones",
     )
     lend_share: float = Field(
         0.0,
