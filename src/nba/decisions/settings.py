@@ -90,7 +90,7 @@ class DecisionSettings(BaseModel):
     )
     horizon_days: int = Field(7, ge=1, le=31, description="days that the plan looks ahead")
     relevance_floor: float = Field(
-        0.35,
+        0.6,
         ge=0,
         le=1,
         description="share of the mode's uplift that a contact earns which brings nothing of use: "
