@@ -184,7 +184,11 @@ def test_what_is_brought_is_one_product_per_need_and_unknowns_come_last() -> Non
             "margin_rate": [0.5, 0.5, None, 0.5, 0.5],
         }
     )
+    rows = rows.with_columns(is_due=False)
     assert _worth_bringing(rows)["product_id"].to_list() == ["p3", "p1", "p4"]
+    # what a reminder is about comes first
+    due = rows.with_columns(is_due=pl.col("product_id") == "p1")
+    assert _worth_bringing(due)["product_id"].to_list() == ["p1", "p3", "p4"]
 
 
 def test_content_that_meets_the_customer_comes_first_unless_they_refused(

@@ -197,7 +197,9 @@ def _brought(
     as_of: datetime,
 ) -> pl.DataFrame:
     """Return, in the order of `rows`, product ids and names, content, event and benefit."""
-    base = rows.select("customer_id", "action_type", "store_id", "clerk_id", "main_category")
+    base = rows.select(
+        "customer_id", "action_type", "store_id", "clerk_id", "main_category", "due_category"
+    )
     products = _products(inputs, base, catalogue, policy, as_of)
     content = _contents(inputs, base, catalogue, policy, as_of)
     events = next_events(inputs, as_of).select("store_id", "event_id", "event_link")
@@ -211,7 +213,7 @@ def _brought(
         (groups, "customer_id"),
     ):
         base = base.join(part, on=key, how="left", maintain_order="left")
-    return base
+    return base.drop("due_category")
 
 
 def _products(
@@ -228,6 +230,7 @@ def _products(
     }
     wanted = base.filter(pl.col("action_type").is_in(list(kinds))).select(
         "customer_id",
+        "due_category",
         kind=pl.col("action_type").replace_strict(
             {name: kind for name, (kind, _) in kinds.items()}, default=None, return_dtype=pl.String
         ),
@@ -239,7 +242,9 @@ def _products(
     fits = pl.any_horizontal(
         [(pl.col("kind") == str(kind)) & pl.col(f"is_{kind}") for kind in PRODUCT_KINDS]
     )
-    rows = _worth_bringing(rows.filter(fits.fill_null(False)))
+    due = (pl.col("kind") == str(Brings.REPEAT)) & (pl.col("category") == pl.col("due_category"))
+    rows = rows.filter(fits.fill_null(False)).with_columns(is_due=due.fill_null(False))
+    rows = _worth_bringing(rows)
     rows = rows.filter(pl.int_range(pl.len()).over("customer_id") < pl.col("most"))
     return rows.group_by("customer_id", maintain_order=True).agg(
         product_ids=pl.col("product_id"),
@@ -252,9 +257,11 @@ def _worth_bringing(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the best product of each category, ordered by relevance times unit margin.
 
     A message holds few things: one per need, none that is far less relevant than the best.
-    Products without a category each count as a need of their own.
+    Products without a category each count as a need of their own. What a reminder is about
+    (`is_due`) comes before everything else.
     """
     near = pl.col("relevance") >= NEAR_SHARE * pl.col("relevance").max().over("customer_id")
+    near = near | pl.col("is_due")
     need = pl.coalesce("category", pl.format("product {}", "product_id"))
     margin = pl.col("price") * pl.col("margin_rate").fill_null(USUAL_MARGIN_RATE)
     return (
@@ -263,8 +270,8 @@ def _worth_bringing(rows: pl.DataFrame) -> pl.DataFrame:
         .sort("customer_id", "rank", "product_id")
         .unique(["customer_id", "need"], keep="first", maintain_order=True)
         .sort(
-            "customer_id", "promise", "rank", "product_id",
-            descending=[False, True, False, False], nulls_last=True,
+            "customer_id", "is_due", "promise", "rank", "product_id",
+            descending=[False, True, True, False, False], nulls_last=True,
         )
     )  # fmt: skip
 
