@@ -44,7 +44,7 @@ def preview(night: Night, *, without: list[str] | None = None) -> tuple[Plan, Pl
     ----------
     night : Night
     without : list of str, optional
-        Factors of the value to switch off: `uplift`, `relevance`, `risk`, `levers`, `worth`.
+        Factors of the value to switch off: the fields of `Factors`.
     """
     rules = current_rules(night.wiring, night.manifest)
     if without:
