@@ -35,7 +35,7 @@ class Pause(_Part):
     negative_responses: int = Field(1, ge=1, description="so many complaints ...")
     within_days: int = Field(90, ge=1, description="... within so many days ...")
     days: int = Field(30, ge=0, description="... stop contacts for so many days")
-    unanswered: int = Field(8, ge=1, description="so many contacts in a row without an answer ...")
+    unanswered: int = Field(24, ge=1, description="so many contacts in a row without an answer ...")
     unanswered_days: int = Field(14, ge=0, description="... stop contacts for so many days")
 
 
