@@ -129,7 +129,7 @@ def test_explain_shows_every_action_and_its_funnel(
     assert drawn["probability"] == row["propensity"]
     assert drawn["value"] == row["value"]
     worked = (
-        drawn["uplift"] * drawn["relevance_factor"]
+        drawn["uplift_drawn"] * drawn["relevance_factor"]
         + drawn["worth"]
         - drawn["risk"] * drawn["lost_share"] * drawn["customer_value"]
         - drawn["patience"]

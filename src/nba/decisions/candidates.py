@@ -47,9 +47,14 @@ class Averages:
 
 @dataclass(frozen=True)
 class Factored:
-    """The factors of each value, shape (customers, actions)."""
+    """The factors of each value, shape (customers, actions).
+
+    `uplift` is what is expected; `drawn` is the day's draw from what is believed of it, with
+    which the list is made, so that what is uncertain gets tried.
+    """
 
     uplift: Floats
+    drawn: Floats
     relevance: Floats
     worth: Floats
     risk: Floats
@@ -60,9 +65,9 @@ class Factored:
 
     @property
     def value(self) -> Floats:
-        """[uplift x relevance + worth - risk x lost share x customer value - patience] x lever."""
+        """[drawn x relevance + worth - risk x lost share x customer value - patience] x lever."""
         loss = self.risk * self.lost_share * self.customer_value[:, None] + self.patience
-        total: Floats = (self.uplift * self.relevance + self.worth - loss) * self.lever
+        total: Floats = (self.drawn * self.relevance + self.worth - loss) * self.lever
         return total
 
 
@@ -234,15 +239,17 @@ def _clerk_modes(facts: pl.DataFrame, actions: tuple[ActionType, ...]) -> Flags:
 
 def _mode_scores(
     inputs: DecisionInputs, facts: pl.DataFrame, averages: Averages, settings: DecisionSettings
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return uplift, its lower bound, risk and lost share, shape (customers, modes)."""
+) -> tuple[Floats, ...]:
+    """Return uplift, its lower bound, its draw, risk and lost share, shape (customers, modes)."""
     wide = facts.select("customer_id", "consent_profiling")
     parts = []
-    columns = ("uplift_amount", "uplift_lower", "risk", "lost_share")
+    columns = ("uplift_amount", "uplift_lower", "uplift_drawn", "risk", "lost_share")
     for position, mode in enumerate(MODES):
         scores = inputs["mode"].filter(pl.col("mode") == str(mode)).unique("customer_id")
         joined = wide.join(
-            scores.select("customer_id", *columns),
+            scores.select("customer_id", *columns).with_columns(
+                pl.col("uplift_drawn").fill_null(pl.col("uplift_amount"))
+            ),
             on="customer_id",
             how="left",
             maintain_order="left",
@@ -251,6 +258,7 @@ def _mode_scores(
         average = {
             "uplift_amount": averages.uplift[position],
             "uplift_lower": averages.uplift[position],
+            "uplift_drawn": averages.uplift[position],
             "risk": averages.risk[position],
             "lost_share": averages.lost_share[position],
         }
@@ -262,13 +270,15 @@ def _mode_scores(
                 ]
             ).to_numpy()
         )
-    uplift, lower, risk, lost = np.moveaxis(np.stack(parts, axis=1), 2, 0)
+    uplift, lower, drawn, risk, lost = np.moveaxis(np.stack(parts, axis=1), 2, 0)
+    if not settings.factors.draws:
+        drawn = uplift
     if not settings.factors.uplift:
         flat = float(np.mean(averages.uplift))
-        uplift, lower = np.full_like(uplift, flat), np.full_like(lower, flat)
+        uplift, lower, drawn = (np.full_like(uplift, flat) for _ in range(3))
     if not settings.factors.risk:
         risk = np.zeros_like(risk)
-    return uplift, lower, risk, lost
+    return uplift, lower, drawn, risk, lost
 
 
 def keep_preferred(uplift: Floats, lower: Floats, preferred: Ints) -> tuple[Floats, Ints]:
@@ -318,13 +328,15 @@ def _factors(
     averages: Averages,
     settings: DecisionSettings,
 ) -> Factored:
-    uplift, lower, risk, lost = _mode_scores(inputs, facts, averages, settings)
+    uplift, lower, drawn, risk, lost = _mode_scores(inputs, facts, averages, settings)
+    surprise = drawn - uplift
     if policy.hysteresis and facts.height:
         uplift, _ = keep_preferred(uplift, lower, preferred_modes(inputs, facts))
+    drawn = uplift + surprise
     at = np.array([MODES.index(action.mode) for action in actions], dtype=np.int64)
     switched = settings.factors
     share = settings.patience_share if switched.patience else 0.0
-    tired = share * np.maximum(uplift.max(axis=1, initial=0.0), 0.0)
+    tired = share * np.maximum(drawn.max(axis=1, initial=0.0), 0.0)
     relevance = np.clip(_numbers(facts, [action.relevance for action in actions]), 0.0, 1.0)
     floor = settings.relevance_floor if switched.relevance else 1.0
     worth = _numbers(facts, [action.worth for action in actions])
@@ -338,6 +350,7 @@ def _factors(
     )["x"].to_numpy()
     return Factored(
         uplift=uplift[:, at],
+        drawn=drawn[:, at],
         relevance=floor + (1.0 - floor) * relevance,
         worth=worth if switched.worth else np.zeros_like(worth),
         risk=risk[:, at] * np.array([action.risk_share for action in actions]),

@@ -109,6 +109,7 @@ def _rows(found: Candidates) -> pl.DataFrame:
                 "stage": stage.name.lower(),
                 "why": _why(found, at, stage),
                 "uplift": float(factors.uplift[0, at]),
+                "uplift_drawn": float(factors.drawn[0, at]),
                 "relevance_factor": float(factors.relevance[0, at]),
                 "worth": float(factors.worth[0, at]),
                 "risk": float(factors.risk[0, at]),

@@ -130,6 +130,7 @@ OTHER_TABLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "mode": _TEXT,
             "uplift_amount": _NUMBER,
             "uplift_lower": _NUMBER,
+            "uplift_drawn": _NUMBER,
             "risk": _NUMBER,
             "lost_share": _NUMBER,
         },

@@ -40,6 +40,9 @@ class Factors(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     uplift: bool = Field(True, description="off: every mode changes the same average amount")
+    draws: bool = Field(
+        True, description="off: lists follow the expected uplift, not the draw from belief"
+    )
     relevance: bool = Field(True, description="off: what is brought does not matter")
     risk: bool = Field(True, description="off: losing a friend costs nothing")
     patience: bool = Field(True, description="off: a contact takes nothing from later ones")

@@ -176,8 +176,8 @@ def _models(
     """Return predicted effects (and lower bounds) of each model, shape (friends, 3)."""
     begin = setting.assignments["ts"].min()
     assert isinstance(begin, datetime)
-    # an assignment counts in a week when its check window of four weeks had closed by then
-    closed = pl.col("ts") + pl.duration(days=28) <= pl.lit(begin + timedelta(weeks=weeks))
+    # an assignment counts in a week when its outcome window had closed by then
+    closed = pl.col("ts") + pl.duration(days=14) <= pl.lit(begin + timedelta(weeks=weeks))
     known = setting.assignments if last else setting.assignments.filter(closed)
     found: dict[str, tuple[Floats, Floats | None]] = {
         "learned": _scored(_fitted(setting, known, seed), setting)

@@ -111,12 +111,18 @@ def test_margins_and_losses_fall_into_their_windows() -> None:
     assert with_outcomes(rows, sales, twice, as_of=at(60))["is_lost"].to_list()[1]
 
 
-def test_an_open_check_window_is_not_used() -> None:
+def test_an_open_outcome_window_is_not_used_and_an_open_check_window_is_unknown() -> None:
     rows = recorded_assignments(interactions())
     nothing = pl.DataFrame(schema={"customer_id": pl.String, "ts": pl.Datetime("us")})
     sales = nothing.with_columns(margin=pl.lit(None, pl.Float64))
     found = with_outcomes(rows, sales, nothing, as_of=at(28.5))
-    assert found["assignment_id"].to_list() == ["i1", "i3"]
+    assert dict(found.select("assignment_id", "margin_check_amount").iter_rows()) == {
+        "i1": 0.0,
+        "i2": None,
+        "i3": 0.0,
+    }
+    early = with_outcomes(rows, sales, nothing, as_of=at(14.5))
+    assert early["assignment_id"].to_list() == ["i1", "i3"]
 
 
 def befriended(spans: dict[str, tuple[datetime | None, datetime | None]]) -> pl.DataFrame:

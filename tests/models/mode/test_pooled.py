@@ -139,10 +139,10 @@ def test_the_design_counts_what_reached_the_customer() -> None:
         kind=np.array([0, 1, 1, 2]),
         tier=np.array([2, 2, 2, 2]),
         base=np.full(4, 0.3),
-        warmth=np.ones(4),
+        reaction=np.zeros((4, 2)),
     )
     table = effect_table(np.full((3, 5, 3), 0.1), 0.1)
-    found = design(seen, table, 0.1, unknown_share=0.5, warmth_power=1.0)
+    found = design(seen, table, 0.1, unknown_share=0.5, powers=(1.0, 1.0))
     assert found.shape == (4, len(BLOCKS)) == (4, len(CENTRE))
     # the scale: sum over modes of (reached - .2 x .5) x base x share
     expected = np.array([-0.3, 0.7, -0.3, 0.7]) * 0.3 * 0.1

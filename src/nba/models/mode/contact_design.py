@@ -12,6 +12,7 @@ little by mode), and what readers would have bought anyway.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,8 +53,8 @@ class Seen:
     kind, tier : int arrays of shape (rows,)
     base : array of shape (rows,)
         What the customer buys in the window without a contact.
-    warmth : array of shape (rows,)
-        The customer's rate of answers, relative to the mean.
+    reaction : array of shape (rows, 2)
+        Logs of what effects may grow with, see `nba.models.mode.reaction`.
     """
 
     arm: Ints
@@ -65,7 +66,7 @@ class Seen:
     kind: Ints
     tier: Ints
     base: Floats
-    warmth: Floats
+    reaction: Floats
 
 
 def effect_table(share: Floats, unit: float) -> Floats:
@@ -93,7 +94,7 @@ def effect_table(share: Floats, unit: float) -> Floats:
 
 
 def design(
-    seen: Seen, table: Floats, unit: float, *, unknown_share: float, warmth_power: float
+    seen: Seen, table: Floats, unit: float, *, unknown_share: float, powers: Sequence[float]
 ) -> Floats:
     """Return the design matrix, shape (rows, parameters).
 
@@ -101,15 +102,15 @@ def design(
     ----------
     unknown_share : float
         Effect of a contact that brings nothing known, relative to one that does.
-    warmth_power : float
-        Power of `warmth` that effects are proportional to.
+    powers : sequence of 2 floats
+        Powers of `reaction`.
     """
     listed = (seen.arm[:, None] == np.arange(1, 4)).astype(np.float64)
     dose = seen.known + (1 - seen.known) * unknown_share
     reached = listed * (seen.reached * dose)[:, None]
     mean_dose = _mean_dose(seen, listed, dose)
     surprise = reached - seen.chance[:, 1:] * seen.p_reached * mean_dose
-    sized = surprise * (seen.base * seen.warmth**warmth_power)[:, None]
+    sized = surprise * (seen.base * np.exp(seen.reaction @ np.array(powers)))[:, None]
     effects = np.einsum("na,nap->np", sized, table[seen.kind, seen.tier])
     chosen = (listed - seen.chance[:, 1:]) * (seen.base * seen.is_history * unit)[:, None]
     every = chosen.sum(axis=1)

@@ -5,15 +5,15 @@
    contact shows in the number of purchases long before it shows in money.
 2. **Chance** of each arm: the logged vector; else estimated, for history always.
 3. **Reach**: who was sent a message, and read it. Only what is read can work.
-4. **Posterior** of the parameters of `contact_design`, by the evidence; two further properties,
-   how much less it works to bring something unknown and how effects grow with the rate of
-   answers, are chosen or averaged by the evidence too.
+4. **Posterior** of the parameters of `contact_design`, by the evidence; how much less it works to
+   bring something unknown, and who reacts and when (`reaction`), are averaged by the evidence too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, Final
 
 import numpy as np
@@ -32,6 +32,7 @@ from nba.models.mode.pooled import Evidence, Posterior, fit_posterior, noise_var
 from nba.models.mode.prior import PriorMode, filled, kinds_and_tiers
 from nba.models.mode.propensity import ArmOverlap, class_chances, estimate_propensities, overlap
 from nba.models.mode.reach import Reach, fit_reach, sent_chance
+from nba.models.mode.reaction import COLUMNS, Powers, Usual
 from nba.schema.words import Mode
 
 ARMS: Final = (str(Mode.NONE), *MODES)
@@ -42,8 +43,6 @@ MIN_BASE: Final = 0.01
 MIN_CHANCE: Final = 0.002
 #: Shapes with less weight are left out.
 MIN_BELIEF: Final = 0.01
-WARMTH_RANGE: Final = (0.2, 5.0)
-RESPONSE_RATE: Final = "response_rate"
 BASE_TREES: Final[dict[str, Any]] = {"num_leaves": 12, "learning_rate": 0.07, "lambda_l2": 20.0}
 
 
@@ -56,24 +55,29 @@ class ContactConfig(ModelConfig):
     scale_error: float = Field(default=0.5, gt=0, description="Of the prior's scale around one.")
     mode_scale_error: float = Field(default=0.15, gt=0, description="Of a mode's scale beyond it.")
     level_error: float = Field(
-        default=0.2, gt=0, description="Of levels, in units of the prior's mean effect."
+        default=0.3, gt=0, description="Of levels, in units of the prior's mean effect."
     )
     choice_error: float = Field(
-        default=0.3, gt=0, description="Of what clerks' choice looks like, in the same units."
+        default=1.0, gt=0, description="Of what clerks' choice looks like, in the same units."
     )
-    mode_choice_error: float = Field(default=0.1, gt=0, description="Of the same by mode.")
+    mode_choice_error: float = Field(default=1.0, gt=0, description="Of the same by mode.")
     reading_error: float = Field(
-        default=0.1, gt=0, description="Of what readers buy more without an effect, likewise."
+        default=0.2, gt=0, description="Of what readers buy more without an effect, likewise."
     )
     unknown_shares: tuple[float, ...] = Field(
         default=(0.5, 0.25),
         min_length=1,
         description="Averaged: effect of bringing something never bought, relative to a known one.",
     )
-    warmth_powers: tuple[float, ...] = Field(
+    response_powers: tuple[float, ...] = Field(
         default=(0.0, 0.5, 1.0),
         min_length=1,
         description="Averaged: effects grow with this power of the customer's rate of answers.",
+    )
+    fatigue_slopes: tuple[float, ...] = Field(
+        default=(0.0, 0.2, 0.4),
+        min_length=1,
+        description="Averaged: effects shrink by this rate per unit of fatigue.",
     )
     is_harmless: bool = Field(
         default=True,
@@ -106,9 +110,9 @@ class ContactConfig(ModelConfig):
 
 @dataclass(frozen=True)
 class Shape:
-    """One way in which effects may grow with the rate of answers, and its posterior."""
+    """One way in which customers may react, and its posterior."""
 
-    power: float
+    powers: Powers
     weight: float
     share: Floats  # (kinds, tiers, modes): effect of a read contact, as a share of the base
     variance: Floats
@@ -121,33 +125,37 @@ class ContactEffects:
     shapes: list[Shape]
     base: Any
     reach: Reach
-    mean_response: float
+    usual: Usual
     individual_spread: float
     refused: tuple[str, ...]
     report: dict[str, Any] = field(default_factory=dict)
 
-    def effects(self, frame: pl.DataFrame, x: Floats) -> tuple[Floats, Floats]:
-        """Return the effect of a sent contact in purchases, and its variance, shape (rows, 3)."""
+    def effects(self, frame: pl.DataFrame, x: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return the effect of a sent contact in purchases, shape (rows, 3), and two variances.
+
+        The first is of what is believed of such customers on average, the second of what is
+        believed of each one.
+        """
         kind, tier = kinds_and_tiers(frame)
         base = np.maximum(trees.predict(self.base, x), MIN_BASE)
-        warmth = warmth_of(frame, self.mean_response)
+        logs = self.usual.logs(frame)
         size = base[:, None] * self.reach.probability(x)
         mean, square, variance = (np.zeros((len(x), len(MODES))) for _ in range(3))
         for shape in self.shapes:
-            by = size * (warmth**shape.power)[:, None]
+            by = size * np.exp(logs @ np.array(shape.powers))[:, None]
             effect = by * shape.share[kind, tier]
             mean += shape.weight * effect
             square += shape.weight * np.square(effect)
             variance += shape.weight * np.square(by) * shape.variance[kind, tier]
-        unseen = np.square(self.individual_spread * mean)
-        return mean, variance + np.maximum(square - np.square(mean), 0.0) + unseen
+        between = np.maximum(square - np.square(mean), 0.0)
+        return mean, variance, variance + between + np.square(self.individual_spread * mean)
 
     def contributions(self, frame: pl.DataFrame, x: Floats, names: Sequence[str]) -> Floats:
         """Return how much each column moves the effect of a contact, relatively: (rows, columns).
 
         The effect is a product: what the customer buys without a contact (its trees' Shapley
         values, relative to the expectation), whether the message is read (the terms of the
-        logistic, times the chance that it is not), and the rate of answers.
+        logistic, times the chance that it is not), and who reacts when.
         """
         base = np.maximum(trees.predict(self.base, x), MIN_BASE)[:, None]
         # the last column is the expectation
@@ -155,17 +163,12 @@ class ContactEffects:
         if self.reach.is_recorded:
             unread = 1.0 - self.reach.probability(x).mean(axis=1)
             found = found + self.reach.terms(x) * self.reach.weight * unread[:, None]
-        if RESPONSE_RATE in names:
-            power = sum(shape.weight * shape.power for shape in self.shapes)
-            warmth = np.log(warmth_of(frame, self.mean_response))
-            found[:, list(names).index(RESPONSE_RATE)] += power * warmth
+        powers = sum(shape.weight * np.array(shape.powers) for shape in self.shapes)
+        moved = self.usual.logs(frame) * powers
+        for place, column in enumerate(COLUMNS):
+            if column in names:
+                found[:, list(names).index(column)] += moved[:, place]
         return np.asarray(found)
-
-
-def warmth_of(frame: pl.DataFrame, mean_response: float) -> Floats:
-    """Return each customer's rate of answers relative to the mean; 1 where it is unknown."""
-    rate = filled(frame[RESPONSE_RATE], mean_response) / mean_response
-    return np.asarray(np.clip(rate, *WARMTH_RANGE))
 
 
 def fit_contact_effects(
@@ -204,9 +207,7 @@ def fit_contact_effects(
     reach, reached = fit_reach(rows, x, arm)
     p_sent = sent_chance(rows, x, arm, folds=config.folds, seed=seed)
     kind, tier = kinds_and_tiers(rows)
-    rate = filled(rows[RESPONSE_RATE], float("nan"))[arm > 0]
-    mean_response = float(np.nanmean(rate)) if np.isfinite(rate).any() else 1.0
-    mean_response = max(mean_response, 1e-6)
+    usual = Usual.of(rows.filter(pl.Series(arm > 0)))
     seen = Seen(
         arm=arm,
         chance=chance,
@@ -217,7 +218,7 @@ def fit_contact_effects(
         kind=kind,
         tier=tier,
         base=np.maximum(trees.predict(base, x), MIN_BASE),
-        warmth=warmth_of(rows, mean_response),
+        reaction=usual.logs(rows),
     )
     shapes, report = _shapes(seen, outcome - held_out, prior, reach.mean, group, config)
     report |= {
@@ -230,7 +231,7 @@ def fit_contact_effects(
         shapes,
         base,
         reach,
-        mean_response,
+        usual,
         config.individual_spread,
         refused,
         report,
@@ -253,9 +254,9 @@ def _shapes(
     weight = 1.0 / noise_variance(residual, seen.base)
     inflation = 0.0
 
-    def fitted(unknown_share: float, power: float) -> tuple[float, Posterior]:
+    def fitted(unknown_share: float, *powers: float) -> tuple[float, Posterior]:
         nonlocal inflation
-        columns = design(seen, table, unit, unknown_share=unknown_share, warmth_power=power)
+        columns = design(seen, table, unit, unknown_share=unknown_share, powers=powers)
         found = fit_posterior(
             columns,
             residual,
@@ -271,29 +272,29 @@ def _shapes(
         fit = -0.5 * float(weight @ np.square(rest)) / inflation
         return fit + evidence.log_evidence(found.widths[BLOCKS]), found
 
-    tried = {
-        (unknown, power): fitted(unknown, power)
-        for unknown in config.unknown_shares
-        for power in config.warmth_powers
-    }
+    grid = product(config.unknown_shares, config.response_powers, config.fatigue_slopes)
+    tried: dict[tuple[float, ...], tuple[float, Posterior]] = {one: fitted(*one) for one in grid}
     top = max(log for log, _ in tried.values())
-    belief = {one: float(np.exp(log - top)) for one, (log, _) in tried.items()}
+    belief: dict[tuple[float, ...], float] = {
+        one: float(np.exp(log - top)) for one, (log, _) in tried.items()
+    }
     total = sum(belief.values())
     effect_terms = slice(0, len(EFFECT_BLOCKS))
     shapes = []
-    for (unknown, power), (_, found) in tried.items():
-        if belief[unknown, power] / total <= MIN_BELIEF:
+    for one, (_, found) in tried.items():
+        if belief[one] / total <= MIN_BELIEF:
             continue
         mean = table @ found.mean[effect_terms]
         covariance = found.covariance[effect_terms, effect_terms]
         variance = np.einsum("ktap,pq,ktaq->kta", table, covariance, table)
         if config.is_harmless:
             mean, variance = not_negative(mean, variance)
-        shapes.append(Shape(power, belief[unknown, power] / total, mean, variance))
+        shapes.append(Shape((one[1], one[2]), belief[one] / total, mean, variance))
     kept = tried[max(belief, key=lambda one: belief[one])][1]
     report = {
         "unknown_shares": _marginal(belief, 0),
-        "warmth_powers": _marginal(belief, 1),
+        "response_powers": _marginal(belief, 1),
+        "fatigue_slopes": _marginal(belief, 2),
         "prior_scale": {
             mode: float(kept.mean[0] + kept.mean[1 + i]) for i, mode in enumerate(MODES)
         },
@@ -320,7 +321,7 @@ def not_negative(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
     return mean + spread * ratio, np.square(spread) * np.clip(shrunk, 1e-6, 1.0)
 
 
-def _marginal(belief: dict[tuple[float, float], float], place: int) -> dict[str, float]:
+def _marginal(belief: dict[tuple[float, ...], float], place: int) -> dict[str, float]:
     """Return the weight of each value of one property."""
     total = sum(belief.values())
     found: dict[str, float] = {}

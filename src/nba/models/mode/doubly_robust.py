@@ -24,7 +24,6 @@ from pydantic import Field
 from nba.models.base import CONTRIBUTION_SCHEMA, Frames, Model, ModelConfig
 from nba.models.mode.contact_effects import (
     ARMS,
-    RESPONSE_RATE,
     ContactConfig,
     ContactEffects,
     Shape,
@@ -32,18 +31,34 @@ from nba.models.mode.contact_effects import (
     fit_contact_effects,
 )
 from nba.models.mode.encode import Encoder
-from nba.models.mode.frame import MODES, Floats, customer_frame, score_frame
+from nba.models.mode.frame import (
+    MODES,
+    Floats,
+    belief_draws,
+    clerks_of,
+    customer_frame,
+    score_frame,
+)
 from nba.models.mode.linear import Ints
 from nba.models.mode.nuisance import folds_of
 from nba.models.mode.pooled import noise_variance
-from nba.models.mode.prior import BEHAVIOUR_COLUMNS, CONTACT_COLUMNS, PriorConfig, PriorMode
+from nba.models.mode.prior import (
+    BEHAVIOUR_COLUMNS,
+    CONTACT_COLUMNS,
+    KINDS,
+    PriorConfig,
+    PriorMode,
+    kinds_and_tiers,
+)
 from nba.models.mode.reach import Reach
+from nba.models.mode.reaction import FATIGUE, RESPONSE_RATE, Usual
 from nba.models.mode.risk import RiskModel, fit_risk
 
 ASSIGNMENTS: Final = "assignments"
 FEATURES: Final = "assignment_features"
-#: What the prior and the typical purchase are made of.
-MONEY_COLUMNS: Final = (*BEHAVIOUR_COLUMNS, "purchase_days_365d")
+#: What the prior, the typical purchase and reactions are made of.
+NEEDED_BEHAVIOUR: Final = (*BEHAVIOUR_COLUMNS, "purchase_days_365d")
+NEEDED_CONTACT: Final = (*CONTACT_COLUMNS, RESPONSE_RATE, FATIGUE)
 #: Features named per customer as what moves the effect most.
 TOP_FEATURES: Final = 6
 #: Customers scored at a time.
@@ -205,7 +220,7 @@ class DoublyRobustMode(Model):
         if training[ASSIGNMENTS].is_empty():
             return pl.DataFrame()
         wanted = dict.fromkeys(
-            [*self.config.behaviour, *MONEY_COLUMNS, *self.config.contact, RESPONSE_RATE]
+            [*self.config.behaviour, *NEEDED_BEHAVIOUR, *self.config.contact, *NEEDED_CONTACT]
         )
         features = training.require(FEATURES, ("assignment_id", *wanted))
         outcomes = ("mode", "propensity", "margin_amount", "margin_check_amount", "is_lost")
@@ -238,16 +253,19 @@ class DoublyRobustMode(Model):
 
         The margin between the two windows is regressed on the learned effects: purchases that were
         only pulled forward are missing there. Only rows that were drawn count: whom clerks choose
-        goes on buying more, whatever the contact did.
+        goes on buying more, whatever the contact did; and only those whose check window has closed.
         """
         assert self.effects is not None
         width = self.config.pull_forward_error
-        drawn = rows["propensity"].is_not_null().to_numpy()
+        is_checked = rows["margin_check_amount"].is_not_null()
+        drawn = (rows["propensity"].is_not_null() & is_checked).to_numpy()
         if width == 0 or not drawn.any():
             return 1.0
+        rows, checked = rows.filter(is_checked), is_checked.to_numpy()
+        x, arm, fold, drawn = x[checked], arm[checked], fold[checked], drawn[checked]
         later = self._relative(rows, "margin_check_amount") - self._relative(rows, "margin_amount")
         rest = later - cross_fitted(x, later, fold, self.config.effects, seed)
-        effect, _ = self.effects.effects(rows, x)
+        effect, _, _ = self.effects.effects(rows, x)
         listed = np.where(arm > 0, effect[np.arange(len(arm)), np.maximum(arm - 1, 0)], 0.0)
         surprise = listed - cross_fitted(x, listed, fold, self.config.effects, seed)
         weight = 1.0 / noise_variance(rest, np.abs(effect).sum(axis=1) + 1e-9)
@@ -259,31 +277,47 @@ class DoublyRobustMode(Model):
     # -- scoring ----------------------------------------------------------------------
 
     def score(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
-        """Return uplift, lower bound and risk of one assignment per customer and mode."""
-        wanted = dict.fromkeys([*self.config.behaviour, *MONEY_COLUMNS])
-        contact = dict.fromkeys([*self.config.contact, *CONTACT_COLUMNS, RESPONSE_RATE])
+        """Return uplift, lower bound, one draw and risk per customer and mode."""
+        wanted = dict.fromkeys([*self.config.behaviour, *NEEDED_BEHAVIOUR])
+        contact = dict.fromkeys([*self.config.contact, *NEEDED_CONTACT])
         frame = customer_frame(inputs, tuple(wanted), tuple(contact))
         if self.effects is None:
             return self.prior.score(inputs, as_of=as_of)
+        clerks = clerks_of(frame["customer_id"], inputs)
         starts = range(0, frame.height, BATCH)
-        with ThreadPoolExecutor(self.config.threads) as pool:
-            parts = list(pool.map(lambda i: self._score_batch(frame[i : i + BATCH]), starts))
-        empty = np.zeros((0, len(MODES)))
-        uplift, lower, risk = (np.vstack([empty, *(part[i] for part in parts)]) for i in range(3))
-        return score_frame(frame["customer_id"], uplift, lower, risk, self.prior.loss.share)
 
-    def _score_batch(self, frame: pl.DataFrame) -> tuple[Floats, Floats, Floats]:
+        def scored(start: int) -> tuple[Floats, ...]:
+            part = slice(start, start + BATCH)
+            return self._score_batch(frame[part], clerks[part], as_of)
+
+        with ThreadPoolExecutor(self.config.threads) as pool:
+            parts = list(pool.map(scored, starts))
+        empty = np.zeros((0, len(MODES)))
+        uplift, lower, drawn, risk = (
+            np.vstack([empty, *(part[i] for part in parts)]) for i in range(4)
+        )
+        share = self.prior.loss.share
+        return score_frame(frame["customer_id"], uplift, lower, drawn, risk, share)
+
+    def _score_batch(
+        self, frame: pl.DataFrame, clerks: pl.Series, as_of: datetime
+    ) -> tuple[Floats, ...]:
         assert self.effects is not None
         x = self.encoder.transform(frame)
-        effect, variance = self.effects.effects(frame, x)
+        effect, of_kind, variance = self.effects.effects(frame, x)
         unit = self.prior.purchase_unit(frame)[:, None] * self.netting
-        uplift = effect * unit
+        uplift, error = effect * unit, np.sqrt(of_kind) * unit
         lower = uplift - self.config.lower_z * np.sqrt(variance) * unit
-        prior = self.prior.uplift(frame)
-        share = 1.0 - self.config.lower_z * self.config.prior.relative_error
+        prior, width = self.prior.uplift(frame), self.config.prior.relative_error
         for mode in self.effects.refused:
             one = MODES.index(mode)
-            uplift[:, one], lower[:, one] = prior[:, one], share * prior[:, one]
+            uplift[:, one], error[:, one] = prior[:, one], width * prior[:, one]
+            lower[:, one] = (1.0 - self.config.lower_z * width) * prior[:, one]
+        kind, _ = kinds_and_tiers(frame)
+        draws = belief_draws(clerks, as_of, len(KINDS))[np.arange(len(kind)), kind]
+        drawn = uplift + error * draws
+        if self.config.effects.is_harmless:
+            drawn = np.maximum(drawn, 0.0)
         prior_risk = self.prior.risk(frame)
         risk = prior_risk
         if self.risk is not None:
@@ -291,7 +325,7 @@ class DoublyRobustMode(Model):
             rate = self.risk.score(self.effects.reach.terms(x), self.config.prior.risk_cap)
             risk = rate if self.risk.weight.any() else rate * fatigue
             risk = np.minimum(risk, self.config.prior.risk_cap)
-        return uplift, lower, risk
+        return uplift, lower, drawn, risk
 
     def contributions(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
         """Return the features that move each customer's effect most; none while it is the prior.
@@ -300,8 +334,8 @@ class DoublyRobustMode(Model):
         """
         if self.effects is None:
             return super().contributions(inputs, as_of=as_of)
-        wanted = dict.fromkeys([*self.config.behaviour, *MONEY_COLUMNS])
-        contact = dict.fromkeys([*self.config.contact, RESPONSE_RATE])
+        wanted = dict.fromkeys([*self.config.behaviour, *NEEDED_BEHAVIOUR])
+        contact = dict.fromkeys([*self.config.contact, *NEEDED_CONTACT])
         frame = customer_frame(inputs, tuple(wanted), tuple(contact))
         starts = range(0, frame.height, BATCH)
         return pl.concat(
@@ -341,9 +375,9 @@ class DoublyRobustMode(Model):
         if self.effects is not None and self.risk is not None:
             effects, reach = self.effects, self.effects.reach
             state |= {
-                "powers": [shape.power for shape in effects.shapes],
+                "powers": [shape.powers for shape in effects.shapes],
                 "weights": [shape.weight for shape in effects.shapes],
-                "mean_response": effects.mean_response,
+                "usual": asdict(effects.usual),
                 "refused": list(effects.refused),
                 "read_share": reach.mean,
                 "is_recorded": reach.is_recorded,
@@ -383,10 +417,10 @@ class DoublyRobustMode(Model):
                 state["powers"], state["weights"], arrays["share"], arrays["variance"], strict=True
             )
             self.effects = ContactEffects(
-                [Shape(*part) for part in parts],
+                [Shape(tuple(powers), *rest) for powers, *rest in parts],
                 lightgbm.Booster(model_file=str(folder / BASE_FILE)),
                 reach,
-                state["mean_response"],
+                Usual(**state["usual"]),
                 self.config.effects.individual_spread,
                 tuple(state["refused"]),
                 {},

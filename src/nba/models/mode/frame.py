@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
@@ -20,9 +22,12 @@ SCORE_SCHEMA: Final[dict[str, Any]] = {
     "mode": pl.String,
     "uplift_amount": pl.Float64,
     "uplift_lower": pl.Float64,
+    "uplift_drawn": pl.Float64,
     "risk": pl.Float64,
     "lost_share": pl.Float64,
 }
+#: Days for which a clerk's draws stay: outcomes take 14, and a contact is not made every day.
+DRAW_DAYS: Final = 28
 BEHAVIOUR: Final = "customer_behaviour"
 CONTACT: Final = "customer_contact"
 STATE: Final = "customer_state"
@@ -59,16 +64,54 @@ def customer_frame(
     )
 
 
+def clerks_of(customer_id: pl.Series, inputs: Frames) -> pl.Series:
+    """Return the clerk of each customer as `customer_state` has it, empty where it has none."""
+    nobody = pl.Series("clerk_id", [""] * len(customer_id), dtype=pl.String)
+    if STATE not in inputs or "clerk_id" not in inputs[STATE].columns:
+        return nobody
+    known = inputs[STATE].select("customer_id", "clerk_id")
+    joined = customer_id.to_frame("customer_id").join(
+        known, on="customer_id", how="left", maintain_order="left"
+    )
+    return joined["clerk_id"].cast(pl.String).fill_null("")
+
+
+def belief_draws(clerk_id: pl.Series, as_of: datetime, kinds: int) -> Floats:
+    """Return standard normal draws for each customer, shape (customers, kinds, modes).
+
+    One draw per clerk, period of `DRAW_DAYS`, kind of category and mode: a customer's draw is
+    that of the clerk, the same whoever else is scored.
+
+    Notes
+    -----
+    Thompson (1933), On the likelihood that one unknown probability exceeds another. Drawing once
+    per clerk, not per customer, tries a belief on a whole list; a draw per customer would pick
+    the luckiest draws every day. A draw lasts until its outcomes are known.
+    """
+    shape = (kinds, len(MODES))
+    names = clerk_id.unique().sort()
+    seeds = [(zlib.crc32(name.encode()), as_of.toordinal() // DRAW_DAYS) for name in names]
+    draws = [np.random.default_rng(seed).standard_normal(shape) for seed in seeds]
+    place = names.search_sorted(clerk_id).to_numpy()
+    return np.asarray(np.reshape(draws, (-1, *shape))[place])
+
+
 def score_frame(
-    customer_id: pl.Series, uplift: Floats, lower: Floats, risk: Floats, lost_share: float
+    customer_id: pl.Series,
+    uplift: Floats,
+    lower: Floats,
+    drawn: Floats,
+    risk: Floats,
+    lost_share: float,
 ) -> pl.DataFrame:
     """Return the long score frame: one row per customer and contact mode.
 
     Parameters
     ----------
     customer_id : Series of n ids
-    uplift, lower, risk : arrays of shape (n, 3)
-        Columns in the order of `CONTACT_MODES`.
+    uplift, lower, drawn, risk : arrays of shape (n, 3)
+        Columns in the order of `CONTACT_MODES`; `drawn` is one draw from what is believed of the
+        uplift, see `belief_draws`.
     lost_share : float
         Share of a customer's margin that goes with the friendship.
     """
@@ -80,6 +123,7 @@ def score_frame(
             "mode": pl.Series(MODES, dtype=pl.String).gather(which),
             "uplift_amount": uplift.ravel(),
             "uplift_lower": lower.ravel(),
+            "uplift_drawn": drawn.ravel(),
             "risk": risk.ravel(),
             "lost_share": np.full(count * len(MODES), lost_share),
         },

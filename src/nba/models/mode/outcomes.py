@@ -38,7 +38,7 @@ def with_outcomes(
     outcome_days: int = 14,
     check_days: int = 28,
 ) -> pl.DataFrame:
-    """Add what followed each assignment whose check window has closed by `as_of`.
+    """Add what followed each assignment whose outcome window has closed by `as_of`.
 
     Parameters
     ----------
@@ -55,10 +55,10 @@ def with_outcomes(
     Returns
     -------
     DataFrame
-        With `margin_amount`, `margin_check_amount`, `purchase_days` and `is_lost`, sorted by
-        assignment_id.
+        With `margin_amount`, `margin_check_amount` (null while its window is open),
+        `purchase_days` and `is_lost`, sorted by assignment_id.
     """
-    closed = assignments.filter(pl.col("ts") + pl.duration(days=check_days) <= pl.lit(as_of))
+    closed = assignments.filter(pl.col("ts") + pl.duration(days=outcome_days) <= pl.lit(as_of))
     running = (
         sales.filter(pl.col("customer_id").is_not_null())
         .select("customer_id", pl.col("ts").cast(pl.Datetime("us")), pl.col("margin").fill_null(0))
@@ -80,7 +80,10 @@ def with_outcomes(
         before = _total_before(closed, table, 0)
         after = _total_before(closed, table, length)
         closed = closed.with_columns((after - before).alias(name))
-    return closed.with_columns(pl.col("is_lost") > 0).sort("assignment_id")
+    checked = pl.col("ts") + pl.duration(days=check_days) <= pl.lit(as_of)
+    return closed.with_columns(
+        pl.col("is_lost") > 0, margin_check_amount=pl.when(checked).then("margin_check_amount")
+    ).sort("assignment_id")
 
 
 def purchases_between(rows: pl.DataFrame, days: pl.DataFrame, first: int, last: int) -> pl.Series:
@@ -220,7 +223,7 @@ def assignments_of(
             friends_of(tables, as_of),
             interactions,
             begin=begin,
-            end=as_of - timedelta(days=check_days),
+            end=as_of - timedelta(days=outcome_days),
             per_customer=moments_per_customer,
             clear_days=0,
             seed=seed,

@@ -24,7 +24,15 @@ import polars as pl
 from pydantic import Field
 
 from nba.models.base import Frames, Model, ModelConfig
-from nba.models.mode.frame import BEHAVIOUR, MODES, Floats, customer_frame, score_frame
+from nba.models.mode.frame import (
+    BEHAVIOUR,
+    MODES,
+    Floats,
+    belief_draws,
+    clerks_of,
+    customer_frame,
+    score_frame,
+)
 from nba.models.mode.loss import FOLLOWED, LostShare, lost_share
 from nba.schema.words import CategoryKind
 
@@ -187,11 +195,15 @@ class PriorMode(Model):
         return self
 
     def score(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
-        """Return uplift, lower bound and risk of one contact per customer and mode."""
+        """Return uplift, lower bound, one draw and risk of one contact per customer and mode."""
         frame = customer_frame(inputs, BEHAVIOUR_COLUMNS, CONTACT_COLUMNS)
         uplift = self.uplift(frame)
         lower = uplift * (1.0 - self.config.lower_z * self.config.relative_error)
-        return score_frame(frame["customer_id"], uplift, lower, self.risk(frame), self.loss.share)
+        customers, kind = frame["customer_id"], _columns(frame)[1]
+        draws = belief_draws(clerks_of(customers, inputs), as_of, len(KINDS))
+        error = self.config.relative_error * draws[np.arange(len(kind)), kind]
+        drawn = uplift * np.maximum(1.0 + error, 0.0)
+        return score_frame(customers, uplift, lower, drawn, self.risk(frame), self.loss.share)
 
     def uplift(self, customers: pl.DataFrame) -> Floats:
         """Return the expected incremental margin of one contact, shape (n, 3)."""
