@@ -142,8 +142,8 @@ def _one_customer(
 def _candidate_ratio(model: TwoStageAffinity, purchases: pl.DataFrame, threads: int) -> float:
     """Return seconds of the candidate stage over those of implicit's batch recommend."""
     from implicit.cpu.als import AlternatingLeastSquares
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+    from nba.models.affinity.blas import one_blas_thread
     from nba.models.affinity.candidates import candidate_blocks
     from nba.models.affinity.history import history
 
@@ -153,18 +153,18 @@ def _candidate_ratio(model: TwoStageAffinity, purchases: pl.DataFrame, threads: 
     past = history(log, day_number(AS_OF), fitted, model.config)
     rows = np.arange(log.n_customers)
     reference = model.positions(log.customer_ids)
-    start = time.perf_counter()
-    for _ in candidate_blocks(
-        past,
-        fitted,
-        model.config,
-        rows=rows,
-        reference=reference,
-        open_products=fitted.products.sold,
-    ):
-        pass
-    ours = time.perf_counter() - start
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
+        start = time.perf_counter()
+        for _ in candidate_blocks(
+            past,
+            fitted,
+            model.config,
+            rows=rows,
+            reference=reference,
+            open_products=fitted.products.sold,
+        ):
+            pass
+        ours = time.perf_counter() - start
         library = AlternatingLeastSquares(
             factors=model.config.als_factors, iterations=1, random_state=1, num_threads=threads
         )

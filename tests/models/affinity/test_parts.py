@@ -4,7 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 import scipy.sparse as sp
+from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
+from nba.models.affinity.blas import one_blas_thread
 from nba.models.affinity.catalogue import Catalogue
 from nba.models.affinity.frames import decayed_evenly
 from nba.models.affinity.lists import dial, diversify, rank_within, top_lists
@@ -147,3 +149,19 @@ def test_rank_within_breaks_ties_by_the_tie() -> None:
     assert rank_within(group, np.array([1.0, 1, 5, 2]), np.array([4, 3, 0, 9])).tolist() == [
         2, 1, 0, 0,
     ]  # fmt: skip
+
+
+def _blas_threads() -> set[int]:
+    return {found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"}
+
+
+def test_one_blas_thread_until_the_last_has_left() -> None:
+    with threadpool_limits(3, "blas"):
+        before = _blas_threads()
+        first, second = one_blas_thread(), one_blas_thread()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert _blas_threads() == {1}
+        second.__exit__(None, None, None)
+        assert _blas_threads() == before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -70,26 +70,38 @@ def candidate_blocks(
         everybody[order[open_products[order]][:many]] = True
     for start in range(0, len(rows), config.chunk_customers):
         block = rows[start : start + config.chunk_customers]
-        scores = source_scores(past, fitted, block, reference)
-        factors = fitted.factors.fold_in(past.confidence[block])
-        als = factors.astype(np.float32) @ fitted.factors.products.T
-        own = past.index[block]
-        blend = _blend(scores, als)
-        chosen = _choose(past, config, own, blend, scores.get("store_trend"))
-        chosen |= everybody
-        chosen &= open_products
-        line, product = np.nonzero(chosen)
-        exact = np.einsum("ij,ij->i", factors[line], fitted.factors.products[product])
-        found = Found(
-            line=line,
-            row=block[line],
-            product=product,
-            pair=own.toarray()[line, product].astype(np.int64) - 1,
-            blend=blend[line, product],
-            als=exact,
-        )
-        features = features_of(found, past, fitted, scores, block)
-        yield Candidates(line + start, product, features)
+        found = _block(past, fitted, config, block, reference, everybody, open_products)
+        yield replace(found, customer=found.customer + start)
+
+
+def _block(
+    past: History,
+    fitted: Fitted,
+    config: TwoStageConfig,
+    rows: Ints,
+    reference: Ints,
+    everybody: Bools,
+    open_products: Bools,
+) -> Candidates:
+    """Return the candidates of the customers `rows`, numbered from 0."""
+    scores = source_scores(past, fitted, rows, reference)
+    factors = fitted.factors.fold_in(past.confidence[rows])
+    als = factors.astype(np.float32) @ fitted.factors.products.T
+    own = past.index[rows]
+    blend = _blend(scores, als)
+    chosen = _choose(past, config, own, blend, scores.get("store_trend"))
+    chosen |= everybody
+    chosen &= open_products
+    line, product = np.nonzero(chosen)
+    found = Found(
+        line=line,
+        row=rows[line],
+        product=product,
+        pair=own.toarray()[line, product].astype(np.int64) - 1,
+        blend=blend[line, product],
+        als=np.einsum("ij,ij->i", factors[line], fitted.factors.products[product]),
+    )
+    return Candidates(line, product, features_of(found, past, fitted, scores, rows))
 
 
 def source_scores(past: History, fitted: Fitted, rows: Ints, reference: Ints) -> dict[str, Block]:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from nba.models.affinity.blas import one_blas_thread
 from nba.models.affinity.candidates import candidate_blocks
 from nba.models.affinity.catalogue import Catalogue
 from nba.models.affinity.config import TwoStageConfig
@@ -42,11 +43,7 @@ def past_examples(
         found = examples_at(log, catalogue, moment, config, seed)
         return None if found is None else found.thinned(most, seed)
 
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    # The limit that `fit_als` sets belongs to the process: a worker that ends first would lift it
-    # for the others, and a worker cannot set it at all where the main thread once did.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(config.threads) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(config.threads) as pool:
         return [part for part in pool.map(one, moments) if part is not None and len(part.label)]
 
 

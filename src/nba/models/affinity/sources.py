@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from nba.models.affinity.blas import one_blas_thread
 from nba.models.affinity.log import Floats, Ints
 from nba.models.affinity.tifu import nearest, neighbour_mean
 
@@ -78,12 +79,10 @@ def fit_als(
     `implicit` gives a product without purchases arbitrary factors: they are set to zero.
     """
     from implicit.cpu.als import AlternatingLeastSquares
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     if matrix.nnz == 0:
         return np.zeros((matrix.shape[1], factors), dtype=np.float32)
-    # More than one BLAS thread makes implicit many times slower, as it warns itself.
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         model = AlternatingLeastSquares(
             factors=factors,
             regularization=regularization,

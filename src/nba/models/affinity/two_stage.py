@@ -19,6 +19,7 @@ import polars as pl
 
 from nba.errors import ModelError
 from nba.models.affinity import storage
+from nba.models.affinity.blas import one_blas_thread
 from nba.models.affinity.candidates import Candidates, candidate_blocks
 from nba.models.affinity.catalogue import Catalogue
 from nba.models.affinity.cold import Segments
@@ -134,6 +135,10 @@ class TwoStageAffinity(Model):
         people = customers(inputs)
         if people.is_empty():
             return empty_scores()
+        with one_blas_thread():
+            return self._score(inputs, people, as_of)
+
+    def _score(self, inputs: Frames, people: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
         fitted = self._fitted()
         open_products = self._open(inputs)
         rest = Resting.of(
