@@ -1,5 +1,6 @@
 """What the rankers learn from: past cut-offs, thinned examples, the two passes."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -86,6 +87,22 @@ def test_the_first_pass_keeps_the_best_and_the_full_scores() -> None:
     assert np.bincount(part.customer[kept]).max() == 10
     everything, _ = fitted.ranker.best(part.customer, part.features, trees=5, keep=10_000)
     assert len(everything) == len(whole)
+
+
+def test_both_passes_score_alike_beside_each_other() -> None:
+    """LightGBM mixes up the trees that threads ask one booster for."""
+    ranker = model().ranker
+    assert ranker is not None
+    log, catalogue = shop_log()
+    part = examples_at(log, catalogue, NOW - 30, CONFIG, 3)
+    assert part is not None
+
+    def scores(_: int) -> list[float]:
+        return ranker.best(part.customer, part.features, trees=5, keep=10)[1].tolist()
+
+    alone = scores(0)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(found == alone for found in pool.map(scores, range(100)))
 
 
 def test_relevance_is_right_on_average_though_examples_were_thinned() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -83,6 +83,7 @@ class Ranker:
     booster: Any
     slope: float = 0.0
     level: float = 0.0
+    _splits: dict[int, tuple[Any, Any]] = field(default_factory=dict, init=False, compare=False)
 
     @classmethod
     def fit(
@@ -99,13 +100,9 @@ class Ranker:
         newest = next((part for part in examples if part.whole), examples[0])
         return cls(booster, *_relevance(booster, newest))
 
-    def predict(self, features: Floats, *, first: int = 0, last: int | None = None) -> Floats:
-        """Return the scores by the trees from `first` to `last`."""
-        many = -1 if last is None else last - first
-        found = self.booster.predict(
-            features, start_iteration=first, num_iteration=many, num_threads=1
-        )
-        return np.asarray(found, dtype=np.float64)
+    def predict(self, features: Floats) -> Floats:
+        """Return the scores by all trees."""
+        return _predict(self.booster, features)
 
     def best(
         self, customer: Ints, features: Floats, *, trees: int, keep: int
@@ -116,13 +113,37 @@ class Ranker:
         """
         if np.bincount(customer).max(initial=0) <= keep:
             return np.arange(len(customer)), self.predict(features)
-        start = self.predict(features, last=trees)
+        first, others = self._split(trees)
+        start = _predict(first, features)
         kept = np.flatnonzero(rank_within(customer, start) < keep)
-        return kept, start[kept] + self.predict(features[kept], first=trees)
+        return kept, start[kept] + _predict(others, features[kept])
+
+    def _split(self, trees: int) -> tuple[Any, Any]:
+        """Return a booster of the first trees and one of the others.
+
+        LightGBM notes in the booster itself which trees a prediction is asked of: threads that
+        ask one booster for different trees get each other's, and wrong scores
+        (https://github.com/lightgbm-org/LightGBM/issues/6142).
+        """
+        if trees not in self._splits:
+            import lightgbm as lgb
+
+            trees_of = self.booster.model_to_string
+            self._splits[trees] = (
+                lgb.Booster(model_str=trees_of(num_iteration=trees)),
+                lgb.Booster(model_str=trees_of(num_iteration=-1, start_iteration=trees)),
+            )
+        return self._splits[trees]
 
     def relevance(self, score: Floats) -> Floats:
         """Return the probability that a product of that score is in the next basket."""
         return np.asarray(1 / (1 + np.exp(-(self.slope * score + self.level))))
+
+
+def _predict(booster: Any, features: Floats) -> Floats:
+    if not booster.num_trees():
+        return np.zeros(len(features))
+    return np.asarray(booster.predict(features, num_threads=1), dtype=np.float64)
 
 
 def _booster(
