@@ -92,7 +92,7 @@ def _block(
     chosen = _choose(past, config, own, blend, scores.get("store_trend"))
     chosen |= everybody
     chosen &= open_products
-    line, product = np.nonzero(chosen)
+    line, product = np.divmod(np.flatnonzero(chosen), chosen.shape[1])
     found = Found(
         line=line,
         row=rows[line],
@@ -129,9 +129,10 @@ def _of_home(home: Ints, trend: sp.csr_matrix) -> Block:
 
 def _blend(scores: dict[str, Block], als: Block) -> Block:
     """Return the sum of the sources, each over its best score for the customer."""
-    blend = np.zeros(als.shape, dtype=np.float32)
+    blend, part = np.zeros(als.shape, dtype=np.float32), np.empty(als.shape, dtype=np.float32)
     for block in (*(scores[name] for name in BLENDED if name in scores), als):
-        blend += block * (1.0 / np.maximum(block.max(axis=1, keepdims=True), 1e-9))
+        np.multiply(block, 1.0 / np.maximum(block.max(axis=1, keepdims=True), 1e-9), out=part)
+        blend += part
     return blend
 
 

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 
 from nba.models.affinity.blas import one_blas_thread
 from nba.models.affinity.log import Floats, Ints
-from nba.models.affinity.tifu import nearest, neighbour_mean
+from nba.models.affinity.tifu import nearest_columns, neighbour_mean, squared_norms
 
 Block = npt.NDArray[np.floating[Any]]
 
@@ -112,8 +112,19 @@ class Factors:
 
     @cached_property
     def _outer(self) -> Floats:
+        """The products of factors with each other, without the mirrored half."""
         wide = self.products.astype(np.float64)
-        return (wide[:, :, None] * wide[:, None, :]).reshape(len(wide), -1)
+        first, second = np.triu_indices(wide.shape[1])
+        return wide.take(first, axis=1) * wide.take(second, axis=1)
+
+    @cached_property
+    def _place(self) -> Ints:
+        """Where each entry of the whole square stands in its half."""
+        width = self.products.shape[1]
+        place = np.zeros((width, width), dtype=np.int64)
+        first, second = np.triu_indices(width)
+        place[first, second] = place[second, first] = np.arange(len(first))
+        return place.ravel()
 
     @cached_property
     def _base(self) -> Floats:
@@ -131,7 +142,8 @@ class Factors:
         right = confidence.astype(np.float64) @ self.products.astype(np.float64)
         excess = confidence.astype(np.float64)
         excess.data = excess.data - 1.0
-        left = self._base + np.asarray(excess @ self._outer).reshape(n, width, width)
+        square = np.asarray(excess @ self._outer).take(self._place, axis=1)
+        left = self._base + square.reshape(n, width, width)
         return np.asarray(np.linalg.solve(left, right[:, :, None])[:, :, 0])
 
 
@@ -145,8 +157,16 @@ class Neighbours:
 
     def scores(self, vectors: sp.csr_matrix, own: Ints) -> Block:
         """Return the mean vector of the nearest reference customers, dense."""
-        near = nearest(vectors, self.vectors, self.k, own)
-        return np.asarray(neighbour_mean(near, self.vectors).todense(), dtype=np.float32)
+        near = nearest_columns(vectors, self._columns, self._squares, self.k, own)
+        return np.asarray(neighbour_mean(near, self.vectors).toarray(), dtype=np.float32)
+
+    @cached_property
+    def _columns(self) -> sp.csr_matrix:
+        return self.vectors.T.tocsr()
+
+    @cached_property
+    def _squares(self) -> Floats:
+        return squared_norms(self.vectors)
 
 
 def top_columns(scores: Block, k: int) -> Ints:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from nba.models.affinity.log import Bools, Ints, PurchaseLog
+from nba.models.affinity.log import Bools, Floats, Ints, PurchaseLog
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,28 @@ def nearest(
         Per row the position of the customer's own vector in `reference`, -1 for none; it is
         never its own neighbour.
     """
-    squares = np.asarray(reference.multiply(reference).sum(axis=1)).ravel()
-    dots = np.asarray((vectors @ reference.T).todense())
-    distance = squares[None, :] - 2 * dots
+    return nearest_columns(vectors, reference.T.tocsr(), squared_norms(reference), k, own)
+
+
+def squared_norms(reference: sp.csr_matrix) -> Floats:
+    """Return the squared length of each row."""
+    return np.asarray(reference.multiply(reference).sum(axis=1)).ravel()
+
+
+def nearest_columns(
+    vectors: sp.csr_matrix, columns: sp.csr_matrix, squares: Floats, k: int, own: Ints | None
+) -> Ints:
+    """Return what `nearest` does, from the reference's transpose and its `squared_norms`.
+
+    Who asks for many blocks in turn prepares them once.
+    """
+    distance = (vectors @ columns).toarray()
+    distance *= -2
+    distance += squares
     if own is not None:
         rows = np.flatnonzero(own >= 0)
         distance[rows, own[rows]] = np.inf
-    k = min(k, reference.shape[0])
+    k = min(k, columns.shape[1])
     return np.argpartition(distance, k - 1, axis=1)[:, :k]
 
 
