@@ -183,3 +183,10 @@ def test_every_product_has_a_reason_that_can_be_said_aloud() -> None:
     own = bought().select("customer_id", reason_product_id="product_id").unique()
     assert len(together) > 20
     assert len(together.join(own, on=["customer_id", "reason_product_id"])) == len(together)
+
+
+def test_threads_get_equal_parts() -> None:
+    fitted = TwoStageAffinity(CONFIG.model_copy(update={"part_customers": 10, "threads": 3}))
+    assert fitted._part(10) == 10  # one part needs no threads
+    assert fitted._part(11) == 4
+    assert fitted._part(61) == 7  # nine parts, three for each thread

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -150,7 +151,7 @@ class TwoStageAffinity(Model):
             just_bought_days=self.config.just_bought_days,
             as_of=as_of,
         )
-        step = self.config.part_customers
+        step = self._part(len(people))
         parts = [people[start : start + step] for start in range(0, len(people), step)]
         log = self._log(inputs, people, as_of)
 
@@ -169,6 +170,12 @@ class TwoStageAffinity(Model):
             return one(0)
         with ThreadPoolExecutor(self.config.threads) as pool:
             return pl.concat([empty_scores(), *pool.map(one, range(len(parts)))])
+
+    def _part(self, many: int) -> int:
+        """Return how many of `many` customers make a part, so that all threads end together."""
+        most, threads = self.config.part_customers, self.config.threads
+        rounds = ceil(many / (most * threads))
+        return most if many <= most else ceil(many / (rounds * threads))
 
     def _log(self, inputs: Frames, people: pl.DataFrame, as_of: datetime) -> PurchaseLog:
         """Return what the people bought, in the code space of the fit; empty without a log."""
