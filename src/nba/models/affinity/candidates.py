@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from nba.models.affinity.config import TwoStageConfig
-from nba.models.affinity.features import Found, features_of
+from nba.models.affinity.features import Found, features_of, taken
 from nba.models.affinity.fitted import Fitted
 from nba.models.affinity.history import History
 from nba.models.affinity.log import Bools, Floats, Ints
@@ -97,8 +97,8 @@ def _block(
         line=line,
         row=rows[line],
         product=product,
-        pair=own.toarray()[line, product].astype(np.int64) - 1,
-        blend=blend[line, product],
+        pair=taken(own.toarray(), line, product).astype(np.int64) - 1,
+        blend=taken(blend, line, product),
         als=np.einsum("ij,ij->i", factors[line], fitted.factors.products[product]),
     )
     return Candidates(line, product, features_of(found, past, fitted, scores, rows))

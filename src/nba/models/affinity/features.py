@@ -6,6 +6,7 @@ A feature that does not apply is NaN.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -105,8 +106,8 @@ def features_of(
     """Return the features of the candidates, shape (candidates, features)."""
     blocks = (
         _pair_features(found, past, fitted),
-        fitted.products.values[found.product],
-        past.customers[found.row],
+        fitted.products.values.take(found.product, axis=0),
+        past.customers.take(found.row, axis=0),
         _source_features(found, scores),
         _category_features(found, past, fitted, rows),
         _cross_features(found, past, fitted),
@@ -154,7 +155,7 @@ def _source_features(found: Found, scores: dict[str, Block]) -> Floats:
     columns = np.full((len(found.line), len(SOURCE_NAMES)), np.nan, dtype=np.float32)
     for place, name in enumerate(SOURCE_NAMES):
         if name in scores:
-            columns[:, place] = scores[name][found.line, found.product]
+            columns[:, place] = taken(scores[name], found.line, found.product)
     return columns
 
 
@@ -185,13 +186,17 @@ def _category_features(found: Found, past: History, fitted: Fitted, rows: Ints) 
 
 
 def _lookup(matrix: sp.csr_matrix, line: Ints, column: Ints) -> Ints:
-    return np.asarray(matrix.toarray()[line, column], dtype=np.int64)
+    return taken(matrix.toarray(), line, column).astype(np.int64)
+
+
+def taken(block: npt.NDArray[Any], line: Ints, column: Ints) -> npt.NDArray[Any]:
+    """Return `block[line, column]`, faster: numpy looks up one number instead of two."""
+    return np.asarray(block.ravel().take(line * block.shape[1] + column))
 
 
 def _cross_features(found: Found, past: History, fitted: Fitted) -> Floats:
-    customers = past.customers[found.row]
-    centre = customers[:, CUSTOMER_FEATURES.index("customer_log_price")]
-    spread = customers[:, CUSTOMER_FEATURES.index("customer_log_price_sd")]
+    centre = past.customers[:, CUSTOMER_FEATURES.index("customer_log_price")][found.row]
+    spread = past.customers[:, CUSTOMER_FEATURES.index("customer_log_price_sd")][found.row]
     distance = fitted.log_price[found.product] - centre
     bought = found.pair >= 0
     columns = (

@@ -237,7 +237,7 @@ class TwoStageAffinity(Model):
             if len(at):
                 kept, found = ranker.best(
                     block.customer[at],
-                    block.features[at],
+                    block.features.take(at, axis=0),
                     trees=self.config.first_trees,
                     keep=max(self.config.first_kept, 2 * self.config.top_n),
                 )
