@@ -21,7 +21,7 @@ from nba.jobs.manifest import Manifest
 from nba.jobs.planning import make_plan, plan_header
 from nba.jobs.progress import Say, Step, step
 from nba.jobs.training import training_set
-from nba.models.base import Frames, Model
+from nba.models.base import CONTRIBUTION_SCHEMA, Frames, Model
 from nba.pipeline.ports import ModelVersion
 from nba.pipeline.scoring import Scores, feature_frames, fit_is_due, fit_one, score_all
 from nba.wiring import Wiring
@@ -113,11 +113,14 @@ class Night:
             current.report[name] = table.height
 
     def scores(self) -> Scores:
-        """Return the scores that the score step kept."""
+        """Return the scores that the score step kept; an older night has no contributions."""
         folder = self.folder / "scores"
-        return Scores(
-            **{name: pl.read_parquet(folder / f"{name}.parquet") for name in Scores.__annotations__}
-        )
+        kept = {"contributions": pl.DataFrame(schema=CONTRIBUTION_SCHEMA)}
+        for name in Scores.__annotations__:
+            path = folder / f"{name}.parquet"
+            if path.exists() or name not in kept:
+                kept[name] = pl.read_parquet(path)
+        return Scores(**kept)
 
     def plan(self, current: Step) -> None:
         """Decide, and keep the decision log, the actions and the clerks' budgets."""

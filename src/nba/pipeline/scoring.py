@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+import nba
 from nba.models.base import Frames, Model, TimingModel
 from nba.models.spec import ModelSpec
 from nba.pipeline.ports import FeatureStore, ModelRegistry, ModelVersion
@@ -56,8 +57,13 @@ def feature_frames(store: FeatureStore, as_of: datetime) -> Frames:
 
 
 def config_digest(spec: ModelSpec) -> str:
-    """Return a digest of what decides a fit: kind and parameters."""
-    content = json.dumps([spec.kind, spec.parameters, spec.window_days], sort_keys=True)
+    """Return a digest of what decides a fit: kind, parameters and the version of nba.
+
+    The version, because a model is read only by what writes it so.
+    """
+    content = json.dumps(
+        [spec.kind, spec.parameters, spec.window_days, nba.__version__], sort_keys=True
+    )
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -69,7 +75,7 @@ def fit_is_due(spec: ModelSpec, champion: ModelVersion | None, as_of: datetime) 
     if champion is None:
         return "no champion yet"
     if champion.config_digest != config_digest(spec):
-        return "its configuration changed"
+        return "its configuration or the version of nba changed"
     if champion.as_of > as_of:
         return "the champion has seen later data"
     age = as_of - champion.as_of
