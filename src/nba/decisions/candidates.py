@@ -49,7 +49,7 @@ class Averages:
 class Factored:
     """The factors of each value, shape (customers, actions).
 
-    `uplift` is what is expected; `drawn` is the day's draw from what is believed of it, with
+    `uplift` is what is expected; `drawn` is the clerk's draw from what is believed of it, with
     which the list is made, so that what is uncertain gets tried.
     """
 
@@ -305,8 +305,13 @@ def keep_preferred(uplift: Floats, lower: Floats, preferred: Ints) -> tuple[Floa
     challenger = lower.argmax(axis=1)
     overtaken = known & (lower[rows, challenger] > old_estimate)
     now = np.where(overtaken, challenger, old)
-    cap = np.where(known & ~overtaken, old_estimate, np.inf)[:, None]
-    return np.minimum(uplift, cap), now
+    return at_most_preferred(uplift, np.where(known & ~overtaken, old, -1)), now
+
+
+def at_most_preferred(values: Floats, preferred: Ints) -> Floats:
+    """Return `values` by mode, none above that of the preferred mode (-1: there is none)."""
+    own = np.take_along_axis(values, np.maximum(preferred, 0)[:, None], axis=1)
+    return np.minimum(values, np.where(preferred[:, None] >= 0, own, np.inf))
 
 
 def preferred_modes(inputs: DecisionInputs, facts: pl.DataFrame) -> Ints:
@@ -329,10 +334,10 @@ def _factors(
     settings: DecisionSettings,
 ) -> Factored:
     uplift, lower, drawn, risk, lost = _mode_scores(inputs, facts, averages, settings)
-    surprise = drawn - uplift
     if policy.hysteresis and facts.height:
-        uplift, _ = keep_preferred(uplift, lower, preferred_modes(inputs, facts))
-    drawn = uplift + surprise
+        before = preferred_modes(inputs, facts)
+        uplift, now = keep_preferred(uplift, lower, before)
+        drawn = at_most_preferred(drawn, np.where(now == before, before, -1))
     at = np.array([MODES.index(action.mode) for action in actions], dtype=np.int64)
     switched = settings.factors
     share = settings.patience_share if switched.patience else 0.0

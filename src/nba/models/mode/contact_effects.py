@@ -120,12 +120,17 @@ class Shape:
 
 @dataclass
 class ContactEffects:
-    """Learned effects: shares by kind, tier and mode, on the base of each customer."""
+    """Learned effects: shares by kind, tier and mode, on the base of each customer.
+
+    `root` is the Cholesky factor of the correlation between the modes of a kind, at the middle
+    tier of the most likely shape.
+    """
 
     shapes: list[Shape]
     base: Any
     reach: Reach
     usual: Usual
+    root: Floats  # (kinds, modes, modes): Cholesky factor of what is believed of the modes
     individual_spread: float
     refused: tuple[str, ...]
     report: dict[str, Any] = field(default_factory=dict)
@@ -220,7 +225,7 @@ def fit_contact_effects(
         base=np.maximum(trees.predict(base, x), MIN_BASE),
         reaction=usual.logs(rows),
     )
-    shapes, report = _shapes(seen, outcome - held_out, prior, reach.mean, group, config)
+    shapes, root, report = _shapes(seen, outcome - held_out, prior, reach.mean, group, config)
     report |= {
         "propensity_model": model,
         "overlap": [_check(check) for check in checks],
@@ -232,6 +237,7 @@ def fit_contact_effects(
         base,
         reach,
         usual,
+        root,
         config.individual_spread,
         refused,
         report,
@@ -246,8 +252,11 @@ def _shapes(
     mean_reach: float,
     group: Ints,
     config: ContactConfig,
-) -> tuple[list[Shape], dict[str, Any]]:
-    """Fit the posterior of every shape and weigh them by the evidence."""
+) -> tuple[list[Shape], Floats, dict[str, Any]]:
+    """Fit the posterior of every shape and weigh them by the evidence.
+
+    Also return how the modes of each kind go together, see `ContactEffects`.
+    """
     share = prior.share_per_contact() * 365.0 / config.outcome_days / max(mean_reach, 1e-6)
     unit = max(float(share[seen.kind, seen.tier].mean()), 1e-3)
     table = effect_table(share, unit)
@@ -302,7 +311,22 @@ def _shapes(
         "inflation": kept.inflation,
         "choice": kept.mean[len(EFFECT_BLOCKS) :].tolist(),
     }
-    return shapes, report
+    return shapes, mode_root(kept.covariance[effect_terms, effect_terms], table), report
+
+
+def mode_root(covariance: Floats, table: Floats) -> Floats:
+    """Return the Cholesky factor of the correlation of the modes, shape (kinds, modes, modes).
+
+    Parameters
+    ----------
+    covariance : array of shape (parameters, parameters)
+    table : array of shape (kinds, tiers, modes, parameters)
+    """
+    middle = table[:, table.shape[1] // 2]
+    together = np.einsum("kap,pq,kbq->kab", middle, covariance, middle)
+    spread = np.sqrt(np.maximum(np.einsum("kaa->ka", together), 1e-18))
+    correlation = together / (spread[:, :, None] * spread[:, None, :])
+    return np.asarray(np.linalg.cholesky(correlation + 1e-6 * np.eye(len(MODES))))
 
 
 def not_negative(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:

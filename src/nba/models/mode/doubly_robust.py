@@ -45,7 +45,6 @@ from nba.models.mode.pooled import noise_variance
 from nba.models.mode.prior import (
     BEHAVIOUR_COLUMNS,
     CONTACT_COLUMNS,
-    KINDS,
     PriorConfig,
     PriorMode,
     kinds_and_tiers,
@@ -314,8 +313,7 @@ class DoublyRobustMode(Model):
             uplift[:, one], error[:, one] = prior[:, one], width * prior[:, one]
             lower[:, one] = (1.0 - self.config.lower_z * width) * prior[:, one]
         kind, _ = kinds_and_tiers(frame)
-        draws = belief_draws(clerks, as_of, len(KINDS))[np.arange(len(kind)), kind]
-        drawn = uplift + error * draws
+        drawn = uplift + error * belief_draws(clerks, as_of, kind, self.effects.root)
         if self.config.effects.is_harmless:
             drawn = np.maximum(drawn, 0.0)
         prior_risk = self.prior.risk(frame)
@@ -387,6 +385,7 @@ class DoublyRobustMode(Model):
                 folder / ARRAYS_FILE,
                 share=np.array([shape.share for shape in effects.shapes]),
                 variance=np.array([shape.variance for shape in effects.shapes]),
+                root=effects.root,
                 reach_fill=reach.fill,
                 reach_scale=reach.scale,
                 reach_weight=reach.weight,
@@ -421,6 +420,7 @@ class DoublyRobustMode(Model):
                 lightgbm.Booster(model_file=str(folder / BASE_FILE)),
                 reach,
                 Usual(**state["usual"]),
+                arrays["root"],
                 self.config.effects.individual_spread,
                 tuple(state["refused"]),
                 {},

@@ -127,6 +127,9 @@ class PriorConfig(ModelConfig):
     relative_error: float = Field(
         default=0.6, ge=0, description="Standard error of the prior as a share of its estimate."
     )
+    error_correlation: float = Field(
+        default=0.5, ge=0, le=1, description="Correlation of that error between modes."
+    )
     lower_z: float = Field(
         default=1.2816, ge=0, description="Standard errors below the estimate (1.2816: 90 %)."
     )
@@ -200,9 +203,9 @@ class PriorMode(Model):
         uplift = self.uplift(frame)
         lower = uplift * (1.0 - self.config.lower_z * self.config.relative_error)
         customers, kind = frame["customer_id"], _columns(frame)[1]
-        draws = belief_draws(clerks_of(customers, inputs), as_of, len(KINDS))
-        error = self.config.relative_error * draws[np.arange(len(kind)), kind]
-        drawn = uplift * np.maximum(1.0 + error, 0.0)
+        root = np.tile(correlation_root(self.config.error_correlation), (len(KINDS), 1, 1))
+        draws = belief_draws(clerks_of(customers, inputs), as_of, kind, root)
+        drawn = uplift * np.maximum(1.0 + self.config.relative_error * draws, 0.0)
         return score_frame(customers, uplift, lower, drawn, self.risk(frame), self.loss.share)
 
     def uplift(self, customers: pl.DataFrame) -> Floats:
@@ -255,6 +258,18 @@ class PriorMode(Model):
         cap = state["margin_cap"]
         self.margin_cap = float("inf") if cap is None else float(cap)
         self.loss = LostShare(**state["loss"])
+
+
+def correlation_root(correlation: float) -> Floats:
+    """Return the Cholesky factor of modes that are all alike correlated, shape (modes, modes).
+
+    >>> root = correlation_root(0.5)
+    >>> np.allclose(root @ root.T, 0.5 + 0.5 * np.eye(3))
+    True
+    """
+    count = len(MODES)
+    matrix = np.full((count, count), correlation) + (1.0 - correlation) * np.eye(count)
+    return np.asarray(np.linalg.cholesky(matrix + 1e-9 * np.eye(count)))
 
 
 def filled(column: pl.Series, value: float) -> Floats:

@@ -20,6 +20,8 @@ RESPONSE_RATE: Final = "response_rate"
 FATIGUE: Final = "fatigue"
 #: The columns behind the powers, in their order.
 COLUMNS: Final = (RESPONSE_RATE, FATIGUE)
+#: Fatigue counts up to so much above or below the mean.
+FATIGUE_RANGE: Final = 4.0
 #: Rates of answers count between these, relative to the mean.
 RESPONSE_RANGE: Final = (0.2, 5.0)
 
@@ -52,7 +54,8 @@ class Usual:
         """Return the log of each factor at a power of one, shape (rows, 2); 0 where unknown."""
         response = filled(frame[RESPONSE_RATE], self.response) / self.response
         tired = filled(frame[FATIGUE], self.fatigue)
-        return np.column_stack([np.log(np.clip(response, *RESPONSE_RANGE)), self.fatigue - tired])
+        rested = np.clip(self.fatigue - tired, -FATIGUE_RANGE, FATIGUE_RANGE)
+        return np.column_stack([np.log(np.clip(response, *RESPONSE_RANGE)), rested])
 
 
 def _mean(values: Floats, default: float) -> float:
