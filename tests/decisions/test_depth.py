@@ -22,7 +22,7 @@ from nba.decisions import (
 from nba.decisions.archive import DecisionRules
 from nba.decisions.audience import decide_audiences
 from nba.decisions.bench import bench_programme
-from nba.decisions.candidates import keep_preferred
+from nba.decisions.candidates import at_most_preferred, keep_preferred
 from nba.decisions.compare import diff_plans, replay
 from nba.decisions.explain import explain
 from nba.decisions.facts import days_to_birthday
@@ -188,6 +188,54 @@ def test_a_preferred_mode_yields_to_proof_only() -> None:
     held, now = keep_preferred(uplift, lower, np.array([0, 0, -1]))
     assert now.tolist() == [0, 1, 1]
     assert held.tolist() == [[1.0, 1.0, 0.0], [1.0, 2.0, 0.0], [1.0, 2.0, 0.0]]
+
+
+def test_no_mode_counts_for_more_than_the_preferred_one() -> None:
+    values = np.array([[1.0, 2.0, -1.0], [1.0, 2.0, -1.0]])
+    held = at_most_preferred(values, np.array([0, -1]))
+    assert held.tolist() == [[1.0, 1.0, -1.0], [1.0, 2.0, -1.0]]
+
+
+def with_draws(inputs: Inputs, drawn: pl.Expr) -> Inputs:
+    return {**inputs, "mode": inputs["mode"].with_columns(uplift_drawn=drawn)}
+
+
+def test_lists_follow_the_draw_and_show_what_is_expected(
+    plan: Plan, inputs: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    """A shop where the draw says that one mode alone is worth anything."""
+    only = pl.when(pl.col("mode") == "topic_expert").then(20.0).otherwise(0.0)
+    drawn = run(with_draws(inputs, only), files, world).actions
+    listed = drawn.filter(pl.col("mode") != "none")
+    before = plan.actions.filter(pl.col("mode") != "none")
+    assert (before["mode"] == "topic_expert").mean() < 0.5
+    assert (listed["mode"] == "topic_expert").mean() > 0.7
+    scores = inputs["mode"].select("customer_id", "mode", "uplift_amount")
+    profiled = inputs["customer_state"].filter(pl.col("consent_profiling"))
+    shown = listed.join(scores, on=["customer_id", "mode"])
+    shown = shown.join(profiled, on="customer_id", how="semi")
+    share = shown["uplift"] / shown["uplift_amount"]  # relevance: from its floor to one
+    assert share.is_between(0.5, 1.0 + 1e-9).all()
+    off = DecisionSettings(factors=Factors(draws=False))
+    without = decide(
+        with_draws(inputs, only), files.catalogue, files.policy, files.levers,
+        as_of=world.AS_OF, settings=off,
+    )  # fmt: skip
+    assert without.actions.equals(plan.actions)
+
+
+def test_who_may_not_be_profiled_is_listed_by_the_average_not_by_a_draw(
+    inputs: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    nobody = inputs["customer_state"].with_columns(
+        consent_profiling=pl.int_range(pl.len()) % 2 == 0
+    )
+    told = {**inputs, "customer_state": nobody}
+    refused = nobody.filter(~pl.col("consent_profiling")).select("customer_id")
+    high = pl.when(pl.col("customer_id").is_in(refused["customer_id"].implode())).then(500.0)
+    drawn = high.otherwise(pl.col("uplift_amount"))
+    first, second = run(told, files, world), run(with_draws(told, drawn), files, world)
+    assert first.actions.equals(second.actions)
 
 
 def test_levers_add_and_factors_switch_off(

@@ -103,7 +103,8 @@ class DecisionSettings(BaseModel):
         0.4,
         ge=0,
         le=1,
-        description="share of the customer's best uplift that any contact takes from later ones",
+        description="share of the customer's best uplift, as drawn, that any contact takes from "
+        "later ones",
     )
     lend_share: float = Field(
         0.0,

@@ -32,7 +32,7 @@ from nba.models.mode.doubly_robust import DoublyRobustConfig, DoublyRobustMode
 from nba.models.mode.encode import Encoder
 from nba.models.mode.frame import BEHAVIOUR, CONTACT, MODES, Floats, customer_frame
 from nba.models.mode.nuisance import Sample
-from nba.models.mode.outcomes import assignments_of
+from nba.models.mode.outcomes import CHECK_DAYS, OUTCOME_DAYS, assignments_of
 from nba.models.mode.prior import PriorMode
 from nba.models.mode.training import assignment_features
 from nba.simulation import Preset, WorldConfig
@@ -177,8 +177,14 @@ def _models(
     begin = setting.assignments["ts"].min()
     assert isinstance(begin, datetime)
     # an assignment counts in a week when its outcome window had closed by then
-    closed = pl.col("ts") + pl.duration(days=14) <= pl.lit(begin + timedelta(weeks=weeks))
-    known = setting.assignments if last else setting.assignments.filter(closed)
+    now = pl.lit(begin + timedelta(weeks=weeks))
+    closed, checked = (
+        pl.col("ts") + pl.duration(days=days) <= now for days in (OUTCOME_DAYS, CHECK_DAYS)
+    )
+    until = setting.assignments.filter(closed).with_columns(
+        margin_check_amount=pl.when(checked).then("margin_check_amount")
+    )
+    known = setting.assignments if last else until
     found: dict[str, tuple[Floats, Floats | None]] = {
         "learned": _scored(_fitted(setting, known, seed), setting)
     }

@@ -1,9 +1,9 @@
 """What a night's plan left on the table, split into prediction and allocation.
 
 All three plans are over the engine's own open alternatives and its clerks' minutes. The best
-knows the true effects; the second allocates the engine's predicted values exactly; the third
-is what was drawn. The first gap is prediction's, the second allocation's (exploration, floors,
-the draw, levers).
+knows the true effects; the second allocates the values that the lists follow exactly; the third is
+what was drawn. The first gap is prediction's, with what draws from belief try on purpose; the
+second is allocation's (floors, the lottery, levers).
 """
 
 from __future__ import annotations

@@ -190,3 +190,15 @@ def test_threads_get_equal_parts() -> None:
     assert fitted._part(10) == 10  # one part needs no threads
     assert fitted._part(11) == 4
     assert fitted._part(61) == 7  # nine parts, three for each thread
+
+
+def test_lists_are_the_same_on_one_thread_and_on_many() -> None:
+    many = model().config.model_copy(update={"part_customers": 7, "threads": 4})
+    one = model().config.model_copy(update={"part_customers": 7, "threads": 1})
+    fitted = TwoStageAffinity(one).fit(frames(), as_of=shop.AS_OF, seed=3)
+    alone = score(frames(), fitted)
+    fitted.config = many
+    for _ in range(3):
+        together = score(frames(), fitted)
+        assert together["product_id"].equals(alone["product_id"])
+        assert np.allclose(together["score"], alone["score"], rtol=1e-5)

@@ -175,6 +175,26 @@ def test_a_draw_is_the_clerks_own_and_right_on_average(model: type[Model]) -> No
     assert again["uplift_amount"].equals(later["uplift_amount"])
 
 
+def test_netting_reads_closed_check_windows_alone() -> None:
+    """A contact that only pulls forward: what is gained in the window is lost after it."""
+    table = training(4000, 41, effect=4.0)
+    rows = table["assignments"]
+    gone = pl.when(pl.col("mode") == "none").then(0.0).otherwise(4.0)
+    pulled = rows.with_columns(margin_check_amount=pl.col("margin_amount") - gone)
+    half = pl.int_range(pl.len()) % 2 == 0
+
+    def netting(assignments: pl.DataFrame) -> float:
+        model = DoublyRobustMode()
+        return model.fit(Frames({**table, "assignments": assignments}), as_of=AS_OF, seed=1).netting
+
+    open_ = pl.when(half).then(pl.col("margin_check_amount"))
+    whole, part = netting(pulled), netting(pulled.with_columns(margin_check_amount=open_))
+    assert whole < 0.7
+    assert part == pytest.approx(whole, abs=0.15)
+    nothing = pulled.with_columns(margin_check_amount=pl.lit(None, pl.Float64))
+    assert netting(nothing) == 1.0
+
+
 def history(count: int, seed: int, *, bias: float) -> Frames:
     """Contacts by habit whose choice alone raises margins by `bias`, and that change nothing."""
     table = training(count, seed, effect=0.0)

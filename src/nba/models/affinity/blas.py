@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 
 @contextmanager
@@ -22,29 +21,30 @@ def one_blas_thread() -> Iterator[None]:
     it, so that no worker lifts it for the others. Ask for it around a pool of workers, not in
     one: what a worker sets does not hold where the main thread once set it.
     """
-    limit = _limit()
-    limit.enter()
+    _LIMIT.enter()
     try:
         yield
     finally:
-        limit.leave()
+        _LIMIT.leave()
 
 
 class _Limit:
     """The limit of the process, and how many hold it."""
 
     def __init__(self) -> None:
-        # What is limited is what is loaded by now: this brings the BLAS that implicit calls.
-        import scipy.linalg  # noqa: F401
-        from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
-
-        self._libraries = ThreadpoolController()
+        self._libraries: Any = None
         self._lock = Lock()
         self._holders = 0
         self._held: Any = None
 
     def enter(self) -> None:
         with self._lock:
+            if self._libraries is None:
+                # What is limited is what is loaded by now: this brings the BLAS of implicit.
+                import scipy.linalg  # noqa: F401
+                from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+                self._libraries = ThreadpoolController()
             if not self._holders:
                 self._held = self._libraries.limit(limits=1, user_api="blas")
             self._holders += 1
@@ -56,6 +56,4 @@ class _Limit:
                 self._held.restore_original_limits()
 
 
-@cache
-def _limit() -> _Limit:
-    return _Limit()
+_LIMIT: Final = _Limit()

@@ -6,8 +6,8 @@ it. That share is the prior's, scaled, plus levels in units of the prior's mean 
     share(kind, tier, mode) = prior x (scale + scale of the mode)
                               + level + mode + kind + kind in the mode
 
-History has two more: what contacts chosen by clerks look like without any effect (by kind, and a
-little by mode), and what readers would have bought anyway.
+History has two more: what contacts chosen by clerks look like without any effect (by kind, and
+by mode), and what readers would have bought anyway.
 """
 
 from __future__ import annotations

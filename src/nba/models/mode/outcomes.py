@@ -19,6 +19,10 @@ from nba.models.mode.assignments import (
 from nba.models.mode.exposure import purchase_days, with_before, with_exposure
 from nba.schema.words import EndedBy, Mode
 
+#: Days in which an assignment's margin counts, and of the longer window that shows what was only
+#: pulled forward.
+OUTCOME_DAYS: Final = 14
+CHECK_DAYS: Final = 28
 #: What a lost friend still buys is counted over so many days, and compared with friends who had
 #: bought as much in so many days before.
 AFTER_DAYS: Final = 90
@@ -35,8 +39,8 @@ def with_outcomes(
     losses: pl.DataFrame,
     *,
     as_of: datetime,
-    outcome_days: int = 14,
-    check_days: int = 28,
+    outcome_days: int = OUTCOME_DAYS,
+    check_days: int = CHECK_DAYS,
 ) -> pl.DataFrame:
     """Add what followed each assignment whose outcome window has closed by `as_of`.
 
@@ -188,8 +192,8 @@ def assignments_of(
     *,
     log: pl.DataFrame | None = None,
     window_days: int = 365,
-    outcome_days: int = 14,
-    check_days: int = 28,
+    outcome_days: int = OUTCOME_DAYS,
+    check_days: int = CHECK_DAYS,
     moments_per_customer: int = 6,
     history: bool = False,
     seed: int = 0,
