@@ -8,8 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from nba.models.mode.contact_effects import mode_root
-from nba.models.mode.frame import belief_draws
+from nba.models.mode.draws import belief_draws, correlation_root
 from nba.models.mode.reaction import FATIGUE_RANGE, RESPONSE_RANGE, Usual
 
 
@@ -32,11 +31,8 @@ def test_more_answers_raise_and_fatigue_lowers_within_bounds() -> None:
 
 
 def test_draws_go_together_as_beliefs_do() -> None:
-    """Two parameters: one that all modes share, one of the last mode alone."""
-    table = np.zeros((1, 3, 3, 2))
-    table[..., 0] = 1.0
-    table[:, :, 2, 1] = 1.0
-    root = mode_root(np.diag([1.0, 3.0]), table)
+    """Two modes are one belief; the last has a share of its own."""
+    root = correlation_root(np.array([[[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 4.0]]]))
     clerks = pl.Series([f"k{i}" for i in range(4000)])
     draws = belief_draws(clerks, datetime(2026, 3, 1), np.zeros(4000, dtype=np.int64), root)
     assert draws.std(axis=0) == pytest.approx(np.ones(3), abs=0.05)

@@ -25,6 +25,7 @@ from nba.models.base import ModelConfig
 from nba.models.mode import trees
 from nba.models.mode.assignments import CHANCES, Source
 from nba.models.mode.contact_design import BLOCKS, CENTRE, EFFECT_BLOCKS, Seen, design, effect_table
+from nba.models.mode.draws import correlation_root
 from nba.models.mode.exposure import BEFORE_DAYS
 from nba.models.mode.frame import MODES, Floats
 from nba.models.mode.linear import Ints
@@ -311,22 +312,10 @@ def _shapes(
         "inflation": kept.inflation,
         "choice": kept.mean[len(EFFECT_BLOCKS) :].tolist(),
     }
-    return shapes, mode_root(kept.covariance[effect_terms, effect_terms], table), report
-
-
-def mode_root(covariance: Floats, table: Floats) -> Floats:
-    """Return the Cholesky factor of the correlation of the modes, shape (kinds, modes, modes).
-
-    Parameters
-    ----------
-    covariance : array of shape (parameters, parameters)
-    table : array of shape (kinds, tiers, modes, parameters)
-    """
     middle = table[:, table.shape[1] // 2]
-    together = np.einsum("kap,pq,kbq->kab", middle, covariance, middle)
-    spread = np.sqrt(np.maximum(np.einsum("kaa->ka", together), 1e-18))
-    correlation = together / (spread[:, :, None] * spread[:, None, :])
-    return np.asarray(np.linalg.cholesky(correlation + 1e-6 * np.eye(len(MODES))))
+    covariance = kept.covariance[effect_terms, effect_terms]
+    root = correlation_root(np.einsum("kap,pq,kbq->kab", middle, covariance, middle))
+    return shapes, root, report
 
 
 def not_negative(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:

@@ -30,15 +30,9 @@ from nba.models.mode.contact_effects import (
     cross_fitted,
     fit_contact_effects,
 )
+from nba.models.mode.draws import belief_draws, clerks_of
 from nba.models.mode.encode import Encoder
-from nba.models.mode.frame import (
-    MODES,
-    Floats,
-    belief_draws,
-    clerks_of,
-    customer_frame,
-    score_frame,
-)
+from nba.models.mode.frame import MODES, Floats, customer_frame, score_frame
 from nba.models.mode.linear import Ints
 from nba.models.mode.nuisance import folds_of
 from nba.models.mode.pooled import noise_variance
@@ -256,12 +250,11 @@ class DoublyRobustMode(Model):
         """
         assert self.effects is not None
         width = self.config.pull_forward_error
-        is_checked = rows["margin_check_amount"].is_not_null()
-        drawn = (rows["propensity"].is_not_null() & is_checked).to_numpy()
+        checked = rows["margin_check_amount"].is_not_null().to_numpy()
+        rows, x, arm, fold = rows.filter(checked), x[checked], arm[checked], fold[checked]
+        drawn = rows["propensity"].is_not_null().to_numpy()
         if width == 0 or not drawn.any():
             return 1.0
-        rows, checked = rows.filter(is_checked), is_checked.to_numpy()
-        x, arm, fold, drawn = x[checked], arm[checked], fold[checked], drawn[checked]
         later = self._relative(rows, "margin_check_amount") - self._relative(rows, "margin_amount")
         rest = later - cross_fitted(x, later, fold, self.config.effects, seed)
         effect, _, _ = self.effects.effects(rows, x)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
-from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
@@ -26,9 +24,6 @@ SCORE_SCHEMA: Final[dict[str, Any]] = {
     "risk": pl.Float64,
     "lost_share": pl.Float64,
 }
-#: Days for which a clerk's draws stay, counted from 0001-01-01: an outcome takes 14, and what a
-#: draw makes a clerk try takes some days too.
-DRAW_DAYS: Final = 28
 BEHAVIOUR: Final = "customer_behaviour"
 CONTACT: Final = "customer_contact"
 STATE: Final = "customer_state"
@@ -65,49 +60,6 @@ def customer_frame(
     )
 
 
-def clerks_of(customer_id: pl.Series, inputs: Frames) -> pl.Series:
-    """Return the clerk of each customer as `customer_state` has it, empty where it has none."""
-    nobody = pl.Series("clerk_id", [""] * len(customer_id), dtype=pl.String)
-    if STATE not in inputs or "clerk_id" not in inputs[STATE].columns:
-        return nobody
-    known = inputs[STATE].select("customer_id", "clerk_id")
-    joined = customer_id.to_frame("customer_id").join(
-        known, on="customer_id", how="left", maintain_order="left"
-    )
-    return joined["clerk_id"].cast(pl.String).fill_null("")
-
-
-def belief_draws(
-    clerk_id: pl.Series, as_of: datetime, kind: npt.NDArray[np.int64], root: Floats
-) -> Floats:
-    """Return normal draws of variance one for each customer, shape (customers, modes).
-
-    One draw per clerk, period of `DRAW_DAYS`, kind of category and mode: a customer's draw is
-    that of the clerk, the same whoever else is scored.
-
-    Parameters
-    ----------
-    clerk_id : Series of n ids
-    kind : int array of shape (n,)
-    root : array of shape (kinds, modes, modes)
-        Lower Cholesky factor, by kind, of the correlation of what is believed of the modes:
-        most of what is not known they share, and a choice hangs on what they do not.
-
-    Notes
-    -----
-    Thompson (1933), On the likelihood that one unknown probability exceeds another. Drawing once
-    per clerk, not per customer, tries a belief on a whole list; a draw per customer would pick
-    the luckiest draws every day.
-    """
-    shape = root.shape[:2]
-    names = clerk_id.unique().sort()
-    seeds = [(zlib.crc32(name.encode()), as_of.toordinal() // DRAW_DAYS) for name in names]
-    draws = [np.random.default_rng(seed).standard_normal(shape) for seed in seeds]
-    together = np.einsum("kab,ckb->cka", root, np.reshape(draws, (-1, *shape)))
-    place = names.search_sorted(clerk_id).to_numpy()
-    return np.asarray(together[place, kind])
-
-
 def score_frame(
     customer_id: pl.Series,
     uplift: Floats,
@@ -123,7 +75,7 @@ def score_frame(
     customer_id : Series of n ids
     uplift, lower, drawn, risk : arrays of shape (n, 3)
         Columns in the order of `CONTACT_MODES`; `drawn` is one draw from what is believed of the
-        uplift, see `belief_draws`.
+        uplift, see `nba.models.mode.draws`.
     lost_share : float
         Share of a customer's margin that goes with the friendship.
     """

@@ -24,15 +24,8 @@ import polars as pl
 from pydantic import Field
 
 from nba.models.base import Frames, Model, ModelConfig
-from nba.models.mode.frame import (
-    BEHAVIOUR,
-    MODES,
-    Floats,
-    belief_draws,
-    clerks_of,
-    customer_frame,
-    score_frame,
-)
+from nba.models.mode.draws import belief_draws, clerks_of, correlation_root
+from nba.models.mode.frame import BEHAVIOUR, MODES, Floats, customer_frame, score_frame
 from nba.models.mode.loss import FOLLOWED, LostShare, lost_share
 from nba.schema.words import CategoryKind
 
@@ -202,8 +195,10 @@ class PriorMode(Model):
         frame = customer_frame(inputs, BEHAVIOUR_COLUMNS, CONTACT_COLUMNS)
         uplift = self.uplift(frame)
         lower = uplift * (1.0 - self.config.lower_z * self.config.relative_error)
-        customers, kind = frame["customer_id"], _columns(frame)[1]
-        root = np.tile(correlation_root(self.config.error_correlation), (len(KINDS), 1, 1))
+        customers, (kind, _) = frame["customer_id"], kinds_and_tiers(frame)
+        alike = np.full((len(MODES), len(MODES)), self.config.error_correlation)
+        np.fill_diagonal(alike, 1.0)
+        root = correlation_root(np.tile(alike, (len(KINDS), 1, 1)))
         draws = belief_draws(clerks_of(customers, inputs), as_of, kind, root)
         drawn = uplift * np.maximum(1.0 + self.config.relative_error * draws, 0.0)
         return score_frame(customers, uplift, lower, drawn, self.risk(frame), self.loss.share)
@@ -258,18 +253,6 @@ class PriorMode(Model):
         cap = state["margin_cap"]
         self.margin_cap = float("inf") if cap is None else float(cap)
         self.loss = LostShare(**state["loss"])
-
-
-def correlation_root(correlation: float) -> Floats:
-    """Return the Cholesky factor of modes that are all alike correlated, shape (modes, modes).
-
-    >>> root = correlation_root(0.5)
-    >>> np.allclose(root @ root.T, 0.5 + 0.5 * np.eye(3))
-    True
-    """
-    count = len(MODES)
-    matrix = np.full((count, count), correlation) + (1.0 - correlation) * np.eye(count)
-    return np.asarray(np.linalg.cholesky(matrix + 1e-9 * np.eye(count)))
 
 
 def filled(column: pl.Series, value: float) -> Floats:
