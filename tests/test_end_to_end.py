@@ -46,6 +46,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     simulate(config, folder / "tables", folder / "truth")
     project = folder / "project"
     nba("init", project)
+    # a night before any table would leave champions that learned nothing
+    assert "no customer is known" in nba("--project", project, "run", "--as-of", DAY, code=1)
     nba("--project", project, "ingest", folder / "tables")
     printed = nba("--project", project, "run", "--as-of", DAY)
     assert all(step in printed for step in ("features", "train", "score", "plan", "publish"))

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 import nba
-from nba.errors import ConflictError, UsageError
+from nba.errors import ConflictError, NotFoundError, UsageError
 from nba.jobs.files import write_parquet
 from nba.jobs.lock import project_lock
 from nba.jobs.manifest import Manifest
@@ -74,8 +74,16 @@ class Night:
     def features(self, current: Step) -> None:
         """Build the feature views."""
         built = self.wiring.feature_store.build(self.as_of, force=True)
+        customers = self.frames["customer_state"].height
+        if not customers:
+            raise NotFoundError(
+                f"no customer is known at {self.as_of:%Y-%m-%d}",
+                expected="tables with a customer or a purchase before that day",
+                found=f"none in the lake at version {self.wiring.lake.version[:16]}",
+                next_step="bring tables in with `nba ingest FOLDER`, or choose a later --as-of",
+            )
         current.report["views"] = len(built["views"])
-        current.report["customers"] = self.frames["customer_state"].height
+        current.report["customers"] = customers
         current.report["manifest"] = dict(built)
 
     def train(self, current: Step) -> None:
