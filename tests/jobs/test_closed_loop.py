@@ -31,7 +31,7 @@ def test_a_week_of_the_engine_beside_no_contact(tmp_path: Path) -> None:
     result = LoopResult.of([played])
     assert result.ablation["factor"].to_list()[0] == "all"
     assert result.ablation.height == 1 + len(Factors.model_fields)
-    files = write_loop(result, "report", tmp_path / "out")
+    files = write_loop(result, "published", tmp_path / "out")
     assert all(path.stat().st_size for path in files)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     run = MlflowClient(uri).get_run(

@@ -8,8 +8,8 @@ Use it by subclassing in a test module::
         model_class = RecencyGap
         as_of = datetime(2026, 3, 1)
 
-        def training(self) -> Frames: ...
-        def inputs(self) -> Frames: ...
+        def training(self) -> ModelInputs: ...
+        def inputs(self) -> ModelInputs: ...
 
 Scores are compared to 1e-9, the tolerance at which the project hashes floats.
 """
@@ -28,7 +28,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from nba.errors import ModelError
-from nba.models.base import Frames, Model, ModelConfig
+from nba.models.base import Model, ModelConfig, ModelInputs
 
 TEXT_OR_ARRAYS = {".json", ".npz", ".npy", ".txt", ".parquet", ".arrow", ".csv"}
 
@@ -55,10 +55,10 @@ class ModelContract:
     #: How many entities are scored one by one.
     singles: ClassVar[int] = 5
 
-    def training(self) -> Frames:
+    def training(self) -> ModelInputs:
         raise NotImplementedError
 
-    def inputs(self) -> Frames:
+    def inputs(self) -> ModelInputs:
         raise NotImplementedError
 
     def make(self) -> Model:
@@ -68,16 +68,16 @@ class ModelContract:
         """Return the fitted model; fitted once per suite."""
         return _fitted(type(self))
 
-    def score(self, model: Model, inputs: Frames) -> pl.DataFrame:
+    def score(self, model: Model, inputs: ModelInputs) -> pl.DataFrame:
         return model.score(inputs, as_of=self.as_of)
 
     def ids(self) -> list[Any]:
         scores = self.score(self.fitted(), self.inputs())
         return scores[self.entity].unique(maintain_order=True).to_list()
 
-    def only(self, ids: list[Any]) -> Frames:
+    def only(self, ids: list[Any]) -> ModelInputs:
         """Return the inputs of `ids` alone; tables without the entity stay whole."""
-        return Frames(
+        return ModelInputs(
             {
                 name: table.filter(pl.col(self.entity).is_in(ids))
                 if self.entity in table.columns
@@ -86,8 +86,8 @@ class ModelContract:
             }
         )
 
-    def shuffled(self, tables: Frames) -> Frames:
-        return Frames(
+    def shuffled(self, tables: ModelInputs) -> ModelInputs:
+        return ModelInputs(
             {name: t.sample(fraction=1.0, shuffle=True, seed=3) for name, t in tables.items()}
         )
 
@@ -171,7 +171,7 @@ class ModelContract:
             for name, table in self.only(twins).items()
             if self.entity in table.columns
         }
-        together = Frames(
+        together = ModelInputs(
             {
                 name: pl.concat([table, strangers[name]]) if name in strangers else table
                 for name, table in self.inputs().items()
@@ -190,7 +190,7 @@ class ModelContract:
         nobody = self.score(self.fitted(), self.only([]))
         assert nobody.height == 0
         assert nobody.schema == full.schema
-        nothing = Frames({name: table.clear() for name, table in self.inputs().items()})
+        nothing = ModelInputs({name: table.clear() for name, table in self.inputs().items()})
         assert self.score(self.fitted(), nothing).schema == full.schema
 
     def test_scores_do_not_change_the_model(self) -> None:

@@ -37,7 +37,7 @@ def test_features_come_from_before_the_day(played):
     assert features["days_since_purchase"].min() >= 1
 
 
-@pytest.mark.parametrize("change", [{"seed": 11}, {"preset": Preset.SOBER}])
+@pytest.mark.parametrize("change", [{"seed": 11}, {"preset": Preset.CONSERVATIVE}])
 def test_a_world_it_was_fitted_on_or_another_preset_is_refused(expected, change):
     with pytest.raises(UsageError, match="may not plan"):
         expected.policy(World(CONFIG.model_copy(update={"seed": 14, **change})), Rules())

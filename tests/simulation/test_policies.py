@@ -98,7 +98,7 @@ def test_an_observable_oracle_plans_with_the_callers_expectations(played):
 
 
 def test_oracle_beats_random_and_no_contact_in_a_small_world():
-    config = WorldConfig(customers=800, days=90, pilot=False, preset="report")
+    config = WorldConfig(customers=800, days=90, pilot=False, preset="published")
     chosen = {name: BASELINES[name] for name in ("random", "oracle")}
     results = compare_policies(config, chosen, seeds=(1, 2), weeks=4, tail_days=14)
     table = {row["policy"]: row for row in summary(results).iter_rows(named=True)}
@@ -109,7 +109,7 @@ def test_oracle_beats_random_and_no_contact_in_a_small_world():
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("preset", ["report", "sober"])
+@pytest.mark.parametrize("preset", ["published", "conservative"])
 def test_oracle_beats_every_policy_over_ten_seeds(preset):
     config = WorldConfig(customers=2000, preset=preset)
     results = compare_policies(config, seeds=range(1, 11))

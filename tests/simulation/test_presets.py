@@ -15,7 +15,7 @@ from nba.simulation.describe import describe, rates
 @pytest.mark.parametrize("mode", CONTACT_MODES)
 def test_report_preset_shows_the_bands_mostly_by_selection(mode):
     """Sampling error of 6,000 customers is about .02; the bands are kept within that."""
-    study = band_study(Preset.REPORT, mode, seed=7, customers=6000)
+    study = band_study(Preset.PUBLISHED, mode, seed=7, customers=6000)
     for row, band in zip(study.iter_rows(named=True), REPORTED[mode], strict=True):
         if band is not None:
             assert band[0] - 0.03 <= row["change"] <= band[1] + 0.03, row
@@ -24,17 +24,17 @@ def test_report_preset_shows_the_bands_mostly_by_selection(mode):
 
 @pytest.mark.proof
 def test_sober_contacts_cause_one_to_five_percent_of_margin():
-    found = rates(WorldConfig(customers=20_000, preset="sober", seed=1))
+    found = rates(WorldConfig(customers=20_000, preset="conservative", seed=1))
     assert 0.01 <= found["margin caused by contact, share"] <= 0.05
 
 
 def test_sober_permutes_the_fit_so_that_the_prior_is_wrong():
-    """Each kind's best mode in `sober` is another than in `report`; the values are the same."""
-    report, sober = EFFECTS[Preset.REPORT].fit, EFFECTS[Preset.SOBER].fit
+    """Each kind's best mode in `conservative` is another than in `published`; the values are the same."""
+    report, conservative = EFFECTS[Preset.PUBLISHED].fit, EFFECTS[Preset.CONSERVATIVE].fit
     assert (report.argmax(axis=1) == [0, 1, 2]).all()
-    assert sorted(sober.argmax(axis=1)) == [0, 1, 2]
-    assert (report.argmax(axis=1) != sober.argmax(axis=1)).all()
-    assert sorted(report.ravel()) == sorted(sober.ravel())
+    assert sorted(conservative.argmax(axis=1)) == [0, 1, 2]
+    assert (report.argmax(axis=1) != conservative.argmax(axis=1)).all()
+    assert sorted(report.ravel()) == sorted(conservative.ravel())
 
 
 def test_rates_are_plausible():

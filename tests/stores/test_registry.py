@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from nba.errors import ModelError
-from nba.models.base import Frames, Model, ModelConfig
+from nba.models.base import Model, ModelConfig, ModelInputs
 from nba.models.version import ModelVersion
 from nba.stores.registry import MlflowRegistry
 
@@ -36,11 +36,11 @@ class Mean(Model):
         super().__init__(config)
         self.mean = 0.0
 
-    def fit(self, training: Frames, *, as_of: datetime, seed: int) -> Self:
+    def fit(self, training: ModelInputs, *, as_of: datetime, seed: int) -> Self:
         self.mean = float(training["x"]["value"].mean())  # type: ignore[arg-type]
         return self
 
-    def score(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+    def score(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
         return inputs["x"].select("id", score=pl.lit(self.mean))
 
     def _write(self, folder: Path) -> None:
@@ -57,7 +57,7 @@ def model_class(name: str, kind: str) -> type[Model]:
 
 def fitted(value: float) -> Mean:
     table = pl.DataFrame({"id": ["a"], "value": [value]})
-    return Mean().fit(Frames({"x": table}), as_of=AS_OF, seed=1)
+    return Mean().fit(ModelInputs({"x": table}), as_of=AS_OF, seed=1)
 
 
 @pytest.fixture(scope="session")

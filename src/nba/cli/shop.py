@@ -90,7 +90,7 @@ def _serve(wiring: Wiring, *, port: int, host: str = "127.0.0.1", access: str) -
 @verbs.command()
 def simulate(
     folder: Annotated[Path | None, typer.Argument(help="Where the tables go.")] = None,
-    preset: Annotated[str, typer.Option(help="report or sober.")] = "report",
+    preset: Annotated[str, typer.Option(help="published or conservative.")] = "published",
     customers: Annotated[int, typer.Option(help="Number of customers.")] = 2000,
     clerks: Annotated[int, typer.Option(help="Number of clerks.")] = 12,
     stores: Annotated[int, typer.Option(help="Number of stores.")] = 4,

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 from nba.models.mode.contact_effects import ARMS
 from nba.models.mode.doubly_robust import DoublyRobustConfig, DoublyRobustMode
 from nba.models.mode.frame import BEHAVIOUR, CONTACT
@@ -22,7 +22,7 @@ MAX_ASSIGNMENTS: Final = 200_000
 SHARES: Final = (0.4, 0.2, 0.2, 0.2)
 
 
-def planted_customers(count: int, seed: int) -> Frames:
+def planted_customers(count: int, seed: int) -> ModelInputs:
     """Return `customer_behaviour` and `customer_contact` with every column the model reads."""
     rng = np.random.default_rng(seed)
     config = DoublyRobustConfig()
@@ -44,10 +44,10 @@ def planted_customers(count: int, seed: int) -> Frames:
         ),
         CONTACT: pl.DataFrame({"customer_id": ids, **contact}),
     }
-    return Frames(tables)
+    return ModelInputs(tables)
 
 
-def planted_assignments(customers: Frames, count: int, seed: int) -> Frames:
+def planted_assignments(customers: ModelInputs, count: int, seed: int) -> ModelInputs:
     """Return a training set whose effects depend on columns in ways that need every learner."""
     rng = np.random.default_rng(seed)
     behaviour = customers[BEHAVIOUR].head(count)
@@ -78,7 +78,7 @@ def planted_assignments(customers: Frames, count: int, seed: int) -> Frames:
         }
     )
     features = behaviour.join(customers[CONTACT].head(rows), on="customer_id", how="left")
-    return Frames(
+    return ModelInputs(
         {
             **customers,
             "assignments": assignments,

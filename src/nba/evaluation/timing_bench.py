@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 from nba.models.timing.hazard import Hazard, HazardConfig
 
 AS_OF: Final = datetime(2026, 3, 1)
@@ -52,15 +52,15 @@ def bench_timing(
     """Fit, score a crowd in chunks, score one; return seconds, rates and memory.
 
     `score_per_second` counts everything between the purchase lines and the score frames:
-    the folding of the lines to days, the features, and the full curve of 90 days. Frames
+    the folding of the lines to days, the features, and the full curve of 90 days. ModelInputs
     are dropped as they come, as a writer would; only the lines stay in memory.
     """
     model = Hazard(HazardConfig(threads=threads))
-    training = Frames({"purchases": draw_purchases(fit_customers, seed=seed)})
+    training = ModelInputs({"purchases": draw_purchases(fit_customers, seed=seed)})
     started = perf_counter()
     model.fit(training, as_of=AS_OF, seed=seed)
     fit_seconds = perf_counter() - started
-    crowd = Frames({"purchases": draw_purchases(score_customers, seed=seed + 1)})
+    crowd = ModelInputs({"purchases": draw_purchases(score_customers, seed=seed + 1)})
     before = _peak_gib()
     started = perf_counter()
     rows = sum(chunk.height for chunk in model.score_chunks(crowd, as_of=AS_OF))
@@ -79,11 +79,11 @@ def bench_timing(
     }
 
 
-def _single(model: Hazard, tables: Frames, *, repeats: int = 200) -> float:
+def _single(model: Hazard, tables: ModelInputs, *, repeats: int = 200) -> float:
     """Return the median milliseconds of scoring one customer from their own purchases."""
     purchases = tables["purchases"]
     one = purchases.filter(pl.col("customer_id") == purchases["customer_id"][0])
-    inputs = Frames({"purchases": one})
+    inputs = ModelInputs({"purchases": one})
     spent = []
     for _ in range(repeats):
         started = perf_counter()

@@ -32,7 +32,7 @@ from nba.models.affinity.catalogue import Catalogue
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.frame import homes
 from nba.models.affinity.log import Bools, PurchaseLog, day_number
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 
 #: A log of baskets without time: days are baskets, counted from the end.
 ORDER_ONLY: Final = TwoStageConfig(
@@ -187,7 +187,7 @@ def run_log(
     for moment in cutoffs:
         catalogue = Catalogue.build(log.product_ids, _known(purchases, products, moment))
         start = datetime(moment.year, moment.month, moment.day)
-        stores = homes(Frames({}), purchases.filter(pl.col("ts") < start))
+        stores = homes(ModelInputs({}), purchases.filter(pl.col("ts") < start))
         question = Question(
             log.with_homes(stores),
             catalogue,

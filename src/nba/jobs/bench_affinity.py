@@ -18,7 +18,7 @@ import polars as pl
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.log import PurchaseLog, day_number
 from nba.models.affinity.two_stage import TwoStageAffinity
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 
 AS_OF: Final = datetime(2026, 1, 1)
 _DAYS: Final = 540
@@ -90,13 +90,13 @@ def bench_affinity(
     training = synthetic_purchases(fit_customers, products, seed=seed)
     start = time.perf_counter()
     model = TwoStageAffinity(config).fit(
-        Frames({"purchases": training, "product": catalogue}), as_of=AS_OF, seed=seed
+        ModelInputs({"purchases": training, "product": catalogue}), as_of=AS_OF, seed=seed
     )
     found: dict[str, Any] = {"fit_seconds": round(time.perf_counter() - start, 1)}
     seconds, cpu_seconds, rows = 0.0, 0.0, 0
     for first in range(0, score_customers, part):
         many = min(part, score_customers - first)
-        inputs = Frames(
+        inputs = ModelInputs(
             {
                 "purchases": synthetic_purchases(many, products, seed=seed, first=first),
                 "product": catalogue,
@@ -130,7 +130,7 @@ def _one_customer(
     ids = purchases["customer_id"].unique(maintain_order=True)[:50]
     took = []
     for one in ids:
-        inputs = Frames(
+        inputs = ModelInputs(
             {"purchases": purchases.filter(pl.col("customer_id") == one), "product": catalogue}
         )
         start = time.perf_counter()

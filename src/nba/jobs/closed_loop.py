@@ -207,7 +207,7 @@ class Loop:
 
 def bench_closed_loop(
     *,
-    preset: str = "report",
+    preset: str = "published",
     customers: int = 4000,
     clerks: int = 24,
     weeks: int = 8,
@@ -223,7 +223,7 @@ def bench_closed_loop(
     Parameters
     ----------
     preset : str
-        `report` or `sober`.
+        `published` or `conservative`.
     customers, clerks : int
         Size of each world.
     weeks : int

@@ -41,7 +41,7 @@ def run_demo(
     wiring = Wiring(Project.open(folder))
     tables = data if data is not None else _shop(folder)
     report = ingest_folder(wiring, tables, mapping=mapping)
-    for line in report.lines():
+    for line in published.lines():
         to_stderr(line)
     day = as_of or _mapped_day(mapping) or _last_day(wiring)
     moment = datetime.strptime(day, "%Y-%m-%d")
@@ -74,7 +74,7 @@ def _shop(folder: Path) -> Path:
     shop = folder / "shop"
     if not (shop / "tables").exists():
         to_stderr("generating a shop: 2,000 customers, 12 clerks in 4 stores, a year")
-        make_world(shop, preset="report", describe_it=False, **SHOP)
+        make_world(shop, preset="published", describe_it=False, **SHOP)
     return shop / "tables"
 
 

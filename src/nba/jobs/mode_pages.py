@@ -166,7 +166,7 @@ def draw_curve(result: Mapping[str, Any], path: Path) -> None:
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     learned = frame.filter(pl.col("model") == "learned")
-    for place, preset in zip(axes, ("report", "sober"), strict=True):
+    for place, preset in zip(axes, ("published", "conservative"), strict=True):
         mine = learned.filter(pl.col("preset") == preset)
         for (seed,), rows in mine.group_by("seed", maintain_order=True):
             place.plot(rows["weeks"], rows["share_of_oracle"], marker="o", label=f"seed {seed}")

@@ -25,7 +25,7 @@ from nba.data.tables import load_tables
 from nba.evaluation.mode_baselines import BASELINES
 from nba.features import VIEWS
 from nba.features.usable import usable
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 from nba.models.mode.assignments import Source
 from nba.models.mode.contact_effects import ARMS
 from nba.models.mode.doubly_robust import DoublyRobustConfig, DoublyRobustMode
@@ -54,7 +54,7 @@ GROUPS: Final = 20
 class Setting:
     """One world at the end of its history: features of today, truth of today, the past."""
 
-    inputs: Frames
+    inputs: ModelInputs
     truth: Floats
     assignments: pl.DataFrame
     features: pl.DataFrame
@@ -63,7 +63,7 @@ class Setting:
 
 def mode_world(
     *,
-    presets: Sequence[str] = ("report", "sober"),
+    presets: Sequence[str] = ("published", "conservative"),
     seeds: Sequence[int] = (1, 2, 3),
     customers: int = 8000,
     weeks: Sequence[int] = WEEKS,
@@ -141,7 +141,7 @@ def play(preset: str, seed: int, customers: int) -> Setting:
         usual = usual_products(books)
         friends = friends.join(usual, on="customer_id", how="inner").sort("customer_id")
         chosen = friends.select("customer_id")
-        inputs = Frames(
+        inputs = ModelInputs(
             {
                 STATE: friends.drop("product_ids"),
                 BEHAVIOUR: snapshot(BEHAVIOUR, as_of).join(chosen, on="customer_id", how="semi"),
@@ -203,7 +203,7 @@ def _models(
 
 def _fitted(setting: Setting, known: pl.DataFrame, seed: int) -> DoublyRobustMode:
     tables = {"assignments": known, "assignment_features": setting.features}
-    training = Frames({**setting.inputs, **tables})
+    training = ModelInputs({**setting.inputs, **tables})
     return DoublyRobustMode().fit(training, as_of=setting.as_of, seed=seed)
 
 

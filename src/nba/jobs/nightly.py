@@ -21,7 +21,7 @@ from nba.jobs.manifest import Manifest
 from nba.jobs.planning import make_plan, plan_header
 from nba.jobs.progress import Say, Step, step
 from nba.jobs.training import training_set
-from nba.models.base import CONTRIBUTION_SCHEMA, Frames, Model
+from nba.models.base import CONTRIBUTION_SCHEMA, Model, ModelInputs
 from nba.pipeline.ports import ModelVersion
 from nba.pipeline.scoring import Scores, feature_frames, fit_is_due, fit_one, score_all
 from nba.wiring import Wiring
@@ -47,14 +47,14 @@ class Night:
         self.force = force
         self.folder = wiring.project.run_folder(as_of.date().isoformat())
         self.manifest = Manifest.read(self.folder)
-        self._frames: Frames | None = None
+        self._frames: ModelInputs | None = None
 
     @property
-    def frames(self) -> Frames:
+    def frames(self) -> ModelInputs:
         """The feature tables at `as_of`, read once."""
         if self._frames is None:
             views = feature_frames(self.wiring.feature_store, self.as_of)
-            self._frames = Frames({**views, "purchases": self.wiring.purchases(self.as_of)})
+            self._frames = ModelInputs({**views, "purchases": self.wiring.purchases(self.as_of)})
         return self._frames
 
     def inputs(self) -> dict[str, Any]:

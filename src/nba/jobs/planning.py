@@ -16,7 +16,7 @@ from nba.decisions.outlook import outlook
 from nba.jobs.files import write_atomically, write_parquet
 from nba.jobs.manifest import Manifest
 from nba.models.affinity.offers import offers
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 from nba.pipeline.consents import with_consents
 from nba.wiring import Wiring
 
@@ -64,7 +64,7 @@ def make_plan(night: Night) -> Plan:
         "preferred_mode": preferred_modes(wiring, night.as_of),
         "customer_state": consented_state(night),
     }
-    given = Frames({**night.frames, **kept})
+    given = ModelInputs({**night.frames, **kept})
     kept["offers"] = offers(given, night.scores().affinity, as_of=night.as_of)
     for name, table in kept.items():
         write_parquet(table, night.folder / INPUTS / f"{name}.parquet")

@@ -68,7 +68,7 @@ def _world(*, draws: int, seed: int, threads: int) -> tuple[dict[str, TimingResu
     """Run the world of planted rhythms, then the simulated retail world in both presets."""
     results = _planted(draws=draws, seed=seed, threads=threads)
     findings: Findings = {}
-    for preset in ("report", "sober"):
+    for preset in ("published", "conservative"):
         played = play(preset, customers=RETAIL_CUSTOMERS, seed=seed, futures=FUTURES)
         config = HazardConfig()
         found, figures = run_world(played, config=config, draws=draws, seed=seed, threads=threads)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 from nba.models.mode.assignments import decision_rows
 from nba.models.mode.frame import BEHAVIOUR, CONTACT
 from nba.models.mode.loss import FOLLOWED
@@ -24,10 +24,10 @@ LEARNED_MODES = ("doubly_robust",)
 ANCHOR_DAYS = 7
 
 
-def training_set(night: Night, name: str) -> Frames:
+def training_set(night: Night, name: str) -> ModelInputs:
     """Return the tables on which the model `name` is fitted."""
     if name == "mode" and night.wiring.specs[name].kind in LEARNED_MODES:
-        return Frames({**night.frames, **assignment_tables(night.wiring, night.as_of)})
+        return ModelInputs({**night.frames, **assignment_tables(night.wiring, night.as_of)})
     return night.frames
 
 

@@ -37,7 +37,7 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Frames(Mapping[str, pl.DataFrame]):
+class ModelInputs(Mapping[str, pl.DataFrame]):
     """Named tables, as given to `fit` (the training set) and to `score`.
 
     Parameters
@@ -112,14 +112,14 @@ class Model(ABC):
         self.config = config if config is not None else self.Config()
 
     @abstractmethod
-    def fit(self, training: Frames, *, as_of: datetime, seed: int) -> Self:
+    def fit(self, training: ModelInputs, *, as_of: datetime, seed: int) -> Self:
         """Fit on `training`, which holds nothing after `as_of`, and return `self`."""
 
     @abstractmethod
-    def score(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+    def score(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
         """Return the scores of what stands in `inputs`, in an order fixed by ids."""
 
-    def contributions(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+    def contributions(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
         """Return what moved each customer's score most: `CONTRIBUTION_SCHEMA`.
 
         None, unless a model says so. Signed, relative to the mean customer; only the order of
@@ -178,7 +178,7 @@ class TimingModel(Model):
     name = "timing"
 
     @abstractmethod
-    def score_categories(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+    def score_categories(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
         """Return the scores per customer and category with enough history."""
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 import nba
-from nba.models.base import Frames, Model, TimingModel
+from nba.models.base import Model, ModelInputs, TimingModel
 from nba.models.spec import ModelSpec
 from nba.pipeline.ports import FeatureStore, ModelRegistry, ModelVersion
 
@@ -44,7 +44,7 @@ class Scores:
         return dict(vars(self))
 
 
-def feature_frames(store: FeatureStore, as_of: datetime) -> Frames:
+def feature_frames(store: FeatureStore, as_of: datetime) -> ModelInputs:
     """Return every feature table that models and decisions read at `as_of`."""
     state = store.snapshot("customer_state", as_of)
     entities = state.select("customer_id").with_columns(event_timestamp=pl.lit(as_of))
@@ -53,7 +53,7 @@ def feature_frames(store: FeatureStore, as_of: datetime) -> Frames:
         frames[view] = store.historical(view, entities)
     for view in SNAPSHOT_VIEWS:
         frames[view] = store.snapshot(view, as_of)
-    return Frames(frames)
+    return ModelInputs(frames)
 
 
 def config_digest(spec: ModelSpec) -> str:
@@ -87,7 +87,7 @@ def fit_is_due(spec: ModelSpec, champion: ModelVersion | None, as_of: datetime) 
 def fit_one(
     spec: ModelSpec,
     model: Model,
-    training: Frames,
+    training: ModelInputs,
     registry: ModelRegistry,
     *,
     as_of: datetime,
@@ -109,15 +109,15 @@ def fit_one(
     return version
 
 
-def score_all(models: Mapping[str, Model], frames: Frames, *, as_of: datetime) -> Scores:
+def score_all(models: Mapping[str, Model], frames: ModelInputs, *, as_of: datetime) -> Scores:
     """Score every customer of `frames` with the three models."""
     clock = models["timing"]
     if not isinstance(clock, TimingModel):
         raise TypeError(f"the timing model is a {type(clock).__name__}")
     timing = clock.score(frames, as_of=as_of)
-    with_timing = Frames({**frames, "timing": timing})
+    with_timing = ModelInputs({**frames, "timing": timing})
     categories = clock.score_categories(with_timing, as_of=as_of)
-    with_timing = Frames({**with_timing, "timing_category": categories})
+    with_timing = ModelInputs({**with_timing, "timing_category": categories})
     return Scores(
         timing=timing,
         timing_category=categories,

@@ -21,7 +21,7 @@ OTHER_SEEDS = 1001
 
 def bench_policies(
     *,
-    preset: str = "report",
+    preset: str = "published",
     customers: int = 2000,
     weeks: int = 8,
     seeds: Sequence[int] = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
@@ -31,7 +31,7 @@ def bench_policies(
     Parameters
     ----------
     preset : str
-        `report` or `sober`.
+        `published` or `conservative`.
     customers : int
         Size of each world.
     weeks : int
@@ -65,7 +65,7 @@ class Learned:
 
 def bench_observable(
     *,
-    preset: str = "report",
+    preset: str = "published",
     worlds: int = 10,
     customers: int = 100_000,
     days: int = 28,
@@ -79,7 +79,7 @@ def bench_observable(
     Parameters
     ----------
     preset : str
-        `report` or `sober`.
+        `published` or `conservative`.
     worlds, customers : int
         Worlds of seeds from 1001 on, and customers in each.
     days, every : int

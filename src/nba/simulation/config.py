@@ -20,8 +20,8 @@ from nba.simulation.streams import Floats
 class Preset(StrEnum):
     """The two worlds."""
 
-    REPORT = "report"
-    SOBER = "sober"
+    PUBLISHED = "published"
+    CONSERVATIVE = "conservative"
 
 
 class Sector(StrEnum):
@@ -41,7 +41,7 @@ class WorldConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(7, ge=0, description="Seed of every random stream.")
-    preset: Preset = Field(Preset.REPORT, description="`report` or `sober`.")
+    preset: Preset = Field(Preset.PUBLISHED, description="`published` or `conservative`.")
     customers: int = Field(2000, ge=1, le=2_000_000, description="Customers known at the end.")
     clerks: int = Field(0, ge=0, description="Clerks; 0 takes one per 167 customers.")
     stores: int = Field(0, ge=0, description="Stores; 0 takes one per 3 clerks.")
@@ -92,14 +92,14 @@ class Effects:
     tier_shift: tuple[float, float, float]
 
 
-_FIT_REPORT = np.array([[1.0, 0.45, 0.35], [0.45, 1.0, 0.55], [0.2, 0.45, 1.2]])
+_FIT_PUBLISHED = np.array([[1.0, 0.45, 0.35], [0.45, 1.0, 0.55], [0.2, 0.45, 1.2]])
 # The columns are rotated: each kind answers best to a mode that the prior rates low.
-_FIT_SOBER = _FIT_REPORT[:, [2, 0, 1]]
+_FIT_CONSERVATIVE = _FIT_PUBLISHED[:, [2, 0, 1]]
 
 EFFECTS: Final = MappingProxyType(
     {
-        Preset.REPORT: Effects(2.8, _FIT_REPORT, (0.0, 0.1, 0.25)),
-        Preset.SOBER: Effects(1.8, _FIT_SOBER, (0.0, 0.05, 0.1)),
+        Preset.PUBLISHED: Effects(2.8, _FIT_PUBLISHED, (0.0, 0.1, 0.25)),
+        Preset.CONSERVATIVE: Effects(1.8, _FIT_CONSERVATIVE, (0.0, 0.05, 0.1)),
     }
 )
 

@@ -239,7 +239,7 @@ class OperationalStore:
     def new_events(self) -> dict[str, pl.DataFrame]:
         """Return rows accepted and not yet in the lake, by table of the contract.
 
-        Frames hold the table's columns with the lake's types, and `outbox_id` first.
+        ModelInputs hold the table's columns with the lake's types, and `outbox_id` first.
         """
         with self._database.reading() as connection:
             return outbox.pending(connection)

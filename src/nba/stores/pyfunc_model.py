@@ -15,7 +15,7 @@ import mlflow
 import polars as pl
 from mlflow.pyfunc.model import PythonModel
 
-from nba.models.base import Frames, read_head
+from nba.models.base import ModelInputs, read_head
 
 
 class NbaModel(PythonModel):
@@ -38,7 +38,7 @@ class NbaModel(PythonModel):
             name: pl.DataFrame(table) for name, table in model_input.items() if name != "as_of"
         }
         as_of = datetime.fromisoformat(model_input["as_of"])
-        return self._model.score(Frames(tables), as_of=as_of).to_pandas()
+        return self._model.score(ModelInputs(tables), as_of=as_of).to_pandas()
 
 
 mlflow.models.set_model(NbaModel())

@@ -13,7 +13,7 @@ from nba.models.affinity.catalogue import Catalogue
 from nba.models.affinity.fitted import fit_sources
 from nba.models.affinity.log import PurchaseLog
 from nba.models.affinity.two_stage import TwoStageAffinity
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 
 NEW = pl.DataFrame(
     {
@@ -44,8 +44,8 @@ def tags() -> pl.DataFrame:
     return lovers.with_columns(tag=pl.lit("collector"))
 
 
-def frames() -> Frames:
-    return Frames(
+def frames() -> ModelInputs:
+    return ModelInputs(
         {
             "purchases": bought(),
             "product": shop.products(),
@@ -120,7 +120,7 @@ def test_fewer_products_than_places_unknown_ids_and_an_empty_history() -> None:
     few = bought().filter(pl.col("product_id").is_in(list(known)))
     products = pl.DataFrame({"product_id": list(known), "category": list(known.values())})
     tables = {"purchases": few, "product": products}
-    model = TwoStageAffinity(CONFIG).fit(Frames(tables), as_of=shop.AS_OF, seed=1)
+    model = TwoStageAffinity(CONFIG).fit(ModelInputs(tables), as_of=shop.AS_OF, seed=1)
     strange = pl.DataFrame(
         {
             "customer_id": ["stranger", "nobody"],
@@ -133,7 +133,7 @@ def test_fewer_products_than_places_unknown_ids_and_an_empty_history() -> None:
     )
     people = pl.DataFrame({"customer_id": ["c000", "nobody", "stranger"]})
     found = model.score(
-        Frames(tables | {"purchases": pl.concat([few, strange]), "customer_state": people}),
+        ModelInputs(tables | {"purchases": pl.concat([few, strange]), "customer_state": people}),
         as_of=shop.AS_OF,
     )
     lists = dict(found.group_by("customer_id").agg("product_id").rows())
@@ -145,6 +145,6 @@ def test_fewer_products_than_places_unknown_ids_and_an_empty_history() -> None:
 
 def test_one_customer_and_one_product_are_enough_to_answer() -> None:
     one = bought().head(1)
-    model = TwoStageAffinity(CONFIG).fit(Frames({"purchases": one}), as_of=shop.AS_OF, seed=1)
-    found = model.score(Frames({"purchases": one}), as_of=shop.AS_OF)
+    model = TwoStageAffinity(CONFIG).fit(ModelInputs({"purchases": one}), as_of=shop.AS_OF, seed=1)
+    found = model.score(ModelInputs({"purchases": one}), as_of=shop.AS_OF)
     assert found["product_id"].to_list() == one["product_id"].to_list()

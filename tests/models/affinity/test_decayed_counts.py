@@ -9,7 +9,7 @@ from tests.models.contract import ModelContract
 
 from nba.models.affinity.decayed_counts import DecayedCountsAffinity, DecayedCountsConfig
 from nba.models.affinity.frame import SCORE_SCHEMA
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 
 AS_OF = datetime(2026, 1, 1)
 
@@ -43,7 +43,7 @@ STATE = pl.DataFrame({"customer_id": ["cat", "bob", "ann"]})
 def lists(
     bought: pl.DataFrame = BOUGHT, state: pl.DataFrame = STATE, top_n: int = 4, **changes: dict
 ) -> dict[str, list[str]]:
-    inputs = Frames(
+    inputs = ModelInputs(
         {"customer_product": bought, "product": products(**changes), "customer_state": state}
     )
     model = DecayedCountsAffinity(DecayedCountsConfig(top_n=top_n))
@@ -96,7 +96,9 @@ def test_unknown_products_are_left_out_and_nothing_is_fine() -> None:
 
 
 def test_scores_fall_with_rank_and_reload_equals(tmp_path: Path) -> None:
-    inputs = Frames({"customer_product": BOUGHT, "product": products(), "customer_state": STATE})
+    inputs = ModelInputs(
+        {"customer_product": BOUGHT, "product": products(), "customer_state": STATE}
+    )
     model = DecayedCountsAffinity().fit(inputs, as_of=AS_OF, seed=1)
     frame = model.score(inputs, as_of=AS_OF)
     for name in ("score", "relevance"):
@@ -112,8 +114,10 @@ class TestContract(ModelContract):
     model_class = DecayedCountsAffinity
     as_of = AS_OF
 
-    def training(self) -> Frames:
+    def training(self) -> ModelInputs:
         return self.inputs()
 
-    def inputs(self) -> Frames:
-        return Frames({"customer_product": BOUGHT, "product": products(), "customer_state": STATE})
+    def inputs(self) -> ModelInputs:
+        return ModelInputs(
+            {"customer_product": BOUGHT, "product": products(), "customer_state": STATE}
+        )

@@ -7,7 +7,7 @@ import pytest
 
 from nba.models.affinity.frame import SCORE_SCHEMA
 from nba.models.affinity.offers import OFFER_SCHEMA, offers
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 
 AS_OF = datetime(2026, 1, 1)
 SCORES = pl.DataFrame(
@@ -44,7 +44,7 @@ ALL = {"content": CONTENT, "events": EVENTS, "customer_tags": TAGS, "customer_st
 
 
 def found(**tables: pl.DataFrame) -> dict[tuple[str, str], list[str]]:
-    frame = offers(Frames(tables), SCORES, as_of=AS_OF)
+    frame = offers(ModelInputs(tables), SCORES, as_of=AS_OF)
     assert dict(frame.schema) == OFFER_SCHEMA
     grouped = frame.group_by("customer_id", "kind", maintain_order=True).agg("offer_id")
     return {(who, kind): ids for who, kind, ids in grouped.rows()}
@@ -60,7 +60,7 @@ def test_tags_lists_and_stores_decide() -> None:
 
 
 def test_what_matched_is_told() -> None:
-    frame = offers(Frames(ALL), SCORES, as_of=AS_OF)
+    frame = offers(ModelInputs(ALL), SCORES, as_of=AS_OF)
     row = frame.row(by_predicate=pl.col("offer_id") == "p2-story", named=True)
     assert (row["reason"], row["matched"], row["score"]) == ("product", "p2", pytest.approx(0.5))
 

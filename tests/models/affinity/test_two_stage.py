@@ -13,7 +13,7 @@ from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.frame import SCORE_SCHEMA
 from nba.models.affinity.reasons import with_reasons
 from nba.models.affinity.two_stage import TwoStageAffinity
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 
 CONFIG = TwoStageConfig(
     top_n=6,
@@ -35,8 +35,8 @@ def bought() -> pl.DataFrame:
     return shop.purchases()
 
 
-def frames(**tables: pl.DataFrame) -> Frames:
-    return Frames({"purchases": bought(), "product": shop.products()} | tables)
+def frames(**tables: pl.DataFrame) -> ModelInputs:
+    return ModelInputs({"purchases": bought(), "product": shop.products()} | tables)
 
 
 @cache
@@ -44,7 +44,7 @@ def model() -> TwoStageAffinity:
     return TwoStageAffinity(CONFIG).fit(frames(), as_of=shop.AS_OF, seed=3)
 
 
-def score(inputs: Frames, fitted: TwoStageAffinity | None = None) -> pl.DataFrame:
+def score(inputs: ModelInputs, fitted: TwoStageAffinity | None = None) -> pl.DataFrame:
     return (fitted or model()).score(inputs, as_of=shop.AS_OF)
 
 
@@ -140,7 +140,7 @@ def test_without_a_dial_the_ranker_decides_and_every_score_is_finite() -> None:
 
 
 def test_feature_views_give_about_the_list_of_the_log() -> None:
-    views = Frames(
+    views = ModelInputs(
         {"customer_product": shop.customer_product(bought()), "product": shop.products()}
     )
     by_log, by_views = score(frames()), score(views)
@@ -162,10 +162,10 @@ class TestContract(ModelContract):
     config = CONFIG
     as_of = shop.AS_OF
 
-    def training(self) -> Frames:
+    def training(self) -> ModelInputs:
         return frames()
 
-    def inputs(self) -> Frames:
+    def inputs(self) -> ModelInputs:
         people = bought().select("customer_id").unique().sort("customer_id")
         return frames(customer_state=people)
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from tests.models.contract import ModelContract
 
-from nba.models.base import Frames, Model
+from nba.models.base import Model, ModelInputs
 from nba.models.mode.contact_effects import ARMS
 from nba.models.mode.doubly_robust import DoublyRobustConfig, DoublyRobustMode
 from nba.models.mode.prior import PriorMode
@@ -62,11 +62,11 @@ def customers(count: int, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def training(
     count: int, seed: int, *, effect: float = 1.0, per_customer: int = 1, noise: float = 2.0
-) -> Frames:
+) -> ModelInputs:
     """Assignments whose true effect is `effect` times the prior's, plus a planted difference."""
     behaviour, contact = customers(count, seed)
     rng = np.random.default_rng(seed + 1)
-    prior = PriorMode().fit(Frames({"customer_behaviour": behaviour}), as_of=AS_OF, seed=1)
+    prior = PriorMode().fit(ModelInputs({"customer_behaviour": behaviour}), as_of=AS_OF, seed=1)
     uplift = np.c_[np.zeros(count), effect * prior.uplift(behaviour)]
     rows = np.repeat(np.arange(count), per_customer)
     arm = rng.choice(4, len(rows), p=[0.4, 0.2, 0.2, 0.2])
@@ -88,7 +88,7 @@ def training(
     features = behaviour.join(contact, on="customer_id")[rows].with_columns(
         pl.Series("assignment_id", ids)
     )
-    return Frames(
+    return ModelInputs(
         {
             "customer_behaviour": behaviour,
             "customer_contact": contact,
@@ -102,27 +102,27 @@ class TestDoublyRobustContract(ModelContract):
     model_class = DoublyRobustMode
     as_of = AS_OF
 
-    def training(self) -> Frames:
+    def training(self) -> ModelInputs:
         return training(1500, 3)
 
-    def inputs(self) -> Frames:
+    def inputs(self) -> ModelInputs:
         behaviour, contact = customers(60, 4)
-        return Frames({"customer_behaviour": behaviour, "customer_contact": contact})
+        return ModelInputs({"customer_behaviour": behaviour, "customer_contact": contact})
 
 
 class TestPriorContract(ModelContract):
     model_class = PriorMode
     as_of = AS_OF
 
-    def training(self) -> Frames:
-        return Frames({"customer_behaviour": customers(300, 3)[0]})
+    def training(self) -> ModelInputs:
+        return ModelInputs({"customer_behaviour": customers(300, 3)[0]})
 
-    def inputs(self) -> Frames:
+    def inputs(self) -> ModelInputs:
         behaviour, contact = customers(60, 4)
-        return Frames({"customer_behaviour": behaviour, "customer_contact": contact})
+        return ModelInputs({"customer_behaviour": behaviour, "customer_contact": contact})
 
 
-def level(table: Frames) -> float:
+def level(table: ModelInputs) -> float:
     """The mean learned effect, relative to the prior's."""
     model = DoublyRobustMode().fit(table, as_of=AS_OF, seed=1)
     scores = model.score(table, as_of=AS_OF)["uplift_amount"]
@@ -132,7 +132,7 @@ def level(table: Frames) -> float:
 
 def test_without_assignments_it_is_the_prior() -> None:
     behaviour, contact = customers(200, 2)
-    inputs = Frames({"customer_behaviour": behaviour, "customer_contact": contact})
+    inputs = ModelInputs({"customer_behaviour": behaviour, "customer_contact": contact})
     model = DoublyRobustMode().fit(inputs, as_of=AS_OF, seed=1)
     prior = PriorMode().fit(inputs, as_of=AS_OF, seed=1)
     assert not model.report["learned"]
@@ -154,7 +154,7 @@ def test_a_draw_is_the_clerks_own_and_right_on_average(model: type[Model]) -> No
     ids = table["customer_behaviour"]["customer_id"]
     clerks = pl.Series([f"clerk{i % 400}" for i in range(len(ids))])
     state = pl.DataFrame({"customer_id": ids, "clerk_id": clerks})
-    inputs = Frames({**table, "customer_state": state})
+    inputs = ModelInputs({**table, "customer_state": state})
     fitted = model().fit(inputs, as_of=AS_OF, seed=1)
     scores = fitted.score(inputs, as_of=AS_OF)
     assert scores["uplift_drawn"].mean() == pytest.approx(scores["uplift_amount"].mean(), rel=0.2)
@@ -166,7 +166,7 @@ def test_a_draw_is_the_clerks_own_and_right_on_average(model: type[Model]) -> No
     assert sides["share"].is_in([0.0, 1.0]).all()
     few = state.filter(pl.col("clerk_id") == "clerk7")
     own = table["customer_behaviour"].join(few, on="customer_id", how="semi")
-    alone = Frames({**table, "customer_behaviour": own, "customer_state": few})
+    alone = ModelInputs({**table, "customer_behaviour": own, "customer_state": few})
     again = fitted.score(alone, as_of=AS_OF)
     same = scores.join(few, on="customer_id", how="semi")
     assert np.allclose(again["uplift_drawn"], same["uplift_drawn"])
@@ -185,7 +185,9 @@ def test_netting_reads_closed_check_windows_alone() -> None:
 
     def netting(assignments: pl.DataFrame) -> float:
         model = DoublyRobustMode()
-        return model.fit(Frames({**table, "assignments": assignments}), as_of=AS_OF, seed=1).netting
+        return model.fit(
+            ModelInputs({**table, "assignments": assignments}), as_of=AS_OF, seed=1
+        ).netting
 
     open_ = pl.when(half).then(pl.col("margin_check_amount"))
     whole, part = netting(pulled), netting(pulled.with_columns(margin_check_amount=open_))
@@ -195,7 +197,7 @@ def test_netting_reads_closed_check_windows_alone() -> None:
     assert netting(nothing) == 1.0
 
 
-def history(count: int, seed: int, *, bias: float) -> Frames:
+def history(count: int, seed: int, *, bias: float) -> ModelInputs:
     """Contacts by habit whose choice alone raises margins by `bias`, and that change nothing."""
     table = training(count, seed, effect=0.0)
     rng = np.random.default_rng(seed + 2)
@@ -210,13 +212,13 @@ def history(count: int, seed: int, *, bias: float) -> Frames:
         pl.Series("is_read", read & listed),
         source=pl.lit("history"),
     )
-    return Frames({**table, "assignments": changed})
+    return ModelInputs({**table, "assignments": changed})
 
 
 def test_what_unread_contacts_show_is_not_taken_for_an_effect() -> None:
     table = history(12_000, 61, bias=1.5)
     unread = table["assignments"].drop("is_read")
-    assert level(table) < 0.5 * level(Frames({**table, "assignments": unread}))
+    assert level(table) < 0.5 * level(ModelInputs({**table, "assignments": unread}))
 
 
 def test_estimates_are_in_money_and_bounds_lie_below() -> None:
@@ -265,7 +267,7 @@ def test_the_prior_names_nothing() -> None:
 def test_a_mode_that_was_never_used_keeps_the_prior() -> None:
     table = training(3000, 41)
     known = table["assignments"].filter(pl.col("mode") != "private_partner")
-    frames = Frames({**table, "assignments": known})
+    frames = ModelInputs({**table, "assignments": known})
     model = DoublyRobustMode().fit(frames, as_of=AS_OF, seed=1)
     scores = model.score(frames, as_of=AS_OF)
     prior = model.prior.score(frames, as_of=AS_OF)
@@ -278,7 +280,9 @@ def test_a_mode_that_was_never_used_keeps_the_prior() -> None:
 def test_a_control_without_rows_teaches_nothing() -> None:
     table = training(3000, 51)
     known = table["assignments"].filter(pl.col("mode") != "none")
-    model = DoublyRobustMode().fit(Frames({**table, "assignments": known}), as_of=AS_OF, seed=1)
+    model = DoublyRobustMode().fit(
+        ModelInputs({**table, "assignments": known}), as_of=AS_OF, seed=1
+    )
     assert not model.report["learned"]
     assert "control" in model.report["reason"]
 
@@ -291,7 +295,9 @@ def test_assignments_from_before_the_first_record_teach_nothing() -> None:
         [pl.lit(None, features[name].dtype).alias(name) for name in features.columns[:-1]]
     )
     model = DoublyRobustMode().fit(
-        Frames({**table, "assignment_features": unknown.drop("customer_id")}), as_of=AS_OF, seed=1
+        ModelInputs({**table, "assignment_features": unknown.drop("customer_id")}),
+        as_of=AS_OF,
+        seed=1,
     )
     assert not model.report["learned"]
     assert "no feature" in model.report["reason"]
@@ -299,7 +305,7 @@ def test_assignments_from_before_the_first_record_teach_nothing() -> None:
         "assignments": table["assignments"].clear(),
         "assignment_features": pl.DataFrame(schema={"assignment_id": pl.String}),
     }
-    shop = DoublyRobustMode().fit(Frames({**table, **nothing}), as_of=AS_OF, seed=1)
+    shop = DoublyRobustMode().fit(ModelInputs({**table, **nothing}), as_of=AS_OF, seed=1)
     assert not shop.report["learned"]
 
 

@@ -7,14 +7,14 @@ import polars as pl
 import pytest
 
 from nba.errors import ConfigError
-from nba.models.base import Frames, parse_config
+from nba.models.base import ModelInputs, parse_config
 from nba.models.mode.prior import PriorConfig, PriorMode
 
 AS_OF = datetime(2026, 3, 1)
 MODES = ["shopping_assistant", "topic_expert", "private_partner"]
 
 
-def shop() -> Frames:
+def shop() -> ModelInputs:
     behaviour = pl.DataFrame(
         {
             "customer_id": ["05", "a", "b", "c"],
@@ -25,7 +25,7 @@ def shop() -> Frames:
     )
     contact = pl.DataFrame({"customer_id": ["a"], "fatigue": [2.0]})
     state = pl.DataFrame({"customer_id": ["c", "05", "z", "a", "b"]})
-    return Frames(
+    return ModelInputs(
         {"customer_behaviour": behaviour, "customer_contact": contact, "customer_state": state}
     )
 
@@ -74,7 +74,7 @@ def test_wholesalers_are_capped() -> None:
             "price_tier": [3] * 1000,
         }
     )
-    inputs = Frames({"customer_behaviour": frame})
+    inputs = ModelInputs({"customer_behaviour": frame})
     model = PriorMode().fit(inputs, as_of=AS_OF, seed=1)
     assert model.score(inputs, as_of=AS_OF)["uplift_amount"].max() < 1.0
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from tests.models.contract import ModelContract
 
-from nba.models.base import Frames, Model
+from nba.models.base import Model, ModelInputs
 from nba.models.timing.boosted import BoostedConfig
 from nba.models.timing.hazard import Hazard, HazardConfig
 from nba.models.timing.recency_gap import RecencyGap
@@ -52,11 +52,11 @@ class TestRecencyGapContract(ModelContract):
     model_class = RecencyGap
     as_of = AS_OF
 
-    def training(self) -> Frames:
-        return Frames({"purchases": purchase_log()})
+    def training(self) -> ModelInputs:
+        return ModelInputs({"purchases": purchase_log()})
 
-    def inputs(self) -> Frames:
-        return Frames({"purchases": purchase_log()})
+    def inputs(self) -> ModelInputs:
+        return ModelInputs({"purchases": purchase_log()})
 
 
 class TestHazardContract(ModelContract):
@@ -66,22 +66,22 @@ class TestHazardContract(ModelContract):
     )
     as_of = AS_OF
 
-    def training(self) -> Frames:
-        return Frames({"purchases": purchase_log(), "customer_state": states()})
+    def training(self) -> ModelInputs:
+        return ModelInputs({"purchases": purchase_log(), "customer_state": states()})
 
-    def inputs(self) -> Frames:
-        return Frames({"purchases": purchase_log(), "customer_state": states()})
+    def inputs(self) -> ModelInputs:
+        return ModelInputs({"purchases": purchase_log(), "customer_state": states()})
 
 
 class TestHazardCategoriesContract(TestHazardContract):
     """The customer × category frame keeps the same promises."""
 
-    def score(self, model: Model, inputs: Frames) -> pl.DataFrame:
+    def score(self, model: Model, inputs: ModelInputs) -> pl.DataFrame:
         assert isinstance(model, Hazard)
         return model.score_categories(inputs, as_of=self.as_of)
 
 
 class TestRecencyGapCategoriesContract(TestRecencyGapContract):
-    def score(self, model: Model, inputs: Frames) -> pl.DataFrame:
+    def score(self, model: Model, inputs: ModelInputs) -> pl.DataFrame:
         assert isinstance(model, RecencyGap)
         return model.score_categories(inputs, as_of=self.as_of)

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from nba.errors import ModelError
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 from nba.models.timing.boosted import BoostedConfig
 from nba.models.timing.core import CoreConfig, fit_core
 from nba.models.timing.hazard import Hazard, HazardConfig
@@ -57,17 +57,17 @@ def states() -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def tables() -> Frames:
-    return Frames({"purchases": shop(), "customer_state": states()})
+def tables() -> ModelInputs:
+    return ModelInputs({"purchases": shop(), "customer_state": states()})
 
 
 @pytest.fixture(scope="module")
-def model(tables: Frames) -> Hazard:
+def model(tables: ModelInputs) -> Hazard:
     return Hazard(SMALL).fit(tables, as_of=AS_OF, seed=1)
 
 
 @pytest.fixture(scope="module")
-def scores(model: Hazard, tables: Frames) -> pl.DataFrame:
+def scores(model: Hazard, tables: ModelInputs) -> pl.DataFrame:
     return model.score(tables, as_of=AS_OF)
 
 
@@ -122,7 +122,7 @@ def test_newcomers_get_a_curve_of_their_own(scores: pl.DataFrame) -> None:
     assert (new["expected_margin_365d"] > 0).all()
 
 
-def test_any_horizon(model: Hazard, tables: Frames, scores: pl.DataFrame) -> None:
+def test_any_horizon(model: Hazard, tables: ModelInputs, scores: pl.DataFrame) -> None:
     longer = model.score(tables, as_of=AS_OF, horizon_days=200)
     curves = np.stack(longer["survival"].to_list())
     assert curves.shape[1] == 201
@@ -141,13 +141,13 @@ def test_nothing_is_bought_while_the_shop_is_closed(scores: pl.DataFrame) -> Non
     assert ((1 - curves[:, 1]) / first_week).mean() < 0.06
 
 
-def test_categories_keep_their_rhythm(model: Hazard, tables: Frames) -> None:
+def test_categories_keep_their_rhythm(model: Hazard, tables: ModelInputs) -> None:
     found = model.score_categories(tables, as_of=AS_OF)
     means = dict(found.group_by("category").agg(pl.col("p_purchase_14d").mean()).iter_rows())
     assert means["k0"] > means["k1"] + 0.3
 
 
-def test_chunks_do_not_change_scores(tables: Frames, scores: pl.DataFrame) -> None:
+def test_chunks_do_not_change_scores(tables: ModelInputs, scores: pl.DataFrame) -> None:
     chunked = Hazard(SMALL.model_copy(update={"chunk": 37, "threads": 2}))
     other = chunked.fit(tables, as_of=AS_OF, seed=1).score(tables, as_of=AS_OF)
     assert other["customer_id"].to_list() == scores["customer_id"].to_list()
@@ -170,8 +170,8 @@ def test_the_hazard_rises_with_that_of_bg_nbd() -> None:
 
 def test_almost_no_history_still_scores() -> None:
     few = shop(6, 40)
-    model = Hazard(SMALL).fit(Frames({"purchases": few}), as_of=AS_OF, seed=1)
-    scores = model.score(Frames({"purchases": few}), as_of=AS_OF)
+    model = Hazard(SMALL).fit(ModelInputs({"purchases": few}), as_of=AS_OF, seed=1)
+    scores = model.score(ModelInputs({"purchases": few}), as_of=AS_OF)
     assert scores["p_purchase_90d"].is_between(0, 1).all()
 
 
@@ -181,13 +181,13 @@ def test_edges_out_of_order_are_refused() -> None:
         fit_core(log, day_number(AS_OF), CoreConfig(edges=(7, 7, 14)), seed=1, threads=1)
 
 
-def test_unfitted_says_so(tables: Frames) -> None:
+def test_unfitted_says_so(tables: ModelInputs) -> None:
     with pytest.raises(ModelError, match="not fitted"):
         Hazard().score(tables, as_of=AS_OF)
 
 
 def test_without_categories_there_are_no_category_scores() -> None:
     lines = shop(60).drop("category")
-    model = Hazard(SMALL).fit(Frames({"purchases": lines}), as_of=AS_OF, seed=1)
+    model = Hazard(SMALL).fit(ModelInputs({"purchases": lines}), as_of=AS_OF, seed=1)
     with pytest.raises(ModelError, match="no category curves"):
-        model.score_categories(Frames({"purchases": lines}), as_of=AS_OF)
+        model.score_categories(ModelInputs({"purchases": lines}), as_of=AS_OF)

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from nba.errors import ModelError
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 from nba.models.timing.recency_gap import RecencyGap
 
 AS_OF = datetime(2026, 3, 1)
@@ -34,11 +34,11 @@ def purchases() -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def model(purchases: pl.DataFrame) -> RecencyGap:
-    return RecencyGap().fit(Frames({"purchases": purchases}), as_of=AS_OF, seed=1)
+    return RecencyGap().fit(ModelInputs({"purchases": purchases}), as_of=AS_OF, seed=1)
 
 
 def test_curves_start_at_one_and_never_rise(model: RecencyGap, purchases: pl.DataFrame) -> None:
-    scores = model.score(Frames({"purchases": purchases}), as_of=AS_OF)
+    scores = model.score(ModelInputs({"purchases": purchases}), as_of=AS_OF)
     curves = np.stack(scores["survival"].to_list())
     assert curves.shape == (160, 91)
     assert (curves[:, 0] == 1.0).all()
@@ -49,7 +49,7 @@ def test_curves_start_at_one_and_never_rise(model: RecencyGap, purchases: pl.Dat
 
 
 def test_short_rhythms_come_back_sooner(model: RecencyGap, purchases: pl.DataFrame) -> None:
-    scores = model.score(Frames({"purchases": purchases}), as_of=AS_OF)
+    scores = model.score(ModelInputs({"purchases": purchases}), as_of=AS_OF)
     weekly = scores.filter(pl.col("customer_id").str.starts_with("weekly"))
     rare = scores.filter(pl.col("customer_id").str.starts_with("rare"))
     assert weekly["p_purchase_7d"].mean() > rare["p_purchase_7d"].mean() + 0.4
@@ -58,7 +58,7 @@ def test_short_rhythms_come_back_sooner(model: RecencyGap, purchases: pl.DataFra
 
 
 def test_interval_encloses_the_expected_date(model: RecencyGap, purchases: pl.DataFrame) -> None:
-    scores = model.score(Frames({"purchases": purchases}), as_of=AS_OF)
+    scores = model.score(ModelInputs({"purchases": purchases}), as_of=AS_OF)
     assert (scores["expected_days_low"] <= scores["expected_days"]).all()
     assert (scores["expected_days"] <= scores["expected_days_high"]).all()
 
@@ -74,14 +74,16 @@ def test_a_friend_who_never_bought_has_a_sane_score(model: RecencyGap) -> None:
         },
         schema_overrides=dict.fromkeys(("days_since_purchase", "gap_days_median"), pl.Float64),
     )
-    score = model.score(Frames({"customer_behaviour": behaviour}), as_of=AS_OF).row(0, named=True)
+    score = model.score(ModelInputs({"customer_behaviour": behaviour}), as_of=AS_OF).row(
+        0, named=True
+    )
     assert 0 < score["p_purchase_30d"] < 1
     assert score["overdue_ratio"] == 0
     assert score["expected_margin_365d"] > 0
 
 
 def test_features_and_log_give_the_same_scores(model: RecencyGap, purchases: pl.DataFrame) -> None:
-    from_log = model.score(Frames({"purchases": purchases}), as_of=AS_OF)
+    from_log = model.score(ModelInputs({"purchases": purchases}), as_of=AS_OF)
     behaviour = (
         purchases.sort("ts")
         .group_by("customer_id")
@@ -92,12 +94,12 @@ def test_features_and_log_give_the_same_scores(model: RecencyGap, purchases: pl.
             margin_amount=pl.col("amount").sum() * 0.3,
         )
     )
-    from_features = model.score(Frames({"customer_behaviour": behaviour}), as_of=AS_OF)
+    from_features = model.score(ModelInputs({"customer_behaviour": behaviour}), as_of=AS_OF)
     assert from_features["p_purchase_30d"].to_list() == from_log["p_purchase_30d"].to_list()
 
 
 def test_categories_have_their_own_rhythm(model: RecencyGap, purchases: pl.DataFrame) -> None:
-    scores = model.score_categories(Frames({"purchases": purchases}), as_of=AS_OF)
+    scores = model.score_categories(ModelInputs({"purchases": purchases}), as_of=AS_OF)
     assert scores.columns[:2] == ["customer_id", "category"]
     means = dict(scores.group_by("category").agg(pl.col("p_purchase_14d").mean()).iter_rows())
     assert means["weekly"] > means["rare"] + 0.4
@@ -105,12 +107,12 @@ def test_categories_have_their_own_rhythm(model: RecencyGap, purchases: pl.DataF
 
 def test_without_any_purchase_the_default_gap_rules() -> None:
     nothing = rhythm(7, 1, "x").clear()
-    model = RecencyGap().fit(Frames({"purchases": nothing}), as_of=AS_OF, seed=1)
+    model = RecencyGap().fit(ModelInputs({"purchases": nothing}), as_of=AS_OF, seed=1)
     one = rhythm(300, 1, "x")
-    score = model.score(Frames({"purchases": one}), as_of=AS_OF).row(0, named=True)
+    score = model.score(ModelInputs({"purchases": one}), as_of=AS_OF).row(0, named=True)
     assert 0 < score["p_purchase_90d"] < 0.6
 
 
 def test_unfitted_model_says_so(purchases: pl.DataFrame) -> None:
     with pytest.raises(ModelError, match="no customer curves"):
-        RecencyGap().score(Frames({"purchases": purchases}), as_of=AS_OF)
+        RecencyGap().score(ModelInputs({"purchases": purchases}), as_of=AS_OF)

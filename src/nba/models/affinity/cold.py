@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.log import PurchaseLog
 from nba.models.affinity.sources import keep_top
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 
 #: What is known of a customer before the first purchase.
 TRAITS: Final = ("store_id", "gender", "city")
@@ -43,7 +43,7 @@ class Segments:
         return cls(pl.Series("value", [], dtype=pl.String), sp.csr_matrix((0, 0), dtype=np.float32))
 
     @classmethod
-    def fit(cls, training: Frames, recent: PurchaseLog, config: TwoStageConfig) -> Self:
+    def fit(cls, training: ModelInputs, recent: PurchaseLog, config: TwoStageConfig) -> Self:
         """Count what the groups of `customer_state` and `customer_tags` bought lately."""
         people = recent.customer_ids
         known = traits_of(training, people)
@@ -69,7 +69,7 @@ class Segments:
         ]
         return cls(values, sp.vstack(rows, format="csr", dtype=np.float32))
 
-    def scores(self, inputs: Frames, people: pl.Series) -> npt.NDArray[np.float32] | None:
+    def scores(self, inputs: ModelInputs, people: pl.Series) -> npt.NDArray[np.float32] | None:
         """Return per customer the mean share over the groups they belong to, zero for none."""
         if not len(self.values) or not len(people):
             return None
@@ -78,7 +78,7 @@ class Segments:
         return np.asarray((sp.diags(1 / count) @ member @ self.shares).toarray(), np.float32)
 
 
-def traits_of(inputs: Frames, people: pl.Series) -> pl.DataFrame:
+def traits_of(inputs: ModelInputs, people: pl.Series) -> pl.DataFrame:
     """Return `customer_id`, `value` of the customers: store, other traits, tags."""
     mine = pl.DataFrame({"customer_id": people})
     parts = list(_parts(inputs))
@@ -86,7 +86,7 @@ def traits_of(inputs: Frames, people: pl.Series) -> pl.DataFrame:
     return pl.concat([none, *parts]).unique().join(mine, on="customer_id", how="semi")
 
 
-def _parts(inputs: Frames) -> Iterable[pl.DataFrame]:
+def _parts(inputs: ModelInputs) -> Iterable[pl.DataFrame]:
     customer = pl.col("customer_id").cast(pl.String)
     for trait in TRAITS:
         if "customer_state" in inputs and trait in inputs["customer_state"].columns:

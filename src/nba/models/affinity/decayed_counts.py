@@ -28,7 +28,7 @@ from nba.models.affinity.frame import (
     sellable,
     with_columns,
 )
-from nba.models.base import Frames, Model, ModelConfig
+from nba.models.base import Model, ModelConfig, ModelInputs
 
 _STATE = "state.json"
 _PAIR_COLUMNS = {
@@ -60,7 +60,7 @@ class DecayedCountsAffinity(Model):
         self._popularity: dict[str, float] = {}
         self._replenishable: dict[str, bool] = {}
 
-    def fit(self, training: Frames, *, as_of: datetime, seed: int) -> Self:
+    def fit(self, training: ModelInputs, *, as_of: datetime, seed: int) -> Self:
         """Learn what is popular, and which categories are bought again."""
         pairs = with_columns(
             training.require("customer_product", ["customer_id", "product_id", "purchase_days"]),
@@ -79,7 +79,7 @@ class DecayedCountsAffinity(Model):
         self._replenishable = rebought_categories(pairs, self.config.rebought_share)
         return self
 
-    def score(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+    def score(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
         """Return the score frame for every customer in `inputs`."""
         people = customers(inputs)
         products = self._open_products(inputs)
@@ -92,7 +92,7 @@ class DecayedCountsAffinity(Model):
             for start in range(0, len(people), step)
         )
 
-    def _open_products(self, inputs: Frames) -> pl.DataFrame:
+    def _open_products(self, inputs: ModelInputs) -> pl.DataFrame:
         table = with_columns(inputs.require("product", ["product_id"]), _PRODUCT_COLUMNS)
         share = pl.col("product_id").replace_strict(
             self._popularity, default=0.0, return_dtype=pl.Float64
@@ -105,7 +105,9 @@ class DecayedCountsAffinity(Model):
             .sort(["popularity", "product_id"], descending=[True, False])
         )
 
-    def _bought(self, inputs: Frames, people: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
+    def _bought(
+        self, inputs: ModelInputs, people: pl.DataFrame, products: pl.DataFrame
+    ) -> pl.DataFrame:
         """Return what the customers bought of the open products, with `blocked` per row."""
         columns = ["customer_id", "product_id", "purchase_days", "decayed_count"]
         table = with_columns(inputs.require("customer_product", columns), _PAIR_COLUMNS)

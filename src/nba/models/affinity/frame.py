@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from nba.models.affinity.log import Floats, Ints
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 from nba.schema.words import SERVICE_CATEGORY
 
 
@@ -47,7 +47,7 @@ def empty_scores() -> pl.DataFrame:
     return pl.DataFrame(schema=SCORE_SCHEMA)
 
 
-def customers(inputs: Frames) -> pl.DataFrame:
+def customers(inputs: ModelInputs) -> pl.DataFrame:
     """Return the customers to score: `customer_id` and `profiled` (may we use the profile).
 
     They come from `customer_state`, else `customer_behaviour`, else from what was bought.
@@ -87,7 +87,7 @@ def sellable(products: pl.DataFrame) -> pl.DataFrame:
 
 
 def replenishable_categories(
-    inputs: Frames, learned: Mapping[str, bool] | None = None
+    inputs: ModelInputs, learned: Mapping[str, bool] | None = None
 ) -> dict[str, bool]:
     """Return which categories are replenishable: as stated, else as learned from rebuying."""
     found = dict(learned or {})
@@ -137,7 +137,7 @@ def first_open(blocked: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.
     return rows, columns
 
 
-def homes(inputs: Frames, purchases: pl.DataFrame) -> pl.DataFrame:
+def homes(inputs: ModelInputs, purchases: pl.DataFrame) -> pl.DataFrame:
     """Return `customer_id`, `store_id`: as stated by `customer_state`, else where they buy most."""
     if "customer_state" in inputs and "store_id" in inputs["customer_state"].columns:
         table = inputs["customer_state"]

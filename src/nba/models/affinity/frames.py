@@ -11,7 +11,7 @@ from nba.models.affinity.frame import with_columns
 from nba.models.affinity.history import History, assemble_history
 from nba.models.affinity.log import Floats, Ints, PurchaseLog
 from nba.models.affinity.state import CUSTOMER_FEATURES, Pairs, mean_sd, starts_of
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 
 _PAIR = {
     "purchase_days": pl.Float64(),
@@ -41,7 +41,7 @@ def decayed_evenly(
 
 
 def history_from_frames(
-    inputs: Frames, log: PurchaseLog, fitted: Fitted, config: TwoStageConfig
+    inputs: ModelInputs, log: PurchaseLog, fitted: Fitted, config: TwoStageConfig
 ) -> History:
     """Return the history from `customer_product` and `customer_behaviour`.
 
@@ -117,7 +117,7 @@ def _by_category(pairs: Pairs, category: Ints, half_lives: tuple[float, ...]) ->
 
 
 def _customer_features(
-    inputs: Frames, people: pl.DataFrame, pairs: Pairs, fitted: Fitted
+    inputs: ModelInputs, people: pl.DataFrame, pairs: Pairs, fitted: Fitted
 ) -> Floats:
     n = len(people)
     rows = np.bincount(pairs.customer, pairs.times, minlength=n)
@@ -145,7 +145,9 @@ def _customer_features(
     return np.column_stack([values[name] for name in CUSTOMER_FEATURES])
 
 
-def _behaviour(inputs: Frames, people: pl.DataFrame, pairs: Pairs) -> tuple[Floats, Floats, Floats]:
+def _behaviour(
+    inputs: ModelInputs, people: pl.DataFrame, pairs: Pairs
+) -> tuple[Floats, Floats, Floats]:
     """Return baskets, days since the last, and days since the first, per customer."""
     n = len(people)
     baskets = np.zeros(n)

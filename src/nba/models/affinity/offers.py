@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 
 #: What a match is worth: a product of the customer's list, a tag, a loved category.
 WEIGHTS: Final = {"product": 1.0, "tag": 1.0, "category": 0.5}
@@ -27,13 +27,13 @@ OFFER_SCHEMA: Final[dict[str, pl.DataType]] = {
 
 
 def offers(
-    inputs: Frames, scores: pl.DataFrame, *, as_of: datetime, top_n: int = 5
+    inputs: ModelInputs, scores: pl.DataFrame, *, as_of: datetime, top_n: int = 5
 ) -> pl.DataFrame:
     """Return the best content and events per customer, with what matched.
 
     Parameters
     ----------
-    inputs : Frames
+    inputs : ModelInputs
         `content` (`content_id`; `category`, `theme`, `product_ids`, `valid_from`, `valid_to`),
         `events` (`event_id`, `topic`, `starts_at`; `store_id`), `customer_tags`
         (`customer_id`, `tag`; `value`), `customer_state` (`store_id`); each may be absent.
@@ -91,7 +91,7 @@ _TOPIC: Final = {
 }
 
 
-def _content(inputs: Frames, as_of: datetime) -> pl.DataFrame:
+def _content(inputs: ModelInputs, as_of: datetime) -> pl.DataFrame:
     """Return what each valid piece of content is about."""
     if "content" not in inputs:
         return pl.DataFrame(schema=_TOPIC)
@@ -114,7 +114,7 @@ def _content(inputs: Frames, as_of: datetime) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema=_TOPIC), *parts])
 
 
-def _events(inputs: Frames, as_of: datetime) -> pl.DataFrame:
+def _events(inputs: ModelInputs, as_of: datetime) -> pl.DataFrame:
     """Return what each coming event is about: its topic may be a tag or a category."""
     if "events" not in inputs:
         return pl.DataFrame(schema=_TOPIC)
@@ -148,7 +148,7 @@ _INTEREST: Final = {
 }
 
 
-def _tags(inputs: Frames) -> pl.DataFrame:
+def _tags(inputs: ModelInputs) -> pl.DataFrame:
     """Return the tags of each customer, and their values, as interests."""
     none = pl.DataFrame(schema=_INTEREST)
     if "customer_tags" not in inputs:

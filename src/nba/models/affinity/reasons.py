@@ -14,7 +14,7 @@ from nba.models.affinity.frame import Source
 from nba.models.affinity.log import Ints, PurchaseLog, day_number
 from nba.models.affinity.state import pair_state
 from nba.models.affinity.two_stage import PURCHASES, TwoStageAffinity
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 
 
 class Reason(StrEnum):
@@ -44,7 +44,7 @@ _CHINESE: Final = {
 
 
 def with_reasons(
-    scores: pl.DataFrame, model: TwoStageAffinity, inputs: Frames, *, as_of: datetime
+    scores: pl.DataFrame, model: TwoStageAffinity, inputs: ModelInputs, *, as_of: datetime
 ) -> pl.DataFrame:
     """Return the score frame with `reason`, `reason_product_id`, `reason_en`, `reason_zh`.
 
@@ -52,7 +52,7 @@ def with_reasons(
     ----------
     scores : polars.DataFrame
         Rows of the model's score frame.
-    inputs : Frames
+    inputs : ModelInputs
         With `purchases` of these customers; `product` gives names where it is there.
     """
     fitted = model.fitted
@@ -112,7 +112,7 @@ def _places(ids: pl.Series, known: pl.Series) -> Ints:
     return np.asarray(places.to_numpy(), dtype=np.int64)
 
 
-def _tell(told: pl.DataFrame, inputs: Frames) -> pl.DataFrame:
+def _tell(told: pl.DataFrame, inputs: ModelInputs) -> pl.DataFrame:
     """Return the rows with both texts."""
     name = pl.col("reason_product_id")
     if "product" in inputs and "name" in inputs["product"].columns:

@@ -13,7 +13,7 @@ import polars as pl
 from nba.models.affinity.catalogue import Catalogue
 from nba.models.affinity.frame import rebought_categories, replenishable_categories
 from nba.models.affinity.log import Bools, Ints, PurchaseLog
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 
 
 def learn_rebought(log: PurchaseLog, catalogue: Catalogue, threshold: float) -> dict[str, bool]:
@@ -41,7 +41,7 @@ class Resting:
     @classmethod
     def of(
         cls,
-        inputs: Frames,
+        inputs: ModelInputs,
         *,
         customer_ids: pl.Series,
         product_ids: pl.Series,
@@ -85,7 +85,7 @@ class Resting:
         return self.keys[at] == keys if len(self.keys) else np.zeros(len(keys), dtype=bool)
 
 
-def _pairs(inputs: Frames, as_of: datetime) -> pl.DataFrame:
+def _pairs(inputs: ModelInputs, as_of: datetime) -> pl.DataFrame:
     """Return `customer_id`, `product_id`, `days_since_purchase`, `returned`."""
     ids = [pl.col("customer_id").cast(pl.String), pl.col("product_id").cast(pl.String)]
     if "customer_product" in inputs:

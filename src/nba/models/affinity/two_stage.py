@@ -42,7 +42,7 @@ from nba.models.affinity.lists import dial, diversify, top_lists
 from nba.models.affinity.log import Bools, Floats, Ints, PurchaseLog, day_number
 from nba.models.affinity.ranker import Ranker, read_ranker
 from nba.models.affinity.rest import Resting, learn_rebought
-from nba.models.base import Frames, Model, ModelConfig
+from nba.models.base import Model, ModelConfig, ModelInputs
 
 PURCHASES = "purchases"
 _RANKER, _EXPLORER = "ranker", "explorer"
@@ -87,10 +87,10 @@ class TwoStageAffinity(Model):
 
     # -- fit ------------------------------------------------------------------------
 
-    def fit(self, training: Frames, *, as_of: datetime, seed: int) -> Self:
+    def fit(self, training: ModelInputs, *, as_of: datetime, seed: int) -> Self:
         """Fit on `purchases` (and `product`, where given) before `as_of`."""
         purchases = training.require(PURCHASES, ["customer_id", "product_id", "ts"])
-        # `Frames` raises its own error for an absent table, so `get` does not serve.
+        # `ModelInputs` raises its own error for an absent table, so `get` does not serve.
         products = training["product"] if "product" in training else None  # noqa: SIM401
         ids = purchases["product_id"].cast(pl.String)
         if products is not None:
@@ -127,7 +127,7 @@ class TwoStageAffinity(Model):
 
     # -- score ----------------------------------------------------------------------
 
-    def score(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+    def score(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
         """Return the score frame for every customer in `inputs`.
 
         The history of customers comes from `purchases`, else from `customer_product` and
@@ -139,7 +139,7 @@ class TwoStageAffinity(Model):
         with one_blas_thread():
             return self._score(inputs, people, as_of)
 
-    def _score(self, inputs: Frames, people: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    def _score(self, inputs: ModelInputs, people: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
         fitted = self._fitted()
         open_products = self._open(inputs)
         rest = Resting.of(
@@ -177,7 +177,7 @@ class TwoStageAffinity(Model):
         rounds = ceil(many / (most * threads))
         return most if many <= most else ceil(many / (rounds * threads))
 
-    def _log(self, inputs: Frames, people: pl.DataFrame, as_of: datetime) -> PurchaseLog:
+    def _log(self, inputs: ModelInputs, people: pl.DataFrame, as_of: datetime) -> PurchaseLog:
         """Return what the people bought, in the code space of the fit; empty without a log."""
         none = pl.DataFrame(schema={"customer_id": pl.String, "product_id": pl.String, "day": int})
         bought = inputs[PURCHASES].filter(pl.col("ts") < as_of) if PURCHASES in inputs else none
@@ -251,7 +251,7 @@ class TwoStageAffinity(Model):
         past: History,
         open_products: Bools,
         rest: Resting,
-        inputs: Frames,
+        inputs: ModelInputs,
     ) -> pl.DataFrame:
         profiled = people["profiled"].to_numpy()
         known = past.own_products > 0
@@ -309,7 +309,7 @@ class TwoStageAffinity(Model):
         rows: Ints,
         open_products: Bools,
         rest: Resting,
-        inputs: Frames,
+        inputs: ModelInputs,
     ) -> pl.DataFrame:
         """Return lists without a purchase history: what their like buys, else what is popular.
 
@@ -355,7 +355,7 @@ class TwoStageAffinity(Model):
         catalogue = self._catalogue()
         return catalogue.labels.gather(catalogue.place(product))
 
-    def _open(self, inputs: Frames) -> Bools:
+    def _open(self, inputs: ModelInputs) -> Bools:
         """Return which products may be brought: known, sellable, in the catalogue of today."""
         if "product" not in inputs:
             return self._fitted().products.sold

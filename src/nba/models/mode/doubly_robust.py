@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from nba.models.base import CONTRIBUTION_SCHEMA, Frames, Model, ModelConfig
+from nba.models.base import CONTRIBUTION_SCHEMA, Model, ModelConfig, ModelInputs
 from nba.models.mode.contact_effects import (
     ARMS,
     ContactConfig,
@@ -149,7 +149,7 @@ class DoublyRobustMode(Model):
 
     # -- fitting ----------------------------------------------------------------------
 
-    def fit(self, training: Frames, *, as_of: datetime, seed: int) -> Self:
+    def fit(self, training: ModelInputs, *, as_of: datetime, seed: int) -> Self:
         """Fit the prior's margins, and effects and risk where there are assignments."""
         self.prior.fit(training, as_of=as_of, seed=seed)
         self.effects, self.risk, self.netting = None, None, 1.0
@@ -206,7 +206,7 @@ class DoublyRobustMode(Model):
         )
         return self
 
-    def _rows(self, training: Frames) -> pl.DataFrame:
+    def _rows(self, training: ModelInputs) -> pl.DataFrame:
         """Return assignments with their features and outcomes, in an order fixed by ids."""
         if ASSIGNMENTS not in training or FEATURES not in training:
             return pl.DataFrame()
@@ -268,7 +268,7 @@ class DoublyRobustMode(Model):
 
     # -- scoring ----------------------------------------------------------------------
 
-    def score(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+    def score(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
         """Return uplift, lower bound, one draw and risk per customer and mode."""
         wanted = dict.fromkeys([*self.config.behaviour, *NEEDED_BEHAVIOUR])
         contact = dict.fromkeys([*self.config.contact, *NEEDED_CONTACT])
@@ -318,7 +318,7 @@ class DoublyRobustMode(Model):
             risk = np.minimum(risk, self.config.prior.risk_cap)
         return uplift, lower, drawn, risk
 
-    def contributions(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+    def contributions(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
         """Return the features that move each customer's effect most; none while it is the prior.
 
         Levels of one text column count together.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 from nba.models.mode.frame import STATE, Floats
 
 #: Days for which a clerk's draws stay, counted from 0001-01-01: an outcome takes 14, and what a
@@ -18,7 +18,7 @@ from nba.models.mode.frame import STATE, Floats
 DRAW_DAYS: Final = 28
 
 
-def clerks_of(customer_id: pl.Series, inputs: Frames) -> pl.Series:
+def clerks_of(customer_id: pl.Series, inputs: ModelInputs) -> pl.Series:
     """Return the clerk of each customer as `customer_state` has it, empty where it has none."""
     nobody = pl.Series("clerk_id", [""] * len(customer_id), dtype=pl.String)
     if STATE not in inputs or "clerk_id" not in inputs[STATE].columns:

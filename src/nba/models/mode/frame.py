@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nba.models.base import Frames
+from nba.models.base import ModelInputs
 from nba.schema.words import CONTACT_MODES
 
 Floats = npt.NDArray[np.float64]
@@ -30,7 +30,7 @@ STATE: Final = "customer_state"
 
 
 def customer_frame(
-    inputs: Frames, behaviour: tuple[str, ...], contact: tuple[str, ...]
+    inputs: ModelInputs, behaviour: tuple[str, ...], contact: tuple[str, ...]
 ) -> pl.DataFrame:
     """Return one row per customer, sorted by id, with the columns asked for.
 
@@ -39,7 +39,7 @@ def customer_frame(
 
     Parameters
     ----------
-    inputs : Frames
+    inputs : ModelInputs
         `customer_behaviour` is required; `customer_state` and `customer_contact` may be absent.
     behaviour, contact : tuple of str
         Columns wanted from `customer_behaviour` and `customer_contact`. Behaviour columns must

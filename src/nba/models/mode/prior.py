@@ -23,7 +23,7 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
-from nba.models.base import Frames, Model, ModelConfig
+from nba.models.base import Model, ModelConfig, ModelInputs
 from nba.models.mode.draws import belief_draws, clerks_of, correlation_root
 from nba.models.mode.frame import BEHAVIOUR, MODES, Floats, customer_frame, score_frame
 from nba.models.mode.loss import FOLLOWED, LostShare, lost_share
@@ -170,7 +170,7 @@ class PriorMode(Model):
         config = self.config
         return lost_share(followed, prior=config.lost_share, prior_error=config.lost_share_error)
 
-    def fit(self, training: Frames, *, as_of: datetime, seed: int) -> Self:
+    def fit(self, training: ModelInputs, *, as_of: datetime, seed: int) -> Self:
         """Learn yearly margins per kind, and what a lost friend takes along where some were."""
         self.loss = self._loss(training.get(FOLLOWED))
         known = training[BEHAVIOUR].columns
@@ -190,7 +190,7 @@ class PriorMode(Model):
                 self.mean_unit = np.array(units, dtype=np.float64)
         return self
 
-    def score(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+    def score(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
         """Return uplift, lower bound, one draw and risk of one contact per customer and mode."""
         frame = customer_frame(inputs, BEHAVIOUR_COLUMNS, CONTACT_COLUMNS)
         uplift = self.uplift(frame)

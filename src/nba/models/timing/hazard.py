@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from nba.errors import ModelError
-from nba.models.base import Frames, ModelConfig, TimingModel
+from nba.models.base import ModelConfig, ModelInputs, TimingModel
 from nba.models.timing.core import CoreConfig, HazardCore, fit_core
 from nba.models.timing.curves import (
     CURVE_DAYS,
@@ -115,7 +115,7 @@ class Hazard(TimingModel):
 
     # -- fitting --------------------------------------------------------------------
 
-    def fit(self, training: Frames, *, as_of: datetime, seed: int) -> Hazard:
+    def fit(self, training: ModelInputs, *, as_of: datetime, seed: int) -> Hazard:
         """Fit on `purchases` before `as_of`."""
         config, today = self.config, day_number(as_of)
         log = self._log(training, as_of)
@@ -129,12 +129,12 @@ class Hazard(TimingModel):
         return self
 
     def _log(
-        self, tables: Frames, as_of: datetime, keys: tuple[str, ...] = CUSTOMER
+        self, tables: ModelInputs, as_of: datetime, keys: tuple[str, ...] = CUSTOMER
     ) -> PurchaseLog:
         rate = self.config.margin_rate
         return read_log(purchases_of(tables, keys), as_of=as_of, keys=keys, margin_rate=rate)
 
-    def _fit_newcomers(self, log: PurchaseLog, training: Frames, as_of: datetime) -> Newcomers:
+    def _fit_newcomers(self, log: PurchaseLog, training: ModelInputs, as_of: datetime) -> Newcomers:
         """Average the curves of those who bought once, lately, by segment."""
         view = self._core.lens.look(log, day_number(as_of)).active(YEAR)
         once = view.take(view.static[:, COUNT] == 1)
@@ -160,7 +160,7 @@ class Hazard(TimingModel):
         width = CURVE_DAYS + 1
         return Newcomers([EVERYBODY, *names], table[:, :width], table[:, width:], margin, amount)
 
-    def _segments(self, tables: Frames, customers: pl.Series) -> list[str | None]:
+    def _segments(self, tables: ModelInputs, customers: pl.Series) -> list[str | None]:
         column = self.config.segment
         if "customer_state" not in tables or column not in tables["customer_state"].columns:
             return [None] * len(customers)
@@ -174,7 +174,7 @@ class Hazard(TimingModel):
     # -- scoring --------------------------------------------------------------------
 
     def score(
-        self, inputs: Frames, *, as_of: datetime, horizon_days: int = CURVE_DAYS
+        self, inputs: ModelInputs, *, as_of: datetime, horizon_days: int = CURVE_DAYS
     ) -> pl.DataFrame:
         """Return one row per customer, sorted by `customer_id`.
 
@@ -187,7 +187,7 @@ class Hazard(TimingModel):
         return chunks[0] if len(chunks) == 1 else pl.concat(chunks).sort("customer_id")
 
     def score_chunks(
-        self, inputs: Frames, *, as_of: datetime, horizon_days: int = CURVE_DAYS
+        self, inputs: ModelInputs, *, as_of: datetime, horizon_days: int = CURVE_DAYS
     ) -> Iterator[pl.DataFrame]:
         """Yield score frames of at most `chunk` customers, for more than fit into memory.
 
@@ -211,7 +211,7 @@ class Hazard(TimingModel):
         for first in range(0, len(strangers), size):
             yield self._score_newcomers(strangers[first : first + size], inputs, horizon_days)
 
-    def _whom(self, inputs: Frames, as_of: datetime) -> tuple[PurchaseLog, pl.Series]:
+    def _whom(self, inputs: ModelInputs, as_of: datetime) -> tuple[PurchaseLog, pl.Series]:
         """Return the log of those to score who have bought, and the ids of those who have not."""
         log = self._log(inputs, as_of)
         for name in ("customer_state", "customer_behaviour"):
@@ -254,7 +254,7 @@ class Hazard(TimingModel):
         return margin, (sums[1] + prior * new.amount) / (count + prior)
 
     def _score_newcomers(
-        self, customers: pl.Series, inputs: Frames, horizon_days: int
+        self, customers: pl.Series, inputs: ModelInputs, horizon_days: int
     ) -> pl.DataFrame:
         new = self._newcomers
         row = new.rows(self._segments(inputs, customers))
@@ -269,7 +269,7 @@ class Hazard(TimingModel):
         }
         return with_curves(customers.to_frame(), columns, survival[:, : horizon_days + 1])
 
-    def score_categories(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+    def score_categories(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
         """Return one row per customer and category bought in, sorted by both."""
         self._check()
         core, threads = self._category, self.config.threads

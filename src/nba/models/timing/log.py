@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import Field
 
-from nba.models.base import Frames, ModelConfig
+from nba.models.base import ModelConfig, ModelInputs
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -200,7 +200,7 @@ def read_log(
     )
 
 
-def purchases_of(inputs: Frames, keys: Sequence[str] = CUSTOMER) -> pl.DataFrame:
+def purchases_of(inputs: ModelInputs, keys: Sequence[str] = CUSTOMER) -> pl.DataFrame:
     """Return the `purchases` table with the columns that a log of `keys` needs."""
     return inputs.require("purchases", [*keys, "ts", "amount"])
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from nba.errors import ModelError
-from nba.models.base import Frames, ModelConfig, TimingModel
+from nba.models.base import ModelConfig, ModelInputs, TimingModel
 from nba.models.timing.curves import (
     CURVE_DAYS,
     expected_dates,
@@ -107,14 +107,14 @@ class RecencyGap(TimingModel):
     config: RecencyGapConfig
     _cells: dict[str, _Cells]
 
-    def fit(self, training: Frames, *, as_of: datetime, seed: int) -> RecencyGap:
+    def fit(self, training: ModelInputs, *, as_of: datetime, seed: int) -> RecencyGap:
         """Count what happened after past cut-offs, per cell; `seed` is not needed."""
         self._cells = {"customer": self._fit_cells(training, as_of, CUSTOMER)}
         if "category" in training["purchases"].columns:
             self._cells["category"] = self._fit_cells(training, as_of, CUSTOMER_CATEGORY)
         return self
 
-    def _fit_cells(self, training: Frames, as_of: datetime, keys: tuple[str, ...]) -> _Cells:
+    def _fit_cells(self, training: ModelInputs, as_of: datetime, keys: tuple[str, ...]) -> _Cells:
         config = self.config
         log = read_log(
             purchases_of(training, keys), as_of=as_of, keys=keys, margin_rate=config.margin_rate
@@ -179,7 +179,7 @@ class RecencyGap(TimingModel):
 
     # -- scoring --------------------------------------------------------------------
 
-    def score(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+    def score(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
         """Return one row per customer, sorted by `customer_id`."""
         cells = self._fitted("customer")
         known = self._customers(inputs, as_of)
@@ -203,7 +203,7 @@ class RecencyGap(TimingModel):
         }
         return with_curves(known.select("customer_id"), columns, survival)
 
-    def score_categories(self, inputs: Frames, *, as_of: datetime) -> pl.DataFrame:
+    def score_categories(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
         """Return one row per customer and category bought in, sorted by both."""
         cells = self._fitted("category")
         log = read_log(purchases_of(inputs, CUSTOMER_CATEGORY), as_of=as_of, keys=CUSTOMER_CATEGORY)
@@ -230,7 +230,7 @@ class RecencyGap(TimingModel):
                 next_step="fit it first",
             ) from None
 
-    def _customers(self, inputs: Frames, as_of: datetime) -> pl.DataFrame:
+    def _customers(self, inputs: ModelInputs, as_of: datetime) -> pl.DataFrame:
         names = ("purchase_days", "days_since_purchase", "gap_days_median", "margin_amount")
         if "customer_behaviour" in inputs:
             frame = inputs.require("customer_behaviour", ["customer_id", *names])
