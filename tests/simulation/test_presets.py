@@ -28,8 +28,8 @@ def test_sober_contacts_cause_one_to_five_percent_of_margin():
     assert 0.01 <= found["margin caused by contact, share"] <= 0.05
 
 
-def test_sober_permutes_the_fit_so_that_the_prior_is_wrong():
-    """Each kind's best mode in `conservative` is another than in `published`; the values are the same."""
+def test_conservative_permutes_the_fit_so_that_the_prior_is_wrong():
+    """Each kind's best mode is another than in `published`; the values are the same."""
     report, conservative = EFFECTS[Preset.PUBLISHED].fit, EFFECTS[Preset.CONSERVATIVE].fit
     assert (report.argmax(axis=1) == [0, 1, 2]).all()
     assert sorted(conservative.argmax(axis=1)) == [0, 1, 2]

@@ -41,7 +41,7 @@ def run_demo(
     wiring = Wiring(Project.open(folder))
     tables = data if data is not None else _shop(folder)
     report = ingest_folder(wiring, tables, mapping=mapping)
-    for line in published.lines():
+    for line in report.lines():
         to_stderr(line)
     day = as_of or _mapped_day(mapping) or _last_day(wiring)
     moment = datetime.strptime(day, "%Y-%m-%d")
