@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
 
 from nba.errors import UsageError
-from nba.settings import Project
-from nba.wiring import Wiring
+
+if TYPE_CHECKING:
+    from nba.wiring import Wiring
 
 AsOf = Annotated[
     str, typer.Option("--as-of", help="The day of the plan, YYYY-MM-DD (default: today).")
@@ -23,6 +24,9 @@ Force = Annotated[bool, typer.Option("--force", help="Redo what is there, on cha
 
 def wiring_of(context: typer.Context) -> Wiring:
     """Return the adapters of the project that the call names."""
+    from nba.settings import Project
+    from nba.wiring import Wiring
+
     return Wiring(Project.open(context.obj))
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nba.cli.common import AsJson, AsOf, emit, wiring_of
-from nba.settings import Project
-from nba.wiring import Wiring
+
+if TYPE_CHECKING:
+    from nba.wiring import Wiring
 
 verbs = typer.Typer()
 
@@ -65,7 +66,8 @@ def demo(
     folder = context.obj if context.obj != Path() else Path("demo")
     run_demo(folder, data=data, mapping=mapping, as_of=as_of, locale=locale)
     if serve:
-        _serve(Wiring(Project.open(folder)), port=port, access="open")
+        context.obj = folder
+        _serve(wiring_of(context), port=port, access="open")
 
 
 @verbs.command()

@@ -6,12 +6,26 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, ValueType
-from feast.data_format import ParquetFormat
-from feast.types import Array, Bool, FeastType, Float64, Int64, String, UnixTimestamp
-
 from nba.features import View
 from nba.features.engine import CREATED_TIMESTAMP, EVENT_TIMESTAMP
+from nba.stores.feast_import import (
+    Array,
+    Bool,
+    Entity,
+    FeastType,
+    FeatureService,
+    FeatureView,
+    Field,
+    FileSource,
+    Float64,
+    Int64,
+    ParquetFormat,
+    PushSource,
+    String,
+    UnixTimestamp,
+    ValueType,
+    spark_source,
+)
 
 if TYPE_CHECKING:
     from nba.stores.feature_repository import Service
@@ -55,9 +69,7 @@ def batch_source(view: View, path: str, offline_type: str) -> Any:
         "owner": view.owner,
     }
     if "spark" in offline_type.lower():
-        from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
-
-        return SparkSource(path=path, file_format="parquet", **common)
+        return spark_source()(path=path, file_format="parquet", **common)
     return FileSource(path=path, file_format=ParquetFormat(), **common)
 
 

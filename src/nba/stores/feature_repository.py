@@ -30,7 +30,7 @@ from nba.features.tags import load_tags, with_tags
 from nba.stores.snapshots import Snapshots
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
+    from nba.stores.feast_import import FeatureStore
 
 STORE_FILE: Final = "feature_store.yaml"
 SERVICES_FILE: Final = "services.yaml"
@@ -199,7 +199,7 @@ class FeatureRepository:
         return chosen
 
     def _config(self) -> Any:
-        from feast import RepoConfig
+        from nba.stores.feast_import import RepoConfig
 
         settings = dict(self.settings)
         registry = settings.pop("registry", None)
@@ -221,7 +221,7 @@ class FeatureRepository:
         if self._feast is None:
             with warnings.catch_warnings():
                 # Feast turns deprecation warnings on for the whole process when imported.
-                from feast import FeatureStore
+                from nba.stores.feast_import import FeatureStore
 
                 config = self._config()
             self._feast = FeatureStore(config=config)
@@ -260,7 +260,7 @@ class FeatureRepository:
             return False
         with _FEAST_LOCK:
             if self._feast is None:
-                from feast import FeatureStore
+                from nba.stores.feast_import import FeatureStore
 
                 self._feast = FeatureStore(config=self._config())
             objects = self.objects()
@@ -290,7 +290,7 @@ class FeatureRepository:
 
     def push(self, view: str, rows: pl.DataFrame) -> None:
         """Push rows with their moments through Feast, online only."""
-        from feast.data_source import PushMode
+        from nba.stores.feast_import import PushMode
 
         store = self.feast
         with _FEAST_LOCK:

@@ -20,13 +20,26 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
-from feast import Entity, FeatureView, RepoConfig
-from feast.infra.online_stores.online_store import OnlineStore
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import BoolList, DoubleList, Int64List, StringList, Value
-from feast.repo_config import FeastConfigBaseModel
-from feast.types import Array, Bool, FeastType, Float64, Int64, String, UnixTimestamp
-
+from nba.stores.feast_import import (
+    Array,
+    Bool,
+    BoolList,
+    DoubleList,
+    Entity,
+    EntityKey,
+    FeastConfigBaseModel,
+    FeastType,
+    FeatureView,
+    Float64,
+    Int64,
+    Int64List,
+    OnlineStore,
+    RepoConfig,
+    String,
+    StringList,
+    UnixTimestamp,
+    Value,
+)
 from nba.stores.online_packed import Key, OnlineView, PackedStore, Row
 
 _MICRO: Final = 1_000_000
