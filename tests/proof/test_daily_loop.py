@@ -2,7 +2,7 @@
 
 A shop of 4,000 customers and 16 clerks lives in the simulated world. Each day its increment is
 ingested, the nightly job runs, the actions are exported, and the world acts them out. The
-checks read nothing but the exports and the world's own books.
+checks read nothing but the exports and the world's own tables.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def read_export(path: Path) -> list[dict[str, Any]]:
         return list(csv.DictReader(handle))
 
 
-class Books:
+class ObservedTables:
     """Who may be contacted, by the tables alone, read by nothing of the engine."""
 
     def __init__(self) -> None:
@@ -95,12 +95,12 @@ class Books:
 @pytest.mark.proof
 def test_fourteen_days_by_the_command_line(tmp_path: Path, repository: Path) -> None:
     world = World(WorldConfig(customers=4000, clerks=16, stores=4, start=START, seed=3))
-    books = Books()
+    observed = ObservedTables()
     project = tmp_path / "shop"
     subprocess.run([sys.executable, "-m", "nba", "init", str(project)], check=True)
     for day in range(HISTORY):
-        books.add(world.step(day, habitual=True).tables)
-    history = {name: pl.concat(parts) for name, parts in books.parts.items()}
+        observed.add(world.step(day, habitual=True).tables)
+    history = {name: pl.concat(parts) for name, parts in observed.parts.items()}
     nba(project, "ingest", write(history, tmp_path / "history"))
 
     days = []
@@ -112,13 +112,13 @@ def test_fourteen_days_by_the_command_line(tmp_path: Path, repository: Path) -> 
         rows = read_export(export)
         listed = [row for row in rows if row["mode"] != "none"]
         assert listed
-        check_day(listed, rows, books)
+        check_day(listed, rows, observed)
         trained = "fitted" in trained_models(project, today)
         days.append({"day": str(today), "actions": len(listed), "trained": trained})
         plan = pl.read_csv(export, infer_schema_length=None, try_parse_dates=True)
         plan = plan.with_columns(pl.col("product_ids").str.json_decode(pl.List(pl.String)))
         outcome = world.step(HISTORY + number, plan)
-        books.add(outcome.tables)
+        observed.add(outcome.tables)
         seconds += nba(project, "ingest", write(outcome.tables, tmp_path / f"inc-{today}"))
         days[-1]["seconds"] = round(seconds, 1)
     report = {"customers": 4000, "clerks": 16, "days": days}
@@ -128,14 +128,16 @@ def test_fourteen_days_by_the_command_line(tmp_path: Path, repository: Path) -> 
     assert all(day["seconds"] < LIMIT_SECONDS for day in days if not day["trained"])
 
 
-def check_day(listed: list[dict[str, Any]], rows: list[dict[str, Any]], books: Books) -> None:
+def check_day(
+    listed: list[dict[str, Any]], rows: list[dict[str, Any]], observed: ObservedTables
+) -> None:
     """Check the promises of one day."""
     customers = [row["customer_id"] for row in rows]
     assert len(set(customers)) == len(customers)
     contacted = {row["customer_id"] for row in listed}
-    assert not contacted & books.refused()
-    assert contacted <= books.friends()
-    for clerk_id, budget in books.minutes().items():
+    assert not contacted & observed.refused()
+    assert contacted <= observed.friends()
+    for clerk_id, budget in observed.minutes().items():
         used = sum(float(row["minutes"]) for row in listed if row["clerk_id"] == clerk_id)
         assert used <= budget + 1e-9
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from nba.simulation import World, WorldConfig, simulate
-from nba.simulation.books import Books
+from nba.simulation.observed import ObservedTables
 
 CONFIG = WorldConfig(customers=600, clerks=6, stores=2, days=120, pilot_days=40, seed=3)
 
@@ -25,10 +25,10 @@ class Played:
     def tables(self) -> dict[str, pl.DataFrame]:
         return {path.stem: pl.read_parquet(path) for path in sorted(self.folder.glob("*.parquet"))}
 
-    def books(self) -> Books:
-        books = Books(self.world.config.time_zone)
-        books.add(self.tables())
-        return books
+    def observed(self) -> ObservedTables:
+        observed = ObservedTables(self.world.config.time_zone)
+        observed.add(self.tables())
+        return observed
 
 
 @pytest.fixture(scope="session")

@@ -66,14 +66,14 @@ def test_relevance_hour_and_fatigue_matter(played):
 
 def test_given_products_equal_the_best_when_they_are_the_best(played):
     world = played.world
-    ids = played.books().eligible(world.date, _rules())["customer_id"]
+    ids = played.observed().eligible(world.date, _rules())["customer_id"]
     best = world.true_effect(world.day, ids, "private_partner")
     again = world.true_effect(world.day, ids, "private_partner", best["product_ids"])
     np.testing.assert_allclose(again["effect_amount"], best["effect_amount"])
 
 
 def _rules():
-    from nba.simulation.books import Rules
+    from nba.simulation.observed import Rules
 
     return Rules()
 

@@ -6,9 +6,9 @@ import pytest
 
 from nba.errors import UsageError
 from nba.simulation import Preset, World, WorldConfig
-from nba.simulation.books import Rules
 from nba.simulation.compare import prepare
 from nba.simulation.observable import ObservableEffects, fit_expected, observable_features
+from nba.simulation.observed import Rules
 from nba.simulation.policies import effect_sample
 
 CONFIG = WorldConfig(customers=500, days=60, pilot=False)
@@ -20,19 +20,21 @@ def expected():
 
 
 def test_expectations_follow_the_truth_of_a_world_not_seen(expected):
-    world, books = prepare(CONFIG.model_copy(update={"seed": 13}))
-    truth = effect_sample(world, books, Rules())
-    who = books.eligible(world.date, Rules())
-    found = truth.join(expected(world.date, books, who), on=["customer_id", "mode"], suffix="_hat")
+    world, observed = prepare(CONFIG.model_copy(update={"seed": 13}))
+    truth = effect_sample(world, observed, Rules())
+    who = observed.eligible(world.date, Rules())
+    found = truth.join(
+        expected(world.date, observed, who), on=["customer_id", "mode"], suffix="_hat"
+    )
     assert found.height == truth.height
     best = found.sort("effect_amount_hat", descending=True).head(found.height // 5)
     assert best["effect_amount"].mean() > max(2 * found["effect_amount"].mean(), 1.0)
 
 
 def test_features_come_from_before_the_day(played):
-    books, day = played.books(), played.world.date
-    who = books.eligible(day, Rules())
-    features = observable_features(day, books, who)
+    observed, day = played.observed(), played.world.date
+    who = observed.eligible(day, Rules())
+    features = observable_features(day, observed, who)
     assert features["customer_id"].to_list() == who["customer_id"].to_list()
     assert features["days_since_purchase"].min() >= 1
 
@@ -46,7 +48,7 @@ def test_a_world_it_was_fitted_on_or_another_preset_is_refused(expected, change)
 def test_it_reads_back_as_it_was_written(expected, played, tmp_path):
     expected.save(tmp_path)
     read = ObservableEffects.load(tmp_path)
-    books, day = played.books(), played.world.date
-    who = books.eligible(day, Rules())
-    assert read(day, books, who).equals(expected(day, books, who))
+    observed, day = played.observed(), played.world.date
+    who = observed.eligible(day, Rules())
+    assert read(day, observed, who).equals(expected(day, observed, who))
     assert (read.seeds, read.rows) == ((11, 12), expected.rows)

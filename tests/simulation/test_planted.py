@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from nba.simulation.planted import planted_rhythm, planted_taste, planted_uplift
+from nba.simulation.planted import planted_rhythm, planted_taste
 from nba.simulation.streams import Streams
 
 
@@ -35,27 +35,6 @@ def test_planted_taste_is_where_customers_buy():
     )
     high = planted.truth["probability"].max()
     assert (bought["probability"] > high * 0.99).mean() == pytest.approx(0.85, abs=0.02)
-
-
-def test_planted_uplift_is_the_difference_between_the_arms():
-    planted = planted_uplift(customers=20_000)
-    made = planted.tables["interactions"]
-    bought = planted.tables["transactions"].join(
-        made.select("customer_id", pl.col("ts").alias("assigned")), on="customer_id"
-    )
-    after = bought.filter(pl.col("ts") > pl.col("assigned")).select("customer_id", y=pl.lit(50.0))
-    before = bought.filter(pl.col("ts") <= pl.col("assigned")).group_by("customer_id").len()
-    rows = made.join(after, on="customer_id", how="left").join(before, on="customer_id")
-    mean = rows.group_by("len", "mode").agg(pl.col("y").fill_null(0.0).mean())
-    base = mean.filter(pl.col("mode") == "none").select("len", none="y")
-    found = mean.filter(pl.col("mode") != "none").join(base, on="len")
-    truth = (
-        planted.truth.join(before, on="customer_id")
-        .group_by("len", "mode")
-        .agg(pl.col("effect_amount").first())
-    )
-    both = found.join(truth, on=["len", "mode"])
-    assert (both["y"] - both["none"] - both["effect_amount"]).abs().max() < 2.5
 
 
 def test_streams_do_not_depend_on_what_else_is_drawn():

@@ -11,28 +11,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nba.simulation import WorldConfig
-from nba.simulation.books import Rules
 from nba.simulation.compare import compare_policies, summary
+from nba.simulation.observed import Rules
 from nba.simulation.policies import BASELINES, ByEffect, allocate, effect_sample, usual_products
 
 
 @pytest.mark.parametrize("name", sorted(set(BASELINES) - {"no_contact"}))
 def test_every_policy_keeps_minutes_and_contact_rules(played, name):
-    world, books = played.world.copy(), played.books()
+    world, observed = played.world.copy(), played.observed()
     policy, rules = BASELINES[name](world, Rules()), Rules()
     listed = []
     for _ in range(12):
-        plan = policy.plan(world.date, books)
+        plan = policy.plan(world.date, observed)
         assert plan is not None
-        allowed = books.eligible(world.date, rules)
+        allowed = observed.eligible(world.date, rules)
         assert plan["customer_id"].is_unique().all()
         assert set(plan["customer_id"]) <= set(allowed["customer_id"])
         used = plan.group_by("clerk_id").agg(pl.col("minutes").sum())
         budget = used.join(allowed.select("clerk_id", "budget").unique(), on="clerk_id")
         assert (budget["minutes"] <= budget["budget"] + 1e-9).all()
         listed.append(plan)
-        books.add(world.step(world.day, plan).tables)
-    made = books.table("interactions").filter(pl.col("action_id").is_not_null())
+        observed.add(world.step(world.day, plan).tables)
+    made = observed.table("interactions").filter(pl.col("action_id").is_not_null())
     days = made.sort("customer_id", "ts").with_columns(
         pl.col("ts").dt.date().diff().over("customer_id").dt.total_days().alias("gap")
     )
@@ -40,9 +40,11 @@ def test_every_policy_keeps_minutes_and_contact_rules(played, name):
 
 
 def test_recency_list_ranks_recent_spenders_first(played):
-    plan = BASELINES["recency_spend"](played.world, Rules()).plan(played.world.date, played.books())
-    rest = played.books().eligible(played.world.date, Rules())
-    last = played.books().purchases().group_by("customer_id").agg(pl.col("date").max())
+    plan = BASELINES["recency_spend"](played.world, Rules()).plan(
+        played.world.date, played.observed()
+    )
+    rest = played.observed().eligible(played.world.date, Rules())
+    last = played.observed().purchases().group_by("customer_id").agg(pl.col("date").max())
     ages = rest.join(last, on="customer_id", how="left").with_columns(
         pl.col("customer_id").is_in(plan["customer_id"].to_list()).alias("listed")
     )
@@ -51,9 +53,9 @@ def test_recency_list_ranks_recent_spenders_first(played):
 
 
 def test_usual_products_are_those_bought_on_most_days(played):
-    usual = usual_products(played.books()).explode("product_ids")
+    usual = usual_products(played.observed()).explode("product_ids")
     counts = (
-        played.books()
+        played.observed()
         .purchases()
         .group_by("customer_id", "product_id")
         .agg(pl.col("date").n_unique().alias("times"))
@@ -85,13 +87,13 @@ def test_allocation_is_near_the_exhaustive_optimum(seed, customers, budget):
 
 
 def test_an_observable_oracle_plans_with_the_callers_expectations(played):
-    world, books = played.world.copy(), played.books()
-    sample = effect_sample(world, books, Rules())
+    world, observed = played.world.copy(), played.observed()
+    sample = effect_sample(world, observed, Rules())
     assert sample["mode"].n_unique() == 3
     policy = ByEffect(
         Rules(), lambda day, seen, who: sample.select("customer_id", "mode", "effect_amount")
     )
-    plan = policy.plan(world.date, books)
+    plan = policy.plan(world.date, observed)
     chosen = plan.join(sample, on=["customer_id", "mode"])
     assert chosen.height == plan.height > 0
     assert (chosen["effect_amount"] > 0).all()

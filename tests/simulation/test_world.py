@@ -16,8 +16,8 @@ from polars.testing import assert_frame_equal
 
 from nba.errors import UsageError
 from nba.simulation import World, WorldConfig, simulate
-from nba.simulation.books import Rules
 from nba.simulation.habits import absent_on
+from nba.simulation.observed import Rules
 from nba.simulation.policies import BASELINES, RandomContacts
 
 APPEND_ONLY = {
@@ -66,12 +66,12 @@ def test_another_seed_gives_another_year(tmp_path):
 
 
 def test_increments_continue_the_history_and_never_repeat_a_key(played):
-    world, books = played.world.copy(), played.books()
+    world, observed = played.world.copy(), played.observed()
     policy = RandomContacts(Rules(), seed=5)
     tables = {name: [frame] for name, frame in played.tables().items()}
     for _ in range(15):
-        outcome = world.step(world.date, policy.plan(world.date, books), habitual=["C0000001"])
-        books.add(outcome.tables)
+        outcome = world.step(world.date, policy.plan(world.date, observed), habitual=["C0000001"])
+        observed.add(outcome.tables)
         for name, frame in outcome.tables.items():
             tables.setdefault(name, []).append(frame)
         end = world.scene.timestamps([float(outcome.day), float(world.day)])
@@ -90,7 +90,7 @@ def test_increments_continue_the_history_and_never_repeat_a_key(played):
 
 def test_a_contact_changes_nobody_but_the_customer_contacted(played):
     one, other = played.world.copy(), played.world.copy()
-    who = played.books().eligible(one.date, Rules())["customer_id"][:5]
+    who = played.observed().eligible(one.date, Rules())["customer_id"][:5]
     plan = pl.DataFrame(
         {
             "action_id": "a-" + who,
@@ -111,14 +111,14 @@ def test_a_contact_changes_nobody_but_the_customer_contacted(played):
 
 
 def _clerks(played, who):
-    customers = played.books().table("customers").select("customer_id", "clerk_id")
+    customers = played.observed().table("customers").select("customer_id", "clerk_id")
     return who.to_frame().join(customers, on="customer_id", how="left")["clerk_id"]
 
 
 def test_plans_of_every_export_format_are_understood(played):
     """Times naive, in UTC or as text and product lists as text mean the same."""
-    who = played.books().eligible(played.world.date, Rules())
-    plan = BASELINES["random"](played.world, Rules()).plan(played.world.date, played.books())
+    who = played.observed().eligible(played.world.date, Rules())
+    plan = BASELINES["random"](played.world, Rules()).plan(played.world.date, played.observed())
     assert plan is not None
     assert who.height > 0
     zone = played.world.config.time_zone

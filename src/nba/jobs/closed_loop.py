@@ -28,10 +28,10 @@ from nba.jobs.regret import night_ablation, night_regret
 from nba.schema.words import CONTACT_MODES, Mode
 from nba.settings import Project
 from nba.simulation import Preset, WorldConfig
-from nba.simulation.books import Books, Rules
 from nba.simulation.compare import compare_policies
 from nba.simulation.config import MODE_MINUTES
 from nba.simulation.observable import ObservableEffects
+from nba.simulation.observed import ObservedTables, Rules
 from nba.simulation.policies import BASELINES, PolicyFactory, actions, fill, usual_products
 from nba.simulation.world import World
 from nba.stores.runs import log_run
@@ -74,11 +74,11 @@ class EnginePolicy:
         self._world = world
         self._started = False
 
-    def plan(self, day: date, books: Books) -> pl.DataFrame | None:
+    def plan(self, day: date, observed: ObservedTables) -> pl.DataFrame | None:
         """Ingest what came in since the last plan, run the night, and return the actions."""
         started = perf_counter()
         wiring = Wiring(self.project)
-        self._ingest(wiring, books.latest if self._started else books.delivered())
+        self._ingest(wiring, observed.latest if self._started else observed.delivered())
         self._started = True
         as_of = datetime(day.year, day.month, day.day)
         run_night(wiring, as_of, say=self.say)
@@ -120,11 +120,11 @@ class TopPropensity(EnginePolicy):
         spec.write_text(text, "utf-8")
         self.project = Project.open(folder)
 
-    def plan(self, day: date, books: Books) -> pl.DataFrame | None:
+    def plan(self, day: date, observed: ObservedTables) -> pl.DataFrame | None:
         """Score, rank the eligible by P(purchase in 30 days), and fill the clerks' minutes."""
         started = perf_counter()
         wiring = Wiring(self.project)
-        self._ingest(wiring, books.latest if self._started else books.delivered())
+        self._ingest(wiring, observed.latest if self._started else observed.delivered())
         self._started = True
         as_of = datetime(day.year, day.month, day.day)
         run_night(wiring, as_of, say=self.say, until_step="score")
@@ -132,7 +132,7 @@ class TopPropensity(EnginePolicy):
         scores = pl.read_parquet(folder / "scores" / "timing.parquet").select(
             "customer_id", score="p_purchase_30d"
         )
-        who = books.eligible(day, self.rules).join(scores, on="customer_id", how="left")
+        who = observed.eligible(day, self.rules).join(scores, on="customer_id", how="left")
         self.seconds.append(perf_counter() - started)
         if who.is_empty():
             return None
@@ -142,7 +142,7 @@ class TopPropensity(EnginePolicy):
             mode=pl.lit(mode),
             minutes=pl.lit(MODE_MINUTES[mode]),
         )
-        brought = usual_products(books)
+        brought = usual_products(observed)
         return actions(
             fill(scored).join(brought, on="customer_id", how="left"), day, "top_propensity"
         )

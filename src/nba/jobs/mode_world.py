@@ -36,8 +36,8 @@ from nba.models.mode.outcomes import CHECK_DAYS, OUTCOME_DAYS, assignments_of
 from nba.models.mode.prior import PriorMode
 from nba.models.mode.training import assignment_features
 from nba.simulation import Preset, WorldConfig
-from nba.simulation.books import Books
 from nba.simulation.compare import prepare
+from nba.simulation.observed import ObservedTables
 from nba.simulation.policies import usual_products
 from nba.simulation.world import World
 
@@ -116,10 +116,10 @@ def play(preset: str, seed: int, customers: int) -> Setting:
     config = WorldConfig(preset=Preset(preset), seed=seed, customers=customers)
     start = datetime(config.start.year, config.start.month, config.start.day)
     as_of = start + timedelta(days=config.days)
-    world, books = prepare(config)
+    world, observed = prepare(config)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        lake = _lake(folder, books)
+        lake = _lake(folder, observed)
 
         def load(moment: datetime) -> dict[str, Any]:
             connection = ibis.duckdb.connect(threads=2)
@@ -138,7 +138,7 @@ def play(preset: str, seed: int, customers: int) -> Setting:
         features = assignment_features(known, snapshot)
         state = snapshot(STATE, as_of)
         friends = state.filter(pl.col("is_friend") & pl.col("consent_contact"))
-        usual = usual_products(books)
+        usual = usual_products(observed)
         friends = friends.join(usual, on="customer_id", how="inner").sort("customer_id")
         chosen = friends.select("customer_id")
         inputs = ModelInputs(
@@ -151,8 +151,8 @@ def play(preset: str, seed: int, customers: int) -> Setting:
     return Setting(inputs, _truth(world, friends), known, features, as_of)
 
 
-def _lake(folder: Path, books: Books) -> Lake:
-    for name, frame in books.delivered().items():
+def _lake(folder: Path, observed: ObservedTables) -> Lake:
+    for name, frame in observed.delivered().items():
         if frame.height:
             (folder / "tables").mkdir(exist_ok=True)
             frame.write_parquet(folder / "tables" / f"{name}.parquet")

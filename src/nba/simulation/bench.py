@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from nba.simulation.books import Rules
 from nba.simulation.compare import compare_policies, prepare, summary
 from nba.simulation.config import Preset, WorldConfig
 from nba.simulation.observable import fit_expected
+from nba.simulation.observed import Rules
 from nba.simulation.policies import effect_sample
 
 #: Seeds of the worlds that an observable oracle learns from begin here.
@@ -102,10 +102,10 @@ def bench_observable(
     if folder:
         expected.save(Path(folder))
     other = config.model_copy(update={"seed": OTHER_SEEDS - 1, "customers": min(customers, 20_000)})
-    world, books = prepare(WorldConfig(**other.model_dump(exclude={"clerks", "stores"})))
-    truth = effect_sample(world, books, Rules())
+    world, observed = prepare(WorldConfig(**other.model_dump(exclude={"clerks", "stores"})))
+    truth = effect_sample(world, observed, Rules())
     found = truth.join(
-        expected(world.date, books, books.eligible(world.date, Rules())),
+        expected(world.date, observed, observed.eligible(world.date, Rules())),
         on=["customer_id", "mode"],
         suffix="_expected",
     )

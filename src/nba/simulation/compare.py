@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from nba.simulation.books import Books, Rules
 from nba.simulation.config import WorldConfig
+from nba.simulation.observed import ObservedTables, Rules
 from nba.simulation.policies import BASELINES, PolicyFactory
 from nba.simulation.streams import Floats
 from nba.simulation.world import World
@@ -18,12 +18,12 @@ from nba.simulation.world import World
 BASELINE: Final = "no_contact"
 
 
-def prepare(config: WorldConfig) -> tuple[World, Books]:
+def prepare(config: WorldConfig) -> tuple[World, ObservedTables]:
     """Play the history once; return the world at its end and what a retailer saw."""
-    world, books = World(config), Books(config.time_zone)
+    world, observed = World(config), ObservedTables(config.time_zone)
     for day in range(config.days):
-        books.add(world.step(day, habitual=config.habits).tables)
-    return world, books
+        observed.add(world.step(day, habitual=config.habits).tables)
+    return world, observed
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,16 @@ class Played:
 
 
 def play(
-    world: World, books: Books, factory: PolicyFactory, *, days: int, tail_days: int, rules: Rules
+    world: World,
+    observed: ObservedTables,
+    factory: PolicyFactory,
+    *,
+    days: int,
+    tail_days: int,
+    rules: Rules,
 ) -> Played:
     """Play a policy from a world's present on copies, then days without contact."""
-    twin, seen = world.copy(), books.copy()
+    twin, seen = world.copy(), observed.copy()
     policy = factory(twin, rules)
     start = twin.state.margin.copy()
     counts = {"listed": 0.0, "contacts": 0.0, "minutes": 0.0, "blocks": 0.0}
@@ -90,7 +96,7 @@ def compare_policies(
     config : WorldConfig
         The world; its seed is replaced by each of `seeds`.
     policies : mapping of name to factory
-        An engine joins as a factory that returns something with `plan(day, books)`.
+        An engine joins as a factory that returns something with `plan(day, observed)`.
     seeds : sequence of int
     weeks : int
         Weeks in which the policies contact.
@@ -110,10 +116,15 @@ def compare_policies(
     """
     rows = []
     for seed in seeds:
-        world, books = prepare(config.model_copy(update={"seed": seed}))
+        world, observed = prepare(config.model_copy(update={"seed": seed}))
         played = {
             name: play(
-                world, books, factory, days=7 * weeks, tail_days=tail_days, rules=rules or Rules()
+                world,
+                observed,
+                factory,
+                days=7 * weeks,
+                tail_days=tail_days,
+                rules=rules or Rules(),
             )
             for name, factory in {BASELINE: BASELINES[BASELINE], **policies}.items()
         }

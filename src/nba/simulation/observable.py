@@ -22,9 +22,9 @@ import polars.selectors as cs
 
 from nba.errors import UsageError
 from nba.schema.words import CONTACT_MODES
-from nba.simulation.books import Books, Rules
 from nba.simulation.compare import prepare
 from nba.simulation.config import Preset, WorldConfig
+from nba.simulation.observed import ObservedTables, Rules
 from nba.simulation.policies import (
     ByEffect,
     RandomContacts,
@@ -33,7 +33,7 @@ from nba.simulation.policies import (
 from nba.simulation.world import World
 
 #: Makes numeric features, keyed by customer_id, for some customers on a day.
-FeatureMaker = Callable[[dt.date, Books, pl.DataFrame], pl.DataFrame]
+FeatureMaker = Callable[[dt.date, ObservedTables, pl.DataFrame], pl.DataFrame]
 
 _ABOUT: Final = "about.json"
 _PARAMETERS: Final = {
@@ -52,10 +52,10 @@ _PARAMETERS: Final = {
 }
 
 
-def observable_features(day: dt.date, books: Books, who: pl.DataFrame) -> pl.DataFrame:
+def observable_features(day: dt.date, observed: ObservedTables, who: pl.DataFrame) -> pl.DataFrame:
     """Return plain features of some customers, from the tables alone: the default maker."""
-    history = books.purchases().filter(pl.col("date") < day)
-    goods = books.table("products").select(
+    history = observed.purchases().filter(pl.col("date") < day)
+    goods = observed.table("products").select(
         "product_id",
         "category",
         pl.col("price").cast(pl.Float64),
@@ -68,8 +68,8 @@ def observable_features(day: dt.date, books: Books, who: pl.DataFrame) -> pl.Dat
     for part in (
         _behaviour(lines),
         _by_category(lines),
-        _answers(day, books),
-        _contacts(day, books),
+        _answers(day, observed),
+        _contacts(day, observed),
     ):
         frame = frame.join(part, on="customer_id", how="left", maintain_order="left")
     return frame
@@ -122,8 +122,8 @@ def _by_category(lines: pl.DataFrame) -> pl.DataFrame:
     return top.join(wide, on="customer_id", how="left")
 
 
-def _contacts(day: dt.date, books: Books) -> pl.DataFrame:
-    made = books.table("interactions").filter((pl.col("mode") != "none") & (pl.col("ts") < day))
+def _contacts(day: dt.date, observed: ObservedTables) -> pl.DataFrame:
+    made = observed.table("interactions").filter((pl.col("mode") != "none") & (pl.col("ts") < day))
     age = (pl.lit(day) - pl.col("ts").dt.date()).dt.total_days()
     chat = pl.col("channel") != "moments"
     return made.group_by("customer_id").agg(
@@ -135,11 +135,11 @@ def _contacts(day: dt.date, books: Books) -> pl.DataFrame:
     )
 
 
-def _answers(day: dt.date, books: Books) -> pl.DataFrame:
+def _answers(day: dt.date, observed: ObservedTables) -> pl.DataFrame:
     kinds = ("read", "clicked", "replied", "purchased", "attended", "complained")
-    made = books.table("interactions").select("interaction_id", "mode")
+    made = observed.table("interactions").select("interaction_id", "mode")
     answers = (
-        books.table("responses")
+        observed.table("responses")
         .filter((pl.col("ts") < day) & pl.col("kind").is_in(kinds))
         .join(made, on="interaction_id", how="left")
     )
@@ -178,9 +178,9 @@ class ObservableEffects:
     rows: int
     features: FeatureMaker = observable_features
 
-    def __call__(self, day: dt.date, books: Books, who: pl.DataFrame) -> pl.DataFrame:
+    def __call__(self, day: dt.date, observed: ObservedTables, who: pl.DataFrame) -> pl.DataFrame:
         """Return the expected effect of each mode for the eligible customers of a day."""
-        table = self.features(day, books, who)
+        table = self.features(day, observed, who)
         matrix = _matrix(table, self.names)
         return pl.concat(
             table.select("customer_id").with_columns(
@@ -299,14 +299,14 @@ def _matrix(table: pl.DataFrame, names: Sequence[str]) -> npt.NDArray[np.float32
 def _samples(
     config: WorldConfig, days: int, every: int, rules: Rules, features: FeatureMaker
 ) -> Iterator[pl.DataFrame]:
-    world, books = prepare(config)
+    world, observed = prepare(config)
     policy = RandomContacts(rules, config.seed)
     for offset in range(days):
         if offset % every == 0:
-            truth = effect_sample(world, books, rules)
-            seen = features(world.date, books, truth.select("customer_id").unique())
+            truth = effect_sample(world, observed, rules)
+            seen = features(world.date, observed, truth.select("customer_id").unique())
             effects = truth.select("customer_id", "mode", "effect_amount")
             yield effects.join(seen, on="customer_id", how="left").with_columns(
                 cs.numeric().cast(pl.Float32)
             )
-        books.add(world.step(world.day, policy.plan(world.date, books)).tables)
+        observed.add(world.step(world.day, policy.plan(world.date, observed)).tables)

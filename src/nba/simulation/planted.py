@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 from scipy.special import gamma as gamma_function
 
-from nba.schema.words import CONTACT_MODES, Mode
 from nba.simulation.streams import Floats, Ints, Streams
 from nba.simulation.tables import canonical, timestamps, zone_offsets
 
@@ -89,71 +88,7 @@ def planted_taste(
     return Planted({"transactions": sales}, truth, _as_of(days))
 
 
-def planted_uplift(
-    *, seed: int = 1, customers: int = 4000, days: int = 120, price: float = 100.0
-) -> Planted:
-    """Plant uplift: a randomised test of the three modes and none, two kinds of customers.
-
-    Frequent buyers (six purchases before the test) answer to `private_partner` and are put
-    off by `shopping_assistant`; occasional ones (two purchases) the other way round;
-    `topic_expert` does nothing. The outcome is one purchase within 14 days of the
-    assignment, or none; half of its price is margin.
-
-    Returns
-    -------
-    Planted
-        truth: customer_id, mode, effect_amount (expected incremental margin).
-    """
-    streams, index = Streams(seed), np.arange(customers)
-    frequent = streams.uniform("kind", index) < 0.5
-    arm = (streams.uniform("arm", index) * 4).astype(np.int64)
-    effect = np.zeros((customers, 4))
-    effect[:, 0] = np.where(frequent, -0.05, 0.15)
-    effect[:, 2] = np.where(frequent, 0.20, -0.05)
-    chance = 0.2 + effect[index, arm]
-    bought = np.flatnonzero(streams.uniform("outcome", index) < chance)
-    before = np.where(frequent, 6, 2)
-    past = np.repeat(index, before)
-    past_when = (days - 20) * streams.uniform("past", np.arange(len(past)))
-    assigned = days - 16 + streams.uniform("assigned", index)
-    after = assigned[bought] + 13 * streams.uniform("after", bought)
-    customer = np.concatenate([past, bought])
-    when = np.concatenate([past_when, after])
-    sales = _sales(customer, np.zeros(len(customer), dtype=np.int64), when, "U", price)
-    modes = pl.Series([*map(str, CONTACT_MODES), str(Mode.NONE)])
-    interactions = canonical(
-        "interactions",
-        [
-            pl.DataFrame(
-                {
-                    "interaction_id": _ids("I", index),
-                    "customer_id": _ids("C", index),
-                    "ts": _stamps(assigned),
-                    "mode": modes.gather(arm),
-                    "propensity": np.full(customers, 0.25),
-                }
-            )
-        ],
-    )
-    truth = pl.DataFrame(
-        {
-            "customer_id": _ids("C", np.repeat(index, 3)),
-            "mode": modes.gather(np.tile(np.arange(3), customers)),
-            "effect_amount": effect[:, :3].reshape(-1) * price * 0.5,
-        }
-    )
-    goods = pl.DataFrame({"product_id": ["P00001"], "price": [price], "cost": [price / 2]})
-    tables = {
-        "transactions": sales,
-        "interactions": interactions,
-        "products": canonical("products", [goods]),
-    }
-    return Planted(tables, truth, _as_of(days))
-
-
-def _sales(
-    customer: Ints, product: Ints, when: Floats, prefix: str, price: float = 100.0
-) -> pl.DataFrame:
+def _sales(customer: Ints, product: Ints, when: Floats, prefix: str) -> pl.DataFrame:
     frame = pl.DataFrame(
         {
             "order_id": _ids(prefix, np.arange(len(customer))),
@@ -162,7 +97,7 @@ def _sales(
             "product_id": _ids("P", product),
             "ts": _stamps(when),
             "quantity": np.ones(len(customer)),
-            "unit_price": np.full(len(customer), price),
+            "unit_price": np.full(len(customer), 100.0),
         }
     )
     return canonical("transactions", [frame])

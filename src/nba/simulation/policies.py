@@ -1,6 +1,6 @@
 """Policies that need no engine: the yardsticks of the closed loop.
 
-All but the oracle read nothing but `Books`, what a retailer sees. All keep the same rules
+All but the oracle read nothing but `ObservedTables`, what a retailer sees. All keep the same rules
 and the same minutes. The lists bring what the customer buys most.
 """
 
@@ -15,11 +15,11 @@ import numpy as np
 import polars as pl
 
 from nba.schema.words import CONTACT_MODES, Mode
-from nba.simulation.books import Books, Rules
 from nba.simulation.config import MODE_MINUTES
 from nba.simulation.effects import effect_table
 from nba.simulation.lookup import positions
 from nba.simulation.messages import MAX_PRODUCTS, product_lists
+from nba.simulation.observed import ObservedTables, Rules
 from nba.simulation.streams import Floats, Ints, Streams
 from nba.simulation.world import World
 
@@ -30,7 +30,7 @@ _MODES: Final = pl.Series([str(mode) for mode in CONTACT_MODES])
 class Policy(Protocol):
     """Something that makes a plan for a day from what a retailer sees."""
 
-    def plan(self, day: dt.date, books: Books) -> pl.DataFrame | None:
+    def plan(self, day: dt.date, observed: ObservedTables) -> pl.DataFrame | None:
         """Return the day's actions, with the columns of `nba actions export`, or None."""
 
 
@@ -41,7 +41,7 @@ PolicyFactory = Callable[[World, Rules], Policy]
 class NoContact:
     """Leaves everybody alone."""
 
-    def plan(self, day: dt.date, books: Books) -> pl.DataFrame | None:
+    def plan(self, day: dt.date, observed: ObservedTables) -> pl.DataFrame | None:
         """Return no actions."""
         return None
 
@@ -55,19 +55,19 @@ class _Ranked:
         self.rules = rules
         self.streams = Streams(seed)
 
-    def plan(self, day: dt.date, books: Books) -> pl.DataFrame | None:
+    def plan(self, day: dt.date, observed: ObservedTables) -> pl.DataFrame | None:
         """Return the day's actions."""
-        who = books.eligible(day, self.rules)
+        who = observed.eligible(day, self.rules)
         if not who.height:
             return None
-        scored = self.scored(who, day, books)
+        scored = self.scored(who, day, observed)
         minutes = np.array(MODE_MINUTES)[scored["mode"].to_numpy()]
         chosen = fill(scored.with_columns(pl.Series("minutes", minutes)))
         return actions(
-            chosen.join(usual_products(books), on="customer_id", how="left"), day, self.name
+            chosen.join(usual_products(observed), on="customer_id", how="left"), day, self.name
         )
 
-    def scored(self, who: pl.DataFrame, day: dt.date, books: Books) -> pl.DataFrame:
+    def scored(self, who: pl.DataFrame, day: dt.date, observed: ObservedTables) -> pl.DataFrame:
         """Add the columns score and mode (a position)."""
         raise NotImplementedError
 
@@ -81,7 +81,7 @@ class RandomContacts(_Ranked):
 
     name = "random"
 
-    def scored(self, who: pl.DataFrame, day: dt.date, books: Books) -> pl.DataFrame:
+    def scored(self, who: pl.DataFrame, day: dt.date, observed: ObservedTables) -> pl.DataFrame:
         """Score at random."""
         mode = (self.draws("mode", who.height, day) * len(CONTACT_MODES)).astype(np.int64)
         return who.with_columns(
@@ -98,10 +98,10 @@ class RecencySpend(_Ranked):
         super().__init__(rules, seed)
         self.mode = CONTACT_MODES.index(mode)
 
-    def scored(self, who: pl.DataFrame, day: dt.date, books: Books) -> pl.DataFrame:
+    def scored(self, who: pl.DataFrame, day: dt.date, observed: ObservedTables) -> pl.DataFrame:
         """Score by the sum of the ranks in recency and in spend of the last year."""
         since = pl.lit(day) - pl.duration(days=365)
-        history = books.purchases().filter((pl.col("date") < day) & (pl.col("date") >= since))
+        history = observed.purchases().filter((pl.col("date") < day) & (pl.col("date") >= since))
         by = history.group_by("customer_id").agg(
             pl.col("date").max().alias("last"), pl.col("amount").sum()
         )
@@ -120,9 +120,11 @@ class MostOverdue(_Ranked):
         super().__init__(rules, seed)
         self.mode = CONTACT_MODES.index(mode)
 
-    def scored(self, who: pl.DataFrame, day: dt.date, books: Books) -> pl.DataFrame:
+    def scored(self, who: pl.DataFrame, day: dt.date, observed: ObservedTables) -> pl.DataFrame:
         """Score by the overdue ratio, up to three gaps; who is longer gone comes after."""
-        days = books.purchases().filter(pl.col("date") < day).select("customer_id", "date").unique()
+        days = (
+            observed.purchases().filter(pl.col("date") < day).select("customer_id", "date").unique()
+        )
         gaps = days.sort("customer_id", "date").with_columns(
             pl.col("date").diff().over("customer_id").dt.total_days().alias("gap")
         )
@@ -137,7 +139,7 @@ class MostOverdue(_Ranked):
 
 #: The expected effects that an observable oracle plans with: for the eligible customers of a
 #: day a table customer_id, mode, effect_amount (contact modes that are absent are not chosen).
-Expected = Callable[[dt.date, Books, pl.DataFrame], pl.DataFrame]
+Expected = Callable[[dt.date, ObservedTables, pl.DataFrame], pl.DataFrame]
 
 
 class ByEffect:
@@ -159,15 +161,15 @@ class ByEffect:
         self.rules = rules
         self.expected = expected
 
-    def plan(self, day: dt.date, books: Books) -> pl.DataFrame | None:
+    def plan(self, day: dt.date, observed: ObservedTables) -> pl.DataFrame | None:
         """Return the actions of the highest expected value within the minutes."""
-        who = books.eligible(day, self.rules)
+        who = observed.eligible(day, self.rules)
         if not who.height:
             return None
-        taken = self.choose(who, self.expected(day, books, who))
+        taken = self.choose(who, self.expected(day, observed, who))
         if not taken.height:
             return None
-        chosen = taken.join(favourites(books), on="customer_id", how="left")
+        chosen = taken.join(favourites(observed), on="customer_id", how="left")
         return actions(chosen, day, self.name)
 
     def choose(self, who: pl.DataFrame, effects: pl.DataFrame) -> pl.DataFrame:
@@ -206,7 +208,7 @@ class Oracle(ByEffect):
         super().__init__(rules, self._truth)
         self.world = world
 
-    def _truth(self, day: dt.date, books: Books, who: pl.DataFrame) -> pl.DataFrame:
+    def _truth(self, day: dt.date, observed: ObservedTables, who: pl.DataFrame) -> pl.DataFrame:
         scene = self.world.scene
         place = np.sort(positions(who["customer_id"], scene.customer_ids, "customer"))
         table = effect_table(scene, self.world.state, self.world.day, place)
@@ -219,12 +221,12 @@ class Oracle(ByEffect):
             pl.col("hour").sub(0.25).clip(9.0, 21.5).alias("from_hour"),
         )
 
-    def plan(self, day: dt.date, books: Books) -> pl.DataFrame | None:
+    def plan(self, day: dt.date, observed: ObservedTables) -> pl.DataFrame | None:
         """Return the actions of the highest true value, with the best products and hour."""
-        who = books.eligible(day, self.rules)
+        who = observed.eligible(day, self.rules)
         if not who.height:
             return None
-        truth = self.expected(day, books, who)
+        truth = self.expected(day, observed, who)
         taken = self.choose(who, truth)
         if not taken.height:
             return None
@@ -236,14 +238,14 @@ class Oracle(ByEffect):
         return actions(chosen, day, self.name)
 
 
-def effect_sample(world: World, books: Books, rules: Rules) -> pl.DataFrame:
+def effect_sample(world: World, observed: ObservedTables, rules: Rules) -> pl.DataFrame:
     """Return the true effects of bringing their favourites to today's eligible customers.
 
     What an observable oracle is fitted on, in worlds of other seeds: customer_id, mode,
     effect_amount and the parts of it, see `World.true_effect`.
     """
-    who = books.eligible(world.date, rules).select("customer_id")
-    both = who.join(favourites(books), on="customer_id", how="inner", maintain_order="left")
+    who = observed.eligible(world.date, rules).select("customer_id")
+    both = who.join(favourites(observed), on="customer_id", how="inner", maintain_order="left")
     return pl.concat(
         world.true_effect(world.day, both["customer_id"], str(mode), both["product_ids"])
         for mode in CONTACT_MODES
@@ -301,10 +303,10 @@ def fill(scored: pl.DataFrame) -> pl.DataFrame:
     return ordered.filter(used <= pl.col("budget"))
 
 
-def usual_products(books: Books) -> pl.DataFrame:
+def usual_products(observed: ObservedTables) -> pl.DataFrame:
     """Return the products that each customer bought most often, the latest first among equals."""
     return (
-        books.purchases()
+        observed.purchases()
         .group_by("customer_id", "product_id")
         .agg(pl.col("date").n_unique().alias("times"), pl.col("date").max().alias("last"))
         .sort("customer_id", "times", "last", "product_id", descending=[False, True, True, False])
@@ -313,18 +315,18 @@ def usual_products(books: Books) -> pl.DataFrame:
     )
 
 
-def favourites(books: Books) -> pl.DataFrame:
+def favourites(observed: ObservedTables) -> pl.DataFrame:
     """Return the favourite of each of a customer's categories, up to three, by margin earned.
 
     The best that is known to be brought from what a retailer sees; the observable oracle
     brings these.
     """
-    goods = books.table("products").unique("product_id", keep="last").select(
+    goods = observed.table("products").unique("product_id", keep="last").select(
         "product_id", "category",
         unit_margin=pl.col("price").cast(pl.Float64) - pl.col("cost").cast(pl.Float64),
     )  # fmt: skip
     return (
-        books.purchases()
+        observed.purchases()
         .join(goods, on="product_id")
         .group_by("customer_id", "category", "product_id")
         .agg(

@@ -107,7 +107,7 @@ def add_responses(
     )
 
 
-def record_untouched(scene: Scene, day: int, left: Contacts, recorder: Recorder) -> None:
+def record_left_alone(scene: Scene, day: int, left: Contacts, recorder: Recorder) -> None:
     """Record decisions to leave customers alone (mode `none`), an arm of a test."""
     if len(left):
         made = replace(left, minutes=np.zeros(len(left)))

@@ -33,7 +33,7 @@ from nba.simulation.life import (
 )
 from nba.simulation.lookup import positions
 from nba.simulation.messages import Contacts, join
-from nba.simulation.responses import record_untouched as record_none
+from nba.simulation.responses import record_left_alone
 from nba.simulation.scene import Scene, State, build_scene, first_state
 from nba.simulation.streams import Bools
 from nba.simulation.tables import Recorder, TableWriter
@@ -95,9 +95,9 @@ class World:
         self.state: State = first_state(self.scene)
         self._pending = Recorder()
         opening_rows(self.scene, self._pending)
-        self._open_books()
+        self._record_opening()
 
-    def _open_books(self) -> None:
+    def _record_opening(self) -> None:
         scene, state = self.scene, self.state
         people = scene.people
         who = np.flatnonzero(people.joined < 0)
@@ -179,36 +179,36 @@ class World:
         return self._play(made)
 
     def _begin(self) -> None:
-        scene, state, book, day = self.scene, self.state, self._pending, self.state.day
-        arrivals(scene, state, day, book)
-        day_rows(scene, day, book)
-        calendar_rows(scene, state, day, book)
-        close_cases(state, day, book)
+        scene, state, recorder, day = self.scene, self.state, self._pending, self.state.day
+        arrivals(scene, state, day, recorder)
+        day_rows(scene, day, recorder)
+        calendar_rows(scene, state, day, recorder)
+        close_cases(state, day, recorder)
 
     def _pass_day(self, *, habitual: bool) -> pl.DataFrame:
-        """Play a day of the history; its rows stay in the book. Return the contacts' truth."""
+        """Play a day of the history; its rows stay in the recorder. Return the contacts' truth."""
         self._begin()
         return self._live(self._contacts(self.state.day, None, self._allowed(habitual)))
 
     def _live(self, made: Contacts | None) -> pl.DataFrame:
-        scene, state, book, day = self.scene, self.state, self._pending, self.state.day
-        truth = act(scene, state, day, made, book).frame() if made else pl.DataFrame()
-        contact_complaints(scene, state, day, book)
-        self._sell(day, book)
-        record_lost(scene, state, day, book)
+        scene, state, recorder, day = self.scene, self.state, self._pending, self.state.day
+        truth = act(scene, state, day, made, recorder).frame() if made else pl.DataFrame()
+        contact_complaints(scene, state, day, recorder)
+        self._sell(day, recorder)
+        record_lost(scene, state, day, recorder)
         decay(state)
         state.day += 1
         return truth
 
     def _play(self, made: Contacts | None) -> DayOutcome:
-        state, book, day = self.state, self._pending, self.state.day
+        state, recorder, day = self.state, self._pending, self.state.day
         before = float(state.margin.sum())
         truth = self._live(made)
         blocks = int((np.floor(state.blocked) == day).sum())
         return DayOutcome(
             day=day,
             date=self.config.start + dt.timedelta(days=day),
-            tables=book.take(),
+            tables=recorder.take(),
             margin=float(state.margin.sum()) - before,
             contacts=len(made) if made else 0,
             minutes=float(made.minutes.sum()) if made else 0.0,
@@ -226,32 +226,32 @@ class World:
         return allowed
 
     def _contacts(self, day: int, actions: pl.DataFrame | None, allowed: Bools) -> Contacts | None:
-        scene, state, book = self.scene, self.state, self._pending
+        scene, state, recorder = self.scene, self.state, self._pending
         parts: list[Contacts] = []
         if actions is not None and actions.height:
             plan = read_plan(scene, day, actions)
-            sent = carry_out(scene, state, day, plan, book) if plan else None
+            sent = carry_out(scene, state, day, plan, recorder) if plan else None
             parts += [sent] if sent else []
         if allowed.any():
             parts += habitual_contacts(scene, state, day, allowed)
             pilot = pilot_contacts(scene, state, day)
             if pilot is not None:
-                record_none(scene, day, pilot.take(pilot.mode == NONE), book)
+                record_left_alone(scene, day, pilot.take(pilot.mode == NONE), recorder)
                 parts.append(pilot.take(pilot.mode != NONE))
         parts = [part for part in parts if len(part)]
         return join(parts) if parts else None
 
-    def _sell(self, day: int, book: Recorder) -> None:
+    def _sell(self, day: int, recorder: Recorder) -> None:
         scene, state = self.scene, self.state
         lines = buy(scene, state, day)
         orders = record_purchases(scene, state, day, lines)
-        book.add("transactions", orders)
-        book.add("transactions", take_returns(scene, state, day))
-        book.add("transactions", walk_ins(scene, day))
-        attribute(scene, state, day, lines, orders, book)
-        service_cases(scene, state, day, lines, book)
-        benefits(scene, state, day, lines, book)
-        clerk_tags(scene, day, lines, book)
+        recorder.add("transactions", orders)
+        recorder.add("transactions", take_returns(scene, state, day))
+        recorder.add("transactions", walk_ins(scene, day))
+        attribute(scene, state, day, lines, orders, recorder)
+        service_cases(scene, state, day, lines, recorder)
+        benefits(scene, state, day, lines, recorder)
+        clerk_tags(scene, day, lines, recorder)
 
     def true_effect(
         self,

@@ -32,7 +32,7 @@ class Rules:
     minutes_share: float = 1.0
 
 
-class Books:
+class ObservedTables:
     """The tables delivered so far; days are added as they are played.
 
     Parameters
@@ -56,9 +56,9 @@ class Books:
         """Return all increments so far, one table each, in canonical form."""
         return {name: pl.concat(parts) for name, parts in self._parts.items() if parts}
 
-    def copy(self) -> Books:
-        """Return books that can be continued independently."""
-        twin = Books(self.time_zone)
+    def copy(self) -> ObservedTables:
+        """Return observed tables that can be continued independently."""
+        twin = ObservedTables(self.time_zone)
         twin.latest = self.latest
         twin._parts = {name: list(parts) for name, parts in self._parts.items()}
         return twin
