@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from nba.errors import ConfigError
 from nba.models.base import Model, parse_config
-from nba.models.catalogue import model_class
+from nba.models.kinds import model_class
 from nba.models.spec import ModelSpec, read_spec
 from nba.pipeline.scoring import MODELS
 from nba.settings import Project, validation_problems

@@ -7,7 +7,7 @@ import pytest
 from nba.evaluation.affinity import Question, true_shares
 from nba.evaluation.affinity_cornac import cornac_methods
 from nba.evaluation.ranking import EMPTY
-from nba.models.affinity.catalogue import Catalogue
+from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.log import PurchaseLog
 
 ROWS = [

@@ -13,7 +13,7 @@ from nba.evaluation.mode_baselines import BASELINES, policy_tree
 from nba.evaluation.mode_experiment import run_mode_experiment
 from nba.evaluation.mode_summary import OURS, SINGLE
 from nba.evaluation.overlap import covariate_balance
-from nba.models.mode.nuisance import Sample
+from nba.models.mode.doubly_robust.nuisance import Sample
 
 ROWS = 1200
 

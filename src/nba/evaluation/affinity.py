@@ -26,15 +26,20 @@ from nba.evaluation.ranking import (
     ranking_metrics,
     targets_matrix,
 )
-from nba.models.affinity.catalogue import Catalogue
+from nba.models.affinity.candidates.fitted import Fitted
+from nba.models.affinity.candidates.product_text import Catalogue
+from nba.models.affinity.candidates.sources import top_columns
+from nba.models.affinity.candidates.tifu import (
+    TifuParameters,
+    frequency_vectors,
+    nearest,
+    neighbour_mean,
+)
 from nba.models.affinity.config import TwoStageConfig
-from nba.models.affinity.fitted import Fitted
-from nba.models.affinity.history import History, history
-from nba.models.affinity.lists import rank_within
+from nba.models.affinity.history.customers import History, history
+from nba.models.affinity.history.state import CUSTOMER_FEATURES
 from nba.models.affinity.log import PurchaseLog
-from nba.models.affinity.sources import top_columns
-from nba.models.affinity.state import CUSTOMER_FEATURES
-from nba.models.affinity.tifu import TifuParameters, frequency_vectors, nearest, neighbour_mean
+from nba.models.affinity.ranking.lists import rank_within
 from nba.models.affinity.two_stage import TwoStageAffinity
 
 #: Rules that need no learning beyond counting; the bar for a learned model is the best of them.

@@ -19,8 +19,8 @@ import polars as pl
 from nba.errors import InputRefusedError, UsageError
 from nba.evaluation.off_policy import Floats, Ints
 from nba.evaluation.overlap import covariate_balance
-from nba.models.mode.encode import Encoder, is_number
-from nba.models.mode.nuisance import Sample
+from nba.models.mode.doubly_robust.nuisance import Sample
+from nba.models.mode.estimators.encoder import Encoder, is_number
 
 #: A column this many standard errors off balance between randomised arms is suspicious.
 OFF_BALANCE_Z: Final = 4.0

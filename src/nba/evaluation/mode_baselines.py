@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from nba.evaluation.off_policy import Floats, Ints
-from nba.models.mode.nuisance import Sample
-from nba.models.mode.trees import grow, predict
+from nba.models.mode.doubly_robust.nuisance import Sample
+from nba.models.mode.estimators.trees import grow, predict
 
 Values = Callable[[Floats], Floats]
 Baseline = Callable[[Sample, int, Floats, int], Values]

@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 
 from nba.models.base import ModelInputs
-from nba.models.mode.contact_effects import ARMS
-from nba.models.mode.doubly_robust import DoublyRobustConfig, DoublyRobustMode
-from nba.models.mode.frame import BEHAVIOUR, CONTACT
+from nba.models.mode.effects.contacts import ARMS
 from nba.models.mode.prior import KINDS
+from nba.models.mode.residual_effects import ResidualEffectsConfig, ResidualEffectsMode
+from nba.models.mode.scores import BEHAVIOUR, CONTACT
 
 AS_OF: Final = datetime(2026, 3, 1)
 #: Assignments to learn from: more than a shop logs in a year of pilots.
@@ -25,7 +25,7 @@ SHARES: Final = (0.4, 0.2, 0.2, 0.2)
 def planted_customers(count: int, seed: int) -> ModelInputs:
     """Return `customer_behaviour` and `customer_contact` with every column the model reads."""
     rng = np.random.default_rng(seed)
-    config = DoublyRobustConfig()
+    config = ResidualEffectsConfig()
     ids = pl.Series("customer_id", np.arange(count)).cast(pl.String).str.zfill(8)
     behaviour = {
         name: rng.lognormal(1, 1, count)
@@ -116,7 +116,7 @@ def bench_mode(
     for count in customers:
         shop = planted_customers(count, seed)
         training = planted_assignments(shop, assignments, seed + 1)
-        model = DoublyRobustMode(DoublyRobustConfig(threads=threads))
+        model = ResidualEffectsMode(ResidualEffectsConfig(threads=threads))
         began = time.perf_counter()
         model.fit(training, as_of=AS_OF, seed=seed)
         fitted = time.perf_counter()

@@ -20,9 +20,9 @@ from nba.evaluation.experiment_table import TestTable, prepare, read_table
 from nba.evaluation.mode_baselines import BASELINES
 from nba.evaluation.mode_summary import OURS, SINGLE, ModeExperiment, Repeat, policy_row, summary
 from nba.evaluation.off_policy import Floats, Log
-from nba.models.mode.learner import Effects, learn
-from nba.models.mode.linear import Basis
-from nba.models.mode.nuisance import LearnerConfig, Sample, fit_nuisance, folds_of
+from nba.models.mode.doubly_robust.learner import Effects, learn
+from nba.models.mode.doubly_robust.nuisance import LearnerConfig, Sample, fit_nuisance, folds_of
+from nba.models.mode.estimators.linear import Basis
 
 #: Smaller arms than this in a training set cannot feed the comparison's learners.
 MIN_BASELINE_ROWS: Final = 50

@@ -22,7 +22,7 @@ from nba.evaluation.off_policy import (
 )
 from nba.evaluation.overlap import IMBALANCE, covariate_balance
 from nba.evaluation.uplift import calibration, multi_arm_uplift
-from nba.models.mode.nuisance import Nuisance
+from nba.models.mode.doubly_robust.nuisance import Nuisance
 
 OURS: Final = "doubly robust"
 SINGLE: Final = "best single arm"

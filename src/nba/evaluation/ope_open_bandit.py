@@ -14,7 +14,7 @@ import polars as pl
 
 from nba.errors import InputRefusedError
 from nba.evaluation.off_policy import Floats, Ints, Log, Method, mean_interval, policy_value
-from nba.models.mode.nuisance import folds_of
+from nba.models.mode.doubly_robust.nuisance import folds_of
 
 CAMPAIGNS: Final = ("men", "women")
 #: Weights are cut here; the sample's smallest propensity is 1e-6.

@@ -28,10 +28,10 @@ from nba.evaluation.affinity_cornac import cornac_methods
 from nba.jobs.affinity_report import short, write_report
 from nba.jobs.affinity_world import run_world
 from nba.jobs.public_data import data_folder
-from nba.models.affinity.catalogue import Catalogue
+from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
-from nba.models.affinity.frame import homes
 from nba.models.affinity.log import Bools, PurchaseLog, day_number
+from nba.models.affinity.scores import homes
 from nba.models.base import ModelInputs
 
 #: A log of baskets without time: days are baskets, counted from the end.

@@ -18,7 +18,7 @@ import polars as pl
 
 from nba.evaluation.affinity import Question, compare
 from nba.evaluation.ranking import Floats
-from nba.models.affinity.catalogue import Catalogue
+from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.log import PurchaseLog, day_number
 from nba.simulation import Preset, WorldConfig, simulate

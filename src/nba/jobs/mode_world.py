@@ -26,15 +26,15 @@ from nba.evaluation.mode_baselines import BASELINES
 from nba.features import VIEWS
 from nba.features.usable import usable
 from nba.models.base import ModelInputs
-from nba.models.mode.assignments import Source
-from nba.models.mode.contact_effects import ARMS
-from nba.models.mode.doubly_robust import DoublyRobustConfig, DoublyRobustMode
-from nba.models.mode.encode import Encoder
-from nba.models.mode.frame import BEHAVIOUR, CONTACT, MODES, Floats, customer_frame
-from nba.models.mode.nuisance import Sample
-from nba.models.mode.outcomes import CHECK_DAYS, OUTCOME_DAYS, assignments_of
+from nba.models.mode.assignments.features import assignment_features
+from nba.models.mode.assignments.outcomes import CHECK_DAYS, OUTCOME_DAYS, assignments_of
+from nba.models.mode.assignments.records import Source
+from nba.models.mode.doubly_robust.nuisance import Sample
+from nba.models.mode.effects.contacts import ARMS
+from nba.models.mode.estimators.encoder import Encoder
 from nba.models.mode.prior import PriorMode
-from nba.models.mode.training import assignment_features
+from nba.models.mode.residual_effects import ResidualEffectsConfig, ResidualEffectsMode
+from nba.models.mode.scores import BEHAVIOUR, CONTACT, MODES, Floats, customer_frame
 from nba.simulation import Preset, WorldConfig
 from nba.simulation.compare import prepare
 from nba.simulation.observed import ObservedTables
@@ -201,13 +201,13 @@ def _models(
     return found | {f"{name}, history too": value for name, value in others.items()}
 
 
-def _fitted(setting: Setting, known: pl.DataFrame, seed: int) -> DoublyRobustMode:
+def _fitted(setting: Setting, known: pl.DataFrame, seed: int) -> ResidualEffectsMode:
     tables = {"assignments": known, "assignment_features": setting.features}
     training = ModelInputs({**setting.inputs, **tables})
-    return DoublyRobustMode().fit(training, as_of=setting.as_of, seed=seed)
+    return ResidualEffectsMode().fit(training, as_of=setting.as_of, seed=seed)
 
 
-def _scored(model: DoublyRobustMode | PriorMode, setting: Setting) -> tuple[Floats, Floats]:
+def _scored(model: ResidualEffectsMode | PriorMode, setting: Setting) -> tuple[Floats, Floats]:
     scores = model.score(setting.inputs, as_of=setting.as_of)
     values = scores.select("uplift_amount", "uplift_lower").to_numpy().reshape(-1, len(MODES), 2)
     return values[:, :, 0], values[:, :, 1]
@@ -217,7 +217,7 @@ def _usual(
     known: pl.DataFrame, setting: Setting, seed: int
 ) -> dict[str, tuple[Floats, Floats | None]]:
     """Return what T- and X-learner say, on the same columns, arms and outcomes."""
-    config = DoublyRobustConfig()
+    config = ResidualEffectsConfig()
     names = [*config.behaviour, *config.contact]
     features = setting.features.select("assignment_id", *names)
     rows = known.join(features, on="assignment_id", how="inner").sort("assignment_id")

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from nba.models.base import ModelInputs
-from nba.models.mode.assignments import decision_rows
-from nba.models.mode.frame import BEHAVIOUR, CONTACT
-from nba.models.mode.loss import FOLLOWED
-from nba.models.mode.outcomes import assignments_of, followed_contacts
-from nba.models.mode.training import anchors_of, assignment_features
+from nba.models.mode.assignments.features import anchors_of, assignment_features
+from nba.models.mode.assignments.outcomes import assignments_of, followed_contacts
+from nba.models.mode.assignments.records import decision_rows
+from nba.models.mode.churn.lost_share import FOLLOWED
+from nba.models.mode.scores import BEHAVIOUR, CONTACT
 from nba.wiring import Wiring
 
 if TYPE_CHECKING:
     from nba.jobs.nightly import Night
 
 #: Mode models that learn from assignments; the prior needs none.
-LEARNED_MODES = ("doubly_robust",)
+LEARNED_MODES = ("residual_effects",)
 #: Features of an assignment are at most this old.
 ANCHOR_DAYS = 7
 
@@ -64,8 +64,8 @@ def assignment_tables(wiring: Wiring, as_of: datetime) -> dict[str, pl.DataFrame
 def decision_log(wiring: Wiring, as_of: datetime, window_days: int) -> pl.DataFrame | None:
     """Return the engine's own assignments of the last `window_days`, `none` included.
 
-    As `nba.models.mode.assignments.decision_rows` returns them. Customers for whom nothing was
-    open had no choice made for them and are left out.
+    As `nba.models.mode.assignments.records.decision_rows` returns them. Customers for whom nothing
+    was open had no choice made for them and are left out.
     """
     first = (as_of - timedelta(days=window_days)).date().isoformat()
     parts = []

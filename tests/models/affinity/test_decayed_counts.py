@@ -8,7 +8,7 @@ import pytest
 from tests.models.contract import ModelContract
 
 from nba.models.affinity.decayed_counts import DecayedCountsAffinity, DecayedCountsConfig
-from nba.models.affinity.frame import SCORE_SCHEMA
+from nba.models.affinity.scores import SCORE_SCHEMA
 from nba.models.base import ModelInputs
 
 AS_OF = datetime(2026, 1, 1)

@@ -5,8 +5,8 @@ from datetime import datetime
 import polars as pl
 import pytest
 
-from nba.models.affinity.frame import SCORE_SCHEMA
 from nba.models.affinity.offers import OFFER_SCHEMA, offers
+from nba.models.affinity.scores import SCORE_SCHEMA
 from nba.models.base import ModelInputs
 
 AS_OF = datetime(2026, 1, 1)

@@ -6,14 +6,14 @@ import pytest
 import scipy.sparse as sp
 from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
-from nba.models.affinity.blas import one_blas_thread
-from nba.models.affinity.catalogue import Catalogue
-from nba.models.affinity.frames import decayed_evenly
-from nba.models.affinity.lists import dial, diversify, rank_within, top_lists
+from nba.models.affinity.candidates.blas import one_blas_thread
+from nba.models.affinity.candidates.product_text import Catalogue
+from nba.models.affinity.candidates.sources import Factors, cosine_neighbours, fit_als
+from nba.models.affinity.candidates.tifu import TifuParameters, frequency_vectors, nearest
+from nba.models.affinity.history.state import customer_state, pair_state, product_log_price
+from nba.models.affinity.history.views import decayed_evenly
 from nba.models.affinity.log import PurchaseLog
-from nba.models.affinity.sources import Factors, cosine_neighbours, fit_als
-from nba.models.affinity.state import customer_state, pair_state, product_log_price
-from nba.models.affinity.tifu import TifuParameters, frequency_vectors, nearest, tifu_scores
+from nba.models.affinity.ranking.lists import dial, diversify, rank_within, top_lists
 
 
 def log(*rows: tuple[str, str, int]) -> PurchaseLog:
@@ -55,15 +55,6 @@ def test_tifu_weights_by_hand() -> None:
     vectors = frequency_vectors(log(("a", "x", 1), ("a", "y", 2), ("a", "z", 3)), parameters)
     expected = [0.5**2 * 0.1 / 1 / 2, 0.5 * 1 / 2 / 2, 1 * 1 / 2 / 2]
     assert vectors.toarray()[0] == pytest.approx(expected)
-
-
-def test_tifu_blends_with_the_nearest_customer_but_never_with_oneself() -> None:
-    three = log(("a", "x", 1), ("b", "x", 1), ("b", "y", 2), ("c", "z", 1))
-    everyone = np.ones(3, dtype=bool)
-    parameters = TifuParameters(neighbours=1, alpha=0.5, groups=1)
-    scores = tifu_scores(three, everyone, everyone, parameters).toarray()
-    own = frequency_vectors(three, parameters).toarray()
-    assert scores[0] == pytest.approx(0.5 * own[0] + 0.5 * own[1])
 
 
 def test_nearest_is_by_euclidean_distance() -> None:

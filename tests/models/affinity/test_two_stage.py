@@ -10,8 +10,7 @@ from tests.models.affinity import shop
 from tests.models.contract import ModelContract
 
 from nba.models.affinity.config import TwoStageConfig
-from nba.models.affinity.frame import SCORE_SCHEMA
-from nba.models.affinity.reasons import with_reasons
+from nba.models.affinity.scores import SCORE_SCHEMA
 from nba.models.affinity.two_stage import TwoStageAffinity
 from nba.models.base import ModelInputs
 
@@ -168,21 +167,6 @@ class TestContract(ModelContract):
     def inputs(self) -> ModelInputs:
         people = bought().select("customer_id").unique().sort("customer_id")
         return frames(customer_state=people)
-
-
-def test_every_product_has_a_reason_that_can_be_said_aloud() -> None:
-    told = with_reasons(score(frames()), model(), frames(), as_of=shop.AS_OF)
-    assert told["reason_en"].null_count() == 0
-    assert not told["reason_zh"].str.contains("{", literal=True).any()
-    rhythm = told.filter(pl.col("reason") == "rhythm").row(0, named=True)
-    assert rhythm["reason_en"] == (
-        f"bought {rhythm['times_bought']} times, every {round(rhythm['gap_days'])} days, "
-        f"last {round(rhythm['days_since_purchase'])} days ago"
-    )
-    together = told.filter(pl.col("reason") == "bought_with")
-    own = bought().select("customer_id", reason_product_id="product_id").unique()
-    assert len(together) > 20
-    assert len(together.join(own, on=["customer_id", "reason_product_id"])) == len(together)
 
 
 def test_threads_get_equal_parts() -> None:

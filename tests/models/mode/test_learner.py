@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nba.models.mode import trees
-from nba.models.mode.learner import learn
-from nba.models.mode.linear import Basis, ridge_path
-from nba.models.mode.nuisance import LearnerConfig, Sample, folds_of
+from nba.models.mode.doubly_robust.learner import learn
+from nba.models.mode.doubly_robust.nuisance import LearnerConfig, Sample, folds_of
+from nba.models.mode.estimators import trees
+from nba.models.mode.estimators.linear import Basis, ridge_path
 
 Planted = Callable[..., Any]
 

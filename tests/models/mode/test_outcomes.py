@@ -6,15 +6,15 @@ import ibis
 import polars as pl
 import pytest
 
-from nba.models.mode.assignments import (
+from nba.models.mode.assignments.exposure import purchase_days, with_before, with_exposure
+from nba.models.mode.assignments.outcomes import friends_of, with_outcomes
+from nba.models.mode.assignments.records import (
     decision_rows,
     engine_assignments,
     recorded_assignments,
     sampled_moments,
     thinned,
 )
-from nba.models.mode.exposure import purchase_days, with_before, with_exposure
-from nba.models.mode.outcomes import friends_of, with_outcomes
 
 DAY = datetime(2026, 1, 10)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from nba.models.mode.sending import sent_probability
+from nba.models.mode.propensities.sending import sent_probability
 
 
 def test_clerks_who_choose_what_they_send_are_modelled() -> None:

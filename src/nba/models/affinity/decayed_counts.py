@@ -17,7 +17,7 @@ import polars as pl
 from pydantic import Field
 
 from nba.models.affinity.config import ListConfig
-from nba.models.affinity.frame import (
+from nba.models.affinity.scores import (
     SCORE_SCHEMA,
     Source,
     customers,

@@ -19,15 +19,19 @@ import numpy as np
 import polars as pl
 
 from nba.errors import ModelError
-from nba.models.affinity import storage
-from nba.models.affinity.blas import one_blas_thread
-from nba.models.affinity.candidates import Candidates, candidate_blocks
-from nba.models.affinity.catalogue import Catalogue
-from nba.models.affinity.cold import Segments
+from nba.models.affinity.candidates.blas import one_blas_thread
+from nba.models.affinity.candidates.fitted import Fitted, fit_sources
+from nba.models.affinity.candidates.generation import Candidates, candidate_blocks
+from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
-from nba.models.affinity.features import feature_names
-from nba.models.affinity.fitted import Fitted, fit_sources
-from nba.models.affinity.frame import (
+from nba.models.affinity.history.customers import History, history
+from nba.models.affinity.history.views import history_from_frames
+from nba.models.affinity.log import Bools, Floats, Ints, PurchaseLog, day_number
+from nba.models.affinity.ranking.examples import past_examples
+from nba.models.affinity.ranking.features import feature_names
+from nba.models.affinity.ranking.lists import dial, diversify, top_lists
+from nba.models.affinity.ranking.ranker import Ranker, read_ranker
+from nba.models.affinity.scores import (
     Source,
     customers,
     empty_scores,
@@ -35,13 +39,9 @@ from nba.models.affinity.frame import (
     score_frame,
     sellable,
 )
-from nba.models.affinity.frames import history_from_frames
-from nba.models.affinity.history import History, history
-from nba.models.affinity.learning import past_examples
-from nba.models.affinity.lists import dial, diversify, top_lists
-from nba.models.affinity.log import Bools, Floats, Ints, PurchaseLog, day_number
-from nba.models.affinity.ranker import Ranker, read_ranker
-from nba.models.affinity.rest import Resting, learn_rebought
+from nba.models.affinity.serving import storage
+from nba.models.affinity.serving.cold_start import Segments
+from nba.models.affinity.serving.cool_down import Resting, learn_rebought
 from nba.models.base import Model, ModelConfig, ModelInputs
 
 PURCHASES = "purchases"

@@ -24,9 +24,9 @@ import polars as pl
 from pydantic import Field
 
 from nba.models.base import Model, ModelConfig, ModelInputs
-from nba.models.mode.draws import belief_draws, clerks_of, correlation_root
-from nba.models.mode.frame import BEHAVIOUR, MODES, Floats, customer_frame, score_frame
-from nba.models.mode.loss import FOLLOWED, LostShare, lost_share
+from nba.models.mode.churn.lost_share import FOLLOWED, LostShare, lost_share
+from nba.models.mode.effects.draws import belief_draws, clerks_of, correlation_root
+from nba.models.mode.scores import BEHAVIOUR, MODES, Floats, customer_frame, score_frame
 from nba.schema.words import CategoryKind
 
 KINDS: Final = tuple(str(kind) for kind in CategoryKind)
@@ -151,7 +151,7 @@ class PriorMode(Model):
     Notes
     -----
     The lift is not causal evidence. Where a shop has logged assignments, use
-    `doubly_robust`, which starts here and unlearns what the data contradict.
+    `residual_effects`, which starts here and unlearns what the data contradict.
     """
 
     name: ClassVar[str] = "mode"

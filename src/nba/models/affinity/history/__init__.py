@@ -1,0 +1,1 @@
+"""What a customer bought, reduced to what sources and features read."""

@@ -1,0 +1,1 @@
+"""The second stage: features, examples, ranker, and lists from ranked candidates."""

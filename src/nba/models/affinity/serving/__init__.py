@@ -1,0 +1,1 @@
+"""Beside the rankers: customers without purchases, cool-downs, saving and loading."""

@@ -1,0 +1,1 @@
+"""What a contact risks: losing the friend, and what goes with it."""

@@ -1,0 +1,1 @@
+"""The multi-arm doubly robust learner, for tests with propensities."""

@@ -1,0 +1,1 @@
+"""Effects of contacts: design, posterior, effect modifiers, draws."""

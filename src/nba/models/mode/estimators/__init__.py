@@ -1,0 +1,1 @@
+"""Regressions that the others share: columns as matrices, ridge, trees."""

@@ -1,0 +1,134 @@
+"""What the rankers learn from: past cut-offs, thinned examples, the two passes."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.models.affinity import shop
+from tests.models.affinity.test_parts import LOG
+from tests.models.affinity.test_two_stage import CONFIG, bought, model
+
+from nba.models.affinity.candidates.fitted import fit_sources
+from nba.models.affinity.candidates.product_text import Catalogue
+from nba.models.affinity.config import TwoStageConfig
+from nba.models.affinity.history.customers import history
+from nba.models.affinity.history.state import pair_state, product_state
+from nba.models.affinity.log import PurchaseLog, day_number
+from nba.models.affinity.ranking.examples import examples_at, past_cutoffs, past_examples
+from nba.models.affinity.ranking.features import feature_names
+from nba.models.affinity.ranking.ranker import Examples
+
+NOW = day_number(shop.AS_OF)
+
+
+def shop_log() -> tuple[PurchaseLog, Catalogue]:
+    log = PurchaseLog.from_purchases(bought())
+    return log, Catalogue.build(log.product_ids, shop.products())
+
+
+def test_cutoffs_go_back_and_to_this_season_a_year_ago() -> None:
+    config = TwoStageConfig(cutoff_days=(15, 60), cutoff_step=30, year_ago_cutoffs=2)
+    long = LOG.where(np.ones(len(LOG), dtype=bool))
+    assert past_cutoffs(long, 600, config) == [585, 540, 235, 265]
+    assert past_cutoffs(long, 500, config) == [485, 440], "the log is too short for a year ago"
+
+
+def test_what_was_bought_next_is_the_label_and_nothing_after_the_cutoff_is_seen() -> None:
+    log, catalogue = shop_log()
+    moment = NOW - 30
+    full = examples_at(log, catalogue, moment, CONFIG, 1)
+    assert full is not None
+    target = log.next_baskets(moment, CONFIG.horizon)
+    assert full.label.sum() <= len(target)
+    other = replace(log, product=np.where(log.day < moment, log.product, 7))
+    blind = examples_at(other, catalogue, moment, CONFIG, 1)
+    assert blind is not None
+    both = np.intersect1d(blind.customer, full.customer)
+    assert len(both) > 10
+    mine, theirs = (part.features[np.isin(part.customer, both)] for part in (blind, full))
+    assert np.array_equal(mine, theirs, equal_nan=True)
+    shuffled = log.where(log.day < moment + 10)
+    fewer = examples_at(shuffled, catalogue, moment, CONFIG, 1)
+    assert fewer is not None
+    assert not fewer.whole
+    assert full.whole
+
+
+def test_thinning_keeps_what_was_bought_and_says_its_share() -> None:
+    generator = np.random.default_rng(2)
+    customer = np.repeat(np.arange(50), 40)
+    label = generator.random(2000) < 0.1
+    part = Examples(customer, generator.random((2000, 3)), label)
+    thin = part.thinned(700, seed=1)
+    assert thin.label.sum() == label.sum()
+    assert len(thin.label) == pytest.approx(700, rel=0.1)
+    assert thin.share == pytest.approx((700 - label.sum()) / (~label).sum())
+    assert part.thinned(5000, seed=1) is part
+
+
+def test_all_cutoffs_share_the_rows() -> None:
+    log, catalogue = shop_log()
+    config = CONFIG.model_copy(update={"learn_rows": 3000})
+    parts = past_examples(log, catalogue, NOW, config, 1)
+    assert len(parts) == 3
+    assert sum(len(part.label) for part in parts) < 3600
+
+
+def test_the_first_pass_keeps_the_best_and_the_full_scores() -> None:
+    fitted = model()
+    assert fitted.ranker is not None
+    log, catalogue = shop_log()
+    part = examples_at(log, catalogue, NOW - 30, CONFIG, 3)
+    assert part is not None
+    whole = fitted.ranker.predict(part.features)
+    kept, score = fitted.ranker.best(part.customer, part.features, trees=5, keep=10)
+    assert score == pytest.approx(whole[kept])
+    assert np.bincount(part.customer[kept]).max() == 10
+    everything, _ = fitted.ranker.best(part.customer, part.features, trees=5, keep=10_000)
+    assert len(everything) == len(whole)
+
+
+def test_both_passes_score_alike_beside_each_other() -> None:
+    """LightGBM mixes up the trees that threads ask one booster for."""
+    ranker = model().ranker
+    assert ranker is not None
+    log, catalogue = shop_log()
+    part = examples_at(log, catalogue, NOW - 30, CONFIG, 3)
+    assert part is not None
+
+    def scores(_: int) -> list[float]:
+        return ranker.best(part.customer, part.features, trees=5, keep=10)[1].tolist()
+
+    alone = scores(0)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(found == alone for found in pool.map(scores, range(100)))
+
+
+def test_relevance_is_right_on_average_though_examples_were_thinned() -> None:
+    log, catalogue = shop_log()
+    from nba.models.affinity.ranking.ranker import Ranker
+
+    part = examples_at(log, catalogue, NOW - 60, CONFIG, 3)
+    assert part is not None
+    names = feature_names(fit_sources(log, catalogue, NOW - 60, CONFIG, 3))
+    thin = part.thinned(len(part.label) // 2, seed=1)
+    ranker = Ranker.fit([thin], names, CONFIG, 1)
+    assert ranker is not None
+    told = ranker.relevance(ranker.predict(part.features)).mean()
+    assert told == pytest.approx(part.label.mean(), rel=0.25)
+
+
+def test_ones_own_best_and_the_next_basket_by_hand() -> None:
+    pairs = pair_state(LOG, 40, (10.0, 20.0, 30.0, 40.0))
+    products = product_state(LOG, pairs, 40, windows=(10, 20, 40), season=(365, 60), new_days=5)
+    share = products.values[:, products.names.index("product_next_share")]
+    # x is followed by x once in three chances, y never in one; all together 1 of 4.
+    assert share == pytest.approx([(1 + 2.5) / 13, 2.5 / 11, 0.25], rel=1e-5)
+    config = TwoStageConfig(als_factors=2)
+    catalogue = Catalogue.build(LOG.product_ids, None)
+    past = history(LOG, 40, fit_sources(LOG, catalogue, 40, config, 1), config)
+    of_a = past.pairs.customer == 0
+    assert past.own_of_best[of_a].max() == 1
+    assert past.own_share[of_a].sum() == pytest.approx(1)
+    assert past.own_products.tolist() == [3, 2]
