@@ -74,6 +74,12 @@ class Settings(_Section):
     tracking_uri: str = Field(
         "", description="MLflow tracking server; empty: SQLite and files in the project."
     )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least that is logged; `NBA_LOG_LEVEL` goes before it."
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Log lines for people or for machines; `NBA_LOG_FORMAT` goes before it."
+    )
     decisions: dict[str, Any] = Field(
         default_factory=dict,
         description="Exploration, horizon, rounding …: the fields listed in docs/decisions.md.",

@@ -15,7 +15,7 @@ import pytest
 from nba.data.ingest import ingest
 from nba.data.lake import Lake
 from nba.data.quarantine import quarantined
-from nba.data.report import LoadRefusedError
+from nba.data.report import IngestReport, LoadRefusedError, Status, TableReport
 
 HEADER = "order_id,customer_id,product_id,ts,quantity,unit_price\n"
 NOW = datetime(2026, 6, 1, 2, 0, tzinfo=UTC)
@@ -458,7 +458,7 @@ def test_unknown_files_and_columns_are_reported(load, lines: str) -> None:
     text = lines.replace("unit_price", "unit_price,colour").replace(".50\n", ".50,x\n")
     text = text.replace("3.00\n", "3.00,x\n").replace("7.25\n", "7.25,x\n")
     report = load({"transactions.csv": text, "weather.csv": "a\n1\n"})
-    said = "\n".join(report.lines())
+    said = "\n".join(report.lines(verbose=True))
     assert "colour" in said
     assert "weather.csv" in said
 
@@ -477,3 +477,15 @@ def test_values_outside_the_enumeration(load, lake: Lake, lines: str) -> None:
     responses = "response_id,customer_id,ts,kind\nr1,c,2026-01-01,READ\nr2,c,2026-01-01,read\n"
     reconciled(load({"transactions.csv": lines, "responses.csv": responses}))
     assert quarantined(lake)["value"].to_list() == ["READ"]
+
+
+def test_the_report_is_a_line_per_table_and_what_needs_a_look(tmp_path: Path) -> None:
+    report = IngestReport("folder", "none", "load", datetime(2026, 11, 21, tzinfo=UTC))
+    report.tables["clerks"] = TableReport("clerks")
+    report.add(Status.PASS, "clerks", "reconciled", "rows add up")
+    report.add(Status.WARN, "clerks", "unknown", "one column is unknown")
+    report.add(Status.FAIL, "clerks", "key", "clerk_id is missing")
+    short, full = report.lines(), report.lines(verbose=True)
+    assert [line for line in short if line.startswith("clerks:")] == [full[1]]
+    assert set(full) - set(short) == {"PASS  clerks: rows add up"}
+    assert {"WARN  clerks: one column is unknown", "FAIL  clerks: clerk_id is missing"} < set(short)

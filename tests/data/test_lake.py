@@ -495,7 +495,7 @@ def test_real_totals(real_data: Path, tmp_path: Path) -> None:
     assert table.quarantined.rows == 5
     assert table.facts["exact_duplicates"] == 11_812
     assert lake.rows("transactions") == 1_044_842
-    said = "\n".join(report.lines())
+    said = "\n".join(report.lines(verbose=True))
     assert "(22.5%)" in said
     assert "22,557 lines are returns" in said
 

@@ -37,5 +37,5 @@ def test_weekday_and_hour_are_empty_where_a_mapping_says_so(tmp_path: Path, mapp
     assert found.height == 3
     assert others["days_since_purchase"].null_count() == 0
     assert all(clock[name].null_count() == (3 if mapping else 0) for name in clock.columns)
-    said = "features of weekday and hour stay empty" in "\n".join(report.lines())
+    said = "features of weekday and hour stay empty" in "\n".join(report.lines(verbose=True))
     assert said == bool(mapping)

@@ -20,14 +20,18 @@ AsOf = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print a report for machines.")]
 Force = Annotated[bool, typer.Option("--force", help="Redo what is there, on changed inputs too.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Print every PASS of the checks too.")]
 
 
 def wiring_of(context: typer.Context) -> Wiring:
     """Return the adapters of the project that the call names."""
+    from nba.logs import configure
     from nba.settings import Project
     from nba.wiring import Wiring
 
-    return Wiring(Project.open(context.obj))
+    project = Project.open(context.obj)
+    configure(project.settings.log_level, project.settings.log_format)
+    return Wiring(project)
 
 
 def moment(wiring: Wiring, text: str) -> datetime:

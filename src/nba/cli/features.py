@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from nba.cli.common import AsJson, AsOf, Force, emit, moment, wiring_of
-from nba.jobs.progress import to_stderr
+from nba.jobs.progress import shown
 
 features_app = typer.Typer(help="The feature views.", no_args_is_help=True)
 
@@ -18,7 +18,7 @@ def features_build(context: typer.Context, as_of: AsOf = "", force: Force = Fals
     from nba.jobs.nightly import run_night
 
     wiring = wiring_of(context)
-    run_night(wiring, moment(wiring, as_of), say=to_stderr, force=force, until_step="features")
+    run_night(wiring, moment(wiring, as_of), say=shown(), force=force, until_step="features")
 
 
 @features_app.command("show")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nba.cli.common import AsJson, AsOf, Force, moment, wiring_of
-from nba.jobs.progress import to_stderr
+from nba.jobs.progress import shown
 
 verbs = typer.Typer()
 
@@ -27,9 +27,10 @@ def run(
 
     wiring = wiring_of(context)
     days = days_between(backfill) if backfill else [moment(wiring, as_of)]
+    progress = shown()
     for day in days:
-        to_stderr(f"nba run --as-of {day.date()}")
-        manifest = run_night(wiring, day, say=to_stderr, force=force, from_step=from_step or None)
+        progress(f"nba run --as-of {day.date()}")
+        manifest = run_night(wiring, day, say=progress, force=force, from_step=from_step or None)
         if as_json:
             typer.echo(json.dumps({"inputs": manifest.inputs, "steps": manifest.steps}, indent=1))
 
@@ -45,7 +46,7 @@ def _step_verb(name: str, text: str) -> None:
         run_night(
             wiring,
             moment(wiring, as_of),
-            say=to_stderr,
+            say=shown(),
             force=force,
             from_step=name if force else None,
             until_step=name,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nba.cli.common import AsJson, AsOf, Force, emit, moment, wiring_of
-from nba.jobs.progress import to_stderr
+from nba.jobs.progress import shown
 
 plan_app = typer.Typer(help="Decide, preview, explain, replay.")
 actions_app = typer.Typer(help="The plan's actions.", no_args_is_help=True)
@@ -46,7 +46,7 @@ def plan(
         emit(as_json, summary, lambda: [f"{name:<24} {value}" for name, value in summary.items()])
     else:
         redo = "plan" if force else None
-        run_night(wiring, day, say=to_stderr, force=force, from_step=redo, until_step="plan")
+        run_night(wiring, day, say=shown(), force=force, from_step=redo, until_step="plan")
 
 
 @plan_app.command("replay")

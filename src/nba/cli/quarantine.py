@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nba.cli.common import AsJson, emit, wiring_of
+from nba.cli.common import AsJson, Verbose, emit, wiring_of
 
 quarantine_app = typer.Typer(help="Rows that ingest refused.", no_args_is_help=True)
 
@@ -33,13 +33,14 @@ def _line(row: dict[str, Any]) -> str:
 def quarantine_retry(
     context: typer.Context,
     mapping: Annotated[str, typer.Option(help="A corrected mapping's name or file.")] = "",
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Try the refused rows again; what is accepted now goes into the lake."""
     from nba.jobs.ingest import retry_quarantine
 
     report = retry_quarantine(wiring_of(context), mapping=mapping)
-    emit(as_json, report.to_json(), report.lines)
+    emit(as_json, report.to_json(), lambda: report.lines(verbose=verbose))
 
 
 @quarantine_app.command("show")

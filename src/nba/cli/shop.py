@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nba.cli.common import AsJson, AsOf, emit, wiring_of
+from nba.cli.common import AsJson, AsOf, Verbose, emit, wiring_of
 
 if TYPE_CHECKING:
     from nba.wiring import Wiring
@@ -36,6 +36,7 @@ def ingest(
     suggest: Annotated[
         bool, typer.Option("--suggest", help="Draft a mapping for unknown files; load nothing.")
     ] = False,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring a folder of tables into the lake."""
@@ -45,9 +46,11 @@ def ingest(
         typer.echo(suggest_mapping(folder))
         return
     from nba.jobs.ingest import ingest_folder
+    from nba.jobs.progress import shown
 
-    report = ingest_folder(wiring_of(context), folder, mapping=mapping, check_only=check)
-    emit(as_json, report.to_json(), report.lines)
+    wiring = wiring_of(context)
+    report = ingest_folder(wiring, folder, mapping=mapping, check_only=check, progress=shown())
+    emit(as_json, report.to_json(), lambda: report.lines(verbose=verbose))
 
 
 @verbs.command()

@@ -124,8 +124,14 @@ class IngestReport:
         """Whether the lake's content changed."""
         return self.version != self.version_before
 
-    def lines(self) -> list[str]:
-        """Return the summary for people, a line per table and per check."""
+    def lines(self, *, verbose: bool = False) -> list[str]:
+        """Return the summary for people: a line per table, and the checks that need a look.
+
+        Parameters
+        ----------
+        verbose : bool
+            Add every check that passed.
+        """
         lines = [f"{self.folder} with mapping {self.mapping}"]
         lines += [
             f"{table.name}: read {table.read.text(with_money=table.has_money)}; "
@@ -133,7 +139,9 @@ class IngestReport:
             f"{table.repeated:,} repeated, {table.quarantined.rows:,} quarantined"
             for table in self.tables.values()
         ]
-        lines += [check.line() for check in self.checks]
+        lines += [
+            check.line() for check in self.checks if verbose or check.status is not Status.PASS
+        ]
         lines.append(self._conclusion())
         return lines
 

@@ -9,8 +9,9 @@ from nba.jobs.ingest import ingest_folder
 from nba.jobs.init import init_project
 from nba.jobs.listing import print_list
 from nba.jobs.nightly import run_night
-from nba.jobs.progress import to_stderr
+from nba.jobs.progress import Progress, shown
 from nba.jobs.worlds import make_world
+from nba.logs import configure
 from nba.settings import SETTINGS_FILE, Project
 from nba.wiring import Wiring
 
@@ -39,15 +40,57 @@ def run_demo(
     if not (folder / SETTINGS_FILE).exists():
         init_project(folder, defaults)
     wiring = Wiring(Project.open(folder))
-    tables = data if data is not None else _shop(folder)
-    report = ingest_folder(wiring, tables, mapping=mapping)
+    configure(wiring.settings.log_level, wiring.settings.log_format)
+    progress = shown()
+    tables = data if data is not None else _shop(folder, progress)
+    report = ingest_folder(wiring, tables, mapping=mapping, progress=progress)
     for line in report.lines():
-        to_stderr(line)
+        progress(line)
     day = as_of or _mapped_day(mapping) or _last_day(wiring)
     moment = datetime.strptime(day, "%Y-%m-%d")
-    to_stderr(f"nba run --as-of {day}")
-    run_night(wiring, moment, say=to_stderr)
+    progress(f"nba run --as-of {day}")
+    run_night(wiring, moment, say=progress)
     print_list(wiring, moment, locale=locale)
+    for line in next_steps(folder, day, locale=locale):
+        print(line)
+
+
+def next_steps(folder: Path, day: str, *, locale: str = "en") -> list[str]:
+    """Return what a newcomer can do with the project next, each a command that runs as it stands.
+
+    Parameters
+    ----------
+    folder : Path
+        The project's folder.
+    day : str
+        The plan's day.
+    locale : str
+        Language of the headings, `zh` or `en`.
+    """
+    nba = f"nba --project {folder}"
+    steps = {
+        "the clerk's page, at http://127.0.0.1:8321/": f"{nba} serve --access open",
+        "the plan as a file": f"{nba} actions export --as-of {day} --out {folder}/actions.csv",
+        "what is in force, and what is there": f"{nba} doctor",
+        "your own tables, in a project of their own": "nba init shop",
+        "then as often as there is something new": "nba --project shop ingest TABLES",
+    }
+    chinese = (
+        "导购页面:http://127.0.0.1:8321/",
+        "把计划导出为文件",
+        "当前的设置与状态",
+        "用自己的数据:新建一个项目",
+        "之后每有新数据就导入",
+    )
+    headings = steps if locale == "en" else chinese
+    return [
+        "",
+        "What next" if locale == "en" else "接下来",
+        *(
+            f"  {command:<72} # {text}"
+            for text, command in zip(headings, steps.values(), strict=True)
+        ),
+    ]
 
 
 def _defaults(mapping: str) -> dict[str, object]:
@@ -69,12 +112,14 @@ def _mapped_day(mapping: str) -> str:
     return day.isoformat() if day else ""
 
 
-def _shop(folder: Path) -> Path:
+def _shop(folder: Path, progress: Progress) -> Path:
     """Return the tables of the generated shop, made on the first call."""
     shop = folder / "shop"
     if not (shop / "tables").exists():
-        to_stderr("generating a shop: 2,000 customers, 12 clerks in 4 stores, a year")
-        make_world(shop, preset="published", describe_it=False, **SHOP)
+        progress("a generated shop: 2,000 customers, 12 clerks in 4 stores, a year")
+        with progress.step("shop") as current:
+            make_world(shop, preset="published", describe_it=False, **SHOP)
+            current.report.update(SHOP)
     return shop / "tables"
 
 

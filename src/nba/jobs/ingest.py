@@ -10,15 +10,34 @@ from typing import Any
 from nba.data.ingest import ingest, retry
 from nba.data.report import IngestReport
 from nba.jobs.lock import project_lock
+from nba.jobs.progress import Progress, silent
 from nba.wiring import Wiring
 
 
 def ingest_folder(
-    wiring: Wiring, folder: Path, *, mapping: str = "", check_only: bool = False
+    wiring: Wiring,
+    folder: Path,
+    *,
+    mapping: str = "",
+    check_only: bool = False,
+    progress: Progress = silent,
 ) -> IngestReport:
-    """Load a folder of tables; see `nba.data.ingest.ingest` for what it raises."""
-    with project_lock(wiring.project.data):
-        return ingest(
+    """Load a folder of tables; see `nba.data.ingest.ingest` for what it raises.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    folder : Path
+        Holds a file or a folder per table.
+    mapping : str
+        A mapping's name or file; empty: the tables' own names.
+    check_only : bool
+        Read and check; load nothing.
+    progress : Progress
+        Where the step is shown.
+    """
+    with project_lock(wiring.project.data), progress.step("tables") as current:
+        report = ingest(
             folder,
             wiring.lake,
             mapping=mapping or None,
@@ -26,6 +45,11 @@ def ingest_folder(
             now=datetime.now(UTC),
             check_only=check_only,
         )
+        tables = report.tables.values()
+        current.report["tables"] = len(tables)
+        current.report["rows"] = sum(table.read.rows for table in tables)
+        current.report["quarantined"] = sum(table.quarantined.rows for table in tables)
+        return report
 
 
 def retry_quarantine(wiring: Wiring, *, mapping: str = "") -> IngestReport:

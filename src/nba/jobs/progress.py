@@ -1,24 +1,24 @@
-"""Progress of long work: plain lines, on standard error, so that output stays clean."""
+"""Progress of long work, on standard error so that output stays clean.
+
+On a terminal each step is a bar; elsewhere, and where logs are JSON, each step is one log line
+with the run's id.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-Say = Callable[[str], None]
+from nba.logs import for_machines, log, new_id
 
 
 def to_stderr(line: str) -> None:
     """Print one line of progress."""
     print(line, file=sys.stderr, flush=True)
-
-
-def silent(line: str) -> None:
-    """Drop one line of progress."""
 
 
 @dataclass
@@ -28,18 +28,110 @@ class Step:
     name: str
     report: dict[str, Any] = field(default_factory=dict)
 
-
-@contextmanager
-def step(name: str, say: Say) -> Iterator[Step]:
-    """Announce a step, time it, and say what it reported."""
-    started = time.perf_counter()
-    current = Step(name)
-    yield current
-    seconds = round(time.perf_counter() - started, 2)
-    facts = ", ".join(f"{key} {value}" for key, value in current.report.items() if _short(value))
-    current.report["seconds"] = seconds
-    say(f"  {name:<9} {seconds:>6.2f} s  {facts}")
+    def facts(self) -> dict[str, Any]:
+        """Return what is short enough for one line: counts, versions, seconds."""
+        return {
+            key: value
+            for key, value in self.report.items()
+            if isinstance(value, int | float | str) and len(str(value)) <= 40
+        }
 
 
-def _short(value: object) -> bool:
-    return isinstance(value, int | float | str) and len(str(value)) <= 40
+class Progress:
+    """Shows the steps of one run as log lines.
+
+    Call it with a text to say something between steps.
+    """
+
+    def __init__(self) -> None:
+        self.run_id = new_id()
+
+    def __call__(self, line: str) -> None:
+        """Show one line."""
+        if for_machines():
+            log().info(line, run=self.run_id)
+        else:
+            to_stderr(line)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Step]:
+        """Show a step, time it, and show what it reported; a failure is shown too."""
+        started, current = time.perf_counter(), Step(name)
+        with self._shown(current):
+            try:
+                yield current
+            except BaseException as error:
+                self._failed(current, time.perf_counter() - started, error)
+                raise
+            current.report["seconds"] = round(time.perf_counter() - started, 2)
+        self._done(current)
+
+    def _shown(self, current: Step) -> AbstractContextManager[None]:
+        """Return the context in which a step runs."""
+        return nullcontext()
+
+    def _done(self, current: Step) -> None:
+        log().info("step", step=current.name, run=self.run_id, **current.facts())
+
+    def _failed(self, current: Step, seconds: float, error: BaseException) -> None:
+        log().error(
+            "step failed",
+            step=current.name,
+            run=self.run_id,
+            seconds=round(seconds, 2),
+            error=type(error).__name__,
+        )
+
+
+class Bars(Progress):
+    """Shows each step as a bar on a terminal; the finished bar says what came of it."""
+
+    @contextmanager
+    def _shown(self, current: Step) -> Iterator[None]:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as RichProgress
+
+        columns = (
+            TextColumn("{task.description:<9}"),
+            BarColumn(bar_width=24),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[facts]}"),
+        )
+        with RichProgress(*columns, console=Console(stderr=True)) as display:
+            task = display.add_task(current.name, total=None, facts="")
+            yield
+            facts = current.facts()
+            facts.pop("seconds", None)
+            shown = ", ".join(f"{key} {value}" for key, value in facts.items())
+            display.update(task, total=1, completed=1, facts=shown)
+
+    def _done(self, current: Step) -> None:
+        """Add nothing: the bar has said it."""
+
+
+class _Silent(Progress):
+    """Shows nothing: for runs inside an experiment."""
+
+    def __call__(self, line: str) -> None:
+        """Drop one line."""
+
+    def _done(self, current: Step) -> None:
+        """Drop what a step reported."""
+
+
+#: For runs inside an experiment.
+silent = _Silent()
+
+
+def shown() -> Progress:
+    """Return the progress that suits where standard error goes: bars on a terminal, else lines."""
+    return Bars() if sys.stderr.isatty() and not for_machines() else Progress()
+
+
+Say = Progress
+
+
+def step(name: str, say: Progress) -> AbstractContextManager[Step]:
+    """Show a step of `say`."""
+    return say.step(name)

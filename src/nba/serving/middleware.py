@@ -1,13 +1,20 @@
-"""What surrounds every request: its size, its time, its count."""
+"""What surrounds every request: its id, its size, its time, its count, its log line."""
 
 from __future__ import annotations
 
 import time
 from http import HTTPStatus
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nba.logs import log, new_id
+
+#: Answers carry it, and the request's log line; whoever reports a problem can name it.
+REQUEST_ID = "X-Request-Id"
 
 #: Larger requests are refused; batches are to be sent in parts.
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -48,7 +55,10 @@ class Metrics:
 
 
 class Observe:
-    """ASGI middleware that counts and times requests by route, never by path.
+    """ASGI middleware that counts, times and logs requests by route, never by path.
+
+    A log line holds the request's id, method, route, status and milliseconds. Ids of customers
+    and clerks stand in paths, queries and bodies, which are therefore never logged.
 
     Parameters
     ----------
@@ -65,20 +75,39 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500
+        started, status, request_id = time.perf_counter(), 500, new_id()
 
         async def observed(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
+        error = ""
         try:
             await self._app(scope, receive, observed)
+        except Exception as raised:
+            error = type(raised).__name__
+            raise
         finally:
-            route = getattr(scope.get("route"), "path", "(none)")
-            self._metrics.requests.labels(route, scope["method"], status).inc()
-            self._metrics.seconds.labels(route).observe(time.perf_counter() - started)
+            self._note(scope, request_id, status, time.perf_counter() - started, error)
+
+    def _note(self, scope: Scope, request_id: str, status: int, seconds: float, error: str) -> None:
+        route, method = getattr(scope.get("route"), "path", "(none)"), scope["method"]
+        self._metrics.requests.labels(route, method, status).inc()
+        self._metrics.seconds.labels(route).observe(seconds)
+        facts: dict[str, Any] = {
+            "request": request_id,
+            "method": method,
+            "route": route,
+            "status": status,
+            "milliseconds": round(seconds * 1000, 1),
+        }
+        if error:
+            log().error("request failed", **facts, error=error)
+        else:
+            log().info("request", **facts)
 
 
 class LimitBody:
