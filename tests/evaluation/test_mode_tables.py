@@ -15,10 +15,10 @@ import numpy.typing as npt
 import polars as pl
 import pytest
 
+from nba.arrays import Floats
 from nba.evaluation.mode_experiment import run_mode_experiment
 from nba.evaluation.mode_summary import OURS
 
-Floats = npt.NDArray[np.float64]
 ROWS = 6000
 LOG_MEAN = float(np.exp(4.0))  # of a lognormal with 3.5 and 1
 

@@ -12,11 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
+from nba.arrays import Bools, Floats, Ints
 
 _BUCKETS = 256
 #: Below this a probability counts as zero, and above one minus it as one.
@@ -41,7 +38,7 @@ class Programme:
     clerk: Ints
     value: Floats
     minutes: Floats
-    open: Flags
+    open: Bools
     budget: Floats
 
 
@@ -193,7 +190,7 @@ def _fill(clerk: Ints, weight: Floats, density: Floats, budget: Floats) -> tuple
 
 
 def affordable_floor(
-    programme: Programme, floor: float, listed: Flags, share: float = 0.5
+    programme: Programme, floor: float, listed: Bools, share: float = 0.5
 ) -> Floats:
     """Return the floor per customer, scaled down where floors would eat the day.
 

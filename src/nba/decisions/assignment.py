@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from nba.decisions.allocation import Flags, Floats, Ints, Programme, affordable_floor, solve
+from nba.arrays import Bools, Floats, Ints
+from nba.decisions.allocation import Programme, affordable_floor, solve
 from nba.decisions.hashing import hash_ids, uniform
 from nba.decisions.integer import appeal
 from nba.decisions.lottery import Lottery, make_plans
@@ -46,9 +47,9 @@ class Assignment:
 
     marginal: Floats
     p_shortlist: Floats
-    listed: Flags
+    listed: Bools
     drawn: Ints
-    explored: Flags
+    explored: Bools
     bound: Floats
     price: Floats
 
@@ -71,7 +72,7 @@ class Day:
     """
 
     programme: Programme
-    random: Flags
+    random: Bools
     customers: pl.Series
     clerks: pl.Series
     seed: str
@@ -147,7 +148,7 @@ class _Sample:
 
 
 def _random_arm(
-    day: Day, is_open: Flags, budget: Floats, ticket: Ints, plans: int, share: float
+    day: Day, is_open: Bools, budget: Floats, ticket: Ints, plans: int, share: float
 ) -> _Sample:
     """Draw the random arm: so many customers per plan, uniform among their open actions.
 
@@ -177,7 +178,7 @@ def _random_arm(
     return _Sample(marginal, chance, drawn, places * longest[:, None])
 
 
-def nth_open(is_open: Flags, n: Ints) -> Ints:
+def nth_open(is_open: Bools, n: Ints) -> Ints:
     """Return the position of the n-th open alternative of each row."""
     position: Ints = (is_open & (np.cumsum(is_open, axis=1) == n[:, None] + 1)).argmax(axis=1)
     return position
@@ -196,14 +197,14 @@ def rank_within(clerk: Ints, key: Floats) -> Ints:
 class _Shortlist:
     """Who is among the best, who is in the pool of the random few, and each one's slot."""
 
-    best: Flags
-    pool: Flags
+    best: Bools
+    pool: Bools
     place: Ints
     slot: Ints
 
 
 def _shortlist(
-    programme: Programme, gain: Floats, taken: Flags, key: Floats, settings: DecisionSettings
+    programme: Programme, gain: Floats, taken: Bools, key: Floats, settings: DecisionSettings
 ) -> _Shortlist:
     able = programme.open.any(axis=1)
     few = min(settings.shortlist_random, settings.shortlist_size)
@@ -245,7 +246,7 @@ def _strict(
     budget: Floats,
     ticket: Ints,
     settings: DecisionSettings,
-) -> tuple[Floats, Floats, Flags, Ints, Flags]:
+) -> tuple[Floats, Floats, Bools, Ints, Bools]:
     """Draw one of the plans that keep the minutes."""
     customers, modes = programme.value.shape
     clerks = len(programme.budget)
@@ -285,10 +286,10 @@ def _draw_few(
     programme: Programme,
     who: _Shortlist,
     plans: Lottery,
-    slotted: Flags,
+    slotted: Bools,
     ticket: Ints,
     drawn: Ints,
-    forced: Flags,
+    forced: Bools,
 ) -> None:
     """Give the random few the alternative that their slot has in the plan drawn."""
     for mode in range(programme.value.shape[1]):
@@ -305,7 +306,7 @@ def floor_of(budget: Floats) -> float:
 
 def _expected(
     programme: Programme, who: _Shortlist, budget: Floats, day: Day, settings: DecisionSettings
-) -> tuple[Floats, Floats, Flags, Ints, Flags]:
+) -> tuple[Floats, Floats, Bools, Ints, Bools]:
     """Solve with floors, then round: minutes within the budget but for one action at most."""
     clerks = len(programme.budget)
     clerk = programme.clerk
@@ -341,7 +342,7 @@ def _expected(
 
 
 def _scaled_floor(
-    programme: Programme, best: Flags, floor: float, few_minutes: Floats, long: Floats
+    programme: Programme, best: Bools, floor: float, few_minutes: Floats, long: Floats
 ) -> Floats:
     """Return the floor per clerk, scaled down where floors would eat the day."""
     of_best = np.bincount(programme.clerk, weights=long * best, minlength=len(few_minutes))

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 import polars as pl
 
-from nba.decisions.allocation import Floats, Ints, Programme, solve
+from nba.arrays import Floats, Ints
+from nba.decisions.allocation import Programme, solve
 from nba.decisions.assignment import Day, assign
 from nba.decisions.integer import integer_plan
 from nba.decisions.rounding import draw

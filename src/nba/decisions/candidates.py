@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nba.decisions.allocation import Flags, Floats, Ints
+from nba.arrays import Bools, Floats, Ints
 from nba.decisions.catalogue import PRODUCT_KINDS, ActionType
 from nba.decisions.contact import policy_open, rest
 from nba.decisions.facts import build_facts
@@ -161,7 +161,7 @@ def build_candidates(
     return Candidates(facts, names["rest"], actions, stage, factors, value)
 
 
-def _flags(facts: pl.DataFrame, rules: Sequence[str]) -> Flags:
+def _flags(facts: pl.DataFrame, rules: Sequence[str]) -> Bools:
     """Return (customers, rules): where each rule holds; unknown is false."""
     columns = [
         parse_expression(rule).polars().cast(pl.Boolean).fill_null(False).alias(str(position))
@@ -220,7 +220,7 @@ def _funnel(facts: pl.DataFrame, actions: tuple[ActionType, ...]) -> npt.NDArray
     return stage
 
 
-def _clerk_modes(facts: pl.DataFrame, actions: tuple[ActionType, ...]) -> Flags:
+def _clerk_modes(facts: pl.DataFrame, actions: tuple[ActionType, ...]) -> Bools:
     """Return which modes the customer's clerk serves; no list means all."""
     serves = {
         mode: facts.select(

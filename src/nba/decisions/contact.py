@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from nba.decisions.allocation import Flags
+from nba.arrays import Bools
 from nba.decisions.catalogue import ActionType
 from nba.decisions.inputs import DecisionInputs
 from nba.decisions.policy import ContactPolicy
@@ -142,7 +142,7 @@ def policy_open(
     *,
     as_of: datetime,
     policy: ContactPolicy,
-) -> Flags:
+) -> Bools:
     """Return (customers, actions): whether the policy lets this type go to this customer.
 
     Rows follow `ids`, which has a `customer_id` column.
@@ -183,10 +183,10 @@ def _days_since_type(
     )
 
 
-def _spent_quota(inputs: DecisionInputs, frame: pl.DataFrame) -> dict[str, Flags]:
+def _spent_quota(inputs: DecisionInputs, frame: pl.DataFrame) -> dict[str, Bools]:
     """Return, per channel, whose quota is spent."""
     quota = inputs["quota"].filter(pl.col("remaining") < 1)
-    result: dict[str, Flags] = {}
+    result: dict[str, Bools] = {}
     for channel in quota["channel"].drop_nulls().unique().sort():
         ids = quota.filter(pl.col("channel") == channel)["customer_id"]
         result[str(channel)] = frame["customer_id"].is_in(ids.implode()).to_numpy()
@@ -195,7 +195,7 @@ def _spent_quota(inputs: DecisionInputs, frame: pl.DataFrame) -> dict[str, Flags
 
 def _platform_spent(
     inputs: DecisionInputs, frame: pl.DataFrame, *, as_of: datetime, policy: ContactPolicy
-) -> dict[str, Flags]:
+) -> dict[str, Bools]:
     """Return, per channel, who has had all that a platform's limit allows, today's included.
 
     Counted from the contacts that took place, so that it holds for other senders too and
@@ -205,7 +205,7 @@ def _platform_spent(
     made = inputs["interactions"].filter(
         (pl.col("mode") != str(Mode.NONE)) & (pl.col("ts") < as_of) & (days < 30)
     )
-    result: dict[str, Flags] = {}
+    result: dict[str, Bools] = {}
     for limit in policy.platform_limits:
         if limit.valid_from > as_of.date():
             continue

@@ -9,7 +9,8 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from nba.decisions.allocation import Ints, Programme
+from nba.arrays import Ints
+from nba.decisions.allocation import Programme
 from nba.decisions.assignment import Day, assign
 from nba.decisions.candidates import MODES
 from nba.decisions.catalogue import Catalogue

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from nba.decisions.allocation import Floats, Ints, Programme, solve
+from nba.arrays import Floats, Ints
+from nba.decisions.allocation import Programme, solve
 
 _ROUNDS = 60
 

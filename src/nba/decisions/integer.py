@@ -7,7 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from nba.decisions.allocation import EPSILON, Flags, Floats, Ints, Programme, Solution
+from nba.arrays import Bools, Floats, Ints
+from nba.decisions.allocation import EPSILON, Programme, Solution
 
 #: Grids on which minutes may lie, coarsest first; what fits none is rounded up on the last.
 GRIDS: Final = (1.0, 0.5, 0.25)
@@ -49,7 +50,7 @@ class Knapsacks:
     value: Floats
     cells: Ints
     owner: Ints
-    free: Flags
+    free: Bools
     budget: Ints
 
 
@@ -142,7 +143,7 @@ def integer_plan(programme: Programme, relaxed: Solution, *, core: int = 64) -> 
     return plan
 
 
-def core_rows(programme: Programme, price: Floats, taken: Flags, core: int) -> Ints:
+def core_rows(programme: Programme, price: Floats, taken: Bools, core: int) -> Ints:
     """Return the customers that matter to an integer plan, sorted by clerk, best first."""
     gain = appeal(programme, price)
     rows = np.flatnonzero(programme.open.any(axis=1) & (taken | np.isfinite(gain)))

@@ -6,17 +6,15 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from nba.decisions.allocation import Floats, Ints, Programme
+from nba.arrays import Floats, Ints, Names
+from nba.decisions.allocation import Programme
 from nba.decisions.assignment import Assignment
 from nba.decisions.candidates import MODES
 from nba.decisions.catalogue import ActionType
 from nba.decisions.pool import Pool
 from nba.schema.words import Arm, Mode
-
-Names = npt.NDArray[np.object_]
 
 
 def decision_log(

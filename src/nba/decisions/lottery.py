@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nba.decisions.allocation import EPSILON, Flags, Floats, Ints, Programme
+from nba.arrays import Bools, Floats, Ints
+from nba.decisions.allocation import EPSILON, Programme
 from nba.decisions.integer import Knapsacks, cells_up, fill_knapsacks, grid_of, pad
 
 #: The most of a clerk's minutes that forced actions may take, over all plans.
@@ -46,7 +47,7 @@ class Lottery:
 
     table: Ints
     plan: Ints
-    forced: Flags
+    forced: Bools
     slot_plan: Ints
     few: Ints
 
@@ -60,7 +61,7 @@ class Lottery:
             x[self.table[known], alternative] = count[known] / plans
         return x
 
-    def draw(self, ticket: Ints, customers: int) -> tuple[Ints, Flags]:
+    def draw(self, ticket: Ints, customers: int) -> tuple[Ints, Bools]:
         """Return the alternative per customer in the plan `ticket` of each clerk, and if forced."""
         drawn = np.full(customers, -1, dtype=np.int64)
         forced = np.zeros(customers, dtype=bool)
@@ -152,7 +153,7 @@ def _fit(
 class _Items:
     value: Floats
     cells: Ints
-    is_open: Flags
+    is_open: Bools
 
     @classmethod
     def of(cls, programme: Programme, table: Ints, grid: float) -> _Items:

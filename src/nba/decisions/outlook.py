@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from nba.decisions.allocation import Floats
+from nba.arrays import Floats
 from nba.decisions.catalogue import Catalogue
 from nba.decisions.contact import rest
 from nba.decisions.cover import with_cover

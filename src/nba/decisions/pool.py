@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from nba.decisions.allocation import Floats, Ints
+from nba.arrays import Floats, Ints
 from nba.decisions.candidates import (
     MODES,
     Averages,

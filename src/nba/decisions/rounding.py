@@ -13,7 +13,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from nba.decisions.allocation import EPSILON, Flags, Floats, Ints
+from nba.arrays import Bools, Floats, Ints
+from nba.decisions.allocation import EPSILON
 
 
 def draw(clerk: Ints, x: Floats, minutes: Floats, *, rng: np.random.Generator, clerks: int) -> Ints:
@@ -105,7 +106,7 @@ def _pairs(x: Floats, minutes: Floats) -> tuple[Ints, Ints, Floats]:
 
 def _pivot_across(
     clerk: Ints, p: Floats, span: Floats, rng: np.random.Generator, clerks: int
-) -> Flags:
+) -> Bools:
     """Settle the pairs of each clerk in turn, keeping the expected minutes at each move.
 
     All clerks move at once: in round k each meets its k-th open customer.

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from nba.decisions.allocation import Floats
+from nba.arrays import Floats
 from nba.decisions.policy import ContactPolicy
 
 SHIFT_START: Final = "10:00"

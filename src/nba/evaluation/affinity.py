@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from nba.arrays import Ints, Reals
 from nba.evaluation.ranking import (
     EMPTY,
-    Floats,
-    Ints,
     coverage,
     fold_interval,
     novelty,
@@ -50,7 +49,7 @@ SIMPLE_RULES = (
     "personal_filled_decayed",
 )
 LIST_LENGTH = 20
-Scores = Callable[[Ints], Floats]
+Scores = Callable[[Ints], Reals]
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class Answer:
     explore_lists: Ints
 
 
-def lists_of(scores: Floats, k: int = LIST_LENGTH) -> Ints:
+def lists_of(scores: Reals, k: int = LIST_LENGTH) -> Ints:
     """Return the `k` best columns per row, best first; ties by column; nothing without a score."""
     top = top_columns(scores, k)
     values = np.take_along_axis(scores, top, axis=1)
@@ -161,7 +160,7 @@ def _tifu(question: Question) -> Scores:
     position[known] = np.arange(len(known))
     reference = vectors[known]
 
-    def scores(block: Ints) -> Floats:
+    def scores(block: Ints) -> Reals:
         near = nearest(vectors[block], reference, parameters.neighbours, position[block])
         mean = neighbour_mean(near, reference)
         return np.asarray(
@@ -194,7 +193,7 @@ def model_answer(question: Question, model: TwoStageAffinity) -> tuple[Answer, H
 
 
 def taste_correlation(
-    question: Question, model: TwoStageAffinity, truth: Floats
+    question: Question, model: TwoStageAffinity, truth: Reals
 ) -> dict[str, float]:
     """Return the mean rank correlation of scores with the true probability of being bought.
 
@@ -225,7 +224,7 @@ def taste_correlation(
 
 
 def true_shares(
-    answers: Mapping[str, Answer], truth: Floats, owned: sp.csr_matrix
+    answers: Mapping[str, Answer], truth: Reals, owned: sp.csr_matrix
 ) -> dict[str, dict[str, float]]:
     """Return the true probability that ten places hold, free of the noise of what was drawn.
 
@@ -235,7 +234,7 @@ def true_shares(
     new = truth * (owned.toarray() == 0)
     some = new.sum(axis=1) > 0
 
-    def held(lists: Ints, mass: Floats) -> Floats:
+    def held(lists: Ints, mass: Reals) -> Reals:
         top = lists[:, :10]
         found = np.take_along_axis(mass, np.maximum(top, 0), axis=1)
         return np.asarray(np.where(top == EMPTY, 0.0, found).sum(axis=1))
@@ -252,7 +251,7 @@ def true_shares(
     }
 
 
-def _rank_correlation(left: Floats, right: Floats) -> Floats:
+def _rank_correlation(left: Reals, right: Reals) -> Reals:
     """Return Spearman's correlation per row, ties sharing their mean rank."""
     from scipy.stats import rankdata
 
@@ -262,11 +261,11 @@ def _rank_correlation(left: Floats, right: Floats) -> Floats:
     return _safe_ratio((a * b).sum(axis=1), norm)
 
 
-def _safe_ratio(top: Floats, bottom: Floats) -> Floats:
+def _safe_ratio(top: Reals, bottom: Reals) -> Reals:
     return np.divide(top, bottom, out=np.zeros(top.shape), where=bottom > 0)
 
 
-def _lists(customer: Ints, product: Ints, score: Floats, n: int) -> Ints:
+def _lists(customer: Ints, product: Ints, score: Reals, n: int) -> Ints:
     rank = rank_within(customer, score, product)
     lists = np.full((n, LIST_LENGTH), EMPTY)
     listed = rank < LIST_LENGTH
@@ -274,7 +273,7 @@ def _lists(customer: Ints, product: Ints, score: Floats, n: int) -> Ints:
     return lists
 
 
-def per_customer(answer: Answer, targets: sp.csr_matrix, owned: sp.csr_matrix) -> dict[str, Floats]:
+def per_customer(answer: Answer, targets: sp.csr_matrix, owned: sp.csr_matrix) -> dict[str, Reals]:
     """Return all metrics per customer; `explore_list_…` are those of the list of new things."""
     found = ranking_metrics(answer.lists, targets, owned)
     apart = ranking_metrics(answer.explore_lists, targets, owned)
@@ -289,8 +288,8 @@ def compare(
     *,
     seed: int,
     others: Mapping[str, Callable[[Question], Answer]] | None = None,
-    truth: Floats | None = None,
-) -> tuple[dict[str, Any], dict[str, dict[str, Floats]]]:
+    truth: Reals | None = None,
+) -> tuple[dict[str, Any], dict[str, dict[str, Reals]]]:
     """Fit the model, answer the question by every method, and return report and raw metrics.
 
     Parameters
@@ -330,7 +329,7 @@ def compare(
     return report, raw
 
 
-def paired_report(raw: Mapping[str, Mapping[str, Floats]], seed: int) -> dict[str, Any]:
+def paired_report(raw: Mapping[str, Mapping[str, Reals]], seed: int) -> dict[str, Any]:
     """Return the model against the best simple rule: difference, interval, ratio.
 
     The best rule is chosen per metric on the very customers of the comparison, in its favour.
@@ -362,7 +361,7 @@ def _ceiling(targets: sp.csr_matrix, owned: sp.csr_matrix, fitted: Fitted) -> di
 
 def _summary(
     answer: Answer,
-    raw: Mapping[str, Floats],
+    raw: Mapping[str, Reals],
     fitted: Fitted,
     past: History,
     rows: Ints,

@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 import scipy.sparse as sp
 
+from nba.arrays import Ints, Reals
 from nba.evaluation.affinity import Answer, Question, answer_by_scores
-from nba.evaluation.ranking import Floats, Ints
 
 #: Cells of the dense vectors of cornac's TIFU-KNN, at most.
 _LARGEST: Final = 60_000_000
@@ -53,7 +53,7 @@ def _method(make: Callable[[], Any]) -> Callable[[Question], Answer]:
         baskets = _baskets(past.customer, past.basket_of_row(), of_product[past.product])
         users = data.uid_map
 
-        def scores(block: Ints) -> Floats:
+        def scores(block: Ints) -> Reals:
             found = np.zeros((len(block), question.log.n_products))
             for line, customer in enumerate(block.tolist()):
                 mine = baskets.get(customer, [])

@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from nba.arrays import Floats, Ints
 from nba.errors import InputRefusedError, UsageError
-from nba.evaluation.off_policy import Floats, Ints
 from nba.evaluation.overlap import covariate_balance
 from nba.models.mode.doubly_robust.nuisance import Sample
 from nba.models.mode.estimators.encoder import Encoder, is_number

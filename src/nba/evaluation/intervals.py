@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.int64]
+from nba.arrays import Ints
+
 LEVEL = 0.95
 
 
@@ -26,13 +27,13 @@ class Interval:
         return {"estimate": self.estimate, "lower": self.lower, "upper": self.upper}
 
 
-def resamples(units: int, *, draws: int, seed: int) -> list[Rows]:
+def resamples(units: int, *, draws: int, seed: int) -> list[Ints]:
     """Return `draws` samples of `units` rows with replacement."""
     rng = np.random.default_rng(seed)
     return [rng.integers(0, units, units) for _ in range(draws)]
 
 
-def groups_as_rows(groups: NDArray[Any]) -> list[Rows]:
+def groups_as_rows(groups: NDArray[Any]) -> list[Ints]:
     """Return the rows of each distinct group, so that a draw takes all rows of a customer."""
     _, inverse = np.unique(groups, return_inverse=True)
     order = np.argsort(inverse, kind="stable")
@@ -40,7 +41,7 @@ def groups_as_rows(groups: NDArray[Any]) -> list[Rows]:
 
 
 def bootstrap(
-    statistic: Callable[[Rows], Mapping[str, float]],
+    statistic: Callable[[Ints], Mapping[str, float]],
     units: int,
     *,
     draws: int = 200,

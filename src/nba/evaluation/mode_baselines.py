@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nba.evaluation.off_policy import Floats, Ints
+from nba.arrays import Floats, Ints
 from nba.models.mode.doubly_robust.nuisance import Sample
 from nba.models.mode.estimators.trees import grow, predict
 

@@ -16,10 +16,11 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from nba.arrays import Floats
 from nba.evaluation.experiment_table import TestTable, prepare, read_table
 from nba.evaluation.mode_baselines import BASELINES
 from nba.evaluation.mode_summary import OURS, SINGLE, ModeExperiment, Repeat, policy_row, summary
-from nba.evaluation.off_policy import Floats, Log
+from nba.evaluation.off_policy import Log
 from nba.models.mode.doubly_robust.learner import Effects, learn
 from nba.models.mode.doubly_robust.nuisance import LearnerConfig, Sample, fit_nuisance, folds_of
 from nba.models.mode.estimators.linear import Basis

@@ -8,11 +8,10 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from nba.arrays import Floats, Ints
 from nba.evaluation.experiment_table import TestTable
 from nba.evaluation.off_policy import (
     Difference,
-    Floats,
-    Ints,
     Log,
     Method,
     mean_interval,

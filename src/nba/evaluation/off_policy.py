@@ -23,13 +23,10 @@ from enum import StrEnum
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from nba.arrays import Floats, Ints
 from nba.errors import ModelError
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 #: Under this effective sample size an estimate is not to be trusted.
 MIN_EFFECTIVE_ROWS: Final = 100.0

@@ -12,8 +12,9 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from nba.arrays import Floats, Ints
 from nba.errors import InputRefusedError
-from nba.evaluation.off_policy import Floats, Ints, Log, Method, mean_interval, policy_value
+from nba.evaluation.off_policy import Log, Method, mean_interval, policy_value
 from nba.models.mode.doubly_robust.nuisance import folds_of
 
 CAMPAIGNS: Final = ("men", "women")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from nba.evaluation.off_policy import Floats, Ints
+from nba.arrays import Floats, Ints
 
 #: A standardised mean difference above this is an imbalance worth naming.
 IMBALANCE = 0.1

@@ -15,14 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.floating[Any]]
+from nba.arrays import Ints, Reals
 
 #: A place in a list that holds no product.
 EMPTY = -1
@@ -47,7 +45,7 @@ def targets_matrix(
     return matrix
 
 
-def hits(lists: Ints, targets: sp.csr_matrix) -> Floats:
+def hits(lists: Ints, targets: sp.csr_matrix) -> Reals:
     """Return 1 where the product at that place was bought; shape of `lists`.
 
     Parameters
@@ -59,7 +57,7 @@ def hits(lists: Ints, targets: sp.csr_matrix) -> Floats:
     rows = np.repeat(np.arange(lists.shape[0]), lists.shape[1])
     places = np.maximum(lists.ravel(), 0)
     found = np.asarray(targets[rows, places]).ravel() > 0
-    met: Floats = (found & (lists.ravel() != EMPTY)).reshape(lists.shape).astype(np.float64)
+    met: Reals = (found & (lists.ravel() != EMPTY)).reshape(lists.shape).astype(np.float64)
     return met
 
 
@@ -69,7 +67,7 @@ def ranking_metrics(
     history: sp.csr_matrix | None = None,
     *,
     cuts: Sequence[int] = (10, 20),
-) -> dict[str, Floats]:
+) -> dict[str, Reals]:
     """Return each metric per customer, NaN where it is not defined for the customer.
 
     Parameters
@@ -83,7 +81,7 @@ def ranking_metrics(
     size = np.diff(targets.indptr).astype(np.float64)
     discount = 1.0 / np.log2(np.arange(2, max(hit.shape[1], int(size.max(initial=1))) + 2))
     ideal = np.concatenate([[0.0], np.cumsum(discount)])[size.astype(int)]
-    found: dict[str, Floats] = {}
+    found: dict[str, Reals] = {}
     for cut in cuts:
         top = hit[:, :cut]
         found[f"recall@{cut}"] = _ratio(top.sum(axis=1), size)
@@ -96,7 +94,7 @@ def ranking_metrics(
 
 def _split_recall(
     lists: Ints, targets: sp.csr_matrix, history: sp.csr_matrix, cuts: Sequence[int]
-) -> dict[str, Floats]:
+) -> dict[str, Reals]:
     repeated = targets.multiply(history > 0).tocsr()
     explored = (targets - repeated).tocsr()
     explored.eliminate_zeros()
@@ -108,9 +106,9 @@ def _split_recall(
     return found
 
 
-def _ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Floats:
+def _ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Reals:
     top, bottom = np.asarray(numerator, float), np.asarray(denominator, float)
-    ratio: Floats = np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
+    ratio: Reals = np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
     return ratio
 
 
@@ -119,14 +117,14 @@ def coverage(lists: Ints, n_products: int) -> float:
     return len(np.unique(lists[lists != EMPTY])) / max(n_products, 1)
 
 
-def novelty(lists: Ints, popularity: Floats) -> float:
+def novelty(lists: Ints, popularity: Reals) -> float:
     """Return the mean surprise −log2(share of purchases) of what is listed, in bits."""
     share = popularity / max(popularity.sum(), 1.0)
     listed = lists[lists != EMPTY]
     return float(-np.log2(np.maximum(share[listed], 1e-9)).mean()) if len(listed) else 0.0
 
 
-def price_fit(lists: Ints, log_price: Floats, centre: Floats, spread: Floats) -> float:
+def price_fit(lists: Ints, log_price: Reals, centre: Reals, spread: Reals) -> float:
     """Return the share of places whose price lies within two spreads of the customer's own.
 
     Parameters
@@ -141,7 +139,7 @@ def price_fit(lists: Ints, log_price: Floats, centre: Floats, spread: Floats) ->
     return float((distance[known] <= 2.0).mean()) if known.any() else float("nan")
 
 
-def fold_interval(values: Floats, *, folds: int = 20, seed: int) -> Interval:
+def fold_interval(values: Reals, *, folds: int = 20, seed: int) -> Interval:
     """Return the mean of per-customer `values` with a 95 % interval over seeded folds.
 
     Customers are dealt into `folds` random folds; the interval is 1.96 standard errors of the
@@ -158,7 +156,7 @@ def fold_interval(values: Floats, *, folds: int = 20, seed: int) -> Interval:
     )
 
 
-def paired_interval(ours: Floats, theirs: Floats, *, draws: int = 2000, seed: int) -> Interval:
+def paired_interval(ours: Reals, theirs: Reals, *, draws: int = 2000, seed: int) -> Interval:
     """Return the mean difference per customer with a 95 % bootstrap interval over customers."""
     difference = (ours - theirs)[~np.isnan(ours - theirs)]
     if not len(difference):
@@ -170,6 +168,6 @@ def paired_interval(ours: Floats, theirs: Floats, *, draws: int = 2000, seed: in
     return Interval(float(difference.mean()), float(low), float(high))
 
 
-def summarise(metrics: Mapping[str, Floats], *, seed: int) -> dict[str, Interval]:
+def summarise(metrics: Mapping[str, Reals], *, seed: int) -> dict[str, Interval]:
     """Return each metric's mean and interval."""
     return {name: fold_interval(values, seed=seed) for name, values in metrics.items()}

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from nba.arrays import Floats, Ints
 from nba.errors import UsageError
 from nba.evaluation.calibration import calibration_error, lift, reliability
 from nba.evaluation.intervals import Interval, bootstrap
@@ -39,9 +39,6 @@ from nba.models.timing.log import (
     read_log,
 )
 from nba.models.timing.panel import SINCE, View
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 #: Customer ids, days since the last purchase, number of days → survival (n, days + 1).
 Curves = Callable[[pl.Series, Floats, int], Floats]

@@ -13,15 +13,13 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from scipy.special import gamma
 
+from nba.arrays import Floats
 from nba.errors import UsageError
 from nba.evaluation.timing import HAZARD, Curves, TimingResult, run_timing_experiment
 from nba.models.timing.boosted import BoostedConfig
 from nba.models.timing.core import CoreConfig, HazardCore, Weights
-
-Floats = NDArray[np.float64]
 
 SEED: Final = 20261121
 

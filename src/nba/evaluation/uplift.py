@@ -18,7 +18,8 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from nba.evaluation.off_policy import Floats, Ints, mean_interval
+from nba.arrays import Floats, Ints
+from nba.evaluation.off_policy import mean_interval
 
 
 @dataclass(frozen=True)

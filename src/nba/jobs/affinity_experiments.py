@@ -22,6 +22,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from nba.arrays import Bools
 from nba.errors import InputRefusedError, UsageError
 from nba.evaluation.affinity import Question, compare
 from nba.evaluation.affinity_cornac import cornac_methods
@@ -30,7 +31,7 @@ from nba.jobs.affinity_world import run_world
 from nba.jobs.public_data import data_folder
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
-from nba.models.affinity.log import Bools, PurchaseLog, day_number
+from nba.models.affinity.log import PurchaseLog, day_number
 from nba.models.affinity.scores import homes
 from nba.models.base import ModelInputs
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from nba.arrays import Reals
 from nba.evaluation.affinity import Question, compare
-from nba.evaluation.ranking import Floats
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.log import PurchaseLog, day_number
@@ -78,7 +78,7 @@ def simulated(config: WorldConfig) -> dict[str, Any]:
     return _compare(log, catalogue, cutoff, true_taste(world, log, config.days - HORIZON), 0)
 
 
-def true_taste(world: World, log: PurchaseLog, day: int) -> Floats:
+def true_taste(world: World, log: PurchaseLog, day: int) -> Reals:
     """Return the probability of each product by the customer's taste, rhythm and price tier.
 
     Shape (customers, products) of the log. Habit is left out: it is what was bought, not taste.
@@ -117,7 +117,7 @@ def _purchases(sales: pl.DataFrame) -> pl.DataFrame:
 
 
 def _compare(
-    log: PurchaseLog, catalogue: Catalogue, cutoff: int, truth: Floats, seed: int
+    log: PurchaseLog, catalogue: Catalogue, cutoff: int, truth: Reals, seed: int
 ) -> dict[str, Any]:
     # Every product is a candidate, so that the correlation with the truth covers all.
     config = TwoStageConfig(

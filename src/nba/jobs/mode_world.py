@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
+from nba.arrays import Floats
 from nba.data.ingest import ingest
 from nba.data.lake import Lake
 from nba.data.tables import load_tables
@@ -34,7 +35,7 @@ from nba.models.mode.effects.contacts import ARMS
 from nba.models.mode.estimators.encoder import Encoder
 from nba.models.mode.prior import PriorMode
 from nba.models.mode.residual_effects import ResidualEffectsConfig, ResidualEffectsMode
-from nba.models.mode.scores import BEHAVIOUR, CONTACT, MODES, Floats, customer_frame
+from nba.models.mode.scores import BEHAVIOUR, CONTACT, MODES, customer_frame
 from nba.simulation import Preset, WorldConfig
 from nba.simulation.compare import prepare
 from nba.simulation.observed import ObservedTables

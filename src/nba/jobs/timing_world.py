@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from nba.arrays import Floats
 from nba.evaluation.survival import Outcome, brier
 from nba.evaluation.timing import FIRST_DAY, TimingResult, run_timing_experiment
 from nba.models.timing.core import CoreConfig, HazardCore
@@ -25,8 +25,6 @@ from nba.simulation import Preset, WorldConfig
 from nba.simulation.streams import Streams
 from nba.simulation.truth import cell_truth
 from nba.simulation.world import World
-
-Floats = NDArray[np.float64]
 
 DAYS: Final = 540
 HORIZON_DAYS: Final = 90

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nba.arrays import Bools, Floats, Ints
 from nba.errors import UsageError
 from nba.schema.words import CONTACT_MODES
 from nba.simulation.config import MODE_MINUTES
@@ -23,7 +24,6 @@ from nba.simulation.messages import (
     contacts,
 )
 from nba.simulation.scene import Scene, State
-from nba.simulation.streams import Bools, Floats, Ints
 from nba.simulation.tables import Recorder
 
 _REASONS: Final = ("no_time", "not_suitable", "wrong_moment")

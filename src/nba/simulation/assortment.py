@@ -7,9 +7,10 @@ from typing import Final
 
 import numpy as np
 
+from nba.arrays import Bools, Floats, Ints
 from nba.schema.words import CategoryKind
 from nba.simulation.config import TIER_RATIO, Sector, WorldConfig
-from nba.simulation.streams import Bools, Floats, Ints, Streams
+from nba.simulation.streams import Streams
 
 TASTE_DIMENSIONS: Final = 4
 

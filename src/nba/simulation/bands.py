@@ -16,11 +16,11 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from nba.arrays import Floats, Ints
 from nba.schema.words import CONTACT_MODES, Mode
 from nba.simulation.config import SECTORS, Preset, Sector, WorldConfig
 from nba.simulation.habits import CHAT, contactable, works_on
 from nba.simulation.messages import Contacts, contacts
-from nba.simulation.streams import Floats, Ints
 from nba.simulation.tables import canonical
 from nba.simulation.world import World
 

@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from nba.arrays import Ints
 from nba.schema.words import CONTACT_MODES
 from nba.simulation.assortment import CATEGORIES
 from nba.simulation.life import TOPICS, event_day, group_ids
 from nba.simulation.scene import Scene
-from nba.simulation.streams import Ints
 from nba.simulation.tables import Recorder
 
 _STORE_NAMES: Final = (

@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from nba.arrays import Floats
 from nba.simulation.config import WorldConfig
 from nba.simulation.observed import ObservedTables, Rules
 from nba.simulation.policies import BASELINES, PolicyFactory
-from nba.simulation.streams import Floats
 from nba.simulation.world import World
 
 BASELINE: Final = "no_contact"

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from nba.simulation.streams import Floats
+from nba.arrays import Floats
 
 
 class Preset(StrEnum):

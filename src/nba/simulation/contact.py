@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from nba.arrays import Bools, Floats, Ints
 from nba.schema.words import CONTACT_MODES
 from nba.simulation.config import (
     BLOCK_PER_CONTACT,
@@ -26,7 +27,6 @@ from nba.simulation.messages import (
 from nba.simulation.people import TYPE_BLOCK, TYPE_FACTOR
 from nba.simulation.responses import record_interactions, respond
 from nba.simulation.scene import Scene, State
-from nba.simulation.streams import Bools, Floats, Ints
 from nba.simulation.tables import Recorder
 
 #: Relevance of a contact that brings no product, by mode.

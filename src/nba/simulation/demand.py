@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from nba.arrays import Bools, Floats, Ints
 from nba.simulation.config import BLOCK_DEMAND_LOSS, CELLS, HAZARD_SHARE
 from nba.simulation.scene import TIER_WEIGHT, Scene, State
-from nba.simulation.streams import Bools, Floats, Ints
 
 JOINT_TRIP = 0.22
 """Chance that a due category joins a trip made for another one."""

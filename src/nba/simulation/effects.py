@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from nba.arrays import Floats, Ints
 from nba.schema.words import CONTACT_MODES, Channel
 from nba.simulation.config import (
     BLOCK_DEMAND_LOSS,
@@ -47,7 +48,6 @@ from nba.simulation.demand import (
 from nba.simulation.lookup import positions, product_positions
 from nba.simulation.messages import CHANNELS, MAX_PRODUCTS, product_lists
 from nba.simulation.scene import Scene, State
-from nba.simulation.streams import Floats, Ints
 
 HORIZON: Final = 40
 WINDOW: Final = 14

@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from nba.arrays import Bools, Floats, Ints
 from nba.schema.words import CONTACT_MODES, Channel
 from nba.simulation.messages import CHANNELS, Contacts, contacts
 from nba.simulation.scene import Scene, State
-from nba.simulation.streams import Bools, Floats, Ints
 
 CHAT: Final = CHANNELS.index(Channel.CHAT)
 MOMENTS: Final = CHANNELS.index(Channel.MOMENTS)

@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from nba.arrays import Floats, Ints
 from nba.simulation.assortment import CATEGORIES
 from nba.simulation.demand import Purchases, stock_draw
 from nba.simulation.habits import absent_on
 from nba.simulation.people import CITIES
 from nba.simulation.responses import RESPONSE_KINDS, add_responses
 from nba.simulation.scene import Scene, State
-from nba.simulation.streams import Floats, Ints
 from nba.simulation.tables import Recorder
 
 #: Groups of a clerk: one topic for families and beauty, one for sports, one for collectors.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from nba.arrays import Ints
 from nba.errors import UsageError
 from nba.simulation.messages import MAX_PRODUCTS
 from nba.simulation.scene import Scene
-from nba.simulation.streams import Ints
 
 
 def positions(ids: pl.Series, known: pl.Series, what: str) -> Ints:

@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from nba.arrays import Bools, Floats, Ints
 from nba.schema.words import CHAT_CHANNELS, Channel
 from nba.simulation.config import MODE_MINUTES
 from nba.simulation.scene import Scene
-from nba.simulation.streams import Bools, Floats, Ints
 
 CHANNELS: Final = tuple(Channel)
 IS_CHAT: Final = np.array([c in CHAT_CHANNELS for c in CHANNELS])

@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 from scipy.special import gamma as gamma_function
 
+from nba.arrays import Bools, Floats, Ints
 from nba.simulation.assortment import CATEGORIES, TASTE_DIMENSIONS, Assortment
 from nba.simulation.config import CELLS, GROWTH, WorldConfig
-from nba.simulation.streams import Bools, Floats, Ints, Streams
+from nba.simulation.streams import Streams
 
 CITIES: Final = ("上海", "北京", "广州", "深圳", "杭州", "成都", "Hong Kong", "Singapore")
 RESERVE_SHARE: Final = 0.1

@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 from scipy.special import gamma as gamma_function
 
-from nba.simulation.streams import Floats, Ints, Streams
+from nba.arrays import Floats, Ints
+from nba.simulation.streams import Streams
 from nba.simulation.tables import canonical, timestamps, zone_offsets
 
 _START = dt.date(2024, 1, 1)

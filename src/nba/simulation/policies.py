@@ -14,13 +14,14 @@ from typing import Final, Protocol
 import numpy as np
 import polars as pl
 
+from nba.arrays import Floats, Ints
 from nba.schema.words import CONTACT_MODES, Mode
 from nba.simulation.config import MODE_MINUTES
 from nba.simulation.effects import effect_table
 from nba.simulation.lookup import positions
 from nba.simulation.messages import MAX_PRODUCTS, product_lists
 from nba.simulation.observed import ObservedTables, Rules
-from nba.simulation.streams import Floats, Ints, Streams
+from nba.simulation.streams import Streams
 from nba.simulation.world import World
 
 USUAL_PRODUCTS: Final = 2

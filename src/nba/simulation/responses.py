@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from nba.arrays import Bools, Floats, Ints
 from nba.schema.words import CONTACT_MODES, Channel
 from nba.simulation.messages import CHANNEL_STRENGTH, CHANNELS, Contacts, product_lists
 from nba.simulation.scene import Scene, State
-from nba.simulation.streams import Bools, Floats, Ints
 from nba.simulation.tables import Recorder
 
 REPLY_RATE: Final = np.array([0.05, 0.10, 0.28])

@@ -10,10 +10,11 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from nba.arrays import Bools, Floats, Ints
 from nba.simulation.assortment import Assortment, build_assortment
 from nba.simulation.config import CELLS, EFFECTS, Effects, WorldConfig
 from nba.simulation.people import People, Shops, build_people, build_shops
-from nba.simulation.streams import Bools, Floats, Ints, Streams
+from nba.simulation.streams import Streams
 from nba.simulation.tables import timestamps, zone_offsets
 
 

@@ -13,8 +13,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from nba.arrays import Ints
 from nba.schema.tables import TABLES, VALID_FROM, Kind, Table
-from nba.simulation.streams import Ints
 
 DAY_MICROSECONDS: Final = 86_400_000_000
 OFFSET_DAYS: Final = 3100

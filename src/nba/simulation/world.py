@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from nba.arrays import Bools
 from nba.errors import UsageError
 from nba.simulation.actions import carry_out, read_plan
 from nba.simulation.catalogue import day_rows, opening_rows
@@ -35,7 +36,6 @@ from nba.simulation.lookup import positions
 from nba.simulation.messages import Contacts, join
 from nba.simulation.responses import record_left_alone
 from nba.simulation.scene import Scene, State, build_scene, first_state
-from nba.simulation.streams import Bools
 from nba.simulation.tables import Recorder, TableWriter
 from nba.simulation.truth import cell_truth, customer_truth
 

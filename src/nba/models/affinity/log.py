@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import scipy.sparse as sp
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.floating[Any]]
-Bools = npt.NDArray[np.bool_]
+from nba.arrays import Bools, Ints, Reals
 
 _EPOCH = date(1970, 1, 1)
 
@@ -51,7 +48,7 @@ class PurchaseLog:
     customer: Ints
     product: Ints
     day: Ints
-    unit_price: Floats
+    unit_price: Reals
     store_ids: pl.Series
     home: Ints
 

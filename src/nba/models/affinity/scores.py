@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from nba.models.affinity.log import Floats, Ints
+from nba.arrays import Ints, Reals
 from nba.models.base import ModelInputs
 from nba.schema.words import SERVICE_CATEGORY
 
@@ -159,12 +159,12 @@ def score_frame(
     categories: pl.Series,
     *,
     rank: Ints,
-    score: Floats,
-    relevance: Floats,
+    score: Reals,
+    relevance: Reals,
     source: pl.Series,
-    times: Floats,
-    since: Floats,
-    gap: Floats,
+    times: Reals,
+    since: Reals,
+    gap: Reals,
 ) -> pl.DataFrame:
     """Return rows of the score frame; `rank` counts from 0, NaN becomes null."""
     return pl.DataFrame(

@@ -18,6 +18,7 @@ from typing import ClassVar, Self
 import numpy as np
 import polars as pl
 
+from nba.arrays import Bools, Ints, Reals
 from nba.errors import ModelError
 from nba.models.affinity.candidates.blas import one_blas_thread
 from nba.models.affinity.candidates.fitted import Fitted, fit_sources
@@ -26,7 +27,7 @@ from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.customers import History, history
 from nba.models.affinity.history.views import history_from_frames
-from nba.models.affinity.log import Bools, Floats, Ints, PurchaseLog, day_number
+from nba.models.affinity.log import PurchaseLog, day_number
 from nba.models.affinity.ranking.examples import past_examples
 from nba.models.affinity.ranking.features import feature_names
 from nba.models.affinity.ranking.lists import dial, diversify, top_lists
@@ -57,8 +58,8 @@ class Ranked:
     """The candidates of a block that may be listed, with the scores of both rankers."""
 
     candidates: Candidates
-    score: Floats
-    explore_score: Floats
+    score: Reals
+    explore_score: Reals
 
     def where(self, rows: Bools) -> Self:
         """Return the candidates `rows`."""

@@ -23,10 +23,11 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
+from nba.arrays import Floats
 from nba.models.base import Model, ModelConfig, ModelInputs
 from nba.models.mode.churn.lost_share import FOLLOWED, LostShare, lost_share
 from nba.models.mode.effects.draws import belief_draws, clerks_of, correlation_root
-from nba.models.mode.scores import BEHAVIOUR, MODES, Floats, customer_frame, score_frame
+from nba.models.mode.scores import BEHAVIOUR, MODES, customer_frame, score_frame
 from nba.schema.words import CategoryKind
 
 KINDS: Final = tuple(str(kind) for kind in CategoryKind)

@@ -24,6 +24,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from nba.arrays import Floats, Ints
 from nba.models.base import CONTRIBUTION_SCHEMA, Model, ModelConfig, ModelInputs
 from nba.models.mode.churn.risk import RiskModel, fit_risk
 from nba.models.mode.doubly_robust.nuisance import folds_of
@@ -39,7 +40,6 @@ from nba.models.mode.effects.draws import belief_draws, clerks_of
 from nba.models.mode.effects.modifiers import FATIGUE, RESPONSE_RATE, Usual
 from nba.models.mode.effects.posterior import noise_variance
 from nba.models.mode.estimators.encoder import Encoder
-from nba.models.mode.estimators.linear import Ints
 from nba.models.mode.prior import (
     BEHAVIOUR_COLUMNS,
     CONTACT_COLUMNS,
@@ -48,7 +48,7 @@ from nba.models.mode.prior import (
     kinds_and_tiers,
 )
 from nba.models.mode.propensities.reading import Reach
-from nba.models.mode.scores import MODES, Floats, customer_frame, score_frame
+from nba.models.mode.scores import MODES, customer_frame, score_frame
 
 ASSIGNMENTS: Final = "assignments"
 FEATURES: Final = "assignment_features"

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from nba.arrays import Floats
 from nba.models.base import ModelInputs
 from nba.schema.words import CONTACT_MODES
-
-Floats = npt.NDArray[np.float64]
 
 MODES: Final = tuple(str(mode) for mode in CONTACT_MODES)
 #: The columns of every mode score frame.

@@ -8,12 +8,10 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from nba.arrays import Floats, Ints
 from nba.models.timing.features import FEATURES
 from nba.models.timing.log import PurchaseLog, follow_up
 from nba.models.timing.panel import Lens, View
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _COLUMN: Final = {name: i for i, name in enumerate(FEATURES)}
 

@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
+from nba.arrays import Floats, Singles
 from nba.models.base import ModelConfig
 from nba.models.timing.panel import COLUMNS, NAMES, Panel
 
 if TYPE_CHECKING:
     import lightgbm as lgb
-
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
 
 
 _BINNING: Final = {"max_bin": 127, "feature_pre_filter": False, "verbose": -1}

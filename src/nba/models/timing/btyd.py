@@ -24,10 +24,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import betainc, betaln, gammaln, hyp2f1
 
+from nba.arrays import Floats, Ints
 from nba.models.timing.log import PurchaseLog
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Family = Literal["bg", "mbg"]
 
 DAYS_PER_WEEK: Final = 7.0

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy.optimize import minimize
 
+from nba.arrays import Floats
 from nba.errors import ModelError
 from nba.models.base import ModelConfig
 from nba.models.timing.boosted import (
@@ -35,9 +35,6 @@ from nba.models.timing.linear import Proportional, fit_proportional
 from nba.models.timing.log import PurchaseLog, gap_medians
 from nba.models.timing.panel import PERIOD, Lens, Panel, View, build_panel, expit
 from nba.models.timing.season import Season, fit_season
-
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
 
 #: Where too few have bought to fit anything: the classic values of a CD shop.
 DEFAULT_BTYD: Final = Btyd("bg", 1, 0.243, 4.414, 0.793, 2.426, 0.0)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nba.arrays import Floats
 from nba.models.timing.boosted import BoostedConfig, fit_counts
 from nba.models.timing.linear import fit_poisson
 from nba.models.timing.log import PurchaseLog, purchases_between
@@ -24,7 +24,6 @@ from nba.models.timing.season import Season
 if TYPE_CHECKING:
     import lightgbm as lgb
 
-Floats = NDArray[np.float64]
 
 _USED: Final = [
     NAMES.index(name)

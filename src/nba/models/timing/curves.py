@@ -7,9 +7,8 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from nba.arrays import Floats
 
 CURVE_DAYS: Final = 90
 HORIZONS: Final = (7, 14, 30, 90)

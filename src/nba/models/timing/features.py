@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from nba.arrays import Floats
 from nba.models.timing.log import PurchaseLog, gap_medians
 
-Floats = NDArray[np.float64]
 Numbers = NDArray[np.float64] | NDArray[np.int64]
 
 YEAR: Final = 365

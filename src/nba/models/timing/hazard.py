@@ -17,9 +17,9 @@ from typing import Annotated, ClassVar, Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from pydantic import Field
 
+from nba.arrays import Floats, Ints
 from nba.errors import ModelError
 from nba.models.base import ModelConfig, ModelInputs, TimingModel
 from nba.models.timing.core import CoreConfig, HazardCore, fit_core
@@ -41,9 +41,6 @@ from nba.models.timing.log import (
     read_log,
 )
 from nba.models.timing.panel import View
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 COUNT: Final = list(FEATURES).index("purchase_days")
 OVERDUE: Final = list(FEATURES).index("overdue_shrunk")

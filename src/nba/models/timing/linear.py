@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nba.arrays import Floats, Singles
 from nba.models.timing.features import FEATURES
 from nba.models.timing.panel import PERIOD, expit
-
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
 
 #: Features of the regression, each as log(1 + x); the first two also squared.
 USED: Final = (

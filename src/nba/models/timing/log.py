@@ -18,10 +18,8 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import Field
 
+from nba.arrays import Floats, Ints
 from nba.models.base import ModelConfig, ModelInputs
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 EPOCH = date(1970, 1, 1)
 CUSTOMER = ("customer_id",)

@@ -9,13 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from nba.arrays import Floats, Ints, Singles
 from nba.models.timing.btyd import Btyd, Summary, summarise
 from nba.models.timing.features import FEATURES, features_at
 from nba.models.timing.log import PurchaseLog, follow_up
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Singles = NDArray[np.float32]
 
 #: Columns of a person-period row, with the sign that the hazard must have in them.
 COLUMNS: Final[dict[str, int]] = {

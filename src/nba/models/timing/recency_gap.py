@@ -14,9 +14,9 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from pydantic import Field
 
+from nba.arrays import Floats, Ints
 from nba.errors import ModelError
 from nba.models.base import ModelConfig, ModelInputs, TimingModel
 from nba.models.timing.curves import (
@@ -37,9 +37,6 @@ from nba.models.timing.log import (
     purchases_of,
     read_log,
 )
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 #: Lower edges of the groups by number of purchase days; 0 has never bought.
 COUNT_EDGES = np.array([1, 2, 3, 6])

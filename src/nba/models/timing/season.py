@@ -17,13 +17,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nba.arrays import Floats, Ints
 from nba.models.timing.log import PurchaseLog, follow_up
 from nba.models.timing.panel import expit, logit
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 WEEK: Final = 7
 #: A year of whole weeks, so that weekdays match.

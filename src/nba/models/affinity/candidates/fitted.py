@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from nba.arrays import Ints, Reals
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.candidates.sources import (
     Factors,
@@ -18,7 +19,7 @@ from nba.models.affinity.candidates.sources import (
 )
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.state import Products, pair_state, product_log_price, product_state
-from nba.models.affinity.log import Floats, Ints, PurchaseLog
+from nba.models.affinity.log import PurchaseLog
 
 #: How many products are kept per store and per category as its trend.
 _TREND_PRODUCTS = 100
@@ -41,7 +42,7 @@ class Fitted:
     """
 
     products: Products
-    log_price: Floats
+    log_price: Reals
     item: sp.csr_matrix
     basket_item: sp.csr_matrix
     content: sp.csr_matrix
@@ -53,7 +54,7 @@ class Fitted:
     popular: Ints
     season: Ints
     new: Ints
-    buyer_share: Floats
+    buyer_share: Reals
 
 
 def fit_sources(
@@ -122,7 +123,7 @@ def _trend(group: Ints, n_groups: int, recent: PurchaseLog) -> sp.csr_matrix:
     return keep_top(unit_rows(sales, order=1), _TREND_PRODUCTS)
 
 
-def _buyer_share(recent: PurchaseLog) -> Floats:
+def _buyer_share(recent: PurchaseLog) -> Reals:
     """Return per product the share of the baskets that hold it."""
     baskets = max(int(recent.basket_counts().sum()), 1)
     return np.bincount(recent.product, minlength=recent.n_products) / baskets

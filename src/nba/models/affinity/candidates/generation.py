@@ -9,11 +9,10 @@ from typing import Self
 import numpy as np
 import scipy.sparse as sp
 
+from nba.arrays import Bools, Ints, Reals
 from nba.models.affinity.candidates.fitted import Fitted
-from nba.models.affinity.candidates.sources import Block
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.customers import History
-from nba.models.affinity.log import Bools, Floats, Ints
 from nba.models.affinity.ranking.features import Found, features_of, taken
 
 #: The sources whose scores are blended, with that of ALS, to find what is new to a customer.
@@ -34,7 +33,7 @@ class Candidates:
 
     customer: Ints
     product: Ints
-    features: Floats
+    features: Reals
 
     def where(self, rows: Bools) -> Self:
         """Return the candidates `rows`."""
@@ -104,7 +103,7 @@ def _block(
     return Candidates(line, product, features_of(found, past, fitted, scores, rows))
 
 
-def source_scores(past: History, fitted: Fitted, rows: Ints, reference: Ints) -> dict[str, Block]:
+def source_scores(past: History, fitted: Fitted, rows: Ints, reference: Ints) -> dict[str, Reals]:
     """Return the scores of each source, customers × products."""
     found = {
         "item": (past.vectors[rows] @ fitted.item).toarray(),
@@ -121,13 +120,13 @@ def source_scores(past: History, fitted: Fitted, rows: Ints, reference: Ints) ->
     return found
 
 
-def _of_home(home: Ints, trend: sp.csr_matrix) -> Block:
+def _of_home(home: Ints, trend: sp.csr_matrix) -> Reals:
     scores = trend[np.maximum(home, 0)].toarray()
     scores[home < 0] = np.nan
     return np.asarray(scores)
 
 
-def _blend(scores: dict[str, Block], als: Block) -> Block:
+def _blend(scores: dict[str, Reals], als: Reals) -> Reals:
     """Return the sum of the sources, each over its best score for the customer."""
     blend, part = np.zeros(als.shape, dtype=np.float32), np.empty(als.shape, dtype=np.float32)
     for block in (*(scores[name] for name in BLENDED if name in scores), als):
@@ -140,8 +139,8 @@ def _choose(
     past: History,
     config: TwoStageConfig,
     own: sp.csr_matrix,
-    blend: Block,
-    store_trend: Block | None,
+    blend: Reals,
+    store_trend: Reals | None,
 ) -> Bools:
     """Return which products are candidates, customers × products."""
     chosen = np.zeros(own.shape, dtype=bool)
@@ -156,7 +155,7 @@ def _choose(
     return chosen
 
 
-def _add(chosen: Bools, scores: Block, k: int) -> None:
+def _add(chosen: Bools, scores: Reals, k: int) -> None:
     """Mark per row the `k` highest positive scores, and what ties with the last of them."""
     if k:
         k = min(k, scores.shape[1])

@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
+from nba.arrays import Ints, Reals
 from nba.models.affinity.candidates.sources import cosine_neighbours
-from nba.models.affinity.log import Floats, Ints
 
 #: Words of letters and digits; each Chinese character is a word, pairs of words count too.
 _TOKEN = r"[\u4e00-\u9fff]|[^\W\u4e00-\u9fff]+"
@@ -42,7 +42,7 @@ class Catalogue:
     category: Ints
     categories: pl.Series
     similar: sp.csr_matrix
-    log_price: Floats
+    log_price: Reals
 
     @property
     def labels(self) -> pl.Series:

@@ -15,11 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from nba.arrays import Ints, Reals
 from nba.models.affinity.candidates.blas import one_blas_thread
 from nba.models.affinity.candidates.tifu import nearest_columns, neighbour_mean, squared_norms
-from nba.models.affinity.log import Floats, Ints
-
-Block = npt.NDArray[np.floating[Any]]
 
 
 def cosine_neighbours(matrix: sp.csr_matrix, k: int, *, block: int = 1000) -> sp.csr_matrix:
@@ -47,9 +45,9 @@ def cosine_neighbours(matrix: sp.csr_matrix, k: int, *, block: int = 1000) -> sp
     return sp.vstack(parts, format="csr")
 
 
-def keep_top(matrix: sp.csr_matrix | Block, k: int) -> sp.csr_matrix:
+def keep_top(matrix: sp.csr_matrix | Reals, k: int) -> sp.csr_matrix:
     """Return the matrix with the `k` largest entries of each row, and nothing else."""
-    dense: Block = matrix.toarray() if isinstance(matrix, sp.csr_matrix) else matrix
+    dense: Reals = matrix.toarray() if isinstance(matrix, sp.csr_matrix) else matrix
     k = min(k, dense.shape[1])
     if not k:
         return sp.csr_matrix(dense.shape, dtype=np.float32)
@@ -111,7 +109,7 @@ class Factors:
     regularization: float
 
     @cached_property
-    def _outer(self) -> Floats:
+    def _outer(self) -> Reals:
         """The products of factors with each other, without the mirrored half."""
         wide = self.products.astype(np.float64)
         first, second = np.triu_indices(wide.shape[1])
@@ -127,11 +125,11 @@ class Factors:
         return place.ravel()
 
     @cached_property
-    def _base(self) -> Floats:
+    def _base(self) -> Reals:
         wide = self.products.astype(np.float64)
         return wide.T @ wide + self.regularization * np.eye(wide.shape[1])
 
-    def fold_in(self, confidence: sp.csr_matrix) -> Floats:
+    def fold_in(self, confidence: sp.csr_matrix) -> Reals:
         """Return customers' factors from their purchases; zeros for no purchase.
 
         Solves (YᵀY + Yᵀ(C − I)Y + λI) x = YᵀC1 for all customers of a block at once; each
@@ -155,7 +153,7 @@ class Neighbours:
     customers: Ints
     k: int
 
-    def scores(self, vectors: sp.csr_matrix, own: Ints) -> Block:
+    def scores(self, vectors: sp.csr_matrix, own: Ints) -> Reals:
         """Return the mean vector of the nearest reference customers, dense."""
         near = nearest_columns(vectors, self._columns, self._squares, self.k, own)
         return np.asarray(neighbour_mean(near, self.vectors).toarray(), dtype=np.float32)
@@ -165,11 +163,11 @@ class Neighbours:
         return self.vectors.T.tocsr()
 
     @cached_property
-    def _squares(self) -> Floats:
+    def _squares(self) -> Reals:
         return squared_norms(self.vectors)
 
 
-def top_columns(scores: Block, k: int) -> Ints:
+def top_columns(scores: Reals, k: int) -> Ints:
     """Return per row the positions of the `k` highest scores, unordered."""
     k = min(k, scores.shape[1])
     found: Any = np.argpartition(scores, scores.shape[1] - k, axis=1)[:, scores.shape[1] - k :]

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from nba.models.affinity.log import Floats, Ints, PurchaseLog
+from nba.arrays import Ints, Reals
+from nba.models.affinity.log import PurchaseLog
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,13 @@ def nearest(
     return nearest_columns(vectors, reference.T.tocsr(), squared_norms(reference), k, own)
 
 
-def squared_norms(reference: sp.csr_matrix) -> Floats:
+def squared_norms(reference: sp.csr_matrix) -> Reals:
     """Return the squared length of each row."""
     return np.asarray(reference.multiply(reference).sum(axis=1)).ravel()
 
 
 def nearest_columns(
-    vectors: sp.csr_matrix, columns: sp.csr_matrix, squares: Floats, k: int, own: Ints | None
+    vectors: sp.csr_matrix, columns: sp.csr_matrix, squares: Reals, k: int, own: Ints | None
 ) -> Ints:
     """Return what `nearest` does, from the reference's transpose and its `squared_norms`.
 

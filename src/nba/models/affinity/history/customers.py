@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from nba.arrays import Ints, Reals
 from nba.models.affinity.candidates.fitted import Fitted
 from nba.models.affinity.candidates.sources import unit_rows
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.state import Pairs, customer_state, pair_state
-from nba.models.affinity.log import Floats, Ints, PurchaseLog
+from nba.models.affinity.log import PurchaseLog
 from nba.models.affinity.ranking.lists import rank_within
 
 
@@ -32,13 +33,13 @@ class History:
 
     pairs: Pairs
     own_rank: Ints
-    own_share: Floats
-    own_of_best: Floats
-    own_products: Floats
+    own_share: Reals
+    own_of_best: Reals
+    own_products: Reals
     categories: Pairs
     category_index: sp.csr_matrix
     category_vectors: sp.csr_matrix
-    customers: Floats
+    customers: Reals
     home: Ints
     vectors: sp.csr_matrix
     recent: sp.csr_matrix
@@ -57,7 +58,7 @@ def history(log: PurchaseLog, cutoff: int, fitted: Fitted, config: TwoStageConfi
 
 
 def assemble_history(
-    pairs: Pairs, categories: Pairs, customers: Floats, home: Ints, fitted: Fitted
+    pairs: Pairs, categories: Pairs, customers: Reals, home: Ints, fitted: Fitted
 ) -> History:
     """Return the history with the vectors that the sources read."""
     n = len(customers)

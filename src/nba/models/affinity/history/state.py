@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from nba.models.affinity.log import Bools, Floats, Ints, PurchaseLog
+from nba.arrays import Bools, Ints, Reals
+from nba.models.affinity.log import PurchaseLog
 
 
 @dataclass(frozen=True)
@@ -33,25 +34,25 @@ class Pairs:
 
     customer: Ints
     product: Ints
-    times: Floats
-    since_last: Floats
-    since_first: Floats
-    baskets_since: Floats
-    season: Floats
-    decayed: Floats
+    times: Reals
+    since_last: Reals
+    since_first: Reals
+    baskets_since: Reals
+    season: Reals
+    decayed: Reals
 
     @property
-    def gap(self) -> Floats:
+    def gap(self) -> Reals:
         """Mean days between purchases of the product; NaN for a single purchase."""
         return self.gap_of(np.arange(len(self.times)))
 
-    def gap_of(self, at: Ints) -> Floats:
+    def gap_of(self, at: Ints) -> Reals:
         """Return the gaps of the pairs `at`."""
         times = self.times[at]
         span = self.since_first[at] - self.since_last[at]
         return np.where(times > 1, span / np.maximum(times - 1, 1), np.nan)
 
-    def matrix(self, values: Floats, shape: tuple[int, int]) -> sp.csr_matrix:
+    def matrix(self, values: Reals, shape: tuple[int, int]) -> sp.csr_matrix:
         """Return customers × products with `values` at the pairs."""
         return sp.csr_matrix((values.astype(np.float32), (self.customer, self.product)), shape)
 
@@ -121,7 +122,7 @@ CUSTOMER_FEATURES = (
 )
 
 
-def customer_state(log: PurchaseLog, cutoff: int, product_log_price: Floats) -> Floats:
+def customer_state(log: PurchaseLog, cutoff: int, product_log_price: Reals) -> Reals:
     """Return the customer features, shape (customers, features), NaN for no history."""
     log = log.before(cutoff)
     n = log.n_customers
@@ -157,12 +158,12 @@ def customer_state(log: PurchaseLog, cutoff: int, product_log_price: Floats) -> 
     return np.column_stack(columns)
 
 
-def _distinct_products(log: PurchaseLog) -> Floats:
+def _distinct_products(log: PurchaseLog) -> Reals:
     keys = np.unique(log.customer * log.n_products + log.product)
     return np.bincount(keys // log.n_products, minlength=log.n_customers).astype(np.float64)
 
 
-def mean_sd(values: Floats, group: Ints, n: int) -> tuple[Floats, Floats]:
+def mean_sd(values: Reals, group: Ints, n: int) -> tuple[Reals, Reals]:
     """Return mean and standard deviation of the known `values` per group, NaN for none."""
     known = ~np.isnan(values)
     values, group = values[known], group[known]
@@ -190,13 +191,13 @@ class Products:
     """
 
     names: tuple[str, ...]
-    values: Floats
-    popularity: Floats
+    values: Reals
+    popularity: Reals
     is_new: Bools
     sold: Bools
 
 
-def product_log_price(log: PurchaseLog) -> Floats:
+def product_log_price(log: PurchaseLog) -> Reals:
     """Return the mean log unit price per product; NaN where none is known."""
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(log.unit_price)
@@ -228,7 +229,7 @@ def product_state(
     n = log.n_products
     ago = cutoff - log.day
 
-    def count(rows: Bools) -> Floats:
+    def count(rows: Bools) -> Reals:
         """Sales in shares of all sales, so that a longer log does not look like a better one."""
         return np.bincount(log.product[rows], minlength=n) * (1e4 / max(int(rows.sum()), 1))
 
@@ -294,7 +295,7 @@ def product_state(
     )
 
 
-def _next_share(log: PurchaseLog, weight: float = 10.0) -> Floats:
+def _next_share(log: PurchaseLog, weight: float = 10.0) -> Reals:
     """Return per product how often it is in the next basket too, shrunk towards that of all."""
     order = np.lexsort((log.basket_index(), log.product, log.customer))
     index, product, customer = log.basket_index()[order], log.product[order], log.customer[order]
@@ -309,7 +310,7 @@ def _next_share(log: PurchaseLog, weight: float = 10.0) -> Floats:
     return np.asarray((hits + weight * whole) / (chances + weight))
 
 
-def _shrunk_gap(pairs: Pairs, n: int, weight: float = 5.0) -> Floats:
+def _shrunk_gap(pairs: Pairs, n: int, weight: float = 5.0) -> Reals:
     """Return the mean days between purchases per product, shrunk towards that of all products.
 
     Unshrunk, the gap of a rare product is the gap of the one customer who bought it twice, and

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from nba.arrays import Ints, Reals
 from nba.models.affinity.candidates.fitted import Fitted
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.customers import History, assemble_history
 from nba.models.affinity.history.state import CUSTOMER_FEATURES, Pairs, mean_sd, starts_of
-from nba.models.affinity.log import Floats, Ints, PurchaseLog
+from nba.models.affinity.log import PurchaseLog
 from nba.models.affinity.scores import with_columns
 from nba.models.base import ModelInputs
 
@@ -27,8 +28,8 @@ _BEHAVIOUR = {
 
 
 def decayed_evenly(
-    times: Floats, since_last: Floats, gap: Floats, half_lives: tuple[float, ...]
-) -> Floats:
+    times: Reals, since_last: Reals, gap: Reals, half_lives: tuple[float, ...]
+) -> Reals:
     """Return the decayed counts of purchases spaced evenly, shape (half-lives, pairs).
 
     Exact for one and for two purchases; a geometric sum for more.
@@ -73,9 +74,9 @@ def history_from_frames(
 def _pairs(
     customer: Ints,
     product: Ints,
-    times: Floats,
-    since_last: Floats,
-    since_first: Floats,
+    times: Reals,
+    since_last: Reals,
+    since_first: Reals,
     *,
     half_lives: tuple[float, ...],
 ) -> Pairs:
@@ -118,7 +119,7 @@ def _by_category(pairs: Pairs, category: Ints, half_lives: tuple[float, ...]) ->
 
 def _customer_features(
     inputs: ModelInputs, people: pl.DataFrame, pairs: Pairs, fitted: Fitted
-) -> Floats:
+) -> Reals:
     n = len(people)
     rows = np.bincount(pairs.customer, pairs.times, minlength=n)
     distinct = np.bincount(pairs.customer, minlength=n).astype(np.float64)
@@ -147,7 +148,7 @@ def _customer_features(
 
 def _behaviour(
     inputs: ModelInputs, people: pl.DataFrame, pairs: Pairs
-) -> tuple[Floats, Floats, Floats]:
+) -> tuple[Reals, Reals, Reals]:
     """Return baskets, days since the last, and days since the first, per customer."""
     n = len(people)
     baskets = np.zeros(n)

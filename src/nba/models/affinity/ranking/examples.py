@@ -6,13 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from nba.arrays import Ints
 from nba.models.affinity.candidates.blas import one_blas_thread
 from nba.models.affinity.candidates.fitted import Fitted, fit_sources
 from nba.models.affinity.candidates.generation import candidate_blocks
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.customers import history
-from nba.models.affinity.log import Ints, PurchaseLog
+from nba.models.affinity.log import PurchaseLog
 from nba.models.affinity.ranking.ranker import Examples
 
 

@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from nba.arrays import Ints, Reals
 from nba.models.affinity.candidates.fitted import Fitted
-from nba.models.affinity.candidates.sources import Block
 from nba.models.affinity.history.customers import History
 from nba.models.affinity.history.state import CUSTOMER_FEATURES
-from nba.models.affinity.log import Floats, Ints
 from nba.models.affinity.ranking.lists import rank_within
 
 SOURCE_NAMES = (
@@ -96,12 +95,12 @@ class Found:
     row: Ints
     product: Ints
     pair: Ints
-    blend: Floats
-    als: Floats
+    blend: Reals
+    als: Reals
 
 
 def features_of(
-    found: Found, past: History, fitted: Fitted, scores: dict[str, Block], rows: Ints
+    found: Found, past: History, fitted: Fitted, scores: dict[str, Reals], rows: Ints
 ) -> npt.NDArray[np.float32]:
     """Return the features of the candidates, shape (candidates, features)."""
     blocks = (
@@ -121,7 +120,7 @@ def features_of(
     return table
 
 
-def _pair_features(found: Found, past: History, fitted: Fitted) -> Floats:
+def _pair_features(found: Found, past: History, fitted: Fitted) -> Reals:
     pairs, bought = past.pairs, found.pair >= 0
     at, product = found.pair[bought], found.product[bought]
     columns = np.full((len(found.row), len(PAIR_FEATURES)), np.nan, dtype=np.float32)
@@ -151,7 +150,7 @@ def _pair_features(found: Found, past: History, fitted: Fitted) -> Floats:
     return columns
 
 
-def _source_features(found: Found, scores: dict[str, Block]) -> Floats:
+def _source_features(found: Found, scores: dict[str, Reals]) -> Reals:
     columns = np.full((len(found.line), len(SOURCE_NAMES)), np.nan, dtype=np.float32)
     for place, name in enumerate(SOURCE_NAMES):
         if name in scores:
@@ -159,7 +158,7 @@ def _source_features(found: Found, scores: dict[str, Block]) -> Floats:
     return columns
 
 
-def _category_features(found: Found, past: History, fitted: Fitted, rows: Ints) -> Floats:
+def _category_features(found: Found, past: History, fitted: Fitted, rows: Ints) -> Reals:
     """Return what the customer bought of the product's category, and whether it is due."""
     columns = np.full((len(found.line), len(CATEGORY_FEATURES)), np.nan, dtype=np.float32)
     category = fitted.category[found.product]
@@ -194,7 +193,7 @@ def taken(block: npt.NDArray[Any], line: Ints, column: Ints) -> npt.NDArray[Any]
     return np.asarray(block.ravel().take(line * block.shape[1] + column))
 
 
-def _cross_features(found: Found, past: History, fitted: Fitted) -> Floats:
+def _cross_features(found: Found, past: History, fitted: Fitted) -> Reals:
     centre = past.customers[:, CUSTOMER_FEATURES.index("customer_log_price")][found.row]
     spread = past.customers[:, CUSTOMER_FEATURES.index("customer_log_price_sd")][found.row]
     distance = fitted.log_price[found.product] - centre

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nba.models.affinity.log import Bools, Floats, Ints
+from nba.arrays import Bools, Ints, Reals
 
 
-def rank_within(group: Ints, key: Floats, tie: Ints | None = None) -> Ints:
+def rank_within(group: Ints, key: Reals, tie: Ints | None = None) -> Ints:
     """Return each row's rank, from 0, among the rows of its group by falling `key`.
 
     Parameters
@@ -43,10 +43,10 @@ def dial(
     customer: Ints,
     product: Ints,
     is_repeat: Bools,
-    score: Floats,
-    explore_score: Floats,
+    score: Reals,
+    explore_score: Reals,
     share: float | None,
-) -> Floats:
+) -> Reals:
     """Return the place that each candidate wants, smaller first.
 
     Parameters
@@ -64,7 +64,7 @@ def dial(
     return (rank + 0.5) / np.maximum(width, 1e-6)
 
 
-def diversify(customer: Ints, product: Ints, category: Ints, place: Floats, largest: int) -> Floats:
+def diversify(customer: Ints, product: Ints, category: Ints, place: Reals, largest: int) -> Reals:
     """Return the places, with what exceeds `largest` of one category sent to the end.
 
     Products without a category are never too many.
@@ -78,7 +78,7 @@ def diversify(customer: Ints, product: Ints, category: Ints, place: Floats, larg
     return place + np.where(crowded, 1e9, 0.0)
 
 
-def top_lists(customer: Ints, product: Ints, place: Floats, top_n: int) -> tuple[Ints, Ints]:
+def top_lists(customer: Ints, product: Ints, place: Reals, top_n: int) -> tuple[Ints, Ints]:
     """Return which candidates are listed, and the rank of each from 0."""
     rank = rank_within(customer, -place, product)
     listed = np.flatnonzero(rank < top_n)

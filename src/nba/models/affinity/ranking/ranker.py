@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from nba.arrays import Bools, Ints, Reals
 from nba.models.affinity.config import TwoStageConfig
-from nba.models.affinity.log import Bools, Floats, Ints
 from nba.models.affinity.ranking.lists import rank_within
 
 
@@ -30,7 +30,7 @@ class Examples:
     """
 
     customer: Ints
-    features: Floats
+    features: Reals
     label: Bools
     whole: bool = True
     share: float = 1.0
@@ -100,13 +100,11 @@ class Ranker:
         newest = next((part for part in examples if part.whole), examples[0])
         return cls(booster, *_relevance(booster, newest))
 
-    def predict(self, features: Floats) -> Floats:
+    def predict(self, features: Reals) -> Reals:
         """Return the scores by all trees."""
         return _predict(self.booster, features)
 
-    def best(
-        self, customer: Ints, features: Floats, *, trees: int, keep: int
-    ) -> tuple[Ints, Floats]:
+    def best(self, customer: Ints, features: Reals, *, trees: int, keep: int) -> tuple[Ints, Reals]:
         """Return the best `keep` rows per customer by the first trees, with their full scores.
 
         Most candidates are far from any list, and a few trees tell.
@@ -135,12 +133,12 @@ class Ranker:
             )
         return self._splits[trees]
 
-    def relevance(self, score: Floats) -> Floats:
+    def relevance(self, score: Reals) -> Reals:
         """Return the probability that a product of that score is in the next basket."""
         return np.asarray(1 / (1 + np.exp(-(self.slope * score + self.level))))
 
 
-def _predict(booster: Any, features: Floats) -> Floats:
+def _predict(booster: Any, features: Reals) -> Reals:
     if not booster.num_trees():
         return np.zeros(len(features))
     return np.asarray(booster.predict(features, num_threads=1), dtype=np.float64)

@@ -10,8 +10,9 @@ from typing import Self
 import numpy as np
 import polars as pl
 
+from nba.arrays import Bools, Ints
 from nba.models.affinity.candidates.product_text import Catalogue
-from nba.models.affinity.log import Bools, Ints, PurchaseLog
+from nba.models.affinity.log import PurchaseLog
 from nba.models.affinity.scores import rebought_categories, replenishable_categories
 from nba.models.base import ModelInputs
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from nba.models.mode.estimators.linear import Ints
-from nba.models.mode.scores import MODES, Floats
+from nba.arrays import Floats, Ints
+from nba.models.mode.scores import MODES
 
 #: Fewer losses than this say nothing about who is lost.
 MIN_LOSSES = 30

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from nba.arrays import Floats, Ints
 from nba.models.mode.doubly_robust.nuisance import (
     LearnerConfig,
     Nuisance,
@@ -31,8 +32,7 @@ from nba.models.mode.doubly_robust.nuisance import (
     folds_of,
 )
 from nba.models.mode.estimators import trees
-from nba.models.mode.estimators.linear import Basis, Ints, ridge_path
-from nba.models.mode.scores import Floats
+from nba.models.mode.estimators.linear import Basis, ridge_path
 
 #: The guesses that are stacked, in the order of their weights.
 RIDGE, EFFECT_TREES, OUTCOME_TREES = range(3)

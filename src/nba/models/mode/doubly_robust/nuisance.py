@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from pydantic import Field
 
+from nba.arrays import Floats, Ints
 from nba.models.base import ModelConfig
 from nba.models.mode.estimators import trees
-from nba.models.mode.estimators.linear import Ints, ridge_path
+from nba.models.mode.estimators.linear import ridge_path
 from nba.models.mode.propensities.arms import ArmOverlap, estimate_propensities, overlap
-from nba.models.mode.scores import Floats
 
 
 class LearnerConfig(ModelConfig):

@@ -21,6 +21,7 @@ import polars as pl
 from pydantic import Field
 from scipy.special import log_ndtr
 
+from nba.arrays import Floats, Ints
 from nba.models.base import ModelConfig
 from nba.models.mode.assignments.exposure import BEFORE_DAYS
 from nba.models.mode.assignments.records import CHANCES, Source
@@ -29,7 +30,6 @@ from nba.models.mode.effects.draws import correlation_root
 from nba.models.mode.effects.modifiers import COLUMNS, Powers, Usual
 from nba.models.mode.effects.posterior import Evidence, Posterior, fit_posterior, noise_variance
 from nba.models.mode.estimators import trees
-from nba.models.mode.estimators.linear import Ints
 from nba.models.mode.prior import PriorMode, filled, kinds_and_tiers
 from nba.models.mode.propensities.arms import (
     ArmOverlap,
@@ -38,7 +38,7 @@ from nba.models.mode.propensities.arms import (
     overlap,
 )
 from nba.models.mode.propensities.reading import Reach, fit_reach, sent_chance
-from nba.models.mode.scores import MODES, Floats
+from nba.models.mode.scores import MODES
 from nba.schema.words import Mode
 
 ARMS: Final = (str(Mode.NONE), *MODES)

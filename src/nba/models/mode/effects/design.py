@@ -18,9 +18,9 @@ from typing import Final
 
 import numpy as np
 
-from nba.models.mode.estimators.linear import Ints
+from nba.arrays import Floats, Ints
 from nba.models.mode.prior import KINDS, TIERS
-from nba.models.mode.scores import MODES, Floats
+from nba.models.mode.scores import MODES
 
 SCALE, MODE_SCALE, LEVEL, PAIR, CELL, CHOICE, MODE_CHOICE, READING = range(8)
 #: Parameters of the effect: 1 + 3 scales, 1 + 3 + 3 levels, 9 of kind and mode.

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nba.arrays import Floats
 from nba.models.base import ModelInputs
-from nba.models.mode.scores import STATE, Floats
+from nba.models.mode.scores import STATE
 
 #: Days for which a clerk's draws stay, counted from 0001-01-01: an outcome takes 14, and what a
 #: draw makes a clerk try takes some days too.

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from nba.arrays import Floats
 from nba.models.mode.prior import filled
-from nba.models.mode.scores import Floats
 
 RESPONSE_RATE: Final = "response_rate"
 FATIGUE: Final = "fatigue"

@@ -24,8 +24,7 @@ from typing import Final
 
 import numpy as np
 
-from nba.models.mode.estimators.linear import Ints
-from nba.models.mode.scores import Floats
+from nba.arrays import Floats, Ints
 
 #: Multiples of a group's width that the evidence chooses from, as powers of two.
 GRID: Final = tuple(2.0 ** np.arange(-5.0, 4.0, 0.5))

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from nba.models.mode.scores import Floats
+from nba.arrays import Floats
 
 #: Levels of a text column that get a flag of their own, and how many rows they must have.
 MAX_LEVELS: Final = 30

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nba.models.mode.scores import Floats
-
-Ints = npt.NDArray[np.int64]
+from nba.arrays import Floats, Ints
 
 #: Quantiles at which a column may bend.
 KNOTS = (0.2, 0.4, 0.6, 0.8)

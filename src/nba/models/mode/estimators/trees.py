@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nba.models.mode.estimators.linear import Ints
-from nba.models.mode.scores import Floats
+from nba.arrays import Floats, Ints
 
 OUTCOME_TREES: dict[str, Any] = {"num_leaves": 12, "learning_rate": 0.06, "lambda_l2": 5.0}
 OUTCOME_ROUNDS = 100

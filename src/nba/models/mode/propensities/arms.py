@@ -13,9 +13,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from nba.models.mode.estimators.linear import Ints
+from nba.arrays import Floats, Ints
 from nba.models.mode.estimators.trees import predict, threads_for
-from nba.models.mode.scores import Floats
 
 #: A propensity model must beat constant shares by this many standard errors of log loss.
 PROOF_Z: Final = 3.0

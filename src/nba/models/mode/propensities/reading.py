@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nba.models.mode.estimators.linear import Ints
+from nba.arrays import Floats, Ints
 from nba.models.mode.propensities.sending import sent_probability
-from nba.models.mode.scores import MODES, Floats
+from nba.models.mode.scores import MODES
 
 #: With a smaller share of contacts read, reading is taken as not recorded.
 MIN_READ_SHARE: Final = 0.02

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from nba.arrays import Floats
 from nba.models.mode.doubly_robust.nuisance import folds_of
 from nba.models.mode.estimators.linear import Basis
 from nba.models.mode.propensities.arms import CONSTANT, estimate_propensities
-from nba.models.mode.scores import Floats
 from nba.schema.words import Mode
 
 
