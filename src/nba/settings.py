@@ -176,9 +176,14 @@ class Project:
             or f"sqlite:///{self.data / 'mlflow.db'}"
         )
 
+    @property
+    def runs(self) -> Path:
+        """Where the scores, plan and manifest of each nightly run lie, by its day."""
+        return self.data / "runs"
+
     def run_folder(self, as_of: str) -> Path:
         """Return where the scores, plan and manifest of one `as_of` lie."""
-        return self.data / "runs" / as_of
+        return self.runs / as_of
 
     def config_digest(self) -> str:
         """Return a digest of every file a person edits: settings and the editable folders."""

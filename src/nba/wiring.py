@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-import polars as pl
+import yaml
 from pydantic import ValidationError
 
 from nba.errors import ConfigError
-from nba.models.base import Model, parse_config
 from nba.models.kinds import model_class
 from nba.models.spec import ModelSpec, read_spec
-from nba.pipeline.scoring import MODELS
+from nba.pipeline.context import RunContext, run_context
+from nba.pipeline.train import MODELS
 from nba.settings import Project, validation_problems
 
 if TYPE_CHECKING:
-    import ibis
-
     from nba.data.lake import Lake
+    from nba.decisions.archive import DecisionRules
     from nba.decisions.loading import DecisionFiles
     from nba.decisions.settings import DecisionSettings
     from nba.features.engine import Engine
     from nba.stores.feature_store import FeastFeatureStore
+    from nba.stores.lake_tables import LakeTables
     from nba.stores.operational import OperationalStore
     from nba.stores.registry import MlflowRegistry
+    from nba.stores.run_folders import RunFolders
 
 
 class _Resources(TypedDict):
@@ -37,6 +41,8 @@ class _Resources(TypedDict):
 class Wiring:
     """Real adapters for one project, each made when it is first asked for.
 
+    Keeps `nba.pipeline.ports.Ports`.
+
     Parameters
     ----------
     project : Project
@@ -46,37 +52,36 @@ class Wiring:
         self.project = project
         self.settings = project.settings
 
+    def run(self, as_of: datetime) -> RunContext:
+        """Return the context of the run of one day (00:00, naive, in the project's time zone)."""
+        return run_context(self, self.settings, as_of)
+
     @cached_property
     def lake(self) -> Lake:
-        """The tables."""
+        """The tables as they are kept."""
         from nba.data.lake import Lake
 
         return Lake(self.project.lake)
 
-    def tables(self, as_of: datetime | None, connection: Any = None) -> Mapping[str, ibis.Table]:
-        """Return every table of the contract as visible at `as_of` (None: all of it)."""
-        from nba.data.tables import load_tables
-        from nba.features.usable import usable
+    @cached_property
+    def tables(self) -> LakeTables:
+        """The lake's tables as a moment sees them."""
         from nba.stores.engines import duckdb_connection
+        from nba.stores.lake_tables import LakeTables
 
-        if connection is None:
-            connection = duckdb_connection(**self._resources(), spill=self.project.spill)
-        tables = load_tables(
-            self.lake, as_of=as_of, time_zone=self.settings.time_zone, connection=connection
+        return LakeTables(
+            self.lake,
+            time_zone=self.settings.time_zone,
+            margin_rate=self.settings.margin_rate,
+            connect=lambda: duckdb_connection(**self._resources(), spill=self.project.spill),
         )
-        return usable(tables, margin_rate=self.settings.margin_rate)
 
-    def purchases(self, as_of: datetime) -> pl.DataFrame:
-        """Return what was bought before `as_of`: one row per customer, product and day.
+    @cached_property
+    def runs(self) -> RunFolders:
+        """What nightly runs keep."""
+        from nba.stores.run_folders import RunFolders
 
-        Columns: customer_id, product_id, category, ts (00:00 of the day), quantity, amount,
-        margin; as far back as the longest window of the models.
-        """
-        from nba.features.prepare import purchases
-
-        window_days = max(spec.window_days for spec in self.specs.values())
-        days = self.collect(purchases(self.tables(as_of), as_of, window_days=window_days))
-        return days.with_columns(ts=pl.from_epoch("day", time_unit="d").cast(pl.Datetime("us")))
+        return RunFolders(self.project.runs)
 
     def _resources(self) -> _Resources:
         return {"memory_limit": self.settings.memory_limit, "threads": self.settings.threads}
@@ -97,7 +102,7 @@ class Wiring:
         return FeastFeatureStore(
             self.project.data,
             self.project.root / "features",
-            self.tables,
+            self.tables.at,
             time_zone=self.settings.time_zone,
             input_version=lambda: self.lake.version,
             has_clock=lambda: self.lake.state().has_clock,
@@ -124,15 +129,12 @@ class Wiring:
         """The models' YAML files, by name."""
         return {name: read_spec(self.project.root / "models" / f"{name}.yaml") for name in MODELS}
 
-    def new_model(self, name: str) -> Model:
-        """Return an unfitted model as `models/NAME.yaml` describes it."""
-        spec = self.specs[name]
-        cls = model_class(name, spec.kind)
-        return cls(parse_config(cls.Config, spec.parameters, f"models/{name}.yaml"))
-
     @cached_property
     def decision_files(self) -> DecisionFiles:
         """Catalogue, contact policy, levers, and the digest of their files."""
+        return self._decision_files(self.project.root / "serving")
+
+    def _decision_files(self, folder: Path) -> DecisionFiles:
         from nba.decisions.loading import load_decision_files
 
         views = self.feature_store.views.values()
@@ -140,7 +142,41 @@ class Wiring:
             name for view in views if view.entity_keys == ("customer_id",) for name in view.by_name
         }
         tags = tuple(self.feature_store.repository.tags.rules)
-        return load_decision_files(self.project.root / "serving", facts=facts, tags=tags)
+        return load_decision_files(folder, facts=facts, tags=tags)
+
+    def _changed_files(self, changes: Mapping[str, Any]) -> DecisionFiles:
+        """Return the decision files with some of them replaced, checked as on disk."""
+        with tempfile.TemporaryDirectory(prefix="nba-preview-") as scratch:
+            for path in (self.project.root / "serving").glob("*.yaml"):
+                shutil.copy(path, scratch)
+            for name, content in changes.items():
+                text = yaml.safe_dump(dict(content), allow_unicode=True, sort_keys=False)
+                (Path(scratch) / f"{name}.yaml").write_text(text, encoding="utf-8")
+            return self._decision_files(Path(scratch))
+
+    def decision_rules(
+        self, model_versions: str, *, changes: Mapping[str, Any] | None = None
+    ) -> DecisionRules:
+        """Return the rules as files and settings stand now, for the models of a run.
+
+        Parameters
+        ----------
+        model_versions : str
+            Recorded with every action.
+        changes : mapping of str to mapping, optional
+            `actions`, `contact_policy` or `levers`: content in place of the file.
+        """
+        from nba.decisions.archive import DecisionRules
+
+        files = self._changed_files(changes) if changes else self.decision_files
+        return DecisionRules(
+            catalogue=files.catalogue,
+            policy=files.policy,
+            levers=files.levers,
+            settings=self.decision_settings,
+            policy_version=files.version,
+            model_versions=model_versions,
+        )
 
     @cached_property
     def decision_settings(self) -> DecisionSettings:
@@ -168,10 +204,3 @@ class Wiring:
             return DecisionSettings.model_validate({**given, **settings.decisions})
         except ValidationError as error:
             raise validation_problems("nba.yaml: wrong `decisions`", error) from error
-
-    @staticmethod
-    def collect(table: Any) -> pl.DataFrame:
-        """Return an Ibis expression as a polars table."""
-        backend = table.get_backend()
-        frame: pl.DataFrame = backend.con.execute(str(backend.compile(table))).pl()
-        return frame

@@ -92,7 +92,7 @@ def test_the_setting_chooses_the_engine(spark: Any, tmp_path: Path) -> None:
     engine = wiring.feature_engine()
     assert engine.name == "spark"
     assert engine.connection._session.conf.get("spark.sql.session.timeZone") == "UTC"
-    found = wiring.tables(datetime(2026, 4, 1), engine.connection)["transactions"].execute()
+    found = wiring.tables.at(datetime(2026, 4, 1), engine.connection)["transactions"].execute()
     assert found["unit_price"].to_list() == [5.0]
     assert found["ts"].to_list() == [datetime(2026, 3, 1)]
 

@@ -15,10 +15,10 @@ features_app = typer.Typer(help="The feature views.", no_args_is_help=True)
 @features_app.command("build")
 def features_build(context: typer.Context, as_of: AsOf = "", force: Force = False) -> None:
     """Build every feature view."""
-    from nba.jobs.nightly import run_night
+    from nba.jobs.nightly import run_nightly
 
     wiring = wiring_of(context)
-    run_night(wiring, moment(wiring, as_of), say=shown(), force=force, until_step="features")
+    run_nightly(wiring, moment(wiring, as_of), progress=shown(), force=force, until_step="features")
 
 
 @features_app.command("show")

@@ -23,14 +23,16 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Walk the nightly job: ingest, features, train (when due), score, plan, publish."""
-    from nba.jobs.nightly import days_between, run_night
+    from nba.jobs.nightly import days_between, run_nightly
 
     wiring = wiring_of(context)
     days = days_between(backfill) if backfill else [moment(wiring, as_of)]
     progress = shown()
     for day in days:
         progress(f"nba run --as-of {day.date()}")
-        manifest = run_night(wiring, day, say=progress, force=force, from_step=from_step or None)
+        manifest = run_nightly(
+            wiring, day, progress=progress, force=force, from_step=from_step or None
+        )
         if as_json:
             typer.echo(json.dumps({"inputs": manifest.inputs, "steps": manifest.steps}, indent=1))
 
@@ -40,13 +42,13 @@ def _step_verb(name: str, text: str) -> None:
 
     @verbs.command(name, help=text)
     def verb(context: typer.Context, as_of: AsOf = "", force: Force = False) -> None:
-        from nba.jobs.nightly import run_night
+        from nba.jobs.nightly import run_nightly
 
         wiring = wiring_of(context)
-        run_night(
+        run_nightly(
             wiring,
             moment(wiring, as_of),
-            say=shown(),
+            progress=shown(),
             force=force,
             from_step=name if force else None,
             until_step=name,

@@ -31,22 +31,24 @@ def plan(
     """Decide who, what, when, in which mode, and why."""
     if context.invoked_subcommand:
         return
-    from nba.jobs.nightly import Night, run_night
-    from nba.jobs.review import explain_customer, explanation_lines, preview
+    from nba.jobs.inspect import explanation_lines
+    from nba.jobs.nightly import run_nightly
+    from nba.pipeline.explain import explain_customer
+    from nba.pipeline.preview import preview
 
     wiring = wiring_of(context)
     day = moment(wiring, as_of)
     if explain:
-        found = explain_customer(Night(wiring, day), explain)
+        found = explain_customer(wiring.run(day), explain)
         report = {**vars(found), "candidates": found.candidates.to_dicts()}
         emit(as_json, report, lambda: explanation_lines(found))
     elif dry_run:
-        _, diff = preview(Night(wiring, day), without=without)
+        _, diff = preview(wiring.run(day), without=without or ())
         summary = diff.summary()
         emit(as_json, summary, lambda: [f"{name:<24} {value}" for name, value in summary.items()])
     else:
         redo = "plan" if force else None
-        run_night(wiring, day, say=shown(), force=force, from_step=redo, until_step="plan")
+        run_nightly(wiring, day, progress=shown(), force=force, from_step=redo, until_step="plan")
 
 
 @plan_app.command("replay")
@@ -54,9 +56,10 @@ def plan_replay(
     context: typer.Context, action_id: Annotated[str, typer.Argument(help="The action.")]
 ) -> None:
     """Recompute one decision from what its plan stood on, and compare the bytes."""
-    from nba.jobs.review import replay_action
+    from nba.pipeline.replay import replay_action
 
-    found = replay_action(wiring_of(context), action_id)
+    wiring = wiring_of(context)
+    found = replay_action(wiring, wiring.settings, action_id)
     verdict = "the same bytes" if found.same else f"differs: {dict(found.differences)}"
     typer.echo(f"{action_id}: {verdict} (sha256 {found.digest})")
     raise typer.Exit(0 if found.same else 1)
@@ -106,7 +109,7 @@ def actions_posts(
     ] = None,
 ) -> None:
     """Print what each group and each clerk's moments could be sent today."""
-    from nba.jobs.beside import print_posts, write_post_members
+    from nba.jobs.plan_reports import print_posts, write_post_members
 
     wiring = wiring_of(context)
     day = moment(wiring, as_of)
@@ -127,7 +130,7 @@ def actions_outlook(
     ] = None,
 ) -> None:
     """Print for how many customers each of the coming days is the best."""
-    from nba.jobs.beside import print_outlook, write_outlook
+    from nba.jobs.plan_reports import print_outlook, write_outlook
 
     wiring = wiring_of(context)
     day = moment(wiring, as_of)

@@ -18,7 +18,7 @@ import duckdb
 
 from nba.data import checks, page, profile, quarantine
 from nba.data.inputs import Input
-from nba.data.lake import Lake, Writer, connect, write_atomically
+from nba.data.lake import Lake, Writer, connect
 from nba.data.mapping import CANONICAL, Mapping, read_mapping
 from nba.data.merge import Incoming, merge
 from nba.data.prepare import Prepared, prepare, prepare_inputs
@@ -26,6 +26,7 @@ from nba.data.readers import SourceFile, check_folder
 from nba.data.report import IngestReport, LoadRefusedError, Status, TableReport
 from nba.data.staging import Context, reading
 from nba.errors import InputRefusedError, NbaError
+from nba.files import write_text
 from nba.schema.tables import TABLES
 
 REQUIRED_TABLE = "transactions"
@@ -288,5 +289,5 @@ class Load:
     def write_report(self) -> None:
         """Keep the report beside the lake."""
         path = self.writer.lake.root / "reports" / f"{self.writer.load_id}.json"
-        write_atomically(path, json.dumps(self.report.to_json(), ensure_ascii=False, indent=1))
-        write_atomically(path.with_suffix(".html"), page.render(self.report))
+        write_text(path, json.dumps(self.report.to_json(), ensure_ascii=False, indent=1))
+        write_text(path.with_suffix(".html"), page.render(self.report))

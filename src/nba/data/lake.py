@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ import pyarrow as pa
 
 from nba.data import sql
 from nba.errors import LockHeldError, NbaError, NotFoundError
+from nba.files import sync, write_text
 from nba.schema.tables import LOADED_AT, TABLES, VALID_FROM, Table
 
 MANIFEST = "manifest.json"
@@ -361,34 +361,12 @@ class Writer:
         """Make the new version count; all of it or, after a crash, nothing."""
         for source, target in self._moves:
             target.parent.mkdir(parents=True, exist_ok=True)
-            _sync(source)
+            sync(source)
             source.rename(target)
         for folder in {target.parent for _, target in self._moves}:
-            _sync(folder)
+            sync(folder)
         dropped = self._used(self.before) - self._used(self.state)
         retired = {**self.state.retired, **dict.fromkeys(dropped, time.time())}
         self.state = replace(self.state, retired=retired, loads=(*self.state.loads, load))
-        write_atomically(
-            self.lake.root / MANIFEST, json.dumps(self.state.to_json(), ensure_ascii=False)
-        )
+        write_text(self.lake.root / MANIFEST, json.dumps(self.state.to_json(), ensure_ascii=False))
         return self.state
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_atomically(path: Path, content: str) -> None:
-    """Write a file so that it is there as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
-    _sync(path.parent)

@@ -51,7 +51,7 @@ def _project(customers: int, seed: int, days: int) -> Iterator[tuple[Wiring, dat
         init_project(root / "project", {})
         wiring = Wiring(Project.open(root / "project"))
         ingest_folder(wiring, root / "shop" / "tables")
-        last = wiring.tables(None)["transactions"].ts.max().execute()
+        last = wiring.tables.at(None)["transactions"].ts.max().execute()
         day = datetime(last.year, last.month, last.day) + timedelta(days=1)
         yield wiring, day
 

@@ -22,8 +22,8 @@ import polars as pl
 from nba.data.ingest import ingest
 from nba.jobs.closed_loop_report import LoopResult, LoopWorld, loop_metrics, write_loop
 from nba.jobs.init import init_project
-from nba.jobs.nightly import Night, run_night
-from nba.jobs.progress import Say, silent
+from nba.jobs.nightly import run_nightly
+from nba.jobs.progress import Progress, silent
 from nba.jobs.regret import night_ablation, night_regret
 from nba.schema.words import CONTACT_MODES, Mode
 from nba.settings import Project
@@ -51,8 +51,8 @@ class EnginePolicy:
     ----------
     folder : Path
         Where the project is made.
-    say : callable
-        Takes lines of progress.
+    progress : Progress
+        Shows the steps of each night.
     world : World or None
         Where given, every seventh night is held against its truth, after the fact, and beside
         lists that leave out a factor.
@@ -62,12 +62,12 @@ class EnginePolicy:
         self,
         folder: Path,
         *,
-        say: Say = silent,
+        progress: Progress = silent,
         world: World | None = None,
     ) -> None:
         init_project(folder, LOOP_SETTINGS)
         self.project = Project.open(folder)
-        self.say = say
+        self.progress = progress
         self.seconds: list[float] = []
         self.regrets: list[dict[str, float]] = []
         self.ablations: list[dict[str, float]] = []
@@ -81,12 +81,12 @@ class EnginePolicy:
         self._ingest(wiring, observed.latest if self._started else observed.delivered())
         self._started = True
         as_of = datetime(day.year, day.month, day.day)
-        run_night(wiring, as_of, say=self.say)
+        run_nightly(wiring, as_of, progress=self.progress)
         self.seconds.append(perf_counter() - started)
         folder = self.project.run_folder(day.isoformat())
         if self._world is not None and (len(self.seconds) - 1) % REGRET_DAYS == 0:
             self.regrets.append(night_regret(self._world, folder))
-            self.ablations.append(night_ablation(self._world, Night(wiring, as_of)))
+            self.ablations.append(night_ablation(self._world, wiring.run(as_of)))
         return pl.read_parquet(folder / "plan" / "actions.parquet")
 
     def _ingest(self, wiring: Wiring, tables: object) -> None:
@@ -111,8 +111,8 @@ class TopPropensity(EnginePolicy):
     the other baselines.
     """
 
-    def __init__(self, folder: Path, rules: Rules, *, say: Say = silent) -> None:
-        super().__init__(folder, say=say)
+    def __init__(self, folder: Path, rules: Rules, *, progress: Progress = silent) -> None:
+        super().__init__(folder, progress=progress)
         self.rules = rules
         # It reads no effects: the model that is trained fastest stands in.
         spec = folder / "models" / "mode.yaml"
@@ -127,7 +127,7 @@ class TopPropensity(EnginePolicy):
         self._ingest(wiring, observed.latest if self._started else observed.delivered())
         self._started = True
         as_of = datetime(day.year, day.month, day.day)
-        run_night(wiring, as_of, say=self.say, until_step="score")
+        run_nightly(wiring, as_of, progress=self.progress, until_step="score")
         folder = self.project.run_folder(day.isoformat())
         scores = pl.read_parquet(folder / "scores" / "timing.parquet").select(
             "customer_id", score="p_purchase_30d"

@@ -8,7 +8,7 @@ from pathlib import Path
 from nba.jobs.ingest import ingest_folder
 from nba.jobs.init import init_project
 from nba.jobs.listing import print_list
-from nba.jobs.nightly import run_night
+from nba.jobs.nightly import run_nightly
 from nba.jobs.progress import Progress, shown
 from nba.jobs.worlds import make_world
 from nba.logs import configure
@@ -49,7 +49,7 @@ def run_demo(
     day = as_of or _mapped_day(mapping) or _last_day(wiring)
     moment = datetime.strptime(day, "%Y-%m-%d")
     progress(f"nba run --as-of {day}")
-    run_night(wiring, moment, say=progress)
+    run_nightly(wiring, moment, progress=progress)
     print_list(wiring, moment, locale=locale)
     for line in next_steps(folder, day, locale=locale):
         print(line)
@@ -125,5 +125,5 @@ def _shop(folder: Path, progress: Progress) -> Path:
 
 def _last_day(wiring: Wiring) -> str:
     """Return the day after the last sale."""
-    last = wiring.tables(None)["transactions"].ts.max().execute()
+    last = wiring.tables.at(None)["transactions"].ts.max().execute()
     return str((last + timedelta(days=1)).date())

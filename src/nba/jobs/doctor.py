@@ -6,7 +6,7 @@ from typing import Any
 
 import nba
 from nba.errors import NbaError
-from nba.pipeline.scoring import MODELS
+from nba.pipeline.train import MODELS
 from nba.wiring import Wiring
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import polars as pl
 
-from nba.errors import NotFoundError, UsageError
+from nba.errors import UsageError
+from nba.files import replacing
+from nba.pipeline.plan import GROUP
 from nba.wiring import Wiring
 
 
@@ -38,10 +40,10 @@ def export_actions(wiring: Wiring, as_of: datetime, out: Path, *, everything: bo
             expected="a name that ends in .csv, .parquet or .jsonl",
             found=out.suffix or "no ending",
         )
-    folder = require_plan(wiring, as_of)
-    frame = pl.read_parquet(folder / "actions.parquet")
+    folder = wiring.runs.planned(as_of.date())
+    frame = folder.read(f"{GROUP}/actions")
     if everything:
-        log = pl.read_parquet(folder / "log.parquet")
+        log = folder.read(f"{GROUP}/log")
         frame = pl.concat(
             [frame, log.join(frame, on="customer_id", how="anti")], how="diagonal_relaxed"
         )
@@ -49,40 +51,28 @@ def export_actions(wiring: Wiring, as_of: datetime, out: Path, *, everything: bo
     return frame.height
 
 
-def require_plan(wiring: Wiring, as_of: datetime) -> Path:
-    """Return the folder of the kept plan of `as_of`, or raise `NotFoundError`."""
-    folder = wiring.project.run_folder(as_of.date().isoformat()) / "plan"
-    if not (folder / "actions.parquet").is_file():
-        raise NotFoundError(
-            f"there is no plan of {as_of.date()}",
-            expected=f"a run of `nba run --as-of {as_of.date()}`",
-            found=f"plans of {_plans(wiring) or 'no day'}",
-            next_step="run the nightly job for that day, or choose another",
-        )
-    return folder
-
-
-def _plans(wiring: Wiring) -> str:
-    runs = sorted(path.parent.parent.name for path in wiring.project.data.glob("runs/*/plan/log*"))
-    return ", ".join(runs[-3:])
-
-
 def write_table(frame: pl.DataFrame, out: Path) -> None:
     """Write a table whole or not at all, as Parquet, JSON lines or CSV by the file's name."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.tmp")
-    if out.suffix == ".parquet":
-        frame.write_parquet(temporary)
-    elif out.suffix == ".jsonl":
-        with temporary.open("w", encoding="utf-8") as handle:
-            for row in frame.iter_rows(named=True):
-                handle.write(json.dumps(row, default=_text, ensure_ascii=False) + "\n")
-    else:
-        with temporary.open("w", encoding="utf-8", newline="") as handle:
-            writer = csv.writer(handle)
-            writer.writerow(frame.columns)
-            writer.writerows([_cell(value) for value in row] for row in frame.iter_rows())
-    temporary.replace(out)
+    with replacing(out) as temporary:
+        if out.suffix == ".parquet":
+            frame.write_parquet(temporary)
+        elif out.suffix == ".jsonl":
+            _write_json_lines(frame, temporary)
+        else:
+            _write_csv(frame, temporary)
+
+
+def _write_json_lines(frame: pl.DataFrame, out: Path) -> None:
+    with out.open("w", encoding="utf-8") as handle:
+        for row in frame.iter_rows(named=True):
+            handle.write(json.dumps(row, default=_text, ensure_ascii=False) + "\n")
+
+
+def _write_csv(frame: pl.DataFrame, out: Path) -> None:
+    with out.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(frame.columns)
+        writer.writerows([_cell(value) for value in row] for row in frame.iter_rows())
 
 
 def _cell(value: object) -> object:

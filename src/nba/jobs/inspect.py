@@ -1,4 +1,4 @@
-"""What the command line shows of features, quarantine and keys."""
+"""What the command line shows of features, explanations, quarantine and keys."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from nba.data.quarantine import summary
+from nba.decisions.explain import Explanation
 from nba.errors import UsageError
 from nba.stores.access import Scope
 from nba.wiring import Wiring
@@ -29,6 +30,20 @@ def feature_lines(found: dict[str, Any]) -> list[str]:
                 "  " + ", ".join(f"{name} {value}" for name, value in row.items()) for row in rows
             ]
     return lines
+
+
+def explanation_lines(found: Explanation) -> list[str]:
+    """Return an explanation as lines for people."""
+    head = f"{found.customer_id} of clerk {found.clerk_id}, arm {found.arm or 'none'}"
+    lines = [head + (f": closed by {found.closed}" if found.closed else "")]
+    for row in found.candidates.iter_rows(named=True):
+        facts = [f"{name} {_short(value)}" for name, value in row.items() if value is not None]
+        lines.append("  " + ", ".join(facts))
+    return lines
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def quarantine_counts(wiring: Wiring) -> list[dict[str, Any]]:

@@ -127,11 +127,3 @@ silent = _Silent()
 def shown() -> Progress:
     """Return the progress that suits where standard error goes: bars on a terminal, else lines."""
     return Bars() if sys.stderr.isatty() and not for_machines() else Progress()
-
-
-Say = Progress
-
-
-def step(name: str, say: Progress) -> AbstractContextManager[Step]:
-    """Show a step of `say`."""
-    return say.step(name)

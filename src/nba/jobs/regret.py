@@ -16,8 +16,9 @@ import polars as pl
 from nba.decisions.allocation import Programme, solve
 from nba.decisions.integer import integer_plan
 from nba.decisions.settings import Factors
-from nba.jobs.nightly import Night
-from nba.jobs.review import preview, read_plan
+from nba.pipeline.context import RunContext
+from nba.pipeline.kept import kept_plan
+from nba.pipeline.preview import preview
 from nba.schema.words import CONTACT_MODES
 from nba.simulation.world import World
 
@@ -86,14 +87,14 @@ def list_worth(world: World, actions: pl.DataFrame) -> float:
     return float(effects["effect_amount"].sum())
 
 
-def night_ablation(world: World, night: Night) -> dict[str, float]:
+def night_ablation(world: World, context: RunContext) -> dict[str, float]:
     """Return the true value of the night's list, and of the lists without each factor.
 
     All are decided on the same inputs, so that what differs is the factor alone.
     """
-    worth = {FULL: list_worth(world, read_plan(night, "actions"))}
+    worth = {FULL: list_worth(world, kept_plan(context).actions)}
     for factor in Factors.model_fields:
-        plan, _ = preview(night, without=[factor])
+        plan, _ = preview(context, without=[factor])
         worth[factor] = list_worth(world, plan.actions)
     return worth
 

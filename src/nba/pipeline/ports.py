@@ -1,6 +1,6 @@
 """The ports: what the use cases need from the outside, as protocols.
 
-`nba.stores` and `nba.data` keep them with real systems; `nba.wiring` joins the two.
+`nba.stores` keeps them with real systems; `nba.wiring` joins the two.
 """
 
 from __future__ import annotations
@@ -11,29 +11,49 @@ from typing import Any, Protocol
 
 import polars as pl
 
+from nba.decisions.archive import DecisionRules
 from nba.models.base import Model
+from nba.models.spec import ModelSpec
 from nba.models.version import ModelVersion
 
-__all__ = ["FeatureStore", "ModelRegistry", "ModelVersion", "PlanStore"]
+
+class Tables(Protocol):
+    """The lake as one moment sees it."""
+
+    @property
+    def version(self) -> str:
+        """The digest of what the lake holds."""
+
+    def at(self, as_of: datetime | None) -> Mapping[str, Any]:
+        """Return every table of the contract as visible at `as_of`, as Ibis expressions."""
+
+    def collect(self, table: Any) -> pl.DataFrame:
+        """Return an Ibis expression as a polars table."""
+
+    def purchases(self, as_of: datetime, *, window_days: int) -> pl.DataFrame:
+        """Return what was bought before `as_of`, per customer, product and day."""
 
 
 class FeatureStore(Protocol):
-    """Features by name: built per `as_of`, joined point-in-time, looked up online."""
+    """Features by name: built per `as_of`, joined point-in-time, brought online."""
 
     def build(self, as_of: datetime, *, force: bool = False) -> Mapping[str, Any]:
         """Build every view at `as_of`; return the manifest (rows, seconds, digest per view)."""
 
+    def ensure(self, moments: Sequence[datetime], *, views: Sequence[str]) -> Any:
+        """Build views at training cut-offs where they do not stand yet."""
+
     def snapshot(self, view: str, as_of: datetime) -> pl.DataFrame:
         """Return one view as built at `as_of`."""
+
+    def service_columns(self, service: str) -> Mapping[str, Sequence[str]]:
+        """Return the views of a feature service, each with its keys and the features it names."""
 
     def historical(self, service: str, entities: pl.DataFrame) -> pl.DataFrame:
         """Point-in-time join of a feature service onto `entities` (keys, `event_timestamp`)."""
 
     def materialise(self, as_of: datetime) -> Mapping[str, bool]:
         """Bring the snapshot of `as_of` online; never sets an online value back."""
-
-    def online(self, service: str, keys: pl.DataFrame) -> pl.DataFrame:
-        """Look up a feature service for `keys` (one row per entity)."""
 
 
 class ModelRegistry(Protocol):
@@ -62,19 +82,87 @@ class ModelRegistry(Protocol):
 
 
 class PlanStore(Protocol):
-    """The operational store as the nightly job sees it."""
+    """The operational store as the use cases see it."""
 
-    def publish(self, plan: Mapping[str, Any], actions: pl.DataFrame) -> None:
+    def publish(self, plan: Mapping[str, Any], actions: pl.DataFrame) -> Any:
         """Replace the plan of this `as_of` by this one, in one transaction."""
 
-    def plan(self, as_of: date) -> Mapping[str, Any] | None:
-        """Return the header of the published plan of `as_of`, or None."""
+    def action(self, action_id: str) -> Mapping[str, Any]:
+        """Return one published action; `NotFoundError` where there is none."""
 
-    def actions(self, as_of: date) -> pl.DataFrame:
-        """Return the published actions of `as_of`."""
+    def quota_frame(self, day: date) -> pl.DataFrame:
+        """Return what the quota ledger leaves on a day."""
 
-    def new_events(self) -> Mapping[str, pl.DataFrame]:
-        """Return events, feedback and tags accepted over the API and not yet in the lake."""
+    def consents(self) -> pl.DataFrame:
+        """Return every consent said over the API; `consent_at` is UTC."""
 
-    def mark_ingested(self, event_ids: Sequence[str]) -> None:
-        """Mark events as having reached the lake."""
+    def erased_among(self, customer_ids: Sequence[str]) -> set[str]:
+        """Return those that were erased and must not come back."""
+
+
+class RunFolder(Protocol):
+    """What one run keeps, by names such as `plan/actions`."""
+
+    def has(self, name: str) -> bool:
+        """Return whether a table is kept."""
+
+    def write(self, name: str, table: pl.DataFrame) -> None:
+        """Keep a table, as a whole or not at all."""
+
+    def read(self, name: str) -> pl.DataFrame:
+        """Return a kept table; `NotFoundError` where there is none."""
+
+    def tables(self, group: str) -> Mapping[str, pl.DataFrame]:
+        """Return every table kept in a group, by name."""
+
+    def write_text(self, name: str, content: str) -> None:
+        """Keep a text, as a whole or not at all."""
+
+    def read_text(self, name: str) -> str | None:
+        """Return a kept text, or None."""
+
+
+class RunFolders(Protocol):
+    """What all runs keep."""
+
+    def of(self, day: date) -> RunFolder:
+        """Return the folder of one day, made or not."""
+
+    def planned_days(self) -> Sequence[date]:
+        """Return the days of which a plan is kept, in order."""
+
+    def planned(self, day: date) -> RunFolder:
+        """Return the folder of a day of which a plan is kept, else raise `NotFoundError`."""
+
+
+class Ports(Protocol):
+    """All ports of one project, each made when it is first asked for: `nba.wiring.Wiring`."""
+
+    @property
+    def tables(self) -> Tables:
+        """The lake's tables."""
+
+    @property
+    def feature_store(self) -> FeatureStore:
+        """The feature store."""
+
+    @property
+    def registry(self) -> ModelRegistry:
+        """The model registry."""
+
+    @property
+    def plan_store(self) -> PlanStore:
+        """The operational store."""
+
+    @property
+    def runs(self) -> RunFolders:
+        """What runs keep."""
+
+    @property
+    def specs(self) -> Mapping[str, ModelSpec]:
+        """The models' YAML files, by name."""
+
+    def decision_rules(
+        self, model_versions: str, *, changes: Mapping[str, Any] | None = None
+    ) -> DecisionRules:
+        """Return the rules as files and settings stand now, or with `changes` to the files."""

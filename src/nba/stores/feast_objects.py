@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from nba.features import View
 from nba.features.engine import CREATED_TIMESTAMP, EVENT_TIMESTAMP
@@ -26,9 +26,7 @@ from nba.stores.feast_import import (
     ValueType,
     spark_source,
 )
-
-if TYPE_CHECKING:
-    from nba.stores.feature_repository import Service
+from nba.stores.feature_services import Service
 
 FEAST_TYPES: Final[Mapping[str, FeastType]] = {
     "float64": Float64,

@@ -20,13 +20,14 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nba.errors import ConfigError, UsageError
+from nba.errors import UsageError
 from nba.features import VIEWS, View
 from nba.features.engine import EVENT_TIMESTAMP
 from nba.features.expressions import nearest
 from nba.features.tags import load_tags, with_tags
+from nba.files import write_text
+from nba.stores.feature_services import read_services
 from nba.stores.snapshots import Snapshots
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 STORE_FILE: Final = "feature_store.yaml"
 SERVICES_FILE: Final = "services.yaml"
 TAGS_FILE: Final = "tags.yaml"
-ALL: Final = "all"
 #: The `type` of the online store that this package brings along.
 PACKED: Final = "nba.stores.online_feast.PackedOnlineStore"
 DATA_PREFIX: Final = "../data/"
@@ -43,66 +43,6 @@ _ROW: Final = "nba_row"
 _MOMENT: Final = "nba_moment"
 #: Feast's DuckDB reader works on one connection for the whole process.
 _FEAST_LOCK: Final = threading.RLock()
-
-
-class Service(BaseModel):
-    """One entry of `services.yaml`: which features are read together."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    meaning: str = Field(description="Who reads it and what for.")
-    views: dict[str, list[str] | str] = Field(
-        description="View to the list of its features, or `all`."
-    )
-
-
-def read_services(path: Path, views: Mapping[str, View]) -> dict[str, Service]:
-    """Read `services.yaml`; every view is a service of its own as well.
-
-    Raises
-    ------
-    ConfigError
-        With all problems: unknown views and features come with the nearest names.
-    """
-    services = {
-        view.name: Service(meaning=view.meaning, views={view.name: ALL}) for view in views.values()
-    }
-    raw = yaml.safe_load(path.read_text()) if path.exists() else {}
-    problems: list[str] = []
-    for name, entry in (raw or {}).items():
-        if name in views:
-            problems.append(f"{name}: a view of this name is a service already")
-            continue
-        try:
-            services[name] = Service.model_validate(entry)
-        except ValidationError as error:
-            problems += [
-                f"{name}.{'.'.join(map(str, item['loc']))}: {item['msg']}"
-                for item in error.errors()
-            ]
-            continue
-        problems += [f"{name}: {problem}" for problem in _unknown(services[name], views)]
-    if problems:
-        raise ConfigError(f"{path} is wrong", problems=problems)
-    return services
-
-
-def _unknown(service: Service, views: Mapping[str, View]) -> list[str]:
-    problems = []
-    for view, names in service.views.items():
-        if view not in views:
-            problems.append(f"unknown view {view!r}; {nearest(view, views)}")
-        elif isinstance(names, str):
-            if names != ALL:
-                problems.append(f"{view}: expected a list of features or `all`, found {names!r}")
-        else:
-            known = views[view].by_name
-            problems += [
-                f"unknown feature {view}.{name}; {nearest(name, known)}"
-                for name in names
-                if name not in known
-            ]
-    return problems
 
 
 @dataclass
@@ -265,8 +205,7 @@ class FeatureRepository:
                 self._feast = FeatureStore(config=self._config())
             objects = self.objects()
             self._feast.apply(objects, objects_to_delete=self._obsolete(objects), partial=False)
-        self.state.mkdir(parents=True, exist_ok=True)
-        stamp.write_text(digest)
+        write_text(stamp, digest)
         return True
 
     def _obsolete(self, objects: list[Any]) -> list[Any]:

@@ -29,6 +29,7 @@ from nba.features.engine import (
 )
 from nba.features.fresh import FreshFeatures
 from nba.features.timeless import timeless
+from nba.files import write_parquet
 from nba.stores.engines import duckdb_engine
 from nba.stores.feature_repository import FeatureRepository
 from nba.stores.online_frames import frame_of, keys_of, pack
@@ -311,15 +312,24 @@ class FeastFeatureStore:
             if kept.height == frame.height:
                 continue
             gone += frame.height - kept.height
-            written = path.with_suffix(".partial")
-            kept.write_parquet(written)
-            written.rename(path)
+            write_parquet(kept, path)
         if gone:
             rows, digest = self._digest(view, folder)
             self.snapshots.amend(as_of, view.name, rows=rows, digest=digest)
         return gone
 
     # -------------------------------------------------------------- historical
+
+    def service_columns(self, service: str) -> dict[str, list[str]]:
+        """Return the views of a feature service, each with its keys and the features it names.
+
+        Raises
+        ------
+        UsageError
+            When there is no such service, with the nearest names.
+        """
+        named = self.repository.service(service)
+        return {view.name: [*view.entity_keys, *names] for view, names in named}
 
     def historical(self, service: str, entities: pl.DataFrame) -> pl.DataFrame:
         """Join a feature service onto `entities`, each row as it was at its moment.

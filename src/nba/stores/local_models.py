@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from nba.files import write_text
 
 _POINTER = "champion.json"
 _KEPT = 3
@@ -66,17 +67,13 @@ class LocalModels:
         return target, digest
 
     def point(
-        self, name: str, version: str, run_id: str, as_of: str, config_digest: str, folder: Path
+        self, name: str, folder: Path, *, version: str, run_id: str, as_of: str, config_digest: str
     ) -> None:
         """Make the stored `folder` the champion of `name`, atomically."""
         pointer = Pointer(version, run_id, as_of, config_digest, folder_digest(folder), folder.name)
-        path = self._root / name / _POINTER
-        staged = path.with_suffix(f".{os.getpid()}.tmp")
-        with staged.open("w") as file:
-            json.dump(asdict(pointer), file, indent=1, sort_keys=True)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(path)
+        write_text(
+            self._root / name / _POINTER, json.dumps(asdict(pointer), indent=1, sort_keys=True)
+        )
         self._prune(name, folder)
 
     def pointer(self, name: str) -> Pointer | None:

@@ -235,11 +235,11 @@ class MlflowRegistry:
         folder, _ = self._local.store(version.name, version.version, version.folder)
         self._local.point(
             version.name,
-            version.version,
-            version.run_id,
-            version.as_of.isoformat(),
-            version.config_digest,
             folder,
+            version=version.version,
+            run_id=version.run_id,
+            as_of=version.as_of.isoformat(),
+            config_digest=version.config_digest,
         )
 
     def _fetch(self, found: Any) -> ModelVersion:

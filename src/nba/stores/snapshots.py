@@ -20,6 +20,7 @@ import polars as pl
 import nba.features
 from nba.errors import NotFoundError
 from nba.features.view import View
+from nba.files import write_text
 
 STAMP: Final = "%Y%m%dT%H%M%S"
 NIGHTLY: Final = "nightly"
@@ -113,11 +114,7 @@ class Snapshots:
         self._write(as_of, manifest)
 
     def _write(self, as_of: datetime, manifest: dict[str, Any]) -> None:
-        path = self._manifest(as_of)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(manifest, indent=1, sort_keys=True))
-        partial.rename(path)
+        write_text(self._manifest(as_of), json.dumps(manifest, indent=1, sort_keys=True))
 
     def remove(self, as_of: datetime) -> None:
         """Remove the snapshots of `as_of`, the manifest first."""

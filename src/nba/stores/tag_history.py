@@ -14,6 +14,7 @@ from typing import Final
 
 import polars as pl
 
+from nba.files import write_parquet
 from nba.stores.snapshots import STAMP
 
 SET: Final = "set"
@@ -56,11 +57,8 @@ class TagHistory:
 
     def note(self, before: pl.DataFrame, after: pl.DataFrame, as_of: datetime) -> None:
         """Write the changes of one night; writing it again replaces them."""
-        self.root.mkdir(parents=True, exist_ok=True)
         path = self.root / f"{as_of.strftime(STAMP)}.parquet"
-        partial = path.with_suffix(".partial")
-        changes(before, after, as_of).write_parquet(partial)
-        partial.rename(path)
+        write_parquet(changes(before, after, as_of), path)
 
     def read(self, customer_ids: Sequence[str]) -> pl.DataFrame:
         """Return the changes of these customers' tags, the oldest first."""
@@ -79,7 +77,5 @@ class TagHistory:
             kept = frame.filter(~pl.col("customer_id").is_in(list(customer_ids)))
             if kept.height < frame.height:
                 gone += frame.height - kept.height
-                partial = path.with_suffix(".partial")
-                kept.write_parquet(partial)
-                partial.rename(path)
+                write_parquet(kept, path)
         return gone

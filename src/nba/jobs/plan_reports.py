@@ -1,4 +1,4 @@
-"""What a plan says beside its actions: posts of groups and moments, and the days ahead."""
+"""The reports of a plan: posts of groups and moments, and the days ahead."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from nba.errors import NotFoundError
-from nba.jobs.export import require_plan, write_table
+from nba.jobs.export import write_table
 from nba.jobs.listing import MODES, WIDE
-from nba.jobs.planning import OUTLOOK, POST_MEMBERS, POSTS
+from nba.pipeline.plan import GROUP, OUTLOOK, POST_MEMBERS, POSTS
 from nba.wiring import Wiring
 
 POST_HEADINGS = {
@@ -28,43 +27,31 @@ DAY_HEADINGS = {
 ANSWERS = {True: {"en": "yes", "zh": "发"}, False: {"en": "no", "zh": "不发"}}
 
 
-def read_beside(wiring: Wiring, as_of: datetime, name: str) -> pl.DataFrame:
-    """Return a table that was made beside the plan of a day.
-
-    Raises
-    ------
-    NotFoundError
-        No plan stands for the day.
-    """
-    path = require_plan(wiring, as_of) / f"{name}.parquet"
-    if not path.exists():
-        raise NotFoundError(
-            f"the plan of {as_of.date()} was made without {name.replace('_', ' ')}",
-            expected="a plan of this version of nba",
-            found="an older one",
-            next_step=f"make it anew: `nba run --as-of {as_of.date()} --force`",
-        )
-    return pl.read_parquet(path)
+def read_report(wiring: Wiring, as_of: datetime, name: str) -> pl.DataFrame:
+    """Return a report of the plan of a day; `NotFoundError` where no plan or none is kept."""
+    return wiring.runs.planned(as_of.date()).read(f"{GROUP}/{name}")
 
 
 def write_post_members(wiring: Wiring, as_of: datetime, out: Path) -> int:
     """Write whom the day's posts reach, one row per post and member; return the rows."""
-    rows = read_beside(wiring, as_of, POST_MEMBERS)
+    rows = read_report(wiring, as_of, POST_MEMBERS)
     write_table(rows, out)
     return rows.height
 
 
 def write_outlook(wiring: Wiring, as_of: datetime, out: Path) -> int:
     """Write each customer's best day within the horizon; return the rows."""
-    rows = read_beside(wiring, as_of, OUTLOOK)
+    rows = read_report(wiring, as_of, OUTLOOK)
     write_table(rows, out)
     return rows.height
 
 
 def print_posts(wiring: Wiring, as_of: datetime, *, locale: str = "en") -> None:
     """Print what each group and each clerk's moments could be sent today, the best first."""
-    posts = read_beside(wiring, as_of, POSTS).sort("value", "audience", descending=[True, False])
-    content = wiring.collect(wiring.tables(as_of)["content"]).select("content_id", "title")
+    posts = read_report(wiring, as_of, POSTS).sort("value", "audience", descending=[True, False])
+    content = wiring.tables.collect(wiring.tables.at(as_of)["content"]).select(
+        "content_id", "title"
+    )
     titled = posts.join(content, on="content_id", how="left")
     currency = wiring.settings.currency
     rows = [
@@ -85,7 +72,7 @@ def print_posts(wiring: Wiring, as_of: datetime, *, locale: str = "en") -> None:
 
 def print_outlook(wiring: Wiring, as_of: datetime, *, clerk_id: str, locale: str = "en") -> None:
     """Print for how many customers each of the coming days is the best, per clerk."""
-    ahead = read_beside(wiring, as_of, OUTLOOK).drop_nulls("best_day")
+    ahead = read_report(wiring, as_of, OUTLOOK).drop_nulls("best_day")
     if clerk_id:
         ahead = ahead.filter(pl.col("clerk_id") == clerk_id)
     days = (

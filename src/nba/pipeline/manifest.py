@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from nba.jobs.files import write_atomically
+from nba.pipeline.ports import RunFolder
 
 FILE = "manifest.json"
 
@@ -19,7 +18,7 @@ class Manifest:
 
     Parameters
     ----------
-    folder : Path
+    folder : RunFolder
         The run's folder.
     inputs : dict
         Versions of everything the run reads. Steps done on other inputs do not count.
@@ -27,17 +26,17 @@ class Manifest:
         Step name → what it reported.
     """
 
-    folder: Path
+    folder: RunFolder
     inputs: dict[str, Any] = field(default_factory=dict)
     steps: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, folder: Path) -> Manifest:
+    def read(cls, folder: RunFolder) -> Manifest:
         """Read the manifest in `folder`; an empty one where there is none."""
-        path = folder / FILE
-        if not path.is_file():
+        text = folder.read_text(FILE)
+        if text is None:
             return cls(folder)
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(text)
         return cls(folder, content["inputs"], content["steps"])
 
     def record(self, step: str, report: Mapping[str, Any]) -> None:
@@ -48,4 +47,4 @@ class Manifest:
     def write(self) -> None:
         """Keep the manifest on disk."""
         content = {"inputs": self.inputs, "steps": self.steps}
-        write_atomically(self.folder / FILE, json.dumps(content, indent=1, default=str))
+        self.folder.write_text(FILE, json.dumps(content, indent=1, default=str))

@@ -9,8 +9,8 @@ import pytest
 
 import nba
 from nba.models.spec import ModelSpec
-from nba.pipeline.ports import ModelVersion
-from nba.pipeline.scoring import config_digest, fit_is_due
+from nba.models.version import ModelVersion
+from nba.pipeline.train import config_digest, fit_is_due
 
 AS_OF = datetime(2026, 3, 1)
 

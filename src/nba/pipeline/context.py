@@ -1,0 +1,47 @@
+"""For which moment a use case works, where its results are kept, and through which ports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from nba.models.base import ModelInputs
+from nba.pipeline.inputs import read_inputs
+from nba.pipeline.manifest import Manifest
+from nba.pipeline.ports import Ports, RunFolder
+from nba.settings import Settings
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """One run of one project; made by `run_context`.
+
+    Parameters
+    ----------
+    as_of : datetime
+        00:00 of the plan's day, naive, in the project's time zone.
+    folder : RunFolder
+        What the run keeps.
+    manifest : Manifest
+        What its steps reported; each step that is done adds to it.
+    settings : Settings
+    ports : Ports
+    """
+
+    as_of: datetime
+    folder: RunFolder
+    manifest: Manifest
+    settings: Settings
+    ports: Ports
+
+    @cached_property
+    def inputs(self) -> ModelInputs:
+        """The feature tables and purchases at `as_of`, read once: after the views are built."""
+        return read_inputs(self.ports, self.as_of)
+
+
+def run_context(ports: Ports, settings: Settings, as_of: datetime) -> RunContext:
+    """Return the context of the run of one day, with the manifest that it left so far."""
+    folder = ports.runs.of(as_of.date())
+    return RunContext(as_of, folder, Manifest.read(folder), settings, ports)

@@ -1,0 +1,144 @@
+"""Decide for every eligible customer, and keep what the decision stood on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from nba.decisions.archive import DecisionRules
+from nba.decisions.audience import decide_audiences
+from nba.decisions.decide import decide
+from nba.decisions.outlook import outlook
+from nba.decisions.plan import Plan
+from nba.models.affinity.offers import offers
+from nba.models.base import ModelInputs
+from nba.pipeline.consents import with_consents
+from nba.pipeline.context import RunContext
+from nba.pipeline.inputs import STATE
+from nba.pipeline.manifest import Manifest
+from nba.pipeline.score import read_scores
+
+GROUP: Final = "plan"
+INPUTS: Final = "inputs"
+RULES: Final = "rules.json"
+#: The tables of a plan that are kept.
+PLAN_TABLES: Final = ("log", "actions", "clerks", "preferred_mode", "handovers")
+#: Reports of a plan: posts of groups and moments, whom they reach, the days ahead.
+POSTS: Final = "posts"
+POST_MEMBERS: Final = "post_members"
+OUTLOOK: Final = "outlook"
+#: Days of contacts and responses that the contact policy looks back on.
+POLICY_DAYS: Final = 92
+_WHOLE = ("content", "events", "benefits", "service_cases", "groups", "memberships", "friendships")
+_RECENT = ("interactions", "responses")
+
+
+def plan(context: RunContext) -> dict[str, Any]:
+    """Decide, and keep the decision log, the actions, the clerks' budgets and the plan reports."""
+    rules = context.ports.decision_rules(model_versions_text(context.manifest))
+    decided = make_plan(context, rules)
+    return {
+        "eligible": decided.log.height,
+        "actions": decided.actions.filter(pl.col("mode") != "none").height,
+        "policy_version": rules.policy_version,
+    }
+
+
+def make_plan(context: RunContext, rules: DecisionRules) -> Plan:
+    """Decide for every eligible customer at the run's `as_of`, and keep what it stood on.
+
+    Feature snapshots and scores are kept by their own steps; what comes from the lake, the
+    quota ledger and the plan before is kept with the plan, so that it can be replayed, and so
+    is which content and events meet each customer's tags, lists and store.
+    """
+    scores = read_scores(context.folder)
+    read = {
+        **decision_tables(context),
+        "preferred_mode": preferred_modes(context),
+        STATE: consented_state(context),
+    }
+    given = ModelInputs({**context.inputs, **read})
+    read["offers"] = offers(given, scores.affinity, as_of=context.as_of)
+    for name, table in read.items():
+        context.folder.write(f"{INPUTS}/{name}", table)
+    context.folder.write_text(RULES, rules.model_dump_json())
+    inputs = {**context.inputs, **scores.items(), **read}
+    decided = decide_by(rules, inputs, context.as_of)
+    tables = {name: getattr(decided, name) for name in PLAN_TABLES}
+    for name, table in {**tables, **plan_reports(decided, rules, inputs, context.as_of)}.items():
+        context.folder.write(f"{GROUP}/{name}", table)
+    return decided
+
+
+def decide_by(rules: DecisionRules, inputs: Mapping[str, pl.DataFrame], as_of: datetime) -> Plan:
+    """Decide under the given rules."""
+    return decide(
+        inputs,
+        rules.catalogue,
+        rules.policy,
+        rules.levers,
+        as_of=as_of,
+        settings=rules.settings,
+        policy_version=rules.policy_version,
+        model_versions=rules.model_versions,
+    )
+
+
+def plan_reports(
+    decided: Plan, rules: DecisionRules, inputs: Mapping[str, pl.DataFrame], as_of: datetime
+) -> dict[str, pl.DataFrame]:
+    """Return the day's posts, whom they reach, and the best day of each customer ahead."""
+    audiences = decide_audiences(
+        inputs, rules.policy, as_of=as_of, settings=rules.settings, clerks=decided.clerks
+    )
+    ahead = outlook(inputs, rules.catalogue, rules.policy, as_of=as_of, settings=rules.settings)
+    return {POSTS: audiences.posts, POST_MEMBERS: audiences.members, OUTLOOK: ahead}
+
+
+def decision_tables(context: RunContext) -> dict[str, pl.DataFrame]:
+    """Return the lake's tables that decisions read, contacts confined to the recent ones."""
+    lake, as_of = context.ports.tables, context.as_of
+    tables = lake.at(as_of)
+    read = {name: lake.collect(tables[name]) for name in _WHOLE}
+    since = as_of - timedelta(days=POLICY_DAYS)
+    for name in _RECENT:
+        read[name] = lake.collect(tables[name].filter(tables[name].ts >= since))
+    read["quota"] = context.ports.plan_store.quota_frame(as_of.date())
+    return read
+
+
+def consented_state(context: RunContext) -> pl.DataFrame:
+    """Return the state of customers who were not erased, with what they said over the API."""
+    lake, store = context.ports.tables, context.ports.plan_store
+    state = context.inputs[STATE]
+    erased = store.erased_among(state["customer_id"].to_list())
+    state = state.filter(~pl.col("customer_id").is_in(sorted(erased)))
+    customers = lake.at(context.as_of)["customers"].select("customer_id", "consent_at")
+    consents = store.consents().with_columns(
+        pl.col("consent_at")
+        .dt.convert_time_zone(context.settings.time_zone)
+        .dt.replace_time_zone(None)
+    )
+    return with_consents(state, lake.collect(customers), consents, context.as_of)
+
+
+def preferred_modes(context: RunContext) -> pl.DataFrame:
+    """Return each customer's preferred mode as the latest plan before `as_of` left it."""
+    runs, name = context.ports.runs, f"{GROUP}/preferred_mode"
+    days = [day for day in runs.planned_days() if day < context.as_of.date()]
+    before = [day for day in days if runs.of(day).has(name)]
+    return runs.of(before[-1]).read(name) if before else pl.DataFrame()
+
+
+def model_versions(manifest: Manifest) -> dict[str, str]:
+    """Return the version of each model that served a run."""
+    noted = manifest.steps["train"]["versions"]
+    return {name: str(noted[name]["version"]) for name in sorted(noted)}
+
+
+def model_versions_text(manifest: Manifest) -> str:
+    """Return the model versions as one text, as it stands in the export."""
+    return ",".join(f"{name}:{version}" for name, version in model_versions(manifest).items())

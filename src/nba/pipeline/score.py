@@ -1,0 +1,97 @@
+"""Score every customer with the models that the run noted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from nba.models.base import CONTRIBUTION_SCHEMA, Model, ModelInputs, TimingModel
+from nba.pipeline.context import RunContext
+from nba.pipeline.inputs import of_service
+from nba.pipeline.ports import RunFolder
+from nba.pipeline.train import read_version
+
+GROUP = "scores"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The score tables of one `as_of`, as described in `docs/architecture.md`."""
+
+    timing: pl.DataFrame
+    timing_category: pl.DataFrame
+    affinity: pl.DataFrame
+    mode: pl.DataFrame
+    contributions: pl.DataFrame
+
+    def items(self) -> Mapping[str, pl.DataFrame]:
+        """Return the tables by name."""
+        return dict(vars(self))
+
+
+def score(context: RunContext) -> dict[str, Any]:
+    """Score every customer and keep the score tables; return their rows."""
+    scores = score_all(noted_models(context), model_inputs(context), as_of=context.as_of)
+    for name, table in scores.items().items():
+        context.folder.write(f"{GROUP}/{name}", table)
+    return {name: table.height for name, table in scores.items().items()}
+
+
+def noted_models(context: RunContext) -> dict[str, Model]:
+    """Return the models of the versions that the train step noted."""
+    versions = context.manifest.steps["train"]["versions"]
+    return {
+        name: context.ports.registry.load(read_version(name, noted))
+        for name, noted in versions.items()
+    }
+
+
+def model_inputs(context: RunContext) -> dict[str, ModelInputs]:
+    """Return what each model reads at the run's `as_of`, as its feature service says."""
+    store = context.ports.feature_store
+    return {
+        name: of_service(context.inputs, store, spec.feature_service)
+        for name, spec in context.ports.specs.items()
+    }
+
+
+def score_all(
+    models: Mapping[str, Model], inputs: Mapping[str, ModelInputs], *, as_of: datetime
+) -> Scores:
+    """Score every customer with the three models.
+
+    Parameters
+    ----------
+    models, inputs
+        By name: `timing`, `affinity`, `mode`. What the timing model says reaches the others.
+    as_of : datetime
+    """
+    clock = models["timing"]
+    if not isinstance(clock, TimingModel):
+        raise TypeError(f"the timing model is a {type(clock).__name__}")
+    timing = clock.score(inputs["timing"], as_of=as_of)
+    with_timing = ModelInputs({**inputs["timing"], "timing": timing})
+    categories = clock.score_categories(with_timing, as_of=as_of)
+    known = {"timing": timing, "timing_category": categories}
+    affinity = ModelInputs({**inputs["affinity"], **known})
+    mode = ModelInputs({**inputs["mode"], **known})
+    return Scores(
+        timing=timing,
+        timing_category=categories,
+        affinity=models["affinity"].score(affinity, as_of=as_of),
+        mode=models["mode"].score(mode, as_of=as_of),
+        contributions=models["mode"].contributions(mode, as_of=as_of),
+    )
+
+
+def read_scores(folder: RunFolder) -> Scores:
+    """Return the scores that the score step kept; an older run has no contributions."""
+    kept = {"contributions": pl.DataFrame(schema=CONTRIBUTION_SCHEMA)}
+    for name in Scores.__annotations__:
+        if name not in kept or folder.has(f"{GROUP}/{name}"):
+            kept[name] = folder.read(f"{GROUP}/{name}")
+    return Scores(**kept)

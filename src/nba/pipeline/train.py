@@ -1,0 +1,197 @@
+"""Fit the models that are due: what a fit may see, why it is due, how it is registered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+import nba
+from nba.models.base import Model, ModelInputs, parse_config
+from nba.models.kinds import model_class
+from nba.models.mode.assignments.features import anchors_of
+from nba.models.mode.assignments.outcomes import assignments_of, followed_contacts
+from nba.models.mode.assignments.records import decision_rows
+from nba.models.mode.churn.lost_share import FOLLOWED
+from nba.models.spec import ModelSpec
+from nba.models.version import ModelVersion
+from nba.pipeline.context import RunContext
+from nba.pipeline.inputs import of_service
+from nba.pipeline.ports import ModelRegistry
+
+MODELS: Final = ("timing", "affinity", "mode")
+#: Mode models that learn from assignments; the prior needs none.
+LEARNED_MODES: Final = ("residual_effects",)
+#: Features of an assignment are at most this old.
+ANCHOR_DAYS: Final = 7
+
+
+def train(context: RunContext) -> dict[str, Any]:
+    """Fit the models that are due and note which version serves this run."""
+    report: dict[str, Any] = {}
+    versions: dict[str, dict[str, str]] = {}
+    for name, spec in context.ports.specs.items():
+        champion = context.ports.registry.champion(name)
+        why = fit_is_due(spec, champion, context.as_of)
+        if why or champion is None:
+            champion = fit_one(
+                spec,
+                training_set(context, spec),
+                context.ports.registry,
+                as_of=context.as_of,
+                seed=context.settings.seed,
+            )
+        versions[name] = describe_version(champion, why)
+        report[name] = f"v{champion.version}" + (" (fitted)" if why else "")
+    return {**report, "versions": versions}
+
+
+def config_digest(spec: ModelSpec) -> str:
+    """Return a digest of what decides a fit: kind, parameters and the version of nba.
+
+    The version, because a model is read only by what writes it so.
+    """
+    content = json.dumps(
+        [spec.kind, spec.parameters, spec.window_days, nba.__version__], sort_keys=True
+    )
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def fit_is_due(spec: ModelSpec, champion: ModelVersion | None, as_of: datetime) -> str:
+    """Return why a fit is due at `as_of`, or an empty text.
+
+    A champion that was fitted after `as_of` has seen its future and never serves it.
+    """
+    if champion is None:
+        return "no champion yet"
+    if champion.config_digest != config_digest(spec):
+        return "its configuration or the version of nba changed"
+    if champion.as_of > as_of:
+        return "the champion has seen later data"
+    age = as_of - champion.as_of
+    if age >= timedelta(days=spec.retrain_every_days):
+        return f"the champion is {age.days} days old"
+    return ""
+
+
+def new_model(spec: ModelSpec) -> Model:
+    """Return an unfitted model as its YAML file describes it."""
+    cls = model_class(spec.name, spec.kind)
+    return cls(parse_config(cls.Config, spec.parameters, f"models/{spec.name}.yaml"))
+
+
+def fit_one(
+    spec: ModelSpec,
+    training: ModelInputs,
+    registry: ModelRegistry,
+    *,
+    as_of: datetime,
+    seed: int,
+) -> ModelVersion:
+    """Fit a model, log and register it, and promote it unless a later champion stands."""
+    model = new_model(spec)
+    champion = registry.champion(spec.name)
+    model.fit(training, as_of=as_of, seed=seed)
+    version = registry.register(
+        model,
+        as_of=as_of,
+        parameters=model.config.model_dump(mode="json"),
+        metrics={f"rows_{name}": float(table.height) for name, table in training.items()},
+        seed=seed,
+        config_digest=config_digest(spec),
+    )
+    if champion is None or champion.as_of <= as_of:
+        registry.promote(version)
+    return version
+
+
+def training_set(context: RunContext, spec: ModelSpec) -> ModelInputs:
+    """Return the tables on which a model is fitted."""
+    store = context.ports.feature_store
+    inputs = of_service(context.inputs, store, spec.feature_service)
+    if spec.kind in LEARNED_MODES:
+        return ModelInputs({**inputs, **assignment_tables(context, spec)})
+    return inputs
+
+
+def assignment_tables(context: RunContext, spec: ModelSpec) -> dict[str, pl.DataFrame]:
+    """Return assignments with their outcomes, their features as they stood then, and lost friends.
+
+    Nothing where no contact is known.
+    """
+    tables, seed = context.ports.tables.at(context.as_of), context.settings.seed
+    known = assignments_of(
+        tables,
+        context.as_of,
+        log=decision_log(context, spec.window_days),
+        window_days=spec.window_days,
+        outcome_days=context.settings.outcome_days,
+        history=True,
+        seed=seed,
+    )
+    if known.is_empty():
+        return {}
+    return {
+        "assignments": known,
+        "assignment_features": assignment_features(context, spec.feature_service, known),
+        FOLLOWED: followed_contacts(tables, context.as_of, seed=seed),
+    }
+
+
+def assignment_features(context: RunContext, service: str, known: pl.DataFrame) -> pl.DataFrame:
+    """Return the customer's features as they stood before each assignment.
+
+    They are built at weekly moments, and joined point-in-time by the feature store.
+    """
+    store = context.ports.feature_store
+    entities = known.select("assignment_id", "customer_id").with_columns(
+        event_timestamp=anchors_of(known, ANCHOR_DAYS)
+    )
+    moments = entities["event_timestamp"].unique().sort().to_list()
+    store.ensure(moments, views=tuple(store.service_columns(service)))
+    joined = store.historical(service, entities)
+    return joined.drop("customer_id", "event_timestamp").sort("assignment_id")
+
+
+def decision_log(context: RunContext, window_days: int) -> pl.DataFrame | None:
+    """Return the engine's own assignments of the last `window_days`, `none` included.
+
+    As `nba.models.mode.assignments.decision_rows` returns them. Customers for whom nothing was
+    open had no choice made for them and are left out.
+    """
+    first = (context.as_of - timedelta(days=window_days)).date()
+    parts = []
+    for day in context.ports.runs.planned_days():
+        if first <= day < context.as_of.date():
+            folder = context.ports.runs.of(day)
+            log = folder.read("plan/log").filter(pl.col("closed").is_null())
+            parts.append(decision_rows(log, folder.read("plan/actions")))
+    return pl.concat(parts) if parts else None
+
+
+def describe_version(version: ModelVersion, why: str) -> dict[str, str]:
+    """Return a model version as the manifest notes it."""
+    return {
+        "version": version.version,
+        "run_id": version.run_id,
+        "folder": str(version.folder),
+        "as_of": version.as_of.isoformat(),
+        "config_digest": version.config_digest,
+        "fitted_because": why,
+    }
+
+
+def read_version(name: str, noted: dict[str, str]) -> ModelVersion:
+    """Return the model version that `describe_version` noted."""
+    return ModelVersion(
+        name=name,
+        version=noted["version"],
+        run_id=noted["run_id"],
+        folder=Path(noted["folder"]),
+        as_of=datetime.fromisoformat(noted["as_of"]),
+        config_digest=noted["config_digest"],
+    )

@@ -1,0 +1,109 @@
+"""What each nightly run keeps: tables as Parquet, texts as JSON, one folder per day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from nba.errors import NotFoundError
+from nba.files import write_parquet, write_text
+
+_PLAN = "plan/actions"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run; a name such as `plan/actions` is a table's place in it.
+
+    Parameters
+    ----------
+    path : Path
+        Made when first written to.
+    """
+
+    path: Path
+
+    def file(self, name: str) -> Path:
+        """Return where a table lies."""
+        return self.path / f"{name}.parquet"
+
+    def has(self, name: str) -> bool:
+        """Return whether a table is kept."""
+        return self.file(name).is_file()
+
+    def write(self, name: str, table: pl.DataFrame) -> None:
+        """Keep a table, as a whole or not at all."""
+        write_parquet(table, self.file(name))
+
+    def read(self, name: str) -> pl.DataFrame:
+        """Return a kept table.
+
+        Raises
+        ------
+        NotFoundError
+            When the run kept no such table.
+        """
+        if not self.has(name):
+            raise NotFoundError(
+                f"the run of {self.path.name} kept no table {name}",
+                expected=f"{name}.parquet in its folder",
+                next_step=f"make it anew: `nba run --as-of {self.path.name} --force`",
+            )
+        return pl.read_parquet(self.file(name))
+
+    def tables(self, group: str) -> dict[str, pl.DataFrame]:
+        """Return every table kept in a group such as `inputs`, by name."""
+        paths = sorted((self.path / group).glob("*.parquet"))
+        return {path.stem: pl.read_parquet(path) for path in paths}
+
+    def write_text(self, name: str, content: str) -> None:
+        """Keep a text, as a whole or not at all."""
+        write_text(self.path / name, content)
+
+    def read_text(self, name: str) -> str | None:
+        """Return a kept text, or None."""
+        path = self.path / name
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+@dataclass(frozen=True)
+class RunFolders:
+    """The folders of all runs of one project.
+
+    Parameters
+    ----------
+    root : Path
+    """
+
+    root: Path
+
+    def of(self, day: date) -> RunFolder:
+        """Return the folder of one day, made or not."""
+        return RunFolder(self.root / day.isoformat())
+
+    def planned_days(self) -> list[date]:
+        """Return the days of which a plan is kept, in order."""
+        paths = self.root.glob(f"*/{_PLAN}.parquet")
+        return sorted(date.fromisoformat(path.parent.parent.name) for path in paths)
+
+    def planned(self, day: date) -> RunFolder:
+        """Return the folder of a day of which a plan is kept.
+
+        Raises
+        ------
+        NotFoundError
+            When no plan is kept, with the days of which one is.
+        """
+        folder = self.of(day)
+        if not folder.has(_PLAN):
+            known = ", ".join(str(kept) for kept in self.planned_days()[-3:])
+            raise NotFoundError(
+                f"there is no plan of {day}",
+                expected=f"a run of `nba run --as-of {day}`",
+                found=f"plans of {known or 'no day'}",
+                next_step="run the nightly job for that day, or choose another",
+            )
+        return folder
