@@ -22,8 +22,8 @@ from nba.settings import Project, validation_problems
 
 if TYPE_CHECKING:
     from nba.data.lake import Lake
-    from nba.decisions.archive import DecisionRules
     from nba.decisions.loading import DecisionFiles
+    from nba.decisions.rules import DecisionRules
     from nba.decisions.settings import DecisionSettings
     from nba.features.engine import Engine
     from nba.stores.feature_store import FeastFeatureStore
@@ -166,17 +166,8 @@ class Wiring:
         changes : mapping of str to mapping, optional
             `actions`, `contact_policy` or `levers`: content in place of the file.
         """
-        from nba.decisions.archive import DecisionRules
-
         files = self._changed_files(changes) if changes else self.decision_files
-        return DecisionRules(
-            catalogue=files.catalogue,
-            policy=files.policy,
-            levers=files.levers,
-            settings=self.decision_settings,
-            policy_version=files.version,
-            model_versions=model_versions,
-        )
+        return files.rules(self.decision_settings, model_versions=model_versions)
 
     @cached_property
     def decision_settings(self) -> DecisionSettings:
@@ -189,8 +180,6 @@ class Wiring:
             "seed": settings.seed,
             "arms": ArmShares(**arms, engine=1 - sum(arms.values())),
             "outcome_days": settings.outcome_days,
-            "time_zone": settings.time_zone,
-            "currency": settings.currency,
         }
         repeated = sorted(given.keys() & settings.decisions.keys())
         if repeated:

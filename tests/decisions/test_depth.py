@@ -19,30 +19,23 @@ from nba.decisions import (
     Plan,
     decide,
 )
-from nba.decisions.archive import DecisionRules
 from nba.decisions.audience import decide_audiences
 from nba.decisions.bench import bench_programme
-from nba.decisions.candidates import at_most_preferred, keep_preferred
 from nba.decisions.compare import diff_plans, replay
 from nba.decisions.explain import explain
 from nba.decisions.facts import days_to_birthday
-from nba.decisions.fairness import fairness, jain_index, lent_minutes, pooled_bound
 from nba.decisions.hashing import draw_arms, uniform
-from nba.decisions.outlook import outlook, purchase_chances
+from nba.decisions.lending import lent_minutes, pooled_bound
+from nba.decisions.modes import at_most_preferred, preferred_now
+from nba.decisions.outlook import outlook, purchase_probabilities
+from nba.decisions.rules import DecisionRules
 from nba.errors import NotFoundError
 
 Inputs = dict[str, pl.DataFrame]
 
 
 def run(inputs: Inputs, files: DecisionFiles, world: Any, **settings: Any) -> Plan:
-    return decide(
-        inputs,
-        files.catalogue,
-        files.policy,
-        settings.pop("levers", files.levers),
-        as_of=world.AS_OF,
-        settings=DecisionSettings(**settings),
-    )
+    return decide(inputs, files.rules(DecisionSettings(**settings)), as_of=world.AS_OF)
 
 
 @pytest.fixture(scope="module")
@@ -119,9 +112,8 @@ def test_explain_shows_every_action_and_its_funnel(
 ) -> None:
     row = plan.actions.filter(pl.col("mode") != "none").row(0, named=True)
     told = explain(
-        inputs, files.catalogue, files.policy, files.levers,
-        customer_id=row["customer_id"], as_of=world.AS_OF,
-        settings=DecisionSettings(), plan=plan,
+        inputs, files.rules(DecisionSettings()),
+        customer_id=row["customer_id"], as_of=world.AS_OF, plan=plan,
     )  # fmt: skip
     assert told.candidates.height == len(files.catalogue.actions)
     drawn = told.candidates.filter("drawn").row(0, named=True)
@@ -132,15 +124,14 @@ def test_explain_shows_every_action_and_its_funnel(
         drawn["uplift_drawn"] * drawn["relevance_factor"]
         + drawn["worth"]
         - drawn["risk"] * drawn["lost_share"] * drawn["customer_value"]
-        - drawn["patience"]
+        - drawn["fatigue_cost"]
     ) * drawn["lever_factor"]
     assert worked == pytest.approx(row["value"])
     stopped = told.candidates.filter(pl.col("stage") != "open")
     assert (stopped["why"] != "").all()
     with pytest.raises(NotFoundError, match="nobody"):
         explain(
-            inputs, files.catalogue, files.policy, files.levers,
-            customer_id="nobody", as_of=world.AS_OF, settings=DecisionSettings(),
+            inputs, files.rules(DecisionSettings()), customer_id="nobody", as_of=world.AS_OF
         )  # fmt: skip
 
 
@@ -151,9 +142,8 @@ def test_replay_gives_the_same_bytes_and_names_what_differs(
 
     def again(tables: Inputs) -> Any:
         return replay(
-            row["action_id"], plan.actions, plan.log, tables,
-            files.catalogue, files.policy, files.levers,
-            as_of=world.AS_OF, settings=DecisionSettings(), policy_version="", model_versions="",
+            tables, files.rules(DecisionSettings()), action_id=row["action_id"],
+            as_of=world.AS_OF, plan=plan,
         )  # fmt: skip
 
     assert again(inputs).same
@@ -173,10 +163,8 @@ def test_diff_counts_what_moved(
     stopped = files.catalogue.model_copy(
         update={"actions": tuple(a for a in files.catalogue.actions if a.action_type != top)}
     )
-    other = decide(
-        inputs, stopped, files.policy, files.levers,
-        as_of=world.AS_OF, settings=DecisionSettings(),
-    )  # fmt: skip
+    rules = files.rules(DecisionSettings()).model_copy(update={"catalogue": stopped})
+    other = decide(inputs, rules, as_of=world.AS_OF)
     moved = diff_plans(plan.actions, other.actions)
     assert top in moved.vanished
     assert moved.summary()["removed"] + moved.summary()["changed"] > 0
@@ -185,9 +173,7 @@ def test_diff_counts_what_moved(
 def test_a_preferred_mode_yields_to_proof_only() -> None:
     uplift = np.array([[1.0, 2.0, 0.0], [1.0, 2.0, 0.0], [1.0, 2.0, 0.0]])
     lower = np.array([[0.0, 0.5, -1.0], [0.0, 1.5, -1.0], [0.0, 1.5, -1.0]])
-    held, now = keep_preferred(uplift, lower, np.array([0, 0, -1]))
-    assert now.tolist() == [0, 1, 1]
-    assert held.tolist() == [[1.0, 1.0, 0.0], [1.0, 2.0, 0.0], [1.0, 2.0, 0.0]]
+    assert preferred_now(uplift, lower, np.array([0, 0, -1])).tolist() == [0, 1, 1]
 
 
 def test_no_mode_counts_for_more_than_the_preferred_one() -> None:
@@ -217,10 +203,7 @@ def test_lists_follow_the_draw_and_show_what_is_expected(
     share = shown["uplift"] / shown["uplift_amount"]  # relevance: from its floor to one
     assert share.is_between(0.5, 1.0 + 1e-9).all()
     off = DecisionSettings(factors=Factors(draws=False))
-    without = decide(
-        with_draws(inputs, only), files.catalogue, files.policy, files.levers,
-        as_of=world.AS_OF, settings=off,
-    )  # fmt: skip
+    without = decide(with_draws(inputs, only), files.rules(off), as_of=world.AS_OF)
     assert without.actions.equals(plan.actions)
 
 
@@ -253,9 +236,10 @@ def test_levers_add_and_factors_switch_off(
     )["customer_id"][0]
 
     def table(given: Levers, **factors: bool) -> dict[str, dict[str, Any]]:
+        rules = files.rules(DecisionSettings(factors=Factors(**factors)))
         told = explain(
-            inputs, files.catalogue, files.policy, given, customer_id=customer,
-            as_of=world.AS_OF, settings=DecisionSettings(factors=Factors(**factors)),
+            inputs, rules.model_copy(update={"levers": given}),
+            customer_id=customer, as_of=world.AS_OF,
         )  # fmt: skip
         return {row["action_type"]: row for row in told.candidates.iter_rows(named=True)}
 
@@ -268,16 +252,6 @@ def test_levers_add_and_factors_switch_off(
     assert {r["relevance_factor"] for r in table(levers, relevance=False).values()} == {1.0}
     assert {row["worth"] for row in table(levers, worth=False).values()} == {0.0}
     assert len({row["uplift"] for row in table(levers, uplift=False).values()}) == 1
-
-
-def test_fairness_and_its_price(plan: Plan) -> None:
-    assert jain_index(np.array([3.0, 3.0, 3.0])) == pytest.approx(1.0)
-    assert jain_index(np.array([1.0, 0.0, 0.0, 0.0])) == pytest.approx(0.25)
-    told = fairness(plan.clerks)
-    assert 0 < told.jain <= 1
-    assert 0 < told.lowest_share <= 1
-    assert told.value_given_up >= 0
-    assert told.stores["hour_value"].min() >= 0
 
 
 def test_lent_minutes_stay_in_the_store_and_raise_its_value() -> None:
@@ -338,15 +312,13 @@ def test_outlook_prefers_the_day_that_the_curve_says(
     curve = np.ones(91)
     curve[20:] = 0.2
     timing = pl.DataFrame({"survival": [curve.tolist(), (0.99 ** np.arange(91)).tolist()]})
-    chances = purchase_chances(timing, 7, 14)
+    chances = purchase_probabilities(timing, 7, 14)
     assert chances[0, 5] == 0.0
     assert chances[0, 6] == pytest.approx(0.8)
     assert chances[1] == pytest.approx(1 - 0.99**14)
     known = pl.DataFrame({f"p_purchase_{d}d": [1 - 0.98**d] for d in (7, 14, 30, 90)})
-    assert purchase_chances(known, 7, 14)[0] == pytest.approx(1 - 0.98**14)
-    table = outlook(
-        inputs, files.catalogue, files.policy, as_of=world.AS_OF, settings=DecisionSettings()
-    )
+    assert purchase_probabilities(known, 7, 14)[0] == pytest.approx(1 - 0.98**14)
+    table = outlook(inputs, files.rules(DecisionSettings()), as_of=world.AS_OF)
     assert table["best_day"].min() >= world.AS_OF.date()
     assert table["best_day"].max() < world.AS_OF.date() + timedelta(days=7)
     assert (table["p_purchase"] >= 0).all()
@@ -374,19 +346,17 @@ def test_a_platform_limit_counts_every_sender(
     )
     full = set(made.group_by("customer_id").len().filter(pl.col("len") >= 3)["customer_id"])
     assert full
-    settings = DecisionSettings()
-    found = decide(
-        inputs, files.catalogue, policy, files.levers, as_of=world.AS_OF, settings=settings
-    )
-    chat = set(found.actions.filter(pl.col("channel") == "chat")["customer_id"])
+    rules = files.rules(DecisionSettings()).model_copy(update={"policy": policy})
+    planned = decide(inputs, rules, as_of=world.AS_OF)
+    chat = set(planned.actions.filter(pl.col("channel") == "chat")["customer_id"])
     assert bool(chat) is (open_ != "none")
     if open_ == "few":
         assert not chat & full
 
 
 def test_audiences_are_decided_whole(inputs: Inputs, files: DecisionFiles, world: Any) -> None:
-    done = decide_audiences(inputs, files.policy, as_of=world.AS_OF, settings=DecisionSettings())
-    again = decide_audiences(inputs, files.policy, as_of=world.AS_OF, settings=DecisionSettings())
+    done = decide_audiences(inputs, files.rules(DecisionSettings()), as_of=world.AS_OF)
+    again = decide_audiences(inputs, files.rules(DecisionSettings()), as_of=world.AS_OF)
     assert done.members.equals(again.members)
     assert done.posts["audience"].is_unique().all()
     one = done.members.group_by("audience").agg(
@@ -404,10 +374,10 @@ def test_audiences_are_decided_whole(inputs: Inputs, files: DecisionFiles, world
 def test_a_post_must_earn_more_than_its_minutes(
     plan: Plan, inputs: Inputs, files: DecisionFiles, world: Any
 ) -> None:
-    chosen = DecisionSettings(exploration_floor=0)
-    free = decide_audiences(inputs, files.policy, as_of=world.AS_OF, settings=chosen)
+    rules = files.rules(DecisionSettings(exploration_floor=0))
+    free = decide_audiences(inputs, rules, as_of=world.AS_OF)
     dear = plan.clerks.with_columns(price_per_minute=pl.lit(1e6))
-    priced = decide_audiences(inputs, files.policy, as_of=world.AS_OF, settings=chosen, clerks=dear)
+    priced = decide_audiences(inputs, rules, as_of=world.AS_OF, clerks=dear)
     assert free.posts["posted"].any()
     assert not priced.posts["posted"].any()
     assert priced.members.height == 0
@@ -442,23 +412,9 @@ def test_reasons_follow_the_contributions(
 def test_rules_kept_as_json_replay_to_the_same_bytes(
     inputs: Inputs, files: DecisionFiles, world: Any
 ) -> None:
-    rules = DecisionRules(
-        catalogue=files.catalogue,
-        policy=files.policy,
-        levers=files.levers,
-        settings=DecisionSettings(seed=5, shortlist_size=20),
-        policy_version=files.version,
-        model_versions="mode:2",
-    )
+    rules = files.rules(DecisionSettings(seed=5, shortlist_size=20), model_versions="mode:2")
     kept = DecisionRules.model_validate_json(rules.model_dump_json())
     assert kept == rules
-    plans = [
-        decide(
-            inputs, given.catalogue, given.policy, given.levers, as_of=world.AS_OF,
-            settings=given.settings, policy_version=given.policy_version,
-            model_versions=given.model_versions,
-        )
-        for given in (rules, kept)
-    ]  # fmt: skip
+    plans = [decide(inputs, given, as_of=world.AS_OF) for given in (rules, kept)]
     assert plans[0].actions.equals(plans[1].actions)
     assert plans[0].log.equals(plans[1].log)

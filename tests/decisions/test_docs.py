@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from nba.decisions import ActionType, ContactPolicy, DecisionSettings
-from nba.decisions.catalogue import TEMPLATE_FIELDS, Brings
+from nba.decisions.action_types import TEMPLATE_FIELDS, Brings
 from nba.decisions.facts import DERIVED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "decisions.md").read_text()

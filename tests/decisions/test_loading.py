@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
-from nba.decisions import DecisionFiles, load_decision_files
+from nba.decisions import (
+    DecisionFiles,
+    DecisionRules,
+    DecisionSettings,
+    Factors,
+    load_decision_files,
+)
 from nba.decisions.loading import files_version
 from nba.errors import ConfigError
 from nba.features import VIEWS
@@ -118,3 +127,28 @@ def test_the_version_follows_the_bytes(folder: Path) -> None:
     assert before == files_version(SERVING)
     edit(folder, "levers.yaml", "care: 0", "care: 1")
     assert files_version(folder) != before
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"patience_share": 0.2}, "'patience_share' is called 'fatigue_cost_share' now"),
+        ({"factors": {"patience": False}}, "'patience' is called 'fatigue_cost' now"),
+    ],
+)
+def test_a_setting_under_its_former_name_is_refused_with_its_new_one(
+    given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        DecisionSettings.model_validate(given)
+
+
+def test_rules_kept_under_former_names_can_be_read(files: DecisionFiles) -> None:
+    factors = Factors(fatigue_cost=False)
+    rules = files.rules(DecisionSettings(fatigue_cost_share=0.2, factors=factors))
+    kept = rules.model_dump(mode="json")
+    settings = kept["settings"]
+    settings["patience_share"] = settings.pop("fatigue_cost_share")
+    settings["factors"]["patience"] = settings["factors"].pop("fatigue_cost")
+    settings |= {"time_zone": "Asia/Shanghai", "currency": "CNY"}
+    assert DecisionRules.model_validate_json(json.dumps(kept)) == rules

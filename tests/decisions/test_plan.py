@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from nba.decisions import DecisionFiles, DecisionSettings, Plan, decide
-from nba.decisions.writing import ACTION_SCHEMA, _worth_bringing
+from nba.decisions.brought import worth_bringing
+from nba.decisions.writing import ACTION_SCHEMA
 from nba.errors import InputRefusedError
 
 Make = Callable[..., dict[str, pl.DataFrame]]
@@ -19,16 +20,8 @@ Make = Callable[..., dict[str, pl.DataFrame]]
 def plan_of(
     inputs: dict[str, pl.DataFrame], files: DecisionFiles, world: Any, **settings: Any
 ) -> Plan:
-    return decide(
-        inputs,
-        files.catalogue,
-        files.policy,
-        files.levers,
-        as_of=world.AS_OF,
-        settings=DecisionSettings(**settings),
-        policy_version=files.version,
-        model_versions="mode:3",
-    )
+    rules = files.rules(DecisionSettings(**settings), model_versions="mode:3")
+    return decide(inputs, rules, as_of=world.AS_OF)
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +140,20 @@ def test_empty_inputs_give_an_empty_plan(files: DecisionFiles, world: Any) -> No
     assert empty.log.height == 0
 
 
+def test_a_catalogue_that_is_switched_off_lists_nobody_and_logs_everybody(
+    plan: Plan, inputs: dict[str, pl.DataFrame], files: DecisionFiles, world: Any
+) -> None:
+    off = tuple(action.model_copy(update={"enabled": False}) for action in files.catalogue.actions)
+    rules = files.rules(DecisionSettings())
+    rules = rules.model_copy(
+        update={"catalogue": files.catalogue.model_copy(update={"actions": off})}
+    )
+    silent = decide(inputs, rules, as_of=world.AS_OF)
+    assert (silent.actions["mode"] == "none").all()
+    assert set(silent.log["customer_id"]) == set(plan.log["customer_id"])
+    assert (silent.log["closed"] == "not_eligible").all()
+
+
 def test_the_list_is_ranked_by_value_and_service_comes_first(
     plan: Plan, files: DecisionFiles
 ) -> None:
@@ -185,10 +192,10 @@ def test_what_is_brought_is_one_product_per_need_and_unknowns_come_last() -> Non
         }
     )
     rows = rows.with_columns(is_due=False)
-    assert _worth_bringing(rows)["product_id"].to_list() == ["p3", "p1", "p4"]
+    assert worth_bringing(rows)["product_id"].to_list() == ["p3", "p1", "p4"]
     # what a reminder is about comes first
     due = rows.with_columns(is_due=pl.col("product_id") == "p1")
-    assert _worth_bringing(due)["product_id"].to_list() == ["p1", "p3", "p4"]
+    assert worth_bringing(due)["product_id"].to_list() == ["p1", "p3", "p4"]
 
 
 def test_content_that_meets_the_customer_comes_first_unless_they_refused(
@@ -207,10 +214,8 @@ def test_content_that_meets_the_customer_comes_first_unless_they_refused(
     told["customer_state"] = inputs["customer_state"].with_columns(consent_profiling=half)
     post = [action for action in files.catalogue.actions if action.action_type == "topic_post"]
     only = files.catalogue.model_copy(update={"actions": tuple(post)})
-    plan = decide(
-        told, only, files.policy, files.levers,
-        as_of=world.AS_OF, settings=DecisionSettings(patience_share=0),
-    )  # fmt: skip
+    rules = files.rules(DecisionSettings(fatigue_cost_share=0))
+    plan = decide(told, rules.model_copy(update={"catalogue": only}), as_of=world.AS_OF)
     consent = told["customer_state"].select("customer_id", "consent_profiling")
     posts = plan.actions.filter(pl.col("action_type") == "topic_post")
     posts = posts.join(consent, on="customer_id")

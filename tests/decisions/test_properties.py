@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import date, timedelta
 from typing import Any
 
@@ -15,8 +16,10 @@ from nba.decisions import (
     Catalogue,
     ContactPolicy,
     DecisionFiles,
+    DecisionRules,
     DecisionSettings,
     Levers,
+    Plan,
     decide,
 )
 from nba.schema.words import CONTACT_MODES
@@ -146,8 +149,8 @@ def check_day(
             "seed": seed,
         }
     )
-    plan = decide(inputs, catalogue, policy, Levers(), as_of=world.AS_OF, settings=chosen)
-    again = decide(inputs, catalogue, policy, Levers(), as_of=world.AS_OF, settings=chosen)
+    rules = DecisionRules(catalogue=catalogue, policy=policy, levers=Levers(), settings=chosen)
+    plan, again = (decide(inputs, rules, as_of=world.AS_OF) for _ in range(2))
     assert plan.actions.equals(again.actions)
     assert plan.log.equals(again.log)
     check_log(plan.log)
@@ -249,10 +252,7 @@ def test_same_product_and_content_are_not_repeated(
     make_inputs: Make, files: DecisionFiles, world: Any
 ) -> None:
     inputs = make_inputs(1500, 6, seed=11)
-    plan = decide(
-        inputs, files.catalogue, files.policy, files.levers,
-        as_of=world.AS_OF, settings=DecisionSettings(),
-    )  # fmt: skip
+    plan = decide(inputs, files.rules(DecisionSettings()), as_of=world.AS_OF)
     past = inputs["interactions"].filter(pl.col("mode") != "none")
     contacts = plan.actions.filter(pl.col("mode") != "none")
     brought = contacts.select("customer_id", "product_ids").explode(
@@ -273,13 +273,20 @@ def test_a_refused_profile_changes_nothing_when_it_is_permuted(
 ) -> None:
     """Shuffle everything learned about the customers who refused: the plan is the same."""
     inputs = make_inputs(1500, 6, seed=12)
+    ids = inputs["customer_state"]["customer_id"]
+    inputs["preferred_mode"] = pl.DataFrame(
+        {"customer_id": ids, "mode": [MODES[at % 3] for at in range(len(ids))]}
+    )
+    inputs["contributions"] = pl.DataFrame(
+        {"customer_id": ids, "feature": "response_rate", "contribution": range(len(ids))}
+    )
     refused = inputs["customer_state"].filter(~pl.col("consent_profiling"))["customer_id"]
     assert len(refused) > 50
     mixed = dict(zip(refused, refused.sample(fraction=1.0, shuffle=True, seed=3), strict=True))
     permuted = dict(inputs)
     for name in (
         "customer_behaviour", "timing", "timing_category", "affinity", "mode", "customer_tags",
-        "offers",
+        "offers", "preferred_mode", "contributions",
     ):  # fmt: skip
         permuted[name] = inputs[name].with_columns(
             pl.col("customer_id").replace(list(mixed), list(mixed.values()))
@@ -290,15 +297,10 @@ def test_a_refused_profile_changes_nothing_when_it_is_permuted(
         pl.col("customer_id").replace(list(mixed), list(mixed.values()))
     ).select("customer_id", *habits)
     permuted["customer_contact"] = contact.drop(habits).join(other, on="customer_id")
-    plans = [
-        decide(
-            tables, files.catalogue, files.policy, files.levers,
-            as_of=world.AS_OF, settings=DecisionSettings(),
-        )
-        for tables in (inputs, permuted)
-    ]  # fmt: skip
-    assert plans[0].actions.equals(plans[1].actions)
-    assert plans[0].log.equals(plans[1].log)
+    rules = files.rules(DecisionSettings())
+    plans = [decide(tables, rules, as_of=world.AS_OF) for tables in (inputs, permuted)]
+    for name in (field.name for field in fields(Plan)):
+        assert getattr(plans[0], name).equals(getattr(plans[1], name)), name
     listed = plans[0].actions.filter(
         pl.col("customer_id").is_in(refused.implode()) & (pl.col("mode") != "none")
     )
@@ -313,10 +315,9 @@ def test_a_no_that_names_its_interaction_only_counts(
 ) -> None:
     """A block or a complaint counts, whether it names the customer or the interaction."""
     inputs = make_inputs(400, 3, seed=4)
-    listed = decide(
-        inputs, files.catalogue, files.policy, files.levers,
-        as_of=world.AS_OF, settings=DecisionSettings(exploration_floor=0),
-    ).actions.filter(pl.col("mode") != "none")["customer_id"]  # fmt: skip
+    certain = files.rules(DecisionSettings(exploration_floor=0))
+    contacts = decide(inputs, certain, as_of=world.AS_OF).actions.filter(pl.col("mode") != "none")
+    listed = contacts["customer_id"]
     old = world.AS_OF - timedelta(days=29)
     contact = inputs["interactions"].head(1).with_columns(
         customer_id=pl.lit(listed[0]), interaction_id=pl.lit("old"), ts=pl.lit(old)
@@ -333,9 +334,7 @@ def test_a_no_that_names_its_interaction_only_counts(
                 friend_since=pl.lit(old - timedelta(days=9))
             ),
         }
-        log = decide(
-            told, files.catalogue, files.policy, files.levers,
-            as_of=world.AS_OF, settings=DecisionSettings(),
-        ).log.filter(pl.col("customer_id") == listed[0])  # fmt: skip
+        plan = decide(told, files.rules(DecisionSettings()), as_of=world.AS_OF)
+        log = plan.log.filter(pl.col("customer_id") == listed[0])
         reason = {"complained": "pause_after_no", "blocked": "blocked_response"}[kind]
         assert log["closed"].to_list() == [reason]

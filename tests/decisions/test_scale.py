@@ -37,10 +37,7 @@ def large_inputs(make_inputs: Callable[..., Inputs], customers: int, clerks: int
 
 def timed(inputs: Inputs, files: DecisionFiles, world: Any) -> tuple[Plan, float]:
     start = time.perf_counter()
-    plan = decide(
-        inputs, files.catalogue, files.policy, files.levers,
-        as_of=world.AS_OF, settings=DecisionSettings(),
-    )  # fmt: skip
+    plan = decide(inputs, files.rules(DecisionSettings()), as_of=world.AS_OF)
     return plan, time.perf_counter() - start
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from nba.decisions.catalogue import Catalogue
+from nba.decisions.action_types import Catalogue
 from nba.serving import Services
 from nba.stores.outbox import Event
 from nba.stores.people import Consent

@@ -1,10 +1,11 @@
 """Decisions: whom a clerk contacts, with what, when, in which mode, and why."""
 
-from nba.decisions.catalogue import ActionType, Catalogue
+from nba.decisions.action_types import ActionType, Catalogue
 from nba.decisions.decide import decide
 from nba.decisions.loading import DecisionFiles, load_decision_files
 from nba.decisions.plan import Plan
 from nba.decisions.policy import ContactPolicy, Levers
+from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import ArmShares, DecisionSettings, Factors, Rounding
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Catalogue",
     "ContactPolicy",
     "DecisionFiles",
+    "DecisionRules",
     "DecisionSettings",
     "Factors",
     "Levers",

@@ -17,7 +17,7 @@ from nba.arrays import Bools, Floats, Ints
 from nba.decisions.allocation import Programme, affordable_floor, solve
 from nba.decisions.hashing import hash_ids, uniform
 from nba.decisions.integer import appeal
-from nba.decisions.lottery import Lottery, make_plans
+from nba.decisions.mixture import PlanMixture, make_plans
 from nba.decisions.rounding import draw
 from nba.decisions.settings import DecisionSettings, Rounding
 
@@ -116,17 +116,17 @@ def _assign_block(day: Day, settings: DecisionSettings) -> Assignment:
     fits = shared.minutes <= shared.budget[shared.clerk][:, None] + 1e-9
     is_open = shared.open & fits
     plans = max(1, round(1 / settings.exploration_floor)) if settings.exploration_floor else 100
-    ticket = np.floor(uniform(day.clerks, f"plan/{day.seed}") * plans).astype(np.int64)
+    plan_index = np.floor(uniform(day.clerks, f"plan/{day.seed}") * plans).astype(np.int64)
     arms = settings.arms
     working = max(1.0 - arms.holdout, 1e-9)
     own = shared.budget * (1.0 - arms.business_as_usual / working)
     sampled = _random_arm(
-        day, is_open & day.random[:, None], own, ticket, plans, arms.random / working
+        day, is_open & day.random[:, None], own, plan_index, plans, arms.random / working
     )
     engine = Programme(
         shared.clerk, shared.value, shared.minutes, is_open & ~day.random[:, None], own
     )
-    planned = _engine(engine, own[:, None] - sampled.minutes, ticket, day, settings)
+    planned = _engine(engine, own[:, None] - sampled.minutes, plan_index, day, settings)
     mine = day.random
     return Assignment(
         marginal=np.where(mine[:, None], sampled.marginal, planned.marginal),
@@ -148,7 +148,7 @@ class _Sample:
 
 
 def _random_arm(
-    day: Day, is_open: Bools, budget: Floats, ticket: Ints, plans: int, share: float
+    day: Day, is_open: Bools, budget: Floats, plan_index: Ints, plans: int, share: float
 ) -> _Sample:
     """Draw the random arm: so many customers per plan, uniform among their open actions.
 
@@ -172,7 +172,7 @@ def _random_arm(
     marginal = np.where(is_open, (chance / np.maximum(number, 1))[:, None], 0.0)
     key = uniform(day.customers, f"random/{day.seed}")
     order = rank_within(clerk, np.where(able, key, -np.inf))
-    taken = able & (order < places[np.arange(clerks), ticket][clerk])
+    taken = able & (order < places[np.arange(clerks), plan_index][clerk])
     pick = (uniform(day.customers, f"action/{day.seed}") * number).astype(np.int64)
     drawn = np.where(taken, nth_open(is_open, pick), -1)
     return _Sample(marginal, chance, drawn, places * longest[:, None])
@@ -216,7 +216,7 @@ def _shortlist(
 
 
 def _engine(
-    programme: Programme, budget: Floats, ticket: Ints, day: Day, settings: DecisionSettings
+    programme: Programme, budget: Floats, plan_index: Ints, day: Day, settings: DecisionSettings
 ) -> Assignment:
     """Plan the engine's arm; `budget` has the minutes of each plan, shape (clerks, plans)."""
     mean = Programme(
@@ -228,7 +228,7 @@ def _engine(
     taken = relaxed.x.sum(axis=1) > 0
     who = _shortlist(mean, appeal(mean, relaxed.price), taken, key, settings)
     if settings.rounding is Rounding.STRICT:
-        part = _strict(mean, who, budget, ticket, settings)
+        part = _strict(mean, who, budget, plan_index, settings)
     else:
         part = _expected(mean, who, budget.min(axis=1), day, settings)
     return Assignment(*part, bound=bound, price=relaxed.price)
@@ -244,7 +244,7 @@ def _strict(
     programme: Programme,
     who: _Shortlist,
     budget: Floats,
-    ticket: Ints,
+    plan_index: Ints,
     settings: DecisionSettings,
 ) -> tuple[Floats, Floats, Bools, Ints, Bools]:
     """Draw one of the plans that keep the minutes."""
@@ -267,9 +267,9 @@ def _strict(
         slot_minutes=longest,
     )
     if not floor:
-        ticket = np.zeros_like(ticket)
+        plan_index = np.zeros_like(plan_index)
     x = plans.shares(customers, modes)
-    drawn, forced = plans.draw(ticket, customers)
+    drawn, forced = plans.draw(plan_index, customers)
     listed = np.zeros(customers, dtype=bool)
     listed[plans.table[plans.table >= 0]] = True
     few = plans.few[programme.clerk]
@@ -278,16 +278,16 @@ def _strict(
     p = np.where(who.pool, chance, listed.astype(np.float64))
     x = np.where(who.pool[:, None] & programme.open, chance[:, None] * floor_of(budget), x)
     slotted = who.pool & (who.slot < few)
-    _draw_few(programme, who, plans, slotted, ticket, drawn, forced)
+    _draw_few(programme, who, plans, slotted, plan_index, drawn, forced)
     return x, p, listed | slotted, drawn, forced & (drawn >= 0)
 
 
 def _draw_few(
     programme: Programme,
     who: _Shortlist,
-    plans: Lottery,
+    plans: PlanMixture,
     slotted: Bools,
-    ticket: Ints,
+    plan_index: Ints,
     drawn: Ints,
     forced: Bools,
 ) -> None:
@@ -295,7 +295,7 @@ def _draw_few(
     for mode in range(programme.value.shape[1]):
         rows = np.flatnonzero(slotted & programme.open[:, mode])
         turn = plans.slot_plan[who.slot[rows], mode] if rows.size else rows
-        hit = rows[turn == ticket[programme.clerk[rows]]]
+        hit = rows[turn == plan_index[programme.clerk[rows]]]
         drawn[hit], forced[hit] = mode, True
 
 

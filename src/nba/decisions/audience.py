@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from nba.decisions.candidates import may_contact
 from nba.decisions.facts import valid_content
+from nba.decisions.funnel import may_contact
 from nba.decisions.hashing import draw_arms, uniform
 from nba.decisions.inputs import DecisionInputs, conform_inputs
 from nba.decisions.policy import ContactPolicy
 from nba.decisions.pool import with_arms
+from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import DecisionSettings
 from nba.schema.words import Arm, Channel, Mode
 
@@ -50,16 +51,18 @@ class Audiences:
 
 def decide_audiences(
     inputs: Mapping[str, pl.DataFrame],
-    policy: ContactPolicy,
+    rules: DecisionRules,
     *,
     as_of: datetime,
-    settings: DecisionSettings,
     clerks: pl.DataFrame | None = None,
 ) -> Audiences:
     """Decide which groups and which clerks' moments get a post today, and with what.
 
     Parameters
     ----------
+    inputs : mapping of str to polars.DataFrame
+    rules : DecisionRules
+    as_of : datetime
     clerks : DataFrame, optional
         `Plan.clerks`: a post must earn more than its minutes would in that plan.
 
@@ -70,9 +73,10 @@ def decide_audiences(
     1 - floor where that is above zero, else with the floor, by a hash of audience and day.
     Members of a group share the arm of the group; a group held out gets no post.
     """
+    policy, settings = rules.policy, rules.settings
     tables = conform_inputs(inputs)
     reachable = tables["customer_state"].filter(may_contact() & pl.col("is_friend"))
-    arms = with_arms(tables, reachable.select("customer_id", "clerk_id"), settings, as_of)
+    arms = with_arms(tables, reachable.select("customer_id", "clerk_id"), settings, as_of=as_of)
     members = pl.concat([_group_members(tables, arms), _moments_members(arms)])
     members = members.join(_working(tables), on="clerk_id", how="semi")
     content = _best_content(tables, members, as_of, policy)

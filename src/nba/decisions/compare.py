@@ -11,10 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from nba.decisions.catalogue import Catalogue
 from nba.decisions.decide import decide
-from nba.decisions.policy import ContactPolicy, Levers
-from nba.decisions.settings import DecisionSettings
+from nba.decisions.plan import Plan
+from nba.decisions.rules import DecisionRules
 from nba.errors import NotFoundError
 from nba.schema.words import Mode
 
@@ -105,7 +104,7 @@ def _side_by_side(old: pl.DataFrame, new: pl.DataFrame, key: str) -> pl.DataFram
     return joined.with_columns(pl.exclude(key).fill_null(0)).sort(key)
 
 
-def decision_bytes(actions: pl.DataFrame, log: pl.DataFrame, action_id: str) -> bytes:
+def decision_bytes(plan: Plan, action_id: str) -> bytes:
     """Return one decision, its action and its log row, in a canonical form.
 
     Raises
@@ -113,7 +112,7 @@ def decision_bytes(actions: pl.DataFrame, log: pl.DataFrame, action_id: str) -> 
     NotFoundError
         When the plan has no such action.
     """
-    row = actions.filter(pl.col("action_id") == action_id)
+    row = plan.actions.filter(pl.col("action_id") == action_id)
     if not row.height:
         raise NotFoundError(
             f"there is no action {action_id!r} in this plan",
@@ -121,7 +120,7 @@ def decision_bytes(actions: pl.DataFrame, log: pl.DataFrame, action_id: str) -> 
             found=action_id,
             next_step="look it up with `nba actions export`",
         )
-    logged = log.filter(pl.col("customer_id") == row["customer_id"][0])
+    logged = plan.log.filter(pl.col("customer_id") == row["customer_id"][0])
     content = {"action": row.row(0, named=True), "log": logged.row(0, named=True)}
     return json.dumps(content, sort_keys=True, default=str, ensure_ascii=False).encode()
 
@@ -138,35 +137,37 @@ class Replay:
 
 
 def replay(
-    action_id: str,
-    actions: pl.DataFrame,
-    log: pl.DataFrame,
     inputs: Mapping[str, pl.DataFrame],
-    catalogue: Catalogue,
-    policy: ContactPolicy,
-    levers: Levers,
+    rules: DecisionRules,
     *,
+    action_id: str,
     as_of: datetime,
-    settings: DecisionSettings,
-    policy_version: str,
-    model_versions: str,
+    plan: Plan,
 ) -> Replay:
     """Recompute the plan from the inputs of its log, and compare one decision byte for byte.
+
+    Parameters
+    ----------
+    inputs, rules, as_of
+        What the plan was decided on.
+    action_id : str
+        The decision.
+    plan : Plan
+        The plan as it was kept.
+
+    Raises
+    ------
+    NotFoundError
+        When the plan has no such action.
 
     Notes
     -----
     The draw of a clerk depends on that clerk's customers, and averages on everyone's, so
     the whole day is decided again.
     """
-    again = decide(
-        inputs, catalogue, policy, levers, as_of=as_of, settings=settings,
-        policy_version=policy_version, model_versions=model_versions,
-    )  # fmt: skip
-    logged = decision_bytes(actions, log, action_id)
-    if action_id in again.actions["action_id"]:
-        now = decision_bytes(again.actions, again.log, action_id)
-    else:
-        now = b"{}"
+    logged = decision_bytes(plan, action_id)
+    again = decide(inputs, rules, as_of=as_of)
+    now = decision_bytes(again, action_id) if action_id in again.actions["action_id"] else b"{}"
     return Replay(
         action_id=action_id,
         same=logged == now,
@@ -178,8 +179,8 @@ def replay(
 
 def _differences(old: Any, new: Any, place: str = "") -> dict[str, tuple[Any, Any]]:
     if isinstance(old, dict) and isinstance(new, dict):
-        found: dict[str, tuple[Any, Any]] = {}
+        differences: dict[str, tuple[Any, Any]] = {}
         for key in sorted({*old, *new}):
-            found |= _differences(old.get(key), new.get(key), f"{place}.{key}".lstrip("."))
-        return found
+            differences |= _differences(old.get(key), new.get(key), f"{place}.{key}".lstrip("."))
+        return differences
     return {} if old == new else {place: (old, new)}

@@ -12,32 +12,21 @@ import polars as pl
 from nba.arrays import Ints
 from nba.decisions.allocation import Programme
 from nba.decisions.assignment import Day, assign
-from nba.decisions.candidates import MODES
-from nba.decisions.catalogue import Catalogue
-from nba.decisions.cover import propose_handovers, with_cover
-from nba.decisions.fairness import lent_minutes, pooled_bound, store_places
 from nba.decisions.inputs import DecisionInputs, conform_inputs
+from nba.decisions.lending import lent_minutes, pooled_bound, store_places
 from nba.decisions.log import clerk_report, decision_log
+from nba.decisions.modes import MODES
 from nba.decisions.plan import Plan
-from nba.decisions.policy import ContactPolicy, Levers
-from nba.decisions.pool import Pool, Rules, evaluate
-from nba.decisions.settings import DecisionSettings
+from nba.decisions.policy import ContactPolicy
+from nba.decisions.pool import Pool, evaluate
+from nba.decisions.rules import DecisionRules
+from nba.decisions.substitution import propose_handovers, with_substitutes
 from nba.decisions.when import reachable_hours
-from nba.decisions.writing import Stamp, write_actions
+from nba.decisions.writing import write_actions
 from nba.schema.words import Arm
 
 
-def decide(
-    inputs: Mapping[str, pl.DataFrame],
-    catalogue: Catalogue,
-    policy: ContactPolicy,
-    levers: Levers,
-    *,
-    as_of: datetime,
-    settings: DecisionSettings,
-    policy_version: str = "",
-    model_versions: str = "",
-) -> Plan:
+def decide(inputs: Mapping[str, pl.DataFrame], rules: DecisionRules, *, as_of: datetime) -> Plan:
     """Decide whom each clerk contacts on the day of `as_of`, with what, when and why.
 
     Parameters
@@ -45,15 +34,15 @@ def decide(
     inputs : mapping of str to polars.DataFrame
         `customer_state` and `clerk` at least; see `nba.decisions.inputs` for all tables
         and columns. What is absent counts as empty.
-    catalogue, policy, levers
-        As read by `nba.decisions.load_decision_files`.
+    rules : DecisionRules
+        All that decides beside the tables.
     as_of : datetime
         00:00 of the plan's day in the project's time zone; the plan sees what is earlier.
-    settings : DecisionSettings
-    policy_version : str
-        The digest of the three files.
-    model_versions : str
-        Recorded with every action.
+
+    Raises
+    ------
+    InputRefusedError
+        When a required table is absent, or an id stands twice where it may stand once.
 
     Notes
     -----
@@ -61,29 +50,20 @@ def decide(
     probability over both draws (shortlist and plan) within the customer's arm; the arm
     itself is fixed by hash.
     """
-    tables = with_cover(conform_inputs(inputs))
-    rules = Rules(catalogue.enabled, policy, levers, settings, as_of)
-    pool = evaluate(tables, rules)
-    working = working_clerks(tables, policy)
-    day, rows = _day(pool, working, rules)
-    assigned = assign(day, settings)
-    log = decision_log(pool, assigned, rows, rules.actions, as_of=as_of).with_columns(
-        policy_version=pl.lit(policy_version), model_versions=pl.lit(model_versions)
-    )
-    stamp = Stamp(as_of, policy_version, model_versions)
-    actions = write_actions(tables, _listed(log), catalogue, policy, stamp, settings)
-    names = np.array([str(mode) for mode in MODES], dtype=object)
-    preferred = pool.people.select("customer_id").with_columns(
-        mode=pl.Series(names[pool.preferred], dtype=pl.String)
-    )
+    tables = with_substitutes(conform_inputs(inputs))
+    pool = evaluate(tables, rules, as_of=as_of)
+    working = working_clerks(tables, rules.policy)
+    day, rows = _day(pool, working, rules, as_of=as_of)
+    assigned = assign(day, rules.settings)
+    log = decision_log(pool, assigned, rows, rules, as_of=as_of)
     return Plan(
         log=log,
-        actions=actions,
+        actions=write_actions(tables, _listed(log), pool.facts, rules, as_of=as_of),
         clerks=clerk_report(working, day.programme, assigned).with_columns(
             value_pooled=pl.Series(pooled_bound(day.programme, store_places(working)))
         ),
-        preferred_mode=preferred,
-        handovers=propose_handovers(tables, as_of=as_of, policy=policy),
+        preferred_mode=_preferred_mode(pool),
+        handovers=propose_handovers(tables, as_of=as_of, policy=rules.policy),
     )
 
 
@@ -99,7 +79,9 @@ def working_clerks(tables: DecisionInputs, policy: ContactPolicy) -> pl.DataFram
     )
 
 
-def _day(pool: Pool, working: pl.DataFrame, rules: Rules) -> tuple[Day, Ints]:
+def _day(
+    pool: Pool, working: pl.DataFrame, rules: DecisionRules, *, as_of: datetime
+) -> tuple[Day, Ints]:
     """Return the programme of the arms that are planned, and their rows in the pool."""
     people = pool.people.join(
         working.select("clerk_id", "at"), on="clerk_id", how="left", maintain_order="left"
@@ -112,19 +94,20 @@ def _day(pool: Pool, working: pl.DataFrame, rules: Rules) -> tuple[Day, Ints]:
     programme = Programme(
         clerk=clerk[rows],
         value=pool.value[rows],
-        minutes=pool.minutes(rules.actions)[rows],
+        minutes=pool.minutes[rows],
         open=pool.action[rows] >= 0,
         budget=working["minutes_per_day"].to_numpy().astype(np.float64),
     )
-    if rules.settings.lend_share:
-        lent = lent_minutes(programme, store_places(working), rules.settings.lend_share)
+    settings = rules.settings
+    if settings.lend_share:
+        lent = lent_minutes(programme, store_places(working), settings.lend_share)
         programme = replace(programme, budget=lent)
     day = Day(
-        programme,
-        (arm == str(Arm.RANDOM)).to_numpy()[rows],
-        people["customer_id"][rows],
-        working["clerk_id"],
-        f"{rules.settings.seed}/{rules.as_of.date().isoformat()}",
+        programme=programme,
+        random=(arm == str(Arm.RANDOM)).to_numpy()[rows],
+        customers=people["customer_id"][rows],
+        clerks=working["clerk_id"],
+        seed=f"{settings.seed}/{as_of.date().isoformat()}",
     )
     return day, rows
 
@@ -134,3 +117,10 @@ def _listed(log: pl.DataFrame) -> pl.DataFrame:
     return log.filter(
         pl.col("action_type").is_not_null() | (pl.col("arm") == str(Arm.HOLDOUT))
     ).drop("alternatives")
+
+
+def _preferred_mode(pool: Pool) -> pl.DataFrame:
+    names = np.array([str(mode) for mode in MODES], dtype=object)
+    return pool.people.select("customer_id").with_columns(
+        mode=pl.Series(names[pool.preferred], dtype=pl.String)
+    )

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from nba.decisions.candidates import Candidates, Stage, build_candidates, mode_averages
-from nba.decisions.catalogue import Catalogue
-from nba.decisions.cover import with_cover
+from nba.decisions.candidates import Candidates, build_candidates
+from nba.decisions.funnel import Stage
 from nba.decisions.inputs import conform_inputs
+from nba.decisions.modes import mode_averages
 from nba.decisions.plan import Plan
-from nba.decisions.policy import ContactPolicy, Levers
-from nba.decisions.settings import DecisionSettings
+from nba.decisions.rules import DecisionRules
+from nba.decisions.substitution import with_substitutes
 from nba.errors import NotFoundError
 from nba.schema.words import CHAT_CHANNELS
 
@@ -46,19 +47,20 @@ class Explanation:
 
 def explain(
     inputs: Mapping[str, pl.DataFrame],
-    catalogue: Catalogue,
-    policy: ContactPolicy,
-    levers: Levers,
+    rules: DecisionRules,
     *,
     customer_id: str,
     as_of: datetime,
-    settings: DecisionSettings,
     plan: Plan | None = None,
 ) -> Explanation:
-    """Explain one customer of the same inputs that `decide` had.
+    """Explain one customer of the same inputs and rules that `decide` had.
 
     Parameters
     ----------
+    inputs : mapping of str to polars.DataFrame
+    rules : DecisionRules
+    customer_id : str
+    as_of : datetime
     plan : Plan, optional
         The day's plan, for arm, probabilities and what was drawn.
 
@@ -67,7 +69,7 @@ def explain(
     NotFoundError
         When the inputs do not know the customer.
     """
-    tables = with_cover(conform_inputs(inputs))
+    tables = with_substitutes(conform_inputs(inputs))
     if customer_id not in tables["customer_state"]["customer_id"]:
         raise NotFoundError(
             f"customer {customer_id!r} is not known at {as_of:%Y-%m-%d}",
@@ -75,64 +77,66 @@ def explain(
             found=customer_id,
             next_step="check the id, or ingest the customer",
         )
-    averages = mode_averages(tables)
-    one = tables.of_customers(pl.Series([customer_id]))
-    found = build_candidates(
-        one, catalogue.actions, policy, levers, averages, as_of=as_of, settings=settings
+    candidates = build_candidates(
+        tables.of_customers(pl.Series([customer_id])),
+        rules.catalogue.actions,
+        mode_averages(tables),
+        rules,
+        as_of=as_of,
     )
-    rows = _rows(found).with_columns(probability=pl.lit(0.0), drawn=pl.lit(False))
-    logged = None if plan is None else plan.log.filter(pl.col("customer_id") == customer_id)
-    if logged is not None and logged.height:
-        rows = _with_log(rows, logged)
-    known = logged is not None and logged.height > 0
-    entry = logged.row(0, named=True) if logged is not None and known else {}
-    clerk = found.facts["clerk_id"][0]
+    entry = {} if plan is None else _logged(plan, customer_id)
     return Explanation(
         customer_id=customer_id,
-        clerk_id=clerk or "",
+        clerk_id=candidates.facts["clerk_id"][0] or "",
         arm=entry.get("arm") or "",
-        closed=entry.get("closed") or (found.rest[0] or ""),
-        candidates=rows,
-        facts=found.facts.row(0, named=True),
+        closed=entry.get("closed") or candidates.stopped_by[0] or "",
+        candidates=_with_draw(_rows(candidates), entry),
+        facts=candidates.facts.row(0, named=True),
     )
 
 
-def _rows(found: Candidates) -> pl.DataFrame:
-    factors = found.factors
-    rows = []
-    for at, action in enumerate(found.actions):
-        stage = Stage(int(found.stage[0, at])) if action.enabled else Stage.NOT_ELIGIBLE
-        rows.append(
-            {
-                "action_type": action.action_type,
-                "mode": str(action.mode),
-                "stage": stage.name.lower(),
-                "why": _why(found, at, stage),
-                "uplift": float(factors.uplift[0, at]),
-                "uplift_drawn": float(factors.drawn[0, at]),
-                "relevance_factor": float(factors.relevance[0, at]),
-                "worth": float(factors.worth[0, at]),
-                "risk": float(factors.risk[0, at]),
-                "lost_share": float(factors.lost_share[0, at]),
-                "patience": float(factors.patience[0, at]),
-                "customer_value": float(factors.customer_value[0]),
-                "lever_factor": float(factors.lever[0, at]),
-                "value": float(found.value[0, at]),
-                "minutes": action.minutes,
-                "value_per_minute": float(found.value[0, at]) / action.minutes,
-            }
-        )
-    return pl.DataFrame(rows).sort(
-        pl.col("stage").replace_strict({m.name.lower(): int(m) for m in Stage}),
-        "value",
-        descending=True,
-        maintain_order=True,
+def _logged(plan: Plan, customer_id: str) -> dict[str, Any]:
+    """Return the customer's row of the decision log; empty where there is none."""
+    rows = plan.log.filter(pl.col("customer_id") == customer_id)
+    return rows.row(0, named=True) if rows.height else {}
+
+
+def _rows(candidates: Candidates) -> pl.DataFrame:
+    """Return a row per candidate, the best of those that came furthest first."""
+    actions, effects = candidates.actions, candidates.effects
+    stages = [
+        Stage(int(stage)) if action.enabled else Stage.NOT_ELIGIBLE
+        for action, stage in zip(actions, candidates.stage[0], strict=True)
+    ]
+    minutes = np.array([action.minutes for action in actions])
+    whys = [_why(candidates, at, stage) for at, stage in enumerate(stages)]
+    table = pl.DataFrame(
+        {
+            "action_type": [action.action_type for action in actions],
+            "mode": [str(action.mode) for action in actions],
+            "stage": [stage.name.lower() for stage in stages],
+            "why": pl.Series(whys, dtype=pl.String),
+            "uplift": effects.uplift[0],
+            "uplift_drawn": effects.drawn[0],
+            "relevance_factor": effects.relevance[0],
+            "worth": effects.worth[0],
+            "risk": effects.risk[0],
+            "lost_share": effects.lost_share[0],
+            "fatigue_cost": effects.fatigue_cost[0],
+            "customer_value": np.full(len(actions), effects.customer_value[0]),
+            "lever_factor": candidates.lever[0],
+            "value": candidates.value[0],
+            "minutes": minutes,
+            "value_per_minute": candidates.value[0] / minutes,
+        }
     )
+    reached = pl.Series([int(stage) for stage in stages])
+    return table.sort(reached, "value", descending=True, maintain_order=True)
 
 
-def _why(found: Candidates, at: int, stage: Stage) -> str:
-    action = found.actions[at]
-    state = found.facts.row(0, named=True)
+def _why(candidates: Candidates, at: int, stage: Stage) -> str:
+    action = candidates.actions[at]
+    state = candidates.facts.row(0, named=True)
     if not action.enabled:
         return "switched off in the catalogue"
     match stage:
@@ -151,15 +155,16 @@ def _why(found: Candidates, at: int, stage: Stage) -> str:
         case Stage.NOT_SUITABLE:
             return f"suitable: {action.suitable}; or an open service case comes first"
         case Stage.POLICY:
-            return found.rest[0] or "mode cools down, same type too soon, or quota spent"
+            return candidates.stopped_by[0] or "mode cools down, same type too soon, or quota spent"
     return ""
 
 
-def _with_log(rows: pl.DataFrame, logged: pl.DataFrame) -> pl.DataFrame:
-    entry = logged.row(0, named=True)
-    chances = {item["action_type"]: item["probability"] for item in entry["alternatives"]}
+def _with_draw(rows: pl.DataFrame, entry: Mapping[str, Any]) -> pl.DataFrame:
+    """Add each candidate's probability and whether it was drawn, as the log has them."""
+    alternatives = entry.get("alternatives") or []
+    propensities = {item["action_type"]: item["probability"] for item in alternatives}
     names = rows["action_type"].to_list()
     return rows.with_columns(
-        probability=pl.Series([chances.get(name, 0.0) for name in names], dtype=pl.Float64),
-        drawn=pl.Series(np.array([name == entry["action_type"] for name in names])),
+        probability=pl.Series([propensities.get(name, 0.0) for name in names], dtype=pl.Float64),
+        drawn=pl.Series([name == entry.get("action_type") for name in names], dtype=pl.Boolean),
     )

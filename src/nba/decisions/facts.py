@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from nba.decisions.catalogue import PRODUCT_KINDS, Brings
+from nba.decisions.action_types import PRODUCT_KINDS, Brings
 from nba.decisions.inputs import CUSTOMER_TABLES, DecisionInputs
 from nba.decisions.policy import ContactPolicy
 from nba.features.expressions import TAG_PREFIX
@@ -26,7 +26,7 @@ DERIVED: Final = MappingProxyType(
         **{f"{kind}_products": f"number of {kind} products to bring" for kind in PRODUCT_KINDS},
         **{f"{kind}_relevance": f"best relevance among {kind} products" for kind in PRODUCT_KINDS},
         "due_category": "category that is due first",
-        "due_category_p_14d": "chance that it is bought within 14 days",
+        "due_category_p_14d": "probability that it is bought within 14 days",
         "due_category_days": "expected days until it is bought",
         "due_category_overdue": "days since its purchase against its usual gap",
         "benefit_kind": "kind of the unused benefit that lapses first",
@@ -108,7 +108,12 @@ def build_facts(
         how="left",
     ).join(_event_matches(inputs, as_of), on="customer_id", how="left")
     facts = _complete(facts, as_of, tags)
-    return _without_profiles(facts).sort("customer_id")
+    clerk_modes = inputs["clerk"].select("clerk_id", clerk_modes="modes")
+    return (
+        _without_profiles(facts)
+        .sort("customer_id")
+        .join(clerk_modes, on="clerk_id", how="left", maintain_order="left")
+    )
 
 
 def _complete(facts: pl.DataFrame, as_of: datetime, tags: Iterable[str]) -> pl.DataFrame:

@@ -11,10 +11,12 @@ from typing import Any, Final, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from nba.decisions.catalogue import Catalogue
+from nba.decisions.action_types import Catalogue
 from nba.decisions.facts import FACTS
 from nba.decisions.policy import ContactPolicy, Levers
 from nba.decisions.reasons import PHRASES
+from nba.decisions.rules import DecisionRules
+from nba.decisions.settings import DecisionSettings
 from nba.errors import ConfigError
 from nba.features.expressions import TAG_PREFIX, nearest, parse_expression
 
@@ -34,10 +36,23 @@ class DecisionFiles:
     levers: Levers
     version: str
 
-    @property
-    def parts(self) -> tuple[Catalogue, ContactPolicy, Levers]:
-        """The three files, in the order in which `decide` takes them."""
-        return self.catalogue, self.policy, self.levers
+    def rules(self, settings: DecisionSettings, *, model_versions: str = "") -> DecisionRules:
+        """Return these files with `settings` as the rules of a plan.
+
+        Parameters
+        ----------
+        settings : DecisionSettings
+        model_versions : str
+            The versions of the models whose scores are decided on.
+        """
+        return DecisionRules(
+            catalogue=self.catalogue,
+            policy=self.policy,
+            levers=self.levers,
+            settings=settings,
+            policy_version=self.version,
+            model_versions=model_versions,
+        )
 
 
 @dataclass

@@ -11,9 +11,9 @@ import polars as pl
 from nba.arrays import Floats, Ints, Names
 from nba.decisions.allocation import Programme
 from nba.decisions.assignment import Assignment
-from nba.decisions.candidates import MODES
-from nba.decisions.catalogue import ActionType
+from nba.decisions.modes import MODES
 from nba.decisions.pool import Pool
+from nba.decisions.rules import DecisionRules
 from nba.schema.words import Arm, Mode
 
 
@@ -21,7 +21,7 @@ def decision_log(
     pool: Pool,
     assigned: Assignment,
     rows: Ints,
-    actions: tuple[ActionType, ...],
+    rules: DecisionRules,
     *,
     as_of: datetime,
 ) -> pl.DataFrame:
@@ -36,8 +36,7 @@ def decision_log(
     planned = np.zeros(pool.people.height, dtype=bool)
     planned[rows] = True
     working_arm = pl.col("arm").is_in([str(Arm.ENGINE), str(Arm.RANDOM)])
-    names = np.array([action.action_type for action in actions], dtype=object)
-    minutes = pool.minutes(actions)
+    names = np.array([*(action.action_type for action in rules.actions), ""], dtype=object)
     frame = pool.people.with_columns(
         closed=pl.when(~pl.Series(planned) & working_arm)
         .then(pl.coalesce("closed", pl.lit("clerk_off")))
@@ -45,14 +44,16 @@ def decision_log(
         as_of=pl.lit(as_of),
         p_shortlist=pl.Series(full.p_shortlist),
         shortlisted=pl.Series(full.listed),
-        alternatives=_alternatives(pool, full.x, minutes, names),
-        action_type=full.pick_text(names[np.maximum(pool.action, 0)]),
+        alternatives=_alternatives(pool, full.x, names),
+        action_type=full.pick_text(names[pool.action]),
         mode=pl.Series(full.modes(), dtype=pl.String),
         propensity=pl.Series(full.propensity()),
         explored=pl.Series(full.explored),
         value=pl.Series(full.pick(pool.value)),
         uplift=pl.Series(full.pick(pool.uplift)),
-        minutes=pl.Series(full.pick(minutes)),
+        minutes=pl.Series(full.pick(pool.minutes)),
+        policy_version=pl.lit(rules.policy_version),
+        model_versions=pl.lit(rules.model_versions),
     )
     first = ["as_of", "customer_id", "clerk_id", "arm", "closed"]
     return frame.select(*first, pl.exclude(first))
@@ -98,8 +99,8 @@ class _Full:
 
     def propensity(self) -> Floats:
         none = none_probability(self.x)
-        chance: Floats = np.where(self.choice >= 0, self.pick(self.x), none)
-        return chance
+        propensity: Floats = np.where(self.choice >= 0, self.pick(self.x), none)
+        return propensity
 
 
 def none_probability(x: Floats) -> Floats:
@@ -108,7 +109,7 @@ def none_probability(x: Floats) -> Floats:
     return left
 
 
-def _alternatives(pool: Pool, x: Floats, minutes: Floats, names: Names) -> pl.Series:
+def _alternatives(pool: Pool, x: Floats, names: Names) -> pl.Series:
     """Return the open alternatives of each customer, `none` last, as lists of structs."""
     count, width = pool.value.shape
     is_open = pool.action >= 0
@@ -123,12 +124,10 @@ def _alternatives(pool: Pool, x: Floats, minutes: Floats, names: Names) -> pl.Se
     table = pl.DataFrame(
         {
             "row": np.repeat(np.arange(count), width + 1)[keep],
-            "action_type": pl.Series(
-                flat(names[np.maximum(pool.action, 0)], none), dtype=pl.String
-            ),
+            "action_type": pl.Series(flat(names[pool.action], none), dtype=pl.String),
             "mode": pl.Series(np.tile(modes, count)[keep], dtype=pl.String),
             "value": flat(pool.value, zero),
-            "minutes": flat(minutes, zero),
+            "minutes": flat(pool.minutes, zero),
             "probability": flat(x, none_probability(x)[:, None]),
         }
     )

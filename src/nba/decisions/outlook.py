@@ -12,21 +12,20 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from nba.arrays import Floats
-from nba.decisions.catalogue import Catalogue
-from nba.decisions.contact import rest
-from nba.decisions.cover import with_cover
+from nba.arrays import Bools, Floats
 from nba.decisions.inputs import DecisionInputs, conform_inputs
 from nba.decisions.policy import ContactPolicy
+from nba.decisions.policy_state import policy_state
 from nba.decisions.pool import eligible_customers
-from nba.decisions.settings import DecisionSettings
+from nba.decisions.rules import DecisionRules
+from nba.decisions.substitution import with_substitutes
 from nba.schema.words import Arm
 
 #: Days ahead that the timing curve covers.
 _CURVE_DAYS = 90
 
 
-def purchase_chances(timing: pl.DataFrame, horizon: int, window: int) -> Floats:
+def purchase_probabilities(timing: pl.DataFrame, horizon: int, window: int) -> Floats:
     """Return P(purchase in the `window` days after day d | none before), shape (rows, horizon).
 
     From the survival curve where the timing scores have one, else from P(7, 14, 30, 90)
@@ -36,8 +35,8 @@ def purchase_chances(timing: pl.DataFrame, horizon: int, window: int) -> Floats:
     at = np.arange(horizon)
     end = np.minimum(at + window, _CURVE_DAYS)
     before = np.maximum(survival[:, at], 1e-9)
-    chances: Floats = np.clip(1.0 - survival[:, end] / before, 0.0, 1.0)
-    return chances
+    probabilities: Floats = np.clip(1.0 - survival[:, end] / before, 0.0, 1.0)
+    return probabilities
 
 
 def _survival(timing: pl.DataFrame) -> Floats:
@@ -61,12 +60,7 @@ def _survival(timing: pl.DataFrame) -> Floats:
 
 
 def outlook(
-    inputs: Mapping[str, pl.DataFrame],
-    catalogue: Catalogue,
-    policy: ContactPolicy,
-    *,
-    as_of: datetime,
-    settings: DecisionSettings,
+    inputs: Mapping[str, pl.DataFrame], rules: DecisionRules, *, as_of: datetime
 ) -> pl.DataFrame:
     """Return each engine customer's best day within the horizon.
 
@@ -74,7 +68,7 @@ def outlook(
     -------
     DataFrame
         customer_id, clerk_id, best_day (date; null where the policy leaves no day),
-        p_purchase (the chance of a purchase in the outcome window after that day) and
+        p_purchase (the probability of a purchase in the outcome window after that day) and
         p_purchase_today.
 
     Notes
@@ -82,53 +76,34 @@ def outlook(
     The policy is asked for every day as if nobody were contacted before it; the day of a
     customer without `consent_profiling` is the first that the policy leaves.
     """
-    tables = with_cover(conform_inputs(inputs))
-    people = eligible_customers(tables, catalogue.enabled, settings, as_of)
+    settings = rules.settings
+    tables = with_substitutes(conform_inputs(inputs))
+    people = eligible_customers(tables, rules, as_of=as_of)
     people = people.filter(pl.col("arm") == str(Arm.ENGINE)).select("customer_id", "clerk_id")
-    free = _free_days(tables, people, as_of=as_of, policy=policy, days=settings.horizon_days)
-    timing = tables["timing"]
-    state = tables["customer_state"].select("customer_id", "consent_profiling")
-    rows = people.join(timing, on="customer_id", how="left", maintain_order="left")
-    rows = rows.join(state, on="customer_id", how="left", maintain_order="left")
-    chances = purchase_chances(rows, settings.horizon_days, settings.outcome_days)
+    state = tables["customer_state"].select("customer_id", "consent_profiling", "friend_since")
+    rows = people
+    for part in (tables["timing"], state):
+        rows = rows.join(part, on="customer_id", how="left", maintain_order="left")
+    probabilities = purchase_probabilities(rows, settings.horizon_days, settings.outcome_days)
     profiled = rows["consent_profiling"].to_numpy()[:, None]
-    chances = np.where(profiled, chances, 0.0)
-    best = np.where(free, chances, -1.0).argmax(axis=1)
-    has_day = free.any(axis=1)
-    days = [as_of.date() + timedelta(days=d) for d in range(settings.horizon_days)]
-    line = np.arange(len(best))
-    return (
-        people.with_columns(
-            best_day=pl.Series([days[b] for b in best], dtype=pl.Date),
-            p_purchase=pl.Series(chances[line, best]),
-            p_purchase_today=pl.Series(chances[:, 0]),
-            has_day=pl.Series(has_day),
-        )
-        .with_columns(best_day=pl.when("has_day").then("best_day"))
-        .drop("has_day")
+    probabilities = np.where(profiled, probabilities, 0.0)
+    days = [as_of + timedelta(days=ahead) for ahead in range(settings.horizon_days)]
+    free = _free_days(tables, rows, days, rules.policy)
+    best = np.where(free, probabilities, -1.0).argmax(axis=1)
+    best_day = pl.Series([days[day].date() for day in best], dtype=pl.Date)
+    return people.with_columns(
+        best_day=best_day.set(pl.Series(~free.any(axis=1)), None),
+        p_purchase=pl.Series(probabilities[np.arange(len(best)), best]),
+        p_purchase_today=pl.Series(probabilities[:, 0]),
     )
 
 
 def _free_days(
-    tables: DecisionInputs,
-    people: pl.DataFrame,
-    *,
-    as_of: datetime,
-    policy: ContactPolicy,
-    days: int,
-) -> np.ndarray:
+    tables: DecisionInputs, customers: pl.DataFrame, days: list[datetime], policy: ContactPolicy
+) -> Bools:
     """Return (customers, days): whether the policy leaves the day to a contact."""
-    friends = people.join(
-        tables["customer_state"].select("customer_id", "friend_since"),
-        on="customer_id",
-        how="left",
-        maintain_order="left",
-    )
-    columns = []
-    for ahead in range(days):
-        frame = rest(tables, friends, as_of=as_of + timedelta(days=ahead), policy=policy).frame
-        joined = people.select("customer_id").join(
-            frame, on="customer_id", how="left", maintain_order="left"
-        )
-        columns.append(joined["rest"].is_null().to_numpy())
+    columns = [
+        policy_state(tables, customers, as_of=day, policy=policy)["stopped_by"].is_null().to_numpy()
+        for day in days
+    ]
     return np.stack(columns, axis=1)

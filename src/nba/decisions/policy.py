@@ -23,14 +23,14 @@ class Caps(_Part):
 
 
 class CoolDown(_Part):
-    """Days of rest after a contact in one mode."""
+    """Days without a contact after one in a mode."""
 
     any_mode: int = Field(ge=0, le=90, description="before any contact")
     same_mode: int = Field(ge=0, le=365, description="before the next in this mode")
 
 
 class Pause(_Part):
-    """Rest after responses that say no, and after silence."""
+    """No contacts after responses that say no, and after silence."""
 
     negative_responses: int = Field(1, ge=1, description="so many complaints ...")
     within_days: int = Field(90, ge=1, description="... within so many days ...")

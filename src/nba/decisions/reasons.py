@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from nba.decisions.action_types import ActionType
 from nba.features.expressions import parse_expression
 
 #: The most reasons shown beside the caution.
@@ -192,35 +193,39 @@ def _named(phrase: Phrase) -> set[str]:
 def reasons_of(
     facts: Mapping[str, Any],
     flags: Mapping[str, bool],
-    *,
-    first: tuple[str, ...],
-    caution: str,
-    service: bool,
+    action: ActionType,
     weights: Mapping[str, float] | None = None,
 ) -> list[dict[str, str]]:
     """Return two or three reasons, one caution and what would change the advice.
 
     Parameters
     ----------
-    first : tuple of str
-        The action's own reasons: the first two that hold are shown first.
+    facts, flags : mapping
+        Of one customer: facts by name, and by phrase whether it can be said.
+    action : ActionType
+        Its own reasons come first: the first two that hold.
     weights : mapping of str to float, optional
         How much each feature contributed to the models' scores of this customer: of the other
         reasons, those that rest on the strongest come first.
     """
-    own = [code for code in first if flags[code]]
-    rest = [code for code in dict.fromkeys((*own[OWN_REASONS:], *GENERAL)) if flags[code]]
+    own = [code for code in action.reasons if flags[code]]
+    others = [code for code in dict.fromkeys((*own[OWN_REASONS:], *GENERAL)) if flags[code]]
     if weights:
-        rest.sort(key=lambda code: -_weight(code, weights))
-    codes = list(dict.fromkeys((*own[:OWN_REASONS], *rest)))[:MOST_REASONS]
-    warning = next((code for code in STRONGER_CAUTIONS if flags[code] and not service), caution)
-    change = "if_solved" if service else "if_bought"
-    return [_phrase(code, facts) for code in (*codes, warning, change)]
+        others.sort(key=lambda code: -_weight(code, weights))
+    codes = list(dict.fromkeys((*own[:OWN_REASONS], *others)))[:MOST_REASONS]
+    stronger = () if action.service else STRONGER_CAUTIONS
+    caution = next((code for code in stronger if flags[code]), action.caution)
+    change = "if_solved" if action.service else "if_bought"
+    return [_phrase(code, facts) for code in (*codes, caution, change)]
 
 
-def _weight(code: str, weights: Mapping[str, float] | None) -> float:
-    names = parse_expression(PHRASES[code].when).names | _named(PHRASES[code])
-    return max((abs((weights or {}).get(name, 0.0)) for name in names), default=0.0)
+def _weight(code: str, weights: Mapping[str, float]) -> float:
+    return max((abs(weights.get(name, 0.0)) for name in _facts_of(PHRASES[code])), default=0.0)
+
+
+def _facts_of(phrase: Phrase) -> set[str]:
+    """Return the facts that a phrase reads or names."""
+    return set(parse_expression(phrase.when).names) | _named(phrase)
 
 
 def _phrase(code: str, facts: Mapping[str, Any]) -> dict[str, str]:
@@ -231,3 +236,26 @@ def _phrase(code: str, facts: Mapping[str, Any]) -> dict[str, str]:
         "zh": phrase.zh.format_map(facts),
         "en": phrase.en.format_map(facts),
     }
+
+
+#: The facts that phrases, talking points and contact windows read, where they are known.
+TEXT_FACTS: Final = frozenset(
+    {
+        "customer_id",
+        "store_id",
+        "locale",
+        "attr_name",
+        "main_category",
+        "due_category",
+        "benefit_kind",
+        "benefit_days",
+        "event_days",
+        "event_topic",
+        "p_purchase_30d",
+        "purchase_hour_peak",
+        "purchase_days",
+        "response_hour_peak",
+        "responses_90d",
+        *(name for phrase in PHRASES.values() for name in _facts_of(phrase)),
+    }
+)

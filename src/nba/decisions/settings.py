@@ -1,9 +1,11 @@
-"""What `decide` needs to know beyond the three YAML files."""
+"""What decides beside the three YAML files: the settings under `decisions` in `nba.yaml`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Self
+from types import MappingProxyType
+from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -34,6 +36,19 @@ class ArmShares(BaseModel):
         return float(getattr(self, str(arm)))
 
 
+#: Former names of fields of `DecisionSettings` and of its `factors`.
+FORMER_NAMES: Final = MappingProxyType({"patience_share": "fatigue_cost_share"})
+FORMER_FACTORS: Final = MappingProxyType({"patience": "fatigue_cost"})
+
+
+def _refuse_former(given: Any, names: Mapping[str, str]) -> Any:
+    """Say what a field is called now, where its former name is given."""
+    for former, name in names.items():
+        if isinstance(given, Mapping) and former in given:
+            raise ValueError(f"{former!r} is called {name!r} now")
+    return given
+
+
 class Factors(BaseModel):
     """The factors of a value; each can be switched off to see what it earns."""
 
@@ -45,9 +60,14 @@ class Factors(BaseModel):
     )
     relevance: bool = Field(True, description="off: what is brought does not matter")
     risk: bool = Field(True, description="off: losing a friend costs nothing")
-    patience: bool = Field(True, description="off: a contact takes nothing from later ones")
+    fatigue_cost: bool = Field(True, description="off: a contact takes nothing from later ones")
     levers: bool = Field(True, description="off: the marketer's weights are ignored")
     worth: bool = Field(True, description="off: the catalogue's own amounts are ignored")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_names(cls, given: Any) -> Any:
+        return _refuse_former(given, FORMER_FACTORS)
 
 
 class Rounding(StrEnum):
@@ -99,7 +119,7 @@ class DecisionSettings(BaseModel):
         description="share of the mode's uplift that a contact earns which brings nothing of use: "
         "factor floor + (1 - floor) x relevance",
     )
-    patience_share: float = Field(
+    fatigue_cost_share: float = Field(
         0.4,
         ge=0,
         le=1,
@@ -113,7 +133,10 @@ class DecisionSettings(BaseModel):
         description="share of a clerk's minutes that may go to or come from colleagues of the "
         "store; 0 gives every clerk exactly their own day",
     )
-    time_zone: str = Field("Asia/Shanghai", description="time zone of the timestamps")
-    currency: str = Field("CNY", description="currency shown in texts")
     locale: str = Field("zh", description="language where the customer's locale is unknown")
     factors: Factors = Field(default_factory=lambda: Factors(), description="factors switched on")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_names(cls, given: Any) -> Any:
+        return _refuse_former(given, FORMER_NAMES)

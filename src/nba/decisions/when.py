@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from datetime import datetime, time
 from typing import Final
 
 import numpy as np
@@ -86,8 +86,3 @@ def _shrink(prior: Floats, facts: pl.DataFrame, peak: str, count: str, k: float)
     weight = np.where(np.isfinite(hour), n / np.maximum(n + k, 1e-9), 0.0)
     pulled: Floats = prior + weight * (np.nan_to_num(hour) - prior)
     return pulled
-
-
-def lapses(contact_to: datetime, as_of: datetime, days: int) -> datetime:
-    """Return when an action lapses: the end of its last day."""
-    return max(contact_to, as_of + timedelta(days=days))

@@ -15,14 +15,10 @@ def explain_customer(context: RunContext, customer_id: str) -> Explanation:
     NotFoundError
         When no plan is kept, or it does not know the customer.
     """
-    inputs, rules = kept_inputs(context), kept_rules(context)
     return explain(
-        inputs,
-        rules.catalogue,
-        rules.policy,
-        rules.levers,
+        kept_inputs(context),
+        kept_rules(context),
         customer_id=customer_id,
         as_of=context.as_of,
-        settings=rules.settings,
         plan=kept_plan(context),
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from nba.decisions.archive import DecisionRules
 from nba.decisions.plan import Plan
+from nba.decisions.rules import DecisionRules
 from nba.errors import NotFoundError
 from nba.pipeline.context import RunContext
 from nba.pipeline.plan import GROUP, INPUTS, PLAN_TABLES, RULES

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import polars as pl
 
-from nba.decisions.archive import DecisionRules
 from nba.decisions.audience import decide_audiences
 from nba.decisions.decide import decide
 from nba.decisions.outlook import outlook
 from nba.decisions.plan import Plan
+from nba.decisions.rules import DecisionRules
 from nba.models.affinity.offers import offers
 from nba.models.base import ModelInputs
 from nba.pipeline.consents import with_consents
@@ -66,35 +66,19 @@ def make_plan(context: RunContext, rules: DecisionRules) -> Plan:
         context.folder.write(f"{INPUTS}/{name}", table)
     context.folder.write_text(RULES, rules.model_dump_json())
     inputs = {**context.inputs, **scores.items(), **read}
-    decided = decide_by(rules, inputs, context.as_of)
+    decided = decide(inputs, rules, as_of=context.as_of)
     tables = {name: getattr(decided, name) for name in PLAN_TABLES}
     for name, table in {**tables, **plan_reports(decided, rules, inputs, context.as_of)}.items():
         context.folder.write(f"{GROUP}/{name}", table)
     return decided
 
 
-def decide_by(rules: DecisionRules, inputs: Mapping[str, pl.DataFrame], as_of: datetime) -> Plan:
-    """Decide under the given rules."""
-    return decide(
-        inputs,
-        rules.catalogue,
-        rules.policy,
-        rules.levers,
-        as_of=as_of,
-        settings=rules.settings,
-        policy_version=rules.policy_version,
-        model_versions=rules.model_versions,
-    )
-
-
 def plan_reports(
     decided: Plan, rules: DecisionRules, inputs: Mapping[str, pl.DataFrame], as_of: datetime
 ) -> dict[str, pl.DataFrame]:
     """Return the day's posts, whom they reach, and the best day of each customer ahead."""
-    audiences = decide_audiences(
-        inputs, rules.policy, as_of=as_of, settings=rules.settings, clerks=decided.clerks
-    )
-    ahead = outlook(inputs, rules.catalogue, rules.policy, as_of=as_of, settings=rules.settings)
+    audiences = decide_audiences(inputs, rules, as_of=as_of, clerks=decided.clerks)
+    ahead = outlook(inputs, rules, as_of=as_of)
     return {POSTS: audiences.posts, POST_MEMBERS: audiences.members, OUTLOOK: ahead}
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from nba.decisions.archive import DecisionRules
+from nba.decisions.rules import DecisionRules
 from nba.models.base import Model
 from nba.models.spec import ModelSpec
 from nba.models.version import ModelVersion

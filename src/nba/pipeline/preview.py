@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nba.decisions.archive import DecisionRules
 from nba.decisions.compare import PlanDiff, diff_plans
+from nba.decisions.decide import decide
 from nba.decisions.plan import Plan
+from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import Factors
 from nba.errors import UsageError
 from nba.pipeline.context import RunContext
 from nba.pipeline.kept import kept_inputs, kept_plan
-from nba.pipeline.plan import decide_by, model_versions_text
+from nba.pipeline.plan import model_versions_text
 
 
 def preview(
@@ -42,7 +43,7 @@ def preview(
     standing = kept_plan(context)
     versions = model_versions_text(context.manifest)
     rules = context.ports.decision_rules(versions, changes=changes)
-    plan = decide_by(_without(rules, without), kept_inputs(context), context.as_of)
+    plan = decide(kept_inputs(context), _without(rules, without), as_of=context.as_of)
     return plan, diff_plans(standing.actions, plan.actions)
 
 

@@ -22,16 +22,4 @@ def replay_action(ports: Ports, settings: Settings, action_id: str) -> Replay:
     day = ports.plan_store.action(action_id)["as_of"]
     context = run_context(ports, settings, datetime(day.year, day.month, day.day))
     plan, inputs, rules = kept_plan(context), kept_inputs(context), kept_rules(context)
-    return replay(
-        action_id,
-        plan.actions,
-        plan.log,
-        inputs,
-        rules.catalogue,
-        rules.policy,
-        rules.levers,
-        as_of=context.as_of,
-        settings=rules.settings,
-        policy_version=rules.policy_version,
-        model_versions=rules.model_versions,
-    )
+    return replay(inputs, rules, action_id=action_id, as_of=context.as_of, plan=plan)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from nba.decisions.catalogue import Catalogue
+from nba.decisions.action_types import Catalogue
 from nba.pipeline.cards import CustomerCards, Eraser, LiveScores, PlanPreview
 from nba.stores.operational import OperationalStore, utc_now
 from nba.stores.outbox import Event

@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
 
 from nba.arrays import Bools
-from nba.decisions.catalogue import ActionType
+from nba.decisions.action_types import ActionType
 from nba.decisions.inputs import DecisionInputs
 from nba.decisions.policy import ContactPolicy
 from nba.schema.words import CONTACT_MODES, Mode, ResponseKind
 
 
-@dataclass(frozen=True)
-class Rest:
-    """What the policy forbids today.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        customer_id, `rest` (the first reason of `_rest_conditions` that holds, or null),
-        `mode_<mode>` (the mode still cools down) and the history facts behind them.
-    """
-
-    frame: pl.DataFrame
-
-
 def contact_history(
-    inputs: DecisionInputs, ids: pl.DataFrame, *, as_of: datetime, policy: ContactPolicy
+    inputs: DecisionInputs, customers: pl.DataFrame, *, as_of: datetime, policy: ContactPolicy
 ) -> pl.DataFrame:
-    """Return counts and days since the last contacts, over all senders."""
+    """Add to `customers` counts and days since the last contacts, over all senders."""
     uncounted = [str(channel) for channel in policy.uncounted_channels]
     contacts = inputs["interactions"].filter(
         (pl.col("mode") != str(Mode.NONE))
@@ -56,9 +41,9 @@ def contact_history(
             for mode in CONTACT_MODES
         ],
     )
-    return ids.join(per_customer, on="customer_id", how="left").with_columns(
-        pl.col("contacts_week", "contacts_month").fill_null(0)
-    )
+    return customers.join(
+        per_customer, on="customer_id", how="left", maintain_order="left"
+    ).with_columns(pl.col("contacts_week", "contacts_month").fill_null(0))
 
 
 def negative_history(
@@ -75,40 +60,43 @@ def negative_history(
     )
 
 
-def rest(
-    inputs: DecisionInputs, people: pl.DataFrame, *, as_of: datetime, policy: ContactPolicy
-) -> Rest:
-    """Apply caps, cool-downs and pauses to `people` (customer_id, friend_since)."""
-    frame = contact_history(
-        inputs, people.select("customer_id", "friend_since"), as_of=as_of, policy=policy
+def policy_state(
+    inputs: DecisionInputs, customers: pl.DataFrame, *, as_of: datetime, policy: ContactPolicy
+) -> pl.DataFrame:
+    """Apply caps, cool-downs and pauses to `customers` (customer_id, friend_since).
+
+    Returns
+    -------
+    DataFrame
+        In the order of `customers`: customer_id, `stopped_by` (the strongest reason to leave the
+        customer alone today, or null), `cools_<mode>` (the mode still cools down) and the history
+        behind them.
+    """
+    history = contact_history(
+        inputs, customers.select("customer_id", "friend_since"), as_of=as_of, policy=policy
     )
-    frame = frame.join(
-        negative_history(inputs, as_of=as_of, policy=policy), on="customer_id", how="left"
-    ).join(
+    for part in (
+        negative_history(inputs, as_of=as_of, policy=policy),
         inputs["customer_contact"].select("customer_id", "unanswered_streak"),
-        on="customer_id",
-        how="left",
-    )
-    conditions = _rest_conditions(as_of, policy)
-    reason = pl.coalesce(
-        [
-            pl.when(condition.fill_null(False)).then(pl.lit(name))
-            for name, condition in conditions.items()
-        ]
-    )
-    modes = [
+    ):
+        history = history.join(part, on="customer_id", how="left", maintain_order="left")
+    reasons = [
+        pl.when(condition.fill_null(False)).then(pl.lit(name))
+        for name, condition in _stop_conditions(as_of, policy).items()
+    ]
+    cooling = [
         (pl.col(f"last_{mode}") <= policy.cool_down[mode].same_mode)
         .fill_null(False)
-        .alias(f"mode_{mode}")
+        .alias(f"cools_{mode}")
         for mode in CONTACT_MODES
     ]
-    return Rest(frame.with_columns(reason.alias("rest"), *modes))
+    return history.with_columns(pl.coalesce(reasons).alias("stopped_by"), *cooling)
 
 
-def _rest_conditions(as_of: datetime, policy: ContactPolicy) -> dict[str, pl.Expr]:
-    """Return when each reason to rest holds, strongest first."""
+def _stop_conditions(as_of: datetime, policy: ContactPolicy) -> dict[str, pl.Expr]:
+    """Return when each reason to leave a customer alone holds, strongest first."""
     caps, pause = policy.caps, policy.pause
-    resting = pl.any_horizontal(
+    cooling = pl.any_horizontal(
         [
             (pl.col(f"last_{mode}") <= policy.cool_down[mode].any_mode).fill_null(False)
             for mode in CONTACT_MODES
@@ -130,14 +118,13 @@ def _rest_conditions(as_of: datetime, policy: ContactPolicy) -> dict[str, pl.Exp
             (pl.col("unanswered_streak") >= pause.unanswered)
             & (pl.col("last") <= pause.unanswered_days)
         ),
-        "cool_down": resting,
+        "cool_down": cooling,
     }
 
 
 def policy_open(
     inputs: DecisionInputs,
-    resting: Rest,
-    ids: pl.DataFrame,
+    state: pl.DataFrame,
     actions: Sequence[ActionType],
     *,
     as_of: datetime,
@@ -145,30 +132,28 @@ def policy_open(
 ) -> Bools:
     """Return (customers, actions): whether the policy lets this type go to this customer.
 
-    Rows follow `ids`, which has a `customer_id` column.
+    Parameters
+    ----------
+    state : DataFrame
+        What `policy_state` returned, a row per customer.
     """
-    frame = ids.select("customer_id").join(
-        resting.frame, on="customer_id", how="left", maintain_order="left"
-    )
-    awake = frame["rest"].is_null().to_numpy()
-    cooling = {mode: frame[f"mode_{mode}"].fill_null(False).to_numpy() for mode in CONTACT_MODES}
-    recent = _days_since_type(inputs, frame, actions, as_of)
-    spent = _spent_quota(inputs, frame)
-    for channel, over in _platform_spent(inputs, frame, as_of=as_of, policy=policy).items():
+    free = state["stopped_by"].is_null().to_numpy()
+    cooling = {mode: state[f"cools_{mode}"].to_numpy() for mode in CONTACT_MODES}
+    recent = _days_since_type(inputs, state, actions, as_of)
+    spent = _spent_quota(inputs, state)
+    for channel, over in _platform_spent(inputs, state, as_of=as_of, policy=policy).items():
         spent[channel] = over | spent.get(channel, False)
-    columns = []
-    for action in actions:
-        allowed = awake & ~cooling[action.mode]
-        if action.action_type in recent.columns:
-            allowed &= (recent[action.action_type] > action.wait_days).fill_null(True).to_numpy()
+    allowed = np.zeros((state.height, len(actions)), dtype=bool)
+    for position, action in enumerate(actions):
+        waited = (recent[action.action_type] > action.wait_days).fill_null(True).to_numpy()
+        allowed[:, position] = free & ~cooling[action.mode] & waited
         if str(action.channel) in spent:
-            allowed &= ~spent[str(action.channel)]
-        columns.append(allowed)
-    return np.stack(columns, axis=1) if columns else np.zeros((frame.height, 0), dtype=bool)
+            allowed[:, position] &= ~spent[str(action.channel)]
+    return allowed
 
 
 def _days_since_type(
-    inputs: DecisionInputs, frame: pl.DataFrame, actions: Sequence[ActionType], as_of: datetime
+    inputs: DecisionInputs, customers: pl.DataFrame, actions: Sequence[ActionType], as_of: datetime
 ) -> pl.DataFrame:
     days = (pl.lit(as_of.date()) - pl.col("ts").dt.date()).dt.total_days()
     names = [action.action_type for action in actions]
@@ -178,23 +163,23 @@ def _days_since_type(
         .group_by("customer_id")
         .agg([days.filter(pl.col("action_type") == name).min().alias(name) for name in names])
     )
-    return frame.select("customer_id").join(
+    return customers.select("customer_id").join(
         last, on="customer_id", how="left", maintain_order="left"
     )
 
 
-def _spent_quota(inputs: DecisionInputs, frame: pl.DataFrame) -> dict[str, Bools]:
+def _spent_quota(inputs: DecisionInputs, customers: pl.DataFrame) -> dict[str, Bools]:
     """Return, per channel, whose quota is spent."""
     quota = inputs["quota"].filter(pl.col("remaining") < 1)
     result: dict[str, Bools] = {}
     for channel in quota["channel"].drop_nulls().unique().sort():
         ids = quota.filter(pl.col("channel") == channel)["customer_id"]
-        result[str(channel)] = frame["customer_id"].is_in(ids.implode()).to_numpy()
+        result[str(channel)] = customers["customer_id"].is_in(ids.implode()).to_numpy()
     return result
 
 
 def _platform_spent(
-    inputs: DecisionInputs, frame: pl.DataFrame, *, as_of: datetime, policy: ContactPolicy
+    inputs: DecisionInputs, customers: pl.DataFrame, *, as_of: datetime, policy: ContactPolicy
 ) -> dict[str, Bools]:
     """Return, per channel, who has had all that a platform's limit allows, today's included.
 
@@ -211,13 +196,13 @@ def _platform_spent(
             continue
         channels = [str(channel) for channel in limit.channels]
         if limit.per_day == 0 or limit.per_month == 0:
-            over = np.ones(frame.height, dtype=bool)
+            over = np.ones(customers.height, dtype=bool)
         elif limit.per_month is None:
             continue
         else:
             counted = made.filter(pl.col("channel").is_in(channels)).group_by("customer_id").len()
             full = counted.filter(pl.col("len") >= limit.per_month)["customer_id"]
-            over = frame["customer_id"].is_in(full.implode()).to_numpy()
+            over = customers["customer_id"].is_in(full.implode()).to_numpy()
         for channel in channels:
             result[channel] = over | result.get(channel, False)
     return result

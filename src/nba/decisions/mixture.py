@@ -26,7 +26,7 @@ _FREE, _ALONE = -2, -1
 
 
 @dataclass(frozen=True)
-class Lottery:
+class PlanMixture:
     """The plans of all clerks.
 
     Parameters
@@ -61,14 +61,14 @@ class Lottery:
             x[self.table[known], alternative] = count[known] / plans
         return x
 
-    def draw(self, ticket: Ints, customers: int) -> tuple[Ints, Bools]:
-        """Return the alternative per customer in the plan `ticket` of each clerk, and if forced."""
+    def draw(self, plan_index: Ints, customers: int) -> tuple[Ints, Bools]:
+        """Return each customer's alternative in the plan drawn for the clerk, and if forced."""
         drawn = np.full(customers, -1, dtype=np.int64)
         forced = np.zeros(customers, dtype=bool)
-        clerks = np.arange(len(ticket))
+        clerks = np.arange(len(plan_index))
         known = self.table >= 0
-        drawn[self.table[known]] = self.plan[clerks, ticket][known]
-        forced[self.table[known]] = self.forced[clerks, ticket][known]
+        drawn[self.table[known]] = self.plan[clerks, plan_index][known]
+        forced[self.table[known]] = self.forced[clerks, plan_index][known]
         return drawn, forced
 
 
@@ -80,7 +80,7 @@ def make_plans(
     floor: float,
     slots: int,
     slot_minutes: Floats,
-) -> Lottery:
+) -> PlanMixture:
     """Make the plans of every clerk.
 
     Parameters
@@ -116,7 +116,7 @@ def make_plans(
     picked = fill_knapsacks(sacks).reshape(state.shape)
     forced = state != _FREE
     within = np.arange(table.shape[1])[None, :] < keep[:, None]
-    return Lottery(
+    return PlanMixture(
         table=np.where(within, table, -1),
         plan=np.where(forced, state, picked),
         forced=forced & within[:, None, :],

@@ -1,8 +1,6 @@
-"""Between clerks: who earns what with a minute, how even it is, and what evenness costs."""
+"""Between the clerks of a store: what pooled minutes would earn, and minutes that are lent."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -11,68 +9,6 @@ from nba.arrays import Floats, Ints
 from nba.decisions.allocation import Programme, solve
 
 _ROUNDS = 60
-
-
-@dataclass(frozen=True)
-class Fairness:
-    """How evenly a day treats its clerks.
-
-    Parameters
-    ----------
-    jain : float
-        Jain's index of expected value per minute: 1 is even, 1/n is all for one.
-    lowest_share : float
-        The lowest clerk's value per minute over the mean.
-    value : float
-        Expected value of the plan, every clerk on their own minutes.
-    value_given_up : float
-        What more could be had if minutes could move freely within each store: the price
-        of giving every clerk their own day.
-    stores : DataFrame
-        store_id, minutes, value_expected and `hour_value`: what one more hour would earn.
-    """
-
-    jain: float
-    lowest_share: float
-    value: float
-    value_given_up: float
-    stores: pl.DataFrame
-
-
-def jain_index(amounts: Floats) -> float:
-    """Return Jain's fairness index, (sum x)^2 / (n sum x^2).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> jain_index(np.array([1.0, 1.0, 0.0, 0.0]))
-    0.5
-    """
-    squares = float((amounts**2).sum())
-    return float(amounts.sum()) ** 2 / (len(amounts) * squares) if squares > 0 else 1.0
-
-
-def fairness(clerks: pl.DataFrame) -> Fairness:
-    """Return the fairness of a plan from its ledger (`Plan.clerks`)."""
-    per_minute = (clerks["value_expected"] / clerks["minutes"]).to_numpy()
-    mean = float(per_minute.mean()) if len(per_minute) else 0.0
-    stores = (
-        clerks.group_by("store_id")
-        .agg(
-            pl.col("minutes").sum(),
-            pl.col("value_expected").sum(),
-            (pl.col("price_per_minute").max() * 60).alias("hour_value"),
-            (pl.col("value_pooled").first() - pl.col("value_bound").sum()).alias("given_up"),
-        )
-        .sort("store_id")
-    )
-    return Fairness(
-        jain=jain_index(per_minute) if len(per_minute) else 1.0,
-        lowest_share=float(per_minute.min() / mean) if mean > 0 else 1.0,
-        value=float(clerks["value_expected"].sum()),
-        value_given_up=float(stores["given_up"].clip(lower_bound=0.0).sum()),
-        stores=stores,
-    )
 
 
 def pooled_bound(programme: Programme, store: Ints) -> Floats:

@@ -1,4 +1,4 @@
-"""Who serves a customer today: leave cover by friends among the colleagues, and handovers."""
+"""Who serves a customer today: substitutes for absent clerks, and handovers."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from nba.decisions.policy import ContactPolicy
 HANDOVER_DAYS = 90
 
 
-def with_cover(tables: DecisionInputs) -> DecisionInputs:
+def with_substitutes(tables: DecisionInputs) -> DecisionInputs:
     """Give the customers of an absent clerk to a colleague who is already their friend.
 
     Among several colleagues the friend of longest standing serves. A customer without such
-    a friend keeps the absent clerk, and rests today. `customer_state` gains `home_clerk_id`.
+    a friend keeps the absent clerk, and is left alone today.
     """
-    state = tables["customer_state"].with_columns(home_clerk_id=pl.col("clerk_id"))
+    state = tables["customer_state"]
     working = tables["clerk"].filter(pl.col("works_today")).select("clerk_id")
     absent = state.filter(pl.col("is_friend")).join(working, on="clerk_id", how="anti")
-    cover = (
+    substitutes = (
         tables["friendships"]
         .filter(pl.col("ended_at").is_null())
         .join(absent.select("customer_id"), on="customer_id", how="semi")
         .join(working, on="clerk_id", how="semi")
         .sort("customer_id", "since", "clerk_id")
         .unique("customer_id", keep="first", maintain_order=True)
-        .select("customer_id", cover_clerk_id="clerk_id")
+        .select("customer_id", substitute_clerk_id="clerk_id")
     )
     state = (
-        state.join(cover, on="customer_id", how="left", maintain_order="left")
-        .with_columns(clerk_id=pl.coalesce("cover_clerk_id", "clerk_id"))
-        .drop("cover_clerk_id")
+        state.join(substitutes, on="customer_id", how="left", maintain_order="left")
+        .with_columns(clerk_id=pl.coalesce("substitute_clerk_id", "clerk_id"))
+        .drop("substitute_clerk_id")
     )
     return DecisionInputs({**tables.tables, "customer_state": state})
 

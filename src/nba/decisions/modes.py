@@ -1,0 +1,147 @@
+"""What the mode model says of each customer, and the mode that each one prefers.
+
+Customers who refused profiling are described by the averages over those who did not: neither
+their own scores nor the mode that they preferred before they refused matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from nba.arrays import Floats, Ints
+from nba.decisions.inputs import DecisionInputs
+from nba.schema.words import CONTACT_MODES
+
+MODES: Final = tuple(CONTACT_MODES)
+_SCORES: Final = ("uplift_amount", "uplift_lower", "uplift_drawn", "risk", "lost_share")
+
+
+@dataclass(frozen=True)
+class Averages:
+    """Averages over the customers who may be profiled, for those who may not."""
+
+    uplift: tuple[float, ...]
+    risk: tuple[float, ...]
+    lost_share: tuple[float, ...]
+    customer_value: float
+
+    def of_mode(self, position: int) -> dict[str, float]:
+        """Return the averages of a mode by the column of the scores that they stand for."""
+        uplift = dict.fromkeys(_SCORES[:3], self.uplift[position])
+        return {**uplift, "risk": self.risk[position], "lost_share": self.lost_share[position]}
+
+
+@dataclass(frozen=True)
+class ModeScores:
+    """What is believed of each mode for each customer.
+
+    Parameters
+    ----------
+    uplift, lower, drawn, risk, lost_share : array of float, shape (customers, modes)
+        The expected uplift in money, its lower bound, the clerk's draw from what is believed of
+        it, the probability of losing the friend, and the share of purchases lost with them.
+    before, preferred : array of int, shape (customers,)
+        The preferred mode so far (-1: none) and from now on.
+    """
+
+    uplift: Floats
+    lower: Floats
+    drawn: Floats
+    risk: Floats
+    lost_share: Floats
+    before: Ints
+    preferred: Ints
+
+    @property
+    def held(self) -> Ints:
+        """The mode that no other may exceed, since none was proved better; -1 where none is."""
+        held: Ints = np.where(self.preferred == self.before, self.before, -1)
+        return held
+
+
+def mode_averages(inputs: DecisionInputs) -> Averages:
+    """Return the average mode scores and customer value of who may be profiled."""
+    profiled = inputs["customer_state"].filter(pl.col("consent_profiling")).select("customer_id")
+    modes = inputs["mode"].join(profiled, on="customer_id", how="semi").sort("customer_id")
+    of_mode = [modes.filter(pl.col("mode") == str(mode)) for mode in MODES]
+    timing = inputs["timing"].join(profiled, on="customer_id", how="semi").sort("customer_id")
+    return Averages(
+        uplift=tuple(_mean(rows["uplift_amount"]) for rows in of_mode),
+        risk=tuple(_mean(rows["risk"]) for rows in of_mode),
+        lost_share=tuple(_mean(rows["lost_share"]) for rows in of_mode),
+        customer_value=_mean(timing["expected_margin_365d"]),
+    )
+
+
+def _mean(column: pl.Series) -> float:
+    """Return the mean in the order of the rows, so that it is the same on every machine."""
+    known = column.drop_nulls().to_numpy()
+    return float(known.mean()) if known.size else 0.0
+
+
+def mode_scores(inputs: DecisionInputs, customers: pl.DataFrame, averages: Averages) -> ModeScores:
+    """Return the mode scores of `customers` (customer_id, consent_profiling), in their order."""
+    per_mode = []
+    for position, mode in enumerate(MODES):
+        scores = inputs["mode"].filter(pl.col("mode") == str(mode)).unique("customer_id")
+        scores = scores.select("customer_id", *_SCORES).with_columns(
+            pl.col("uplift_drawn").fill_null(pl.col("uplift_amount"))
+        )
+        average = averages.of_mode(position)
+        per_mode.append(
+            customers.join(scores, on="customer_id", how="left", maintain_order="left")
+            .select(
+                pl.when("consent_profiling").then(pl.col(name).fill_null(0.0)).otherwise(mean)
+                for name, mean in average.items()
+            )
+            .to_numpy()
+        )
+    uplift, lower, drawn, risk, lost = np.moveaxis(np.stack(per_mode, axis=1), 2, 0)
+    before = _preferred_before(inputs, customers)
+    return ModeScores(
+        uplift=uplift,
+        lower=lower,
+        drawn=drawn,
+        risk=risk,
+        lost_share=lost,
+        before=before,
+        preferred=preferred_now(uplift, lower, before),
+    )
+
+
+def preferred_now(uplift: Floats, lower: Floats, before: Ints) -> Ints:
+    """Return each customer's preferred mode: kept until another is proved better.
+
+    Parameters
+    ----------
+    uplift, lower : array of float, shape (customers, modes)
+        The expected uplift and its lower bound.
+    before : array of int, shape (customers,)
+        The preferred mode so far; -1 where there is none yet.
+    """
+    rows = np.arange(len(uplift))
+    current = np.where(before >= 0, before, uplift.argmax(axis=1))
+    challenger = lower.argmax(axis=1)
+    overtaken = (before >= 0) & (lower[rows, challenger] > uplift[rows, current])
+    preferred: Ints = np.where(overtaken, challenger, current)
+    return preferred
+
+
+def at_most_preferred(values: Floats, preferred: Ints) -> Floats:
+    """Return `values` by mode, none above that of the preferred mode (-1: there is none)."""
+    own = np.take_along_axis(values, np.maximum(preferred, 0)[:, None], axis=1)
+    return np.minimum(values, np.where(preferred[:, None] >= 0, own, np.inf))
+
+
+def _preferred_before(inputs: DecisionInputs, customers: pl.DataFrame) -> Ints:
+    """Return the position of each customer's preferred mode so far; -1: none, or no consent."""
+    places = pl.DataFrame({"mode": [str(mode) for mode in MODES], "at": range(len(MODES))})
+    known = inputs["preferred_mode"].unique("customer_id").join(places, on="mode")
+    joined = customers.join(
+        known.select("customer_id", "at"), on="customer_id", how="left", maintain_order="left"
+    ).select(pl.when("consent_profiling").then("at").fill_null(-1).cast(pl.Int64).alias("at"))
+    return joined["at"].to_numpy()
