@@ -28,14 +28,15 @@ $(VENV)/dev: requirements-dev.lock $(BIN)/nba
 demo: $(BIN)/nba ## A shop, the nightly job, one clerk's list, then the API (DATA=folder MAPPING=name for your own tables, SERVE=0 to stop after the list)
 	$(BIN)/nba --project $(DEMO) demo $(if $(DATA),--data $(DATA)) $(if $(MAPPING),--mapping $(MAPPING)) $(if $(AS_OF),--as-of $(AS_OF)) $(if $(filter 0,$(SERVE)),--no-serve)
 
-check: $(VENV)/dev ## Format, lint, types, imports, docs
+check: $(VENV)/dev ## Format, lint, types, imports, docs (generated pages, and the site built strictly)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m nba.jobs.docs --check
+	site=$$(mktemp -d); NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir $$site; failed=$$?; rm -rf $$site; exit $$failed
 
-test: $(VENV)/dev ## All tests; a missing server or Java is a skip that names it (NBA_REQUIRE=all: a failure)
+test: $(VENV)/dev ## All tests, doctests and the walk-through in examples/; a missing server or Java is a skip that names it (NBA_REQUIRE=all: a failure)
 	$(BIN)/python -m pytest -m "not proof" -n auto --dist loadgroup --cov --cov-report=term:skip-covered
 
 proof: $(VENV)/dev ## The long statistical, kill and scale suites
@@ -45,7 +46,7 @@ format: $(VENV)/dev ## Format and sort what can be
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: ## Resolve the lock files anew (needs uv)
+lock: ## Resolve both lock files anew after a change in pyproject.toml or requirements.in (needs uv; see CONTRIBUTING.md)
 	$(COMPILE) --all-extras --group dev -o requirements-dev.lock
 	$(COMPILE) -c requirements-dev.lock -o requirements.lock
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator
 
@@ -61,7 +62,9 @@ def test_text_is_for_people_and_levels_hold(capsys: pytest.CaptureFixture[str]) 
     configure("info", "text")
     with Progress().step("plan") as current:
         current.report["actions"] = 3
-    assert "step step=plan" in capsys.readouterr().err
+    assert re.fullmatch(
+        r"\S+Z plan actions=3 seconds=[\d.]+ run=\w{16}\n", capsys.readouterr().err
+    )
     configure("warning", "text")
     with Progress().step("plan"):
         pass

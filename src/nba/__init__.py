@@ -1,3 +1,3 @@
 """nba: the next-best-action engine for social retail."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -40,7 +40,7 @@ def configure(level: str = "info", log_format: str = "text") -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ", utc=True),
             structlog.processors.JSONRenderer() if log_format == "json" else _as_text,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -75,20 +75,21 @@ def for_machines() -> bool:
 
 def new_id() -> str:
     """Return an id that says nothing about what it names."""
-    return uuid.uuid4().hex
+    return uuid.uuid4().hex[:16]
 
 
 def _as_text(logger: WrappedLogger, method: str, event: EventDict) -> str:
-    """Render one line: time, level where it is not `info`, event, then its facts.
+    """Render one line: time, level where it is not `info`, what happened, then its facts.
 
     Examples
     --------
     >>> _as_text(None, "info", {"timestamp": "2026-11-21T02:00:00Z", "level": "info",
     ...                         "event": "step", "step": "score", "seconds": 1.5})
-    '2026-11-21T02:00:00Z step step=score seconds=1.5'
+    '2026-11-21T02:00:00Z score seconds=1.5'
     """
     head = [str(event.pop("timestamp", ""))]
     level = event.pop("level", "info")
     head += [] if level == "info" else [str(level)]
-    head.append(str(event.pop("event", "")))
+    what = str(event.pop("event", ""))
+    head.append(what.replace("step", str(event.pop("step")), 1) if "step" in event else what)
     return " ".join([*head, *(f"{name}={value}" for name, value in event.items())])

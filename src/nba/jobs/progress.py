@@ -71,15 +71,15 @@ class Progress:
         return nullcontext()
 
     def _done(self, current: Step) -> None:
-        log().info("step", step=current.name, run=self.run_id, **current.facts())
+        log().info("step", step=current.name, **current.facts(), run=self.run_id)
 
     def _failed(self, current: Step, seconds: float, error: BaseException) -> None:
         log().error(
             "step failed",
             step=current.name,
-            run=self.run_id,
             seconds=round(seconds, 2),
             error=type(error).__name__,
+            run=self.run_id,
         )
 
 
