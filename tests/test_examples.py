@@ -45,9 +45,7 @@ def test_what_was_contacted_or_blocked_is_not_listed_again(walk: str) -> None:
     assert re.search(r"^\S+ has blocked the clerk and is not listed tomorrow$", walk, re.MULTILINE)
 
 
-def test_the_readme_names_commands_that_the_walk_through_runs(
-    walk: str, repository: Path
-) -> None:
+def test_the_readme_names_commands_that_the_walk_through_runs(walk: str, repository: Path) -> None:
     readme = (repository / "README.md").read_text(encoding="utf-8")
     blocks = "\n".join(re.findall(r"```sh\n(.*?)```", readme, flags=re.DOTALL))
     named = {verbs(command) for command in COMMAND.findall(blocks)}

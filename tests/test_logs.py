@@ -62,9 +62,7 @@ def test_text_is_for_people_and_levels_hold(capsys: pytest.CaptureFixture[str]) 
     configure("info", "text")
     with Progress().step("plan") as current:
         current.report["actions"] = 3
-    assert re.fullmatch(
-        r"\S+Z plan actions=3 seconds=[\d.]+ run=\w{16}\n", capsys.readouterr().err
-    )
+    assert re.fullmatch(r"\S+Z plan actions=3 seconds=[\d.]+ run=\w{16}\n", capsys.readouterr().err)
     configure("warning", "text")
     with Progress().step("plan"):
         pass
