@@ -197,7 +197,7 @@ def affordable_floor(
     Parameters
     ----------
     listed : array of bool, shape (customers,)
-        Who stands on a shortlist; the others get no floor and no chance.
+        Who stands on a shortlist; the others get no floor and are never drawn.
     share : float
         The most of a clerk's minutes that floors may take.
     """

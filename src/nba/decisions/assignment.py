@@ -8,13 +8,13 @@ probability over both draws is a plain product.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
 from nba.arrays import Bools, Floats, Ints
-from nba.decisions.allocation import Programme, affordable_floor, solve
+from nba.decisions.allocation import EPSILON, Programme, Solution, affordable_floor, solve
 from nba.decisions.hashing import hash_ids, uniform
 from nba.decisions.integer import appeal
 from nba.decisions.mixture import PlanMixture, make_plans
@@ -23,6 +23,8 @@ from nba.decisions.settings import DecisionSettings, Rounding
 
 #: Clerks worked on at once; bounds memory.
 BLOCK = 250
+#: The most of a clerk's minutes that floors may take where minutes hold on average.
+_FLOOR_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Assignment:
     marginal : array, shape (customers, alternatives)
         Probability over both draws, the shortlist and the plan.
     p_shortlist, listed : array, shape (customers,)
-        The chance of being on the shortlist, and who was drawn onto it.
+        The probability of being on the shortlist, and who was drawn onto it.
     drawn : array of int, shape (customers,)
         The alternative; -1 is none.
     explored : array of bool, shape (customers,)
@@ -113,27 +115,25 @@ def _block(day: Day, first: int, rows: slice) -> Day:
 
 def _assign_block(day: Day, settings: DecisionSettings) -> Assignment:
     shared = day.programme
-    fits = shared.minutes <= shared.budget[shared.clerk][:, None] + 1e-9
+    fits = shared.minutes <= shared.budget[shared.clerk][:, None] + EPSILON
     is_open = shared.open & fits
     plans = max(1, round(1 / settings.exploration_floor)) if settings.exploration_floor else 100
     plan_index = np.floor(uniform(day.clerks, f"plan/{day.seed}") * plans).astype(np.int64)
     arms = settings.arms
     working = max(1.0 - arms.holdout, 1e-9)
     own = shared.budget * (1.0 - arms.business_as_usual / working)
-    sampled = _random_arm(
-        day, is_open & day.random[:, None], own, plan_index, plans, arms.random / working
+    of_random_arm = replace(day, programme=replace(shared, open=is_open & day.random[:, None]))
+    sample = _random_arm(of_random_arm, own, plan_index, plans=plans, share=arms.random / working)
+    engine = replace(shared, open=is_open & ~day.random[:, None], budget=own)
+    planned = _engine(
+        replace(day, programme=engine), own[:, None] - sample.minutes, plan_index, settings
     )
-    engine = Programme(
-        shared.clerk, shared.value, shared.minutes, is_open & ~day.random[:, None], own
-    )
-    planned = _engine(engine, own[:, None] - sampled.minutes, plan_index, day, settings)
-    mine = day.random
     return Assignment(
-        marginal=np.where(mine[:, None], sampled.marginal, planned.marginal),
-        p_shortlist=np.where(mine, sampled.chance, planned.p_shortlist),
-        listed=np.where(mine, sampled.drawn >= 0, planned.listed),
-        drawn=np.where(mine, sampled.drawn, planned.drawn),
-        explored=np.where(mine, sampled.drawn >= 0, planned.explored),
+        marginal=np.where(day.random[:, None], sample.marginal, planned.marginal),
+        p_shortlist=np.where(day.random, sample.p_shortlist, planned.p_shortlist),
+        listed=np.where(day.random, sample.drawn >= 0, planned.listed),
+        drawn=np.where(day.random, sample.drawn, planned.drawn),
+        explored=np.where(day.random, sample.drawn >= 0, planned.explored),
         bound=planned.bound,
         price=planned.price,
     )
@@ -141,41 +141,64 @@ def _assign_block(day: Day, settings: DecisionSettings) -> Assignment:
 
 @dataclass(frozen=True)
 class _Sample:
+    """The random arm: see `Assignment`; `minutes` of each plan, shape (clerks, plans)."""
+
     marginal: Floats
-    chance: Floats
+    p_shortlist: Floats
     drawn: Ints
     minutes: Floats
 
 
-def _random_arm(
-    day: Day, is_open: Bools, budget: Floats, plan_index: Ints, plans: int, share: float
-) -> _Sample:
+def _random_arm(day: Day, budget: Floats, plan_index: Ints, *, plans: int, share: float) -> _Sample:
     """Draw the random arm: so many customers per plan, uniform among their open actions.
 
     Every place is paid with the longest action of the arm, so the arm never leaves its
     share of the minutes, and how many are drawn does not depend on who is drawn.
     """
     programme = day.programme
-    clerk, clerks = programme.clerk, len(programme.budget)
+    clerk, clerks, is_open = programme.clerk, len(programme.budget), programme.open
     able = is_open.any(axis=1)
     size = np.bincount(clerk[able], minlength=clerks)
-    longest = np.zeros(clerks)
-    np.maximum.at(longest, clerk, np.where(is_open, programme.minutes, 0.0).max(axis=1, initial=0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rate = np.where(longest > 0, share * programme.budget / longest, 0.0)
-        most = np.where(longest > 0, np.floor(budget / longest + 1e-9), 0.0)
-    rate = np.minimum(np.minimum(rate, size), most)
-    steps = np.floor(np.arange(plans + 1)[None, :] * rate[:, None] + 1e-9)
-    places = np.diff(steps, axis=1).astype(np.int64)
-    chance = np.where(able, (places.mean(axis=1) / np.maximum(size, 1))[clerk], 0.0)
+    longest = _longest(programme).max(axis=1, initial=0)
+    places = _places(longest, size, budget, share * programme.budget, plans)
+    p_drawn = np.where(able, (places.mean(axis=1) / np.maximum(size, 1))[clerk], 0.0)
     number = is_open.sum(axis=1)
-    marginal = np.where(is_open, (chance / np.maximum(number, 1))[:, None], 0.0)
     key = uniform(day.customers, f"random/{day.seed}")
     order = rank_within(clerk, np.where(able, key, -np.inf))
     taken = able & (order < places[np.arange(clerks), plan_index][clerk])
     pick = (uniform(day.customers, f"action/{day.seed}") * number).astype(np.int64)
-    drawn = np.where(taken, nth_open(is_open, pick), -1)
-    return _Sample(marginal, chance, drawn, places * longest[:, None])
+    return _Sample(
+        marginal=np.where(is_open, (p_drawn / np.maximum(number, 1))[:, None], 0.0),
+        p_shortlist=p_drawn,
+        drawn=np.where(taken, nth_open(is_open, pick), -1),
+        minutes=places * longest[:, None],
+    )
+
+
+def _places(longest: Floats, size: Ints, budget: Floats, share: Floats, plans: int) -> Ints:
+    """Return how many customers of the random arm each plan draws, shape (clerks, plans).
+
+    Parameters
+    ----------
+    longest, size, budget, share : array, shape (clerks,)
+        The longest action's minutes, the customers, and the minutes: of the day and of the arm.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate = np.where(longest > 0, share / longest, 0.0)
+        most = np.where(longest > 0, np.floor(budget / longest + EPSILON), 0.0)
+    rate = np.minimum(np.minimum(rate, size), most)
+    steps = np.floor(np.arange(plans + 1)[None, :] * rate[:, None] + EPSILON)
+    places: Ints = np.diff(steps, axis=1).astype(np.int64)
+    return places
+
+
+def _longest(programme: Programme) -> Floats:
+    """Return the longest open action per clerk and alternative; zero where none is open."""
+    clerks, alternatives = len(programme.budget), programme.value.shape[1]
+    longest = np.zeros((clerks, alternatives))
+    minutes = np.where(programme.open, programme.minutes, 0.0)
+    np.maximum.at(longest, programme.clerk, minutes)
+    return longest
 
 
 def nth_open(is_open: Bools, n: Ints) -> Ints:
@@ -204,9 +227,11 @@ class _Shortlist:
 
 
 def _shortlist(
-    programme: Programme, gain: Floats, taken: Bools, key: Floats, settings: DecisionSettings
+    programme: Programme, relaxed: Solution, key: Floats, settings: DecisionSettings
 ) -> _Shortlist:
     able = programme.open.any(axis=1)
+    taken = relaxed.x.sum(axis=1) > 0
+    gain = appeal(programme, relaxed.price)
     few = min(settings.shortlist_random, settings.shortlist_size)
     place = rank_within(programme.clerk, np.where(able, np.where(taken, np.inf, gain), -np.inf))
     best = able & ((place < settings.shortlist_size - few) | taken)
@@ -215,142 +240,138 @@ def _shortlist(
     return _Shortlist(best, pool, place, np.where(pool, slot, np.iinfo(np.int64).max))
 
 
-def _engine(
-    programme: Programme, budget: Floats, plan_index: Ints, day: Day, settings: DecisionSettings
-) -> Assignment:
+def _engine(day: Day, budget: Floats, plan_index: Ints, settings: DecisionSettings) -> Assignment:
     """Plan the engine's arm; `budget` has the minutes of each plan, shape (clerks, plans)."""
-    mean = Programme(
-        programme.clerk, programme.value, programme.minutes, programme.open, budget.mean(axis=1)
-    )
+    mean = replace(day.programme, budget=budget.mean(axis=1))
     relaxed = solve(mean)
-    bound = solve(programme).objective
     key = uniform(day.customers, f"few/{day.seed}")
-    taken = relaxed.x.sum(axis=1) > 0
-    who = _shortlist(mean, appeal(mean, relaxed.price), taken, key, settings)
+    shortlist = _shortlist(mean, relaxed, key, settings)
     if settings.rounding is Rounding.STRICT:
-        part = _strict(mean, who, budget, plan_index, settings)
+        part = _strict(mean, shortlist, budget, plan_index, settings)
     else:
-        part = _expected(mean, who, budget.min(axis=1), day, settings)
-    return Assignment(*part, bound=bound, price=relaxed.price)
-
-
-def _sorted_rows(programme: Programme, who: _Shortlist) -> Ints:
-    rows = np.flatnonzero(who.best)
-    ordered: Ints = rows[np.lexsort((who.place[rows], programme.clerk[rows]))]
-    return ordered
+        seed = seed_of(f"{day.seed}/{day.clerks[0] if len(day.clerks) else 0}")
+        least = replace(mean, budget=budget.min(axis=1))
+        part = _expected(least, mean.budget, shortlist, settings, np.random.default_rng(seed))
+    return Assignment(*part, bound=solve(day.programme).objective, price=relaxed.price)
 
 
 def _strict(
     programme: Programme,
-    who: _Shortlist,
+    shortlist: _Shortlist,
     budget: Floats,
     plan_index: Ints,
     settings: DecisionSettings,
 ) -> tuple[Floats, Floats, Bools, Ints, Bools]:
     """Draw one of the plans that keep the minutes."""
-    customers, modes = programme.value.shape
-    clerks = len(programme.budget)
-    longest = np.zeros((clerks, modes))
-    np.maximum.at(
-        longest,
-        programme.clerk,
-        np.where(programme.open & who.pool[:, None], programme.minutes, 0.0),
-    )
-    best = _sorted_rows(programme, who)
+    customers, alternatives = programme.value.shape
+    of_pool = replace(programme, open=programme.open & shortlist.pool[:, None])
     floor = settings.exploration_floor
-    plans = make_plans(
+    mixture = make_plans(
         programme,
-        best,
+        _sorted_rows(programme, shortlist),
         budget if floor else budget.min(axis=1, keepdims=True),
         floor=floor,
         slots=min(settings.shortlist_random, settings.shortlist_size),
-        slot_minutes=longest,
+        slot_minutes=_longest(of_pool),
     )
     if not floor:
         plan_index = np.zeros_like(plan_index)
-    x = plans.shares(customers, modes)
-    drawn, forced = plans.draw(plan_index, customers)
+    x = mixture.shares(customers, alternatives)
+    drawn, forced = mixture.draw(plan_index, customers)
     listed = np.zeros(customers, dtype=bool)
-    listed[plans.table[plans.table >= 0]] = True
-    few = plans.few[programme.clerk]
-    size = np.bincount(programme.clerk[who.pool], minlength=clerks)
-    chance = np.minimum(1.0, few / np.maximum(size[programme.clerk], 1))
-    p = np.where(who.pool, chance, listed.astype(np.float64))
-    x = np.where(who.pool[:, None] & programme.open, chance[:, None] * floor_of(budget), x)
-    slotted = who.pool & (who.slot < few)
-    _draw_few(programme, who, plans, slotted, plan_index, drawn, forced)
-    return x, p, listed | slotted, drawn, forced & (drawn >= 0)
+    listed[mixture.table[mixture.table >= 0]] = True
+    few = mixture.few[programme.clerk]
+    size = np.bincount(programme.clerk[shortlist.pool], minlength=len(programme.budget))
+    p_slot = np.minimum(1.0, few / np.maximum(size[programme.clerk], 1))
+    p_shortlist = np.where(shortlist.pool, p_slot, listed.astype(np.float64))
+    x = np.where(of_pool.open, p_slot[:, None] * (1.0 / budget.shape[1]), x)
+    slotted = shortlist.pool & (shortlist.slot < few)
+    chosen = _slot_alternatives(programme, mixture, shortlist.slot, plan_index)
+    drawn = np.where(slotted & (chosen >= 0), chosen, drawn)
+    forced = forced | (slotted & (chosen >= 0))
+    return x, p_shortlist, listed | slotted, drawn, forced & (drawn >= 0)
 
 
-def _draw_few(
-    programme: Programme,
-    who: _Shortlist,
-    plans: PlanMixture,
-    slotted: Bools,
-    plan_index: Ints,
-    drawn: Ints,
-    forced: Bools,
-) -> None:
-    """Give the random few the alternative that their slot has in the plan drawn."""
-    for mode in range(programme.value.shape[1]):
-        rows = np.flatnonzero(slotted & programme.open[:, mode])
-        turn = plans.slot_plan[who.slot[rows], mode] if rows.size else rows
-        hit = rows[turn == plan_index[programme.clerk[rows]]]
-        drawn[hit], forced[hit] = mode, True
+def _sorted_rows(programme: Programme, shortlist: _Shortlist) -> Ints:
+    """Return the best customers sorted by clerk, the best first."""
+    rows = np.flatnonzero(shortlist.best)
+    ordered: Ints = rows[np.lexsort((shortlist.place[rows], programme.clerk[rows]))]
+    return ordered
 
 
-def floor_of(budget: Floats) -> float:
-    """Return the probability of one plan."""
-    return 1.0 / int(budget.shape[1])
+def _slot_alternatives(
+    programme: Programme, mixture: PlanMixture, slot: Ints, plan_index: Ints
+) -> Ints:
+    """Return the alternative that each customer's slot has in the plan drawn; -1: none."""
+    chosen = np.full(len(slot), -1, dtype=np.int64)
+    within = slot < len(mixture.slot_plan)
+    for alternative in range(programme.value.shape[1]):
+        rows = np.flatnonzero(within & programme.open[:, alternative])
+        turn = mixture.slot_plan[slot[rows], alternative]
+        chosen[rows[turn == plan_index[programme.clerk[rows]]]] = alternative
+    return chosen
 
 
 def _expected(
-    programme: Programme, who: _Shortlist, budget: Floats, day: Day, settings: DecisionSettings
+    programme: Programme,
+    mean_budget: Floats,
+    shortlist: _Shortlist,
+    settings: DecisionSettings,
+    rng: np.random.Generator,
 ) -> tuple[Floats, Floats, Bools, Ints, Bools]:
-    """Solve with floors, then round: minutes within the budget but for one action at most."""
-    clerks = len(programme.budget)
-    clerk = programme.clerk
+    """Solve with floors, then round: minutes within the budget but for one action at most.
+
+    Parameters
+    ----------
+    programme : Programme
+        With the fewest minutes of any plan.
+    mean_budget : array of float, shape (clerks,)
+        The minutes of the mean plan, of which floors may take a quarter.
+    """
+    clerk, clerks = programme.clerk, len(programme.budget)
     few = min(settings.shortlist_random, settings.shortlist_size)
-    size = np.bincount(clerk[who.pool], minlength=clerks)
+    size = np.bincount(clerk[shortlist.pool], minlength=clerks)
     count: Floats = np.minimum(few, size).astype(np.float64)
-    chance = np.where(who.pool, (count / np.maximum(size, 1))[clerk], 0.0)
-    long = np.where(programme.open, programme.minutes, 0.0).sum(axis=1)
+    all_minutes = np.where(programme.open, programme.minutes, 0.0).sum(axis=1)
     most = np.zeros(clerks)
-    np.maximum.at(most, clerk, np.where(who.pool, long, 0.0))
-    floor = _scaled_floor(programme, who.best, settings.exploration_floor, count * most, long)
-    kept = np.maximum(budget - floor * count * most, 0.0)
-    inner = Programme(
-        clerk, programme.value, programme.minutes, programme.open & who.best[:, None], kept
+    np.maximum.at(most, clerk, np.where(shortlist.pool, all_minutes, 0.0))
+    floor = settings.exploration_floor * _floor_scale(
+        np.bincount(clerk, weights=all_minutes * shortlist.best, minlength=clerks) + count * most,
+        settings.exploration_floor,
+        mean_budget,
     )
-    floors = np.where(who.best, floor[clerk], 0.0)
-    floors = np.minimum(floors, affordable_floor(inner, settings.exploration_floor, who.best, 1.0))
-    solution = solve(inner, floors)
-    x = np.where(
-        who.best[:, None],
-        solution.x,
-        np.where(who.pool[:, None] & programme.open, floor[clerk][:, None], 0.0),
+    inner = replace(
+        programme,
+        open=programme.open & shortlist.best[:, None],
+        budget=np.maximum(programme.budget - floor * count * most, 0.0),
     )
-    slotted = who.pool & (who.slot < few)
-    listed = who.best | slotted
-    rng = np.random.default_rng(seed_of(f"{day.seed}/{day.clerks[0] if clerks else 0}"))
+    floors = np.where(shortlist.best, floor[clerk], 0.0)
+    affordable = affordable_floor(inner, settings.exploration_floor, shortlist.best, 1.0)
+    solution = solve(inner, np.minimum(floors, affordable))
+    of_pool = np.where(shortlist.pool[:, None] & programme.open, floor[clerk][:, None], 0.0)
+    x = np.where(shortlist.best[:, None], solution.x, of_pool)
+    listed = shortlist.best | (shortlist.pool & (shortlist.slot < few))
     given = np.where(listed[:, None], x, 0.0)
     drawn = draw(clerk, given, programme.minutes, rng=rng, clerks=clerks)
     picked = np.take_along_axis(x, np.maximum(drawn, 0)[:, None], 1)[:, 0]
     explored = (drawn >= 0) & (picked <= floor[clerk] * 1.001)
-    p = np.where(who.best, 1.0, chance)
-    return x * p[:, None], p, listed, drawn, explored
+    p_slot = np.where(shortlist.pool, (count / np.maximum(size, 1))[clerk], 0.0)
+    p_shortlist = np.where(shortlist.best, 1.0, p_slot)
+    return x * p_shortlist[:, None], p_shortlist, listed, drawn, explored
 
 
-def _scaled_floor(
-    programme: Programme, best: Bools, floor: float, few_minutes: Floats, long: Floats
-) -> Floats:
-    """Return the floor per clerk, scaled down where floors would eat the day."""
-    of_best = np.bincount(programme.clerk, weights=long * best, minlength=len(few_minutes))
-    need = (of_best + few_minutes) * floor
+def _floor_scale(minutes: Floats, floor: float, budget: Floats) -> Floats:
+    """Return the share of the floor that a clerk can pay, where floors would eat the day.
+
+    Parameters
+    ----------
+    minutes, budget : array of float, shape (clerks,)
+        What all open actions of the shortlist would take, and the clerk's day.
+    """
+    need = minutes * floor
     with np.errstate(divide="ignore", invalid="ignore"):
-        scale = np.where(need > 0, np.minimum(1.0, 0.25 * programme.budget / need), 1.0)
-    scaled: Floats = floor * scale
-    return scaled
+        scale: Floats = np.where(need > 0, np.minimum(1.0, _FLOOR_SHARE * budget / need), 1.0)
+    return scale
 
 
 def seed_of(text: str) -> int:

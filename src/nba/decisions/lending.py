@@ -67,10 +67,10 @@ def lent_minutes(programme: Programme, store: Ints, share: float) -> Floats:
     part = np.where(gap > 0, (total - below) / np.maximum(gap, 1e-12), 0.0)
     lent = dear + (cheap - dear) * np.clip(part, 0.0, 1.0)[store]
     # What nobody wants stays with its owners, so that a store's sum never changes.
-    rest = total - np.bincount(store, weights=lent, minlength=stores)
+    unwanted = total - np.bincount(store, weights=lent, minlength=stores)
     room = np.maximum(most - lent, 0.0)
     all_room = np.bincount(store, weights=room, minlength=stores)
-    part = np.where(all_room > 0, rest / np.maximum(all_room, 1e-12), 0.0)
+    part = np.where(all_room > 0, unwanted / np.maximum(all_room, 1e-12), 0.0)
     filled: Floats = lent + room * np.clip(part, 0.0, 1.0)[store]
     return filled
 

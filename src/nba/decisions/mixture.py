@@ -1,4 +1,4 @@
-"""The strict draw: one of N integer plans per clerk, each of them within the minutes.
+"""The strict draw, a mixture of plans: one of N integer plans per clerk, each within the minutes.
 
 With a floor of 1/N under every open action, N plans are made for each clerk. Every action
 of the shortlist, and leaving its customer alone, is forced in one of them; what remains of
@@ -22,6 +22,8 @@ from nba.decisions.integer import Knapsacks, cells_up, fill_knapsacks, grid_of, 
 
 #: The most of a clerk's minutes that forced actions may take, over all plans.
 FORCED_SHARE = 0.12
+#: How often a shortlist that does not fit is shortened.
+_SHRINKS = 24
 _FREE, _ALONE = -2, -1
 
 
@@ -103,54 +105,31 @@ def make_plans(
     explore = floor > 0 and plans > 1
     slots = slots if explore else 0
     slot_plan = (np.arange(slots * modes).reshape(slots, modes) * _stride(plans)) % plans
-    state, load, keep, few = _fit(
-        items, table, cells, slots, slot_plan, cells_up(slot_minutes, grid), explore
-    )
+    forcing = _Forcing(items, slot_plan, cells_up(slot_minutes, grid), plans, explore)
+    fitted = _fit(forcing, cells, keep=(table >= 0).sum(axis=1), few=np.full(clerks, slots))
     sacks = Knapsacks(
         value=items.value,
         cells=items.cells,
         owner=np.repeat(np.arange(clerks), plans),
-        free=(state == _FREE).reshape(clerks * plans, table.shape[1]),
-        budget=np.maximum(cells - load, 0).ravel(),
+        free=(fitted.state == _FREE).reshape(clerks * plans, table.shape[1]),
+        budget=np.maximum(cells - fitted.load, 0).ravel(),
     )
-    picked = fill_knapsacks(sacks).reshape(state.shape)
-    forced = state != _FREE
-    within = np.arange(table.shape[1])[None, :] < keep[:, None]
+    filled = fill_knapsacks(sacks).reshape(fitted.state.shape)
+    forced = fitted.state != _FREE
+    within = np.arange(table.shape[1])[None, :] < fitted.keep[:, None]
     return PlanMixture(
         table=np.where(within, table, -1),
-        plan=np.where(forced, state, picked),
+        plan=np.where(forced, fitted.state, filled),
         forced=forced & within[:, None, :],
         slot_plan=slot_plan,
-        few=few,
+        few=fitted.few,
     )
-
-
-def _fit(
-    items: _Items,
-    table: Ints,
-    cells: Ints,
-    slots: int,
-    slot_plan: Ints,
-    slot_cells: Ints,
-    explore: bool,
-) -> tuple[npt.NDArray[np.int8], Ints, Ints, Ints]:
-    """Force actions into plans; where they do not fit, shrink the shortlist from below."""
-    clerks, plans = cells.shape
-    keep = (table >= 0).sum(axis=1)
-    few = np.full(clerks, slots)
-    state, load = _force(items, keep, few, slot_plan, slot_cells, plans, explore)
-    for _ in range(24):
-        crowded = (load > cells).any(axis=1) | (load.sum(axis=1) > FORCED_SHARE * cells.sum(axis=1))
-        if not explore or not (crowded & ((keep > 0) | (few > 0))).any():
-            break
-        few = np.where(crowded, few // 2, few)
-        keep = np.where(crowded & (few == 0), (keep * 4) // 5, keep)
-        state, load = _force(items, keep, few, slot_plan, slot_cells, plans, explore)
-    return state, load, keep, few
 
 
 @dataclass(frozen=True)
 class _Items:
+    """The customers of each clerk's table: value, cells and what is open."""
+
     value: Floats
     cells: Ints
     is_open: Bools
@@ -163,6 +142,40 @@ class _Items:
         return cls(value, cells_up(programme.minutes[at], grid), is_open)
 
 
+@dataclass(frozen=True)
+class _Forcing:
+    """What has to stand in some plan: each action of the shortlist, and of the random few."""
+
+    items: _Items
+    slot_plan: Ints
+    slot_cells: Ints
+    plans: int
+    explore: bool
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """What is forced per (clerk, plan, item), the cells it takes per plan, and for how many."""
+
+    state: npt.NDArray[np.int8]
+    load: Ints
+    keep: Ints
+    few: Ints
+
+
+def _fit(forcing: _Forcing, cells: Ints, *, keep: Ints, few: Ints) -> _Fitted:
+    """Force actions into plans; where they do not fit, shrink the shortlist from below."""
+    state, load = _force(forcing, keep, few)
+    for _ in range(_SHRINKS):
+        crowded = (load > cells).any(axis=1) | (load.sum(axis=1) > FORCED_SHARE * cells.sum(axis=1))
+        if not forcing.explore or not (crowded & ((keep > 0) | (few > 0))).any():
+            break
+        few = np.where(crowded, few // 2, few)
+        keep = np.where(crowded & (few == 0), (keep * 4) // 5, keep)
+        state, load = _force(forcing, keep, few)
+    return _Fitted(state, load, keep, few)
+
+
 def _stride(plans: int) -> int:
     """Return a step that visits all plans before it repeats one, and spreads neighbours."""
     step = max(1, round(plans * 0.382))
@@ -171,37 +184,38 @@ def _stride(plans: int) -> int:
     return step
 
 
-def _force(
-    items: _Items,
-    keep: Ints,
-    few: Ints,
-    slot_plan: Ints,
-    slot_cells: Ints,
-    plans: int,
-    explore: bool,
-) -> tuple[npt.NDArray[np.int8], Ints]:
-    """Return what is forced per (clerk, plan, item), and the cells it takes per plan."""
-    clerks, count, alternatives = items.value.shape
+def _force(forcing: _Forcing, keep: Ints, few: Ints) -> tuple[npt.NDArray[np.int8], Ints]:
+    """Force the first `keep` items of each clerk and `few` slots; return state and load."""
+    items, plans = forcing.items, forcing.plans
+    clerks, count, _ = items.value.shape
     state = np.full((clerks, plans, count), _FREE, dtype=np.int8)
-    load = np.zeros((clerks, plans), dtype=np.int64)
     outside = np.arange(count)[None, :] >= keep[:, None]
     state[np.broadcast_to(outside[:, None, :], state.shape)] = _ALONE
-    if not explore:
+    load = np.zeros((clerks, plans), dtype=np.int64)
+    if not forcing.explore:
         return state, load
-    for slot in range(slot_plan.shape[0]):
-        for mode in range(slot_plan.shape[1]):
-            load[:, slot_plan[slot, mode]] += np.where(few > slot, slot_cells[:, mode], 0)
-    # Entries run customer by customer; a customer's own never meet in one plan.
-    wide = alternatives + 1
-    first = slot_plan.size
+    for slot, mode in np.ndindex(forcing.slot_plan.shape):
+        cells = np.where(few > slot, forcing.slot_cells[:, mode], 0)
+        load[:, forcing.slot_plan[slot, mode]] += cells
+    _force_items(forcing, outside, state, load)
+    return state, load
+
+
+def _force_items(
+    forcing: _Forcing, outside: Bools, state: npt.NDArray[np.int8], load: Ints
+) -> None:
+    """Force each open alternative of an item, and leaving it alone, into one plan of its own.
+
+    Entries run customer by customer; a customer's own never meet in one plan.
+    """
+    items, plans = forcing.items, forcing.plans
+    alternatives = items.value.shape[2]
     clerk, item = np.nonzero(~outside & items.is_open.any(axis=2))
-    for alternative in range(wide):
-        plan = ((first + item * wide + alternative) * _stride(plans)) % plans
-        if alternative == alternatives:
-            state[clerk, plan, item] = _ALONE
-            continue
+    first = forcing.slot_plan.size + item * (alternatives + 1)
+    for alternative in range(alternatives):
+        plan = ((first + alternative) * _stride(plans)) % plans
         here = items.is_open[clerk, item, alternative]
         who, where, what = clerk[here], plan[here], item[here]
         state[who, where, what] = alternative
         np.add.at(load, (who, where), items.cells[who, what, alternative])
-    return state, load
+    state[clerk, ((first + alternatives) * _stride(plans)) % plans, item] = _ALONE

@@ -92,7 +92,7 @@ def _step(x: Floats, direction: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _pairs(x: Floats, minutes: Floats) -> tuple[Ints, Ints, Floats]:
-    """Return the shorter and the longer open alternative, and the chance of the longer."""
+    """Return the shorter and the longer open alternative, and the probability of the longer."""
     inner = x > 0
     low = np.where(inner, minutes, np.inf).argmin(axis=1)
     first = np.where(inner, np.arange(x.shape[1]), -1)
@@ -128,20 +128,20 @@ def _pivot_across(
         carrying = held[who]
         idle = carrying < 0
         held[who[idle]] = met[idle]
-        one, two = carrying[~idle], met[~idle]
-        if one.size:
-            held[clerk[two]] = _meet(p, span, one, two, rng)
+        first, second = carrying[~idle], met[~idle]
+        if first.size:
+            held[clerk[second]] = _meet(p, span, first, second, rng)
     last = held[held >= 0]
     p[last] = (rng.random(len(last)) < p[last]).astype(float)
     return p > 0.5
 
 
-def _meet(p: Floats, span: Floats, one: Ints, two: Ints, rng: np.random.Generator) -> Ints:
+def _meet(p: Floats, span: Floats, first: Ints, second: Ints, rng: np.random.Generator) -> Ints:
     """Move two customers against each other; return who is still open (-1: neither)."""
-    here = np.stack([p[one], p[two]], axis=1)
-    direction = np.stack([1.0 / span[one], -1.0 / span[two]], axis=1)
+    here = np.stack([p[first], p[second]], axis=1)
+    direction = np.stack([1.0 / span[first], -1.0 / span[second]], axis=1)
     there = _snap(here + _step(here, direction, rng)[:, None] * direction)
-    p[one], p[two] = there[:, 0], there[:, 1]
-    still_one = (p[one] > 0) & (p[one] < 1)
-    still_two = (p[two] > 0) & (p[two] < 1)
-    return np.where(still_one, one, np.where(still_two, two, -1))
+    p[first], p[second] = there[:, 0], there[:, 1]
+    first_open = (p[first] > 0) & (p[first] < 1)
+    second_open = (p[second] > 0) & (p[second] < 1)
+    return np.where(first_open, first, np.where(second_open, second, -1))
