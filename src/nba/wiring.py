@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import yaml
 from pydantic import ValidationError
 
-from nba.errors import ConfigError
+from nba.errors import ConfigError, InputRefusedError
 from nba.models.kinds import model_class
 from nba.models.spec import ModelSpec, read_spec
 from nba.pipeline.context import RunContext, run_context
@@ -152,7 +152,16 @@ class Wiring:
             for name, content in changes.items():
                 text = yaml.safe_dump(dict(content), allow_unicode=True, sort_keys=False)
                 (Path(scratch) / f"{name}.yaml").write_text(text, encoding="utf-8")
-            return self._decision_files(Path(scratch))
+            try:
+                return self._decision_files(Path(scratch))
+            except ConfigError as error:
+                problems = [text.removeprefix(f"{scratch}/") for text in error.problems]
+                raise InputRefusedError(
+                    "the changed decision files are wrong",
+                    expected="content that the files in `serving/` could have",
+                    found="; ".join(problems),
+                    next_step="correct them; docs/decisions.md describes each field",
+                ) from error
 
     def decision_rules(
         self, model_versions: str, *, changes: Mapping[str, Any] | None = None

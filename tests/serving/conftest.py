@@ -13,7 +13,9 @@ import polars as pl
 import pytest
 from fastapi.testclient import TestClient
 
-from nba.pipeline.cards import (
+from nba.schema.words import Mode, TagSource
+from nba.serving import Access, Services, create_app
+from nba.serving.shapes import (
     Clerk,
     CustomerCard,
     CustomerState,
@@ -24,8 +26,6 @@ from nba.pipeline.cards import (
     TagFact,
     Timing,
 )
-from nba.schema.words import Mode, TagSource
-from nba.serving import Access, Services, create_app
 from nba.stores.access import Scope
 from nba.stores.operational import OperationalStore
 

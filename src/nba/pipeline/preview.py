@@ -37,7 +37,7 @@ def preview(
     ------
     NotFoundError
         When no plan is kept.
-    ConfigError
+    InputRefusedError
         With every problem of the changed files.
     """
     standing = kept_plan(context)

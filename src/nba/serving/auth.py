@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from nba.errors import NotPermittedError
-from nba.pipeline.cards import CustomerCards
+from nba.serving.cards import CustomerCards
 from nba.serving.errors import NotAuthenticatedError
 from nba.serving.services import Access, Services
 from nba.stores.access import Scope

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Mapping
+from datetime import date, datetime, time
 from ipaddress import ip_address
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import uvicorn
 
 from nba.errors import UsageError
+from nba.pipeline.preview import preview
 from nba.serving.app import create_app
 from nba.serving.cards import ProjectCards
 from nba.serving.clock import plan_clock
+from nba.serving.routes.clerks import no_plan
 from nba.serving.services import Access, Services
+from nba.stores.customers import CustomerRows
 from nba.stores.operational import utc_now
 from nba.wiring import Wiring
 
@@ -55,9 +60,7 @@ def services_of(wiring: Wiring, access: Access) -> Services:
     zone = ZoneInfo(wiring.settings.time_zone)
     clock = plan_clock(store, zone) if access is Access.OPEN else utc_now
     cards = ProjectCards(
-        wiring.lake,
-        wiring.feature_store,
-        wiring.project.data / "runs",
+        CustomerRows(wiring.lake, wiring.feature_store, wiring.project.runs),
         plan_day,
         time_zone=wiring.settings.time_zone,
         clock=clock,
@@ -70,5 +73,23 @@ def services_of(wiring: Wiring, access: Access) -> Services:
         clock=clock,
         time_zone=wiring.settings.time_zone,
         catalogue=wiring.decision_files.catalogue,
+        preview=lambda changes: preview_current(wiring, changes),
         page=page if page.is_dir() else None,
     )
+
+
+def preview_current(wiring: Wiring, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what changed policy files would change in the current plan; leaves no trace.
+
+    Raises
+    ------
+    NotFoundError
+        Before the first plan, or where the plan is kept on another machine.
+    InputRefusedError
+        With every problem of the changed files.
+    """
+    header = wiring.plan_store.current_plan()
+    if header is None:
+        raise no_plan(None)
+    _, difference = preview(wiring.run(datetime.combine(header["as_of"], time())), changes=changes)
+    return difference.summary()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from nba.decisions.action_types import Catalogue
-from nba.pipeline.cards import CustomerCards, Eraser, LiveScores, PlanPreview
+from nba.serving.cards import CustomerCards
+from nba.serving.shapes import ProductScore
 from nba.stores.operational import OperationalStore, utc_now
 from nba.stores.outbox import Event
 
@@ -20,6 +22,22 @@ class Access(StrEnum):
 
     KEYS = "keys"
     OPEN = "open"
+
+
+class LiveScores(Protocol):
+    """One customer rescored now."""
+
+    def actions(self, customer_id: str) -> Sequence[Mapping[str, Any]]:
+        """Return the next best actions, best first, as rows of the plan's action columns."""
+
+    def products(self, customer_id: str) -> Sequence[ProductScore]:
+        """Return ranked products."""
+
+
+#: From changes to the policy files to the difference to the current plan; leaves no trace.
+PlanPreview = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+#: Erases a customer outside the operational store; returns what was erased, by place.
+Eraser = Callable[[str], Mapping[str, int]]
 
 
 @dataclass(frozen=True)

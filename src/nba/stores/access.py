@@ -147,6 +147,7 @@ def replay(
 
 def remember(
     connection: Connection,
+    *,
     caller: str,
     key: str,
     body_digest: str,

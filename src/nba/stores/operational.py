@@ -72,7 +72,14 @@ class Writer:
         self, caller: str, key: str, body_digest: str, response: Mapping[str, Any]
     ) -> None:
         """Keep the response to an idempotency key."""
-        access.remember(self.connection, caller, key, body_digest, response, self.now)
+        access.remember(
+            self.connection,
+            caller=caller,
+            key=key,
+            body_digest=body_digest,
+            response=response,
+            now=self.now,
+        )
 
 
 class OperationalStore:

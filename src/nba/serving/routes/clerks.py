@@ -44,6 +44,7 @@ def list_clerks(caller: CallerDep, services: ServicesDep) -> ClerkList:
     responses=documented(400, 401, 403, 404, 409, 422),
 )
 def list_actions(
+    *,
     clerk_id: ClerkId,
     caller: CallerDep,
     services: ServicesDep,

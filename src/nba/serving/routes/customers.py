@@ -9,12 +9,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 
 from nba.errors import NotFoundError
-from nba.pipeline.cards import CustomerCard, CustomerState, ProductScore, TagFact
 from nba.schema.words import TagSource
 from nba.serving.auth import CallerDep, ServicesDep
 from nba.serving.errors import documented
 from nba.serving.schemas import CustomerActions, CustomerProducts, Id, LiveCard, News
 from nba.serving.services import Services
+from nba.serving.shapes import CustomerCard, CustomerState, ProductScore, TagFact
 from nba.serving.views import show_actions
 from nba.stores.lists import Slice
 from nba.stores.people import Tag
@@ -62,6 +62,7 @@ def _planned(services: Services, customer_id: str) -> list[dict[str, Any]]:
 
 @router.get("/customers/{customer_id}/products", response_model=CustomerProducts, responses=_READ)
 def ranked_products(
+    *,
     customer_id: CustomerId,
     caller: CallerDep,
     services: ServicesDep,

@@ -35,6 +35,7 @@ router = APIRouter(prefix="/v1", tags=["feedback"])
     responses=documented(401, 403, 404, 409, 413, 422),
 )
 def give_feedback(
+    *,
     action_id: Annotated[Id, Path(description="An action of a published plan.")],
     body: FeedbackBody,
     caller: CallerDep,

@@ -1,13 +1,6 @@
-"""What the service shows about customers, and the ports that it asks.
-
-The shapes are pydantic models, so that the API's schema and what the adapters return are
-written once. Moments are aware.
-"""
+"""What the service shows about customers. Moments are aware."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -132,46 +125,3 @@ class CustomerCard(_Shape):
     affinity: list[ProductScore] = Field(default_factory=list)
     modes: list[ModeScore] = Field(default_factory=list)
     contacts: list[Contact] = Field(default_factory=list, description="Newest first.")
-
-
-class CustomerCards(Protocol):
-    """Customers, clerks and products as the lake, features and scores know them."""
-
-    def owner(self, customer_id: str) -> Owner | None:
-        """Return who serves a customer, or None for an id that nothing is known about."""
-
-    def card(self, customer_id: str) -> CustomerCard | None:
-        """Return a customer's card, or None."""
-
-    def clerk(self, clerk_id: str) -> Clerk | None:
-        """Return a clerk, or None."""
-
-    def clerks(self) -> Sequence[Clerk]:
-        """Return all clerks who have not left, by id."""
-
-    def product_names(self, product_ids: Sequence[str]) -> Mapping[str, str]:
-        """Return the names of those products that have one."""
-
-
-class LiveScores(Protocol):
-    """One customer rescored now, with fresh features."""
-
-    def actions(self, customer_id: str) -> Sequence[Mapping[str, Any]]:
-        """Return the next best actions, best first, as rows of the plan's action columns."""
-
-    def products(self, customer_id: str) -> Sequence[ProductScore]:
-        """Return ranked products."""
-
-
-class PlanPreview(Protocol):
-    """What a changed policy would do; leaves no trace."""
-
-    def __call__(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the difference to the current plan under `changes` to the policy files."""
-
-
-class Eraser(Protocol):
-    """Erases a customer outside the operational store: lake, features, online store."""
-
-    def __call__(self, customer_id: str) -> Mapping[str, int]:
-        """Return what was erased, in rows by place."""
