@@ -39,8 +39,8 @@ check: $(VENV)/dev ## Format, lint, types, imports, docs (generated pages, and t
 test: $(VENV)/dev ## All tests, doctests and the walk-through in examples/; a missing server or Java is a skip that names it (NBA_REQUIRE=all: a failure)
 	$(BIN)/python -m pytest -m "not proof" -n auto --dist loadgroup --cov --cov-report=term:skip-covered
 
-proof: $(VENV)/dev ## The long statistical, kill and scale suites
-	$(BIN)/python -m pytest -m proof
+proof: $(VENV)/dev ## The long statistical, kill and scale suites; date and result of each go to experiments/proof
+	$(BIN)/python -m pytest -m proof -p tests.proof_record --record experiments/proof
 
 format: $(VENV)/dev ## Format and sort what can be
 	$(BIN)/ruff format .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -43,3 +44,14 @@ def test_a_planted_library_below_the_stores_is_reported(repository: Path, tmp_pa
     result = lint_imports(tmp_path)
     assert result.returncode != 0
     assert "nba.models.base -> mlflow" in result.stdout
+
+
+def test_the_walk_of_a_night_names_files_and_goes_down_the_layers(repository: Path) -> None:
+    page = (repository / "docs" / "architecture.md").read_text(encoding="utf-8")
+    walk = page.partition("## A night, file by file")[2].partition("\n## ")[0]
+    steps = re.findall(r"^\d+\. (.+(?:\n   .+)*)", walk, flags=re.MULTILINE)
+    files = [re.findall(r"`([\w/]+\.py)`", step) for step in steps]
+    assert all((repository / "src" / "nba" / name).is_file() for names in files for name in names)
+    order = ["cli", "jobs", "wiring.py", "pipeline"]
+    depths = [order.index(names[0].partition("/")[0]) for names in files]
+    assert depths == sorted(depths)
