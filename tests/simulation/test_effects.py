@@ -17,7 +17,7 @@ from nba.simulation.messages import CHANNELS, contacts
 def effects(played):
     world = played.world
     who = np.flatnonzero(contactable(world.scene, world.state, world.day))
-    return effect_table(world.scene, world.state, world.day, who).with_columns(
+    return effect_table(world.scene, world.state, who).with_columns(
         pl.Series("type", world.scene.people.kind[np.repeat(who, 3)])
     )
 
@@ -44,7 +44,7 @@ def test_effect_is_strongest_when_a_category_is_due(played):
     gains = []
     for share in (0.05, 1.0):
         world.state.last[who] = world.day + 0.5 - share * people.cell_gap[who]
-        gains.append(effect_table(world.scene, world.state, world.day, who)["gain_amount"].mean())
+        gains.append(effect_table(world.scene, world.state, who)["gain_amount"].mean())
     assert gains[1] > 2 * gains[0]
 
 
@@ -97,15 +97,16 @@ def test_expected_effect_equals_the_mean_difference_of_two_worlds(mode):
             world.step(day, habitual=True)
         scene, state = world.scene, world.state
         who = np.flatnonzero(contactable(scene, state, world.day))
-        table = effect_table(scene, state, world.day, who).filter(pl.col("mode") == mode)
-        rate = Outlook.of(scene, state, world.day, who).rate.sum(axis=1)
+        table = effect_table(scene, state, who).filter(pl.col("mode") == mode)
+        rate = Outlook.of(scene, state, who).rate.sum(axis=1)
         lost = table["block_rate"].to_numpy()
         expected.append(table["gain_amount"].to_numpy() * (1 - lost) - lost * rate * 70 * 0.15)
         products = table.select("product_0", "product_1", "product_2").to_numpy()
         made = contacts(
-            who, scene.people.clerk[who], np.full(len(who), mode), table["hour"].to_numpy(),
-            np.full(len(who), CHANNELS.index("chat")), products,
-            pl.repeat("test", len(who), dtype=pl.String, eager=True),
+            customer=who, clerk=scene.people.clerk[who], mode=np.full(len(who), mode),
+            hour=table["hour"].to_numpy(), products=products,
+            channel=np.full(len(who), CHANNELS.index("chat")),
+            action_type=pl.repeat("test", len(who), dtype=pl.String, eager=True),
         )  # fmt: skip
         still = world.copy()
         world.step_with(made)

@@ -96,6 +96,9 @@ def _serve(wiring: Wiring, *, port: int, host: str = "127.0.0.1", access: str) -
 def simulate(
     folder: Annotated[Path | None, typer.Argument(help="Where the tables go.")] = None,
     preset: Annotated[str, typer.Option(help="published or conservative.")] = "published",
+    family: Annotated[
+        str, typer.Option(help="How effects arise: capture, extra_orders, pull_forward, …")
+    ] = "capture",
     customers: Annotated[int, typer.Option(help="Number of customers.")] = 2000,
     clerks: Annotated[int, typer.Option(help="Number of clerks.")] = 12,
     stores: Annotated[int, typer.Option(help="Number of stores.")] = 4,
@@ -109,6 +112,7 @@ def simulate(
     for line in make_world(
         folder,
         preset=preset,
+        family=family,
         customers=customers,
         clerks=clerks,
         stores=stores,

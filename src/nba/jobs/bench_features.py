@@ -45,7 +45,7 @@ def _project(customers: int, seed: int, days: int) -> Iterator[tuple[Wiring, dat
     with tempfile.TemporaryDirectory(prefix="nba-bench-") as temporary:
         root = Path(temporary)
         make_world(
-            root / "shop", preset="published", customers=customers, clerks=6, stores=3, days=days,
+            root / "shop", preset="published", family="capture", customers=customers, clerks=6, stores=3, days=days,
             seed=seed, describe_it=False,
         )  # fmt: skip
         init_project(root / "project", {})

@@ -118,7 +118,7 @@ def _shop(folder: Path, progress: Progress) -> Path:
     if not (shop / "tables").exists():
         progress("a generated shop: 2,000 customers, 12 clerks in 4 stores, a year")
         with progress.step("shop") as current:
-            make_world(shop, preset="published", describe_it=False, **SHOP)
+            make_world(shop, preset="published", family="capture", describe_it=False, **SHOP)
             current.report.update(SHOP)
     return shop / "tables"
 

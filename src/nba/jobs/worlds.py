@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nba.errors import UsageError
-from nba.simulation import Preset, WorldConfig, simulate
+from nba.simulation import Family, Preset, WorldConfig, simulate
 from nba.simulation.describe import describe
 
 
@@ -13,6 +13,7 @@ def make_world(
     folder: Path | None,
     *,
     preset: str,
+    family: str,
     customers: int,
     clerks: int,
     stores: int,
@@ -26,6 +27,8 @@ def make_world(
     ----------
     folder : Path or None
         Where the tables go (`tables/`) and, apart from them, the truth (`truth/`).
+    preset, family : str
+        Which contacts fit whom, and how effects arise.
     describe_it : bool
         Print the world's rates beside the plausible bands.
     """
@@ -38,6 +41,7 @@ def make_world(
         )
     config = WorldConfig(
         preset=Preset(preset),
+        family=Family(family),
         customers=customers,
         clerks=clerks,
         stores=stores,

@@ -62,8 +62,9 @@ def read_plan(scene: Scene, day: int, actions: pl.DataFrame) -> Plan | None:
         _text(frame, "channel").fill_null("chat"), pl.Series([str(c) for c in CHANNELS]), "channel"
     )
     made = contacts(
-        customer, clerk, mode, _hours(scene, day, frame, customer, clerk), channel,
-        _brought(scene, frame), kinds,
+        customer=customer, clerk=clerk, mode=mode,
+        hour=_hours(scene, day, frame, customer, clerk), channel=channel,
+        products=_brought(scene, frame), action_type=kinds,
     )  # fmt: skip
     made = replace(
         made,
@@ -94,7 +95,7 @@ def carry_out(
     kind = np.select(
         [~in_time, ~willing, ~arrives], ["expired", "skipped", "undelivered"], default="sent"
     )
-    _feedback(scene, day, plan, kind, draw, recorder)
+    _feedback(scene, day, plan, recorder, kind=kind, draw=draw)
     if not sent.any():
         return None
     reached = made.take(sent)
@@ -116,8 +117,9 @@ def _within_minutes(scene: Scene, made: Contacts, rank: Ints) -> Bools:
 
 
 def _feedback(
-    scene: Scene, day: int, plan: Plan, kind: npt.NDArray[np.str_], draw: Floats, recorder: Recorder
-) -> None:
+    scene: Scene, day: int, plan: Plan, recorder: Recorder, *,
+    kind: npt.NDArray[np.str_], draw: Floats,
+) -> None:  # fmt: skip
     made = plan.made
     kinds = pl.Series(kind.tolist(), dtype=pl.String)
     when = np.where(kind == "expired", 23.98, np.where(kind == "sent", made.hour, 20.5))
@@ -145,12 +147,13 @@ def _invite(scene: Scene, state: State, day: int, made: Contacts, recorder: Reco
     draw = scene.streams.uniform("accept", made.customer, day=day)
     to_friend = invites & names.str.contains("friend").to_numpy() & ~state.friend[made.customer]
     won = made.customer[to_friend & (draw < FRIEND_ACCEPTS)]
-    win_friends(scene, state, day, np.unique(won), recorder, hour=22.0)
+    win_friends(scene, state, np.unique(won), recorder, hour=22.0)
     to_group = invites & names.str.contains("group").to_numpy()
     to_group &= state.friend[made.customer] & (state.group[made.customer] < 0)
     who = np.unique(made.customer[to_group & (draw < GROUP_ACCEPTS)])
     topic = topic_of(scene, who)
-    add_members(scene, state, day, who[topic >= 0], topic[topic >= 0], recorder)
+    known = topic >= 0
+    add_members(scene, state, day, who=who[known], topic=topic[known], recorder=recorder)
 
 
 def _hours(scene: Scene, day: int, frame: pl.DataFrame, customer: Ints, clerk: Ints) -> Floats:

@@ -104,8 +104,8 @@ def programme_contacts(world: World, mode: int) -> Contacts | None:
     hour = np.clip(people.chat_hour[who], 10.0, 20.5)
     kinds = pl.repeat("programme", len(who), dtype=pl.String, eager=True)
     return contacts(
-        who, people.clerk[who], np.full(len(who), mode), hour, np.full(len(who), CHAT),
-        product[:, None], kinds,
+        customer=who, clerk=people.clerk[who], mode=np.full(len(who), mode), hour=hour,
+        channel=np.full(len(who), CHAT), products=product[:, None], action_type=kinds,
     )  # fmt: skip
 
 

@@ -9,7 +9,6 @@ import polars as pl
 
 from nba.arrays import Ints
 from nba.schema.words import CONTACT_MODES
-from nba.simulation.assortment import CATEGORIES
 from nba.simulation.life import TOPICS, event_day, group_ids
 from nba.simulation.scene import Scene
 from nba.simulation.tables import Recorder
@@ -37,11 +36,11 @@ def opening_rows(scene: Scene, recorder: Recorder) -> None:
     first = pl.lit(start).alias("valid_from")
     recorder.add("categories", pl.DataFrame(
         {
-            "category": [c.category for c in CATEGORIES],
-            "name": [c.name for c in CATEGORIES],
-            "kind": [str(c.kind) for c in CATEGORIES],
-            "replenishable": [c.replenishable for c in CATEGORIES],
-            "margin_rate": [c.margin_rate for c in CATEGORIES],
+            "category": [c.category for c in scene.assortment.specs],
+            "name": [c.name for c in scene.assortment.specs],
+            "kind": [str(c.kind) for c in scene.assortment.specs],
+            "replenishable": [c.replenishable for c in scene.assortment.specs],
+            "margin_rate": [c.margin_rate for c in scene.assortment.specs],
         }
     ))  # fmt: skip
     stores = np.arange(scene.shops.stores)
@@ -81,7 +80,7 @@ def product_rows(scene: Scene, which: Ints, *, retired: bool) -> pl.DataFrame:
     goods = scene.assortment
     ids = scene.product_ids.gather(which)
     end = goods.retired[which] if retired else np.full(len(which), np.inf)
-    names = pl.Series([spec.category for spec in CATEGORIES])
+    names = scene.assortment.category_names
     return pl.DataFrame(
         {
             "product_id": ids,
@@ -139,18 +138,18 @@ def _groups(scene: Scene, recorder: Recorder) -> None:
 
 def _content(scene: Scene, recorder: Recorder) -> None:
     rows = []
-    names = [spec.category for spec in CATEGORIES]
+    specs = scene.assortment.specs
     for mode in (0, 1):
         for month in range(12):
             for position, (theme, title) in enumerate(_THEMES):
-                category = (month * len(_THEMES) + position * 5 + mode) % len(names)
+                category = (month * len(_THEMES) + position * 5 + mode) % len(specs)
                 rows.append(
                     {
                         "content_id": f"T{mode}-{month:02d}-{position}",
                         "mode": str(CONTACT_MODES[mode]),
-                        "title": f"{title} · {CATEGORIES[category].name}",
+                        "title": f"{title} · {specs[category].name}",
                         "theme": theme,
-                        "category": names[category],
+                        "category": specs[category].category,
                         "product_ids": [scene.product_ids[_lasting(scene, category, month)]],
                         "link": f"{_LINK}content/{mode}-{month:02d}-{position}",
                         "locale": "zh" if position % 3 else "en",

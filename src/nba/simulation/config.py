@@ -24,6 +24,25 @@ class Preset(StrEnum):
     CONSERVATIVE = "conservative"
 
 
+class Family(StrEnum):
+    """How the effects of contacts arise; the preset says which contacts fit whom."""
+
+    CAPTURE = "capture"
+    EXTRA_ORDERS = "extra_orders"
+    PULL_FORWARD = "pull_forward"
+    ATTENTION = "attention"
+    NULL = "null"
+    HARMFUL = "harmful"
+    SEASONAL_GIFT = "seasonal_gift"
+
+
+class Assortments(StrEnum):
+    """What the shops sell."""
+
+    FASHION = "fashion"
+    EVERYDAY = "everyday"
+
+
 class Sector(StrEnum):
     """What a customer mostly buys; each sector is one category kind."""
 
@@ -42,6 +61,13 @@ class WorldConfig(BaseModel):
 
     seed: int = Field(7, ge=0, description="Seed of every random stream.")
     preset: Preset = Field(Preset.PUBLISHED, description="`published` or `conservative`.")
+    family: Family = Field(Family.CAPTURE, description="How the effects of contacts arise.")
+    assortment: Assortments = Field(
+        Assortments.FASHION, description="`fashion` or `everyday`: what the shops sell."
+    )
+    clerk_minutes: tuple[float, ...] = Field(
+        (40.0, 60.0, 60.0, 90.0), min_length=1, description="Minutes a day, drawn by clerk."
+    )
     customers: int = Field(2000, ge=1, le=2_000_000, description="Customers known at the end.")
     clerks: int = Field(0, ge=0, description="Clerks; 0 takes one per 167 customers.")
     stores: int = Field(0, ge=0, description="Stores; 0 takes one per 3 clerks.")
@@ -104,6 +130,65 @@ EFFECTS: Final = MappingProxyType(
 )
 
 
+class Moment(StrEnum):
+    """What decides whether a moment suits a contact."""
+
+    DUE = "due"
+    GIFT = "gift"
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """How effects arise in a family.
+
+    Parameters
+    ----------
+    boost : float
+        Weight of a contact's effect on when needs arise and whether they are met here.
+    orders : float
+        Chance per unit of strength that a contact leads to an order by itself.
+    moment : Moment
+        When such an order is likely.
+    lag_days : tuple of int
+        First and last day after the contact on which the order may come.
+    swallows : bool
+        The order takes the place of the next one that the need would have brought.
+    visits : bool
+        The contact first leads to visits, some of which end in an order.
+    block : float
+        Chance that a contact loses the friend, relative.
+    demand_loss : float
+        Share of later purchases that a lost friend takes elsewhere.
+    """
+
+    boost: float = 0.0
+    orders: float = 0.0
+    moment: Moment = Moment.DUE
+    lag_days: tuple[int, int] = (0, 6)
+    swallows: bool = False
+    visits: bool = False
+    block: float = 1.0
+    demand_loss: float = 0.15
+
+    @property
+    def inert(self) -> bool:
+        """Whether contacts change nothing that customers buy."""
+        return self.boost == 0 and self.orders == 0 and self.demand_loss == 0
+
+
+FAMILIES: Final = MappingProxyType(
+    {
+        Family.CAPTURE: Mechanism(boost=1.0),
+        Family.EXTRA_ORDERS: Mechanism(orders=0.12),
+        Family.PULL_FORWARD: Mechanism(orders=0.3, swallows=True, lag_days=(0, 4)),
+        Family.ATTENTION: Mechanism(orders=0.35, visits=True, lag_days=(3, 8)),
+        Family.NULL: Mechanism(demand_loss=0.0),
+        Family.HARMFUL: Mechanism(boost=-0.4, block=3.0),
+        Family.SEASONAL_GIFT: Mechanism(orders=0.12, moment=Moment.GIFT, lag_days=(0, 5)),
+    }
+)
+
+
 @dataclass(frozen=True)
 class Growth:
     """How a sector's friends differ from their own past, contacts aside (selection).
@@ -145,7 +230,9 @@ MAX_BOOST: Final = 2.0
 """Where the effects of contacts on one category stop adding up."""
 BLOCK_PER_CONTACT: Final = (0.0014, 0.0010, 0.0007)
 """Chance that an average contact loses the friend, by mode, before type, fatigue, relevance."""
-BLOCK_DEMAND_LOSS: Final = 0.15
-"""Share of later purchases that a lost friend takes elsewhere."""
+MOVED: Final = 0.4
+"""Chance that a purchase under a contact's effect is of the product that was brought."""
+LINE_TWO: Final = 0.15
+"""Chance of a second line in a category."""
 TIER_RATIO: Final = 1.6
 """Price ratio of neighbouring price tiers."""

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from nba.arrays import Bools, Floats, Ints
-from nba.simulation.config import BLOCK_DEMAND_LOSS, CELLS, HAZARD_SHARE
+from nba.simulation.config import CELLS, HAZARD_SHARE, LINE_TWO, MOVED
 from nba.simulation.scene import TIER_WEIGHT, Scene, State
 
 JOINT_TRIP = 0.22
@@ -49,12 +49,18 @@ def calendar(scene: Scene, day: int) -> Floats:
     year_day = (ordinal - 1) % 365.2425
     goods = scene.assortment
     season = 1 + goods.season * np.cos(2 * np.pi * (year_day - goods.peak) / 365.2425)
+    result: Floats = season * _WEEKDAYS[(ordinal - 1) % 7] * festival_height(scene, day)
+    return result
+
+
+def festival_height(scene: Scene, day: int) -> float:
+    """Return the multiplier of demand by the festivals of the year, 1 on ordinary days."""
+    year_day = (scene.config.start.toordinal() + day - 1) % 365.2425
     festival = 1.0
     for peak, width, height in _FESTIVALS:
         if 0 <= peak - year_day < width:
             festival = height
-    result: Floats = season * _WEEKDAYS[(ordinal - 1) % 7] * festival
-    return result
+    return festival
 
 
 def need_hazard(scene: Scene, last: Floats, at: float, rows: Ints | slice = slice(None)) -> Floats:
@@ -77,7 +83,7 @@ def capture_rate(base: Floats, boost: Floats) -> Floats:
 def base_capture(scene: Scene, state: State, rows: Ints | slice = slice(None)) -> Floats:
     """Return each customer's share of needs met here without any contact."""
     lost = np.isfinite(state.blocked[rows])
-    result: Floats = scene.people.capture[rows] * np.where(lost, 1 - BLOCK_DEMAND_LOSS, 1.0)
+    result: Floats = scene.people.capture[rows] * np.where(lost, 1 - scene.family.demand_loss, 1.0)
     return result
 
 
@@ -101,11 +107,39 @@ def buy(scene: Scene, state: State, day: int) -> Purchases:
     last = state.last.reshape(-1)
     age = np.maximum(day + 0.5 - last[cell], 0)
     gap = people.cell_gap.reshape(-1)[cell]
-    captured = _captured(scene, state, day, cell)
+    captured = cell[_captured(scene, state, day, cell)]
     last[cell] = day + 0.5 + np.where(pulled, np.maximum(gap - age, 0), 0.0)
-    joined = _joint(scene, state, day, np.unique(cell[captured] // CELLS), cell)
+    joined = _joint(scene, state, day, np.unique(captured // CELLS), cell)
     last[joined] = day + 0.5
-    return _lines(scene, state, day, np.sort(np.concatenate([cell[captured], joined])))
+    own = np.concatenate([_without_owed(state, captured), joined])
+    induced = _induced(scene, state, own)
+    bought = np.sort(np.concatenate([own, induced]))
+    state.last_order.reshape(-1)[bought] = day + 0.5
+    return _lines(scene, state, day, bought, induced)
+
+
+def _without_owed(state: State, cell: Ints) -> Ints:
+    """Leave out orders that a contact has brought forward."""
+    owed = state.owed.reshape(-1)
+    brought_forward = owed[cell] > 0
+    owed[cell[brought_forward]] -= 1
+    return cell[~brought_forward]
+
+
+def _induced(scene: Scene, state: State, taken: Ints) -> Ints:
+    """Return the cells in which a contact leads to an order today.
+
+    One whose cell has another order today waits for the next day; a customer who is gone
+    places none.
+    """
+    if not scene.family.orders:
+        return np.empty(0, dtype=np.int64)
+    due = state.order_day.reshape(-1)
+    cell = np.setdiff1d(np.flatnonzero(due <= state.day), taken)
+    due[cell] = np.inf
+    cell = cell[level(scene, state.day)[cell // CELLS] > 0]
+    state.owed.reshape(-1)[cell] += scene.family.swallows
+    return cell
 
 
 def _needs(scene: Scene, state: State, day: int) -> tuple[Ints, Bools]:
@@ -168,9 +202,9 @@ def stock_draw(scene: Scene, product: Ints, store: Ints, period: int) -> Floats:
     return scene.streams.uniform("stock", product * 10_007 + store, day=period)
 
 
-def _lines(scene: Scene, state: State, day: int, cell: Ints) -> Purchases:
+def _lines(scene: Scene, state: State, day: int, cell: Ints, induced: Ints) -> Purchases:
     people, goods, streams = scene.people, scene.assortment, scene.streams
-    two = streams.uniform("two", cell, day=day) < 0.15
+    two = streams.uniform("two", cell, day=day) < LINE_TWO
     flat = np.repeat(cell, 1 + two)
     line = np.concatenate([[0], np.where(flat[1:] == flat[:-1], 1, 0)])[: len(flat)]
     customer, key = flat // CELLS, flat * 2 + line
@@ -182,7 +216,8 @@ def _lines(scene: Scene, state: State, day: int, cell: Ints) -> Purchases:
                            day=day).reshape(slots.shape)  # fmt: skip
     open_ = available(scene, slots, people.store[customer][:, None], day)
     product = slots[np.arange(len(flat)), np.argmax(np.where(open_, logits + noise, -1e9), axis=1)]
-    product = _known_product(scene, state, day, flat, line, product)
+    product = _known_product(scene, state, flat, line, product)
+    product = _brought_product(scene, state, flat, (line == 0) & np.isin(flat, induced), product)
     state.favourite.reshape(-1)[flat[line == 0]] = product[line == 0]
     pieces = _pieces(scene, key, product, day)
     return Purchases(
@@ -192,23 +227,35 @@ def _lines(scene: Scene, state: State, day: int, cell: Ints) -> Purchases:
         product=product,
         quantity=pieces,
         discount=_discount(scene, key, customer, product, day) * pieces,
-        boosted=state.boost.reshape(-1)[flat] > 0.02,
+        boosted=(state.boost.reshape(-1)[flat] > 0.02) | np.isin(flat, induced),
     )
 
 
-def _known_product(
-    scene: Scene, state: State, day: int, flat: Ints, line: Ints, product: Ints
-) -> Ints:
+def _known_product(scene: Scene, state: State, flat: Ints, line: Ints, product: Ints) -> Ints:
     """Replace the choice by the product brought by a contact, or by the habitual one."""
-    people, streams = scene.people, scene.streams
+    people, streams, day = scene.people, scene.streams, state.day
     store = people.store[flat // CELLS]
     favourite = state.favourite.reshape(-1)[flat]
     habit = streams.uniform("repeat", flat, day=day) < people.repeat[flat // CELLS]
     same = habit & (favourite >= 0) & (line == 0) & available(scene, favourite, store, day)
     brought = state.brought.reshape(-1)[flat]
     moved = (state.boost.reshape(-1)[flat] > 0.1) & (brought >= 0) & (line == 0)
-    moved &= (streams.uniform("moved", flat, day=day) < 0.4) & available(scene, brought, store, day)
+    moved &= (streams.uniform("moved", flat, day=day) < MOVED) & available(
+        scene, brought, store, day
+    )
     result: Ints = np.where(moved, brought, np.where(same, favourite, product))
+    return result
+
+
+def _brought_product(scene: Scene, state: State, flat: Ints, induced: Bools, product: Ints) -> Ints:
+    """Replace the choice of an order that a contact led to by the product that it brought."""
+    if scene.family.swallows or not induced.any():
+        return product
+    brought = state.order_product.reshape(-1)[flat]
+    moved = induced & (brought >= 0)
+    moved &= scene.streams.uniform("moved", flat, day=state.day) < MOVED
+    moved &= available(scene, brought, scene.people.store[flat // CELLS], state.day)
+    result: Ints = np.where(moved, brought, product)
     return result
 
 
@@ -241,7 +288,7 @@ def record_purchases(scene: Scene, state: State, day: int, lines: Purchases) -> 
     state.last_visit[visitors] = day
     state.visits[visitors] += 1
     hour = np.clip(people.peak_hour[who] + 1.5 * streams.normal("hour", who, day=day), 9.2, 21.9)
-    today = state.contact_day[who] == day
+    today = (state.contact_day[who] == day) & (not scene.family.inert)
     hour = np.where(today, np.minimum(np.maximum(hour, state.contact_hour[who] + 0.1), 23.9), hour)
     draw = streams.uniform("sales_channel", who, day=day)
     channel = np.where(draw < people.mini_program_share[who], "mini_program",

@@ -22,19 +22,11 @@ import polars as pl
 from nba.arrays import Floats, Ints
 from nba.schema.words import CONTACT_MODES, Channel
 from nba.simulation.config import (
-    BLOCK_DEMAND_LOSS,
     BOOST_HALF_LIFE,
     CELLS,
     FATIGUE_HALF_LIFE,
     HAZARD_SHARE,
     MAX_BOOST,
-)
-from nba.simulation.contact import (
-    block_rate,
-    boosts,
-    cell_relevance,
-    moment_factor,
-    read_rate,
 )
 from nba.simulation.demand import (
     available,
@@ -46,8 +38,22 @@ from nba.simulation.demand import (
     tier_now,
 )
 from nba.simulation.lookup import positions, product_positions
-from nba.simulation.messages import CHANNELS, MAX_PRODUCTS, product_lists
+from nba.simulation.messages import CHANNELS, Contacts, contacts, product_lists
+from nba.simulation.orders import (
+    DROPOUT_DAYS,
+    order_chance,
+    order_margin,
+    order_moment,
+    usual_margin,
+)
 from nba.simulation.scene import Scene, State
+from nba.simulation.strength import (
+    block_rate,
+    boosts,
+    cell_relevance,
+    moment_factor,
+    read_rate,
+)
 
 HORIZON: Final = 40
 WINDOW: Final = 14
@@ -107,11 +113,12 @@ class Outlook:
     tier: Floats
     rate: Floats
     wait_value: Floats
+    usual: Floats
 
     @staticmethod
-    def of(scene: Scene, state: State, day: int, customer: Ints) -> Outlook:
+    def of(scene: Scene, state: State, customer: Ints) -> Outlook:
         """Look ahead for some customers."""
-        people = scene.people
+        people, day = scene.people, state.day
         category = people.cell_category[customer]
         last = state.last[customer]
         levels = level(scene, day)[customer, None]
@@ -128,13 +135,14 @@ class Outlook:
         return Outlook(
             customer, np.array(days), capture, margin, tier,
             capture * margin * levels / gap, capture * margin * (1 - waited),
+            usual_margin(scene, state, customer) if scene.family.orders else np.empty(0),
         )  # fmt: skip
 
     def value(
-        self, scene: Scene, state: State, day: int, rows: Ints, boost: Floats, shift: Floats
+        self, scene: Scene, state: State, rows: Ints, *, boost: Floats, shift: Floats
     ) -> tuple[Floats, Floats]:
         """Return the value of each cell under a boost: in all, and the margin of the window."""
-        who = self.customer[rows]
+        who, day = self.customer[rows], state.day
         gap = scene.people.cell_gap[who]
         pulled = scene.people.pulled_share[who, None]
         rate, capture = self.rate[rows], self.capture[rows]
@@ -160,26 +168,36 @@ class Outlook:
             alive -= fires
         return total + alive * self.wait_value[rows], window
 
+    def baseline(self, scene: Scene, state: State) -> tuple[Floats, Floats]:
+        """Return the value of each cell without a contact, as `value` does."""
+        every = np.arange(len(self.customer))
+        boost, shift = state.boost[self.customer], state.boost_tier[self.customer]
+        return self.value(scene, state, every, boost=boost, shift=shift)
+
+    def missed(self, scene: Scene, rows: Ints) -> tuple[Floats, Floats]:
+        """Return the chance that a cell brings no order: ever, and within the window."""
+        people = scene.people
+        wait = people.cell_gap[self.customer[rows]] / np.maximum(self.capture[rows], 1e-9)
+        hazard = self.hazard[:WINDOW, rows].sum(axis=0)
+        return wait / (wait + DROPOUT_DAYS), np.exp(-hazard * self.capture[rows])
+
 
 def contact_value(
-    scene: Scene, state: State, day: int, outlook: Outlook,
-    baseline: tuple[Floats, Floats],
-    rows: Ints, mode: Ints, clerk: Ints, channel: Ints, hour: Floats, products: Ints,
+    scene: Scene, state: State, outlook: Outlook, rows: Ints, made: Contacts,
+    *, baseline: tuple[Floats, Floats],
 ) -> pl.DataFrame:  # fmt: skip
     """Return gain, block rate and net value of contacts (rows index the outlook)."""
-    who = outlook.customer[rows]
-    relevance, _ = cell_relevance(scene, state, day, who, mode, products)
-    boost = boosts(scene, state, day, who, clerk, mode, channel, relevance)
-    boost = np.minimum(state.boost[who] + boost, MAX_BOOST) - state.boost[who]
-    shift = np.array(scene.effects.tier_shift)[mode][:, None] * np.maximum(boost, 0)
-    value, window = outlook.value(
-        scene, state, day, rows, state.boost[who] + boost, state.boost_tier[who] + shift
-    )
-    read = read_rate(scene, state, who, hour)
-    gain = read * (value - baseline[0][rows]).sum(axis=1)
-    within = read * (window - baseline[1][rows]).sum(axis=1)
-    lost = block_rate(scene, state, day, who, mode, channel, relevance)
-    year = outlook.rate[rows].sum(axis=1) * 365 * BLOCK_DEMAND_LOSS
+    who = made.customer
+    relevance, brought = cell_relevance(scene, state, made)
+    by_boost = _gain_by_boost(scene, state, outlook, rows, made,
+                              relevance=relevance, baseline=baseline)  # fmt: skip
+    by_order = _gain_by_order(scene, state, outlook, rows, made,
+                              relevance=relevance, brought=brought)  # fmt: skip
+    read = read_rate(scene, state, who, made.hour)
+    gain = read * (by_boost[0] + by_order[0]).sum(axis=1)
+    within = read * (by_boost[1] + by_order[1]).sum(axis=1)
+    lost = block_rate(scene, state, made, relevance)
+    year = outlook.rate[rows].sum(axis=1) * 365 * scene.family.demand_loss
     later = np.maximum(gain, 0) * MEAN_MOMENT
     tired = scene.people.fatigue_weight[who] * CONTACT_RATE * FATIGUE_HALF_LIFE / np.log(2)
     return pl.DataFrame(
@@ -198,9 +216,43 @@ def contact_value(
     )
 
 
-def best_products(scene: Scene, state: State, day: int, outlook: Outlook, mode: int) -> Ints:
+def _gain_by_boost(
+    scene: Scene, state: State, outlook: Outlook, rows: Ints, made: Contacts,
+    *, relevance: Floats, baseline: tuple[Floats, Floats],
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """Return what each cell gains by the boost of a read contact: in all, and in the window."""
+    who = made.customer
+    if not scene.family.boost:
+        return np.zeros((len(who), CELLS)), np.zeros((len(who), CELLS))
+    boost = boosts(scene, state, made, relevance)
+    boost = np.minimum(state.boost[who] + boost, MAX_BOOST) - state.boost[who]
+    shift = np.array(scene.effects.tier_shift)[made.mode][:, None] * np.maximum(boost, 0)
+    value, window = outlook.value(
+        scene, state, rows, boost=state.boost[who] + boost, shift=state.boost_tier[who] + shift
+    )
+    return value - baseline[0][rows], window - baseline[1][rows]
+
+
+def _gain_by_order(
+    scene: Scene, state: State, outlook: Outlook, rows: Ints, made: Contacts,
+    *, relevance: Floats, brought: Ints,
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """Return what each cell gains by the orders of a read contact: in all, and in the window."""
+    if not scene.family.orders:
+        return np.zeros((len(made), CELLS)), np.zeros((len(made), CELLS))
+    wakes, orders = order_chance(scene, state, made, relevance, brought)
+    margin = order_margin(scene, made.customer, outlook.usual[rows], brought)
+    # Nothing from a customer who has dropped out.
+    gain = wakes * orders * margin * (outlook.rate[rows] > 0)
+    if not scene.family.swallows:
+        return gain, gain
+    ever, within = outlook.missed(scene, rows)
+    return gain * ever, gain * within
+
+
+def best_products(scene: Scene, state: State, outlook: Outlook, mode: int) -> Ints:
     """Return the product that fits best for each cell, the most promising cell first."""
-    people, goods = scene.people, scene.assortment
+    people, goods, day = scene.people, scene.assortment, state.day
     who = outlook.customer
     category = people.cell_category[who]
     slots = category[:, :, None] * goods.slots + np.arange(goods.slots)
@@ -212,14 +264,19 @@ def best_products(scene: Scene, state: State, day: int, outlook: Outlook, mode: 
     best = np.argmax(fit, axis=2)
     product = np.take_along_axis(slots, best[:, :, None], axis=2)[:, :, 0]
     relevance = np.take_along_axis(fit, best[:, :, None], axis=2)[:, :, 0]
-    age = (day + 0.5 - state.last[who]) / people.cell_gap[who]
+    if scene.family.orders:
+        ready = order_moment(scene, state, who)
+    else:
+        age = (day + 0.5 - state.last[who]) / people.cell_gap[who]
+        ready = moment_factor(age)
     promise = (
         np.maximum(relevance, 0)
-        * moment_factor(age)
+        * ready
         * scene.effects.fit[goods.kind[category], mode]
         * outlook.margin
-        * outlook.hazard[:7].sum(axis=0)
     )
+    if scene.family.boost:
+        promise = promise * outlook.hazard[:7].sum(axis=0)
     order = np.argsort(-promise, axis=1, kind="stable")
     return np.take_along_axis(np.where(relevance > 0, product, -1), order, axis=1)
 
@@ -233,35 +290,30 @@ def best_hours(scene: Scene, customer: Ints) -> Floats:
     return result
 
 
-def effect_table(scene: Scene, state: State, day: int, customer: Ints) -> pl.DataFrame:
+def effect_table(scene: Scene, state: State, customer: Ints) -> pl.DataFrame:
     """Return the best contact of each mode for each customer, with its products and hour.
 
     Columns: customer (position), mode (position), count (products brought), product_0 to
     product_2, hour, and those of `contact_value`. One, two and three products are tried.
     """
-    outlook = Outlook.of(scene, state, day, customer)
+    outlook = Outlook.of(scene, state, customer)
     index = np.arange(len(customer))
-    baseline = outlook.value(
-        scene, state, day, index, state.boost[customer], state.boost_tier[customer]
-    )
-    clerk = scene.people.clerk[customer]
+    baseline = outlook.baseline(scene, state)
     hour = best_hours(scene, customer)
-    chat = np.full(len(customer), CHANNELS.index(Channel.CHAT))
     parts = []
     for mode in range(len(CONTACT_MODES)):
-        ordered = best_products(scene, state, day, outlook, mode)
+        ordered = best_products(scene, state, outlook, mode)
+        modes = np.full(len(customer), mode)
         for count in (1, 2, 3):
-            products = np.full((len(customer), MAX_PRODUCTS), -1)
-            products[:, :count] = ordered[:, :count]
-            modes = np.full(len(customer), mode)
-            found = contact_value(scene, state, day, outlook, baseline, index, modes, clerk,
-                                  chat, hour, products)  # fmt: skip
+            products = ordered[:, :count]
+            made = _chats(scene, customer, modes, products)
+            valued = contact_value(scene, state, outlook, index, made, baseline=baseline)
             parts.append(
-                found.with_columns(
+                valued.with_columns(
                     pl.Series("customer", customer),
                     pl.Series("mode", modes),
                     pl.Series("hour", hour),
-                    *(pl.Series(f"product_{i}", products[:, i]) for i in range(3)),
+                    *(pl.Series(f"product_{i}", made.products[:, i]) for i in range(3)),
                 )
             )
     best = pl.concat(parts).sort("effect_amount", descending=True, maintain_order=True)
@@ -270,21 +322,30 @@ def effect_table(scene: Scene, state: State, day: int, customer: Ints) -> pl.Dat
     )
 
 
+def _chats(scene: Scene, customer: Ints, mode: Ints, products: Ints) -> Contacts:
+    """Return chats by the own clerk at the customer's best hour."""
+    return contacts(
+        customer=customer,
+        clerk=scene.people.clerk[customer],
+        mode=mode,
+        hour=best_hours(scene, customer),
+        channel=np.full(len(customer), CHANNELS.index(Channel.CHAT)),
+        products=products,
+    )
+
+
 def true_effect(
     scene: Scene,
     state: State,
-    day: int,
     customers: Sequence[str] | pl.Series,
     mode: str | Sequence[str],
     products: pl.Series | None = None,
 ) -> pl.DataFrame:
-    """Return the expected incremental margin of one contact per row.
+    """Return the expected incremental margin of one contact per row, today.
 
     Parameters
     ----------
     scene, state : Scene, State
-    day : int
-        The day of the contact; the state must be that of the day.
     customers : sequence of customer ids
     mode : str or sequence of str
         One contact mode for all rows, or one for each.
@@ -302,27 +363,26 @@ def true_effect(
     rows = positions(ids, scene.customer_ids, "customer")
     names = pl.Series([mode] * len(ids) if isinstance(mode, str) else list(mode))
     modes = positions(names, pl.Series([str(m) for m in CONTACT_MODES]), "mode")
-    unique, inverse = np.unique(rows, return_inverse=True)
     if products is None:
-        table = effect_table(scene, state, day, unique)
-        found = table[(inverse * len(CONTACT_MODES) + modes).tolist()]
-        wide = found.select("product_0", "product_1", "product_2").to_numpy()
+        unique, inverse = np.unique(rows, return_inverse=True)
+        table = effect_table(scene, state, unique)
+        valued = table[(inverse * len(CONTACT_MODES) + modes).tolist()]
+        wide = valued.select("product_0", "product_1", "product_2").to_numpy()
     else:
         wide = product_positions(scene, products)
-        outlook = Outlook.of(scene, state, day, unique)
-        every = np.arange(len(unique))
-        baseline = outlook.value(
-            scene, state, day, every, state.boost[unique], state.boost_tier[unique]
-        )
-        chat = np.full(len(rows), CHANNELS.index(Channel.CHAT))
-        found = contact_value(
-            scene, state, day, outlook, baseline, inverse, modes, scene.people.clerk[rows],
-            chat, best_hours(scene, rows), wide,
-        )  # fmt: skip
-    result: pl.DataFrame = found.select(
+        valued = effects_of(scene, state, _chats(scene, rows, modes, wide))
+    result: pl.DataFrame = valued.select(
         ids.alias("customer_id"), names.alias("mode"),
         "effect_amount", "gain_amount", "window_amount", "block_rate", "block_cost",
         "fatigue_cost", "relevance",
         product_lists(scene, wide),
     )  # fmt: skip
     return result
+
+
+def effects_of(scene: Scene, state: State, made: Contacts) -> pl.DataFrame:
+    """Return the expected effect of each of some contacts, see `contact_value`."""
+    unique, inverse = np.unique(made.customer, return_inverse=True)
+    outlook = Outlook.of(scene, state, unique)
+    baseline = outlook.baseline(scene, state)
+    return contact_value(scene, state, outlook, inverse, made, baseline=baseline)

@@ -105,9 +105,11 @@ def _chosen(scene: Scene, state: State, day: int, customers: Ints) -> Contacts:
         pl.when("gift").then(pl.lit("birthday_gift")).otherwise("kind")
     ).to_series()  # fmt: skip
     channel = np.full(len(chosen), CHAT)
+    products = _products(scene, state, day, chosen, by)
     return contacts(
-        chosen, by, mode, hour, channel, _products(scene, state, day, chosen, by), kinds
-    )
+        customer=chosen, clerk=by, mode=mode, hour=hour, channel=channel, products=products,
+        action_type=kinds,
+    )  # fmt: skip
 
 
 def _modes(scene: Scene, state: State, day: int, chosen: Ints, by: Ints) -> Ints:
@@ -168,8 +170,9 @@ def _posts(scene: Scene, state: State, day: int, customers: Ints) -> list[Contac
         hour = _hours(scene, day, by, by)
         kinds = pl.repeat(str(_ACTION_TYPES[mode]), len(reached), dtype=pl.String, eager=True)
         post = contacts(
-            reached, by, np.full(len(reached), mode), hour, np.full(len(reached), channel),
-            promoted(scene, people.store[reached], day), kinds,
+            customer=reached, clerk=by, mode=np.full(len(reached), mode), hour=hour,
+            channel=np.full(len(reached), channel),
+            products=promoted(scene, people.store[reached], day), action_type=kinds,
         )  # fmt: skip
         content = f"T{mode}-{day // 30 % 12:02d}-" + pl.Series(by % 6).cast(pl.String)
         group = state.group[reached] if channel == GROUP else post.group
@@ -197,8 +200,9 @@ def pilot_contacts(scene: Scene, state: State, day: int) -> Contacts | None:
     by = people.clerk[who]
     kinds = pl.Series([*_ACTION_TYPES, "none"]).gather(mode)
     made = contacts(
-        who, by, mode, _hours(scene, day, who, by), np.full(len(who), CHAT),
-        _products(scene, state, day, who, by), kinds,
+        customer=who, clerk=by, mode=mode, hour=_hours(scene, day, who, by),
+        channel=np.full(len(who), CHAT), products=_products(scene, state, day, who, by),
+        action_type=kinds,
     )  # fmt: skip
     blank = np.where((mode == NONE)[:, None], -1, made.products)
     return replace(made, propensity=PILOT_ARMS[mode], products=blank)

@@ -9,11 +9,10 @@ import numpy as np
 import polars as pl
 
 from nba.arrays import Floats, Ints
-from nba.simulation.assortment import CATEGORIES
 from nba.simulation.demand import Purchases, stock_draw
 from nba.simulation.habits import absent_on
 from nba.simulation.people import CITIES
-from nba.simulation.responses import RESPONSE_KINDS, add_responses
+from nba.simulation.responses import RESPONSE_KINDS, Answers, add_responses
 from nba.simulation.scene import Scene, State
 from nba.simulation.tables import Recorder
 
@@ -75,7 +74,7 @@ def arrivals(scene: Scene, state: State, day: int, recorder: Recorder) -> None:
     joins = np.floor(people.joined) == day
     won = (np.floor(people.friend_day) == day) & ~state.friend & ~np.isfinite(state.blocked)
     won &= people.joined < day + 1
-    win_friends(scene, state, day, np.flatnonzero(won), recorder)
+    win_friends(scene, state, np.flatnonzero(won), recorder)
     changed = np.flatnonzero(joins)
     add_versions(scene, state, changed, people.joined[changed], recorder)
     add_versions(scene, state, revoked, people.revoke_day[revoked], recorder)
@@ -88,12 +87,12 @@ def add_versions(scene: Scene, state: State, who: Ints, when: Floats, recorder: 
 
 
 def win_friends(
-    scene: Scene, state: State, day: int, who: Ints, recorder: Recorder, hour: float = 20.0
+    scene: Scene, state: State, who: Ints, recorder: Recorder, *, hour: float = 20.0
 ) -> None:
     """Make customers friends of their clerk and record it."""
     if not len(who):
         return
-    people = scene.people
+    people, day = scene.people, state.day
     since = np.maximum(np.full(len(who), day + hour / 24), people.joined[who])
     state.friend[who] = True
     state.friend_since[who] = since
@@ -117,11 +116,11 @@ def join_groups(scene: Scene, state: State, day: int, who: Ints, recorder: Recor
     topic = topic_of(scene, who)
     draw = scene.streams.uniform("group", who)
     joins = (topic >= 0) & (state.group[who] < 0) & (draw < GROUP_SHARE)
-    add_members(scene, state, day, who[joins], topic[joins], recorder)
+    add_members(scene, state, day, who=who[joins], topic=topic[joins], recorder=recorder)
 
 
 def add_members(
-    scene: Scene, state: State, day: int, who: Ints, topic: Ints, recorder: Recorder
+    scene: Scene, state: State, day: int, *, who: Ints, topic: Ints, recorder: Recorder
 ) -> None:
     """Record memberships of the clerk's group of a topic."""
     if not len(who):
@@ -145,11 +144,7 @@ def add_members(
 
 def topic_of(scene: Scene, who: Ints) -> Ints:
     """Return the topic that interests each customer most, -1 for none."""
-    names = [spec.category for spec in CATEGORIES]
-    topic = np.full(len(names), -1)
-    for position, members in enumerate((("formula", "diapers", "toys"), ("skin_care",
-                                        "premium_beauty"), ("running",))):  # fmt: skip
-        topic[[names.index(name) for name in members]] = position
+    topic = np.array([spec.topic for spec in scene.assortment.specs])
     cells = topic[scene.people.cell_category[who]]
     return np.where(cells[:, 0] >= 0, cells[:, 0], cells.max(axis=1))
 
@@ -178,9 +173,10 @@ def record_lost(scene: Scene, state: State, day: int, recorder: Recorder) -> Non
 
 
 def attribute(
-    scene: Scene, state: State, day: int, lines: Purchases, orders: pl.DataFrame, recorder: Recorder
+    scene: Scene, state: State, lines: Purchases, orders: pl.DataFrame, recorder: Recorder
 ) -> None:
     """Record `purchased` responses: bought within three days of a contact that was felt."""
+    day = state.day
     who, first = np.unique(lines.customer, return_index=True)
     felt = np.zeros(scene.people.count, dtype=bool)
     felt[lines.customer[lines.boosted]] = True
@@ -189,15 +185,31 @@ def attribute(
     who, first = who[near], first[near]
     if not len(who):
         return
-    days = pl.Series(state.contact_day[who].astype(np.int64)).cast(pl.String).str.zfill(5)
-    ordinal = pl.Series(state.contact_ordinal[who]).cast(pl.String)
-    ids = "I" + days + "-" + scene.customer_ids.gather(who) + "-" + ordinal
+    ids = last_interaction(scene, state, who)
     local = orders["ts"].dt.convert_time_zone(scene.config.time_zone)
     hour = (local.dt.hour().cast(pl.Float64) + local.dt.minute() / 60).to_numpy()[first]
     when = day + np.minimum(hour + 0.02, 23.99) / 24
     kind = np.full(len(who), PURCHASED)
-    add_responses(scene, recorder, kind, ids, who, scene.people.clerk[who], when)
+    add_responses(scene, Answers(kind, ids, who, scene.people.clerk[who], when), recorder)
     state.attributed[who] = state.contact_day[who]
+
+
+def last_interaction(scene: Scene, state: State, who: Ints) -> pl.Series:
+    """Return the ids of the latest interactions of some customers who had one."""
+    days = pl.Series(state.contact_day[who].astype(np.int64)).cast(pl.String).str.zfill(5)
+    ordinal = pl.Series(state.contact_ordinal[who]).cast(pl.String)
+    return "I" + days + "-" + scene.customer_ids.gather(who) + "-" + ordinal
+
+
+def visits(scene: Scene, state: State, recorder: Recorder) -> None:
+    """Record the visits of customers whom a contact made curious: they follow its link again."""
+    today = (state.visit_day == state.day) & np.isfinite(state.contact_day)
+    who = np.flatnonzero(today)
+    hour = 9.5 + 12.0 * scene.streams.uniform("visit_hour", who, day=state.day)
+    kind = np.full(len(who), len(RESPONSE_KINDS) - 1)
+    ids = last_interaction(scene, state, who)
+    clerk = scene.people.clerk[who]
+    add_responses(scene, Answers(kind, ids, who, clerk, state.day + hour / 24), recorder)
 
 
 def service_cases(
@@ -209,21 +221,21 @@ def service_cases(
     hit = draw < 0.02
     who, draw = who[hit], draw[hit]
     kind = np.where(draw < 0.003, "complaint", np.where(draw < 0.011, "after_sale", "question"))
-    _open_cases(scene, state, day, who, kind.tolist(), 0, recorder)
+    _open_cases(scene, state, recorder, who=who, kinds=kind.tolist(), source=0)
 
 
 def contact_complaints(scene: Scene, state: State, day: int, recorder: Recorder) -> None:
     """A complaint about a contact opens a case."""
     who = np.flatnonzero(state.case_until == day + 3)
-    _open_cases(scene, state, day, who, ["complaint"] * len(who), 1, recorder)
+    _open_cases(scene, state, recorder, who=who, kinds=["complaint"] * len(who), source=1)
 
 
 def _open_cases(
-    scene: Scene, state: State, day: int, who: Ints, kinds: list[str], source: int,
-    recorder: Recorder,
-) -> None:  # fmt: skip
+    scene: Scene, state: State, recorder: Recorder, *, who: Ints, kinds: list[str], source: int
+) -> None:
     if not len(who):
         return
+    day = state.day
     length = 1 + (5 * scene.streams.uniform("case_days", who, day=day)).astype(np.int64)
     state.case_until[who] = np.maximum(state.case_until[who], day + length + 0.5)
     frame = pl.DataFrame(
@@ -291,8 +303,10 @@ def clerk_tags(scene: Scene, day: int, lines: Purchases, recorder: Recorder) -> 
         return
     wrong = scene.streams.uniform("tag_wrong", who, day=day) < 1 / 7
     right = scene.people.cell_category.reshape(-1)[cell]
-    other = (scene.streams.uniform("tag_other", who, day=day) * len(CATEGORIES)).astype(np.int64)
-    names = pl.Series([spec.category for spec in CATEGORIES])
+    other = (scene.streams.uniform("tag_other", who, day=day) * len(scene.assortment.specs)).astype(
+        np.int64
+    )
+    names = scene.assortment.category_names
     when = scene.timestamps(np.full(len(who), day + 22.5 / 24))
     recorder.add(
         "tags",

@@ -56,21 +56,23 @@ class Contacts:
 
 
 def contacts(
+    *,
     customer: Ints,
     clerk: Ints,
     mode: Ints,
     hour: Floats,
     channel: Ints,
     products: Ints,
-    action_type: pl.Series,
+    action_type: pl.Series | None = None,
 ) -> Contacts:
     """Return contacts with the mode's minutes and nothing else known."""
     n = len(customer)
     wide = np.full((n, MAX_PRODUCTS), -1)
     wide[:, : products.shape[1]] = products[:, :MAX_PRODUCTS]
     empty = pl.Series([None] * n, dtype=pl.String)
+    kinds = empty if action_type is None else action_type
     return Contacts(
-        customer, clerk, mode, hour, channel, wide, action_type, empty,
+        customer, clerk, mode, hour, channel, wide, kinds, empty,
         np.full(n, -1), np.array([*MODE_MINUTES, 0.0])[mode], np.full(n, np.nan), empty,
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import gamma as gamma_function
 
 from nba.arrays import Bools, Floats, Ints
-from nba.simulation.assortment import CATEGORIES, TASTE_DIMENSIONS, Assortment
+from nba.simulation.assortment import TASTE_DIMENSIONS, Assortment
 from nba.simulation.config import CELLS, GROWTH, WorldConfig
 from nba.simulation.streams import Streams
 
@@ -107,8 +107,8 @@ def build_shops(config: WorldConfig, streams: Streams) -> Shops:
     return Shops(
         stores=config.stores,
         store=index % config.stores,
-        minutes=np.array([40.0, 60.0, 60.0, 90.0])[
-            streams.choice("minutes", index, np.ones(4))
+        minutes=np.array(config.clerk_minutes)[
+            streams.choice("minutes", index, np.ones(len(config.clerk_minutes)))
         ],
         working=working,
         shift_start=np.where(late, 12, 10),
@@ -214,7 +214,7 @@ def _cells(
 ) -> tuple[Ints, Floats, Floats, Floats, Floats]:
     """Draw four categories per customer, three of the own sector, with personal rhythms."""
     count = len(sector)
-    index = np.arange(count * len(CATEGORIES))
+    index = np.arange(count * len(assortment.specs))
     own = assortment.sector[None, :] == sector[:, None]
     noise = streams.gumbel("interest", index).reshape(count, -1)
     best_own = np.argsort(-np.where(own, noise, -np.inf), axis=1, kind="stable")[:, : CELLS - 1]

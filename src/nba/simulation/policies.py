@@ -212,7 +212,7 @@ class Oracle(ByEffect):
     def _truth(self, day: dt.date, observed: ObservedTables, who: pl.DataFrame) -> pl.DataFrame:
         scene = self.world.scene
         place = np.sort(positions(who["customer_id"], scene.customer_ids, "customer"))
-        table = effect_table(scene, self.world.state, self.world.day, place)
+        table = effect_table(scene, self.world.state, place)
         wide = table.select("product_0", "product_1", "product_2").to_numpy()
         return table.select(
             pl.Series("customer_id", scene.customer_ids.gather(table["customer"])),

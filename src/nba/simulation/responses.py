@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -53,22 +53,48 @@ def record_interactions(
     recorder.add("interactions", named.drop("group"))
 
 
+@dataclass(frozen=True)
+class Reaction:
+    """How the customers of some contacts react, one entry each.
+
+    Parameters
+    ----------
+    key : array of int
+        Index of the contact in the random streams.
+    ids : Series
+        Interaction ids.
+    relevance : array of float
+        Relevance of what fits best of what was brought.
+    read, lost, complains, curious : array of bool
+        Read; the friend is lost; complains; certain to follow the link.
+    """
+
+    key: Ints
+    ids: pl.Series
+    relevance: Floats
+    read: Bools
+    lost: Bools
+    complains: Bools
+    curious: Bools
+
+
 def respond(
-    scene: Scene, state: State, day: int, made: Contacts, key: Ints, ids: pl.Series,
-    relevance: Floats, read: Bools, lost: Bools, complains: Bools, recorder: Recorder,
-) -> None:  # fmt: skip
+    scene: Scene, state: State, made: Contacts, reaction: Reaction, recorder: Recorder
+) -> None:
     """Draw and record how customers answer."""
-    streams, people = scene.streams, scene.people
+    streams, people, day = scene.streams, scene.people, state.day
+    key, read = reaction.key, reaction.read
     who, mode = made.customer, np.minimum(made.mode, 2)
-    warm = TYPE_REPLY[people.kind[who]] * (0.35 + relevance.max(axis=1))
+    warm = TYPE_REPLY[people.kind[who]] * (0.35 + reaction.relevance)
     warm *= np.exp(-0.8 * people.fatigue_weight[who] * state.fatigue[who])
     warm *= CHANNEL_STRENGTH[made.channel] * people.response[who, mode] ** 0.5
     reply = read & (streams.uniform("reply", key, day=day) < REPLY_RATE[mode] * warm)
     has_link = made.products[:, 0] >= 0
     click = read & has_link & (streams.uniform("click", key, day=day) < CLICK_RATE[mode] * warm)
+    click |= reaction.curious
     chat = made.channel != CHANNELS.index(Channel.MOMENTS)
     lag = -np.log(streams.uniform("lag", key, day=day))
-    hits = (chat, read & chat, click, reply, lost, complains)
+    hits = (chat, read & chat, click, reply, reaction.lost, reaction.complains)
     # By kind: hours after the contact, and how much the customer's own pace adds.
     base = np.array([0.001, 0.0, 0.03, 0.1, 0.3, 0.4])
     pace = np.array([0.0, 0.3, 0.3, 0.3, 0.0, 0.0])
@@ -76,31 +102,53 @@ def respond(
     at = np.concatenate(rows)
     kind = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
     when = day + np.minimum(made.hour[at] + base[kind] + pace[kind] * lag[at], 23.95) / 24
-    add_responses(scene, recorder, kind, ids.gather(at), who[at], made.clerk[at], when)
+    answers = Answers(kind, reaction.ids.gather(at), who[at], made.clerk[at], when)
+    add_responses(scene, answers, recorder)
 
 
-#: The kinds of responses in the order of their numbers in response ids.
+#: The kinds of responses in the order of their numbers in response ids; the last is the click
+#: of a later visit.
 RESPONSE_KINDS: Final = pl.Series(
-    ["delivered", "read", "clicked", "replied", "blocked", "complained", "purchased"]
+    ["delivered", "read", "clicked", "replied", "blocked", "complained", "purchased", "clicked"]
 )
 
 
-def add_responses(
-    scene: Scene, recorder: Recorder, kind: Ints, ids: pl.Series, customer: Ints, clerk: Ints,
-    when: Floats,
-) -> None:  # fmt: skip
-    """Record responses to the given interactions; kinds are positions in `RESPONSE_KINDS`."""
-    if not len(customer):
+@dataclass(frozen=True)
+class Answers:
+    """Responses to interactions, one entry each.
+
+    Parameters
+    ----------
+    kind : array of int
+        Positions in `RESPONSE_KINDS`.
+    ids : Series
+        The interactions answered.
+    customer, clerk : array of int
+    when : array of float
+        Days since the start, with the time of day.
+    """
+
+    kind: Ints
+    ids: pl.Series
+    customer: Ints
+    clerk: Ints
+    when: Floats
+
+
+def add_responses(scene: Scene, answers: Answers, recorder: Recorder) -> None:
+    """Record responses to interactions."""
+    if not len(answers.customer):
         return
+    kind, ids = answers.kind, answers.ids
     recorder.add(
         "responses",
         pl.DataFrame(
             {
                 "response_id": "V" + ids.str.slice(1) + "-" + pl.Series(kind).cast(pl.String),
                 "interaction_id": ids,
-                "customer_id": scene.customer_ids.gather(customer),
-                "clerk_id": scene.clerk_ids.gather(clerk),
-                "ts": scene.timestamps(when),
+                "customer_id": scene.customer_ids.gather(answers.customer),
+                "clerk_id": scene.clerk_ids.gather(answers.clerk),
+                "ts": scene.timestamps(answers.when),
                 "kind": RESPONSE_KINDS.gather(kind),
             }
         ),

@@ -12,7 +12,7 @@ import polars as pl
 
 from nba.arrays import Bools, Floats, Ints
 from nba.simulation.assortment import Assortment, build_assortment
-from nba.simulation.config import CELLS, EFFECTS, Effects, WorldConfig
+from nba.simulation.config import CELLS, EFFECTS, FAMILIES, Effects, Mechanism, WorldConfig
 from nba.simulation.people import People, Shops, build_people, build_shops
 from nba.simulation.streams import Streams
 from nba.simulation.tables import timestamps, zone_offsets
@@ -28,6 +28,7 @@ class Scene:
     shops: Shops
     people: People
     effects: Effects
+    family: Mechanism
 
     @cached_property
     def start_us(self) -> int:
@@ -42,9 +43,17 @@ class Scene:
 
     def birthday_near(self, customer: Ints, day: int) -> Bools:
         """Whether a customer's birthday is on a day or within the three days after it."""
-        today = (self.config.start + timedelta(days=day)).timetuple().tm_yday - 1
-        near: Bools = (self.people.birthday[customer] - today) % 365 < 4
+        near: Bools = (self.people.birthday[customer] - self.year_day(day)) % 365 < 4
         return near
+
+    def year_day(self, day: int) -> int:
+        """Return the days since the first of January."""
+        return (self.config.start + timedelta(days=day)).timetuple().tm_yday - 1
+
+    def cells_of(self, customer: Ints) -> Ints:
+        """Return the flat positions of some customers' cells (customers × 4)."""
+        result: Ints = customer[:, None] * CELLS + np.arange(CELLS)
+        return result
 
     def timestamps(self, days: object) -> pl.Series:
         """Return the UTC time of local days since the start."""
@@ -113,6 +122,11 @@ class State:
     blocked: Floats
     fatigue: Floats
     last: Floats
+    last_order: Floats
+    order_day: Floats
+    order_product: Ints
+    owed: Ints
+    visit_day: Floats
     boost: Floats
     boost_tier: Floats
     brought: Ints
@@ -153,7 +167,8 @@ def build_scene(config: WorldConfig) -> Scene:
     assortment = build_assortment(config, streams)
     shops = build_shops(config, streams)
     people = build_people(config, assortment, shops, streams)
-    return Scene(config, streams, assortment, shops, people, EFFECTS[config.preset])
+    return Scene(config, streams, assortment, shops, people, EFFECTS[config.preset],
+                 FAMILIES[config.family])  # fmt: skip
 
 
 def first_state(scene: Scene) -> State:
@@ -170,6 +185,11 @@ def first_state(scene: Scene) -> State:
         blocked=np.full(n, np.inf),
         fatigue=np.zeros(n),
         last=people.cell_last.copy(),
+        last_order=np.full(shape, -np.inf),
+        order_day=np.full(shape, np.inf),
+        order_product=np.full(shape, -1),
+        owed=np.zeros(shape, dtype=np.int64),
+        visit_day=none.copy(),
         boost=np.zeros(shape),
         boost_tier=np.zeros(shape),
         brought=np.full(shape, -1),

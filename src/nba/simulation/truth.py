@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 
 from nba.schema.words import CONTACT_MODES
-from nba.simulation.assortment import CATEGORIES
 from nba.simulation.config import CELLS, SECTORS
 from nba.simulation.people import TYPE_FACTOR
 from nba.simulation.scene import Scene
@@ -47,7 +46,7 @@ def customer_truth(scene: Scene) -> pl.DataFrame:
 def cell_truth(scene: Scene) -> pl.DataFrame:
     """Return one row per customer and category they buy: mean gap and regularity."""
     people = scene.people
-    names = pl.Series([spec.category for spec in CATEGORIES])
+    names = scene.assortment.category_names
     return pl.DataFrame(
         {
             "customer_id": scene.customer_ids.gather(np.repeat(np.arange(people.count), CELLS)),

@@ -17,7 +17,7 @@ from nba.simulation.catalogue import day_rows, opening_rows
 from nba.simulation.config import WorldConfig
 from nba.simulation.contact import act, decay
 from nba.simulation.demand import buy, record_purchases, take_returns, walk_ins
-from nba.simulation.effects import true_effect
+from nba.simulation.effects import effects_of, true_effect
 from nba.simulation.habits import NONE, habitual_contacts, pilot_contacts
 from nba.simulation.life import (
     arrivals,
@@ -31,6 +31,7 @@ from nba.simulation.life import (
     join_groups,
     record_lost,
     service_cases,
+    visits,
 )
 from nba.simulation.lookup import positions
 from nba.simulation.messages import Contacts, join
@@ -163,13 +164,7 @@ class World:
             Where the day is another one, or the plan names what the world does not have.
         """
         number = day if isinstance(day, int) else self.day_of(day)
-        if number != self.state.day:
-            raise UsageError(
-                "the world plays its days in order",
-                expected=f"day {self.state.day} ({self.date})",
-                found=f"day {number}",
-                next_step="step each day once",
-            )
+        self._at(number)
         self._begin()
         return self._play(self._contacts(number, actions, self._allowed(habitual)))
 
@@ -192,7 +187,7 @@ class World:
 
     def _live(self, made: Contacts | None) -> pl.DataFrame:
         scene, state, recorder, day = self.scene, self.state, self._pending, self.state.day
-        truth = act(scene, state, day, made, recorder).frame() if made else pl.DataFrame()
+        truth = act(scene, state, made, recorder).frame() if made else pl.DataFrame()
         contact_complaints(scene, state, day, recorder)
         self._sell(day, recorder)
         record_lost(scene, state, day, recorder)
@@ -248,7 +243,8 @@ class World:
         recorder.add("transactions", orders)
         recorder.add("transactions", take_returns(scene, state, day))
         recorder.add("transactions", walk_ins(scene, day))
-        attribute(scene, state, day, lines, orders, recorder)
+        visits(scene, state, recorder)
+        attribute(scene, state, lines, orders, recorder)
         service_cases(scene, state, day, lines, recorder)
         benefits(scene, state, day, lines, recorder)
         clerk_tags(scene, day, lines, recorder)
@@ -261,7 +257,29 @@ class World:
         products: pl.Series | None = None,
     ) -> pl.DataFrame:
         """Return the expected incremental margin of one contact today; see `effects`."""
-        return true_effect(self.scene, self.state, day, customers, mode, products)
+        self._at(day)
+        return true_effect(self.scene, self.state, customers, mode, products)
+
+    def true_effect_of(self, actions: pl.DataFrame) -> pl.DataFrame:
+        """Return the expected incremental margin of each action of a plan, were it carried out.
+
+        As `true_effect`, at the action's own channel, hour and clerk; rows of mode `none` are
+        left out. Columns: action_id, customer_id, and those of `effects.contact_value`.
+        """
+        plan = read_plan(self.scene, self.day, actions)
+        if plan is None:
+            return pl.DataFrame()
+        valued = effects_of(self.scene, self.state, plan.made)
+        return plan.frame.select("action_id", "customer_id").hstack(valued)
+
+    def _at(self, day: int) -> None:
+        if day != self.state.day:
+            raise UsageError(
+                "the world plays its days in order",
+                expected=f"day {self.state.day} ({self.date})",
+                found=f"day {day}",
+                next_step="step each day once",
+            )
 
 
 def simulate(config: WorldConfig, folder: Path, folder_truth: Path | None = None) -> World:
