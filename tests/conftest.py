@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("NBA_DATA", REPOSITORY.parent / "shared" / "data"))
+from experiments.common.data import REPOSITORY, public_data
+
+DATA = public_data()
 
 
 def _postgres_bin() -> Path | None:

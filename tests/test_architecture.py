@@ -21,27 +21,31 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def planted(
+    repository: Path, folder: Path, module: str, imported: str
+) -> subprocess.CompletedProcess[str]:
+    """Check a copy of the code in which one module imports what it must not."""
+    for tree in ("src", "experiments"):
+        shutil.copytree(repository / tree, folder / tree)
+    shutil.copy(repository / "pyproject.toml", folder)
+    path = folder / "src" / "nba" / module
+    path.write_text(path.read_text() + f"\nimport {imported}\n")
+    return lint_imports(folder)
+
+
 def test_the_import_contract_holds(repository: Path) -> None:
     result = lint_imports(repository)
     assert result.returncode == 0, result.stdout
 
 
 def test_a_planted_upstream_import_is_reported(repository: Path, tmp_path: Path) -> None:
-    shutil.copytree(repository / "src", tmp_path / "src")
-    shutil.copy(repository / "pyproject.toml", tmp_path)
-    planted = tmp_path / "src" / "nba" / "schema" / "words.py"
-    planted.write_text(planted.read_text() + "\nimport nba.serving\n")
-    result = lint_imports(tmp_path)
+    result = planted(repository, tmp_path, "schema/words.py", "nba.serving")
     assert result.returncode != 0
     assert "nba.schema.words -> nba.serving" in result.stdout
 
 
 def test_a_planted_library_below_the_stores_is_reported(repository: Path, tmp_path: Path) -> None:
-    shutil.copytree(repository / "src", tmp_path / "src")
-    shutil.copy(repository / "pyproject.toml", tmp_path)
-    planted = tmp_path / "src" / "nba" / "models" / "base.py"
-    planted.write_text(planted.read_text() + "\nimport mlflow\n")
-    result = lint_imports(tmp_path)
+    result = planted(repository, tmp_path, "models/base.py", "mlflow")
     assert result.returncode != 0
     assert "nba.models.base -> mlflow" in result.stdout
 
@@ -55,3 +59,9 @@ def test_the_walk_of_a_night_names_files_and_goes_down_the_layers(repository: Pa
     order = ["cli", "jobs", "wiring.py", "pipeline"]
     depths = [order.index(names[0].partition("/")[0]) for names in files]
     assert depths == sorted(depths)
+
+
+def test_a_planted_import_of_the_lab_is_reported(repository: Path, tmp_path: Path) -> None:
+    result = planted(repository, tmp_path, "jobs/demo.py", "experiments.registry")
+    assert result.returncode != 0
+    assert "nba.jobs.demo -> experiments.registry" in result.stdout

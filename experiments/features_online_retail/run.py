@@ -1,32 +1,22 @@
-"""Life-cycle shares of the customers of Online Retail II at three dates, with a plot.
-
-    python experiments/features_online_retail/run.py
-
-reads the data from NBA_DATA (default: ../shared/data beside the repository) and writes
-result.json and shares.png beside this file.
-"""
+"""Life-cycle shares of the customers of Online Retail II at three dates."""
 
 from __future__ import annotations
 
-import json
-import os
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import matplotlib as mpl
 import polars as pl
 
+from experiments.common.data import REPOSITORY, data_folder
 from nba.data.ingest import ingest
 from nba.data.lake import Lake
 from nba.data.tables import load_tables
+from nba.jobs.experiment_spec import write_json
 from nba.stores.feature_store import FeastFeatureStore
 
-mpl.use("Agg")
-
-HERE = Path(__file__).resolve().parent
-REPOSITORY = HERE.parent.parent
-DATA = Path(os.environ.get("NBA_DATA", REPOSITORY.parent / "shared" / "data"))
 ZONE = "Europe/London"
 MOMENTS = (datetime(2010, 11, 1), datetime(2011, 5, 1), datetime(2011, 11, 1))
 STAGES = ("new_customer", "one_time_buyer", "active", "due", "overdue", "dormant", "lost")
@@ -63,32 +53,12 @@ def returned(store: FeastFeatureStore, lake: Lake, as_of: datetime) -> dict[str,
     return {stage: found[stage] for stage in STAGES if stage in found}
 
 
-def plot(result: dict[str, dict[str, float]]) -> None:
-    """Draw the shares as stacked bars."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 3.6))
-    left = [0.0] * len(result)
-    colours = plt.get_cmap("viridis")
-    for i, stage in enumerate(STAGES):
-        widths = [values[stage] for values in result.values()]
-        axes.barh(list(result), widths, left=left, label=stage.replace("_", " "),
-                  color=colours(i / (len(STAGES) - 1)))  # fmt: skip
-        left = [a + b for a, b in zip(left, widths, strict=True)]
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("share of all buyers so far")
-    axes.invert_yaxis()
-    axes.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.18), frameon=False)
-    figure.tight_layout()
-    figure.savefig(HERE / "shares.png", dpi=120)
-
-
-def main() -> None:
-    """Ingest, build the three dates, write and print the shares."""
+def life_cycle() -> dict[str, Any]:
+    """Ingest, build the three dates, and return shares and who came back."""
     with tempfile.TemporaryDirectory() as temporary:
         lake = Lake(Path(temporary) / "lake")
         ingest(
-            DATA / "online_retail_ii",
+            data_folder("online_retail_ii"),
             lake,
             mapping="online_retail_ii_tidy",
             time_zone=ZONE,
@@ -102,16 +72,36 @@ def main() -> None:
             ),
             time_zone=ZONE,
         )
-        result = {str(moment.date()): shares(store, moment) for moment in MOMENTS}
-        came = {str(moment.date()): returned(store, lake, moment) for moment in MOMENTS}
-    (HERE / "result.json").write_text(
-        json.dumps({"shares": result, "bought_within_38_days": came}, indent=1) + "\n"
-    )
-    plot(result)
-    with pl.Config(tbl_rows=-1, float_precision=3):
-        print(pl.DataFrame([{"as_of": name, **values} for name, values in result.items()]))
-        print(pl.DataFrame([{"as_of": name, **values} for name, values in came.items()]))
+        return {
+            "shares": {str(moment.date()): shares(store, moment) for moment in MOMENTS},
+            "bought_within_38_days": {
+                str(moment.date()): returned(store, lake, moment) for moment in MOMENTS
+            },
+        }
 
 
-if __name__ == "__main__":
-    main()
+def write(result: Mapping[str, Any], folder: Path) -> str:
+    """Write `result.json` and the shares as stacked bars, and return both tables."""
+    plot(result["shares"], folder / "shares.png")
+    return write_json(result, folder)
+
+
+def plot(result: Mapping[str, Mapping[str, float]], path: Path) -> None:
+    """Draw the shares as stacked bars."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    axes = figure.subplots()
+    left = [0.0] * len(result)
+    colours = mpl.colormaps["viridis"]
+    for i, stage in enumerate(STAGES):
+        widths = [values[stage] for values in result.values()]
+        axes.barh(list(result), widths, left=left, label=stage.replace("_", " "),
+                  color=colours(i / (len(STAGES) - 1)))  # fmt: skip
+        left = [a + b for a, b in zip(left, widths, strict=True)]
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("share of all buyers so far")
+    axes.invert_yaxis()
+    axes.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.18), frameon=False)
+    figure.savefig(path, dpi=120)

@@ -9,14 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from nba.decisions.allocation import Programme, affordable_floor, solve
-from nba.decisions.assignment import Day, assign
-from nba.decisions.bench import (
-    bench_allocation,
+from experiments.allocation.run import (
     bench_programme,
     frequency_chi_square,
     reference_objective,
 )
+from nba.decisions.allocation import Programme, affordable_floor, solve
+from nba.decisions.assignment import Day, assign
 from nba.decisions.integer import integer_plan
 from nba.decisions.rounding import draw
 from nba.decisions.settings import ArmShares, DecisionSettings
@@ -220,13 +219,3 @@ def test_no_strict_draw_ever_runs_over(
     assert (done.marginal[~programme.open] == 0).all()
     rows = np.flatnonzero(done.drawn >= 0)
     assert (done.marginal[rows, done.drawn[rows]] > 0).all()
-
-
-def test_bench_prints_every_line_and_meets_the_bars_in_small() -> None:
-    printed: list[str] = []
-    lines = bench_allocation(
-        customers=20_000, clerks=20, draws=60, checked_clerks=5, report=printed.append
-    )
-    assert len(printed) == len(lines) == 23
-    loose = [line for line in lines if line.met is False and "chi-square" not in line.name]
-    assert loose == []

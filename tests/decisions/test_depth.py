@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from experiments.allocation.run import bench_programme
 from nba.decisions import (
     ArmShares,
     DecisionFiles,
@@ -20,7 +21,6 @@ from nba.decisions import (
     decide,
 )
 from nba.decisions.audience import decide_audiences
-from nba.decisions.bench import bench_programme
 from nba.decisions.compare import diff_plans, replay
 from nba.decisions.explain import explain
 from nba.decisions.facts import days_to_birthday

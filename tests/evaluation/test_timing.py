@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 
+from experiments.common.timing import judge
 from nba.errors import UsageError
 from nba.evaluation.timing import HAZARD, TimingResult, count_metrics, run_timing_experiment
-from nba.evaluation.timing_benchmarks import judge
 from nba.evaluation.timing_report import write_results
 from nba.models.timing.baselines import Cox, fit_baselines, look_back
 from nba.models.timing.boosted import BoostedConfig

@@ -10,11 +10,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from experiments.common.agreement import agreement
+from experiments.features_engines.run import bench_engines
 from nba.features import VIEWS
-from nba.features.agreement import agreement
 from nba.features.engine import DuckDBEngine, SparkEngine, write_views
 from nba.features.tags import load_tags, with_tags
-from nba.jobs.bench_features import bench_engines
 from nba.jobs.ingest import ingest_folder
 from nba.jobs.init import init_project
 from nba.settings import Project

@@ -13,12 +13,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from experiments.features_online.run import answers_online, bench_online, questions
 from nba.data.ingest import ingest
 from nba.data.lake import Lake
 from nba.data.tables import load_tables
 from nba.errors import ConflictError, NotFoundError, UsageError
 from nba.features import VIEWS
-from nba.jobs.bench_features import answers_online, bench_online, questions
 from nba.stores.feature_store import FeastFeatureStore
 from nba.stores.online_packed import PackedStore
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from experiments.common.agreement import agreement
 from nba.features import VIEWS
-from nba.features.agreement import agreement
 from nba.features.engine import DuckDBEngine
 from nba.features.prepare import PREPARED
 from nba.features.tags import load_tags, with_tags

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from polars.testing import assert_frame_equal
 
+from experiments.features_bench.reference import queries, shared_statements
+from experiments.features_bench.run import bench_features
 from nba.features import VIEWS
-from nba.features.benchmark import bench_features
-from nba.features.reference import queries, shared_statements
 
 MOMENTS = (datetime(2025, 9, 1), datetime(2025, 3, 1, 15, 30))
 

@@ -29,7 +29,6 @@ def test_a_project_is_never_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "nba.yaml").read_text() == "seed: 5\n"
 
 
-def test_results_of_experiments_stay_out_of_the_template(tmp_path: Path) -> None:
+def test_a_project_holds_no_experiment_of_ours(tmp_path: Path) -> None:
     init_project(tmp_path, {})
-    assert not list((tmp_path / "experiments").rglob("result*.json"))
-    assert not list((tmp_path / "experiments").rglob("*.png"))
+    assert [path.name for path in (tmp_path / "experiments").rglob("*")] == ["README.md"]

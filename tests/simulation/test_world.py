@@ -14,11 +14,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from experiments.common.policies import BASELINES, RandomContacts
 from nba.errors import UsageError
 from nba.simulation import World, WorldConfig, simulate
 from nba.simulation.habits import absent_on
 from nba.simulation.observed import Rules
-from nba.simulation.policies import BASELINES, RandomContacts
 
 APPEND_ONLY = {
     "transactions": ["order_id", "line_no"],

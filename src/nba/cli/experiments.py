@@ -1,4 +1,4 @@
-"""Verbs of measurements and comparisons."""
+"""Verbs of sizing and of comparisons on own tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 verbs = typer.Typer()
-experiment_app = typer.Typer(help="Benchmarks and comparisons.", no_args_is_help=True)
+experiment_app = typer.Typer(help="Models compared on your own tables.", no_args_is_help=True)
 
 
 @verbs.command()
@@ -17,13 +17,15 @@ def bench(
     option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, repeatable.")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the result as JSON.")] = None,
 ) -> None:
-    """Measure speed, scale or value; ratios to a limit in the same run."""
-    from nba.jobs.bench import BENCHES, as_text, parse_options, run_bench
+    """Measure what a project takes on this machine; ratios to a limit in the same run."""
+    from nba.jobs.experiment_spec import as_text
+    from nba.jobs.experiments import BENCHES, named
 
     if name == "list":
-        typer.echo("\n".join(BENCHES))
+        typer.echo("\n".join(f"{bench.name:<12} {bench.question}" for bench in BENCHES.values()))
         return
-    text = as_text(run_bench(name, parse_options(option or [])))
+    spec = named(name, BENCHES)
+    text = as_text(spec.call(spec.parse(option or [])))
     typer.echo(text)
     if out is not None:
         out.write_text(text + "\n", encoding="utf-8")
@@ -37,8 +39,9 @@ def experiment_run(
     mapping: Annotated[str, typer.Option(help="A mapping's name or file.")] = "",
     cutoff: Annotated[str, typer.Option(help="The day from which it is predicted.")] = "",
     time_zone: Annotated[
-        str, typer.Option(help="Where naive times stand, unless the mapping says.")
-    ] = "Asia/Shanghai",
+        str,
+        typer.Option(help="Where naive times stand, unless the mapping says (Asia/Shanghai)."),
+    ] = "",
     arm: Annotated[str, typer.Option(help="The arm's column.")] = "",
     control: Annotated[str, typer.Option(help="The control's value in it.")] = "",
     outcome: Annotated[str, typer.Option(help="The outcome's column.")] = "",
@@ -54,34 +57,35 @@ def experiment_run(
         str, typer.Option(help="The MLflow store in which the run is logged; empty: none.")
     ] = "",
 ) -> None:
-    """Run a benchmark that ships, or timing, affinity or mode on your own table."""
-    from nba.jobs.experiments import Options, run_experiment
+    """Compare timing, affinity or mode models on your own tables."""
+    from nba.jobs.experiment_spec import run_experiment
+    from nba.jobs.experiments import EXPERIMENTS, named
 
-    given = Options(
-        out=out or context.obj / "experiments" / name,
-        data=data,
-        mapping=mapping,
-        cutoff=cutoff,
-        time_zone=time_zone,
-        arm=arm,
-        control=control,
-        outcome=outcome,
-        cost=tuple(cost or ()),
-        group=group,
-        propensity=propensity,
-        exclude=tuple(exclude or ()),
-        seed=seed,
-        tracking_uri=tracking_uri,
-    )
-    typer.echo(run_experiment(name, given))
+    options = {
+        "data": data,
+        "mapping": mapping,
+        "cutoff": cutoff,
+        "time_zone": time_zone,
+        "arm": arm,
+        "control": control,
+        "outcome": outcome,
+        "cost": tuple(cost or ()),
+        "group": group,
+        "propensity": propensity,
+        "exclude": tuple(exclude or ()),
+        "seed": seed,
+    }
+    given = {key: value for key, value in options.items() if value not in (None, "", ())}
+    place = out or context.obj / "experiments" / name
+    typer.echo(run_experiment(named(name, EXPERIMENTS), given, place, tracking_uri=tracking_uri))
 
 
 @experiment_app.command("list")
 def experiment_list(context: typer.Context) -> None:
-    """Name all experiments and whether they have a result."""
-    from nba.jobs.experiments import list_experiments
+    """Name the experiments, whether they have a result, and what they answer."""
+    from nba.jobs.experiments import EXPERIMENTS, list_experiments
 
-    for line in list_experiments(context.obj / "experiments"):
+    for line in list_experiments(EXPERIMENTS, context.obj / "experiments"):
         typer.echo(line)
 
 

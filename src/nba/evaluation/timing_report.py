@@ -5,15 +5,45 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from nba.evaluation.pictures import empty_figure
 from nba.evaluation.timing import HAZARD, TimingResult
 
 RESULT_FILE = "result.json"
 TABLE_FILE = "result.md"
+
+
+@dataclass(frozen=True)
+class TimingRun:
+    """What a timing experiment gave.
+
+    Parameters
+    ----------
+    command : str
+        What runs it again.
+    parts : mapping of str to TimingResult
+    bars : sequence of mapping
+        What was asked of it, and whether it is reached.
+    findings : mapping
+        Further figures, by part.
+    """
+
+    command: str
+    parts: Mapping[str, TimingResult]
+    bars: Sequence[Mapping[str, Any]] = ()
+    findings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+def write_run(run: TimingRun, folder: Path) -> str:
+    """Write results, tables and plots into `folder`, and return the tables."""
+    said: dict[str, Any] = {"command": run.command, "bars": run.bars, "findings": run.findings}
+    write_results(folder, run.parts, **said)
+    return markdown(run.parts, **said)
 
 
 def write_results(
@@ -115,12 +145,10 @@ def _number(value: float | None) -> str:
 
 
 def plot(result: TimingResult, path: Path) -> None:
-    """Draw survival by segment, calibration, weekly first purchases and lift."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 8), layout="constrained")
-    FigureCanvasAgg(figure)
+    """Draw survival by segment, calibration, weekly first purchases and lift, where it can be."""
+    figure = empty_figure(11, 8)
+    if figure is None:
+        return
     axes = figure.subplots(2, 2)
     _draw_survival(axes[0][0], result.frames["survival"])
     _draw_calibration(axes[0][1], result.frames["calibration"])

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nba.evaluation.pictures import empty_figure
+
 _SHOWN = (
     "recall@10",
     "ndcg@10",
@@ -60,11 +62,10 @@ def beyond(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write_report(result: Mapping[str, Any], folder: Path, *, seconds: float) -> None:
+def write_report(result: Mapping[str, Any], folder: Path) -> None:
     """Write `result.json`, `table.md` and `plot.png` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    head = {"seconds": round(seconds, 1)}
-    (folder / "result.json").write_text(json.dumps(head | dict(result), indent=1) + "\n")
+    (folder / "result.json").write_text(json.dumps(dict(result), indent=1) + "\n")
     parts = {
         **{name: one["test"] for name, one in result.get("protocols", {}).items()},
         **{name: one["methods"] for name, one in result.get("cutoffs", {}).items()},
@@ -77,9 +78,9 @@ def write_report(result: Mapping[str, Any], folder: Path, *, seconds: float) -> 
 
 
 def _plot(parts: Mapping[str, Mapping[str, Any]], path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.5 * len(parts), 4), layout="constrained")
+    figure = empty_figure(5.5 * len(parts), 4)
+    if figure is None:
+        return
     axes = figure.subplots(1, len(parts), squeeze=False)[0]
     for axis, (title, methods) in zip(axes, parts.items(), strict=True):
         names = sorted(methods, key=lambda name: methods[name]["recall@10"][0])

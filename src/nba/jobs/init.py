@@ -11,17 +11,18 @@ import yaml
 from nba.errors import ConflictError
 from nba.settings import EDITABLE_FOLDERS, SETTINGS_FILE, Project
 
-#: What an experiment leaves behind stays out of the template.
-_RESULTS = shutil.ignore_patterns(
-    "result*", "table.md", "*.png", "*.svg", "*.parquet", "__pycache__", "*.pyc"
-)
+_CACHES = shutil.ignore_patterns("__pycache__", "*.pyc")
+#: Where a folder of the template stands in the repository, unless it is the folder itself.
+_IN_REPOSITORY = {"experiments": "experiments/own_tables"}
 
 
-def template_folder() -> Path:
-    """Return the template: inside the installed package, or the repository's own folders."""
+def template_path(name: str) -> Path:
+    """Return a folder or file of the template: in the installed package, or the repository."""
     package = Path(__file__).resolve().parent.parent
     installed = package / "template"
-    return installed if installed.is_dir() else package.parent.parent
+    if installed.is_dir():
+        return installed / name
+    return package.parent.parent / _IN_REPOSITORY.get(name, name)
 
 
 def init_project(folder: Path, settings: Mapping[str, object]) -> Project:
@@ -46,11 +47,10 @@ def init_project(folder: Path, settings: Mapping[str, object]) -> Project:
             found=str(folder / SETTINGS_FILE),
             next_step="choose another folder",
         )
-    template = template_folder()
     folder.mkdir(parents=True, exist_ok=True)
     for name in EDITABLE_FOLDERS:
-        shutil.copytree(template / name, folder / name, ignore=_RESULTS, dirs_exist_ok=True)
-    text = (template / SETTINGS_FILE).read_text(encoding="utf-8")
+        shutil.copytree(template_path(name), folder / name, ignore=_CACHES, dirs_exist_ok=True)
+    text = template_path(SETTINGS_FILE).read_text(encoding="utf-8")
     (folder / SETTINGS_FILE).write_text(_with_settings(text, settings), encoding="utf-8")
     return Project.open(folder)
 

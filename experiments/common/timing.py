@@ -1,0 +1,64 @@
+"""What the timing experiments share: the seed and the bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from nba.evaluation.timing import HAZARD, TimingResult
+from nba.evaluation.timing_report import TimingRun
+
+SEED: Final = 20261121
+#: (part, metric, condition, bar); a condition `gain` is over BG/NBD in the same run, `of_truth`
+#: relative to the true curve.
+Bar = tuple[str, str, str, float]
+
+
+def timing_run(
+    name: str,
+    parts: Mapping[str, TimingResult],
+    bars: tuple[Bar, ...],
+    findings: Mapping[str, Mapping[str, float]] | None = None,
+) -> TimingRun:
+    """Return what an experiment gave, judged by its bars.
+
+    Parameters
+    ----------
+    name : str
+        The experiment's.
+    parts : mapping of str to TimingResult
+    bars : tuple of Bar
+    findings : mapping, optional
+        Further figures, by part.
+    """
+    return TimingRun(f"python -m experiments {name}", parts, judge(parts, bars), findings or {})
+
+
+def judge(results: Mapping[str, TimingResult], bars: tuple[Bar, ...]) -> list[dict[str, Any]]:
+    """Compare results with their bars; every bar is listed, reached or not."""
+    rows = []
+    for part, metric, direction, bar in bars:
+        metrics = results[part].metrics
+        value = metrics[HAZARD][metric]
+        if direction == "gain":
+            value -= metrics["bg_nbd"][metric]
+        if direction == "of_truth":
+            value /= metrics["truth"][metric]
+        reached = {
+            "at_most": value <= bar,
+            "at_least": value >= bar,
+            "gain": value >= bar,
+            "within": abs(value) <= bar,
+            "of_truth": value <= bar,
+        }[direction]
+        rows.append(
+            {
+                "part": part,
+                "metric": metric,
+                "condition": direction,
+                "bar": bar,
+                "value": value,
+                "reached": bool(reached),
+            }
+        )
+    return rows
