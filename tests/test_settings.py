@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +52,17 @@ def test_the_config_digest_follows_what_people_edit(tmp_path: Path) -> None:
     before = Project.open(tmp_path).config_digest()
     (tmp_path / "serving" / "levers.yaml").write_text("levers: {}\n")
     assert Project.open(tmp_path).config_digest() != before
+
+
+def test_threads_that_wait_do_not_spin_unless_the_environment_says_so() -> None:
+    code = "import os, nba; print(os.environ['OMP_WAIT_POLICY'])"
+    for given, expected in ({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE"):
+        environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | given
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == expected
