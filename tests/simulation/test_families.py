@@ -22,8 +22,15 @@ CUSTOMERS, HISTORY = 1500, 200
 def config(family: Family, **changes) -> WorldConfig:
     # Goods that come back often, so that most cells were bought within the history, which ends
     # ahead of a festival.
-    given = {"customers": CUSTOMERS, "days": HISTORY, "pilot": False, "habits": False,
-             "sector_shares": (0.2, 0.8, 0.0), "seed": 3, "start": dt.date(2024, 11, 20)}  # fmt: skip
+    given = {
+        "customers": CUSTOMERS,
+        "days": HISTORY,
+        "pilot": False,
+        "habits": False,
+        "sector_shares": (0.2, 0.8, 0.0),
+        "seed": 3,
+        "start": dt.date(2024, 11, 20),
+    }
     return WorldConfig(family=family, **{**given, **changes})
 
 
