@@ -14,7 +14,9 @@ import polars as pl
 import pytest
 from fastapi.testclient import TestClient
 
+from nba.pipeline.kept import kept_plan
 from nba.serving import Access, create_app
+from nba.serving.live import LiveRescoring
 from nba.serving.run import services_of
 from nba.settings import Project
 from nba.simulation import WorldConfig, simulate
@@ -125,6 +127,54 @@ def test_the_decision_log_has_a_vector_for_every_eligible_customer(shop: Path) -
     assert ((totals - 1).abs() < 1e-9).all()
     modes = log["alternatives"].list.eval(pl.element().struct.field("mode"))
     assert modes.list.contains("none").all()
+
+
+def test_a_preview_says_what_changed_files_would_change_and_leaves_no_trace(
+    shop: Path, client: TestClient
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (shop / "data" / "runs").rglob("*.*")}
+    same = client.post("/v1/plans/preview", json={}).json()["difference"]
+    assert (same["added"], same["removed"], same["changed"]) == (0, 0, 0)
+    kinds = {action["action_type"] for action in lists(client, clerks(shop))}
+    levers = {"actions": dict.fromkeys(sorted(kinds), 0.0)}
+    answer = client.post("/v1/plans/preview", json={"levers": levers})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["difference"]["removed"] > 0
+    wrong = client.post("/v1/plans/preview", json={"levers": {"weather": 1}})
+    assert wrong.status_code == 422
+    assert "levers.yaml:1: weather" in wrong.json()["found"]
+    after = {path: path.stat().st_mtime_ns for path in (shop / "data" / "runs").rglob("*.*")}
+    assert after == before
+
+
+def test_anybody_in_the_book_is_rescored_as_the_night_valued_them(shop: Path) -> None:
+    wiring = Wiring(Project.open(shop))
+    services = services_of(wiring, Access.OPEN)
+    assert isinstance(services.live, LiveRescoring)
+    services.live.wait()
+    app = create_app(services)
+    client = TestClient(app, base_url="http://localhost", client=("127.0.0.1", 1))
+    plan = kept_plan(wiring.run(datetime(DAY.year, DAY.month, DAY.day)))
+    planned = plan.log.filter(pl.col("arm") == "engine")
+    listed = plan.actions["customer_id"].to_list()
+    unlisted = planned.filter(~pl.col("customer_id").is_in(listed) & pl.col("closed").is_null())
+    values = (
+        unlisted.select("customer_id", "alternatives")
+        .explode("alternatives")
+        .unnest("alternatives")
+        .filter((pl.col("mode") != "none") & (pl.col("value") > 0))
+    )
+    chosen = values["customer_id"].unique().sort().head(5).to_list()
+    assert chosen
+    for customer_id in chosen:
+        answer = client.get(f"/v1/customers/{customer_id}/actions").json()
+        assert answer["rescored"] is True
+        found = {action["action_type"]: action["value"] for action in answer["actions"]}
+        mine = values.filter(pl.col("customer_id") == customer_id)
+        assert found == pytest.approx(dict(mine.select("action_type", "value").iter_rows()))
+        assert all(action["rank"] is None for action in answer["actions"])
+    held_out = plan.log.filter(pl.col("arm") == "holdout")["customer_id"][0]
+    assert client.get(f"/v1/customers/{held_out}/actions").json()["actions"] == []
 
 
 def test_feedback_and_a_block_change_the_next_plan(shop: Path, client: TestClient) -> None:

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from nba.decisions.action_types import Catalogue
 from nba.serving import Services
+from nba.serving.shapes import ProductScore
 from nba.stores.outbox import Event
 from nba.stores.people import Consent
 
@@ -178,3 +179,42 @@ def test_plan_and_health_and_metrics(client: Client) -> None:
     assert 'route="/v1/clerks/{clerk_id}/actions"' in text
     assert "nba_outbox_waiting 0.0" in text
     assert "k1" not in text
+
+
+class Rescored:
+    """Rescores anybody: one action that is on the list, and one that is not."""
+
+    def __init__(self, services: Services, *, ready: bool = True) -> None:
+        self.listed = services.store.action("k1-1")
+        self.ready = ready
+
+    def actions(self, customer_id: str) -> list[dict[str, Any]] | None:
+        other = {**self.listed, "action_id": "other", "customer_id": customer_id}
+        return [other, self.listed] if self.ready else None
+
+    def products(self, customer_id: str) -> list[ProductScore] | None:
+        return [] if self.ready else None
+
+
+def test_what_stands_on_the_list_comes_before_what_was_rescored(
+    client: Client, services: Services
+) -> None:
+    body = client("clerk", live=Rescored(services)).get("/v1/customers/c11/actions").json()
+    assert body["rescored"] is True
+    assert [(one["action_id"], one["rank"]) for one in body["actions"]] == [
+        ("k1-1", 1),
+        ("other", None),
+    ]
+
+
+def test_the_list_answers_while_nothing_is_ready_and_where_the_customer_was_heard_of(
+    client: Client, services: Services
+) -> None:
+    waiting = client("clerk", live=Rescored(services, ready=False))
+    assert waiting.get("/v1/customers/c11/actions").json()["rescored"] is False
+    assert waiting.get("/v1/customers/c11/products").json()["products"]
+    caller = client("clerk", live=Rescored(services))
+    body = {"feedback_id": "f", "kind": "sent", "ts": "2026-03-02T09:00:00"}
+    caller.post("/v1/actions/k1-1/feedback", json=body)
+    answer = caller.get("/v1/customers/c11/actions").json()
+    assert (answer["rescored"], answer["actions"]) == (False, [])

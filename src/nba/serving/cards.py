@@ -163,8 +163,12 @@ class ProjectCards:
         return Timing(**_fields(Timing, rows[0])) if rows else None
 
     def _affinity(self, customer_id: str) -> list[ProductScore]:
+        rows = self._scores("affinity", customer_id)
+        return self.product_scores(sorted(rows, key=lambda row: int(row["rank"])))
+
+    def product_scores(self, rows: Sequence[Row]) -> list[ProductScore]:
+        """Return rows of the score table `affinity` with what is known of their products."""
         products = self._read_dimensions()[1]
-        rows = sorted(self._scores("affinity", customer_id), key=lambda row: int(row["rank"]))
         return [
             ProductScore(
                 **_fields(ProductScore, {**(products.get(row["product_id"]) or {}), **row})

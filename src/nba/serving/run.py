@@ -12,9 +12,11 @@ import uvicorn
 
 from nba.errors import UsageError
 from nba.pipeline.preview import preview
+from nba.pipeline.rescore import Rescorer
 from nba.serving.app import create_app
 from nba.serving.cards import ProjectCards
 from nba.serving.clock import plan_clock
+from nba.serving.live import LiveRescoring
 from nba.serving.routes.clerks import no_plan
 from nba.serving.services import Access, Services
 from nba.stores.customers import CustomerRows
@@ -73,9 +75,15 @@ def services_of(wiring: Wiring, access: Access) -> Services:
         clock=clock,
         time_zone=wiring.settings.time_zone,
         catalogue=wiring.decision_files.catalogue,
+        live=LiveRescoring(store.current_plan, lambda day: rescorer_of(wiring, day), cards),
         preview=lambda changes: preview_current(wiring, changes),
         page=page if page.is_dir() else None,
     )
+
+
+def rescorer_of(wiring: Wiring, day: date) -> Rescorer:
+    """Return the rescorer of the plan of a day; `NotFoundError` where it is not kept here."""
+    return Rescorer.of(wiring.run(datetime.combine(day, time())))
 
 
 def preview_current(wiring: Wiring, changes: Mapping[str, Any]) -> dict[str, Any]:

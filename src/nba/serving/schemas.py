@@ -252,7 +252,9 @@ class CustomerActions(BaseModel):
     """Next best actions for one customer, best first."""
 
     customer_id: str
-    rescored: bool = Field(description="True: with fresh features; false: from last night's plan.")
+    rescored: bool = Field(
+        description="True: the models and rules were asked now; false: last night's list only."
+    )
     actions: list[ListedAction]
 
 

@@ -25,12 +25,12 @@ class Access(StrEnum):
 
 
 class LiveScores(Protocol):
-    """One customer rescored now."""
+    """One customer rescored now; None while that is not possible."""
 
-    def actions(self, customer_id: str) -> Sequence[Mapping[str, Any]]:
+    def actions(self, customer_id: str) -> Sequence[Mapping[str, Any]] | None:
         """Return the next best actions, best first, as rows of the plan's action columns."""
 
-    def products(self, customer_id: str) -> Sequence[ProductScore]:
+    def products(self, customer_id: str) -> Sequence[ProductScore] | None:
         """Return ranked products."""
 
 
@@ -57,7 +57,7 @@ class Services:
     catalogue : Catalogue or None
         Names of action types, and which of them rest on no profile.
     live : LiveScores or None
-        Rescoring with fresh features; without it, answers come from the published plan.
+        Rescores one customer; without it, answers come from the published plan.
     preview : PlanPreview or None
         Without it the service has no preview.
     eraser : Eraser or None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ from nba.schema.words import TagSource
 from nba.serving.auth import CallerDep, ServicesDep
 from nba.serving.errors import documented
 from nba.serving.schemas import CustomerActions, CustomerProducts, Id, LiveCard, News
-from nba.serving.services import Services
+from nba.serving.services import LiveScores, Services
 from nba.serving.shapes import CustomerCard, CustomerState, ProductScore, TagFact
 from nba.serving.views import show_actions
 from nba.stores.lists import Slice
@@ -43,16 +43,36 @@ def read_card(customer_id: CustomerId, caller: CallerDep, services: ServicesDep)
 def next_actions(
     customer_id: CustomerId, caller: CallerDep, services: ServicesDep
 ) -> CustomerActions:
-    """Return the next best actions for one customer, rescored with fresh features."""
+    """Return the next best actions for one customer: what stands on the list, then the rest.
+
+    Anybody in the book is rescored by last night's models and rules, unless something was
+    heard of them since, or they refused profiling: then only the list counts. An action that
+    is on no list has no rank. Who is held out
+    gets no advice here either.
+    """
     caller.require_customer(customer_id)
     state = card_of(services, customer_id).state
-    live = services.live
-    rows: Sequence[Mapping[str, Any]] = []
-    if state.consent_contact and not state.is_blocked:
-        rows = live.actions(customer_id) if live else _planned(services, customer_id)
+    if not state.consent_contact or state.is_blocked:
+        return CustomerActions(customer_id=customer_id, rescored=False, actions=[])
+    planned = _planned(services, customer_id)
+    live = _live(services, customer_id, state)
+    fresh = None if live is None else live.actions(customer_id)
+    listed = {row["action_id"] for row in planned}
+    others = [{**row, "rank": None} for row in fresh or () if row["action_id"] not in listed]
     return CustomerActions(
-        customer_id=customer_id, rescored=live is not None, actions=show_actions(rows, services)
+        customer_id=customer_id,
+        rescored=fresh is not None,
+        actions=show_actions([*planned, *others], services),
     )
+
+
+def _live(services: Services, customer_id: str, state: CustomerState) -> LiveScores | None:
+    """Return who rescores the customer, where what the night knew of them still holds."""
+    header = services.store.current_plan()
+    if services.live is None or header is None or not state.consent_profiling:
+        return None
+    heard = services.store.news(customer_id, services.day_begins(header["as_of"]))
+    return None if heard else services.live
 
 
 def _planned(services: Services, customer_id: str) -> list[dict[str, Any]]:
@@ -75,9 +95,9 @@ def ranked_products(
     """Return ranked products for one customer."""
     caller.require_customer(customer_id)
     card = card_of(services, customer_id)
-    live = services.live
-    profiled = card.state.consent_profiling
-    ranked = live.products(customer_id) if live and profiled else card.affinity
+    live = _live(services, customer_id, card.state)
+    fresh = None if live is None else live.products(customer_id)
+    ranked = card.affinity if fresh is None else fresh
     chosen = [
         product
         for product in ranked
@@ -86,7 +106,7 @@ def ranked_products(
         and (not in_stock or (product.on_hand or 0) > 0)
     ]
     return CustomerProducts(
-        customer_id=customer_id, rescored=live is not None, products=chosen[:limit]
+        customer_id=customer_id, rescored=fresh is not None, products=chosen[:limit]
     )
 
 

@@ -1,0 +1,122 @@
+"""What stands open for a few customers now, best first: no clerk's minutes, no draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from nba.decisions.candidates import build_candidates
+from nba.decisions.inputs import DecisionInputs, conform_inputs
+from nba.decisions.modes import MODES, Averages, mode_averages
+from nba.decisions.pool import CHUNK, Pool, eligible_customers
+from nba.decisions.rules import DecisionRules
+from nba.decisions.substitution import with_substitutes
+from nba.decisions.writing import ACTION_SCHEMA, write_actions
+from nba.schema.words import Arm
+
+_PLANNED = (str(Arm.ENGINE), str(Arm.RANDOM))
+
+
+@dataclass(frozen=True)
+class OpenBook:
+    """A day's tables made ready for single customers.
+
+    Parameters
+    ----------
+    tables : DecisionInputs
+        Of all customers, with today's substitutes.
+    averages : Averages
+        Over all customers.
+    """
+
+    tables: DecisionInputs
+    averages: Averages
+
+    @classmethod
+    def of(cls, inputs: Mapping[str, pl.DataFrame]) -> OpenBook:
+        """Return the book of the inputs that `decide` had."""
+        tables = with_substitutes(conform_inputs(inputs))
+        return cls(tables, mode_averages(tables))
+
+    def customers_of(self, clerk_id: str) -> list[str]:
+        """Return the customers whom a clerk serves today, by id."""
+        state = self.tables["customer_state"]
+        return state.filter(pl.col("clerk_id") == clerk_id)["customer_id"].sort().to_list()
+
+
+def next_actions(
+    book: OpenBook,
+    customer_ids: list[str],
+    rules: DecisionRules,
+    *,
+    as_of: datetime,
+    scores: Mapping[str, pl.DataFrame] | None = None,
+) -> pl.DataFrame:
+    """Return the best open action of each mode for some customers, best first.
+
+    Parameters
+    ----------
+    book : OpenBook
+    customer_ids : list of str
+        At most `nba.decisions.pool.CHUNK`.
+    rules : DecisionRules
+    as_of : datetime
+    scores : mapping of str to DataFrame, optional
+        Tables of these customers in place of the book's, such as fresh scores.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `nba actions export`; `rank` counts within the customer, services first.
+        Nothing was drawn: `propensity` is null. Only what is worth more than leaving the customer
+        alone; nothing for a customer who may not be contacted, is held out, or is left to the
+        clerk's own habit.
+    """
+    mine = book.tables.of_customers(pl.Series(customer_ids[:CHUNK], dtype=pl.String))
+    if scores:
+        conformed = conform_inputs({**mine.tables, **scores})
+        mine = DecisionInputs({**mine.tables, **{name: conformed[name] for name in scores}})
+    people = eligible_customers(mine, rules, as_of=as_of)
+    people = people.filter(pl.col("arm").is_in(_PLANNED))
+    mine = mine.of_customers(people["customer_id"])
+    candidates = build_candidates(mine, rules.actions, book.averages, rules, as_of=as_of)
+    pool = Pool.of(people, candidates)
+    chosen = [_of_mode(pool, mode, rules, as_of) for mode in range(len(MODES))]
+    written = [write_actions(mine, rows, pool.facts, rules, as_of=as_of) for rows in chosen]
+    return _ranked(pl.concat(written), rules)
+
+
+def _of_mode(pool: Pool, mode: int, rules: DecisionRules, as_of: datetime) -> pl.DataFrame:
+    """Return each customer's best action of a mode as a row that `write_actions` reads."""
+    names = np.array([*(action.action_type for action in rules.actions), ""], dtype=object)
+    return pool.people.select(
+        "customer_id",
+        "clerk_id",
+        "arm",
+        as_of=pl.lit(as_of),
+        action_type=pl.Series(names[pool.action[:, mode]], dtype=pl.String),
+        mode=pl.lit(str(MODES[mode])),
+        value=pl.Series(pool.value[:, mode]),
+        uplift=pl.Series(pool.uplift[:, mode]),
+        minutes=pl.Series(pool.minutes[:, mode]),
+        propensity=pl.lit(None, dtype=pl.Float64),
+        explored=pl.lit(False),
+        policy_version=pl.lit(rules.policy_version),
+        model_versions=pl.lit(rules.model_versions),
+    ).filter((pl.col("action_type") != "") & (pl.col("value") > 0))
+
+
+def _ranked(actions: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
+    services = [action.action_type for action in rules.actions if action.service]
+    ordered = actions.sort(
+        "customer_id",
+        ~pl.col("action_type").is_in(services),
+        -pl.col("value"),
+        "action_type",
+    )
+    rank = pl.int_range(1, pl.len() + 1).over("customer_id").cast(ACTION_SCHEMA["rank"])
+    return ordered.with_columns(rank=rank)
