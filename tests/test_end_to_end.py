@@ -136,10 +136,12 @@ def test_a_preview_says_what_changed_files_would_change_and_leaves_no_trace(
     same = client.post("/v1/plans/preview", json={}).json()["difference"]
     assert (same["added"], same["removed"], same["changed"]) == (0, 0, 0)
     kinds = {action["action_type"] for action in lists(client, clerks(shop))}
-    levers = {"actions": dict.fromkeys(sorted(kinds), 0.0)}
+    levers = {"actions": dict.fromkeys(sorted(kinds), -100.0)}
     answer = client.post("/v1/plans/preview", json={"levers": levers})
     assert answer.status_code == 200, answer.text
-    assert answer.json()["difference"]["removed"] > 0
+    difference = answer.json()["difference"]
+    assert difference["added"] + difference["removed"] + difference["changed"] > 0
+    assert difference["value_after"] < difference["value_before"]
     wrong = client.post("/v1/plans/preview", json={"levers": {"weather": 1}})
     assert wrong.status_code == 422
     assert "levers.yaml:1: weather" in wrong.json()["found"]
