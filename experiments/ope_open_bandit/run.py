@@ -38,7 +38,7 @@ def ope_open_bandit(*, seed: int = 0, max_weight: float = MAX_WEIGHT) -> dict[st
     for campaign in CAMPAIGNS:
         logs = {policy: _read(policy, campaign) for policy in ("random", "bts")}
         for logged, other in (("bts", "random"), ("random", "bts")):
-            rows += _estimates(campaign, logged, other, logs, seed, max_weight)
+            rows += _estimates(campaign, logged, other, logs, seed=seed, max_weight=max_weight)
     return {
         "question": "Do the estimators find another policy's click rate from a log?",
         "protocol": f"propensities as logged, weights cut at {max_weight:g}, outcome model: click "
@@ -83,6 +83,7 @@ def _estimates(
     logged: str,
     other: str,
     logs: dict[str, pl.DataFrame],
+    *,
     seed: int,
     max_weight: float,
 ) -> list[dict[str, Any]]:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -402,80 +397,6 @@ def test_many_splits_in_any_order_with_repeats(
     whole: Lake, whole_features, tmp_path_factory, data
 ) -> None:
     split_and_load(whole, whole_features, tmp_path_factory.mktemp("split"), data)
-
-
-def kill_at_random(tmp_path: Path, times: int, seed: int) -> dict[str, int]:
-    """Kill loads at random moments: the lake is the one before or the one after.
-
-    The moments are drawn over the time that a load takes here. Returns how often the lake was
-    the one before, how often the one after, and how often files of the killed load were left.
-    """
-    source, lake = tmp_path / "in", Lake(tmp_path / "lake")
-    write(source, PIECES)
-    ingest(source, lake, time_zone="UTC", now=NOW)
-    before = lake.version
-    extra = [("transactions", "", f"x{n},c1,p1,2026-0{1 + n % 5}-03,1,1\n") for n in range(200)]
-    write(source, [*PIECES, *extra])
-    other = Lake(tmp_path / "other")
-    ingest(source, other, time_zone="UTC", now=NOW)
-    after = other.version
-    saved = tmp_path / "saved"
-    shutil.copytree(lake.root, saved)
-    code = (
-        "import sys\nfrom datetime import datetime, UTC\n"
-        "from nba.data.ingest import ingest\nfrom nba.data.lake import Lake\n"
-        "print('ready', flush=True)\n"
-        "ingest(sys.argv[1], Lake(sys.argv[2]), time_zone='UTC', now=datetime.now(UTC))\n"
-        "print('done', flush=True)\n"
-    )
-    draw = random.Random(seed)
-    seen = {"kills": times, "before": 0, "after": 0, "left_files": 0, "same_after_repeat": 0}
-    span = 0.0
-    for number in range(-1, times):
-        shutil.rmtree(lake.root)
-        shutil.copytree(saved, lake.root)
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, str(source), str(lake.root)], stdout=subprocess.PIPE
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        if number < 0:  # how long does it take?
-            started = time.monotonic()
-            process.communicate()
-            span = time.monotonic() - started
-            continue
-        time.sleep(draw.uniform(0, span))
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        state = lake.version
-        assert state in (before, after)
-        seen["before" if state == before else "after"] += 1
-        seen["left_files"] += any((lake.root / "scratch").rglob("*.parquet"))
-        for table in lake.state().tables:
-            assert lake.polars(table).height == lake.rows(table)
-        ingest(source, lake, time_zone="UTC", now=NOW)
-        assert lake.version == after
-        used = {str(path) for table in lake.state().tables for path in lake.files(table)}
-        kept = {str(lake.root / name) for name in lake.state().retired}
-        there = {str(path) for path in (lake.root / "tables").rglob("*.parquet")}
-        assert there == used | kept
-        seen["same_after_repeat"] += 1
-    assert seen["before"]
-    return seen
-
-
-def test_killed_at_random_moments(tmp_path: Path) -> None:
-    kill_at_random(tmp_path, 4, seed=1)
-
-
-@pytest.mark.proof
-def test_killed_at_100_random_moments(tmp_path: Path, repository: Path) -> None:
-    seen = kill_at_random(tmp_path, 100, seed=2)
-    assert seen["same_after_repeat"] == 100
-    assert seen["left_files"] > 10
-    result = repository / "experiments" / "ingest_kills" / "result.json"
-    result.write_text(json.dumps({"seed": 2, **seen}, indent=1) + "\n", encoding="utf-8")
 
 
 @pytest.mark.requires("data")

@@ -28,7 +28,7 @@ def test_an_experiment_holds_together(spec: ExperimentSpec) -> None:
 
 def test_every_page_has_an_experiment() -> None:
     pages = {path.parent.name for path in FOLDER.glob("*/README.md")}
-    assert pages - set(SPECS) == {"daily_loop", "ingest_kills", "mode_tables", "own_tables"}
+    assert pages - set(SPECS) == {"own_tables"}
 
 
 def in_repository(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
