@@ -193,9 +193,9 @@ def rhythms(played: Played, core: HazardCore) -> dict[str, float]:
     met elsewhere make a gap on record longer than that of the needs, which order does not mind.
     """
     log = read_log(played.purchases, as_of=played.cutoff, keys=CUSTOMER_CATEGORY)
-    view = core.lens.look(log, day_number(played.cutoff))
-    found = log.ids[view.known].with_columns(
-        found=pl.Series(view.static[:, GAP]), count=pl.Series(view.static[:, 0])
+    snapshot = core.builder.at(log, day_number(played.cutoff))
+    found = log.ids[snapshot.known].with_columns(
+        found=pl.Series(snapshot.static[:, GAP]), count=pl.Series(snapshot.static[:, 0])
     )
     both = found.filter(pl.col("count") > FEWEST_GAPS).join(
         played.cells, on=["customer_id", "category"], how="inner"

@@ -1,4 +1,4 @@
-"""From survival curves to what a score frame says: probabilities, dates, money."""
+"""From survival curves to what a score table says: probabilities, dates, money."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def expected_dates(survival: Floats) -> dict[str, Floats]:
 def with_curves(
     ids: pl.DataFrame, columns: Mapping[str, Floats], survival: Floats | None = None
 ) -> pl.DataFrame:
-    """Return `ids` beside `columns` (and the curves as lists), as a score frame."""
+    """Return `ids` beside `columns` (and the curves as lists), as a score table."""
     series = [*ids.get_columns(), *(pl.Series(name, values) for name, values in columns.items())]
     if survival is not None:
         shape = pl.Array(pl.Float64, survival.shape[1])

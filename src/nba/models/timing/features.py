@@ -86,7 +86,7 @@ def features_at(
     count = (end - begin).astype(np.float64)
     first, last = log.day[begin], log.day[end - 1]
     since, age = (cutoff - last).astype(np.float64), (cutoff - first).astype(np.float64)
-    gaps = _gap_features(log, cutoff, known, count, since, typical_gap)
+    gaps = _gap_features(log, cutoff, known, count=count, since=since, typical=typical_gap)
     counts: list[Floats] = [
         (end - log.first_row_from(cutoff - w)[known]).astype(np.float64) for w in WINDOWS
     ]
@@ -109,6 +109,7 @@ def _gap_features(
     log: PurchaseLog,
     cutoff: int,
     known: NDArray[np.int64],
+    *,
     count: Floats,
     since: Floats,
     typical: float,

@@ -163,10 +163,10 @@ def read_log(
     amount = pl.col("amount").cast(pl.Float64).fill_null(0.0)
     quantity = pl.col("quantity").cast(pl.Float64) if "quantity" in has else pl.lit(1.0)
     margin = pl.col("margin").cast(pl.Float64) if "margin" in has else pl.lit(None)
-    kept = pl.all_horizontal([pl.col(key).is_not_null() for key in keys])
+    has_keys = pl.all_horizontal([pl.col(key).is_not_null() for key in keys])
     days = (
         purchases.lazy()
-        .filter(kept & (pl.col("ts") < as_of) & (quantity > 0) & (amount >= 0))
+        .filter(has_keys & (pl.col("ts") < as_of) & (quantity > 0) & (amount >= 0))
         .select(
             *keys,
             (pl.col("ts").dt.epoch("d").cast(pl.Int64)).alias("day"),

@@ -230,9 +230,9 @@ class RecencyGap(TimingModel):
     def _customers(self, inputs: ModelInputs, as_of: datetime) -> pl.DataFrame:
         names = ("purchase_days", "days_since_purchase", "gap_days_median", "margin_amount")
         if "customer_behaviour" in inputs:
-            frame = inputs.require("customer_behaviour", ["customer_id", *names])
+            behaviour = inputs.require("customer_behaviour", ["customer_id", *names])
             wanted = [pl.col(name).cast(pl.Float64) for name in names[1:]]
-            return frame.sort("customer_id").select(
+            return behaviour.sort("customer_id").select(
                 "customer_id",
                 pl.col("purchase_days").cast(pl.Int64).fill_null(0),
                 *wanted[:2],
