@@ -17,7 +17,7 @@ from nba.evaluation.affinity import Question, compare
 from nba.jobs.affinity_report import short
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
-from nba.models.affinity.log import PurchaseLog
+from nba.models.purchases import PurchaseLog
 
 #: A log of baskets without time: days are baskets, counted from the end.
 ORDER_ONLY: Final = TwoStageConfig(

@@ -21,7 +21,7 @@ from nba.arrays import Reals
 from nba.evaluation.affinity import Question, compare
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
-from nba.models.affinity.log import PurchaseLog, day_number
+from nba.models.purchases import PurchaseLog, day_number
 from nba.simulation import Preset, WorldConfig, simulate
 from nba.simulation.demand import choice_logits, tier_now
 from nba.simulation.world import World

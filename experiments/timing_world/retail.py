@@ -18,8 +18,8 @@ from scipy.stats import spearmanr
 from nba.arrays import Floats
 from nba.evaluation.survival import Outcome, brier
 from nba.evaluation.timing import FIRST_DAY, TimingResult, run_timing_experiment
+from nba.models.purchases import CUSTOMER_CATEGORY, day_number, read_log
 from nba.models.timing.core import CoreConfig, HazardCore
-from nba.models.timing.log import CUSTOMER_CATEGORY, day_number, read_log
 from nba.models.timing.panel import GAP
 from nba.simulation import Preset, WorldConfig
 from nba.simulation.streams import Streams

@@ -15,10 +15,10 @@ from experiments.common.timing import judge
 from nba.errors import UsageError
 from nba.evaluation.timing import HAZARD, TimingResult, count_metrics, run_timing_experiment
 from nba.evaluation.timing_report import write_results
+from nba.models.purchases import day_number, read_log
 from nba.models.timing.baselines import Cox, fit_baselines, past_follow_ups
 from nba.models.timing.boosted import BoostedConfig
 from nba.models.timing.core import CoreConfig, fit_core
-from nba.models.timing.log import day_number, read_log
 
 START = datetime(2025, 1, 1)
 CUTOFF = datetime(2025, 12, 1)

@@ -8,7 +8,7 @@ from experiments.common.affinity_cornac import cornac_methods
 from nba.evaluation.affinity import Question, true_shares
 from nba.evaluation.ranking import EMPTY
 from nba.models.affinity.candidates.product_text import Catalogue
-from nba.models.affinity.log import PurchaseLog
+from nba.models.purchases import PurchaseLog
 
 ROWS = [
     ("a", "x", 1), ("a", "y", 1), ("a", "x", 2), ("a", "x", 9),

@@ -37,9 +37,9 @@ from nba.models.affinity.candidates.tifu import (
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.customers import History, history
 from nba.models.affinity.history.state import CUSTOMER_FEATURES
-from nba.models.affinity.log import PurchaseLog
 from nba.models.affinity.ranking.lists import rank_within
 from nba.models.affinity.two_stage import TwoStageAffinity
+from nba.models.purchases import PurchaseLog
 
 #: Rules that need no learning beyond counting; the bar for a learned model is the best of them.
 SIMPLE_RULES = (

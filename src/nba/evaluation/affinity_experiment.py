@@ -13,9 +13,9 @@ from nba.errors import InputRefusedError
 from nba.evaluation.affinity import Answer, Question, compare
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
-from nba.models.affinity.log import PurchaseLog, day_number
 from nba.models.affinity.scores import homes
 from nba.models.base import ModelInputs
+from nba.models.purchases import PurchaseLog, day_number
 
 DATED: Final = TwoStageConfig()
 Methods = Mapping[str, Callable[[Question], Answer]]

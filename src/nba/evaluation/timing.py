@@ -28,16 +28,10 @@ from nba.evaluation.survival import (
     kaplan_meier,
     mean_days_without,
 )
+from nba.models.purchases import PurchaseDays, day_number, follow_up, purchases_between, read_log
 from nba.models.timing.baselines import fit_baselines
 from nba.models.timing.core import CoreConfig, HazardCore, fit_core
 from nba.models.timing.hazard import HazardConfig
-from nba.models.timing.log import (
-    PurchaseLog,
-    day_number,
-    follow_up,
-    purchases_between,
-    read_log,
-)
 from nba.models.timing.panel import SINCE, Snapshot
 
 #: Customer ids, days since the last purchase, number of days → survival (n, days + 1).
@@ -219,7 +213,7 @@ def run_timing_experiment(
     )
 
 
-def _check(log: PurchaseLog, today: int, cutoff: datetime) -> None:
+def _check(log: PurchaseDays, today: int, cutoff: datetime) -> None:
     before, after = (log.day < today).any(), (log.day >= today).any()
     if before and after:
         return
@@ -235,7 +229,7 @@ def _check(log: PurchaseLog, today: int, cutoff: datetime) -> None:
     )
 
 
-def _truth(log: PurchaseLog, snapshot: Snapshot, protocol: Protocol) -> tuple[Truth, list[str]]:
+def _truth(log: PurchaseDays, snapshot: Snapshot, protocol: Protocol) -> tuple[Truth, list[str]]:
     today, last = snapshot.cutoff, int(log.day.max()) + 1
     watched = min(protocol.horizon_days, last - today)
     wanted = protocol.count_days or protocol.horizon_days
@@ -256,7 +250,7 @@ def _predict(core: HazardCore, snapshot: Snapshot, truth: Truth, threads: int) -
 
 
 def _baselines(
-    core: HazardCore, log: PurchaseLog, snapshot: Snapshot, truth: Truth, config: CoreConfig
+    core: HazardCore, log: PurchaseDays, snapshot: Snapshot, truth: Truth, config: CoreConfig
 ) -> dict[str, Prediction]:
     fitted = fit_baselines(
         core.builder,
@@ -336,7 +330,7 @@ def _intervals(
 
 
 def _frames(
-    prediction: Prediction, truth: Truth, protocol: Protocol, log: PurchaseLog, snapshot: Snapshot
+    prediction: Prediction, truth: Truth, protocol: Protocol, log: PurchaseDays, snapshot: Snapshot
 ) -> dict[str, pl.DataFrame]:
     """Return the tables that the plots show."""
     outcome, survival = truth.outcome, prediction.survival
@@ -386,7 +380,7 @@ def _by_segment(snapshot: Snapshot, outcome: Outcome, survival: Floats) -> pl.Da
     return pl.concat(parts)
 
 
-def _tracking(log: PurchaseLog, snapshot: Snapshot, survival: Floats) -> pl.DataFrame:
+def _tracking(log: PurchaseDays, snapshot: Snapshot, survival: Floats) -> pl.DataFrame:
     """Return first purchases per week after the cut-off: predicted and observed."""
     weeks = (survival.shape[1] - 1) // 7
     edges = np.arange(weeks + 1) * 7

@@ -12,8 +12,8 @@ from nba.models.affinity.candidates.sources import Factors, cosine_neighbours, f
 from nba.models.affinity.candidates.tifu import TifuParameters, frequency_vectors, nearest
 from nba.models.affinity.history.state import customer_state, pair_state, product_log_price
 from nba.models.affinity.history.views import decayed_evenly
-from nba.models.affinity.log import PurchaseLog
 from nba.models.affinity.ranking.lists import blend_places, diversify, rank_within, top_lists
+from nba.models.purchases import PurchaseLog
 
 
 def log(*rows: tuple[str, str, int]) -> PurchaseLog:

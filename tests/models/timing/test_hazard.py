@@ -10,10 +10,10 @@ import pytest
 
 from nba.errors import ModelError
 from nba.models.base import ModelInputs
+from nba.models.purchases import day_number, read_log
 from nba.models.timing.boosted import BoostedConfig
 from nba.models.timing.core import CoreConfig, fit_core
 from nba.models.timing.hazard import Hazard, HazardConfig
-from nba.models.timing.log import day_number, read_log
 from nba.models.timing.panel import NAMES
 
 AS_OF = datetime(2026, 3, 1)

@@ -27,7 +27,6 @@ from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.customers import History, history
 from nba.models.affinity.history.views import history_from_views
-from nba.models.affinity.log import PurchaseLog, day_number
 from nba.models.affinity.ranking.examples import past_examples
 from nba.models.affinity.ranking.features import feature_names
 from nba.models.affinity.ranking.lists import blend_places, diversify, top_lists
@@ -44,6 +43,7 @@ from nba.models.affinity.serving import storage
 from nba.models.affinity.serving.cold_start import Segments
 from nba.models.affinity.serving.cool_down import Resting, learn_rebought
 from nba.models.base import Model, ModelConfig, ModelInputs
+from nba.models.purchases import PurchaseLog, day_number
 
 PURCHASES = "purchases"
 _RANKER, _EXPLORER = "ranker", "explorer"

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nba.arrays import Floats, Ints
+from nba.models.purchases import PurchaseDays, follow_up
 from nba.models.timing.features import FEATURES
-from nba.models.timing.log import PurchaseLog, follow_up
 from nba.models.timing.panel import PanelBuilder, Snapshot
 
 _COLUMN: Final = {name: i for i, name in enumerate(FEATURES)}
@@ -41,7 +41,7 @@ class Past:
 
 def past_follow_ups(
     builder: PanelBuilder,
-    log: PurchaseLog,
+    log: PurchaseDays,
     today: int,
     *,
     days: int,
@@ -208,7 +208,7 @@ def _at_risk(time: Ints, values: Floats, days: int) -> Floats:
 
 
 def fit_baselines(
-    builder: PanelBuilder, log: PurchaseLog, today: int, *, days: int, active_days: int
+    builder: PanelBuilder, log: PurchaseDays, today: int, *, days: int, active_days: int
 ) -> dict[str, Baseline]:
     """Fit every baseline on what lies before `today`.
 

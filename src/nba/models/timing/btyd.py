@@ -25,7 +25,7 @@ from scipy.optimize import minimize
 from scipy.special import betainc, betaln, gammaln, hyp2f1
 
 from nba.arrays import Floats, Ints
-from nba.models.timing.log import PurchaseLog
+from nba.models.purchases import PurchaseDays
 
 Family = Literal["bg", "mbg"]
 
@@ -54,7 +54,7 @@ class Summary:
         return Summary(*(part[rows] for part in parts))
 
 
-def summarise(log: PurchaseLog, cutoff: int) -> tuple[Summary, NDArray[np.bool_]]:
+def summarise(log: PurchaseDays, cutoff: int) -> tuple[Summary, NDArray[np.bool_]]:
     """Return the summary of customers who bought before `cutoff`, and the mask of who did."""
     begin, end = log.start[:-1], log.first_row_from(cutoff)
     some = end > begin

@@ -21,6 +21,7 @@ from scipy.optimize import minimize
 from nba.arrays import Floats
 from nba.errors import ModelError
 from nba.models.base import ModelConfig
+from nba.models.purchases import PurchaseDays, gap_medians
 from nba.models.timing.boosted import (
     BoostedConfig,
     Booster,
@@ -32,7 +33,6 @@ from nba.models.timing.boosted import (
 from nba.models.timing.btyd import Btyd, fit_btyd, fit_regular, summarise
 from nba.models.timing.counts import CountCorrection, fit_correction
 from nba.models.timing.linear import Proportional, fit_proportional
-from nba.models.timing.log import PurchaseLog, gap_medians
 from nba.models.timing.panel import PERIOD, Panel, PanelBuilder, Snapshot, build_panel, expit
 from nba.models.timing.season import Season, fit_season
 
@@ -242,7 +242,7 @@ class HazardCore:
 
 
 def fit_core(
-    log: PurchaseLog, today: int, config: CoreConfig, *, seed: int, threads: int
+    log: PurchaseDays, today: int, config: CoreConfig, *, seed: int, threads: int
 ) -> HazardCore:
     """Fit the hazard on everything before `today`."""
     log = log.before(today)
@@ -280,7 +280,7 @@ def fit_core(
     )
 
 
-def _fit_builder(log: PurchaseLog, today: int, config: CoreConfig) -> PanelBuilder:
+def _fit_builder(log: PurchaseDays, today: int, config: CoreConfig) -> PanelBuilder:
     edges = np.array([0, *config.edges], dtype=np.int64)
     if (np.diff(edges) <= 0).any():
         raise ModelError(
@@ -299,7 +299,7 @@ def _fit_builder(log: PurchaseLog, today: int, config: CoreConfig) -> PanelBuild
     return PanelBuilder(edges, float(np.median(gaps)), first, fit_btyd(summary), regular)
 
 
-def _thin(log: PurchaseLog, cutoffs: list[int], periods: int, largest: int) -> PurchaseLog:
+def _thin(log: PurchaseDays, cutoffs: list[int], periods: int, largest: int) -> PurchaseDays:
     """Return every n-th customer where all would make too large a panel."""
     rows = sum(int((log.first_row_from(c) > log.start[:-1]).sum()) for c in cutoffs) * periods
     every = -(-rows // largest)
@@ -393,7 +393,7 @@ def _fit_weights(
     return weights_of(fit.x[: len(free)])
 
 
-def _decline(builder: PanelBuilder, log: PurchaseLog, today: int, active_days: int) -> Floats:
+def _decline(builder: PanelBuilder, log: PurchaseDays, today: int, active_days: int) -> Floats:
     """Return BG/NBD's mean cumulative hazard after the last period, in days of that period.
 
     Its hazard falls as those who left drop out of the count; how fast is the same for all
@@ -412,7 +412,7 @@ def _decline(builder: PanelBuilder, log: PurchaseLog, today: int, active_days: i
     return np.asarray(np.interp(np.arange(_DECLINE_DAYS + 1), days[1:] - last, weekly))
 
 
-def _weekdays(log: PurchaseLog, today: int) -> Floats:
+def _weekdays(log: PurchaseDays, today: int) -> Floats:
     """Return the share of purchases by weekday (of day number modulo 7), never quite 0."""
     recent = log.day[log.day >= today - _YEAR]
     count = np.bincount(recent % 7, minlength=7).astype(np.float64)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from nba.arrays import Floats
+from nba.models.purchases import PurchaseDays, purchases_between
 from nba.models.timing.boosted import BoostedConfig, fit_counts
 from nba.models.timing.linear import fit_poisson
-from nba.models.timing.log import PurchaseLog, purchases_between
 from nba.models.timing.panel import NAMES, PanelBuilder, Snapshot
 from nba.models.timing.season import Season
 
@@ -108,7 +108,7 @@ def _design(raw: Floats, mean: Floats, spread: Floats) -> Floats:
 
 def fit_correction(
     builder: PanelBuilder,
-    log: PurchaseLog,
+    log: PurchaseDays,
     cutoffs: list[int],
     until: int,
     *,

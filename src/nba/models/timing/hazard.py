@@ -22,24 +22,24 @@ from pydantic import Field
 from nba.arrays import Floats, Ints
 from nba.errors import ModelError
 from nba.models.base import ModelConfig, ModelInputs, TimingModel
+from nba.models.purchases import (
+    CUSTOMER,
+    CUSTOMER_CATEGORY,
+    PurchaseDays,
+    day_number,
+    purchases_of,
+    read_log,
+)
 from nba.models.timing.core import CoreConfig, HazardCore, fit_core
 from nba.models.timing.curves import (
     CURVE_DAYS,
     HORIZONS,
+    MoneyConfig,
     expected_dates,
     probabilities,
     with_curves,
 )
 from nba.models.timing.features import FEATURES
-from nba.models.timing.log import (
-    CUSTOMER,
-    CUSTOMER_CATEGORY,
-    MoneyConfig,
-    PurchaseLog,
-    day_number,
-    purchases_of,
-    read_log,
-)
 from nba.models.timing.panel import Snapshot
 
 COUNT: Final = list(FEATURES).index("purchase_days")
@@ -127,11 +127,13 @@ class Hazard(TimingModel):
 
     def _log(
         self, tables: ModelInputs, as_of: datetime, keys: tuple[str, ...] = CUSTOMER
-    ) -> PurchaseLog:
+    ) -> PurchaseDays:
         rate = self.config.margin_rate
         return read_log(purchases_of(tables, keys), as_of=as_of, keys=keys, margin_rate=rate)
 
-    def _fit_newcomers(self, log: PurchaseLog, training: ModelInputs, as_of: datetime) -> Newcomers:
+    def _fit_newcomers(
+        self, log: PurchaseDays, training: ModelInputs, as_of: datetime
+    ) -> Newcomers:
         """Average the curves of those who bought once, lately, by segment."""
         snapshot = self._core.builder.at(log, day_number(as_of)).active(YEAR)
         once = snapshot.take(snapshot.static[:, COUNT] == 1)
@@ -208,7 +210,7 @@ class Hazard(TimingModel):
         for first in range(0, len(strangers), size):
             yield self._score_newcomers(strangers[first : first + size], inputs, horizon_days)
 
-    def _whom(self, inputs: ModelInputs, as_of: datetime) -> tuple[PurchaseLog, pl.Series]:
+    def _whom(self, inputs: ModelInputs, as_of: datetime) -> tuple[PurchaseDays, pl.Series]:
         """Return the log of those to score who have bought, and the ids of those who have not."""
         log = self._log(inputs, as_of)
         for name in ("customer_state", "customer_behaviour"):
@@ -220,7 +222,7 @@ class Hazard(TimingModel):
         return log, pl.Series("customer_id", [], dtype=pl.String)
 
     def _score_part(
-        self, log: PurchaseLog, today: int, horizon_days: int, threads: int
+        self, log: PurchaseDays, today: int, horizon_days: int, threads: int
     ) -> pl.DataFrame:
         core = self._core
         snapshot = core.builder.at(log, today)
@@ -240,7 +242,7 @@ class Hazard(TimingModel):
         horizons = sorted({*HORIZONS, horizon_days})
         return probabilities(survival, horizons) | expected_dates(survival)
 
-    def _values(self, log: PurchaseLog, snapshot: Snapshot) -> tuple[Floats, Floats]:
+    def _values(self, log: PurchaseDays, snapshot: Snapshot) -> tuple[Floats, Floats]:
         """Return margin and amount of a purchase, each shrunk to the population's."""
         prior, new, count = self.config.value_prior, self._newcomers, snapshot.static[:, COUNT]
         sums = [
@@ -321,7 +323,7 @@ class Hazard(TimingModel):
             )
 
 
-def _known(log: PurchaseLog, snapshot: Snapshot) -> pl.DataFrame:
+def _known(log: PurchaseDays, snapshot: Snapshot) -> pl.DataFrame:
     return log.ids if len(snapshot.known) == log.entities else log.ids[snapshot.known]
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nba.arrays import Floats, Ints, Singles
+from nba.models.purchases import PurchaseDays, follow_up
 from nba.models.timing.btyd import Btyd, Summary, summarise
 from nba.models.timing.features import FEATURES, features_at
-from nba.models.timing.log import PurchaseLog, follow_up
 
 #: Columns of a person-period row, with the sign that the hazard must have in them.
 COLUMNS: Final[dict[str, int]] = {
@@ -70,7 +70,7 @@ class PanelBuilder:
         """Number of periods of the curve."""
         return len(self.edges) - 1
 
-    def at(self, log: PurchaseLog, cutoff: int) -> Snapshot:
+    def at(self, log: PurchaseDays, cutoff: int) -> Snapshot:
         """Return what is known at `cutoff` of everybody who bought before it."""
         matrix, known = features_at(
             log, cutoff, typical_gap=self.typical_gap, first_day=self.first_day
@@ -165,7 +165,7 @@ Offsets = Callable[[int], Floats]
 
 def build_panel(
     builder: PanelBuilder,
-    log: PurchaseLog,
+    log: PurchaseDays,
     cutoffs: list[int],
     until: int,
     *,
@@ -200,7 +200,7 @@ def build_panel(
 
 def _of_cutoff(
     builder: PanelBuilder,
-    log: PurchaseLog,
+    log: PurchaseDays,
     cutoff: int,
     until: int,
     *,

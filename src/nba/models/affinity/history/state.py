@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from nba.arrays import Bools, Ints, Reals
-from nba.models.affinity.log import PurchaseLog
+from nba.models.purchases import PurchaseLog
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from nba.models.affinity.candidates.fitted import Fitted
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.customers import History, assemble_history
 from nba.models.affinity.history.state import CUSTOMER_FEATURES, Pairs, mean_sd, starts_of
-from nba.models.affinity.log import PurchaseLog
 from nba.models.affinity.scores import with_columns
 from nba.models.base import ModelInputs
+from nba.models.purchases import PurchaseLog
 
 _PAIR = {
     "purchase_days": pl.Float64(),

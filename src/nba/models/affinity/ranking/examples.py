@@ -13,8 +13,8 @@ from nba.models.affinity.candidates.generation import candidate_blocks
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.customers import history
-from nba.models.affinity.log import PurchaseLog
 from nba.models.affinity.ranking.ranker import Examples
+from nba.models.purchases import PurchaseLog
 
 
 def past_cutoffs(log: PurchaseLog, cutoff: int, config: TwoStageConfig) -> list[int]:

@@ -12,9 +12,9 @@ import polars as pl
 
 from nba.arrays import Bools, Ints
 from nba.models.affinity.candidates.product_text import Catalogue
-from nba.models.affinity.log import PurchaseLog
 from nba.models.affinity.scores import rebought_categories, replenishable_categories
 from nba.models.base import ModelInputs
+from nba.models.purchases import PurchaseLog
 
 
 def learn_rebought(log: PurchaseLog, catalogue: Catalogue, threshold: float) -> dict[str, bool]:
