@@ -143,12 +143,12 @@ def test_an_order_on_top_needs_a_known_need_that_is_due(history):
     made = brings_most_due(world)
     usual = effects_of(scene, state, made)["gain_amount"].to_numpy()
     moments = {}
-    for share in (0.1, 1.0, 6.0):
+    for share in (0.1, 1.0, 20.0):
         gap = scene.people.cell_gap / scene.people.capture[:, None]
         state.last_order[:] = world.day + 0.5 - share * gap
         moments[share] = effects_of(scene, state, made)["gain_amount"].sum()
     assert moments[1.0] > 5 * moments[0.1]
-    assert moments[1.0] > 5 * moments[6.0]
+    assert moments[1.0] > 5 * moments[20.0]
     state.last_order[:] = -np.inf
     assert (effects_of(scene, state, made)["gain_amount"] == 0).all()
     assert usual.sum() > 0

@@ -16,7 +16,7 @@ from nba.simulation.messages import Contacts
 from nba.simulation.scene import Scene, State
 from nba.simulation.strength import base_strength
 
-DUE_SPREAD = 0.5
+DUE_SPREAD = 1.0
 """Standard deviation of the log-normal fall of how due a category is."""
 BIRTHDAY_AHEAD, BIRTHDAY_AFTER = 10, 3
 """Days before and after a birthday in which a gift is wanted."""
