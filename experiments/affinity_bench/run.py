@@ -16,9 +16,9 @@ import numpy as np
 import polars as pl
 
 from nba.models.affinity.config import TwoStageConfig
-from nba.models.affinity.log import PurchaseLog, day_number
 from nba.models.affinity.two_stage import TwoStageAffinity
 from nba.models.base import ModelInputs
+from nba.models.purchases import PurchaseLog, day_number
 
 AS_OF: Final = datetime(2026, 1, 1)
 _DAYS: Final = 540

@@ -13,11 +13,11 @@ import polars as pl
 from experiments.common.affinity_cornac import cornac_methods
 from experiments.common.data import read_public
 from nba.arrays import Bools
-from nba.evaluation.affinity import Question, compare
+from nba.evaluation.affinity import RankingTask, compare
 from nba.jobs.affinity_report import short
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
-from nba.models.affinity.log import PurchaseLog
+from nba.models.purchases import PurchaseLog
 
 #: A log of baskets without time: days are baskets, counted from the end.
 ORDER_ONLY: Final = TwoStageConfig(
@@ -87,13 +87,13 @@ def _one_seed(task: tuple[str, int]) -> dict[str, Any]:
     log = tafeng_log()
     catalogue = Catalogue.build(log.product_ids, None)
     train, validation, test = reality_check_split(log.n_customers, seed)
-    question = Question(
+    ranking_task = RankingTask(
         log, catalogue, 0, 1, train, test | validation, 1, knowledge=PROTOCOLS[protocol]
     )
     # cornac takes what is before the cut-off only, so it stands beside the honest forecast.
-    others = {} if PROTOCOLS[protocol] else cornac_methods(question)
-    _, raw = compare(question, ORDER_ONLY, seed=seed, others=others)
-    in_test = test[question.rows()]
+    others = {} if PROTOCOLS[protocol] else cornac_methods(ranking_task)
+    _, raw = compare(ranking_task, ORDER_ONLY, seed=seed, others=others)
+    in_test = test[ranking_task.rows()]
     found = {
         name: {
             part: {metric: float(np.nanmean(values[mask])) for metric, values in metrics.items()}

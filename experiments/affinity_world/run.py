@@ -18,10 +18,10 @@ import polars as pl
 
 from experiments.common.planted import planted_taste
 from nba.arrays import Reals
-from nba.evaluation.affinity import Question, compare
+from nba.evaluation.affinity import RankingTask, compare
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
-from nba.models.affinity.log import PurchaseLog, day_number
+from nba.models.purchases import PurchaseLog, day_number
 from nba.simulation import Preset, WorldConfig, simulate
 from nba.simulation.demand import choice_logits, tier_now
 from nba.simulation.world import World
@@ -128,6 +128,6 @@ def _compare(
         threads=2,
     )
     everyone = np.ones(log.n_customers, dtype=bool)
-    question = Question(log, catalogue, cutoff, HORIZON, everyone, everyone, 3)
-    report, _ = compare(question, config, seed=seed, truth=truth)
+    task = RankingTask(log, catalogue, cutoff, HORIZON, everyone, everyone, 3)
+    report, _ = compare(task, config, seed=seed, truth=truth)
     return report

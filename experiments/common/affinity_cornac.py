@@ -1,4 +1,4 @@
-"""cornac's next-basket models, the library that a user would pick, on the same question.
+"""cornac's next-basket models, the library that a user would pick, on the same ranking task.
 
 cornac is needed for development only. Its models score one customer at a time; TIFU-KNN holds
 dense vectors of all customers and is left out where they would not fit.
@@ -14,13 +14,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from nba.arrays import Ints, Reals
-from nba.evaluation.affinity import Answer, Question, answer_by_scores
+from nba.evaluation.affinity import RankingTask, Recommendations, recommend_by_scores
 
 #: Cells of the dense vectors of cornac's TIFU-KNN, at most.
 _LARGEST: Final = 60_000_000
 
 
-def cornac_methods(question: Question) -> dict[str, Callable[[Question], Answer]]:
+def cornac_methods(task: RankingTask) -> dict[str, Callable[[RankingTask], Recommendations]]:
     """Return cornac's models that can run here, none where it is not installed."""
     if find_spec("cornac") is None:
         return {}
@@ -31,41 +31,41 @@ def cornac_methods(question: Question) -> dict[str, Callable[[Question], Answer]
         from cornac.models import UPCF
 
         found["cornac_upcf"] = _method(lambda: UPCF())
-    if question.log.n_customers * question.log.n_products <= _LARGEST:
-        near = min(300, int(question.learners.sum()))
+    if task.log.n_customers * task.log.n_products <= _LARGEST:
+        near = min(300, int(task.learners.sum()))
         found["cornac_tifuknn"] = _method(lambda: TIFUKNN(n_neighbors=near))
     return found
 
 
-def _method(make: Callable[[], Any]) -> Callable[[Question], Answer]:
-    def answer(question: Question) -> Answer:
+def _method(make: Callable[[], Any]) -> Callable[[RankingTask], Recommendations]:
+    def recommended(task: RankingTask) -> Recommendations:
         from cornac.data import BasketDataset
 
-        past = question.log.before(question.cutoff)
-        known = question.log.before(question.cutoff + question.knowledge).of(question.learners)
-        known = known.where(known.day < question.cutoff + question.knowledge)
+        past = task.log.before(task.cutoff)
+        known = task.log.before(task.cutoff + task.knowledge).of(task.learners)
+        known = known.where(known.day < task.cutoff + task.knowledge)
         rows = np.column_stack([known.customer, known.basket_of_row(), known.product])
         data = BasketDataset.build([tuple(row) for row in rows.tolist()], fmt="UBI")
         model = make().fit(data)
         codes = np.array(list(data.iid_map), dtype=np.int64)
-        of_product = np.full(question.log.n_products, -1)
+        of_product = np.full(task.log.n_products, -1)
         of_product[codes] = np.arange(len(codes))
         baskets = _baskets(past.customer, past.basket_of_row(), of_product[past.product])
         users = data.uid_map
 
         def scores(block: Ints) -> Reals:
-            found = np.zeros((len(block), question.log.n_products))
+            found = np.zeros((len(block), task.log.n_products))
             for line, customer in enumerate(block.tolist()):
                 mine = baskets.get(customer, [])
                 found[line, codes] = np.ravel(model.score(users.get(customer, -1), mine))
             return found
 
         owned = sp.csr_matrix(
-            (np.ones(len(past), np.float32), (past.customer, past.product)), question.shape
+            (np.ones(len(past), np.float32), (past.customer, past.product)), task.shape
         )
-        return answer_by_scores(scores, owned, question.rows())
+        return recommend_by_scores(scores, owned, task.rows())
 
-    return answer
+    return recommended
 
 
 def _baskets(customer: Ints, basket: Ints, item: Ints) -> dict[int, list[list[int]]]:

@@ -38,7 +38,7 @@ from nba.models.mode.effects.contacts import ARMS
 from nba.models.mode.estimators.encoder import Encoder
 from nba.models.mode.prior import PriorMode
 from nba.models.mode.residual_effects import ResidualEffectsConfig, ResidualEffectsMode
-from nba.models.mode.scores import BEHAVIOUR, CONTACT, MODES, customer_frame
+from nba.models.mode.scores import BEHAVIOUR, CONTACT, MODES, customer_table
 from nba.simulation import Preset, WorldConfig
 from nba.simulation.observed import ObservedTables
 from nba.simulation.world import World
@@ -230,7 +230,7 @@ def _usual(
         .astype(np.int64),
         outcome=rows["margin_amount"].to_numpy().astype(np.float64),
     )
-    today = customer_frame(setting.inputs, config.behaviour, config.contact)
+    today = customer_table(setting.inputs, config.behaviour, config.contact)
     at = encoder.transform(today)
     found: dict[str, tuple[Floats, Floats | None]] = {}
     for name in ("T-learner", "X-learner"):

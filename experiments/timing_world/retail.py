@@ -18,8 +18,8 @@ from scipy.stats import spearmanr
 from nba.arrays import Floats
 from nba.evaluation.survival import Outcome, brier
 from nba.evaluation.timing import FIRST_DAY, TimingResult, run_timing_experiment
+from nba.models.purchases import CUSTOMER_CATEGORY, day_number, read_log
 from nba.models.timing.core import CoreConfig, HazardCore
-from nba.models.timing.log import CUSTOMER_CATEGORY, day_number, read_log
 from nba.models.timing.panel import GAP
 from nba.simulation import Preset, WorldConfig
 from nba.simulation.streams import Streams
@@ -193,9 +193,9 @@ def rhythms(played: Played, core: HazardCore) -> dict[str, float]:
     met elsewhere make a gap on record longer than that of the needs, which order does not mind.
     """
     log = read_log(played.purchases, as_of=played.cutoff, keys=CUSTOMER_CATEGORY)
-    view = core.lens.look(log, day_number(played.cutoff))
-    found = log.ids[view.known].with_columns(
-        found=pl.Series(view.static[:, GAP]), count=pl.Series(view.static[:, 0])
+    snapshot = core.builder.at(log, day_number(played.cutoff))
+    found = log.ids[snapshot.known].with_columns(
+        found=pl.Series(snapshot.static[:, GAP]), count=pl.Series(snapshot.static[:, 0])
     )
     both = found.filter(pl.col("count") > FEWEST_GAPS).join(
         played.cells, on=["customer_id", "category"], how="inner"

@@ -15,10 +15,10 @@ from experiments.common.timing import judge
 from nba.errors import UsageError
 from nba.evaluation.timing import HAZARD, TimingResult, count_metrics, run_timing_experiment
 from nba.evaluation.timing_report import write_results
-from nba.models.timing.baselines import Cox, fit_baselines, look_back
+from nba.models.purchases import day_number, read_log
+from nba.models.timing.baselines import Cox, fit_baselines, past_follow_ups
 from nba.models.timing.boosted import BoostedConfig
 from nba.models.timing.core import CoreConfig, fit_core
-from nba.models.timing.log import day_number, read_log
 
 START = datetime(2025, 1, 1)
 CUTOFF = datetime(2025, 12, 1)
@@ -98,8 +98,10 @@ def test_nothing_after_the_cutoff_is_read_in_fitting(purchases: pl.DataFrame) ->
     for lines in (purchases, other):
         log = read_log(lines, as_of=datetime.max)
         core = fit_core(log, today, CONFIG, seed=1, threads=1)
-        view = core.lens.look(log, today)
-        curves.append(dict(zip(view.known, core.survival(view, 90, threads=1), strict=True)))
+        snapshot = core.builder.at(log, today)
+        curves.append(
+            dict(zip(snapshot.known, core.survival(snapshot, 90, threads=1), strict=True))
+        )
     names = [read_log(lines, as_of=datetime.max).ids["customer_id"] for lines in (purchases, other)]
     ours = {names[0][int(i)]: curve for i, curve in curves[0].items()}
     theirs = {names[1][int(i)]: curve for i, curve in curves[1].items()}
@@ -127,8 +129,8 @@ def test_cox_is_that_of_scikit_survival() -> None:
     cutoff = START + timedelta(days=700)
     log = read_log(drawn(400, 700), as_of=cutoff)
     today = day_number(cutoff)
-    lens = fit_core(log, today, CONFIG, seed=1, threads=1).lens
-    past = look_back(lens, log, today, days=60, active_days=365, step=60, most=3)
+    builder = fit_core(log, today, CONFIG, seed=1, threads=1).builder
+    past = past_follow_ups(builder, log, today, days=60, active_days=365, step=60, most=3)
     ours = Cox.fit(past, 60, ridge=1e-9)
     names = (
         "days_since_purchase",
@@ -155,11 +157,11 @@ def test_cox_is_that_of_scikit_survival() -> None:
 def test_baselines_never_rise(purchases: pl.DataFrame) -> None:
     log = read_log(purchases, as_of=CUTOFF)
     today = day_number(CUTOFF)
-    lens = fit_core(log, today, CONFIG, seed=1, threads=1).lens
-    view = lens.look(log, today)
-    for name, baseline in fit_baselines(lens, log, today, days=60, active_days=365).items():
-        curve = baseline.survival(view, 120)
-        assert curve.shape == (len(view.known), 121), name
+    builder = fit_core(log, today, CONFIG, seed=1, threads=1).builder
+    snapshot = builder.at(log, today)
+    for name, baseline in fit_baselines(builder, log, today, days=60, active_days=365).items():
+        curve = baseline.survival(snapshot, 120)
+        assert curve.shape == (len(snapshot.known), 121), name
         assert (np.diff(curve, axis=1) <= 1e-12).all(), name
         assert curve[:, 0] == pytest.approx(1.0), name
 

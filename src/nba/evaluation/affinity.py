@@ -37,9 +37,9 @@ from nba.models.affinity.candidates.tifu import (
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.customers import History, history
 from nba.models.affinity.history.state import CUSTOMER_FEATURES
-from nba.models.affinity.log import PurchaseLog
 from nba.models.affinity.ranking.lists import rank_within
 from nba.models.affinity.two_stage import TwoStageAffinity
+from nba.models.purchases import PurchaseLog
 
 #: Rules that need no learning beyond counting; the bar for a learned model is the best of them.
 SIMPLE_RULES = (
@@ -53,7 +53,7 @@ Scores = Callable[[Ints], Reals]
 
 
 @dataclass(frozen=True)
-class Question:
+class RankingTask:
     """What is asked: a log, a moment, and whose next basket is to be forecast.
 
     Parameters
@@ -99,7 +99,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Recommendations:
     """Lists of one method: of all products, and of products new to the customer."""
 
     lists: Ints
@@ -115,7 +115,9 @@ def lists_of(scores: Reals, k: int = LIST_LENGTH) -> Ints:
     return np.where(values > 0, top, EMPTY)
 
 
-def answer_by_scores(scores: Scores, owned: sp.csr_matrix, rows: Ints, chunk: int = 500) -> Answer:
+def recommend_by_scores(
+    scores: Scores, owned: sp.csr_matrix, rows: Ints, chunk: int = 500
+) -> Recommendations:
     """Return the lists of a method that scores all products for a block of customers."""
     lists, explore = [], []
     for start in range(0, len(rows), chunk):
@@ -124,20 +126,20 @@ def answer_by_scores(scores: Scores, owned: sp.csr_matrix, rows: Ints, chunk: in
         lists.append(lists_of(dense))
         dense[owned[block].toarray() > 0] = 0
         explore.append(lists_of(dense))
-    return Answer(np.vstack(lists), np.vstack(explore))
+    return Recommendations(np.vstack(lists), np.vstack(explore))
 
 
-def simple_answers(
-    question: Question, fitted: Fitted, past: History, config: TwoStageConfig
-) -> dict[str, Answer]:
-    """Return the answers of the baselines that share the model's sources."""
-    n = question.log.n_customers
+def simple_recommendations(
+    task: RankingTask, fitted: Fitted, past: History, config: TwoStageConfig
+) -> dict[str, Recommendations]:
+    """Return the recommendations of the baselines that share the model's sources."""
+    n = task.log.n_customers
     popularity = fitted.products.popularity / max(fitted.products.popularity.max(), 1e-9)
-    times = past.pairs.matrix(past.pairs.times, question.shape)
-    owned, rows = times > 0, question.rows()
+    times = past.pairs.matrix(past.pairs.times, task.shape)
+    owned, rows = times > 0, task.rows()
     # The third half-life is 180 days by default, or 8 baskets where a log has no time.
-    decayed = past.pairs.matrix(past.pairs.decayed[2], question.shape)
-    tifu = _tifu(question)
+    decayed = past.pairs.matrix(past.pairs.decayed[2], task.shape)
+    tifu = _tifu(task)
     confidence, factors = past.confidence, fitted.factors
     methods: dict[str, Scores] = {
         "popular": lambda block: np.tile(popularity, (len(block), 1)),
@@ -149,14 +151,14 @@ def simple_answers(
         "tifu_knn": tifu,
     }
     assert times.shape[0] == n
-    return {name: answer_by_scores(scores, owned, rows) for name, scores in methods.items()}
+    return {name: recommend_by_scores(scores, owned, rows) for name, scores in methods.items()}
 
 
-def _tifu(question: Question) -> Scores:
+def _tifu(task: RankingTask) -> Scores:
     parameters = TifuParameters()
-    vectors = frequency_vectors(question.log.before(question.cutoff), parameters)
-    known = np.flatnonzero(question.learners & (np.diff(vectors.indptr) > 0))
-    position = np.full(question.log.n_customers, -1)
+    vectors = frequency_vectors(task.log.before(task.cutoff), parameters)
+    known = np.flatnonzero(task.learners & (np.diff(vectors.indptr) > 0))
+    position = np.full(task.log.n_customers, -1)
     position[known] = np.arange(len(known))
     reference = vectors[known]
 
@@ -170,13 +172,15 @@ def _tifu(question: Question) -> Scores:
     return scores
 
 
-def model_answer(question: Question, model: TwoStageAffinity) -> tuple[Answer, History]:
+def model_recommendations(
+    task: RankingTask, model: TwoStageAffinity
+) -> tuple[Recommendations, History]:
     """Return the lists of the two-stage model, ordered by its rankers alone."""
     fitted = model.fitted
     assert fitted is not None
-    past = history(question.log, question.cutoff, fitted, model.config)
-    rows = question.rows()
-    reference = model.positions(question.log.customer_ids)
+    past = history(task.log, task.cutoff, fitted, model.config)
+    rows = task.rows()
+    reference = model.positions(task.log.customer_ids)
     parts = list(model.rank(past, rows, reference, fitted.products.sold, whole=True))
     customer = np.concatenate([part.candidates.customer for part in parts])
     product = np.concatenate([part.candidates.product for part in parts])
@@ -184,7 +188,7 @@ def model_answer(question: Question, model: TwoStageAffinity) -> tuple[Answer, H
     explore = np.concatenate([part.explore_score for part in parts])
     new = np.concatenate([part.candidates.features[:, -1] for part in parts]) == 0
     return (
-        Answer(
+        Recommendations(
             _lists(customer, product, score, len(rows)),
             _lists(customer[new], product[new], explore[new], len(rows)),
         ),
@@ -192,23 +196,21 @@ def model_answer(question: Question, model: TwoStageAffinity) -> tuple[Answer, H
     )
 
 
-def taste_correlation(
-    question: Question, model: TwoStageAffinity, truth: Reals
-) -> dict[str, float]:
+def taste_correlation(task: RankingTask, model: TwoStageAffinity, truth: Reals) -> dict[str, float]:
     """Return the mean rank correlation of scores with the true probability of being bought.
 
     Parameters
     ----------
     truth : (customers, products) array
-        In the code space of the question's log. A product that is no candidate shares the
+        In the code space of the task's log. A product that is no candidate shares the
         lowest score.
     """
     fitted = model.fitted
     assert fitted is not None
-    past = history(question.log, question.cutoff, fitted, model.config)
-    rows = question.rows()
-    reference = model.positions(question.log.customer_ids)
-    ours = np.full((len(rows), question.log.n_products), -np.inf)
+    past = history(task.log, task.cutoff, fitted, model.config)
+    rows = task.rows()
+    reference = model.positions(task.log.customer_ids)
+    ours = np.full((len(rows), task.log.n_products), -np.inf)
     for part in model.rank(past, rows, reference, fitted.products.sold, whole=True):
         ours[part.candidates.customer, part.candidates.product] = part.score
     scores = {
@@ -224,7 +226,7 @@ def taste_correlation(
 
 
 def true_shares(
-    answers: Mapping[str, Answer], truth: Reals, owned: sp.csr_matrix
+    recommendations: Mapping[str, Recommendations], truth: Reals, owned: sp.csr_matrix
 ) -> dict[str, dict[str, float]]:
     """Return the true probability that ten places hold, free of the noise of what was drawn.
 
@@ -246,7 +248,7 @@ def true_shares(
         }
 
     oracle = of(np.argsort(-truth, axis=1)[:, :10], np.argsort(-new, axis=1)[:, :10])
-    return {name: of(one.lists, one.explore_lists) for name, one in answers.items()} | {
+    return {name: of(one.lists, one.explore_lists) for name, one in recommendations.items()} | {
         "best": oracle
     }
 
@@ -273,59 +275,63 @@ def _lists(customer: Ints, product: Ints, score: Reals, n: int) -> Ints:
     return lists
 
 
-def per_customer(answer: Answer, targets: sp.csr_matrix, owned: sp.csr_matrix) -> dict[str, Reals]:
+def per_customer(
+    recommended: Recommendations, targets: sp.csr_matrix, owned: sp.csr_matrix
+) -> dict[str, Reals]:
     """Return all metrics per customer; `explore_list_…` are those of the list of new things."""
-    found = ranking_metrics(answer.lists, targets, owned)
-    apart = ranking_metrics(answer.explore_lists, targets, owned)
+    found = ranking_metrics(recommended.lists, targets, owned)
+    apart = ranking_metrics(recommended.explore_lists, targets, owned)
     for cut in (10, 20):
         found[f"explore_list_recall@{cut}"] = apart[f"explore_recall@{cut}"]
     return found
 
 
 def compare(
-    question: Question,
+    task: RankingTask,
     config: TwoStageConfig,
     *,
     seed: int,
-    others: Mapping[str, Callable[[Question], Answer]] | None = None,
+    others: Mapping[str, Callable[[RankingTask], Recommendations]] | None = None,
     truth: Reals | None = None,
 ) -> tuple[dict[str, Any], dict[str, dict[str, Reals]]]:
-    """Fit the model, answer the question by every method, and return report and raw metrics.
+    """Fit the model, recommend by every method, and return report and raw metrics.
 
     Parameters
     ----------
     others : mapping, optional
-        Further methods: each a function from the question to an `Answer`.
+        Further methods: each a function from the task to `Recommendations`.
     truth : (customers, products) array, optional
         True probabilities, where the log comes from a world that is known.
     """
     model = TwoStageAffinity(config).fit_log(
-        question.log.of(question.learners),
-        question.catalogue,
-        question.cutoff + question.knowledge,
+        task.log.of(task.learners),
+        task.catalogue,
+        task.cutoff + task.knowledge,
         seed,
     )
     assert model.fitted is not None
-    answer, past = model_answer(question, model)
-    answers = simple_answers(question, model.fitted, past, config) | {"two_stage": answer}
-    answers |= {name: method(question) for name, method in (others or {}).items()}
-    rows = question.rows()
-    targets = question.targets()[rows]
+    recommended, past = model_recommendations(task, model)
+    recommendations = simple_recommendations(task, model.fitted, past, config) | {
+        "two_stage": recommended
+    }
+    recommendations |= {name: method(task) for name, method in (others or {}).items()}
+    rows = task.rows()
+    targets = task.targets()[rows]
     owned = (past.index > 0).astype(np.float32)[rows]
-    raw = {name: per_customer(one, targets, owned) for name, one in answers.items()}
+    raw = {name: per_customer(one, targets, owned) for name, one in recommendations.items()}
     report = {
         "customers": len(rows),
         "ceiling_recall": _ceiling(targets, owned, model.fitted),
         "methods": {
-            name: _summary(answers[name], raw[name], model.fitted, past, rows, seed)
-            for name in answers
+            name: _summary(recommendations[name], raw[name], model.fitted, past, rows, seed)
+            for name in recommendations
         },
         "paired": paired_report(raw, seed),
         "importance": model.importance(),
     }
     if truth is not None:
-        report["taste_correlation"] = taste_correlation(question, model, truth)
-        report["true_share@10"] = true_shares(answers, truth[rows], owned)
+        report["taste_correlation"] = taste_correlation(task, model, truth)
+        report["true_share@10"] = true_shares(recommendations, truth[rows], owned)
     return report, raw
 
 
@@ -360,7 +366,7 @@ def _ceiling(targets: sp.csr_matrix, owned: sp.csr_matrix, fitted: Fitted) -> di
 
 
 def _summary(
-    answer: Answer,
+    recommended: Recommendations,
     raw: Mapping[str, Reals],
     fitted: Fitted,
     past: History,
@@ -371,7 +377,7 @@ def _summary(
     for name, values in raw.items():
         interval = fold_interval(values, seed=seed)
         found[name] = [round(x, 4) for x in (interval.mean, interval.low, interval.high)]
-    top = answer.lists[:, :10]
+    top = recommended.lists[:, :10]
     centre = past.customers[rows, CUSTOMER_FEATURES.index("customer_log_price")]
     spread = past.customers[rows, CUSTOMER_FEATURES.index("customer_log_price_sd")]
     sales = fitted.products.values[:, fitted.products.names.index("product_sales")]

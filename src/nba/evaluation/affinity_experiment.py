@@ -10,18 +10,18 @@ import numpy as np
 import polars as pl
 
 from nba.errors import InputRefusedError
-from nba.evaluation.affinity import Answer, Question, compare
+from nba.evaluation.affinity import RankingTask, Recommendations, compare
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
-from nba.models.affinity.log import PurchaseLog, day_number
 from nba.models.affinity.scores import homes
 from nba.models.base import ModelInputs
+from nba.models.purchases import PurchaseLog, day_number
 
 DATED: Final = TwoStageConfig()
-Methods = Mapping[str, Callable[[Question], Answer]]
+Methods = Mapping[str, Callable[[RankingTask], Recommendations]]
 
 
-def _no_more(question: Question) -> Methods:
+def _no_more(task: RankingTask) -> Methods:
     return {}
 
 
@@ -34,7 +34,7 @@ def run_affinity_experiment(
     seed: int = 0,
     horizon: int = 60,
     min_baskets: int = 3,
-    others: Callable[[Question], Methods] = _no_more,
+    others: Callable[[RankingTask], Methods] = _no_more,
 ) -> dict[str, Any]:
     """Compare all methods on a dated purchase log, at each cut-off.
 
@@ -55,7 +55,7 @@ def run_affinity_experiment(
         Days.
     min_baskets : int
     others : callable
-        Gives further methods by name for a question.
+        Gives further methods by name for a task.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def run_affinity_experiment(
         catalogue = Catalogue.build(log.product_ids, _known(purchases, products, moment))
         start = datetime(moment.year, moment.month, moment.day)
         stores = homes(ModelInputs({}), purchases.filter(pl.col("ts") < start))
-        question = Question(
+        task = RankingTask(
             log.with_homes(stores),
             catalogue,
             day_number(moment),
@@ -78,14 +78,14 @@ def run_affinity_experiment(
             everyone,
             min_baskets,
         )
-        if not len(question.rows()):
+        if not len(task.rows()):
             raise InputRefusedError(
                 f"nobody can be asked about at the cut-off {moment}",
                 expected=f"customers with {min_baskets} baskets before and one after",
                 found="none",
                 next_step="choose a cut-off inside the log",
             )
-        report, _ = compare(question, config, seed=seed, others=others(question))
+        report, _ = compare(task, config, seed=seed, others=others(task))
         reports[moment.isoformat()] = report
     return {"cutoffs": reports, "seed": seed}
 

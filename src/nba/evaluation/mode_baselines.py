@@ -19,7 +19,7 @@ from nba.models.mode.estimators.trees import grow, predict
 Values = Callable[[Floats], Floats]
 Baseline = Callable[[Sample, int, Floats, int], Values]
 
-#: Usual settings, not tuned: what the libraries' tutorials grow.
+#: ModifierMeans settings, not tuned: what the libraries' tutorials grow.
 TREES: Final[dict[str, Any]] = {"num_leaves": 31, "learning_rate": 0.05, "lambda_l2": 0.0}
 ROUNDS: Final = 100
 #: The causal forest grows on at most so many rows.

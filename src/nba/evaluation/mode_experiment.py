@@ -134,7 +134,7 @@ def _repeat(
     fold = folds_of(len(sample.arm), folds, seed, sample.group, sample.arm)
     terms = Basis.fit(sample.x).transform(sample.x)
     judge = fit_nuisance(
-        sample, arms, terms, fold, config.model_copy(update={"folds": folds}), seed
+        sample, arms, terms, fold, config=config.model_copy(update={"folds": folds}), seed=seed
     )
     names = (SINGLE, OURS, *compare)
     choice = {name: np.zeros(len(sample.arm), dtype=np.int64) for name in names}
@@ -175,7 +175,7 @@ def _valued_on(
     valued = []
     for run in runs:
         settings = config.model_copy(update={"folds": int(run.fold.max()) + 1})
-        judge = fit_nuisance(sample, arms, terms, run.fold, settings, seed)
+        judge = fit_nuisance(sample, arms, terms, run.fold, config=settings, seed=seed)
         log = Log(sample.arm, outcome, judge.propensity, sample.group)
         valued.append(dataclasses.replace(run, log=log, predicted=judge.mean, nuisance=judge))
     return [policy_row(name, other, valued) for name in runs[0].choice]

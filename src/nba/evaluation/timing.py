@@ -28,17 +28,11 @@ from nba.evaluation.survival import (
     kaplan_meier,
     mean_days_without,
 )
+from nba.models.purchases import PurchaseDays, day_number, follow_up, purchases_between, read_log
 from nba.models.timing.baselines import fit_baselines
 from nba.models.timing.core import CoreConfig, HazardCore, fit_core
 from nba.models.timing.hazard import HazardConfig
-from nba.models.timing.log import (
-    PurchaseLog,
-    day_number,
-    follow_up,
-    purchases_between,
-    read_log,
-)
-from nba.models.timing.panel import SINCE, View
+from nba.models.timing.panel import SINCE, Snapshot
 
 #: Customer ids, days since the last purchase, number of days → survival (n, days + 1).
 Curves = Callable[[pl.Series, Floats, int], Floats]
@@ -181,26 +175,26 @@ def run_timing_experiment(
     if core is None:
         core = fit_core(everything, today, config, seed=seed, threads=threads)
     seconds = {"fit": perf_counter() - started}
-    view = core.lens.look(everything, today).active(active_days)
+    snapshot = core.builder.at(everything, today).active(active_days)
     if customers is not None:
         wanted = everything.ids["customer_id"].is_in(customers.implode()).to_numpy()
-        view = view.take(wanted[view.known])
-    truth, notes = _truth(everything, view, protocol)
+        snapshot = snapshot.take(wanted[snapshot.known])
+    truth, notes = _truth(everything, snapshot, protocol)
     started = perf_counter()
-    predictions = {HAZARD: _predict(core, view, truth, threads)}
+    predictions = {HAZARD: _predict(core, snapshot, truth, threads)}
     seconds["score"] = perf_counter() - started
     if baselines:
-        predictions |= _baselines(core, everything, view, truth, config)
-    ids = everything.ids["customer_id"].gather(view.known)
+        predictions |= _baselines(core, everything, snapshot, truth, config)
+    ids = everything.ids["customer_id"].gather(snapshot.known)
     for name, curves in (others or {}).items():
-        survival = curves(ids, view.static[:, SINCE], truth.watched_days)
+        survival = curves(ids, snapshot.static[:, SINCE], truth.watched_days)
         predictions[name] = Prediction(survival, None)
     metrics = {name: _measure(p, truth, protocol) for name, p in predictions.items()}
     intervals, differences = _intervals(predictions, truth, protocol, seed)
-    frames = _frames(predictions[HAZARD], truth, protocol, everything, view)
+    frames = _frames(predictions[HAZARD], truth, protocol, everything, snapshot)
     return TimingResult(
         protocol,
-        len(view.known),
+        len(snapshot.known),
         int(truth.outcome.event.sum()),
         metrics,
         intervals,
@@ -214,12 +208,12 @@ def run_timing_experiment(
         {
             "config": config.model_dump(mode="json"),
             "seed": seed,
-            "regularity_k": core.lens.regular.k,
+            "regularity_k": core.builder.regular.k,
         },
     )
 
 
-def _check(log: PurchaseLog, today: int, cutoff: datetime) -> None:
+def _check(log: PurchaseDays, today: int, cutoff: datetime) -> None:
     before, after = (log.day < today).any(), (log.day >= today).any()
     if before and after:
         return
@@ -235,8 +229,8 @@ def _check(log: PurchaseLog, today: int, cutoff: datetime) -> None:
     )
 
 
-def _truth(log: PurchaseLog, view: View, protocol: Protocol) -> tuple[Truth, list[str]]:
-    today, last = view.cutoff, int(log.day.max()) + 1
+def _truth(log: PurchaseDays, snapshot: Snapshot, protocol: Protocol) -> tuple[Truth, list[str]]:
+    today, last = snapshot.cutoff, int(log.day.max()) + 1
     watched = min(protocol.horizon_days, last - today)
     wanted = protocol.count_days or protocol.horizon_days
     counted = min(wanted, last - today)
@@ -244,31 +238,31 @@ def _truth(log: PurchaseLog, view: View, protocol: Protocol) -> tuple[Truth, lis
     if watched < protocol.horizon_days or counted < wanted:
         notes.append(f"the records end {last - today} days after the cut-off")
     after = follow_up(log, today, today + watched)
-    outcome = Outcome(after.time[view.known].astype(np.float64), after.event[view.known])
-    count = purchases_between(log, today, today + counted)[view.known].astype(np.float64)
+    outcome = Outcome(after.time[snapshot.known].astype(np.float64), after.event[snapshot.known])
+    count = purchases_between(log, today, today + counted)[snapshot.known].astype(np.float64)
     return Truth(outcome, count, watched, counted), notes
 
 
-def _predict(core: HazardCore, view: View, truth: Truth, threads: int) -> Prediction:
-    survival = core.survival(view, truth.watched_days, threads=threads)
-    count = core.expected_purchases(view, (float(truth.count_days),), threads=threads)[0]
+def _predict(core: HazardCore, snapshot: Snapshot, truth: Truth, threads: int) -> Prediction:
+    survival = core.survival(snapshot, truth.watched_days, threads=threads)
+    count = core.expected_purchases(snapshot, (float(truth.count_days),), threads=threads)[0]
     return Prediction(survival, count)
 
 
 def _baselines(
-    core: HazardCore, log: PurchaseLog, view: View, truth: Truth, config: CoreConfig
+    core: HazardCore, log: PurchaseDays, snapshot: Snapshot, truth: Truth, config: CoreConfig
 ) -> dict[str, Prediction]:
     fitted = fit_baselines(
-        core.lens,
+        core.builder,
         log,
-        view.cutoff,
+        snapshot.cutoff,
         days=truth.watched_days,
         active_days=config.active_days,
     )
     return {
         name: Prediction(
-            baseline.survival(view, truth.watched_days),
-            baseline.expected_purchases(view, float(truth.count_days)),
+            baseline.survival(snapshot, truth.watched_days),
+            baseline.expected_purchases(snapshot, float(truth.count_days)),
         )
         for name, baseline in fitted.items()
     }
@@ -336,13 +330,13 @@ def _intervals(
 
 
 def _frames(
-    prediction: Prediction, truth: Truth, protocol: Protocol, log: PurchaseLog, view: View
+    prediction: Prediction, truth: Truth, protocol: Protocol, log: PurchaseDays, snapshot: Snapshot
 ) -> dict[str, pl.DataFrame]:
     """Return the tables that the plots show."""
     outcome, survival = truth.outcome, prediction.survival
     frames = {
-        "survival": _by_segment(view, outcome, survival),
-        "tracking": _tracking(log, view, survival),
+        "survival": _by_segment(snapshot, outcome, survival),
+        "tracking": _tracking(log, snapshot, survival),
     }
     calibration, lifts = [], []
     for horizon in protocol.horizons:
@@ -361,9 +355,9 @@ def _frames(
     return frames | {"calibration": pl.concat(calibration), "lift": pl.concat(lifts)}
 
 
-def _by_segment(view: View, outcome: Outcome, survival: Floats) -> pl.DataFrame:
+def _by_segment(snapshot: Snapshot, outcome: Outcome, survival: Floats) -> pl.DataFrame:
     """Return predicted and observed curves by number of purchase days."""
-    count = view.static[:, 0]
+    count = snapshot.static[:, 0]
     edges = {"1 purchase": (1, 1), "2-3": (2, 3), "4-9": (4, 9), "10 and more": (10, np.inf)}
     parts = []
     for name, (low, high) in edges.items():
@@ -386,13 +380,13 @@ def _by_segment(view: View, outcome: Outcome, survival: Floats) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def _tracking(log: PurchaseLog, view: View, survival: Floats) -> pl.DataFrame:
+def _tracking(log: PurchaseDays, snapshot: Snapshot, survival: Floats) -> pl.DataFrame:
     """Return first purchases per week after the cut-off: predicted and observed."""
     weeks = (survival.shape[1] - 1) // 7
     edges = np.arange(weeks + 1) * 7
     left = survival[:, edges].sum(axis=0)
-    after = follow_up(log, view.cutoff, view.cutoff + weeks * 7)
-    time = after.time[view.known][after.event[view.known]]
+    after = follow_up(log, snapshot.cutoff, snapshot.cutoff + weeks * 7)
+    time = after.time[snapshot.known][after.event[snapshot.known]]
     observed = np.histogram(time, bins=edges + 0.5)[0]
     return pl.DataFrame(
         {"week": np.arange(1, weeks + 1), "predicted": -np.diff(left), "observed": observed}

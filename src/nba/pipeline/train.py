@@ -160,8 +160,8 @@ def assignment_features(context: RunContext, service: str, known: pl.DataFrame) 
 def decision_log(context: RunContext, window_days: int) -> pl.DataFrame | None:
     """Return the engine's own assignments of the last `window_days`, `none` included.
 
-    As `nba.models.mode.assignments.decision_rows` returns them. Customers for whom nothing was
-    open had no choice made for them and are left out.
+    As `nba.models.mode.assignments.records.decision_rows` returns them. Customers for whom nothing
+    was open had no choice made for them and are left out.
     """
     first = (context.as_of - timedelta(days=window_days)).date()
     parts = []

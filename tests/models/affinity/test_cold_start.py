@@ -11,9 +11,9 @@ from tests.models.affinity.test_two_stage import CONFIG, bought
 
 from nba.models.affinity.candidates.fitted import fit_sources
 from nba.models.affinity.candidates.product_text import Catalogue
-from nba.models.affinity.log import PurchaseLog
 from nba.models.affinity.two_stage import TwoStageAffinity
 from nba.models.base import ModelInputs
+from nba.models.purchases import PurchaseLog
 
 NEW = pl.DataFrame(
     {

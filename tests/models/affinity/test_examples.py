@@ -14,10 +14,10 @@ from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.customers import history
 from nba.models.affinity.history.state import pair_state, product_state
-from nba.models.affinity.log import PurchaseLog, day_number
 from nba.models.affinity.ranking.examples import examples_at, past_cutoffs, past_examples
 from nba.models.affinity.ranking.features import feature_names
 from nba.models.affinity.ranking.ranker import Examples
+from nba.models.purchases import PurchaseLog, day_number
 
 NOW = day_number(shop.AS_OF)
 

@@ -12,8 +12,8 @@ from nba.models.affinity.candidates.sources import Factors, cosine_neighbours, f
 from nba.models.affinity.candidates.tifu import TifuParameters, frequency_vectors, nearest
 from nba.models.affinity.history.state import customer_state, pair_state, product_log_price
 from nba.models.affinity.history.views import decayed_evenly
-from nba.models.affinity.log import PurchaseLog
-from nba.models.affinity.ranking.lists import dial, diversify, rank_within, top_lists
+from nba.models.affinity.ranking.lists import blend_places, diversify, rank_within, top_lists
+from nba.models.purchases import PurchaseLog
 
 
 def log(*rows: tuple[str, str, int]) -> PurchaseLog:
@@ -121,11 +121,11 @@ def test_the_dial_is_a_zip() -> None:
     product = np.arange(6)
     repeat = np.array([True] * 3 + [False] * 3)
     score = np.array([9.0, 8, 7, 3, 2, 1])
-    place = dial(customer, product, repeat, score, score, 0.5)
+    place = blend_places(customer, product, repeat, score=score, explore_score=score, share=0.5)
     listed, rank = top_lists(customer, product, place, 4)
     assert rank.tolist() == [0, 1, 2, 3]
     assert repeat[listed].sum() == 2
-    only = dial(customer, product, repeat, score, score, None)
+    only = blend_places(customer, product, repeat, score=score, explore_score=score, share=None)
     assert top_lists(customer, product, only, 3)[0].tolist() == [0, 1, 2]
 
 

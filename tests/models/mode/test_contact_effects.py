@@ -7,9 +7,16 @@ import polars as pl
 import pytest
 
 from nba.models.mode.effects.contacts import not_negative
-from nba.models.mode.effects.design import BLOCKS, CENTRE, EFFECT_BLOCKS, Seen, design, effect_table
+from nba.models.mode.effects.design import (
+    BLOCKS,
+    CENTRE,
+    EFFECT_BLOCKS,
+    ContactRows,
+    design,
+    effect_table,
+)
 from nba.models.mode.effects.posterior import Evidence, fit_posterior, noise_variance
-from nba.models.mode.propensities.reading import fit_reach, sent_chance
+from nba.models.mode.propensities.reading import fit_read_model, sent_probabilities
 
 
 def linear(truth: np.ndarray, rows: int = 4000, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -98,12 +105,12 @@ def test_reading_counts_where_it_is_recorded_and_sending_elsewhere() -> None:
     x = rng.normal(size=(4000, 2))
     read = (rng.uniform(size=4000) < 1 / (1 + np.exp(-x[:, 0]))) & (arm > 0)
     rows = pl.DataFrame({"sent": arm > 0, "is_read": read})
-    reach, reached = fit_reach(rows, x, arm)
-    assert (reached == read).all()
-    found = reach.probability(x)
+    read_model, is_read = fit_read_model(rows, x, arm)
+    assert (is_read == read).all()
+    found = read_model.probability(x)
     assert found.shape == (4000, 3)
     assert np.corrcoef(found[:, 0], x[:, 0])[0, 1] > 0.9
-    nothing, sent = fit_reach(rows.with_columns(is_read=pl.lit(False)), x, arm)
+    nothing, sent = fit_read_model(rows.with_columns(is_read=pl.lit(False)), x, arm)
     assert not nothing.is_recorded
     assert (nothing.probability(x) == 1).all()
     assert (sent == (arm > 0)).all()
@@ -123,28 +130,30 @@ def test_the_chance_of_being_sent_is_learned_from_what_was_listed() -> None:
             "propensity": np.full(3000, 0.25),
         }
     )
-    chance = sent_chance(rows, rng.normal(size=(3000, 2)), arm, folds=3, seed=1)
-    assert chance.mean() == pytest.approx(0.6, abs=0.05)
-    assert (sent_chance(rows.drop("sent"), np.zeros((3000, 1)), arm, folds=3, seed=1) == 1).all()
+    propensity = sent_probabilities(rows, rng.normal(size=(3000, 2)), arm, folds=3, seed=1)
+    assert propensity.mean() == pytest.approx(0.6, abs=0.05)
+    assert (
+        sent_probabilities(rows.drop("sent"), np.zeros((3000, 1)), arm, folds=3, seed=1) == 1
+    ).all()
 
 
 def test_the_design_counts_what_reached_the_customer() -> None:
-    seen = Seen(
+    contacts = ContactRows(
         arm=np.array([0, 2, 2, 3]),
-        chance=np.tile([0.4, 0.2, 0.2, 0.2], (4, 1)),
-        reached=np.array([0.0, 1.0, 0.0, 1.0]),
-        p_reached=np.full((4, 3), 0.5),
+        propensity=np.tile([0.4, 0.2, 0.2, 0.2], (4, 1)),
+        is_read=np.array([0.0, 1.0, 0.0, 1.0]),
+        p_read=np.full((4, 3), 0.5),
         known=np.ones(4),
         is_history=np.array([0.0, 0.0, 1.0, 1.0]),
         kind=np.array([0, 1, 1, 2]),
         tier=np.array([2, 2, 2, 2]),
         base=np.full(4, 0.3),
-        reaction=np.zeros((4, 2)),
+        modifiers=np.zeros((4, 2)),
     )
     table = effect_table(np.full((3, 5, 3), 0.1), 0.1)
-    found = design(seen, table, 0.1, unknown_share=0.5, powers=(1.0, 1.0))
+    found = design(contacts, table, 0.1, unknown_share=0.5, powers=(1.0, 1.0))
     assert found.shape == (4, len(BLOCKS)) == (4, len(CENTRE))
-    # the scale: sum over modes of (reached - .2 x .5) x base x share
+    # the scale: sum over modes of (is_read - .2 x .5) x base x share
     expected = np.array([-0.3, 0.7, -0.3, 0.7]) * 0.3 * 0.1
     assert found[:, 0] == pytest.approx(expected)
     # only history has a choice to allow for

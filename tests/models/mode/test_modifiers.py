@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from nba.models.mode.effects.draws import belief_draws, correlation_root
-from nba.models.mode.effects.modifiers import FATIGUE_RANGE, RESPONSE_RANGE, Usual
+from nba.models.mode.effects.modifiers import FATIGUE_RANGE, RESPONSE_RANGE, ModifierMeans
 
 
 def frame(response: list[float | None], fatigue: list[float | None]) -> pl.DataFrame:
@@ -17,14 +17,14 @@ def frame(response: list[float | None], fatigue: list[float | None]) -> pl.DataF
 
 
 def test_the_usual_customer_is_the_mean_and_moves_nothing() -> None:
-    usual = Usual.of(frame([0.1, 0.3, None], [1.0, 3.0, None]))
+    usual = ModifierMeans.of(frame([0.1, 0.3, None], [1.0, 3.0, None]))
     assert (usual.response, usual.fatigue) == (pytest.approx(0.2), 2.0)
     assert usual.logs(frame([0.2, None], [2.0, None])) == pytest.approx(np.zeros((2, 2)))
-    assert Usual.of(frame([None], [None])) == Usual(1.0, 0.0)
+    assert ModifierMeans.of(frame([None], [None])) == ModifierMeans(1.0, 0.0)
 
 
 def test_more_answers_raise_and_fatigue_lowers_within_bounds() -> None:
-    found = Usual(0.2, 2.0).logs(frame([0.4, 0.0, 9.0], [3.0, 0.0, 90.0]))
+    found = ModifierMeans(0.2, 2.0).logs(frame([0.4, 0.0, 9.0], [3.0, 0.0, 90.0]))
     low, high = np.log(RESPONSE_RANGE)
     assert found[:, 0] == pytest.approx([np.log(2), low, high])
     assert found[:, 1] == pytest.approx([-1.0, 2.0, -FATIGUE_RANGE])

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from nba.models.purchases import day_number, purchases_between, read_log
 from nba.models.timing.btyd import Btyd, Summary, fit_btyd, fit_regular, summarise
-from nba.models.timing.log import day_number, purchases_between, read_log
 
 
 def simulate(k: int, customers: int = 6000, weeks: float = 60.0) -> tuple[Summary, np.ndarray]:

@@ -10,10 +10,10 @@ import pytest
 
 from nba.errors import ModelError
 from nba.models.base import ModelInputs
+from nba.models.purchases import day_number, read_log
 from nba.models.timing.boosted import BoostedConfig
 from nba.models.timing.core import CoreConfig, fit_core
 from nba.models.timing.hazard import Hazard, HazardConfig
-from nba.models.timing.log import day_number, read_log
 from nba.models.timing.panel import NAMES
 
 AS_OF = datetime(2026, 3, 1)
@@ -158,7 +158,7 @@ def test_the_hazard_rises_with_that_of_bg_nbd() -> None:
     """The monotone constraints hold: more of BG/NBD's hazard is never less of ours."""
     log, today = read_log(shop(), as_of=AS_OF), day_number(AS_OF)
     core = fit_core(log, today, SMALL, seed=1, threads=1)
-    rows = core.lens.look(log, today).rows(1)
+    rows = core.builder.at(log, today).rows(1)
     at = NAMES.index("hazard_bg")
     more = rows.copy()
     more[:, at] += 0.7

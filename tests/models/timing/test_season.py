@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from nba.models.timing.log import PurchaseLog, day_number, read_log
+from nba.models.purchases import PurchaseDays, day_number, read_log
 from nba.models.timing.season import YEAR_DAYS, fit_season
 
 START = datetime(2024, 1, 1)
 
 
-def log_of(days: int, autumn: float, customers: int = 1_500, seed: int = 3) -> PurchaseLog:
+def log_of(days: int, autumn: float, customers: int = 1_500, seed: int = 3) -> PurchaseDays:
     """Return customers at a rate of one in 40 days, times `autumn` in weeks 40 to 48."""
     rng = np.random.default_rng(seed)
     day = np.arange(days)

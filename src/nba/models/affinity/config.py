@@ -30,7 +30,7 @@ class TwoStageConfig(ListConfig):
         0.3,
         ge=0,
         le=1,
-        description="The dial: the share of the list that is kept for products new to the "
+        description="The blend: the share of the list that is kept for products new to the "
         "customer; null leaves the order to the ranker.",
     )
     max_category_share: float = Field(

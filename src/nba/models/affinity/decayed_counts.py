@@ -80,7 +80,7 @@ class DecayedCountsAffinity(Model):
         return self
 
     def score(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
-        """Return the score frame for every customer in `inputs`."""
+        """Return the score table for every customer in `inputs`."""
         people = customers(inputs)
         products = self._open_products(inputs)
         if people.is_empty() or products.is_empty():

@@ -38,7 +38,7 @@ def offers(
         `events` (`event_id`, `topic`, `starts_at`; `store_id`), `customer_tags`
         (`customer_id`, `tag`; `value`), `customer_state` (`store_id`); each may be absent.
     scores : polars.DataFrame
-        The score frame of an affinity model: lists and their categories.
+        The score table of an affinity model: lists and their categories.
     as_of : datetime
         Content is valid then; events begin after it.
     top_n : int

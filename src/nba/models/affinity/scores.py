@@ -1,4 +1,4 @@
-"""The score frame of affinity, and the rules that every affinity model keeps.
+"""The score table of affinity, and the rules that every affinity model keeps.
 
 A product is never brought that is retired, out of stock, unknown, or returned by the
 customer, nor one that was just bought and is not replenishable. A customer who refused
@@ -27,7 +27,7 @@ class Source(StrEnum):
     POPULAR = "popular"
 
 
-#: The score frame: at most N rows per customer, rank 1 first.
+#: The score table: at most N rows per customer, rank 1 first.
 SCORE_SCHEMA: Final[dict[str, pl.DataType]] = {
     "customer_id": pl.String(),
     "rank": pl.Int32(),
@@ -43,7 +43,7 @@ SCORE_SCHEMA: Final[dict[str, pl.DataType]] = {
 
 
 def empty_scores() -> pl.DataFrame:
-    """Return a score frame without rows."""
+    """Return a score table without rows."""
     return pl.DataFrame(schema=SCORE_SCHEMA)
 
 
@@ -90,7 +90,7 @@ def replenishable_categories(
     inputs: ModelInputs, learned: Mapping[str, bool] | None = None
 ) -> dict[str, bool]:
     """Return which categories are replenishable: as stated, else as learned from rebuying."""
-    found = dict(learned or {})
+    replenishable = dict(learned or {})
     for name in ("customer_category", "product"):
         if name in inputs and {"category", "replenishable"} <= set(inputs[name].columns):
             stated = (
@@ -99,8 +99,8 @@ def replenishable_categories(
                 .group_by("category")
                 .agg(pl.col("replenishable").cast(pl.Boolean).any())
             )
-            found |= dict(stated.iter_rows())
-    return found
+            replenishable |= dict(stated.iter_rows())
+    return replenishable
 
 
 def rebought_categories(pairs: pl.DataFrame, threshold: float) -> dict[str, bool]:
@@ -153,7 +153,7 @@ def homes(inputs: ModelInputs, purchases: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def score_frame(
+def score_table(
     customer_ids: pl.Series,
     product_ids: pl.Series,
     categories: pl.Series,
@@ -166,7 +166,7 @@ def score_frame(
     since: Reals,
     gap: Reals,
 ) -> pl.DataFrame:
-    """Return rows of the score frame; `rank` counts from 0, NaN becomes null."""
+    """Return rows of the score table; `rank` counts from 0, NaN becomes null."""
     return pl.DataFrame(
         {
             "customer_id": customer_ids,

@@ -26,24 +26,24 @@ from nba.models.affinity.candidates.generation import Candidates, candidate_bloc
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.customers import History, history
-from nba.models.affinity.history.views import history_from_frames
-from nba.models.affinity.log import PurchaseLog, day_number
+from nba.models.affinity.history.views import history_from_views
 from nba.models.affinity.ranking.examples import past_examples
 from nba.models.affinity.ranking.features import feature_names
-from nba.models.affinity.ranking.lists import dial, diversify, top_lists
+from nba.models.affinity.ranking.lists import blend_places, diversify, top_lists
 from nba.models.affinity.ranking.ranker import Ranker, read_ranker
 from nba.models.affinity.scores import (
     Source,
     customers,
     empty_scores,
     homes,
-    score_frame,
+    score_table,
     sellable,
 )
 from nba.models.affinity.serving import storage
 from nba.models.affinity.serving.cold_start import Segments
 from nba.models.affinity.serving.cool_down import Resting, learn_rebought
 from nba.models.base import Model, ModelConfig, ModelInputs
+from nba.models.purchases import PurchaseLog, day_number
 
 PURCHASES = "purchases"
 _RANKER, _EXPLORER = "ranker", "explorer"
@@ -129,7 +129,7 @@ class TwoStageAffinity(Model):
     # -- score ----------------------------------------------------------------------
 
     def score(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
-        """Return the score frame for every customer in `inputs`.
+        """Return the scores of every customer in `inputs`.
 
         The history of customers comes from `purchases`, else from `customer_product` and
         `customer_behaviour`.
@@ -156,21 +156,21 @@ class TwoStageAffinity(Model):
         parts = [people[start : start + step] for start in range(0, len(people), step)]
         log = self._log(inputs, people, as_of)
 
-        def one(number: int) -> pl.DataFrame:
+        def scored(number: int) -> pl.DataFrame:
             part = parts[number]
             low = number * step
             mine = log.slice(low, low + len(part))
             if PURCHASES in inputs:
                 past = history(mine, day_number(as_of), fitted, self.config)
             else:
-                past = history_from_frames(inputs, mine, fitted, self.config)
+                past = history_from_views(inputs, mine, fitted, self.config)
             resting = rest.slice(low, low + len(part))
             return self._score_part(part, past, open_products, resting, inputs)
 
         if len(parts) == 1:
-            return one(0)
+            return scored(0)
         with ThreadPoolExecutor(self.config.threads) as pool:
-            return pl.concat([empty_scores(), *pool.map(one, range(len(parts)))])
+            return pl.concat([empty_scores(), *pool.map(scored, range(len(parts)))])
 
     def _part(self, many: int) -> int:
         """Return how many of `many` customers make a part, so that all threads end together."""
@@ -236,13 +236,13 @@ class TwoStageAffinity(Model):
         ):
             at = np.flatnonzero(chosen)
             if len(at):
-                kept, found = ranker.best(
+                best, best_score = ranker.best(
                     block.customer[at],
                     block.features.take(at, axis=0),
                     trees=self.config.first_trees,
                     keep=max(self.config.first_kept, 2 * self.config.top_n),
                 )
-                into[at[kept]] = found
+                into[at[best]] = best_score
         alive = (score > -np.inf) | (explore_score > -np.inf)
         return Ranked(block, score, explore_score).where(alive)
 
@@ -259,16 +259,16 @@ class TwoStageAffinity(Model):
         rows = np.flatnonzero(profiled & known)
         reference = self.positions(people["customer_id"])
         whole = self.config.explore_share is None
-        frames = [
+        lists = [
             self._lists(people, rows, ranked)
             for ranked in self.rank(past, rows, reference, open_products, whole=whole, rest=rest)
         ]
         cold = np.flatnonzero(~(profiled & known))
-        frames += [
+        lists += [
             self._cold_lists(people, cold[start : start + _COLD_CHUNK], open_products, rest, inputs)
             for start in range(0, len(cold), _COLD_CHUNK)
         ]
-        return pl.concat([empty_scores(), *frames]).sort("customer_id", "rank")
+        return pl.concat([empty_scores(), *lists]).sort("customer_id", "rank")
 
     def _lists(self, people: pl.DataFrame, rows: Ints, ranked: Ranked) -> pl.DataFrame:
         config, fitted = self.config, self._fitted()
@@ -277,8 +277,13 @@ class TwoStageAffinity(Model):
         product, features = ranked.candidates.product, ranked.candidates.features
         customer = rows[ranked.candidates.customer]
         is_repeat = features[:, -1] > 0
-        place = dial(
-            customer, product, is_repeat, ranked.score, ranked.explore_score, config.explore_share
+        place = blend_places(
+            customer,
+            product,
+            is_repeat,
+            score=ranked.score,
+            explore_score=ranked.explore_score,
+            share=config.explore_share,
         )
         place = diversify(customer, product, fitted.category[product], place, self._largest)
         listed, rank = top_lists(customer, product, place, config.top_n)
@@ -289,7 +294,7 @@ class TwoStageAffinity(Model):
         relevance = np.zeros(len(shown))
         for ranker, at in ((self.ranker, by_ranker), (self.explorer, ~by_ranker)):
             relevance[at] = 0.5 if ranker is None else ranker.relevance(shown[at])
-        return score_frame(
+        return score_table(
             people["customer_id"].gather(customer[listed]),
             self.product_ids.gather(product[listed]),
             self._categories(product[listed]),
@@ -334,7 +339,7 @@ class TwoStageAffinity(Model):
         listed, rank = top_lists(line, product, wanted, top_n)
         line, product = line[listed], product[listed]
         none = np.full(len(line), np.nan)
-        return score_frame(
+        return score_table(
             people["customer_id"].gather(rows[line]),
             self.product_ids.gather(product),
             self._categories(product),
@@ -366,10 +371,10 @@ class TwoStageAffinity(Model):
     def positions(self, customer_ids: pl.Series) -> Ints:
         """Return where each customer stands among the fitted neighbours, -1 for nowhere."""
         known = self.neighbour_ids
-        found = customer_ids.replace_strict(
+        position = customer_ids.replace_strict(
             known, np.arange(len(known)), default=-1, return_dtype=pl.Int64
         )
-        return np.asarray(found.to_numpy(), dtype=np.int64)
+        return np.asarray(position.to_numpy(), dtype=np.int64)
 
     def importance(self) -> dict[str, float]:
         """Return the share of the ranker's gain that each feature brought, largest first."""
@@ -397,7 +402,7 @@ class TwoStageAffinity(Model):
 
     def _write(self, folder: Path) -> None:
         rankers = {_RANKER: self.ranker, _EXPLORER: self.explorer}
-        known = {name: one for name, one in rankers.items() if one is not None}
+        fitted = {name: ranker for name, ranker in rankers.items() if ranker is not None}
         storage.write(
             folder,
             fitted=self._fitted(),
@@ -408,11 +413,11 @@ class TwoStageAffinity(Model):
                 "store_ids": self.store_ids.to_list(),
                 "neighbour_ids": self.neighbour_ids.to_list(),
                 "rebought": self.rebought,
-                "curves": {name: [one.slope, one.level] for name, one in known.items()},
+                "curves": {name: [ranker.slope, ranker.level] for name, ranker in fitted.items()},
             },
         )
-        for name, one in known.items():
-            one.booster.save_model(str(folder / f"{name}.txt"))
+        for name, ranker in fitted.items():
+            ranker.booster.save_model(str(folder / f"{name}.txt"))
 
     def _read(self, folder: Path) -> None:
         saved = storage.read(folder)

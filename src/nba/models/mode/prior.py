@@ -27,7 +27,7 @@ from nba.arrays import Floats
 from nba.models.base import Model, ModelConfig, ModelInputs
 from nba.models.mode.churn.lost_share import FOLLOWED, LostShare, lost_share
 from nba.models.mode.effects.draws import belief_draws, clerks_of, correlation_root
-from nba.models.mode.scores import BEHAVIOUR, MODES, customer_frame, score_frame
+from nba.models.mode.scores import BEHAVIOUR, MODES, customer_table, score_table
 from nba.schema.words import CategoryKind
 
 KINDS: Final = tuple(str(kind) for kind in CategoryKind)
@@ -165,19 +165,19 @@ class PriorMode(Model):
         self.mean_margin: Floats = np.zeros(len(KINDS))
         self.mean_unit: Floats = np.ones(len(KINDS))
         self.margin_cap = float("inf")
-        self.loss = self._loss(None)
+        self.churn = self._churn(None)
 
-    def _loss(self, followed: pl.DataFrame | None) -> LostShare:
+    def _churn(self, followed: pl.DataFrame | None) -> LostShare:
         config = self.config
         return lost_share(followed, prior=config.lost_share, prior_error=config.lost_share_error)
 
     def fit(self, training: ModelInputs, *, as_of: datetime, seed: int) -> Self:
         """Learn yearly margins per kind, and what a lost friend takes along where some were."""
-        self.loss = self._loss(training.get(FOLLOWED))
+        self.churn = self._churn(training.get(FOLLOWED))
         known = training[BEHAVIOUR].columns
         extra = tuple(name for name in ("purchase_days_365d",) if name in known)
-        frame = customer_frame(training, (*BEHAVIOUR_COLUMNS, *extra), ())
-        margin, kind, _ = _columns(frame)
+        customers = customer_table(training, (*BEHAVIOUR_COLUMNS, *extra), ())
+        margin, kind, _ = _columns(customers)
         active = margin > 0
         if active.any():
             self.margin_cap = float(np.quantile(margin[active], self.config.margin_cap_quantile))
@@ -185,24 +185,31 @@ class PriorMode(Model):
             chosen = [active & (kind == code) for code in range(len(KINDS))]
             chosen = [rows if rows.any() else active for rows in chosen]
             self.mean_margin = np.array([float(capped[rows].mean()) for rows in chosen])
-            if "purchase_days_365d" in frame.columns:
-                days = np.maximum(filled(frame["purchase_days_365d"], 1.0), 1.0)
+            if "purchase_days_365d" in customers.columns:
+                days = np.maximum(filled(customers["purchase_days_365d"], 1.0), 1.0)
                 units = [capped[rows].sum() / days[rows].sum() for rows in chosen]
                 self.mean_unit = np.array(units, dtype=np.float64)
         return self
 
     def score(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
         """Return uplift, lower bound, one draw and risk of one contact per customer and mode."""
-        frame = customer_frame(inputs, BEHAVIOUR_COLUMNS, CONTACT_COLUMNS)
-        uplift = self.uplift(frame)
+        customers = customer_table(inputs, BEHAVIOUR_COLUMNS, CONTACT_COLUMNS)
+        uplift = self.uplift(customers)
         lower = uplift * (1.0 - self.config.lower_z * self.config.relative_error)
-        customers, (kind, _) = frame["customer_id"], kinds_and_tiers(frame)
+        kind, _ = kinds_and_tiers(customers)
         alike = np.full((len(MODES), len(MODES)), self.config.error_correlation)
         np.fill_diagonal(alike, 1.0)
         root = correlation_root(np.tile(alike, (len(KINDS), 1, 1)))
-        draws = belief_draws(clerks_of(customers, inputs), as_of, kind, root)
+        draws = belief_draws(clerks_of(customers["customer_id"], inputs), as_of, kind, root)
         drawn = uplift * np.maximum(1.0 + self.config.relative_error * draws, 0.0)
-        return score_frame(customers, uplift, lower, drawn, self.risk(frame), self.loss.share)
+        return score_table(
+            customers["customer_id"],
+            uplift=uplift,
+            lower=lower,
+            drawn=drawn,
+            risk=self.risk(customers),
+            lost_share=self.churn.share,
+        )
 
     def uplift(self, customers: pl.DataFrame) -> Floats:
         """Return the expected incremental margin of one contact, shape (n, 3)."""
@@ -243,7 +250,7 @@ class PriorMode(Model):
             "mean_margin": self.mean_margin.tolist(),
             "mean_unit": self.mean_unit.tolist(),
             "margin_cap": cap,
-            "loss": asdict(self.loss),
+            "churn": asdict(self.churn),
         }
         (folder / STATE_FILE).write_text(json.dumps(state, sort_keys=True))
 
@@ -253,7 +260,7 @@ class PriorMode(Model):
         self.mean_unit = np.array(state["mean_unit"], dtype=np.float64)
         cap = state["margin_cap"]
         self.margin_cap = float("inf") if cap is None else float(cap)
-        self.loss = LostShare(**state["loss"])
+        self.churn = LostShare(**state["churn"])
 
 
 def filled(column: pl.Series, value: float) -> Floats:
@@ -262,18 +269,20 @@ def filled(column: pl.Series, value: float) -> Floats:
     return np.asarray(filled.to_numpy(), dtype=np.float64)
 
 
-def _columns(frame: pl.DataFrame) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _columns(
+    customers: pl.DataFrame,
+) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return yearly margin (0 where unknown), kind code and tier code of each customer."""
     codes = {kind: code for code, kind in enumerate(KINDS)}
-    kind = frame["main_category_kind"].cast(pl.String)
+    kind = customers["main_category_kind"].cast(pl.String)
     coded = kind.replace_strict(codes, default=0, return_dtype=pl.Int64).fill_null(0)
-    tier = np.clip(filled(frame["price_tier"], 3.0), 1, TIERS).astype(np.int64) - 1
-    return filled(frame["margin_365d_amount"], 0.0), coded.to_numpy(), tier
+    tier = np.clip(filled(customers["price_tier"], 3.0), 1, TIERS).astype(np.int64) - 1
+    return filled(customers["margin_365d_amount"], 0.0), coded.to_numpy(), tier
 
 
 def kinds_and_tiers(
-    frame: pl.DataFrame,
+    customers: pl.DataFrame,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the code of each customer's main category kind, and of the price tier."""
-    _, kind, tier = _columns(frame)
+    _, kind, tier = _columns(customers)
     return kind, tier

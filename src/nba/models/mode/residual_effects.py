@@ -37,7 +37,7 @@ from nba.models.mode.effects.contacts import (
     fit_contact_effects,
 )
 from nba.models.mode.effects.draws import belief_draws, clerks_of
-from nba.models.mode.effects.modifiers import FATIGUE, RESPONSE_RATE, Usual
+from nba.models.mode.effects.modifiers import FATIGUE, RESPONSE_RATE, ModifierMeans
 from nba.models.mode.effects.posterior import noise_variance
 from nba.models.mode.estimators.encoder import Encoder
 from nba.models.mode.prior import (
@@ -47,8 +47,8 @@ from nba.models.mode.prior import (
     PriorMode,
     kinds_and_tiers,
 )
-from nba.models.mode.propensities.reading import Reach
-from nba.models.mode.scores import MODES, customer_frame, score_frame
+from nba.models.mode.propensities.reading import ReadModel
+from nba.models.mode.scores import MODES, customer_table, score_table
 
 ASSIGNMENTS: Final = "assignments"
 FEATURES: Final = "assignment_features"
@@ -177,10 +177,10 @@ class ResidualEffectsMode(Model):
             rows,
             x,
             arm,
-            self._purchases(rows),
-            self.prior,
-            fold,
-            group,
+            outcome=self._purchases(rows),
+            prior=self.prior,
+            fold=fold,
+            group=group,
             config=config,
             min_arm_rows=self.config.min_arm_rows,
             seed=seed,
@@ -194,12 +194,12 @@ class ResidualEffectsMode(Model):
             "learned": True,
             "assignments": rows.height,
             "netting": self.netting,
-            "lost_share": asdict(self.prior.loss),
+            "lost_share": asdict(self.prior.churn),
             "refused": list(effects.refused),
             **effects.report,
         }
         self.risk = fit_risk(
-            effects.reach.terms(x),
+            effects.read_model.terms(x),
             arm,
             rows["is_lost"].cast(pl.Float64).to_numpy(),
             drawn,
@@ -276,15 +276,15 @@ class ResidualEffectsMode(Model):
         """Return uplift, lower bound, one draw and risk per customer and mode."""
         wanted = dict.fromkeys([*self.config.behaviour, *NEEDED_BEHAVIOUR])
         contact = dict.fromkeys([*self.config.contact, *NEEDED_CONTACT])
-        frame = customer_frame(inputs, tuple(wanted), tuple(contact))
+        customers = customer_table(inputs, tuple(wanted), tuple(contact))
         if self.effects is None:
             return self.prior.score(inputs, as_of=as_of)
-        clerks = clerks_of(frame["customer_id"], inputs)
-        starts = range(0, frame.height, BATCH)
+        clerks = clerks_of(customers["customer_id"], inputs)
+        starts = range(0, customers.height, BATCH)
 
         def scored(start: int) -> tuple[Floats, ...]:
             part = slice(start, start + BATCH)
-            return self._score_batch(frame[part], clerks[part], as_of)
+            return self._score_batch(customers[part], clerks[part], as_of)
 
         with ThreadPoolExecutor(self.config.threads) as pool:
             parts = list(pool.map(scored, starts))
@@ -292,32 +292,39 @@ class ResidualEffectsMode(Model):
         uplift, lower, drawn, risk = (
             np.vstack([empty, *(part[i] for part in parts)]) for i in range(4)
         )
-        share = self.prior.loss.share
-        return score_frame(frame["customer_id"], uplift, lower, drawn, risk, share)
+        return score_table(
+            customers["customer_id"],
+            uplift=uplift,
+            lower=lower,
+            drawn=drawn,
+            risk=risk,
+            lost_share=self.prior.churn.share,
+        )
 
     def _score_batch(
-        self, frame: pl.DataFrame, clerks: pl.Series, as_of: datetime
+        self, customers: pl.DataFrame, clerks: pl.Series, as_of: datetime
     ) -> tuple[Floats, ...]:
         assert self.effects is not None
-        x = self.encoder.transform(frame)
-        effect, of_kind, variance = self.effects.effects(frame, x)
-        unit = self.prior.purchase_unit(frame)[:, None] * self.netting
+        x = self.encoder.transform(customers)
+        effect, of_kind, variance = self.effects.effects(customers, x)
+        unit = self.prior.purchase_unit(customers)[:, None] * self.netting
         uplift, error = effect * unit, np.sqrt(of_kind) * unit
         lower = uplift - self.config.lower_z * np.sqrt(variance) * unit
-        prior, width = self.prior.uplift(frame), self.config.prior.relative_error
+        prior, width = self.prior.uplift(customers), self.config.prior.relative_error
         for mode in self.effects.refused:
-            one = MODES.index(mode)
-            uplift[:, one], error[:, one] = prior[:, one], width * prior[:, one]
-            lower[:, one] = (1.0 - self.config.lower_z * width) * prior[:, one]
-        kind, _ = kinds_and_tiers(frame)
+            column = MODES.index(mode)
+            uplift[:, column] = prior[:, column]
+            error[:, column] = width * prior[:, column]
+            lower[:, column] = (1.0 - self.config.lower_z * width) * prior[:, column]
+        kind, _ = kinds_and_tiers(customers)
         drawn = uplift + error * belief_draws(clerks, as_of, kind, self.effects.root)
         if self.config.effects.is_harmless:
             drawn = np.maximum(drawn, 0.0)
-        prior_risk = self.prior.risk(frame)
+        prior_risk = self.prior.risk(customers)
         risk = prior_risk
         if self.risk is not None:
             fatigue = prior_risk / self.config.prior.base_risk.array()
-            rate = self.risk.score(self.effects.reach.terms(x), self.config.prior.risk_cap)
+            rate = self.risk.score(self.effects.read_model.terms(x), self.config.prior.risk_cap)
             risk = rate if self.risk.weight.any() else rate * fatigue
             risk = np.minimum(risk, self.config.prior.risk_cap)
         return uplift, lower, drawn, risk
@@ -331,27 +338,29 @@ class ResidualEffectsMode(Model):
             return super().contributions(inputs, as_of=as_of)
         wanted = dict.fromkeys([*self.config.behaviour, *NEEDED_BEHAVIOUR])
         contact = dict.fromkeys([*self.config.contact, *NEEDED_CONTACT])
-        frame = customer_frame(inputs, tuple(wanted), tuple(contact))
-        starts = range(0, frame.height, BATCH)
+        customers = customer_table(inputs, tuple(wanted), tuple(contact))
+        starts = range(0, customers.height, BATCH)
         return pl.concat(
             [
                 pl.DataFrame(schema=CONTRIBUTION_SCHEMA),
-                *(self._contributions(frame[start : start + BATCH]) for start in starts),
+                *(self._contributions(customers[start : start + BATCH]) for start in starts),
             ]
         )
 
-    def _contributions(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def _contributions(self, customers: pl.DataFrame) -> pl.DataFrame:
         assert self.effects is not None
         names = self.encoder.names
-        found = self.effects.contributions(frame, self.encoder.transform(frame), names)
+        moved = self.effects.contributions(customers, self.encoder.transform(customers), names)
         columns = np.array([name.partition("=")[0] for name in names])
         features = sorted(set(columns))
-        merged = np.column_stack([found[:, columns == name].sum(axis=1) for name in features])
+        merged = np.column_stack([moved[:, columns == name].sum(axis=1) for name in features])
         top = np.argsort(-np.abs(merged), axis=1, kind="stable")[:, :TOP_FEATURES]
         count = top.shape[1]
         return pl.DataFrame(
             {
-                "customer_id": frame["customer_id"].gather(np.repeat(np.arange(len(top)), count)),
+                "customer_id": customers["customer_id"].gather(
+                    np.repeat(np.arange(len(top)), count)
+                ),
                 "feature": np.array(features)[top.ravel()],
                 "contribution": np.take_along_axis(merged, top, axis=1).ravel(),
             },
@@ -368,25 +377,25 @@ class ResidualEffectsMode(Model):
             "netting": self.netting,
         }
         if self.effects is not None and self.risk is not None:
-            effects, reach = self.effects, self.effects.reach
+            effects, read_model = self.effects, self.effects.read_model
             state |= {
                 "powers": [shape.powers for shape in effects.shapes],
                 "weights": [shape.weight for shape in effects.shapes],
-                "usual": asdict(effects.usual),
+                "modifier_means": asdict(effects.modifier_means),
                 "refused": list(effects.refused),
-                "read_share": reach.mean,
-                "is_recorded": reach.is_recorded,
-                "losses": self.risk.losses,
+                "read_share": read_model.mean,
+                "is_recorded": read_model.is_recorded,
+                "churned": self.risk.churned,
             }
             np.savez(
                 folder / ARRAYS_FILE,
                 share=np.array([shape.share for shape in effects.shapes]),
                 variance=np.array([shape.variance for shape in effects.shapes]),
                 root=effects.root,
-                reach_fill=reach.fill,
-                reach_scale=reach.scale,
-                reach_weight=reach.weight,
-                reach_level=reach.level,
+                read_fill=read_model.fill,
+                read_scale=read_model.scale,
+                read_weight=read_model.weight,
+                read_level=read_model.level,
                 rate=self.risk.rate,
                 weight=self.risk.weight,
             )
@@ -404,8 +413,8 @@ class ResidualEffectsMode(Model):
         import lightgbm
 
         with np.load(folder / ARRAYS_FILE, allow_pickle=False) as arrays:
-            reach = Reach(
-                **{k: arrays[f"reach_{k}"] for k in ("fill", "scale", "weight", "level")},
+            read_model = ReadModel(
+                **{k: arrays[f"read_{k}"] for k in ("fill", "scale", "weight", "level")},
                 mean=state["read_share"],
                 is_recorded=state["is_recorded"],
             )
@@ -415,11 +424,11 @@ class ResidualEffectsMode(Model):
             self.effects = ContactEffects(
                 [Shape(tuple(powers), *rest) for powers, *rest in parts],
                 lightgbm.Booster(model_file=str(folder / BASE_FILE)),
-                reach,
-                Usual(**state["usual"]),
+                read_model,
+                ModifierMeans(**state["modifier_means"]),
                 arrays["root"],
                 self.config.effects.individual_spread,
                 tuple(state["refused"]),
                 {},
             )
-            self.risk = RiskModel(arrays["rate"], arrays["weight"], state["losses"])
+            self.risk = RiskModel(arrays["rate"], arrays["weight"], state["churned"])

@@ -1,4 +1,4 @@
-"""The customers that a mode model scores, and the frame that it returns."""
+"""The customers that a mode model scores, and the customers that it returns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nba.models.base import ModelInputs
 from nba.schema.words import CONTACT_MODES
 
 MODES: Final = tuple(str(mode) for mode in CONTACT_MODES)
-#: The columns of every mode score frame.
+#: The columns of every mode score customers.
 SCORE_SCHEMA: Final[dict[str, Any]] = {
     "customer_id": pl.String,
     "mode": pl.String,
@@ -27,7 +27,7 @@ CONTACT: Final = "customer_contact"
 STATE: Final = "customer_state"
 
 
-def customer_frame(
+def customer_table(
     inputs: ModelInputs, behaviour: tuple[str, ...], contact: tuple[str, ...]
 ) -> pl.DataFrame:
     """Return one row per customer, sorted by id, with the columns asked for.
@@ -44,29 +44,32 @@ def customer_frame(
         be there; a contact column that is absent comes back empty.
     """
     table = inputs.require(BEHAVIOUR, ("customer_id", *behaviour))
-    frame = table.select("customer_id", *behaviour)
+    customers = table.select("customer_id", *behaviour)
     if STATE in inputs:
         known = inputs.require(STATE, ("customer_id",)).select("customer_id")
-        frame = frame.join(known, on="customer_id", how="full", coalesce=True)
+        customers = customers.join(known, on="customer_id", how="full", coalesce=True)
     if CONTACT in inputs:
         contacts = inputs.require(CONTACT, ("customer_id",))
         wanted = [column for column in contact if column in contacts.columns]
-        frame = frame.join(contacts.select("customer_id", *wanted), on="customer_id", how="left")
-    absent = [column for column in contact if column not in frame.columns]
-    return frame.with_columns(pl.lit(None, pl.Float64).alias(name) for name in absent).sort(
+        customers = customers.join(
+            contacts.select("customer_id", *wanted), on="customer_id", how="left"
+        )
+    absent = [column for column in contact if column not in customers.columns]
+    return customers.with_columns(pl.lit(None, pl.Float64).alias(name) for name in absent).sort(
         "customer_id"
     )
 
 
-def score_frame(
+def score_table(
     customer_id: pl.Series,
+    *,
     uplift: Floats,
     lower: Floats,
     drawn: Floats,
     risk: Floats,
     lost_share: float,
 ) -> pl.DataFrame:
-    """Return the long score frame: one row per customer and contact mode.
+    """Return the long score customers: one row per customer and contact mode.
 
     Parameters
     ----------

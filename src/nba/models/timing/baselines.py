@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nba.arrays import Floats, Ints
+from nba.models.purchases import PurchaseDays, follow_up
 from nba.models.timing.features import FEATURES
-from nba.models.timing.log import PurchaseLog, follow_up
-from nba.models.timing.panel import Lens, View
+from nba.models.timing.panel import PanelBuilder, Snapshot
 
 _COLUMN: Final = {name: i for i, name in enumerate(FEATURES)}
 
@@ -19,29 +19,29 @@ _COLUMN: Final = {name: i for i, name in enumerate(FEATURES)}
 class Baseline(Protocol):
     """A fitted baseline."""
 
-    def survival(self, view: View, days: int) -> Floats:
+    def survival(self, snapshot: Snapshot, days: int) -> Floats:
         """Return P(no purchase in the first t days) for t = 0..days, shape (n, days + 1)."""
 
-    def expected_purchases(self, view: View, days: float) -> Floats | None:
+    def expected_purchases(self, snapshot: Snapshot, days: float) -> Floats | None:
         """Return the expected number of purchase days, or None where it has no opinion."""
 
 
 @dataclass(frozen=True)
 class Past:
-    """What followed past cut-offs: views, times and whether they ended in a purchase."""
+    """What followed past cut-offs: snapshots, times and whether they ended in a purchase."""
 
-    views: list[View]
+    snapshots: list[Snapshot]
     time: Ints
     event: NDArray[np.bool_]
 
     def column(self, name: str) -> Floats:
         """Return one feature over all past cut-offs."""
-        return np.concatenate([view.static[:, _COLUMN[name]] for view in self.views])
+        return np.concatenate([snapshot.static[:, _COLUMN[name]] for snapshot in self.snapshots])
 
 
-def look_back(
-    lens: Lens,
-    log: PurchaseLog,
+def past_follow_ups(
+    builder: PanelBuilder,
+    log: PurchaseDays,
     today: int,
     *,
     days: int,
@@ -50,16 +50,16 @@ def look_back(
     most: int = 12,
 ) -> Past:
     """Return the follow-ups of past cut-offs, every one `days` long and over by `today`."""
-    views, times, events = [], [], []
-    for cutoff in range(today - days, lens.first_day + step, -step)[:most]:
-        view = lens.look(log, cutoff).active(active_days)
+    snapshots, times, events = [], [], []
+    for cutoff in range(today - days, builder.first_day + step, -step)[:most]:
+        snapshot = builder.at(log, cutoff).active(active_days)
         after = follow_up(log, cutoff, cutoff + days)
-        views.append(view)
-        times.append(after.time[view.known])
-        events.append(after.event[view.known])
-    if not views:
+        snapshots.append(snapshot)
+        times.append(after.time[snapshot.known])
+        events.append(after.event[snapshot.known])
+    if not snapshots:
         return Past([], np.zeros(0, np.int64), np.zeros(0, bool))
-    return Past(views, np.concatenate(times), np.concatenate(events))
+    return Past(snapshots, np.concatenate(times), np.concatenate(events))
 
 
 @dataclass(frozen=True)
@@ -68,31 +68,31 @@ class BuyTillYouDie:
 
     regular: bool
 
-    def survival(self, view: View, days: int) -> Floats:
+    def survival(self, snapshot: Snapshot, days: int) -> Floats:
         """Return the model's closed form."""
-        model = view.lens.regular if self.regular else view.lens.bg
-        return model.survival(view.summary, np.arange(days + 1, dtype=np.float64))
+        model = snapshot.builder.regular if self.regular else snapshot.builder.bg
+        return model.survival(snapshot.summary, np.arange(days + 1, dtype=np.float64))
 
-    def expected_purchases(self, view: View, days: float) -> Floats | None:
+    def expected_purchases(self, snapshot: Snapshot, days: float) -> Floats | None:
         """Return the model's expectation."""
-        model = view.lens.regular if self.regular else view.lens.bg
-        return model.expected_purchases(view.summary, days)
+        model = snapshot.builder.regular if self.regular else snapshot.builder.bg
+        return model.expected_purchases(snapshot.summary, days)
 
 
 @dataclass(frozen=True)
 class MeanGap:
     """Everybody buys at the rate of their own mean gap, shrunk to the population's."""
 
-    def survival(self, view: View, days: int) -> Floats:
+    def survival(self, snapshot: Snapshot, days: int) -> Floats:
         """Return exponential curves."""
-        return np.asarray(np.exp(-np.arange(days + 1) / self._gap(view)[:, None]))
+        return np.asarray(np.exp(-np.arange(days + 1) / self._gap(snapshot)[:, None]))
 
-    def expected_purchases(self, view: View, days: float) -> Floats | None:
+    def expected_purchases(self, snapshot: Snapshot, days: float) -> Floats | None:
         """Return days over gap."""
-        return np.asarray(days / self._gap(view))
+        return np.asarray(days / self._gap(snapshot))
 
-    def _gap(self, view: View) -> Floats:
-        return view.static[:, _COLUMN["gap_days_shrunk"]]
+    def _gap(self, snapshot: Snapshot) -> Floats:
+        return snapshot.static[:, _COLUMN["gap_days_shrunk"]]
 
 
 @dataclass(frozen=True)
@@ -116,21 +116,21 @@ class KaplanMeierByRecency:
             curves[i] = 1.0 - np.cumsum(left) / max(1, mine.sum())
         return cls(edges, curves, -np.log(np.maximum(curves[:, -1], 1e-9)) / days)
 
-    def survival(self, view: View, days: int) -> Floats:
+    def survival(self, snapshot: Snapshot, days: int) -> Floats:
         """Look the curve up; beyond its end the average hazard goes on."""
-        cell = self._cell(view)
+        cell = self._cell(snapshot)
         have = self.curves.shape[1] - 1
         if days <= have:
             return np.asarray(self.curves[cell, : days + 1])
         tail = np.exp(-self.counts[:, None] * np.arange(1, days - have + 1))
         return np.asarray(np.hstack([self.curves, self.curves[:, [-1]] * tail])[cell])
 
-    def expected_purchases(self, view: View, days: float) -> Floats | None:
+    def expected_purchases(self, snapshot: Snapshot, days: float) -> Floats | None:
         """Return None: a curve to the first purchase does not count them."""
         return None
 
-    def _cell(self, view: View) -> Ints:
-        recency = view.static[:, _COLUMN["days_since_purchase"]]
+    def _cell(self, snapshot: Snapshot) -> Ints:
+        recency = snapshot.static[:, _COLUMN["days_since_purchase"]]
         return np.asarray(np.searchsorted(self.edges, recency, side="left"))
 
 
@@ -185,16 +185,16 @@ class Cox:
         hazard = np.where(none > 0, died / np.maximum(none, 1e-300), 0.0)
         return cls(mean, spread, beta, np.cumsum(hazard))
 
-    def survival(self, view: View, days: int) -> Floats:
+    def survival(self, snapshot: Snapshot, days: int) -> Floats:
         """Return baseline to the power of the relative risk; constant hazard beyond its end."""
-        raw = np.column_stack([np.log1p(view.static[:, _COLUMN[n]]) for n in _COX_FEATURES])
+        raw = np.column_stack([np.log1p(snapshot.static[:, _COLUMN[n]]) for n in _COX_FEATURES])
         risk = np.exp(np.clip(((raw - self.mean) / self.spread) @ self.beta, -20, 20))
         have = len(self.baseline) - 1
         at = np.interp(np.arange(days + 1), np.arange(have + 1), self.baseline)
         more = np.maximum(np.arange(days + 1) - have, 0) * self.baseline[-1] / have
         return np.asarray(np.exp(-risk[:, None] * (at + more)))
 
-    def expected_purchases(self, view: View, days: float) -> Floats | None:
+    def expected_purchases(self, snapshot: Snapshot, days: float) -> Floats | None:
         """Return None: a curve to the first purchase does not count them."""
         return None
 
@@ -208,7 +208,7 @@ def _at_risk(time: Ints, values: Floats, days: int) -> Floats:
 
 
 def fit_baselines(
-    lens: Lens, log: PurchaseLog, today: int, *, days: int, active_days: int
+    builder: PanelBuilder, log: PurchaseDays, today: int, *, days: int, active_days: int
 ) -> dict[str, Baseline]:
     """Fit every baseline on what lies before `today`.
 
@@ -216,10 +216,10 @@ def fit_baselines(
     log allows where it is too short for that.
     """
     log = log.before(today)
-    days = min(days, max(14, (today - lens.first_day) // 2))
-    past = look_back(lens, log, today, days=days, active_days=active_days)
-    found: dict[str, Baseline] = {"mean_gap": MeanGap()}
+    days = min(days, max(14, (today - builder.first_day) // 2))
+    past = past_follow_ups(builder, log, today, days=days, active_days=active_days)
+    baselines: dict[str, Baseline] = {"mean_gap": MeanGap()}
     if past.event.any():
-        found["km_by_recency"] = KaplanMeierByRecency.fit(past, days)
-        found["cox"] = Cox.fit(past, days)
-    return found | {"bg_nbd": BuyTillYouDie(False), "mbg_cnbd_k": BuyTillYouDie(True)}
+        baselines["km_by_recency"] = KaplanMeierByRecency.fit(past, days)
+        baselines["cox"] = Cox.fit(past, days)
+    return baselines | {"bg_nbd": BuyTillYouDie(False), "mbg_cnbd_k": BuyTillYouDie(True)}

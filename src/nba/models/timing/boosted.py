@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _BINNING: Final = {"max_bin": 127, "feature_pre_filter": False, "verbose": -1}
 #: Trees without a gain after which growing ends.
 _PATIENCE: Final = 15
-#: Trees where there is too little for a rehearsal.
-TREES_UNREHEARSED: Final = 80
+#: Trees where there is too little for a backtest.
+TREES_WITHOUT_BACKTEST: Final = 80
 
 
 class BoostedConfig(ModelConfig):
@@ -77,7 +77,7 @@ def fit_boosters(
     Parameters
     ----------
     trees : sequence of int
-        Trees of each booster, as a rehearsal found them.
+        Trees of each booster, as a backtest found them.
     later : Panel, optional
         Rows from after `panel`: trees are grown until these gain nothing more.
     """
@@ -85,7 +85,7 @@ def fit_boosters(
     data = _dataset(panel.rows, panel.bought, panel.season)
     watched = None if later is None else _dataset(later.rows, later.bought, later.season, data)
     kinds = (True, False) if config.correct else (False,)
-    found = []
+    boosters = []
     for i, corrects in enumerate(kind for kind in kinds for _ in range(config.bags)):
         data.set_init_score(panel.season + panel.bg * corrects)
         if watched is not None and later is not None:
@@ -97,11 +97,11 @@ def fit_boosters(
             signs=signs,
             seed=seed + i,
             threads=threads,
-            trees=trees[i] if trees else min(config.trees, TREES_UNREHEARSED),
+            trees=trees[i] if trees else min(config.trees, TREES_WITHOUT_BACKTEST),
             watched=watched,
         )
-        found.append(Booster(corrects, grown))
-    return tuple(found)
+        boosters.append(Booster(corrects, grown))
+    return tuple(boosters)
 
 
 def fit_counts(
@@ -114,7 +114,7 @@ def fit_counts(
     threads: int,
 ) -> lgb.Booster:
     """Fit a Poisson booster that corrects an expected number of purchases (log `offset`)."""
-    data, trees = _dataset(rows, count, offset), min(config.trees, TREES_UNREHEARSED)
+    data, trees = _dataset(rows, count, offset), min(config.trees, TREES_WITHOUT_BACKTEST)
     return _train(
         config, data, objective="poisson", signs=None, seed=seed, threads=threads, trees=trees
     )
@@ -125,8 +125,8 @@ def _dataset(
 ) -> lgb.Dataset:
     import lightgbm as lgb
 
-    found = lgb.Dataset(rows, label, reference=reference, init_score=start, params=_BINNING)
-    return found.construct()
+    dataset = lgb.Dataset(rows, label, reference=reference, init_score=start, params=_BINNING)
+    return dataset.construct()
 
 
 def _train(
@@ -162,8 +162,8 @@ def _train(
     if watched is None:
         return lgb.train(parameters, data, trees)
     stop = lgb.early_stopping(_PATIENCE, verbose=False)
-    found = lgb.train(parameters, data, config.trees, valid_sets=[watched], callbacks=[stop])
-    return lgb.Booster(model_str=found.model_to_string(num_iteration=found.best_iteration))
+    booster = lgb.train(parameters, data, config.trees, valid_sets=[watched], callbacks=[stop])
+    return lgb.Booster(model_str=booster.model_to_string(num_iteration=booster.best_iteration))
 
 
 def average_logits(

@@ -25,7 +25,7 @@ from scipy.optimize import minimize
 from scipy.special import betainc, betaln, gammaln, hyp2f1
 
 from nba.arrays import Floats, Ints
-from nba.models.timing.log import PurchaseLog
+from nba.models.purchases import PurchaseDays
 
 Family = Literal["bg", "mbg"]
 
@@ -54,7 +54,7 @@ class Summary:
         return Summary(*(part[rows] for part in parts))
 
 
-def summarise(log: PurchaseLog, cutoff: int) -> tuple[Summary, NDArray[np.bool_]]:
+def summarise(log: PurchaseDays, cutoff: int) -> tuple[Summary, NDArray[np.bool_]]:
     """Return the summary of customers who bought before `cutoff`, and the mask of who did."""
     begin, end = log.start[:-1], log.first_row_from(cutoff)
     some = end > begin
@@ -165,8 +165,10 @@ class Btyd:
             closed = (a + b - 1.0) / (a - 1.0) * (1.0 - (1.0 - z) ** shape * series)
         bad = ~np.isfinite(closed) | (closed < 0) | (abs(a - 1.0) < 1e-6)
         if bad.any():
-            one = s.take(bad)
-            closed[bad] = self._expected_by_sum(one, weeks) / np.maximum(self.p_alive(one), 1e-300)
+            slow = s.take(bad)
+            closed[bad] = self._expected_by_sum(slow, weeks) / np.maximum(
+                self.p_alive(slow), 1e-300
+            )
         return np.asarray(closed)
 
     def _expected_by_sum(self, s: Summary, weeks: float) -> Floats:
@@ -220,8 +222,8 @@ def fit_btyd(summary: Summary, *, family: Family = "bg", k: int = 1) -> Btyd:
     best = None
     for start in ([0.0, 1.5, 0.0, 1.0], [-1.0, 1.0, -0.5, 1.0]):
         start_ = np.array(start) + np.array([0.0, np.log(k) * 0.5, 0.0, 0.0])
-        found = minimize(loss, start_, method="L-BFGS-B", options={"maxiter": 500, "ftol": 1e-11})
-        best = found if best is None or found.fun < best.fun else best
+        fit = minimize(loss, start_, method="L-BFGS-B", options={"maxiter": 500, "ftol": 1e-11})
+        best = fit if best is None or fit.fun < best.fun else best
     assert best is not None
     r, alpha, a, b = (float(v) for v in np.exp(np.clip(best.x, -12.0, 12.0)))
     fitted = Btyd(family, k, r, alpha, a, b, 0.0)

@@ -1,6 +1,6 @@
 """The hazard of one kind of entity (customers, or customers in a category): fit and curves.
 
-Three views of the same hazard are averaged on the logit scale: LightGBM on person-period
+Three estimates of the same hazard are averaged on the logit scale: LightGBM on person-period
 rows (one booster that corrects BG/NBD, one that starts afresh: the more they differ, the more
 their average gains), a proportional hazard on the same rows, and BG/NBD itself. The first two
 are fitted with the season as an offset, and its forecast is added to the average.
@@ -21,6 +21,7 @@ from scipy.optimize import minimize
 from nba.arrays import Floats
 from nba.errors import ModelError
 from nba.models.base import ModelConfig
+from nba.models.purchases import PurchaseDays, gap_medians
 from nba.models.timing.boosted import (
     BoostedConfig,
     Booster,
@@ -32,19 +33,18 @@ from nba.models.timing.boosted import (
 from nba.models.timing.btyd import Btyd, fit_btyd, fit_regular, summarise
 from nba.models.timing.counts import CountCorrection, fit_correction
 from nba.models.timing.linear import Proportional, fit_proportional
-from nba.models.timing.log import PurchaseLog, gap_medians
-from nba.models.timing.panel import PERIOD, Lens, Panel, View, build_panel, expit
+from nba.models.timing.panel import PERIOD, Panel, PanelBuilder, Snapshot, build_panel, expit
 from nba.models.timing.season import Season, fit_season
 
 #: Where too few have bought to fit anything: the classic values of a CD shop.
 DEFAULT_BTYD: Final = Btyd("bg", 1, 0.243, 4.414, 0.793, 2.426, 0.0)
 _FEWEST_CUSTOMERS: Final = 30
 _FEWEST_PURCHASES: Final = 60  # person-periods that ended in a purchase
-_FEWEST_REHEARSED: Final = 300
+_FEWEST_IN_BACKTEST: Final = 300
 _FEWEST_TREES: Final = 10
 #: Rows that some twenty coefficients are learned from at most.
 _LARGEST_LINEAR: Final = 500_000
-#: What it costs, in nats, to move all weight from one view to another, halved.
+#: What it costs, in nats, to move all weight from one estimate to another, halved.
 _PRIOR_NATS: Final = 50.0
 #: How far beyond the last period the decline is worked out; it goes on evenly from there.
 _DECLINE_DAYS: Final = 735
@@ -52,7 +52,7 @@ _YEAR: Final = 365
 
 
 class Weights(ModelConfig):
-    """How much each view of the hazard counts before the data speak; 0 leaves it out."""
+    """How much each estimate of the hazard counts before the data speak; 0 leaves it out."""
 
     boosted: Annotated[float, Field(ge=0, description="LightGBM")] = 2.0
     linear: Annotated[float, Field(ge=0, description="proportional hazard")] = 1.0
@@ -82,7 +82,7 @@ class CoreConfig(ModelConfig):
     count_window_days: Annotated[
         int, Field(ge=28, description="days over which purchases are counted for the correction")
     ] = 91
-    rehearsal_days: Annotated[
+    backtest_days: Annotated[
         int, Field(ge=1, description="days kept back to choose trees and weights")
     ] = 98
     season_trust: Annotated[
@@ -93,14 +93,14 @@ class CoreConfig(ModelConfig):
     ] = 0.5
     largest_k: Annotated[int, Field(ge=1, description="largest regularity that is tried")] = 4
     boosted: Annotated[BoostedConfig, Field(description="the boosted hazards")] = BoostedConfig()
-    weights: Annotated[Weights, Field(description="how the views are averaged")] = Weights()
+    weights: Annotated[Weights, Field(description="how the estimates are averaged")] = Weights()
 
 
 @dataclass(frozen=True)
 class HazardCore:
-    """A fitted hazard; everything that follows is a function of a `View`."""
+    """A fitted hazard; everything that follows is a function of a `Snapshot`."""
 
-    lens: Lens
+    builder: PanelBuilder
     config: CoreConfig
     boosters: tuple[Booster, ...]
     linear: Proportional | None
@@ -112,29 +112,29 @@ class HazardCore:
 
     # -- curves ---------------------------------------------------------------------
 
-    def hazards(self, view: View, *, threads: int) -> Floats:
-        """Return the chance of buying in each period, given none before; (n, periods)."""
-        parts = _views(view, self.boosters, self.linear, threads=threads)
+    def hazards(self, snapshot: Snapshot, *, threads: int) -> Floats:
+        """Return the probability of buying in each period, given none before; (n, periods)."""
+        parts = _hazard_parts(snapshot, self.boosters, self.linear, threads=threads)
         mixed = np.tensordot(self.weights, parts, axes=1)
-        return expit(mixed + self.season.offsets(view.cutoff, self.lens.edges))
+        return expit(mixed + self.season.offsets(snapshot.cutoff, self.builder.edges))
 
-    def survival(self, view: View, days: int, *, threads: int) -> Floats:
+    def survival(self, snapshot: Snapshot, days: int, *, threads: int) -> Floats:
         """Return P(no purchase in the first t days) for t = 0..days, shape (n, days + 1)."""
-        step = -np.log1p(-np.clip(self.hazards(view, threads=threads), 0.0, 1.0 - 1e-9))
-        share = self._shares(view.cutoff)
-        last = int(self.lens.edges[-1])
+        step = -np.log1p(-np.clip(self.hazards(snapshot, threads=threads), 0.0, 1.0 - 1e-9))
+        share = self._shares(snapshot.cutoff)
+        last = int(self.builder.edges[-1])
         curve = np.concatenate([np.zeros((len(step), 1)), np.cumsum(step @ share, axis=1)], axis=1)
         if days > last:
-            curve = np.concatenate([curve, self._beyond(curve, days, view.cutoff)], axis=1)
+            curve = np.concatenate([curve, self._beyond(curve, days, snapshot.cutoff)], axis=1)
         return np.asarray(np.exp(-curve[:, : days + 1]))
 
     def _shares(self, cutoff: int) -> Floats:
         """Return how a period's hazard spreads over its days: weekday, season; (periods, days)."""
-        edges = self.lens.edges
+        edges = self.builder.edges
         day = np.arange(edges[-1])
         weight = self.weekday[(cutoff + day) % 7] * np.exp(self.season.at(cutoff + day))
         period = np.searchsorted(edges, day, side="right") - 1
-        share = np.zeros((self.lens.periods, len(day)))
+        share = np.zeros((self.builder.periods, len(day)))
         share[period, day] = weight
         return np.asarray(share / share.sum(axis=1, keepdims=True))
 
@@ -143,7 +143,7 @@ class HazardCore:
 
         The season of the last period is taken out of its rate, and that of each day put in.
         """
-        begin, last = int(self.lens.edges[-2]), int(self.lens.edges[-1])
+        begin, last = int(self.builder.edges[-2]), int(self.builder.edges[-1])
         rate = (reached[:, last] - reached[:, begin]) / (last - begin)
         known = len(self.decline) - 1
         ahead = np.arange(1, days - last + 1)
@@ -154,14 +154,14 @@ class HazardCore:
         return np.asarray(reached[:, [last]] + rate[:, None] * np.cumsum(daily))
 
     def _last_season(self, cutoff: int) -> float:
-        return float(self.season.offsets(cutoff, self.lens.edges)[-1])
+        return float(self.season.offsets(cutoff, self.builder.edges)[-1])
 
     def expected_purchases(
-        self, view: View, horizons: Sequence[float], *, threads: int
+        self, snapshot: Snapshot, horizons: Sequence[float], *, threads: int
     ) -> list[Floats]:
         """Return the expected number of purchase days within each of `horizons` (days)."""
-        seasons = [self.season.mean(view.cutoff, int(days)) for days in horizons]
-        return self.correction.expected(view, horizons, seasons, threads=threads)
+        seasons = [self.season.mean(snapshot.cutoff, int(days)) for days in horizons]
+        return self.correction.expected(snapshot, horizons, seasons, threads=threads)
 
     # -- keeping --------------------------------------------------------------------
 
@@ -169,17 +169,17 @@ class HazardCore:
         """Write everything but the config as JSON, text and arrays."""
         folder.mkdir(parents=True, exist_ok=True)
         head = {
-            "bg": asdict(self.lens.bg),
-            "regular": asdict(self.lens.regular),
-            "typical_gap": self.lens.typical_gap,
-            "first_day": self.lens.first_day,
+            "bg": asdict(self.builder.bg),
+            "regular": asdict(self.builder.regular),
+            "typical_gap": self.builder.typical_gap,
+            "first_day": self.builder.first_day,
             "boosters": [b.corrects for b in self.boosters],
             "season": {"first": self.season.first, "today": self.season.today},
             "count_trees": self.correction.trees is not None,
         }
         (folder / "core.json").write_text(json.dumps(head, indent=1))
         arrays = {
-            "edges": self.lens.edges,
+            "edges": self.builder.edges,
             "weekday": self.weekday,
             "decline": self.decline,
             "weights": self.weights,
@@ -202,7 +202,7 @@ class HazardCore:
         head = json.loads((folder / "core.json").read_text())
         with np.load(folder / "core.npz", allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        lens = Lens(
+        builder = PanelBuilder(
             arrays["edges"],
             head["typical_gap"],
             head["first_day"],
@@ -229,7 +229,7 @@ class HazardCore:
             arrays["count_mean"], arrays["count_spread"], arrays["count_beta"], trees
         )
         return cls(
-            lens,
+            builder,
             config,
             boosters,
             linear,
@@ -242,26 +242,28 @@ class HazardCore:
 
 
 def fit_core(
-    log: PurchaseLog, today: int, config: CoreConfig, *, seed: int, threads: int
+    log: PurchaseDays, today: int, config: CoreConfig, *, seed: int, threads: int
 ) -> HazardCore:
     """Fit the hazard on everything before `today`."""
     log = log.before(today)
-    lens = _fit_lens(log, today, config)
+    builder = _fit_builder(log, today, config)
     step = config.cutoff_step_days
-    cutoffs = list(range(today - step, lens.first_day + config.shortest_history_days, -step))
-    sample = _thin(log, cutoffs, lens.periods, config.largest_panel)
+    cutoffs = list(range(today - step, builder.first_day + config.shortest_history_days, -step))
+    sample = _thin(log, cutoffs, builder.periods, config.largest_panel)
     season = fit_season(log, today, trust=config.season_trust, level_trust=config.level_trust)
     panel = build_panel(
-        lens,
+        builder,
         sample,
         cutoffs,
         today,
         active_days=config.active_days,
-        offsets=lambda cutoff: season.offsets(cutoff, lens.edges),
+        offsets=lambda cutoff: season.offsets(cutoff, builder.edges),
     )
-    boosters, linear, weights = _fit_views(panel, lens, today, config, seed, threads)
+    boosters, linear, weights = _fit_parts(
+        panel, builder, today, config, seed=seed, threads=threads
+    )
     correction = fit_correction(
-        lens,
+        builder,
         sample,
         cutoffs,
         today,
@@ -272,11 +274,13 @@ def fit_core(
         seed=seed,
         threads=threads,
     )
-    weekday, decline = _weekdays(log, today), _decline(lens, log, today, config.active_days)
-    return HazardCore(lens, config, boosters, linear, weights, season, weekday, decline, correction)
+    weekday, decline = _weekdays(log, today), _decline(builder, log, today, config.active_days)
+    return HazardCore(
+        builder, config, boosters, linear, weights, season, weekday, decline, correction
+    )
 
 
-def _fit_lens(log: PurchaseLog, today: int, config: CoreConfig) -> Lens:
+def _fit_builder(log: PurchaseDays, today: int, config: CoreConfig) -> PanelBuilder:
     edges = np.array([0, *config.edges], dtype=np.int64)
     if (np.diff(edges) <= 0).any():
         raise ModelError(
@@ -290,62 +294,64 @@ def _fit_lens(log: PurchaseLog, today: int, config: CoreConfig) -> Lens:
     gaps = gaps[~np.isnan(gaps)]
     first = int(log.day.min()) if len(log.day) else today
     if len(summary.repeats) < _FEWEST_CUSTOMERS or not len(gaps):
-        return Lens(edges, 60.0, first, DEFAULT_BTYD, DEFAULT_BTYD)
+        return PanelBuilder(edges, 60.0, first, DEFAULT_BTYD, DEFAULT_BTYD)
     regular = fit_regular(summary, largest_k=config.largest_k)
-    return Lens(edges, float(np.median(gaps)), first, fit_btyd(summary), regular)
+    return PanelBuilder(edges, float(np.median(gaps)), first, fit_btyd(summary), regular)
 
 
-def _thin(log: PurchaseLog, cutoffs: list[int], periods: int, largest: int) -> PurchaseLog:
+def _thin(log: PurchaseDays, cutoffs: list[int], periods: int, largest: int) -> PurchaseDays:
     """Return every n-th customer where all would make too large a panel."""
     rows = sum(int((log.first_row_from(c) > log.start[:-1]).sum()) for c in cutoffs) * periods
     every = -(-rows // largest)
     return log if every <= 1 else log.only(np.arange(0, log.entities, every))
 
 
-def _fit_views(
-    panel: Panel, lens: Lens, today: int, config: CoreConfig, seed: int, threads: int
+def _fit_parts(
+    panel: Panel, builder: PanelBuilder, today: int, config: CoreConfig, *, seed: int, threads: int
 ) -> tuple[tuple[Booster, ...], Proportional | None, Floats]:
-    """Fit boosters and regression; a rehearsal says how many trees, and what each view counts."""
+    """Fit boosters and regression; a backtest sets trees and weights."""
     prior = np.array([config.weights.btyd, config.weights.boosted, config.weights.linear])
     weights = prior / prior.sum()
     trees: tuple[int, ...] = ()
     if panel.bought.sum() < _FEWEST_PURCHASES:
         return (), None, np.ones(1)
-    past, later = _rehearsal(panel, lens, today, config)
-    if min(past.bought.sum(), later.bought.sum()) >= _FEWEST_REHEARSED:
+    past, later = _backtest(panel, builder, today, config)
+    if min(past.bought.sum(), later.bought.sum()) >= _FEWEST_IN_BACKTEST:
         grown = fit_boosters(past, config.boosted, seed=seed, threads=threads, later=later)
-        linear = _fit_linear(past, lens)
+        linear = _fit_linear(past, builder)
         weights = _fit_weights(later, grown, linear, weights, threads)
         trees = tuple(max(_FEWEST_TREES, booster.trees.num_trees()) for booster in grown)
     boosters = fit_boosters(panel, config.boosted, seed=seed, threads=threads, trees=trees)
-    return boosters, _fit_linear(panel, lens), weights
+    return boosters, _fit_linear(panel, builder), weights
 
 
-def _rehearsal(panel: Panel, lens: Lens, today: int, config: CoreConfig) -> tuple[Panel, Panel]:
+def _backtest(
+    panel: Panel, builder: PanelBuilder, today: int, config: CoreConfig
+) -> tuple[Panel, Panel]:
     """Return what was known on an earlier day, and what followed it."""
     step = config.cutoff_step_days
-    back = min(config.rehearsal_days, (today - lens.first_day) // 4)
+    back = min(config.backtest_days, (today - builder.first_day) // 4)
     day = today - max(1, back // step) * step
     return panel.take(panel.end <= day), panel.take(panel.begin >= day)
 
 
-def _fit_linear(panel: Panel, lens: Lens) -> Proportional:
+def _fit_linear(panel: Panel, builder: PanelBuilder) -> Proportional:
     some = panel.take(slice(None, None, -(-len(panel.bought) // _LARGEST_LINEAR)))
-    return fit_proportional(some.rows, some.bought, some.season, periods=lens.periods)
+    return fit_proportional(some.rows, some.bought, some.season, periods=builder.periods)
 
 
-def _views(
-    view: View, boosters: tuple[Booster, ...], linear: Proportional | None, *, threads: int
+def _hazard_parts(
+    snapshot: Snapshot, boosters: tuple[Booster, ...], linear: Proportional | None, *, threads: int
 ) -> Floats:
-    """Return the logits of BG/NBD, the boosters and the regression; (views, n, periods)."""
-    parts = [view.hazard_bg]
-    periods = view.hazard_bg.shape[1]
+    """Return the logits of BG/NBD, the boosters and the regression; (estimates, n, periods)."""
+    parts = [snapshot.hazard_bg]
+    periods = snapshot.hazard_bg.shape[1]
     if boosters:
-        rows = np.concatenate([view.rows(period) for period in range(periods)])
-        logits = average_logits(boosters, rows, view.hazard_bg.T.ravel(), threads=threads)
+        rows = np.concatenate([snapshot.rows(period) for period in range(periods)])
+        logits = average_logits(boosters, rows, snapshot.hazard_bg.T.ravel(), threads=threads)
         parts.append(logits.reshape(periods, -1).T)
     if linear is not None:
-        parts.append(linear.logits(view.static))
+        parts.append(linear.logits(snapshot.static))
     return np.array(parts)
 
 
@@ -356,7 +362,7 @@ def _fit_weights(
     start: Floats,
     threads: int,
 ) -> Floats:
-    """Return the weights of the views that order what came later best, near those at the start.
+    """Return the weights of the estimates that order what came later best, near those at the start.
 
     A level of its own per period keeps a season that was not foreseen out of the weights.
     """
@@ -383,30 +389,30 @@ def _fit_weights(
         return nats + _PRIOR_NATS * float(away @ away), slope
 
     begin = np.concatenate([np.log(start[free]), np.zeros(int(period.max()) + 1)])
-    found = minimize(loss, begin, jac=True, method="L-BFGS-B", options={"maxiter": 100})
-    return weights_of(found.x[: len(free)])
+    fit = minimize(loss, begin, jac=True, method="L-BFGS-B", options={"maxiter": 100})
+    return weights_of(fit.x[: len(free)])
 
 
-def _decline(lens: Lens, log: PurchaseLog, today: int, active_days: int) -> Floats:
+def _decline(builder: PanelBuilder, log: PurchaseDays, today: int, active_days: int) -> Floats:
     """Return BG/NBD's mean cumulative hazard after the last period, in days of that period.
 
     Its hazard falls as those who left drop out of the count; how fast is the same for all
     here, since BG/NBD ranks customers over long horizons worse than their rate of late.
     """
-    begin, last = (float(edge) for edge in lens.edges[-2:])
-    summary = lens.look(log, today).active(active_days).summary
+    begin, last = (float(edge) for edge in builder.edges[-2:])
+    summary = builder.at(log, today).active(active_days).summary
     if not len(summary.repeats):
         return np.arange(_DECLINE_DAYS + 1, dtype=np.float64)
     some = np.linspace(0, len(summary.repeats) - 1, min(5_000, len(summary.repeats)))
     days = np.concatenate([[begin], last + np.arange(0, _DECLINE_DAYS + 1, 7)])
-    survival = lens.bg.survival(summary.take(some.astype(np.int64)), days)
+    survival = builder.bg.survival(summary.take(some.astype(np.int64)), days)
     hazard = -np.log(np.clip(survival, 1e-12, 1.0)).mean(axis=0)
     rate = max((hazard[1] - hazard[0]) / (last - begin), 1e-12)
     weekly = (hazard[1:] - hazard[1]) / rate
     return np.asarray(np.interp(np.arange(_DECLINE_DAYS + 1), days[1:] - last, weekly))
 
 
-def _weekdays(log: PurchaseLog, today: int) -> Floats:
+def _weekdays(log: PurchaseDays, today: int) -> Floats:
     """Return the share of purchases by weekday (of day number modulo 7), never quite 0."""
     recent = log.day[log.day >= today - _YEAR]
     count = np.bincount(recent % 7, minlength=7).astype(np.float64)

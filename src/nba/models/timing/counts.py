@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from nba.arrays import Floats
+from nba.models.purchases import PurchaseDays, purchases_between
 from nba.models.timing.boosted import BoostedConfig, fit_counts
 from nba.models.timing.linear import fit_poisson
-from nba.models.timing.log import PurchaseLog, purchases_between
-from nba.models.timing.panel import NAMES, Lens, View
+from nba.models.timing.panel import NAMES, PanelBuilder, Snapshot
 from nba.models.timing.season import Season
 
 if TYPE_CHECKING:
@@ -62,7 +62,12 @@ class CountCorrection:
     trees: lgb.Booster | None
 
     def expected(
-        self, view: View, horizons: Sequence[float], seasons: Sequence[float], *, threads: int
+        self,
+        snapshot: Snapshot,
+        horizons: Sequence[float],
+        seasons: Sequence[float],
+        *,
+        threads: int,
     ) -> list[Floats]:
         """Return the expected number of purchase days within each of `horizons` (days).
 
@@ -70,26 +75,26 @@ class CountCorrection:
         """
         by_trees = None
         if self.trees is not None:
-            rows = view.static.astype(np.float32)
+            rows = snapshot.static.astype(np.float32)
             raw = self.trees.predict(rows, raw_score=True, num_threads=threads)
             by_trees = _factor(np.asarray(raw, dtype=np.float64))
-        found = []
+        counts = []
         for days, season in zip(horizons, seasons, strict=True):
-            base = view.lens.bg.expected_purchases(view.summary, days)
-            matrix = _design(_raw(view, base, days), self.mean, self.spread)
+            base = snapshot.builder.bg.expected_purchases(snapshot.summary, days)
+            matrix = _design(_raw(snapshot, base, days), self.mean, self.spread)
             factor = _factor(matrix @ self.beta)
             factor = factor if by_trees is None else (factor + by_trees) / 2.0
-            found.append(base * factor * np.exp(season))
-        return found
+            counts.append(base * factor * np.exp(season))
+        return counts
 
 
 def _factor(logs: Floats) -> Floats:
     return np.asarray(np.exp(np.clip(logs, -_LARGEST_FACTOR, _LARGEST_FACTOR)))
 
 
-def _raw(view: View, base: Floats, days: float) -> Floats:
-    logs = np.log(np.maximum(view.static[:, _USED], 0.0) + 0.1)
-    alive = view.static[:, NAMES.index("p_alive_bg")]
+def _raw(snapshot: Snapshot, base: Floats, days: float) -> Floats:
+    logs = np.log(np.maximum(snapshot.static[:, _USED], 0.0) + 0.1)
+    alive = snapshot.static[:, NAMES.index("p_alive_bg")]
     return np.column_stack([logs, alive, np.log(np.maximum(base, 1e-6) / days)])
 
 
@@ -102,8 +107,8 @@ def _design(raw: Floats, mean: Floats, spread: Floats) -> Floats:
 
 
 def fit_correction(
-    lens: Lens,
-    log: PurchaseLog,
+    builder: PanelBuilder,
+    log: PurchaseDays,
     cutoffs: list[int],
     until: int,
     *,
@@ -120,11 +125,11 @@ def fit_correction(
         days = min(window_days, until - cutoff)
         if days < _SHORTEST_WINDOW:
             continue
-        view = lens.look(log, cutoff).active(active_days)
-        base = np.maximum(lens.bg.expected_purchases(view.summary, float(days)), 1e-6)
-        raws.append(_raw(view, base, float(days)))
-        statics.append(view.static.astype(np.float32))
-        counts.append(purchases_between(log, cutoff, cutoff + days)[view.known])
+        snapshot = builder.at(log, cutoff).active(active_days)
+        base = np.maximum(builder.bg.expected_purchases(snapshot.summary, float(days)), 1e-6)
+        raws.append(_raw(snapshot, base, float(days)))
+        statics.append(snapshot.static.astype(np.float32))
+        counts.append(purchases_between(log, cutoff, cutoff + days)[snapshot.known])
         offsets.append(np.log(base) + season.mean(cutoff, days))
     width = len(_USED) + 2
     if sum(float(count.sum()) for count in counts) < _FEWEST_PURCHASES:

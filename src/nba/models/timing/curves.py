@@ -1,14 +1,16 @@
-"""From survival curves to what a score frame says: probabilities, dates, money."""
+"""From survival curves to what a score table says: probabilities, dates, money."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 import polars as pl
+from pydantic import Field
 
 from nba.arrays import Floats
+from nba.models.base import ModelConfig
 
 CURVE_DAYS: Final = 90
 HORIZONS: Final = (7, 14, 30, 90)
@@ -16,6 +18,17 @@ HORIZONS: Final = (7, 14, 30, 90)
 LONGEST_WAIT_DAYS: Final = 730.0
 #: The tail of the curve that is carried on beyond its end.
 TAIL_DAYS: Final = 30
+
+
+class MoneyConfig(ModelConfig):
+    """What every timing model needs to turn purchases into money."""
+
+    margin_rate: Annotated[
+        float, Field(ge=0, le=1, description="gross margin where purchases do not state it")
+    ] = 0.3
+    value_prior: Annotated[
+        float, Field(gt=0, description="weight of the mean purchase, in own purchases")
+    ] = 2.0
 
 
 def probabilities(survival: Floats, horizons: Sequence[int] = HORIZONS) -> dict[str, Floats]:
@@ -61,7 +74,7 @@ def expected_dates(survival: Floats) -> dict[str, Floats]:
 def with_curves(
     ids: pl.DataFrame, columns: Mapping[str, Floats], survival: Floats | None = None
 ) -> pl.DataFrame:
-    """Return `ids` beside `columns` (and the curves as lists), as a score frame."""
+    """Return `ids` beside `columns` (and the curves as lists), as a score table."""
     series = [*ids.get_columns(), *(pl.Series(name, values) for name, values in columns.items())]
     if survival is not None:
         shape = pl.Array(pl.Float64, survival.shape[1])

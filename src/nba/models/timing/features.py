@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nba.arrays import Floats
-from nba.models.timing.log import PurchaseLog, gap_medians
+from nba.models.purchases import PurchaseDays, gap_medians
 
 Numbers = NDArray[np.float64] | NDArray[np.int64]
 
@@ -60,13 +60,13 @@ def _ratio(top: Numbers, bottom: Numbers) -> Floats:
 
 
 def features_at(
-    log: PurchaseLog, cutoff: int, *, typical_gap: float, first_day: int
+    log: PurchaseDays, cutoff: int, *, typical_gap: float, first_day: int
 ) -> tuple[Floats, NDArray[np.int64]]:
     """Return the feature matrix of entities who bought before `cutoff`, and their numbers.
 
     Parameters
     ----------
-    log : PurchaseLog
+    log : PurchaseDays
     cutoff : int
         Day number; nothing from this day on is looked at.
     typical_gap : float
@@ -86,7 +86,7 @@ def features_at(
     count = (end - begin).astype(np.float64)
     first, last = log.day[begin], log.day[end - 1]
     since, age = (cutoff - last).astype(np.float64), (cutoff - first).astype(np.float64)
-    gaps = _gap_features(log, cutoff, known, count, since, typical_gap)
+    gaps = _gap_features(log, cutoff, known, count=count, since=since, typical=typical_gap)
     counts: list[Floats] = [
         (end - log.first_row_from(cutoff - w)[known]).astype(np.float64) for w in WINDOWS
     ]
@@ -106,9 +106,10 @@ def features_at(
 
 
 def _gap_features(
-    log: PurchaseLog,
+    log: PurchaseDays,
     cutoff: int,
     known: NDArray[np.int64],
+    *,
     count: Floats,
     since: Floats,
     typical: float,
@@ -143,7 +144,7 @@ def _gap_features(
     ]
 
 
-def _decayed(log: PurchaseLog, cutoff: int, known: NDArray[np.int64]) -> list[Floats]:
+def _decayed(log: PurchaseDays, cutoff: int, known: NDArray[np.int64]) -> list[Floats]:
     seen = log.day < cutoff
     owner, back = log.entity[seen], (cutoff - log.day[seen]).astype(np.float64)
     weights = [0.5 ** (back / half) for half in HALF_LIVES]
@@ -152,7 +153,7 @@ def _decayed(log: PurchaseLog, cutoff: int, known: NDArray[np.int64]) -> list[Fl
 
 
 def _last_year(
-    log: PurchaseLog, cutoff: int, known: NDArray[np.int64], first_day: int
+    log: PurchaseDays, cutoff: int, known: NDArray[np.int64], first_day: int
 ) -> list[Floats]:
     start = cutoff - YEAR
     if start < first_day:
@@ -163,7 +164,7 @@ def _last_year(
 
 
 def _sizes(
-    log: PurchaseLog,
+    log: PurchaseDays,
     cutoff: int,
     end: NDArray[np.int64],
     count: Floats,

@@ -22,25 +22,25 @@ from pydantic import Field
 from nba.arrays import Floats, Ints
 from nba.errors import ModelError
 from nba.models.base import ModelConfig, ModelInputs, TimingModel
+from nba.models.purchases import (
+    CUSTOMER,
+    CUSTOMER_CATEGORY,
+    PurchaseDays,
+    day_number,
+    purchases_of,
+    read_log,
+)
 from nba.models.timing.core import CoreConfig, HazardCore, fit_core
 from nba.models.timing.curves import (
     CURVE_DAYS,
     HORIZONS,
+    MoneyConfig,
     expected_dates,
     probabilities,
     with_curves,
 )
 from nba.models.timing.features import FEATURES
-from nba.models.timing.log import (
-    CUSTOMER,
-    CUSTOMER_CATEGORY,
-    MoneyConfig,
-    PurchaseLog,
-    day_number,
-    purchases_of,
-    read_log,
-)
-from nba.models.timing.panel import View
+from nba.models.timing.panel import Snapshot
 
 COUNT: Final = list(FEATURES).index("purchase_days")
 OVERDUE: Final = list(FEATURES).index("overdue_shrunk")
@@ -127,19 +127,21 @@ class Hazard(TimingModel):
 
     def _log(
         self, tables: ModelInputs, as_of: datetime, keys: tuple[str, ...] = CUSTOMER
-    ) -> PurchaseLog:
+    ) -> PurchaseDays:
         rate = self.config.margin_rate
         return read_log(purchases_of(tables, keys), as_of=as_of, keys=keys, margin_rate=rate)
 
-    def _fit_newcomers(self, log: PurchaseLog, training: ModelInputs, as_of: datetime) -> Newcomers:
+    def _fit_newcomers(
+        self, log: PurchaseDays, training: ModelInputs, as_of: datetime
+    ) -> Newcomers:
         """Average the curves of those who bought once, lately, by segment."""
-        view = self._core.lens.look(log, day_number(as_of)).active(YEAR)
-        once = view.take(view.static[:, COUNT] == 1)
+        snapshot = self._core.builder.at(log, day_number(as_of)).active(YEAR)
+        once = snapshot.take(snapshot.static[:, COUNT] == 1)
         purchases = max(1, len(log.day))
         margin, amount = float(log.margin.sum()) / purchases, float(log.amount.sum()) / purchases
         if not len(once.known):
-            flat = np.exp(-np.arange(CURVE_DAYS + 1) / (4.0 * self._core.lens.typical_gap))
-            counts = np.array([[CURVE_DAYS, YEAR]]) / (4.0 * self._core.lens.typical_gap)
+            flat = np.exp(-np.arange(CURVE_DAYS + 1) / (4.0 * self._core.builder.typical_gap))
+            counts = np.array([[CURVE_DAYS, YEAR]]) / (4.0 * self._core.builder.typical_gap)
             return Newcomers([EVERYBODY], flat[None, :], counts, margin, amount)
         survival = self._core.survival(once, CURVE_DAYS, threads=self.config.threads)
         counts = np.column_stack(
@@ -163,8 +165,8 @@ class Hazard(TimingModel):
             return [None] * len(customers)
         state = tables["customer_state"]
         wanted = state.select("customer_id", pl.col(column).cast(pl.String)).unique("customer_id")
-        frame = customers.to_frame("customer_id")
-        return frame.join(wanted, on="customer_id", how="left", maintain_order="left")[
+        named = customers.to_frame("customer_id")
+        return named.join(wanted, on="customer_id", how="left", maintain_order="left")[
             column
         ].to_list()
 
@@ -186,7 +188,7 @@ class Hazard(TimingModel):
     def score_chunks(
         self, inputs: ModelInputs, *, as_of: datetime, horizon_days: int = CURVE_DAYS
     ) -> Iterator[pl.DataFrame]:
-        """Yield score frames of at most `chunk` customers, for more than fit into memory.
+        """Yield score tables of at most `chunk` customers, for more than fit into memory.
 
         As many chunks as there are threads are worked on at once, each by one thread.
         """
@@ -197,18 +199,18 @@ class Hazard(TimingModel):
         workers = min(self.config.threads or os.cpu_count() or 1, len(firsts))
         alone = len(firsts) == 1
 
-        def one(first: int) -> pl.DataFrame:
+        def scored(first: int) -> pl.DataFrame:
             part = log.part(first, min(first + size, log.entities))
             return self._score_part(part, today, horizon_days, self.config.threads if alone else 1)
 
         if alone:
-            yield one(0)
+            yield scored(0)
         else:
-            yield from _in_order(one, firsts, workers)
+            yield from _in_order(scored, firsts, workers)
         for first in range(0, len(strangers), size):
             yield self._score_newcomers(strangers[first : first + size], inputs, horizon_days)
 
-    def _whom(self, inputs: ModelInputs, as_of: datetime) -> tuple[PurchaseLog, pl.Series]:
+    def _whom(self, inputs: ModelInputs, as_of: datetime) -> tuple[PurchaseDays, pl.Series]:
         """Return the log of those to score who have bought, and the ids of those who have not."""
         log = self._log(inputs, as_of)
         for name in ("customer_state", "customer_behaviour"):
@@ -220,31 +222,31 @@ class Hazard(TimingModel):
         return log, pl.Series("customer_id", [], dtype=pl.String)
 
     def _score_part(
-        self, log: PurchaseLog, today: int, horizon_days: int, threads: int
+        self, log: PurchaseDays, today: int, horizon_days: int, threads: int
     ) -> pl.DataFrame:
         core = self._core
-        view = core.lens.look(log, today)
+        snapshot = core.builder.at(log, today)
         longest = max(horizon_days, *HORIZONS)
-        survival = core.survival(view, longest, threads=threads)
-        soon, year = core.expected_purchases(view, (CURVE_DAYS, YEAR), threads=threads)
-        margin, amount = self._values(log, view)
+        survival = core.survival(snapshot, longest, threads=threads)
+        soon, year = core.expected_purchases(snapshot, (CURVE_DAYS, YEAR), threads=threads)
+        margin, amount = self._values(log, snapshot)
         columns = {
             **self._of_curve(survival, horizon_days),
-            "overdue_ratio": view.static[:, OVERDUE],
-            "p_alive": core.lens.regular.p_alive(view.summary),
+            "overdue_ratio": snapshot.static[:, OVERDUE],
+            "p_alive": core.builder.regular.p_alive(snapshot.summary),
             **_money(soon, year, margin, amount),
         }
-        return with_curves(_known(log, view), columns, survival[:, : horizon_days + 1])
+        return with_curves(_known(log, snapshot), columns, survival[:, : horizon_days + 1])
 
     def _of_curve(self, survival: Floats, horizon_days: int) -> dict[str, Floats]:
         horizons = sorted({*HORIZONS, horizon_days})
         return probabilities(survival, horizons) | expected_dates(survival)
 
-    def _values(self, log: PurchaseLog, view: View) -> tuple[Floats, Floats]:
+    def _values(self, log: PurchaseDays, snapshot: Snapshot) -> tuple[Floats, Floats]:
         """Return margin and amount of a purchase, each shrunk to the population's."""
-        prior, new, count = self.config.value_prior, self._newcomers, view.static[:, COUNT]
+        prior, new, count = self.config.value_prior, self._newcomers, snapshot.static[:, COUNT]
         sums = [
-            np.bincount(log.entity, weights=values, minlength=log.entities)[view.known]
+            np.bincount(log.entity, weights=values, minlength=log.entities)[snapshot.known]
             for values in (log.margin, log.amount)
         ]
         margin = (sums[0] + prior * new.margin) / (count + prior)
@@ -281,14 +283,14 @@ class Hazard(TimingModel):
         parts = []
         for first in range(0, max(1, log.entities), self.config.chunk):
             part = log.part(first, min(first + self.config.chunk, log.entities))
-            view = core.lens.look(part, day_number(as_of))
-            survival = core.survival(view, CURVE_DAYS, threads=threads)
+            snapshot = core.builder.at(part, day_number(as_of))
+            survival = core.survival(snapshot, CURVE_DAYS, threads=threads)
             columns = {
                 **probabilities(survival, (14, 30)),
                 "expected_days": expected_dates(survival)["expected_days"],
-                "overdue_ratio": view.static[:, OVERDUE],
+                "overdue_ratio": snapshot.static[:, OVERDUE],
             }
-            parts.append(with_curves(_known(part, view), columns))
+            parts.append(with_curves(_known(part, snapshot), columns))
         return pl.concat(parts)
 
     def _check(self) -> None:
@@ -321,8 +323,8 @@ class Hazard(TimingModel):
             )
 
 
-def _known(log: PurchaseLog, view: View) -> pl.DataFrame:
-    return log.ids if len(view.known) == log.entities else log.ids[view.known]
+def _known(log: PurchaseDays, snapshot: Snapshot) -> pl.DataFrame:
+    return log.ids if len(snapshot.known) == log.entities else log.ids[snapshot.known]
 
 
 def _in_order(

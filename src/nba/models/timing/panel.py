@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nba.arrays import Floats, Ints, Singles
+from nba.models.purchases import PurchaseDays, follow_up
 from nba.models.timing.btyd import Btyd, Summary, summarise
 from nba.models.timing.features import FEATURES, features_at
-from nba.models.timing.log import PurchaseLog, follow_up
 
 #: Columns of a person-period row, with the sign that the hazard must have in them.
 COLUMNS: Final[dict[str, int]] = {
@@ -45,7 +45,7 @@ def expit(x: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class Lens:
+class PanelBuilder:
     """What turns a log and a cut-off into rows; learned once, kept with the model.
 
     Parameters
@@ -70,7 +70,7 @@ class Lens:
         """Number of periods of the curve."""
         return len(self.edges) - 1
 
-    def look(self, log: PurchaseLog, cutoff: int) -> View:
+    def at(self, log: PurchaseDays, cutoff: int) -> Snapshot:
         """Return what is known at `cutoff` of everybody who bought before it."""
         matrix, known = features_at(
             log, cutoff, typical_gap=self.typical_gap, first_day=self.first_day
@@ -83,14 +83,14 @@ class Lens:
             hazards.append(logit(1.0 - survival[:, 1:] / survival[:, :-1]))
             extra += [model.p_alive(summary), 1.0 - survival[:, -1]]
         static = np.column_stack([matrix, *extra])
-        return View(self, cutoff, static, known, summary, hazards[0], hazards[1])
+        return Snapshot(self, cutoff, static, known, summary, hazards[0], hazards[1])
 
 
 @dataclass(frozen=True)
-class View:
-    """Customers as seen through a `Lens` at a cut-off; hazards are on the logit scale."""
+class Snapshot:
+    """Customers as seen through a `PanelBuilder` at a cut-off; hazards are on the logit scale."""
 
-    lens: Lens
+    builder: PanelBuilder
     cutoff: int
     static: Floats
     known: Ints
@@ -98,10 +98,10 @@ class View:
     hazard_bg: Floats
     hazard_regular: Floats
 
-    def take(self, rows: Ints | NDArray[np.bool_]) -> View:
-        """Return the view of `rows`."""
-        return View(
-            self.lens,
+    def take(self, rows: Ints | NDArray[np.bool_]) -> Snapshot:
+        """Return the snapshot of `rows`."""
+        return Snapshot(
+            self.builder,
             self.cutoff,
             self.static[rows],
             self.known[rows],
@@ -110,13 +110,13 @@ class View:
             self.hazard_regular[rows],
         )
 
-    def active(self, days: int) -> View:
+    def active(self, days: int) -> Snapshot:
         """Return those who bought in the last `days`."""
         return self.take(self.static[:, SINCE] <= days)
 
     def rows(self, period: int) -> Singles:
         """Return the rows of one period, columns as in `NAMES`."""
-        begin = self.lens.edges[period]
+        begin = self.builder.edges[period]
         n, fixed = self.static.shape
         out = np.empty((n, len(NAMES)), dtype=np.float32)
         out[:, :fixed] = self.static
@@ -164,8 +164,8 @@ Offsets = Callable[[int], Floats]
 
 
 def build_panel(
-    lens: Lens,
-    log: PurchaseLog,
+    builder: PanelBuilder,
+    log: PurchaseDays,
     cutoffs: list[int],
     until: int,
     *,
@@ -178,7 +178,11 @@ def build_panel(
     are left out, which is how censoring enters a discrete-time hazard.
     """
     parts = [
-        part for c in cutoffs for part in _of_cutoff(lens, log, c, until, active_days, offsets)
+        part
+        for cutoff in cutoffs
+        for part in _of_cutoff(
+            builder, log, cutoff, until, active_days=active_days, offsets=offsets
+        )
     ]
     if not parts:
         none, day = np.empty(0), np.empty(0, np.int64)
@@ -195,22 +199,28 @@ def build_panel(
 
 
 def _of_cutoff(
-    lens: Lens, log: PurchaseLog, cutoff: int, until: int, active_days: int, offsets: Offsets
+    builder: PanelBuilder,
+    log: PurchaseDays,
+    cutoff: int,
+    until: int,
+    *,
+    active_days: int,
+    offsets: Offsets,
 ) -> Iterator[tuple[Singles, Floats, Floats, Floats, Ints, Ints]]:
-    view = lens.look(log, cutoff).active(active_days)
+    snapshot = builder.at(log, cutoff).active(active_days)
     after = follow_up(log, cutoff, until)
-    time, event = after.time[view.known], after.event[view.known]
+    time, event = after.time[snapshot.known], after.event[snapshot.known]
     season = offsets(cutoff)
-    for period in range(lens.periods):
-        if cutoff + lens.edges[period + 1] > until:
+    for period in range(builder.periods):
+        if cutoff + builder.edges[period + 1] > until:
             return
-        at_risk = time > lens.edges[period]
-        bought = (event & (time <= lens.edges[period + 1]))[at_risk]
+        at_risk = time > builder.edges[period]
+        bought = (event & (time <= builder.edges[period + 1]))[at_risk]
         yield (
-            view.rows(period)[at_risk],
+            snapshot.rows(period)[at_risk],
             bought.astype(np.float64),
             np.full(len(bought), season[period]),
-            view.hazard_bg[at_risk, period],
+            snapshot.hazard_bg[at_risk, period],
             np.full(len(bought), cutoff),
-            np.full(len(bought), cutoff + lens.edges[period + 1]),
+            np.full(len(bought), cutoff + builder.edges[period + 1]),
         )

@@ -19,23 +19,23 @@ from pydantic import Field
 from nba.arrays import Floats, Ints
 from nba.errors import ModelError
 from nba.models.base import ModelConfig, ModelInputs, TimingModel
-from nba.models.timing.curves import (
-    CURVE_DAYS,
-    expected_dates,
-    probabilities,
-    with_curves,
-)
-from nba.models.timing.log import (
+from nba.models.purchases import (
     CUSTOMER,
     CUSTOMER_CATEGORY,
-    MoneyConfig,
-    PurchaseLog,
+    PurchaseDays,
     day_number,
     follow_up,
-    history,
     purchases_between,
     purchases_of,
     read_log,
+    summarise_purchases,
+)
+from nba.models.timing.curves import (
+    CURVE_DAYS,
+    MoneyConfig,
+    expected_dates,
+    probabilities,
+    with_curves,
 )
 
 #: Lower edges of the groups by number of purchase days; 0 has never bought.
@@ -117,7 +117,7 @@ class RecencyGap(TimingModel):
             purchases_of(training, keys), as_of=as_of, keys=keys, margin_rate=config.margin_rate
         )
         today = day_number(as_of)
-        known = history(log, today)
+        known = summarise_purchases(log, today)
         gaps = known.gap_median[~np.isnan(known.gap_median)]
         gap = float(np.median(gaps)) if len(gaps) else config.default_gap_days
         shape = (GROUPS * BINS, len(GRID))
@@ -125,7 +125,7 @@ class RecencyGap(TimingModel):
         bought, exposed = np.zeros(shape[0]), np.zeros(shape[0])
         for cutoff in self._cutoffs(log, today):
             until = min(today, cutoff + CURVE_DAYS)
-            past = history(log, cutoff)
+            past = summarise_purchases(log, cutoff)
             some = past.count > 0
             own = self._own_gap(past.count, past.gap_median, gap)[some]
             cell = self._cell(past.count[some], past.days_since[some] / own)
@@ -138,7 +138,7 @@ class RecencyGap(TimingModel):
         margin = float(known.margin.sum() / max(1, known.count.sum()))
         return _Cells(gap, *self._smooth(died, leaving, bought, exposed), margin)
 
-    def _cutoffs(self, log: PurchaseLog, today: int) -> list[int]:
+    def _cutoffs(self, log: PurchaseDays, today: int) -> list[int]:
         first = int(log.day.min()) if len(log.day) else today
         step = self.config.cutoff_step_days
         days = [today - step * (i + 1) for i in range(self.config.cutoffs)]
@@ -204,7 +204,7 @@ class RecencyGap(TimingModel):
         """Return one row per customer and category bought in, sorted by both."""
         cells = self._fitted("category")
         log = read_log(purchases_of(inputs, CUSTOMER_CATEGORY), as_of=as_of, keys=CUSTOMER_CATEGORY)
-        past = history(log, day_number(as_of))
+        past = summarise_purchases(log, day_number(as_of))
         own = self._own_gap(past.count, past.gap_median, cells.gap)
         overdue = past.days_since / own
         survival = cells.curves(self._cell(past.count, overdue), own)
@@ -230,9 +230,9 @@ class RecencyGap(TimingModel):
     def _customers(self, inputs: ModelInputs, as_of: datetime) -> pl.DataFrame:
         names = ("purchase_days", "days_since_purchase", "gap_days_median", "margin_amount")
         if "customer_behaviour" in inputs:
-            frame = inputs.require("customer_behaviour", ["customer_id", *names])
+            behaviour = inputs.require("customer_behaviour", ["customer_id", *names])
             wanted = [pl.col(name).cast(pl.Float64) for name in names[1:]]
-            return frame.sort("customer_id").select(
+            return behaviour.sort("customer_id").select(
                 "customer_id",
                 pl.col("purchase_days").cast(pl.Int64).fill_null(0),
                 *wanted[:2],
@@ -241,7 +241,7 @@ class RecencyGap(TimingModel):
         log = read_log(
             purchases_of(inputs), as_of=as_of, keys=CUSTOMER, margin_rate=self.config.margin_rate
         )
-        past = history(log, day_number(as_of))
+        past = summarise_purchases(log, day_number(as_of))
         values = (past.count, past.days_since, past.gap_median, past.margin)
         return log.ids.with_columns(
             **{name: pl.Series(value) for name, value in zip(names, values, strict=True)}

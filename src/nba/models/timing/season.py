@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from nba.arrays import Floats, Ints
-from nba.models.timing.log import PurchaseLog, follow_up
+from nba.models.purchases import PurchaseDays, follow_up
 from nba.models.timing.panel import expit, logit
 
 WEEK: Final = 7
@@ -85,7 +85,7 @@ class Season:
         return float(self.offsets(cutoff, np.array([0, max(1, days)]))[0])
 
 
-def fit_season(log: PurchaseLog, today: int, *, trust: float, level_trust: float) -> Season:
+def fit_season(log: PurchaseDays, today: int, *, trust: float, level_trust: float) -> Season:
     """Fit the index on everything before `today`, week by week, smoothed and shrunk."""
     nothing = Season(today, today, np.zeros(0), trust, level_trust)
     if not len(log.day):
@@ -108,7 +108,7 @@ def fit_season(log: PurchaseLog, today: int, *, trust: float, level_trust: float
     return Season(starts[0], today, index * signal / (signal + noise), trust, level_trust)
 
 
-def _week(log: PurchaseLog, start: int) -> tuple[Floats, Floats]:
+def _week(log: PurchaseDays, start: int) -> tuple[Floats, Floats]:
     """Return, per cell of recency and frequency, who was there and who bought in the week."""
     end = log.first_row_from(start)
     count = end - log.first_row_from(start - MEMORY_DAYS)

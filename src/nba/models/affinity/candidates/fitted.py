@@ -19,7 +19,7 @@ from nba.models.affinity.candidates.sources import (
 )
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.state import Products, pair_state, product_log_price, product_state
-from nba.models.affinity.log import PurchaseLog
+from nba.models.purchases import PurchaseLog
 
 #: How many products are kept per store and per category as its trend.
 _TREND_PRODUCTS = 100

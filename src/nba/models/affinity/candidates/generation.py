@@ -13,7 +13,7 @@ from nba.arrays import Bools, Ints, Reals
 from nba.models.affinity.candidates.fitted import Fitted
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.customers import History
-from nba.models.affinity.ranking.features import Found, features_of, taken
+from nba.models.affinity.ranking.features import CandidateRows, features_of, taken
 
 #: The sources whose scores are blended, with that of ALS, to find what is new to a customer.
 BLENDED = ("item", "item_last", "neighbour", "content", "category_trend")
@@ -69,14 +69,23 @@ def candidate_blocks(
         everybody[order[open_products[order]][:many]] = True
     for start in range(0, len(rows), config.chunk_customers):
         block = rows[start : start + config.chunk_customers]
-        found = _block(past, fitted, config, block, reference, everybody, open_products)
-        yield replace(found, customer=found.customer + start)
+        candidates = _block(
+            past,
+            fitted,
+            config,
+            rows=block,
+            reference=reference,
+            everybody=everybody,
+            open_products=open_products,
+        )
+        yield replace(candidates, customer=candidates.customer + start)
 
 
 def _block(
     past: History,
     fitted: Fitted,
     config: TwoStageConfig,
+    *,
     rows: Ints,
     reference: Ints,
     everybody: Bools,
@@ -92,7 +101,7 @@ def _block(
     chosen |= everybody
     chosen &= open_products
     line, product = np.divmod(np.flatnonzero(chosen), chosen.shape[1])
-    found = Found(
+    candidates = CandidateRows(
         line=line,
         row=rows[line],
         product=product,
@@ -100,24 +109,24 @@ def _block(
         blend=taken(blend, line, product),
         als=np.einsum("ij,ij->i", factors[line], fitted.factors.products[product]),
     )
-    return Candidates(line, product, features_of(found, past, fitted, scores, rows))
+    return Candidates(line, product, features_of(candidates, past, fitted, scores, rows))
 
 
 def source_scores(past: History, fitted: Fitted, rows: Ints, reference: Ints) -> dict[str, Reals]:
     """Return the scores of each source, customers × products."""
-    found = {
+    scores = {
         "item": (past.vectors[rows] @ fitted.item).toarray(),
         "item_recent": (past.recent[rows] @ fitted.item).toarray(),
         "item_last": (past.last[rows] @ fitted.basket_item).toarray(),
         "neighbour": fitted.neighbours.scores(past.vectors[rows], reference[rows]),
     }
     if fitted.content.nnz:
-        found["content"] = (past.vectors[rows] @ fitted.content).toarray()
+        scores["content"] = (past.vectors[rows] @ fitted.content).toarray()
     if fitted.category_trend.nnz:
-        found["category_trend"] = (past.category_vectors[rows] @ fitted.category_trend).toarray()
+        scores["category_trend"] = (past.category_vectors[rows] @ fitted.category_trend).toarray()
     if fitted.store_trend.nnz:
-        found["store_trend"] = _of_home(past.home[rows], fitted.store_trend)
-    return found
+        scores["store_trend"] = _of_home(past.home[rows], fitted.store_trend)
+    return scores
 
 
 def _of_home(home: Ints, trend: sp.csr_matrix) -> Reals:
@@ -150,8 +159,7 @@ def _choose(
     _add(chosen, new, config.explore_candidates)
     if store_trend is not None:
         _add(chosen, np.nan_to_num(store_trend), config.store_candidates)
-    kept = past.own_rank[own.data - 1] < config.repeat_candidates
-    chosen[line, own.indices] = kept
+    chosen[line, own.indices] = past.own_rank[own.data - 1] < config.repeat_candidates
     return chosen
 
 

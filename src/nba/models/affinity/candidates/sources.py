@@ -54,9 +54,9 @@ def keep_top(matrix: sp.csr_matrix | Reals, k: int) -> sp.csr_matrix:
     top = np.argpartition(-dense, k - 1, axis=1)[:, :k]
     rows = np.repeat(np.arange(len(dense)), k)
     values = np.take_along_axis(dense, top, axis=1).ravel()
-    kept = sp.csr_matrix((values, (rows, top.ravel())), dense.shape)
-    kept.eliminate_zeros()
-    return kept
+    top_k = sp.csr_matrix((values, (rows, top.ravel())), dense.shape)
+    top_k.eliminate_zeros()
+    return top_k
 
 
 def unit_rows(matrix: sp.csr_matrix, *, order: int = 2) -> sp.csr_matrix:
@@ -90,9 +90,9 @@ def fit_als(
             calculate_training_loss=False,
         )
         model.fit(matrix, show_progress=False)
-    found: npt.NDArray[np.float32] = np.array(model.item_factors, dtype=np.float32)
-    found[np.diff(matrix.tocsc().indptr) == 0] = 0.0
-    return found
+    items: npt.NDArray[np.float32] = np.array(model.item_factors, dtype=np.float32)
+    items[np.diff(matrix.tocsc().indptr) == 0] = 0.0
+    return items
 
 
 @dataclass(frozen=True)
@@ -170,5 +170,5 @@ class Neighbours:
 def top_columns(scores: Reals, k: int) -> Ints:
     """Return per row the positions of the `k` highest scores, unordered."""
     k = min(k, scores.shape[1])
-    found: Any = np.argpartition(scores, scores.shape[1] - k, axis=1)[:, scores.shape[1] - k :]
-    return np.asarray(found, dtype=np.int64)
+    best: Any = np.argpartition(scores, scores.shape[1] - k, axis=1)[:, scores.shape[1] - k :]
+    return np.asarray(best, dtype=np.int64)

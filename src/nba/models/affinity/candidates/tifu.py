@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from nba.arrays import Ints, Reals
-from nba.models.affinity.log import PurchaseLog
+from nba.models.purchases import PurchaseLog
 
 
 @dataclass(frozen=True)

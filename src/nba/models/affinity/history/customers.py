@@ -12,8 +12,8 @@ from nba.models.affinity.candidates.fitted import Fitted
 from nba.models.affinity.candidates.sources import unit_rows
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.state import Pairs, customer_state, pair_state
-from nba.models.affinity.log import PurchaseLog
 from nba.models.affinity.ranking.lists import rank_within
+from nba.models.purchases import PurchaseLog
 
 
 @dataclass(frozen=True)

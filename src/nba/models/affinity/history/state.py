@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from nba.arrays import Bools, Ints, Reals
-from nba.models.affinity.log import PurchaseLog
+from nba.models.purchases import PurchaseLog
 
 
 @dataclass(frozen=True)
@@ -305,9 +305,9 @@ def _next_share(log: PurchaseLog, weight: float = 10.0) -> Reals:
     )  # fmt: skip
     followed = index < log.basket_counts()[customer] - 1
     hits = np.bincount(product[again], minlength=log.n_products)
-    chances = np.bincount(product[followed], minlength=log.n_products)
-    whole = hits.sum() / max(chances.sum(), 1)
-    return np.asarray((hits + weight * whole) / (chances + weight))
+    occasions = np.bincount(product[followed], minlength=log.n_products)
+    whole = hits.sum() / max(occasions.sum(), 1)
+    return np.asarray((hits + weight * whole) / (occasions + weight))
 
 
 def _shrunk_gap(pairs: Pairs, n: int, weight: float = 5.0) -> Reals:

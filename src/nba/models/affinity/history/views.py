@@ -10,9 +10,9 @@ from nba.models.affinity.candidates.fitted import Fitted
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.customers import History, assemble_history
 from nba.models.affinity.history.state import CUSTOMER_FEATURES, Pairs, mean_sd, starts_of
-from nba.models.affinity.log import PurchaseLog
 from nba.models.affinity.scores import with_columns
 from nba.models.base import ModelInputs
+from nba.models.purchases import PurchaseLog
 
 _PAIR = {
     "purchase_days": pl.Float64(),
@@ -41,7 +41,7 @@ def decayed_evenly(
     return np.asarray(np.exp2(-since_last[None, :] / lives) * sums)
 
 
-def history_from_frames(
+def history_from_views(
     inputs: ModelInputs, log: PurchaseLog, fitted: Fitted, config: TwoStageConfig
 ) -> History:
     """Return the history from `customer_product` and `customer_behaviour`.
@@ -169,6 +169,6 @@ def _behaviour(
     stated = [known[name].to_numpy().astype(np.float64) for name in _BEHAVIOUR.values()]
     bought = baskets > 0
     return tuple(  # type: ignore[return-value]
-        np.where(bought & ~np.isnan(one), one, other)
-        for one, other in zip(stated, derived, strict=True)
+        np.where(bought & ~np.isnan(value), value, other)
+        for value, other in zip(stated, derived, strict=True)
     )

@@ -13,8 +13,8 @@ from nba.models.affinity.candidates.generation import candidate_blocks
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.customers import history
-from nba.models.affinity.log import PurchaseLog
 from nba.models.affinity.ranking.ranker import Examples
+from nba.models.purchases import PurchaseLog
 
 
 def past_cutoffs(log: PurchaseLog, cutoff: int, config: TwoStageConfig) -> list[int]:
@@ -25,12 +25,12 @@ def past_cutoffs(log: PurchaseLog, cutoff: int, config: TwoStageConfig) -> list[
     how tastes move at this time of the year.
     """
     recent = [cutoff - days for days in config.cutoff_days]
-    reach = int(log.day.min(initial=cutoff)) + config.season_days // 2
+    earliest = int(log.day.min(initial=cutoff)) + config.season_days // 2
     season = [
         cutoff - config.season_days + number * config.cutoff_step
         for number in range(config.year_ago_cutoffs)
     ]
-    return recent + [moment for moment in season if reach <= moment < recent[-1]]
+    return recent + [moment for moment in season if earliest <= moment < recent[-1]]
 
 
 def past_examples(
@@ -40,12 +40,12 @@ def past_examples(
     moments = past_cutoffs(log, cutoff, config)
     most = config.learn_rows // max(len(moments), 1)
 
-    def one(moment: int) -> Examples | None:
-        found = examples_at(log, catalogue, moment, config, seed)
-        return None if found is None else found.thinned(most, seed)
+    def at(moment: int) -> Examples | None:
+        examples = examples_at(log, catalogue, moment, config, seed)
+        return None if examples is None else examples.thinned(most, seed)
 
     with one_blas_thread(), ThreadPoolExecutor(config.threads) as pool:
-        return [part for part in pool.map(one, moments) if part is not None and len(part.label)]
+        return [part for part in pool.map(at, moments) if part is not None and len(part.label)]
 
 
 def examples_at(
@@ -75,13 +75,13 @@ def examples_at(
     bought = np.unique(target.customer * log.n_products + target.product)
     customer = np.concatenate([block.customer for block in blocks])
     product = np.concatenate([block.product for block in blocks])
-    found = Examples(
+    examples = Examples(
         customer,
         np.vstack([block.features for block in blocks]),
         np.isin(rows[customer] * log.n_products + product, bought),
         whole=bool(log.day.max(initial=cutoff) >= cutoff + config.horizon - 1),
     )
-    return found.of(np.ones(len(customer), dtype=bool))
+    return examples.of(np.ones(len(customer), dtype=bool))
 
 
 def reference_of(fitted: Fitted, n_customers: int) -> Ints:

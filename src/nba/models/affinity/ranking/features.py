@@ -76,7 +76,7 @@ def feature_names(fitted: Fitted) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Found:
+class CandidateRows:
     """Candidates of a block, before their features.
 
     Parameters
@@ -100,19 +100,19 @@ class Found:
 
 
 def features_of(
-    found: Found, past: History, fitted: Fitted, scores: dict[str, Reals], rows: Ints
+    candidates: CandidateRows, past: History, fitted: Fitted, scores: dict[str, Reals], rows: Ints
 ) -> npt.NDArray[np.float32]:
     """Return the features of the candidates, shape (candidates, features)."""
     blocks = (
-        _pair_features(found, past, fitted),
-        fitted.products.values.take(found.product, axis=0),
-        past.customers.take(found.row, axis=0),
-        _source_features(found, scores),
-        _category_features(found, past, fitted, rows),
-        _cross_features(found, past, fitted),
+        _pair_features(candidates, past, fitted),
+        fitted.products.values.take(candidates.product, axis=0),
+        past.customers.take(candidates.row, axis=0),
+        _source_features(candidates, scores),
+        _category_features(candidates, past, fitted, rows),
+        _cross_features(candidates, past, fitted),
     )
     width = sum(block.shape[1] for block in blocks)
-    table = np.empty((len(found.line), width), dtype=np.float32)
+    table = np.empty((len(candidates.line), width), dtype=np.float32)
     start = 0
     for block in blocks:
         table[:, start : start + block.shape[1]] = block
@@ -120,12 +120,12 @@ def features_of(
     return table
 
 
-def _pair_features(found: Found, past: History, fitted: Fitted) -> Reals:
-    pairs, bought = past.pairs, found.pair >= 0
-    at, product = found.pair[bought], found.product[bought]
-    columns = np.full((len(found.row), len(PAIR_FEATURES)), np.nan, dtype=np.float32)
+def _pair_features(candidates: CandidateRows, past: History, fitted: Fitted) -> Reals:
+    pairs, bought = past.pairs, candidates.pair >= 0
+    at, product = candidates.pair[bought], candidates.product[bought]
+    columns = np.full((len(candidates.row), len(PAIR_FEATURES)), np.nan, dtype=np.float32)
     product_gap = fitted.products.values[:, fitted.products.names.index("product_gap_days")]
-    baskets = past.customers[found.row[bought], CUSTOMER_FEATURES.index("customer_baskets")]
+    baskets = past.customers[candidates.row[bought], CUSTOMER_FEATURES.index("customer_baskets")]
     gap = pairs.gap_of(at)
     with np.errstate(divide="ignore", invalid="ignore"):
         columns[bought] = np.column_stack(
@@ -150,26 +150,28 @@ def _pair_features(found: Found, past: History, fitted: Fitted) -> Reals:
     return columns
 
 
-def _source_features(found: Found, scores: dict[str, Reals]) -> Reals:
-    columns = np.full((len(found.line), len(SOURCE_NAMES)), np.nan, dtype=np.float32)
+def _source_features(candidates: CandidateRows, scores: dict[str, Reals]) -> Reals:
+    columns = np.full((len(candidates.line), len(SOURCE_NAMES)), np.nan, dtype=np.float32)
     for place, name in enumerate(SOURCE_NAMES):
         if name in scores:
-            columns[:, place] = taken(scores[name], found.line, found.product)
+            columns[:, place] = taken(scores[name], candidates.line, candidates.product)
     return columns
 
 
-def _category_features(found: Found, past: History, fitted: Fitted, rows: Ints) -> Reals:
+def _category_features(
+    candidates: CandidateRows, past: History, fitted: Fitted, rows: Ints
+) -> Reals:
     """Return what the customer bought of the product's category, and whether it is due."""
-    columns = np.full((len(found.line), len(CATEGORY_FEATURES)), np.nan, dtype=np.float32)
-    category = fitted.category[found.product]
+    columns = np.full((len(candidates.line), len(CATEGORY_FEATURES)), np.nan, dtype=np.float32)
+    category = fitted.category[candidates.product]
     known = category >= 0
     if not known.any():
         return columns
-    place = _lookup(past.category_index[rows], found.line, np.maximum(category, 0)) - 1
+    place = _lookup(past.category_index[rows], candidates.line, np.maximum(category, 0)) - 1
     bought = known & (place >= 0)
     columns[known, :2] = 0
     at, categories = place[bought], past.categories
-    baskets = past.customers[found.row[bought], CUSTOMER_FEATURES.index("customer_baskets")]
+    baskets = past.customers[candidates.row[bought], CUSTOMER_FEATURES.index("customer_baskets")]
     gap = categories.gap_of(at)
     with np.errstate(divide="ignore", invalid="ignore"):
         columns[bought] = np.column_stack(
@@ -193,18 +195,18 @@ def taken(block: npt.NDArray[Any], line: Ints, column: Ints) -> npt.NDArray[Any]
     return np.asarray(block.ravel().take(line * block.shape[1] + column))
 
 
-def _cross_features(found: Found, past: History, fitted: Fitted) -> Reals:
-    centre = past.customers[:, CUSTOMER_FEATURES.index("customer_log_price")][found.row]
-    spread = past.customers[:, CUSTOMER_FEATURES.index("customer_log_price_sd")][found.row]
-    distance = fitted.log_price[found.product] - centre
-    bought = found.pair >= 0
+def _cross_features(candidates: CandidateRows, past: History, fitted: Fitted) -> Reals:
+    centre = past.customers[:, CUSTOMER_FEATURES.index("customer_log_price")][candidates.row]
+    spread = past.customers[:, CUSTOMER_FEATURES.index("customer_log_price_sd")][candidates.row]
+    distance = fitted.log_price[candidates.product] - centre
+    bought = candidates.pair >= 0
     columns = (
-        past.own_products[found.row],
+        past.own_products[candidates.row],
         distance,
         distance / np.maximum(spread, 0.1),
-        found.blend,
-        rank_within(found.line * 2 + bought, found.blend),
-        found.als,
+        candidates.blend,
+        rank_within(candidates.line * 2 + bought, candidates.blend),
+        candidates.als,
         bought,
     )
     return np.column_stack([column.astype(np.float32) for column in columns])

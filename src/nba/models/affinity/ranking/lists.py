@@ -1,8 +1,8 @@
-"""From ranked candidates to lists: the dial between repeat and new, and diversity.
+"""From ranked candidates to lists: the blend of repeat and new, and diversity.
 
-The dial keeps a share of every list for products that are new to the customer: own products
+The blend keeps a share of every list for products that are new to the customer: own products
 and new ones are ranked apart and then merged like a zip, so that each beginning of the list
-holds about that share. Without a dial the ranker's order stands.
+holds about that share. Without one, the ranker's order stands.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ def _short(codes: Ints) -> npt.NDArray[np.integer[Any]]:
     return codes.astype(np.uint16) if fits else codes
 
 
-def dial(
+def blend_places(
     customer: Ints,
     product: Ints,
     is_repeat: Bools,
+    *,
     score: Reals,
     explore_score: Reals,
     share: float | None,

@@ -42,12 +42,12 @@ class Examples:
         """
         label = self.label & rows
         bought = np.bincount(self.customer[label], minlength=int(self.customer.max(initial=-1)) + 1)
-        kept = rows & (bought > 0)[self.customer]
+        used = rows & (bought > 0)[self.customer]
         return replace(
             self,
-            customer=self.customer[kept],
-            features=self.features[kept],
-            label=self.label[kept],
+            customer=self.customer[used],
+            features=self.features[used],
+            label=self.label[used],
         )
 
     def new_only(self) -> Self:
@@ -113,8 +113,8 @@ class Ranker:
             return np.arange(len(customer)), self.predict(features)
         first, others = self._split(trees)
         start = _predict(first, features)
-        kept = np.flatnonzero(rank_within(customer, start) < keep)
-        return kept, start[kept] + _predict(others, features[kept])
+        best = np.flatnonzero(rank_within(customer, start) < keep)
+        return best, start[best] + _predict(others, features[best])
 
     def _split(self, trees: int) -> tuple[Any, Any]:
         """Return a booster of the first trees and one of the others.

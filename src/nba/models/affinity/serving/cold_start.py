@@ -13,8 +13,8 @@ import scipy.sparse as sp
 
 from nba.models.affinity.candidates.sources import keep_top
 from nba.models.affinity.config import TwoStageConfig
-from nba.models.affinity.log import PurchaseLog
 from nba.models.base import ModelInputs
+from nba.models.purchases import PurchaseLog
 
 #: What is known of a customer before the first purchase.
 TRAITS: Final = ("store_id", "gender", "city")

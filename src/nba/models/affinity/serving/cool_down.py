@@ -12,9 +12,9 @@ import polars as pl
 
 from nba.arrays import Bools, Ints
 from nba.models.affinity.candidates.product_text import Catalogue
-from nba.models.affinity.log import PurchaseLog
 from nba.models.affinity.scores import rebought_categories, replenishable_categories
 from nba.models.base import ModelInputs
+from nba.models.purchases import PurchaseLog
 
 
 def learn_rebought(log: PurchaseLog, catalogue: Catalogue, threshold: float) -> dict[str, bool]:
@@ -65,13 +65,13 @@ class Resting:
             replenishable_categories(inputs, learned), default=False, return_dtype=pl.Boolean
         )
         just_bought = pl.col("days_since_purchase") < just_bought_days
-        found = (
+        closed = (
             pairs.join(places, on="product_id")
             .join(people, on="customer_id")
             .filter(pl.col("returned").fill_null(False) | (just_bought & lasting).fill_null(False))
         )
         n = len(product_ids)
-        keys = found["customer"].to_numpy().astype(np.int64) * n + found["product"].to_numpy()
+        keys = closed["customer"].to_numpy().astype(np.int64) * n + closed["product"].to_numpy()
         return cls(np.unique(keys), n)
 
     def slice(self, low: int, high: int) -> Self:

@@ -99,16 +99,16 @@ def with_before(assignments: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
         `customer_id, ts` of purchase days, see `purchase_days`.
     """
     running = days.sort("ts").with_columns(total=pl.col("ts").cum_count().over("customer_id"))
-    found = assignments
+    known = assignments
     for length in (0, *BEFORE_DAYS):
         at = _latest(assignments, running, length)
         if not length:
             since = (pl.col("ts") - at["seen"]).dt.total_seconds() / 86400
-            found = found.with_columns(before_days_since=since)
+            known = known.with_columns(before_days_since=since)
             now = at["total"]
         else:
-            found = found.with_columns((now - at["total"]).alias(f"before_purchases_{length}d"))
-    return found
+            known = known.with_columns((now - at["total"]).alias(f"before_purchases_{length}d"))
+    return known
 
 
 def _latest(rows: pl.DataFrame, running: pl.DataFrame, days: int) -> pl.DataFrame:
@@ -118,7 +118,7 @@ def _latest(rows: pl.DataFrame, running: pl.DataFrame, days: int) -> pl.DataFram
         .with_row_index("position")
         .sort("end")
     )
-    found = ends.join_asof(
+    latest = ends.join_asof(
         running.select("customer_id", "ts", "total", seen=pl.col("ts")),
         left_on="end",
         right_on="ts",
@@ -127,7 +127,7 @@ def _latest(rows: pl.DataFrame, running: pl.DataFrame, days: int) -> pl.DataFram
         allow_exact_matches=False,
         check_sortedness=False,
     ).sort("position")
-    return found.select(pl.col("total").fill_null(0).cast(pl.Float64), "seen")
+    return latest.select(pl.col("total").fill_null(0).cast(pl.Float64), "seen")
 
 
 def purchase_days(sales: pl.DataFrame) -> pl.DataFrame:

@@ -36,7 +36,7 @@ NONE_PER_LISTED: Final = 2.0
 def with_outcomes(
     assignments: pl.DataFrame,
     sales: pl.DataFrame,
-    losses: pl.DataFrame,
+    churned: pl.DataFrame,
     *,
     as_of: datetime,
     outcome_days: int = OUTCOME_DAYS,
@@ -50,7 +50,7 @@ def with_outcomes(
         As in `ASSIGNMENT_SCHEMA`.
     sales : DataFrame
         `customer_id, ts, margin`; returns are negative.
-    losses : DataFrame
+    churned : DataFrame
         `customer_id, ts` of blocks, complaints and friendships that the customer ended.
     outcome_days, check_days : int
         Length of the outcome window, and of the longer one that shows what was only pulled
@@ -69,7 +69,7 @@ def with_outcomes(
         .sort("ts", "margin")
         .with_columns(total=pl.col("margin").cum_sum().over("customer_id"))
     )
-    gone = losses.select("customer_id", pl.col("ts").cast(pl.Datetime("us"))).sort("ts")
+    gone = churned.select("customer_id", pl.col("ts").cast(pl.Datetime("us"))).sort("ts")
     gone = gone.with_columns(total=pl.col("ts").cum_count().over("customer_id"))
     days = purchase_days(sales.with_columns(quantity=pl.lit(1.0)) if "quantity" not in
                          sales.columns else sales)  # fmt: skip
@@ -111,7 +111,7 @@ def _total_before(rows: pl.DataFrame, running: pl.DataFrame, days: int) -> pl.Se
         .with_row_index("position")
         .sort("end")
     )
-    found = ends.join_asof(
+    totals = ends.join_asof(
         running.select("customer_id", "ts", "total"),
         left_on="end",
         right_on="ts",
@@ -120,7 +120,7 @@ def _total_before(rows: pl.DataFrame, running: pl.DataFrame, days: int) -> pl.Se
         allow_exact_matches=False,
         check_sortedness=False,
     )
-    return found.sort("position")["total"].fill_null(0.0)
+    return totals.sort("position")["total"].fill_null(0.0)
 
 
 def sales_of(tables: Mapping[str, Any], as_of: datetime) -> pl.DataFrame:
@@ -129,21 +129,21 @@ def sales_of(tables: Mapping[str, Any], as_of: datetime) -> pl.DataFrame:
     wanted = lines.filter(lines.customer_id.notnull()).select(
         "customer_id", "product_id", "ts", "quantity", "margin"
     )
-    frame: pl.DataFrame = wanted.to_polars()
-    return frame
+    sales: pl.DataFrame = wanted.to_polars()
+    return sales
 
 
-def losses_of(tables: Mapping[str, Any], as_of: datetime) -> pl.DataFrame:
+def churn_of(tables: Mapping[str, Any], as_of: datetime) -> pl.DataFrame:
     """Return `customer_id, ts` of every visible block, complaint or friendship ended by them."""
-    said = answers(tables, as_of)
-    negative = said.filter(said.negative).select("customer_id", "ts").to_polars()
+    responses = answers(tables, as_of)
+    negative = responses.filter(responses.negative).select("customer_id", "ts").to_polars()
     ended = tables["friendships"].select("customer_id", "ended_at", "ended_by").to_polars()
     left = ended.filter(
         (pl.col("ended_by") == str(EndedBy.CUSTOMER)) & (pl.col("ended_at") < pl.lit(as_of))
     ).select("customer_id", ts="ended_at")
     times = pl.col("ts").cast(pl.Datetime("us"))
-    found: pl.DataFrame = pl.concat([negative.with_columns(times), left.with_columns(times)])
-    return found
+    churned: pl.DataFrame = pl.concat([negative.with_columns(times), left.with_columns(times)])
+    return churned
 
 
 def friends_of(tables: Mapping[str, Any], as_of: datetime) -> pl.DataFrame:
@@ -166,19 +166,19 @@ def friends_of(tables: Mapping[str, Any], as_of: datetime) -> pl.DataFrame:
         )
     )
     contacts = tables["interactions"].select("customer_id", "ts", "mode").to_polars()
-    reached = (
+    contacted = (
         contacts.filter(pl.col("mode") != str(Mode.NONE))
         .group_by("customer_id")
-        .agg(reached=pl.col("ts").min().cast(time))
+        .agg(contacted=pl.col("ts").min().cast(time))
     )
-    lost = losses_of(tables, as_of).group_by("customer_id").agg(lost=pl.col("ts").min())
+    lost = churn_of(tables, as_of).group_by("customer_id").agg(lost=pl.col("ts").min())
     return (
         customers.join(ties, on="customer_id", how="left")
-        .join(reached, on="customer_id", how="left")
+        .join(contacted, on="customer_id", how="left")
         .join(lost, on="customer_id", how="left")
         .select(
             "customer_id",
-            friend_since=pl.coalesce(pl.col("friend_since").cast(time), "tied", "reached"),
+            friend_since=pl.coalesce(pl.col("friend_since").cast(time), "tied", "contacted"),
             friend_until=pl.min_horizontal("untied", "lost"),
         )
         .filter(pl.col("friend_since").is_not_null())
@@ -234,21 +234,21 @@ def assignments_of(
         )
         known = pl.concat([known, moments])
     sales = sales_of(tables, as_of)
-    found = with_outcomes(
+    outcomes = with_outcomes(
         known,
         sales,
-        losses_of(tables, as_of),
+        churn_of(tables, as_of),
         as_of=as_of,
         outcome_days=outcome_days,
         check_days=check_days,
     )
     responses = tables["responses"].select("interaction_id", "ts", "kind").to_polars()
-    reached = with_exposure(found, interactions, responses, sales, outcome_days=outcome_days)
-    return with_before(reached, purchase_days(sales))
+    exposed = with_exposure(outcomes, interactions, responses, sales, outcome_days=outcome_days)
+    return with_before(exposed, purchase_days(sales))
 
 
 def followed_contacts(tables: Mapping[str, Any], as_of: datetime, *, seed: int) -> pl.DataFrame:
-    """Return moments of loss and contacts of those who stayed, with purchases before and after.
+    """Return moments of churn and contacts of those who stayed, with purchases before and after.
 
     Purchases are counted, not valued: a few large ones would decide what a hundred lost friends
     say.
@@ -267,7 +267,7 @@ def followed_contacts(tables: Mapping[str, Any], as_of: datetime, *, seed: int) 
         `AFTER_DAYS` by `as_of`.
     """
     lost = (
-        losses_of(tables, as_of)
+        churn_of(tables, as_of)
         .filter(pl.col("customer_id").is_not_null())
         .group_by("customer_id")
         .agg(pl.col("ts").min())

@@ -3,7 +3,7 @@
 The unit is the assignment: a customer on a day was listed for a mode, or left alone, with a logged
 propensity. Where only sent contacts are known (history before the engine), these are the unit,
 beside sampled moments without a contact, and propensities are estimated. A logged propensity is
-never kept for rows that were filtered on sent: clerks choose what they send.
+never kept_share for rows that were filtered on sent: clerks choose what they send.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import polars as pl
 from nba.schema.words import Arm, Channel, Mode
 
 #: The columns of the full probability vector, where it was logged.
-CHANCES: Final = {str(mode): f"p_{mode}" for mode in Mode}
+PROPENSITY_COLUMNS: Final = {str(mode): f"p_{mode}" for mode in Mode}
 #: Channels that reach many at once: nobody chose the customer.
 POST_CHANNELS: Final = (str(Channel.MOMENTS), str(Channel.GROUP), str(Channel.SUBSCRIPTION))
 #: The columns of an assignment before its outcome is known.
@@ -32,7 +32,7 @@ ASSIGNMENT_SCHEMA: Final = pl.Schema(
         "sent": pl.Boolean(),
         "source": pl.String(),
         "interaction_id": pl.String(),
-        **{name: pl.Float64() for name in CHANCES.values()},
+        **{name: pl.Float64() for name in PROPENSITY_COLUMNS.values()},
     }
 )
 
@@ -70,7 +70,7 @@ def recorded_assignments(interactions: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit(str(Source.LOGGED)))
         .otherwise(pl.lit(str(Source.HISTORY))),
         interaction_id=pl.when(pl.col("mode") != str(Mode.NONE)).then("interaction_id"),
-        **{name: pl.lit(None, pl.Float64) for name in CHANCES.values()},
+        **{name: pl.lit(None, pl.Float64) for name in PROPENSITY_COLUMNS.values()},
     ).cast(ASSIGNMENT_SCHEMA)
 
 
@@ -92,7 +92,7 @@ def engine_assignments(log: pl.DataFrame, interactions: pl.DataFrame) -> pl.Data
         .select("action_id", "interaction_id")
     )
     known = log.join(sent, on="action_id", how="left")
-    absent = [name for name in CHANCES.values() if name not in known.columns]
+    absent = [name for name in PROPENSITY_COLUMNS.values() if name not in known.columns]
     known = known.with_columns(pl.lit(None, pl.Float64).alias(name) for name in absent)
     day = pl.col("as_of").cast(pl.Datetime("us"))
     name = pl.concat_str(pl.col("customer_id"), day.dt.strftime("%Y%m%d"), separator="@")
@@ -105,7 +105,7 @@ def engine_assignments(log: pl.DataFrame, interactions: pl.DataFrame) -> pl.Data
         sent=pl.col("interaction_id").is_not_null(),
         source=pl.lit(str(Source.LOGGED)),
         interaction_id=pl.col("interaction_id"),
-        **{name: pl.col(name) for name in CHANCES.values()},
+        **{name: pl.col(name) for name in PROPENSITY_COLUMNS.values()},
     ).cast(ASSIGNMENT_SCHEMA)
 
 
@@ -126,16 +126,19 @@ def decision_rows(log: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
     """
     drawn = log.filter(pl.col("arm").cast(pl.String).is_in([str(Arm.ENGINE), str(Arm.RANDOM)]))
     other = pl.col("alternatives").struct.field("mode").cast(pl.String)
-    chance = pl.col("alternatives").struct.field("probability")
+    probability = pl.col("alternatives").struct.field("probability")
     vector = (
         drawn.select("customer_id", "alternatives")
         .explode("alternatives")
         .group_by("customer_id")
-        .agg(chance.filter(other == mode).sum().alias(name) for mode, name in CHANCES.items())
+        .agg(
+            probability.filter(other == mode).sum().alias(name)
+            for mode, name in PROPENSITY_COLUMNS.items()
+        )
     )
     own = pl.coalesce(
         pl.when(pl.col("mode").cast(pl.String) == mode).then(pl.col(name))
-        for mode, name in CHANCES.items()
+        for mode, name in PROPENSITY_COLUMNS.items()
     )
     listed = actions.filter(pl.col("mode").cast(pl.String) != str(Mode.NONE))
     return (
@@ -159,23 +162,23 @@ def thinned(log: pl.DataFrame, *, per_listed: float, seed: int) -> pl.DataFrame:
     log : DataFrame
         As from `decision_rows`.
     per_listed : float
-        Rows of `none` kept per listed one.
+        Rows of `none` kept_share per listed one.
     """
     none = pl.col("mode").cast(pl.String) == str(Mode.NONE)
     count = log.select(none.sum()).item()
-    kept = min(1.0, per_listed * max(log.height - count, 1) / max(count, 1))
-    if kept >= 1.0 or CHANCES[str(Mode.NONE)] not in log.columns:
+    kept_share = min(1.0, per_listed * max(log.height - count, 1) / max(count, 1))
+    if kept_share >= 1.0 or PROPENSITY_COLUMNS[str(Mode.NONE)] not in log.columns:
         return log
     ordered = log.sort("as_of", "customer_id")
-    drawn = np.random.default_rng(seed).uniform(size=log.height) < kept
-    p_none = pl.col(CHANCES[str(Mode.NONE)])
-    total = 1.0 - p_none * (1.0 - kept)
-    listed = [name for mode, name in CHANCES.items() if mode != str(Mode.NONE)]
+    drawn = np.random.default_rng(seed).uniform(size=log.height) < kept_share
+    p_none = pl.col(PROPENSITY_COLUMNS[str(Mode.NONE)])
+    total = 1.0 - p_none * (1.0 - kept_share)
+    listed = [name for mode, name in PROPENSITY_COLUMNS.items() if mode != str(Mode.NONE)]
     return ordered.filter(pl.Series(drawn) | ~none).with_columns(
-        (p_none * kept / total).alias(CHANCES[str(Mode.NONE)]),
+        (p_none * kept_share / total).alias(PROPENSITY_COLUMNS[str(Mode.NONE)]),
         *(pl.col(name) / total for name in listed),
         propensity=pl.when(none)
-        .then(pl.col("propensity") * kept / total)
+        .then(pl.col("propensity") * kept_share / total)
         .otherwise(pl.col("propensity") / total),
     )
 
@@ -234,7 +237,7 @@ def sampled_moments(
             sent=pl.lit(False),
             source=pl.lit(str(Source.HISTORY)),
             interaction_id=pl.lit(None, pl.String),
-            **{chance: pl.lit(None, pl.Float64) for chance in CHANCES.values()},
+            **{name: pl.lit(None, pl.Float64) for name in PROPENSITY_COLUMNS.values()},
         )
         .cast(ASSIGNMENT_SCHEMA)
         .sort("assignment_id")

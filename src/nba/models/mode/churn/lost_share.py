@@ -1,4 +1,4 @@
-"""What the loss of a friend costs: the share of the customer's purchases that goes with it.
+"""What churn costs: the share of the customer's purchases that goes with a lost friend.
 
 A customer who blocks a clerk may still buy in the shop. How much less is seen in what those who
 left bought afterwards, against those who were written to at the time, had bought as much before,
@@ -71,10 +71,10 @@ def lost_share(rows: pl.DataFrame | None, *, prior: float, prior_error: float) -
     whole = float(expected.sum())
     if whole <= 0:
         return unknown
-    kept = float(after[lost].sum()) / whole
-    variance = float(np.square(after[lost] - kept * expected).sum()) / whole**2
+    share_after = float(after[lost].sum()) / whole
+    variance = float(np.square(after[lost] - share_after * expected).sum()) / whole**2
     variance = max(variance, 1e-9) * left / (left - 1)
     weight, belief = 1.0 / variance, prior_error**-2
-    share = (weight * (1.0 - kept) + belief * prior) / (weight + belief)
+    share = (weight * (1.0 - share_after) + belief * prior) / (weight + belief)
     share = float(np.clip(share, 0.0, 1.0))
-    return LostShare(share, float((weight + belief) ** -0.5), 1.0 - kept, left)
+    return LostShare(share, float((weight + belief) ** -0.5), 1.0 - share_after, left)

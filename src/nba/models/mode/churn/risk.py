@@ -15,8 +15,8 @@ import numpy as np
 from nba.arrays import Floats, Ints
 from nba.models.mode.scores import MODES
 
-#: Fewer losses than this say nothing about who is lost.
-MIN_LOSSES = 30
+#: Fewer lost friends than this say nothing about who is lost.
+MIN_CHURNED = 30
 #: How far the odds of one customer may stand from the mean.
 MAX_LOG_RATIO = 2.0
 
@@ -31,13 +31,13 @@ class RiskModel:
         Probability that one contact loses the friend, beyond what is lost without.
     weight : array of shape (terms,)
         Of the standardised terms; zeros where nothing was proven.
-    losses : int
-        Losses after contacts that were seen.
+    churned : int
+        Friends lost after contacts that were seen.
     """
 
     rate: Floats
     weight: Floats
-    losses: int
+    churned: int
 
     def score(self, terms: Floats, cap: float) -> Floats:
         """Return the risk of one contact, shape (rows, 3)."""
@@ -48,7 +48,7 @@ class RiskModel:
 def fit_risk(
     terms: Floats,
     arm: Ints,
-    lost: Floats,
+    churned: Floats,
     propensity: Floats,
     *,
     base: Floats,
@@ -63,7 +63,7 @@ def fit_risk(
     terms : array of shape (rows, terms)
     arm : int array of shape (rows,)
         0 is none, 1 to 3 the contact modes.
-    lost : array of shape (rows,), 0 or 1
+    churned : array of shape (rows,), 0 or 1
     propensity : array of shape (rows,)
     base : array of shape (3,)
         The prior's rates.
@@ -73,40 +73,40 @@ def fit_risk(
     weight = 1.0 / propensity
     rates = np.zeros(len(MODES) + 1)
     effective = np.zeros(len(MODES) + 1)
-    for one in range(len(rates)):
-        mine = weight[arm == one]
+    for code in range(len(rates)):
+        mine = weight[arm == code]
         if len(mine):
-            rates[one] = float(mine @ lost[arm == one]) / mine.sum()
-            effective[one] = mine.sum() ** 2 / np.square(mine).sum()
+            rates[code] = float(mine @ churned[arm == code]) / mine.sum()
+            effective[code] = mine.sum() ** 2 / np.square(mine).sum()
     excess = np.maximum(rates[1:] - rates[0], 0.0)
-    reach = 1.0 / (1.0 / np.maximum(effective[1:], 1e-9) + 1.0 / max(effective[0], 1e-9))
-    rate = (excess * reach + base * prior_contacts) / (reach + prior_contacts)
+    information = 1.0 / (1.0 / np.maximum(effective[1:], 1e-9) + 1.0 / max(effective[0], 1e-9))
+    rate = (excess * information + base * prior_contacts) / (information + prior_contacts)
     contacts = arm > 0
-    odds = _proven_logistic(terms[contacts], lost[contacts], fold[contacts], folds)
-    return RiskModel(rate, odds, int(lost[contacts].sum()))
+    odds = _proven_logistic(terms[contacts], churned[contacts], fold[contacts], folds)
+    return RiskModel(rate, odds, int(churned[contacts].sum()))
 
 
-def _proven_logistic(terms: Floats, lost: Floats, fold: Ints, folds: int) -> Floats:
+def _proven_logistic(terms: Floats, churned: Floats, fold: Ints, folds: int) -> Floats:
     """Return log odds weights, scaled by how well held-out rows bear them out."""
     nothing = np.zeros(terms.shape[1])
-    if lost.sum() < MIN_LOSSES:
+    if churned.sum() < MIN_CHURNED:
         return nothing
-    held_out = np.zeros(len(lost))
-    for one in range(folds):
-        rest, rows = fold != one, fold == one
-        if rows.any() and 0 < lost[rest].sum() < rest.sum():
-            held_out[rows] = terms[rows] @ _logistic(terms[rest], lost[rest]).coef_[0]
-    residual = lost - lost.mean()
+    held_out = np.zeros(len(churned))
+    for number in range(folds):
+        rest, rows = fold != number, fold == number
+        if rows.any() and 0 < churned[rest].sum() < rest.sum():
+            held_out[rows] = terms[rows] @ _logistic(terms[rest], churned[rest]).coef_[0]
+    residual = churned - churned.mean()
     centred = held_out - held_out.mean()
     spread = float(np.sqrt(np.square(centred * residual).sum()))
     t = float(centred @ residual) / spread if spread > 0 else 0.0
     if t < 2:
         return nothing
-    kept = 1 - (2 / t) ** 2
-    return np.asarray(kept * _logistic(terms, lost).coef_[0], dtype=np.float64)
+    proven_share = 1 - (2 / t) ** 2
+    return np.asarray(proven_share * _logistic(terms, churned).coef_[0], dtype=np.float64)
 
 
-def _logistic(terms: Floats, lost: Floats) -> Any:
+def _logistic(terms: Floats, churned: Floats) -> Any:
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(C=0.01, max_iter=500).fit(terms, lost)
+    return LogisticRegression(C=0.01, max_iter=500).fit(terms, churned)

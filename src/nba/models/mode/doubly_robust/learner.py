@@ -42,7 +42,7 @@ MIN_TREE_ROWS: Final = 200
 
 @dataclass(frozen=True)
 class Heterogeneity:
-    """What was found about one contrast beyond its mean.
+    """What is known of one contrast beyond its mean.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Heterogeneity:
         Of ridge, effect trees and outcome trees in the stack.
     t : float
         Of the stacked prediction on held-out scores.
-    kept : float
+    proven_share : float
         The share of it that survives shrinkage.
     centre : tuple of two floats
         Mean over the sample of what effect trees and outcome trees predict.
@@ -62,7 +62,7 @@ class Heterogeneity:
 
     weight: tuple[float, float, float] = (0.0, 0.0, 0.0)
     t: float = 0.0
-    kept: float = 0.0
+    proven_share: float = 0.0
     centre: tuple[float, float] = (0.0, 0.0)
     spread: tuple[float, float] = (0.0, 0.0)
     size: float = 0.0
@@ -80,7 +80,7 @@ class Effects:
     mean_error: Floats
     basis: Basis
     ridge: Floats  # (folds, terms, arms): fold models of each contrast
-    found: list[Heterogeneity]
+    heterogeneity: list[Heterogeneity]
     boosters: list[Any]
     outcome_booster: Any = None
     nuisance: Nuisance | None = field(default=None, repr=False)
@@ -97,21 +97,21 @@ class Effects:
     def deviations(self, x: Floats, terms: Floats) -> Floats:
         """Return the proven heterogeneity of each contrast, shape (rows, arms)."""
         total = np.zeros((len(x), self.arms))
-        kept = [one for one in range(self.arms) if self.found[one].kept > 0]
-        if not kept or not len(x):
+        proven = [code for code in range(self.arms) if self.heterogeneity[code].proven_share > 0]
+        if not proven or not len(x):
             return total
-        linear = terms @ np.column_stack([self.ridge[:, :, one].mean(axis=0) for one in kept])
-        outcome = self._outcomes(x, kept)
-        for i, one in enumerate(kept):
-            found = self.found[one]
-            part = found.weight[RIDGE] * linear[:, i]
-            if found.weight[EFFECT_TREES] > 0:
-                guess = trees.predict(self.boosters[one], x)
-                part = part + found.weight[EFFECT_TREES] * (guess - found.centre[0])
-            if found.weight[OUTCOME_TREES] > 0:
-                gap = outcome[:, one] - outcome[:, self.reference]
-                part = part + found.weight[OUTCOME_TREES] * (gap - found.centre[1])
-            total[:, one] = found.kept * part
+        linear = terms @ np.column_stack([self.ridge[:, :, code].mean(axis=0) for code in proven])
+        outcome = self._outcomes(x, proven)
+        for i, code in enumerate(proven):
+            heterogeneity = self.heterogeneity[code]
+            part = heterogeneity.weight[RIDGE] * linear[:, i]
+            if heterogeneity.weight[EFFECT_TREES] > 0:
+                guess = trees.predict(self.boosters[code], x)
+                part = part + heterogeneity.weight[EFFECT_TREES] * (guess - heterogeneity.centre[0])
+            if heterogeneity.weight[OUTCOME_TREES] > 0:
+                gap = outcome[:, code] - outcome[:, self.reference]
+                part = part + heterogeneity.weight[OUTCOME_TREES] * (gap - heterogeneity.centre[1])
+            total[:, code] = heterogeneity.proven_share * part
         return total
 
     def variances(self, terms: Floats, *, against: int | None = None) -> Floats:
@@ -122,13 +122,13 @@ class Effects:
         """
         against = self.reference if against is None else against
         folds, width, arms = self.ridge.shape
-        scale = np.array([h.kept * h.weight[RIDGE] for h in self.found])
+        scale = np.array([h.proven_share * h.weight[RIDGE] for h in self.heterogeneity])
         scaled = self.ridge * scale
         scaled = scaled - scaled[:, :, [against]]
         centred = (scaled - scaled.mean(axis=0)).transpose(1, 0, 2).reshape(width, folds * arms)
         each = (terms @ centred).reshape(len(terms), folds, arms)
         variance = (folds - 1) / folds * np.square(each).sum(axis=1)
-        noise = np.array([self._other_variance(h) for h in self.found])
+        noise = np.array([self._other_variance(h) for h in self.heterogeneity])
         variance += np.where(np.arange(arms) == against, 0.0, noise + noise[against])
         return np.asarray(variance)
 
@@ -141,24 +141,24 @@ class Effects:
             variance = np.square(self.mean_error) + self.variances(terms)
             values = values - self.config.caution * np.sqrt(variance)
             values[:, self.reference] = 0.0
-        closed = [one for one in range(self.arms) if one not in self.open_arms]
+        closed = [code for code in range(self.arms) if code not in self.open_arms]
         values[:, closed] = -np.inf
         return np.asarray(values.argmax(axis=1), dtype=np.int64)
 
-    def _outcomes(self, x: Floats, kept: list[int]) -> Floats:
+    def _outcomes(self, x: Floats, proven: list[int]) -> Floats:
         values = np.zeros((len(x), self.arms))
-        wanted = [one for one in kept if self.found[one].weight[OUTCOME_TREES] > 0]
+        wanted = [code for code in proven if self.heterogeneity[code].weight[OUTCOME_TREES] > 0]
         if wanted:
-            for one in {*wanted, self.reference}:
-                values[:, one] = trees.outcomes_under(self.outcome_booster, x, one, self.arms)
+            for code in {*wanted, self.reference}:
+                values[:, code] = trees.outcomes_under(self.outcome_booster, x, code, self.arms)
         return values
 
-    def _other_variance(self, found: Heterogeneity) -> float:
+    def _other_variance(self, heterogeneity: Heterogeneity) -> float:
         """Return the variance of the trees' share and of what was shrunk away."""
-        effect = found.weight[EFFECT_TREES] * found.spread[0]
-        outcome = found.weight[OUTCOME_TREES] * found.spread[1]
-        shrunk = (1 - found.kept**2) * found.size**2
-        return float(found.kept**2 * (effect**2 + outcome**2) + shrunk)
+        effect = heterogeneity.weight[EFFECT_TREES] * heterogeneity.spread[0]
+        outcome = heterogeneity.weight[OUTCOME_TREES] * heterogeneity.spread[1]
+        shrunk = (1 - heterogeneity.proven_share**2) * heterogeneity.size**2
+        return float(heterogeneity.proven_share**2 * (effect**2 + outcome**2) + shrunk)
 
 
 def learn(
@@ -183,7 +183,7 @@ def learn(
     fold = folds_of(len(sample.arm), config.folds, seed, sample.group, sample.arm)
     basis = Basis.fit(sample.x)
     terms = basis.transform(sample.x)
-    nuisance = fit_nuisance(sample, arms, terms, fold, config, seed)
+    nuisance = fit_nuisance(sample, arms, terms, fold, config=config, seed=seed)
     scores = nuisance.scores(sample) - (0.0 if cost is None else cost)
     return learn_from_scores(sample, scores, nuisance, basis, fold, config=config, seed=seed)
 
@@ -204,43 +204,46 @@ def learn_from_scores(
     if not open_arms:
         open_arms = (int(np.bincount(sample.arm, minlength=arms).argmax()),)
     level = scores.mean(axis=0)
-    reference = max(open_arms, key=lambda one: float(level[one]))
+    reference = max(open_arms, key=lambda code: float(level[code]))
     contrast = scores - scores[:, [reference]]
     cut = replace(sample, outcome=_cut(sample.outcome, config.learn_quantile))
     calm = scores + nuisance.scores(cut) - nuisance.scores(sample)
     calm = calm - calm[:, [reference]]
     ridge = ridge_path(terms, calm, fold, config.folds)
-    found = [Heterogeneity()] * arms
+    heterogeneity = [Heterogeneity()] * arms
     boosters: list[Any] = [None] * arms
-    for one in open_arms:
-        if one == reference:
+    for code in open_arms:
+        if code == reference:
             continue
         trees_held, rounds = np.zeros(len(scores)), 0
         if config.use_trees and len(scores) >= MIN_TREE_ROWS:
             trees_held, rounds = trees.effect_path(
-                sample.x, calm[:, one], fold, config.folds, seed + one
+                sample.x, calm[:, code], fold, config.folds, seed + code
             )
-        outcome = nuisance.outcome_trees[:, one] - nuisance.outcome_trees[:, reference]
-        held_out = np.c_[ridge.held_out[:, one], trees_held, outcome]
-        found[one] = _stack(held_out, contrast[:, one], fold, sample.group, config)
-        if found[one].kept > 0 and found[one].weight[EFFECT_TREES] > 0:
-            boosters[one] = trees.grow(
-                sample.x, calm[:, one], trees.EFFECT_TREES, rounds, seed + one
+        outcome = nuisance.outcome_trees[:, code] - nuisance.outcome_trees[:, reference]
+        held_out = np.c_[ridge.held_out[:, code], trees_held, outcome]
+        heterogeneity[code] = _stack(held_out, contrast[:, code], fold, sample.group, config)
+        if heterogeneity[code].proven_share > 0 and heterogeneity[code].weight[EFFECT_TREES] > 0:
+            boosters[code] = trees.grow(
+                sample.x, calm[:, code], trees.EFFECT_TREES, rounds, seed + code
             )
-            fitted = trees.predict(boosters[one], sample.x)
-            found[one] = _centred(found[one], 0, fitted, trees_held, fold)
+            fitted = trees.predict(boosters[code], sample.x)
+            heterogeneity[code] = _centred(heterogeneity[code], 0, fitted, trees_held, fold)
     booster = None
-    if any(h.kept > 0 and h.weight[OUTCOME_TREES] > 0 for h in found):
+    if any(h.proven_share > 0 and h.weight[OUTCOME_TREES] > 0 for h in heterogeneity):
         grown = trees.grow_outcome(sample.x, sample.arm, arms, sample.outcome, seed)
         width = sample.x.shape[1]
         booster = trees.only_trees_with(grown, set(range(width, width + arms)))
         fitted = np.column_stack(
-            [trees.outcomes_under(booster, sample.x, one, arms) for one in range(arms)]
+            [trees.outcomes_under(booster, sample.x, code, arms) for code in range(arms)]
         )
         held = nuisance.outcome_trees
-        for one, one_found in enumerate(found):
-            gap, held_gap = fitted[:, one] - fitted[:, reference], held[:, one] - held[:, reference]
-            found[one] = _centred(one_found, 1, gap, held_gap, fold)
+        for code, of_arm in enumerate(heterogeneity):
+            gap, held_gap = (
+                fitted[:, code] - fitted[:, reference],
+                held[:, code] - held[:, reference],
+            )
+            heterogeneity[code] = _centred(of_arm, 1, gap, held_gap, fold)
     return Effects(
         config=config,
         arms=arms,
@@ -250,7 +253,7 @@ def learn_from_scores(
         mean_error=mean_errors(contrast, sample.group),
         basis=basis,
         ridge=ridge.coefficients,
-        found=found,
+        heterogeneity=heterogeneity,
         boosters=boosters,
         outcome_booster=booster,
         nuisance=nuisance,
@@ -297,19 +300,19 @@ def _stack(
         influence = np.bincount(code, weights=influence)
     error = float(np.sqrt(np.square(influence).sum())) / spread
     t = slope / error if error > 0 else 0.0
-    kept = max(0.0, 1.0 - (config.proof_t / t) ** 4) if t > 0 else 0.0
+    proven_share = max(0.0, 1.0 - (config.proof_t / t) ** 4) if t > 0 else 0.0
     weights = (float(weight[0]), float(weight[1]), float(weight[2]))
-    return Heterogeneity(weights, t, kept, size=float(np.sqrt(spread / len(goal))))
+    return Heterogeneity(weights, t, proven_share, size=float(np.sqrt(spread / len(goal))))
 
 
 def _centred(
-    found: Heterogeneity, which: int, fitted: Floats, held_out: Floats, fold: Ints
+    heterogeneity: Heterogeneity, which: int, fitted: Floats, held_out: Floats, fold: Ints
 ) -> Heterogeneity:
-    """Return `found` with the centre and spread of one kind of trees filled in."""
-    centre, spread = list(found.centre), list(found.spread)
+    """Return `contrast` with the centre and spread of one kind of trees filled in."""
+    centre, spread = list(heterogeneity.centre), list(heterogeneity.spread)
     centre[which] = float(fitted.mean())
     spread[which] = float(np.std(_within(held_out, fold) - _within(fitted, fold)))
-    return replace(found, centre=(centre[0], centre[1]), spread=(spread[0], spread[1]))
+    return replace(heterogeneity, centre=(centre[0], centre[1]), spread=(spread[0], spread[1]))
 
 
 def _within(values: Floats, fold: Ints) -> Floats:

@@ -112,32 +112,34 @@ def folds_of(rows: int, folds: int, seed: int, group: Ints | None, arm: Ints) ->
 
 
 def fit_nuisance(
-    sample: Sample, arms: int, terms: Floats, fold: Ints, config: LearnerConfig, seed: int
+    sample: Sample, arms: int, terms: Floats, fold: Ints, *, config: LearnerConfig, seed: int
 ) -> Nuisance:
     """Fit outcome means and, where none were logged, propensities; each row by other folds.
 
     Trees over columns and arm give the means, a ridge per arm corrects what they missed.
     """
     folds, rows = config.folds, np.arange(len(sample.arm))
-    pooled = trees.outcome_path(sample.x, sample.arm, arms, sample.outcome, fold, folds, seed)
+    pooled = trees.outcome_path(
+        sample.x, sample.arm, arms, sample.outcome, fold=fold, folds=folds, seed=seed
+    )
     mean = pooled.copy()
     rest = sample.outcome - pooled[rows, sample.arm]
-    for one in range(arms):
-        mine = sample.arm == one
+    for code in range(arms):
+        mine = sample.arm == code
         if mine.sum() < 2 * folds:
             continue
         path = ridge_path(terms[mine], rest[mine][:, None], fold[mine], folds)
         for k in range(folds):
             out = fold == k
-            mean[out, one] += terms[out] @ path.coefficients[k, :, 0] + path.intercepts[k, 0]
-    drawn, full, name = _propensities(sample, arms, terms, fold, folds, seed)
+            mean[out, code] += terms[out] @ path.coefficients[k, :, 0] + path.intercepts[k, 0]
+    drawn, full, name = _propensities(sample, arms, terms, fold=fold, folds=folds, seed=seed)
     floor, least = config.propensity_floor, config.min_arm_rows
     checks = overlap(sample.arm, arms, drawn, full, floor=floor, min_rows=least)
     return Nuisance(mean, pooled, np.maximum(drawn, floor), name, checks)
 
 
 def _propensities(
-    sample: Sample, arms: int, terms: Floats, fold: Ints, folds: int, seed: int
+    sample: Sample, arms: int, terms: Floats, *, fold: Ints, folds: int, seed: int
 ) -> tuple[Floats, Floats | None, str]:
     """Return the drawn arm's propensity, all arms' where they are known, and their origin."""
     logged = sample.propensity
@@ -145,12 +147,12 @@ def _propensities(
         return logged, None, "logged"
     open_ = np.arange(len(sample.arm)) if logged is None else np.flatnonzero(np.isnan(logged))
     arm = sample.arm[open_]
-    found = estimate_propensities(
-        terms[open_], sample.x[open_], arm, arms, fold[open_], folds, seed
+    estimated = estimate_propensities(
+        terms[open_], sample.x[open_], arm, arms, fold=fold[open_], folds=folds, seed=seed
     )
-    drawn = found.values[np.arange(len(arm)), arm]
+    drawn = estimated.values[np.arange(len(arm)), arm]
     if logged is None:
-        return drawn, found.values, found.model
+        return drawn, estimated.values, estimated.model
     mixed = logged.copy()
     mixed[open_] = drawn
-    return mixed, None, f"logged, else {found.model}"
+    return mixed, None, f"logged, else {estimated.model}"

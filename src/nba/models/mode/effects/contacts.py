@@ -3,10 +3,10 @@
 1. **Base**: what the customer buys in the window whatever the arm, by boosted trees, each row by
    trees that did not see its fold. Purchases count half by number and half by (cut) margin: a
    contact shows in the number of purchases long before it shows in money.
-2. **Chance** of each arm: the logged vector; else estimated, for history always.
-3. **Reach**: who was sent a message, and read it. Only what is read can work.
+2. **Propensity** of each arm: the logged vector; else estimated, for history always.
+3. **Reading**: who was sent a message, and read it. Only what is read can work.
 4. **Posterior** of the parameters of `contact_design`, by the evidence; how much less it works to
-   bring something unknown, and who reacts and when (`reaction`), are averaged by the evidence too.
+   bring something unknown, and who reacts and when (`modifiers`), are averaged by the evidence too.
 """
 
 from __future__ import annotations
@@ -24,29 +24,36 @@ from scipy.special import log_ndtr
 from nba.arrays import Floats, Ints
 from nba.models.base import ModelConfig
 from nba.models.mode.assignments.exposure import BEFORE_DAYS
-from nba.models.mode.assignments.records import CHANCES, Source
-from nba.models.mode.effects.design import BLOCKS, CENTRE, EFFECT_BLOCKS, Seen, design, effect_table
+from nba.models.mode.assignments.records import PROPENSITY_COLUMNS, Source
+from nba.models.mode.effects.design import (
+    BLOCKS,
+    CENTRE,
+    EFFECT_BLOCKS,
+    ContactRows,
+    design,
+    effect_table,
+)
 from nba.models.mode.effects.draws import correlation_root
-from nba.models.mode.effects.modifiers import COLUMNS, Powers, Usual
+from nba.models.mode.effects.modifiers import COLUMNS, ModifierMeans, Powers
 from nba.models.mode.effects.posterior import Evidence, Posterior, fit_posterior, noise_variance
 from nba.models.mode.estimators import trees
 from nba.models.mode.prior import PriorMode, filled, kinds_and_tiers
 from nba.models.mode.propensities.arms import (
     ArmOverlap,
-    class_chances,
     estimate_propensities,
     overlap,
+    tree_propensities,
 )
-from nba.models.mode.propensities.reading import Reach, fit_reach, sent_chance
+from nba.models.mode.propensities.reading import ReadModel, fit_read_model, sent_probabilities
 from nba.models.mode.scores import MODES
 from nba.schema.words import Mode
 
 ARMS: Final = (str(Mode.NONE), *MODES)
-#: Columns known at the moment of an assignment, for the base and the chances only.
+#: Columns known at the moment of an assignment, for the base and the propensities only.
 BEFORE: Final = ("before_days_since", *(f"before_purchases_{n}d" for n in BEFORE_DAYS))
 #: Smallest base: everybody may buy something.
 MIN_BASE: Final = 0.01
-MIN_CHANCE: Final = 0.002
+MIN_PROPENSITY: Final = 0.002
 #: Shapes with less weight are left out.
 MIN_BELIEF: Final = 0.01
 BASE_TREES: Final[dict[str, Any]] = {"num_leaves": 12, "learning_rate": 0.07, "lambda_l2": 20.0}
@@ -134,23 +141,23 @@ class ContactEffects:
 
     shapes: list[Shape]
     base: Any
-    reach: Reach
-    usual: Usual
+    read_model: ReadModel
+    modifier_means: ModifierMeans
     root: Floats  # (kinds, modes, modes): Cholesky factor of what is believed of the modes
     individual_spread: float
     refused: tuple[str, ...]
     report: dict[str, Any] = field(default_factory=dict)
 
-    def effects(self, frame: pl.DataFrame, x: Floats) -> tuple[Floats, Floats, Floats]:
+    def effects(self, customers: pl.DataFrame, x: Floats) -> tuple[Floats, Floats, Floats]:
         """Return the effect of a sent contact in purchases, shape (rows, 3), and two variances.
 
         The first is of what is believed of such customers on average, the second of what is
         believed of each one.
         """
-        kind, tier = kinds_and_tiers(frame)
+        kind, tier = kinds_and_tiers(customers)
         base = np.maximum(trees.predict(self.base, x), MIN_BASE)
-        logs = self.usual.logs(frame)
-        size = base[:, None] * self.reach.probability(x)
+        logs = self.modifier_means.logs(customers)
+        size = base[:, None] * self.read_model.probability(x)
         mean, square, variance = (np.zeros((len(x), len(MODES))) for _ in range(3))
         for shape in self.shapes:
             by = size * np.exp(logs @ np.array(shape.powers))[:, None]
@@ -161,36 +168,36 @@ class ContactEffects:
         between = np.maximum(square - np.square(mean), 0.0)
         return mean, variance, variance + between + np.square(self.individual_spread * mean)
 
-    def contributions(self, frame: pl.DataFrame, x: Floats, names: Sequence[str]) -> Floats:
+    def contributions(self, customers: pl.DataFrame, x: Floats, names: Sequence[str]) -> Floats:
         """Return how much each column moves the effect of a contact, relatively: (rows, columns).
 
         The effect is a product: what the customer buys without a contact (its trees' Shapley
         values, relative to the expectation), whether the message is read (the terms of the
-        logistic, times the chance that it is not), and who reacts when.
+        logistic, times the probability that it is not), and who reacts when.
         """
         base = np.maximum(trees.predict(self.base, x), MIN_BASE)[:, None]
         # the last column is the expectation
-        found = trees.predict(self.base, x, pred_contrib=True)[:, :-1] / base
-        if self.reach.is_recorded:
-            unread = 1.0 - self.reach.probability(x).mean(axis=1)
-            found = found + self.reach.terms(x) * self.reach.weight * unread[:, None]
+        moves = trees.predict(self.base, x, pred_contrib=True)[:, :-1] / base
+        if self.read_model.is_recorded:
+            unread = 1.0 - self.read_model.probability(x).mean(axis=1)
+            moves = moves + self.read_model.terms(x) * self.read_model.weight * unread[:, None]
         powers = sum(shape.weight * np.array(shape.powers) for shape in self.shapes)
-        moved = self.usual.logs(frame) * powers
+        moved = self.modifier_means.logs(customers) * powers
         for place, column in enumerate(COLUMNS):
             if column in names:
-                found[:, list(names).index(column)] += moved[:, place]
-        return np.asarray(found)
+                moves[:, list(names).index(column)] += moved[:, place]
+        return np.asarray(moves)
 
 
 def fit_contact_effects(
     rows: pl.DataFrame,
     x: Floats,
     arm: Ints,
+    *,
     outcome: Floats,
     prior: PriorMode,
     fold: Ints,
     group: Ints,
-    *,
     config: ContactConfig,
     min_arm_rows: int,
     seed: int,
@@ -210,52 +217,57 @@ def fit_contact_effects(
     is_history = rows["propensity"].is_null().to_numpy()
     more = np.column_stack([x, is_history, *(_optional(rows, name) for name in BEFORE)])
     held_out = cross_fitted(more, outcome, fold, config, seed)
-    chance, model = arm_chances(rows, more, arm, is_history, fold, config.folds, seed)
-    drawn = chance[np.arange(len(arm)), arm]
-    checks = overlap(arm, len(ARMS), drawn, chance, floor=MIN_CHANCE, min_rows=min_arm_rows)
+    propensity, model = arm_propensities(
+        rows, more, arm, is_history, fold=fold, folds=config.folds, seed=seed
+    )
+    drawn = propensity[np.arange(len(arm)), arm]
+    checks = overlap(arm, len(ARMS), drawn, propensity, floor=MIN_PROPENSITY, min_rows=min_arm_rows)
     refused = tuple(ARMS[check.arm] for check in checks if check.refused)
     base = trees.grow(x, outcome, BASE_TREES, config.rounds, seed)
-    reach, reached = fit_reach(rows, x, arm)
-    p_sent = sent_chance(rows, x, arm, folds=config.folds, seed=seed)
+    read_model, is_read = fit_read_model(rows, x, arm)
+    p_sent = sent_probabilities(rows, x, arm, folds=config.folds, seed=seed)
     kind, tier = kinds_and_tiers(rows)
-    usual = Usual.of(rows.filter(pl.Series(arm > 0)))
-    seen = Seen(
+    modifier_means = ModifierMeans.of(rows.filter(pl.Series(arm > 0)))
+    contacts = ContactRows(
         arm=arm,
-        chance=chance,
-        reached=reached,
-        p_reached=reach.probability(x) * p_sent[:, None],
+        propensity=propensity,
+        is_read=is_read,
+        p_read=read_model.probability(x) * p_sent[:, None],
         known=_optional(rows, "is_known", 1.0),
         is_history=is_history.astype(np.float64),
         kind=kind,
         tier=tier,
         base=np.maximum(trees.predict(base, x), MIN_BASE),
-        reaction=usual.logs(rows),
+        modifiers=modifier_means.logs(rows),
     )
-    shapes, root, report = _shapes(seen, outcome - held_out, prior, reach.mean, group, config)
+    shapes, root, report = _shapes(
+        contacts, outcome - held_out, prior, read_share=read_model.mean, group=group, config=config
+    )
     report |= {
         "propensity_model": model,
         "overlap": [_check(check) for check in checks],
         "history_rows": int(is_history.sum()),
-        "read_share": reach.mean,
+        "read_share": read_model.mean,
     }
-    found = ContactEffects(
+    effects = ContactEffects(
         shapes,
         base,
-        reach,
-        usual,
+        read_model,
+        modifier_means,
         root,
         config.individual_spread,
         refused,
         report,
     )
-    return found, np.maximum(drawn, MIN_CHANCE)
+    return effects, np.maximum(drawn, MIN_PROPENSITY)
 
 
 def _shapes(
-    seen: Seen,
+    contacts: ContactRows,
     residual: Floats,
     prior: PriorMode,
-    mean_reach: float,
+    *,
+    read_share: float,
     group: Ints,
     config: ContactConfig,
 ) -> tuple[list[Shape], Floats, dict[str, Any]]:
@@ -263,16 +275,16 @@ def _shapes(
 
     Also return how the modes of each kind go together, see `ContactEffects`.
     """
-    share = prior.share_per_contact() * 365.0 / config.outcome_days / max(mean_reach, 1e-6)
-    unit = max(float(share[seen.kind, seen.tier].mean()), 1e-3)
+    share = prior.share_per_contact() * 365.0 / config.outcome_days / max(read_share, 1e-6)
+    unit = max(float(share[contacts.kind, contacts.tier].mean()), 1e-3)
     table = effect_table(share, unit)
-    weight = 1.0 / noise_variance(residual, seen.base)
+    weight = 1.0 / noise_variance(residual, contacts.base)
     inflation = 0.0
 
     def fitted(unknown_share: float, *powers: float) -> tuple[float, Posterior]:
         nonlocal inflation
-        columns = design(seen, table, unit, unknown_share=unknown_share, powers=powers)
-        found = fit_posterior(
+        columns = design(contacts, table, unit, unknown_share=unknown_share, powers=powers)
+        posterior = fit_posterior(
             columns,
             residual,
             weight,
@@ -281,44 +293,46 @@ def _shapes(
             width=config.widths(),
             group=group,
         )
-        inflation = inflation or found.inflation
+        inflation = inflation or posterior.inflation
         rest = residual - columns @ CENTRE
         evidence = Evidence.of(columns, rest, weight / inflation)
         fit = -0.5 * float(weight @ np.square(rest)) / inflation
-        return fit + evidence.log_evidence(found.widths[BLOCKS]), found
+        return fit + evidence.log_evidence(posterior.widths[BLOCKS]), posterior
 
     grid = product(config.unknown_shares, config.response_powers, config.fatigue_slopes)
-    tried: dict[tuple[float, ...], tuple[float, Posterior]] = {one: fitted(*one) for one in grid}
+    tried: dict[tuple[float, ...], tuple[float, Posterior]] = {
+        values: fitted(*values) for values in grid
+    }
     top = max(log for log, _ in tried.values())
     belief: dict[tuple[float, ...], float] = {
-        one: float(np.exp(log - top)) for one, (log, _) in tried.items()
+        values: float(np.exp(log - top)) for values, (log, _) in tried.items()
     }
     total = sum(belief.values())
     effect_terms = slice(0, len(EFFECT_BLOCKS))
     shapes = []
-    for one, (_, found) in tried.items():
-        if belief[one] / total <= MIN_BELIEF:
+    for values, (_, posterior) in tried.items():
+        if belief[values] / total <= MIN_BELIEF:
             continue
-        mean = table @ found.mean[effect_terms]
-        covariance = found.covariance[effect_terms, effect_terms]
+        mean = table @ posterior.mean[effect_terms]
+        covariance = posterior.covariance[effect_terms, effect_terms]
         variance = np.einsum("ktap,pq,ktaq->kta", table, covariance, table)
         if config.is_harmless:
             mean, variance = not_negative(mean, variance)
-        shapes.append(Shape((one[1], one[2]), belief[one] / total, mean, variance))
-    kept = tried[max(belief, key=lambda one: belief[one])][1]
+        shapes.append(Shape((values[1], values[2]), belief[values] / total, mean, variance))
+    best = tried[max(belief, key=lambda values: belief[values])][1]
     report = {
         "unknown_shares": _marginal(belief, 0),
         "response_powers": _marginal(belief, 1),
         "fatigue_slopes": _marginal(belief, 2),
         "prior_scale": {
-            mode: float(kept.mean[0] + kept.mean[1 + i]) for i, mode in enumerate(MODES)
+            mode: float(best.mean[0] + best.mean[1 + i]) for i, mode in enumerate(MODES)
         },
-        "widths": kept.widths.tolist(),
-        "inflation": kept.inflation,
-        "choice": kept.mean[len(EFFECT_BLOCKS) :].tolist(),
+        "widths": best.widths.tolist(),
+        "inflation": best.inflation,
+        "choice": best.mean[len(EFFECT_BLOCKS) :].tolist(),
     }
     middle = table[:, table.shape[1] // 2]
-    covariance = kept.covariance[effect_terms, effect_terms]
+    covariance = best.covariance[effect_terms, effect_terms]
     root = correlation_root(np.einsum("kap,pq,kbq->kab", middle, covariance, middle))
     return shapes, root, report
 
@@ -327,7 +341,7 @@ def not_negative(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
     """Return mean and variance of normal beliefs given that the truth is not negative.
 
     >>> mean, variance = not_negative(np.zeros(1), np.ones(1))
-    >>> [round(float(one), 3) for one in (mean[0], variance[0])]
+    >>> [round(float(value), 3) for value in (mean[0], variance[0])]
     [0.798, 0.363]
     """
     spread = np.sqrt(np.maximum(variance, 1e-18))
@@ -342,10 +356,11 @@ def not_negative(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
 def _marginal(belief: dict[tuple[float, ...], float], place: int) -> dict[str, float]:
     """Return the weight of each value of one property."""
     total = sum(belief.values())
-    found: dict[str, float] = {}
-    for one, weight in belief.items():
-        found[str(one[place])] = found.get(str(one[place]), 0.0) + weight / total
-    return found
+    weights: dict[str, float] = {}
+    for values, weight in belief.items():
+        name = str(values[place])
+        weights[name] = weights.get(name, 0.0) + weight / total
+    return weights
 
 
 def cross_fitted(
@@ -353,41 +368,50 @@ def cross_fitted(
 ) -> Floats:
     """Return the outcome expected without regard to the arm, by trees that did not see the row."""
     held_out = np.full(len(x), outcome.mean() if len(outcome) else 0.0)
-    for one in range(config.folds):
-        rest, rows = fold != one, fold == one
+    for number in range(config.folds):
+        rest, rows = fold != number, fold == number
         if rest.sum() >= 100 and rows.any():
             booster = trees.grow(x[rest], outcome[rest], BASE_TREES, config.rounds, seed)
             held_out[rows] = trees.predict(booster, x[rows])
     return held_out
 
 
-def arm_chances(
+def arm_propensities(
     rows: pl.DataFrame,
     x: Floats,
     arm: Ints,
     is_history: Floats,
+    *,
     fold: Ints,
     folds: int,
     seed: int,
 ) -> tuple[Floats, str]:
     """Return the probability of every arm in every row, and where it comes from."""
-    chance = np.full((len(arm), len(ARMS)), np.nan)
-    for one, name in enumerate(ARMS):
-        chance[:, one] = _optional(rows, CHANCES[name], float("nan"))
-    has_vector = np.isfinite(chance).all(axis=1)
+    propensity = np.full((len(arm), len(ARMS)), np.nan)
+    for code, name in enumerate(ARMS):
+        propensity[:, code] = _optional(rows, PROPENSITY_COLUMNS[name], float("nan"))
+    has_vector = np.isfinite(propensity).all(axis=1)
     models = ["logged vector"] if has_vector.any() else []
     drawn = np.flatnonzero(~has_vector & ~is_history.astype(bool))
     if len(drawn):
-        found = estimate_propensities(
-            _standardised(x[drawn]), x[drawn], arm[drawn], len(ARMS), fold[drawn], folds, seed
+        estimated = estimate_propensities(
+            _standardised(x[drawn]),
+            x[drawn],
+            arm[drawn],
+            len(ARMS),
+            fold=fold[drawn],
+            folds=folds,
+            seed=seed,
         )
-        chance[drawn] = found.values
-        models.append(f"drawn: {found.model}")
+        propensity[drawn] = estimated.values
+        models.append(f"drawn: {estimated.model}")
     habit = np.flatnonzero(~has_vector & is_history.astype(bool))
     if len(habit):
-        chance[habit] = class_chances(x[habit], arm[habit], len(ARMS), fold[habit], folds, seed)
+        propensity[habit] = tree_propensities(
+            x[habit], arm[habit], len(ARMS), fold=fold[habit], folds=folds, seed=seed
+        )
         models.append(f"{Source.HISTORY}: boosted trees")
-    return chance, ", ".join(models)
+    return propensity, ", ".join(models)
 
 
 def _standardised(x: Floats) -> Floats:

@@ -34,18 +34,18 @@ CENTRE: Final = (BLOCKS == SCALE).astype(np.float64)
 
 
 @dataclass(frozen=True)
-class Seen:
+class ContactRows:
     """Assignments as matrices.
 
     Parameters
     ----------
     arm : int array of shape (rows,)
         0 is none, 1 to 3 the contact modes.
-    chance : array of shape (rows, 4)
+    propensity : array of shape (rows, 4)
         Probability of every arm.
-    reached : float array of shape (rows,)
+    is_read : float array of shape (rows,)
         1 where a contact was read (or sent, where reading is not recorded).
-    p_reached : array of shape (rows, 3)
+    p_read : array of shape (rows, 3)
         Its probability had the customer been listed for the mode.
     known : float array of shape (rows,)
         1 where something was brought that the customer had bought before, or nothing is recorded.
@@ -53,20 +53,20 @@ class Seen:
     kind, tier : int arrays of shape (rows,)
     base : array of shape (rows,)
         What the customer buys in the window without a contact.
-    reaction : array of shape (rows, 2)
+    modifiers : array of shape (rows, 2)
         Logs of what effects may grow with, see `nba.models.mode.effects.modifiers`.
     """
 
     arm: Ints
-    chance: Floats
-    reached: Floats
-    p_reached: Floats
+    propensity: Floats
+    is_read: Floats
+    p_read: Floats
     known: Floats
     is_history: Floats
     kind: Ints
     tier: Ints
     base: Floats
-    reaction: Floats
+    modifiers: Floats
 
 
 def effect_table(share: Floats, unit: float) -> Floats:
@@ -94,7 +94,12 @@ def effect_table(share: Floats, unit: float) -> Floats:
 
 
 def design(
-    seen: Seen, table: Floats, unit: float, *, unknown_share: float, powers: Sequence[float]
+    contacts: ContactRows,
+    table: Floats,
+    unit: float,
+    *,
+    unknown_share: float,
+    powers: Sequence[float],
 ) -> Floats:
     """Return the design matrix, shape (rows, parameters).
 
@@ -103,28 +108,30 @@ def design(
     unknown_share : float
         Effect of a contact that brings nothing known, relative to one that does.
     powers : sequence of 2 floats
-        Powers of `reaction`.
+        Powers of `modifiers`.
     """
-    listed = (seen.arm[:, None] == np.arange(1, 4)).astype(np.float64)
-    dose = seen.known + (1 - seen.known) * unknown_share
-    reached = listed * (seen.reached * dose)[:, None]
-    mean_dose = _mean_dose(seen, listed, dose)
-    surprise = reached - seen.chance[:, 1:] * seen.p_reached * mean_dose
-    sized = surprise * (seen.base * np.exp(seen.reaction @ np.array(powers)))[:, None]
-    effects = np.einsum("na,nap->np", sized, table[seen.kind, seen.tier])
-    chosen = (listed - seen.chance[:, 1:]) * (seen.base * seen.is_history * unit)[:, None]
+    listed = (contacts.arm[:, None] == np.arange(1, 4)).astype(np.float64)
+    dose = contacts.known + (1 - contacts.known) * unknown_share
+    read = listed * (contacts.is_read * dose)[:, None]
+    mean_dose = _mean_dose(contacts, listed, dose)
+    surprise = read - contacts.propensity[:, 1:] * contacts.p_read * mean_dose
+    sized = surprise * (contacts.base * np.exp(contacts.modifiers @ np.array(powers)))[:, None]
+    effects = np.einsum("na,nap->np", sized, table[contacts.kind, contacts.tier])
+    chosen = (listed - contacts.propensity[:, 1:]) * (contacts.base * contacts.is_history * unit)[
+        :, None
+    ]
     every = chosen.sum(axis=1)
-    by_kind = every[:, None] * (seen.kind[:, None] == np.arange(len(KINDS)))
-    reading = seen.reached - (listed * seen.p_reached).sum(axis=1)
-    return np.column_stack([effects, every, by_kind, chosen, reading * seen.base * unit])
+    by_kind = every[:, None] * (contacts.kind[:, None] == np.arange(len(KINDS)))
+    reading = contacts.is_read - (listed * contacts.p_read).sum(axis=1)
+    return np.column_stack([effects, every, by_kind, chosen, reading * contacts.base * unit])
 
 
-def _mean_dose(seen: Seen, listed: Floats, dose: Floats) -> Floats:
-    """Return the mean dose of what was reached, by origin and mode, for every row."""
+def _mean_dose(contacts: ContactRows, listed: Floats, dose: Floats) -> Floats:
+    """Return the mean dose of what was read, by origin and mode, for every row."""
     mean = np.ones((len(dose), listed.shape[1]))
     for origin in (0.0, 1.0):
-        rows = seen.is_history == origin
-        weight = listed[rows] * seen.reached[rows, None]
+        rows = contacts.is_history == origin
+        weight = listed[rows] * contacts.is_read[rows, None]
         total = weight.sum(axis=0)
         held = (weight * dose[rows, None]).sum(axis=0) / np.maximum(total, 1.0)
         mean[rows] = np.where(total > 0, held, 1.0)

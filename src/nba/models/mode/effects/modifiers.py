@@ -29,7 +29,7 @@ Powers = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Usual:
+class ModifierMeans:
     """The customer to whom others are compared.
 
     Parameters
@@ -44,17 +44,17 @@ class Usual:
     fatigue: float = 0.0
 
     @classmethod
-    def of(cls, contacts: pl.DataFrame) -> Usual:
+    def of(cls, contacts: pl.DataFrame) -> ModifierMeans:
         """Return the means over contacts; where a column is unknown, it moves nothing."""
         response = filled(contacts[RESPONSE_RATE], float("nan"))
-        tired = filled(contacts[FATIGUE], float("nan"))
-        return cls(max(_mean(response, 1.0), 1e-6), _mean(tired, 0.0))
+        fatigue = filled(contacts[FATIGUE], float("nan"))
+        return cls(max(_mean(response, 1.0), 1e-6), _mean(fatigue, 0.0))
 
-    def logs(self, frame: pl.DataFrame) -> Floats:
+    def logs(self, customers: pl.DataFrame) -> Floats:
         """Return the log of each factor at a power of one, shape (rows, 2); 0 where unknown."""
-        response = filled(frame[RESPONSE_RATE], self.response) / self.response
-        tired = filled(frame[FATIGUE], self.fatigue)
-        rested = np.clip(self.fatigue - tired, -FATIGUE_RANGE, FATIGUE_RANGE)
+        response = filled(customers[RESPONSE_RATE], self.response) / self.response
+        fatigue = filled(customers[FATIGUE], self.fatigue)
+        rested = np.clip(self.fatigue - fatigue, -FATIGUE_RANGE, FATIGUE_RANGE)
         return np.column_stack([np.log(np.clip(response, *RESPONSE_RANGE)), rested])
 
 

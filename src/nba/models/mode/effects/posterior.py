@@ -3,8 +3,8 @@
 Effects of a contact are a few per cent of a margin that is mostly noise. Every parameter is
 therefore a deviation from the prior, and parameters of one group (a mode's scale, a mode in a kind
 of category, a modifier) share one width. The widths are not chosen: they maximise the
-evidence, the chance of the data after all parameters are integrated out, so that a group without
-a difference that is seen shrinks to nothing.
+evidence, the probability of the data after all parameters are integrated out, so that a group
+without a difference that is seen shrinks to nothing.
 
 Rows enter as residuals: outcome minus its expectation without regard to the arm, against arm minus
 its propensity (the R-learner), weighed by the inverse of the noise. Rows of one customer are not
@@ -100,15 +100,15 @@ def fit_posterior(
     rest = (target - design @ centre) * root[:, 0]
     gram, cross = scaled.T @ scaled, scaled.T @ rest
     inflation = 1.0
-    found = width.astype(np.float64)
+    widths = width.astype(np.float64)
     for _ in range(2):
         evidence = Evidence(gram / inflation, cross / inflation)
-        found = _best_widths(evidence, block, width, fixed)
-        mean, covariance = _posterior(evidence, found[block])
+        widths = _best_widths(evidence, block, width, fixed)
+        mean, covariance = _posterior(evidence, widths[block])
         inflation = _inflation(scaled, rest - scaled @ mean, group)
     evidence = Evidence(gram / inflation, cross / inflation)
-    mean, covariance = _posterior(evidence, found[block])
-    return Posterior(centre + mean, covariance, found, inflation)
+    mean, covariance = _posterior(evidence, widths[block])
+    return Posterior(centre + mean, covariance, widths, inflation)
 
 
 def _posterior(evidence: Evidence, width: Floats) -> tuple[Floats, Floats]:
@@ -119,22 +119,22 @@ def _posterior(evidence: Evidence, width: Floats) -> tuple[Floats, Floats]:
 
 def _best_widths(evidence: Evidence, block: Ints, width: Floats, fixed: frozenset[int]) -> Floats:
     """Return the widths of the greatest evidence, each in turn, given their expectation."""
-    found = width.astype(np.float64)
+    widths = width.astype(np.float64)
     steps = np.array(GRID)
     belief = -0.5 * np.square(np.log(steps) / WIDTH_SPREAD)
     for _ in range(SWEEPS):
-        before = found.copy()
-        for one in range(len(width)):
-            if one in fixed or not (block == one).any():
+        before = widths.copy()
+        for code in range(len(width)):
+            if code in fixed or not (block == code).any():
                 continue
             scores = []
             for step, log_prior in zip(steps, belief, strict=True):
-                found[one] = width[one] * step
-                scores.append(evidence.log_evidence(found[block]) + log_prior)
-            found[one] = width[one] * steps[int(np.argmax(scores))]
-        if np.array_equal(before, found):
+                widths[code] = width[code] * step
+                scores.append(evidence.log_evidence(widths[block]) + log_prior)
+            widths[code] = width[code] * steps[int(np.argmax(scores))]
+        if np.array_equal(before, widths):
             break
-    return found
+    return widths
 
 
 def _inflation(scaled: Floats, rest: Floats, group: Ints | None) -> float:
@@ -142,7 +142,7 @@ def _inflation(scaled: Floats, rest: Floats, group: Ints | None) -> float:
     influence = scaled * rest[:, None]
     if group is not None:
         _, code = np.unique(group, return_inverse=True)
-        influence = np.column_stack([np.bincount(code, weights=one) for one in influence.T])
+        influence = np.column_stack([np.bincount(code, weights=column) for column in influence.T])
     own = np.square(scaled).sum(axis=0)
     seen = own > 1e-12
     if not seen.any():
@@ -162,10 +162,10 @@ def noise_variance(residual: Floats, size: Floats) -> Floats:
     edges = np.quantile(log_size, np.linspace(0, 1, NOISE_BINS + 1)[1:-1])
     code = np.searchsorted(edges, log_size)
     count = np.bincount(code, minlength=NOISE_BINS)
-    kept = count > 0
-    square = np.bincount(code, weights=np.square(residual), minlength=NOISE_BINS)[kept]
-    level = square / count[kept]
-    middle = np.bincount(code, weights=log_size, minlength=NOISE_BINS)[kept] / count[kept]
+    filled = count > 0
+    square = np.bincount(code, weights=np.square(residual), minlength=NOISE_BINS)[filled]
+    level = square / count[filled]
+    middle = np.bincount(code, weights=log_size, minlength=NOISE_BINS)[filled] / count[filled]
     floor = max(float(level.mean()) * 1e-3, 1e-12)
     rising = np.maximum.accumulate(np.maximum(level, floor))
     falling = np.minimum.accumulate(np.maximum(level, floor)[::-1])[::-1]

@@ -118,5 +118,7 @@ def _useless(column: pl.Series) -> str:
 def _frequent(column: pl.Series) -> tuple[str, ...]:
     counts = column.cast(pl.String).drop_nulls().value_counts().rename({column.name: "level"})
     need = min(MIN_LEVEL_ROWS, max(2, len(column) // 20))
-    kept = counts.filter(pl.col("count") >= need).sort(["count", "level"], descending=[True, False])
-    return tuple(kept["level"].head(MAX_LEVELS).to_list())
+    frequent = counts.filter(pl.col("count") >= need).sort(
+        ["count", "level"], descending=[True, False]
+    )
+    return tuple(frequent["level"].head(MAX_LEVELS).to_list())

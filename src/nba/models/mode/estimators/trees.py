@@ -76,8 +76,8 @@ def only_trees_with(booster: Any, columns: set[int]) -> Any:
 
 
 def _splits(block: str) -> set[int]:
-    found = re.search(r"(?m)^split_feature=(.*)$", block)
-    return {int(column) for column in found.group(1).split()} if found else set()
+    line = re.search(r"(?m)^split_feature=(.*)$", block)
+    return {int(column) for column in line.group(1).split()} if line else set()
 
 
 def outcomes_under(booster: Any, x: Floats, arm: int, arms: int) -> Floats:
@@ -86,15 +86,15 @@ def outcomes_under(booster: Any, x: Floats, arm: int, arms: int) -> Floats:
 
 
 def outcome_path(
-    x: Floats, arm: Ints, arms: int, outcome: Floats, fold: Ints, folds: int, seed: int
+    x: Floats, arm: Ints, arms: int, outcome: Floats, *, fold: Ints, folds: int, seed: int
 ) -> Floats:
     """Return expected outcomes of every row under every arm, by trees that did not see its fold.
 
     Without enough rows for trees, the overall mean.
     """
     held_out = np.full((len(x), arms), outcome.mean() if len(outcome) else 0.0)
-    for one in range(folds):
-        rest, rows = fold != one, fold == one
+    for number in range(folds):
+        rest, rows = fold != number, fold == number
         if rest.sum() < 100 or not rows.any():
             continue
         booster = grow_outcome(x[rest], arm[rest], arms, outcome[rest], seed)
@@ -110,8 +110,8 @@ def _with_arm(x: Floats, arm: Ints, arms: int) -> Floats:
 def effect_path(x: Floats, target: Floats, fold: Ints, folds: int, seed: int) -> tuple[Floats, int]:
     """Return held-out effects at the best number of rounds, and that number."""
     held_out = np.zeros((len(EFFECT_ROUNDS), len(x)))
-    for one in range(folds):
-        rest, rows = fold != one, fold == one
+    for number in range(folds):
+        rest, rows = fold != number, fold == number
         if not rows.any():
             continue
         booster = grow(x[rest], target[rest], EFFECT_TREES, EFFECT_ROUNDS[-1], seed)

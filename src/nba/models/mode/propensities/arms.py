@@ -51,7 +51,7 @@ class ArmOverlap:
 
 
 def estimate_propensities(
-    terms: Floats, x: Floats, arm: Ints, arms: int, fold: Ints, folds: int, seed: int
+    terms: Floats, x: Floats, arm: Ints, arms: int, *, fold: Ints, folds: int, seed: int
 ) -> Propensities:
     """Estimate the probability of each arm by models that did not see the row.
 
@@ -63,22 +63,28 @@ def estimate_propensities(
     fold : int array of shape (rows,)
     """
     race = np.sort(np.random.default_rng(seed).permutation(len(arm))[:RACE_ROWS])
-    best = _race(terms[race], x[race], arm[race], arms, fold[race], folds, seed)
+    best = _race(terms[race], x[race], arm[race], arms, fold=fold[race], folds=folds, seed=seed)
     if best == CONSTANT:
         share = np.bincount(arm, minlength=arms) / max(len(arm), 1)
         return Propensities(np.tile(share, (len(arm), 1)), best)
-    return Propensities(_cross_fitted(best, terms, x, arm, arms, fold, folds, seed), best)
+    return Propensities(
+        _cross_fitted(best, terms, x, arm, arms, fold=fold, folds=folds, seed=seed), best
+    )
 
 
-def class_chances(x: Floats, arm: Ints, arms: int, fold: Ints, folds: int, seed: int) -> Floats:
+def tree_propensities(
+    x: Floats, arm: Ints, arms: int, *, fold: Ints, folds: int, seed: int
+) -> Floats:
     """Return the probability of every arm by boosted trees that did not see the row."""
-    return _cross_fitted(TREES, x, x, arm, arms, fold, folds, seed)
+    return _cross_fitted(TREES, x, x, arm, arms, fold=fold, folds=folds, seed=seed)
 
 
-def _race(terms: Floats, x: Floats, arm: Ints, arms: int, fold: Ints, folds: int, seed: int) -> str:
+def _race(
+    terms: Floats, x: Floats, arm: Ints, arms: int, *, fold: Ints, folds: int, seed: int
+) -> str:
     """Return the name of the model that predicts arms best, constant shares unless beaten."""
     tried = {
-        name: _cross_fitted(name, terms, x, arm, arms, fold, folds, seed)
+        name: _cross_fitted(name, terms, x, arm, arms, fold=fold, folds=folds, seed=seed)
         for name in (CONSTANT, LOGISTIC, TREES)
     }
     rows = np.arange(len(arm))
@@ -108,17 +114,19 @@ def overlap(
     min_rows : int
         An arm with a smaller effective sample size is refused.
     """
-    return [_arm_overlap(one, arm, drawn, full, floor, min_rows) for one in range(arms)]
+    return [
+        _arm_overlap(code, arm, drawn, full, floor=floor, min_rows=min_rows) for code in range(arms)
+    ]
 
 
 def _arm_overlap(
-    one: int, arm: Ints, drawn: Floats, full: Floats | None, floor: float, min_rows: int
+    code: int, arm: Ints, drawn: Floats, full: Floats | None, *, floor: float, min_rows: int
 ) -> ArmOverlap:
-    mine = arm == one
-    chance = drawn[mine]
-    weight = 1.0 / np.maximum(chance, floor)
+    mine = arm == code
+    own = drawn[mine]
+    weight = 1.0 / np.maximum(own, floor)
     effective = float(weight.sum() ** 2 / np.square(weight).sum()) if mine.any() else 0.0
-    everyone = chance if full is None else full[:, one]
+    everyone = own if full is None else full[:, code]
     trimmed = float((everyone < floor).mean()) if len(everyone) else 1.0
     refused = ""
     if effective < min_rows:
@@ -126,15 +134,15 @@ def _arm_overlap(
     elif trimmed > 0.5:
         refused = f"propensity under {floor:g} for {trimmed:.0%} of the rows"
     smallest = float(everyone.min()) if len(everyone) else 0.0
-    return ArmOverlap(one, int(mine.sum()), effective, smallest, trimmed, refused)
+    return ArmOverlap(code, int(mine.sum()), effective, smallest, trimmed, refused)
 
 
 def _cross_fitted(
-    name: str, terms: Floats, x: Floats, arm: Ints, arms: int, fold: Ints, folds: int, seed: int
+    name: str, terms: Floats, x: Floats, arm: Ints, arms: int, *, fold: Ints, folds: int, seed: int
 ) -> Floats:
     values = np.zeros((len(arm), arms))
-    for one in range(folds):
-        rest, rows = fold != one, fold == one
+    for number in range(folds):
+        rest, rows = fold != number, fold == number
         if not rows.any():
             continue
         share = (np.bincount(arm[rest], minlength=arms) + 1.0) / (rest.sum() + arms)

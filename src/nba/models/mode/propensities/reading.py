@@ -22,7 +22,7 @@ SMALLEST: Final = 0.01
 
 
 @dataclass(frozen=True)
-class Reach:
+class ReadModel:
     """A logistic of a sent contact being read, on standardised columns and the mode.
 
     Parameters
@@ -55,7 +55,7 @@ class Reach:
         return np.asarray(np.maximum(1.0 / (1.0 + np.exp(-odds)), SMALLEST))
 
 
-def fit_reach(rows: pl.DataFrame, x: Floats, arm: Ints) -> tuple[Reach, Floats]:
+def fit_read_model(rows: pl.DataFrame, x: Floats, arm: Ints) -> tuple[ReadModel, Floats]:
     """Return the model of reading, and 1 where a contact reached the customer.
 
     Parameters
@@ -73,37 +73,39 @@ def fit_reach(rows: pl.DataFrame, x: Floats, arm: Ints) -> tuple[Reach, Floats]:
             fill[column] = float(np.median(known))
             spread = float(known.std())
             scale[column] = spread if spread > 1e-9 else np.inf
-    nothing = Reach(fill, scale, np.zeros(x.shape[1]), np.zeros(len(MODES)), 1.0, False)
+    unrecorded = ReadModel(fill, scale, np.zeros(x.shape[1]), np.zeros(len(MODES)), 1.0, False)
     if "is_read" not in rows.columns or not sent.any():
-        return nothing, sent.astype(np.float64)
+        return unrecorded, sent.astype(np.float64)
     read = rows["is_read"].fill_null(False).to_numpy() & sent
     share = read[sent].mean()
     if not MIN_READ_SHARE < share < 1 - MIN_READ_SHARE or sent.sum() < MIN_READ_ROWS:
-        return nothing, sent.astype(np.float64)
+        return unrecorded, sent.astype(np.float64)
     model = _logistic(
-        np.hstack([nothing.terms(x)[sent], np.eye(len(MODES))[arm[sent] - 1]]), read[sent]
+        np.hstack([unrecorded.terms(x)[sent], np.eye(len(MODES))[arm[sent] - 1]]), read[sent]
     )
     weight = model.coef_[0]
     level = weight[x.shape[1] :] + model.intercept_[0]
-    found = Reach(fill, scale, weight[: x.shape[1]], level, float(share), True)
-    return found, read.astype(np.float64)
+    read_model = ReadModel(fill, scale, weight[: x.shape[1]], level, float(share), True)
+    return read_model, read.astype(np.float64)
 
 
-def sent_chance(rows: pl.DataFrame, x: Floats, arm: Ints, *, folds: int, seed: int) -> Floats:
+def sent_probabilities(
+    rows: pl.DataFrame, x: Floats, arm: Ints, *, folds: int, seed: int
+) -> Floats:
     """Return P(sent | listed, x) of every row that was drawn, 1 for history: it was sent."""
-    chance = np.ones(rows.height)
+    probability = np.ones(rows.height)
     if "sent" not in rows.columns:
-        return chance
+        return probability
     drawn = rows["propensity"].is_not_null().to_numpy()
     listed = drawn & (arm > 0)
     sent = rows["sent"].fill_null(True).to_numpy()
     if not listed.any() or sent[listed].all():
-        return chance
+        return probability
     part = rows.filter(pl.Series(drawn)).select(
         "mode", pl.Series("sent", sent[drawn]), "customer_id"
     )
-    chance[drawn] = sent_probability(part, x[drawn], folds=folds, seed=seed)
-    return chance
+    probability[drawn] = sent_probability(part, x[drawn], folds=folds, seed=seed)
+    return probability
 
 
 def _logistic(terms: Floats, read: npt.NDArray[np.bool_]) -> Any:

@@ -37,20 +37,20 @@ def sent_probability(assignments: pl.DataFrame, x: Floats, *, folds: int, seed: 
 
     is_listed = (assignments["mode"].cast(pl.String) != str(Mode.NONE)).to_numpy()
     listed, left = np.flatnonzero(is_listed), np.flatnonzero(~is_listed)
-    found = np.full(assignments.height, np.nan)
+    probability = np.full(assignments.height, np.nan)
     if not len(listed):
-        return found
+        return probability
     rows = assignments[listed]
     sent = rows["sent"].cast(pl.Int64).to_numpy().astype(np.int64)
     group = rows["customer_id"].rank("dense").to_numpy().astype(np.int64)
     fold = folds_of(len(listed), folds, seed, group, sent)
     basis = Basis.fit(x[listed])
     terms = basis.transform(x[listed])
-    estimated = estimate_propensities(terms, x[listed], sent, 2, fold, folds, seed)
-    found[listed] = estimated.values[:, 1]
+    estimated = estimate_propensities(terms, x[listed], sent, 2, fold=fold, folds=folds, seed=seed)
+    probability[listed] = estimated.values[:, 1]
     if estimated.model == CONSTANT or sent.min() == sent.max():
-        found[left] = sent.mean()
+        probability[left] = sent.mean()
     elif len(left):
         model = LogisticRegression(C=0.1, max_iter=300, tol=1e-3).fit(terms, sent)
-        found[left] = model.predict_proba(basis.transform(x[left]))[:, 1]
-    return found
+        probability[left] = model.predict_proba(basis.transform(x[left]))[:, 1]
+    return probability
