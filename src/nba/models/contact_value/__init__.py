@@ -1,0 +1,1 @@
+"""What a contact about a need is worth: extra margin per customer, need and mode."""

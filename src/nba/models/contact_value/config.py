@@ -1,0 +1,49 @@
+"""Parameters of the contact-value model."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from nba.models.base import ModelConfig
+from nba.models.contact_value.design import Beliefs
+from nba.models.mode.prior import PriorConfig
+
+
+class ContactValueConfig(ModelConfig):
+    """What is believed before data, and how far data may move it."""
+
+    beliefs: Beliefs = Field(default=Beliefs(), description="The priors of all factors.")
+    scale: float = Field(
+        default=0.05,
+        gt=0,
+        description="Chance that a contact about a category at its gap, in the fitting mode, "
+        "brings an order that would not have come.",
+    )
+    scale_error: float = Field(default=0.05, gt=0, description="Standard deviation of the scale.")
+    category_error: float = Field(
+        default=0.4, gt=0, description="Spread of categories around their kind."
+    )
+    clerk_error: float = Field(default=0.25, gt=0, description="Spread of clerks.")
+    pull_forward: float = Field(
+        default=-0.2, description="Orders missing after the window, per extra one in it."
+    )
+    pull_forward_error: float = Field(default=0.2, gt=0, description="Its standard deviation.")
+    spread_over: float = Field(
+        default=0.95, description="Extra orders over everything, per extra one in the category."
+    )
+    spread_over_error: float = Field(default=0.15, gt=0, description="Its standard deviation.")
+    draw_share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share of what is not known that lists explore: 0 follows the expectation.",
+    )
+    min_contacts: int = Field(
+        default=200, ge=1, description="With fewer contacts the priors stand alone."
+    )
+    risk: PriorConfig = Field(
+        default=PriorConfig(), description="Risk of losing the friend, and what goes with one."
+    )
+    lower_z: float = Field(
+        default=1.2816, ge=0, description="Standard errors below the estimate (1.2816: 90 %)."
+    )

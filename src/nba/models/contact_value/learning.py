@@ -1,0 +1,271 @@
+"""From contact rows to a posterior: what is bought anyway, who reads, the fit, the levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from nba.models.contact_value.config import ContactValueConfig
+from nba.models.contact_value.design import NAMES, Situation, codes, log_relevance, prior_of
+from nba.models.contact_value.fit import Posterior, Sample, fit_posterior
+from nba.models.contact_value.responsiveness import Responsiveness
+from nba.models.mode import trees
+from nba.models.mode.assignments import CHANCES
+from nba.models.mode.frame import MODES, Floats
+from nba.models.mode.linear import Ints
+from nba.models.mode.nuisance import folds_of
+from nba.models.mode.prior import KINDS
+from nba.models.needs.rhythm import EVERYTHING, Rhythm
+from nba.models.needs.words import NEEDS
+from nba.schema.words import Mode
+
+FOLDS: Final = 2
+ROUNDS: Final = 60
+ANYWAY_TREES: Final[dict[str, Any]] = {"num_leaves": 12, "learning_rate": 0.08, "lambda_l2": 20.0}
+#: Smallest variance of the orders of a row.
+LEAST_VARIANCE: Final = 0.004
+LEAST_READ: Final = 0.1
+#: With a smaller share of contacts read, reading is taken as not recorded.
+MIN_READ_SHARE: Final = 0.02
+#: Widths around zero: how those whom clerks chose differ, by mode, as a share of what they buy
+#: anyway; the level of what is bought anyway, and a share of it.
+NUISANCE_ERRORS: Final = (1.0, 1.0, 1.0, 0.05, 0.2)
+#: Largest factor of a category or a clerk, and smallest.
+LEVEL_RANGE: Final = (0.33, 3.0)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What was learned from rows.
+
+    Parameters
+    ----------
+    posterior : Posterior
+    kept, spread_over : float
+        Share of an extra order that is still extra when the time after the window is counted, and
+        when all that the customer buys is counted.
+    levels : mapping of kind of level to mapping of name to factor
+    report : mapping
+    """
+
+    posterior: Posterior
+    kept: float
+    spread_over: float
+    levels: dict[str, dict[str, float]]
+    report: dict[str, Any]
+
+
+def learn(
+    rows: pl.DataFrame,
+    rhythm: Rhythm,
+    answers: Responsiveness,
+    config: ContactValueConfig,
+    seed: int,
+) -> Learned:
+    """Fit all factors on `rows` (see `nba.models.contact_value.rows`)."""
+    rows = rows.sort("assignment_id", "category")
+    arms = (*MODES, str(Mode.NONE))
+    arm = codes(rows["mode"], arms)
+    is_contact = (arm < len(MODES)) & rows["sent"].fill_null(True).to_numpy()
+    group = rows["customer_id"].rank("dense").to_numpy().astype(np.int64)
+    fold = folds_of(rows.height, FOLDS, seed, group, arm)
+    x = _before(rows, rhythm)
+    anyway = _expected(x, rows["orders"], is_contact, fold, seed)
+    situation = situation_of(rows, rhythm, answers)
+    reached = _reached(rows, is_contact, situation, arm)
+    sample = _sample(rows, arm, is_contact, reached, anyway, situation)
+    mean, error = prior_of(config.beliefs)
+    mean = np.concatenate([[config.scale], mean])
+    error = np.concatenate([[config.scale_error], error])
+    posterior = fit_posterior(
+        sample,
+        mean=mean,
+        error=error,
+        nuisance_error=np.array(NUISANCE_ERRORS),
+        group=group,
+    )
+    levels, effect = _levels(rows, sample, posterior, config)
+    kept = _share(
+        _rest(x, rows["later_orders"], is_contact, fold, seed), effect, sample.weight, 0.0,
+        config.pull_forward, config.pull_forward_error,
+    )  # fmt: skip
+    over = _share(
+        _rest(x, rows["all_orders"], is_contact, fold, seed),
+        effect,
+        1.0 / np.maximum(1.0 / sample.weight, 0.2),
+        0.0,
+        config.spread_over,
+        config.spread_over_error,
+    )
+    spread = np.sqrt(np.diag(posterior.covariance))
+    report = {
+        "rows": rows.height,
+        "contacts": int(is_contact.sum()),
+        "inflation": posterior.inflation,
+        "factors": {
+            name: [float(posterior.mean[i]), float(spread[i])]
+            for i, name in enumerate(("scale", *NAMES))
+        },
+        "nuisance": posterior.nuisance.tolist(),
+        "kept": kept,
+        "spread_over": over,
+    }
+    return Learned(posterior, 1.0 + min(kept, 0.0), float(np.clip(over, 0.2, 1.3)), levels, report)
+
+
+def situation_of(rows: pl.DataFrame, rhythm: Rhythm, answers: Responsiveness) -> Situation:
+    """Return what the design of contact rows is made of."""
+
+    def numbers(name: str, default: float = 0.0) -> Floats:
+        if name not in rows.columns:
+            return np.full(rows.height, default)
+        column = rows[name].cast(pl.Float64).fill_null(default)
+        return np.asarray(column.to_numpy(), dtype=np.float64)
+
+    kinds = rows["category_kind"] if "category_kind" in rows.columns else rhythm.kinds(rows["category"])
+    relevance = log_relevance(rows) if "relevance" in rows.columns else np.zeros(rows.height)
+    return Situation(
+        need=codes(rows["need"], NEEDS),
+        kind=codes(kinds, KINDS),
+        due=numbers("due", float("nan")),
+        gap=numbers("gap_days", 60.0),
+        times=numbers("times"),
+        p_without=numbers("p_without", 0.05),
+        relevance=relevance,
+        is_known=numbers("is_known", 1.0),
+        several=numbers("several", 1.0),
+        signals=answers.logs(rows),
+        fatigue=numbers("fatigue"),
+        birthday=numbers("birthday"),
+    )
+
+
+def _before(rows: pl.DataFrame, rhythm: Rhythm) -> Floats:
+    """Return what orders without a contact are expected from, shape (rows, columns)."""
+    typical = rhythm.gaps(rows["category"], np.zeros(rows.height), np.full(rows.height, np.nan))
+    everything = (rows["category"] == EVERYTHING).cast(pl.Float64).to_numpy()
+    names = ("days_since", "gap_days", "due", "times", "p_without", "recent",
+             "before_14d", "before_28d", "before_90d")  # fmt: skip
+    columns = [rows[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in names]
+    return np.column_stack([*columns, typical, everything])
+
+
+def _expected(x: Floats, outcome: pl.Series, is_contact: Floats, fold: Ints, seed: int) -> Floats:
+    """Return what is expected without a contact, by trees of the other folds' moments without one."""
+    target = outcome.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    free = (is_contact == 0) & np.isfinite(target)
+    found = np.full(len(x), target[free].mean() if free.any() else 0.0)
+    for one in range(FOLDS):
+        rest, mine = free & (fold != one), fold == one
+        if rest.sum() >= 200 and mine.any():
+            booster = trees.grow(x[rest], target[rest], ANYWAY_TREES, ROUNDS, seed)
+            found[mine] = trees.predict(booster, x[mine])
+    return np.maximum(found, 0.0)
+
+
+def _rest(x: Floats, outcome: pl.Series, is_contact: Floats, fold: Ints, seed: int) -> Floats:
+    """Return an outcome less what is expected without a contact, NaN where it is not known."""
+    seen = outcome.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    return np.asarray(seen - _expected(x, outcome, is_contact, fold, seed))
+
+
+def _reached(rows: pl.DataFrame, is_contact: Floats, situation: Situation, arm: Ints) -> Floats:
+    """Return 1 / P(read) where a contact was read, else 0.
+
+    In a mode in which reading is not recorded every contact counts as it is.
+    """
+    read = rows["is_read"].fill_null(False).to_numpy() & is_contact
+    at = np.minimum(arm, len(MODES) - 1)
+    share = np.array([read[is_contact & (arm == mode)].mean() if (is_contact & (arm == mode)).any()
+                      else 0.0 for mode in range(len(MODES))])  # fmt: skip
+    recorded = (share > MIN_READ_SHARE) & (share < 1.0 - MIN_READ_SHARE)
+    known = is_contact & recorded[at]
+    reached = is_contact.astype(np.float64)
+    if not known.any():
+        return reached
+    signals = situation.signals[np.arange(len(at)), at]
+    terms = np.column_stack([signals, np.minimum(situation.fatigue, 5.0), np.eye(len(MODES))[at]])
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=0.3, max_iter=200).fit(terms[known], read[known])
+    chance = np.maximum(model.predict_proba(terms)[:, 1], LEAST_READ)
+    return np.where(known, np.where(read, 1.0 / chance, 0.0), reached)
+
+
+def _sample(
+    rows: pl.DataFrame, arm: Ints, is_contact: Floats, reached: Floats, anyway: Floats,
+    situation: Situation,
+) -> Sample:  # fmt: skip
+    """Return the rows of the fit, and an entry per contact that was made or could have been."""
+    sent = is_contact.sum() / max((arm < len(MODES)).sum(), 1)
+    expected = _chances(rows, arm) * sent
+    taken = np.stack([np.where(arm == mode, reached, 0.0) for mode in range(len(MODES))])
+    row, mode = np.nonzero((taken != 0).T | (expected != 0).T)
+    history = rows["propensity"].is_null().to_numpy() & is_contact
+    choice = [anyway * (history & (arm == one)) for one in range(len(MODES))]
+    return Sample(
+        residual=rows["orders"].cast(pl.Float64).to_numpy() - anyway,
+        weight=1.0 / np.maximum(anyway, LEAST_VARIANCE),
+        nuisance=np.column_stack([*choice, np.ones(len(arm)), anyway]),
+        row=row,
+        design=situation.take(row).design(mode),
+        taken=taken[mode, row],
+        expected=expected[mode, row],
+    )
+
+
+def _chances(rows: pl.DataFrame, arm: Ints) -> Floats:
+    """Return the propensity of each mode, shape (modes, rows); 0 for what clerks chose.
+
+    Where a draw was logged without its vector, the shares of such draws stand for it.
+    """
+    drawn = rows["propensity"].is_not_null().to_numpy()
+    vector = np.stack(
+        [rows[CHANCES[mode]].cast(pl.Float64).fill_null(float("nan")).to_numpy() for mode in MODES]
+    )
+    plain = drawn & np.isnan(vector).any(axis=0)
+    if plain.any():
+        share = np.array([(arm[plain] == mode).mean() for mode in range(len(MODES))])
+        vector[:, plain] = share[:, None]
+    return np.where(drawn, np.nan_to_num(vector), 0.0)
+
+
+def _levels(
+    rows: pl.DataFrame, sample: Sample, posterior: Posterior, config: ContactValueConfig
+) -> tuple[dict[str, dict[str, float]], Floats]:
+    """Return factors per category and clerk, shrunk to one, and each row's fitted effect."""
+    grown = posterior.effect(sample.design)
+    effect = sample.per_row(sample.taken * grown)
+    surprise = sample.per_row((sample.taken - sample.expected) * grown)
+    rest = sample.residual - sample.nuisance @ posterior.nuisance
+    weight = sample.weight / posterior.inflation
+    levels: dict[str, dict[str, float]] = {}
+    for name, width in (("category", config.category_error), ("clerk_id", config.clerk_error)):
+        key = rows[name].fill_null("")
+        sums = pl.DataFrame(
+            {
+                "key": key,
+                "up": weight * surprise * (rest - effect),
+                "down": weight * np.square(surprise),
+            }
+        )
+        by = sums.group_by("key").agg(pl.col("up").sum(), pl.col("down").sum()).sort("key")
+        factor = 1.0 + pl.col("up") / (pl.col("down") + width**-2.0)
+        by = by.select("key", factor.clip(*LEVEL_RANGE).alias("factor")).filter(pl.col("key") != "")
+        levels[name] = dict(by.iter_rows())
+        own = key.replace_strict(levels[name], default=1.0, return_dtype=pl.Float64).to_numpy()
+        effect, surprise = effect * own, surprise * own
+    return levels, effect
+
+
+def _share(
+    rest: Floats, effect: Floats, weight: Floats, level: float, mean: float, error: float
+) -> float:
+    """Return the slope of what is left on the fitted effect, shrunk to `mean`."""
+    known = np.isfinite(rest)
+    up = float((weight[known] * effect[known]) @ rest[known])
+    down = float(weight[known] @ np.square(effect[known]))
+    return (up + mean * error**-2.0) / (down + error**-2.0) + level

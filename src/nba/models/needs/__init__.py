@@ -1,0 +1,1 @@
+"""What a contact can serve for a customer: the needs, and how due each is."""

@@ -1,0 +1,77 @@
+"""Planted factors are found again; where contacts change nothing, the scale says so."""
+
+import numpy as np
+import pytest
+
+from nba.models.contact_value.config import ContactValueConfig
+from nba.models.contact_value.design import NAMES
+from nba.models.contact_value.learning import Learned, learn
+from nba.models.contact_value.responsiveness import Responsiveness
+from tests.models.contact_value.planted import RHYTHM, planted_rows
+
+
+def learned(rows: int, **planted: object) -> Learned:
+    table = planted_rows(rows, **planted)  # type: ignore[arg-type]
+    return learn(table, RHYTHM, Responsiveness.of(table), ContactValueConfig(), seed=1)
+
+
+def log_effect(found: Learned, kind: str, mode: str) -> float:
+    theta = found.posterior.mean[1:]
+    return float(theta[NAMES.index(f"mode:{mode}")] + theta[NAMES.index(f"fit:{kind}:{mode}")])
+
+
+@pytest.fixture(scope="module")
+def found() -> Learned:
+    return learned(20_000, scale=0.2, seed=3)
+
+
+def test_the_best_mode_of_each_kind_is_found_against_the_prior(found: Learned) -> None:
+    for kind, best in (
+        ("short", "shopping_assistant"),
+        ("group", "topic_expert"),
+        ("premium", "shopping_assistant"),
+    ):
+        effects = {mode: log_effect(found, kind, mode) for mode in
+                   ("shopping_assistant", "topic_expert", "private_partner")}  # fmt: skip
+        assert max(effects, key=lambda mode: effects[mode]) == best, (kind, effects)
+
+
+def test_the_curve_of_how_due_it_is_peaks_at_one_gap(found: Learned) -> None:
+    theta = found.posterior.mean[1:]
+    assert theta[NAMES.index("soon")] < -0.4
+    assert theta[NAMES.index("late")] < -0.4
+    assert abs(theta[NAMES.index("slope")]) < 0.4
+
+
+def test_who_answers_reacts_more(found: Learned) -> None:
+    assert found.posterior.mean[1 + NAMES.index("answers")] > 0.4
+
+
+def test_the_size_of_the_effect_is_right(found: Learned) -> None:
+    scale, theta = found.posterior.mean[0], found.posterior.mean[1:]
+    best = scale * np.exp(log_effect(found, "group", "topic_expert"))
+    without = theta[NAMES.index("without")] * np.log(0.2 / 0.3)
+    assert best * np.exp(without) == pytest.approx(0.2, rel=0.35)
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.1])
+def test_where_contacts_add_nothing_or_harm_the_scale_falls(scale: float) -> None:
+    found = learned(20_000, scale=scale, seed=5)
+    error = np.sqrt(found.posterior.covariance[0, 0])
+    assert found.posterior.mean[0] < 0.012
+    assert error < 0.02
+
+
+def test_without_a_draw_the_unread_show_who_is_chosen() -> None:
+    found = learned(20_000, scale=0.2, seed=7, drawn=False)
+    assert log_effect(found, "group", "topic_expert") > log_effect(found, "group", "private_partner")
+    assert found.posterior.mean[0] > 0.05
+
+
+def test_row_order_does_not_matter() -> None:
+    table = planted_rows(3_000, scale=0.2, seed=9)
+    answers = Responsiveness.of(table)
+    one = learn(table, RHYTHM, answers, ContactValueConfig(), seed=1)
+    other = learn(table.sample(fraction=1.0, shuffle=True, seed=2), RHYTHM, answers,
+                  ContactValueConfig(), seed=1)  # fmt: skip
+    np.testing.assert_allclose(one.posterior.mean, other.posterior.mean, rtol=1e-9, atol=1e-12)
