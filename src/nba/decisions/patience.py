@@ -1,10 +1,11 @@
 """The price of a customer's patience: what a contact today takes from the contacts to come.
 
-A small dynamic programme over the coming weeks, worked out for all customers at once. The state is
-how many weeks ago the last contact was: right after one the policy asks for rest, and what follows
-works less (fatigue, which halves every two weeks). What the best contact would be worth in each week
-comes from how due the needs will be, less what its minutes cost elsewhere. Where minutes bind, most
-contacts are not worth their minutes in most weeks, and patience costs next to nothing.
+A small dynamic programme over the coming weeks, worked out for all customers at once. The state
+is how many weeks ago the last contact was: right after one the policy asks for rest, and what
+follows works less (fatigue, which halves every two weeks). What the best contact would be worth
+in each week comes from how due the needs will be, less what its minutes cost elsewhere. Where
+minutes bind, most contacts are not worth their minutes in most weeks, and patience costs next to
+nothing.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from nba.arrays import Floats
 
 #: Weeks that are looked ahead.
 WEEKS: Final = 6
@@ -45,7 +45,7 @@ def price_of_patience(
 
     >>> worth = np.array([[8.0] * WEEKS, [0.0] * WEEKS])
     >>> [round(float(price), 2) for price in price_of_patience(worth, 0.3, rest_weeks=0.5)]
-    [4.53, 0.0]
+    [4.72, 0.0]
     """
     gain = np.maximum(worth, 0.0) * (1.0 if chance is None else chance)
     # value[a]: from a week on, the last contact being a weeks old (OLDEST: long ago)

@@ -11,13 +11,11 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from nba.arrays import Floats
 from nba.models.needs.words import Need
 from nba.schema.words import CONTACT_MODES, CategoryKind, Mode
-
-Floats = npt.NDArray[np.float64]
 
 #: Rough fit of the kind of a category and a mode, as brands report it.
 FIT: Final = np.array([[1.0, 0.5, 0.4], [0.55, 1.0, 0.6], [0.35, 0.55, 1.2]])

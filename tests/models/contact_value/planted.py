@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from nba.models.mode.frame import MODES
+from nba.models.mode.scores import MODES
 from nba.models.needs.rhythm import Rhythm, chance_without
 
 RHYTHM = Rhythm(
@@ -47,7 +47,9 @@ def planted_rows(
         {
             "assignment_id": [f"a{i:06d}" for i in range(rows)],
             "customer_id": [f"c{i % max(rows // 4, 1):05d}" for i in range(rows)],
-            "ts": [datetime(2026, 1, 1) + timedelta(days=int(d)) for d in rng.integers(0, 90, rows)],
+            "ts": [
+                datetime(2026, 1, 1) + timedelta(days=int(d)) for d in rng.integers(0, 90, rows)
+            ],
             "mode": names[arm],
             "propensity": [0.25 if drawn else None] * rows,
             **{f"p_{mode}": [0.25 if drawn else None] * rows for mode in (*MODES, "none")},
@@ -64,7 +66,10 @@ def planted_rows(
             "due": due,
             "p_without": without,
             "recent": rng.uniform(1, 60, rows),
-            **{f"before_{days}d": rng.poisson(days / 30, rows).astype(float) for days in (14, 28, 90)},
+            **{
+                f"before_{days}d": rng.poisson(days / 30, rows).astype(float)
+                for days in (14, 28, 90)
+            },
             "birthday": np.zeros(rows),
             **history,
             "contacts_90d": contacts.sum(axis=1),

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from tests.models.contact_value.planted import RHYTHM, planted_rows
 
 from nba.models.contact_value.config import ContactValueConfig
-from nba.models.contact_value.design import NAMES
+from nba.models.contact_value.design import GROUPS, NAMES, Situation
 from nba.models.contact_value.learning import Learned, learn
 from nba.models.contact_value.responsiveness import Responsiveness
-from tests.models.contact_value.planted import RHYTHM, planted_rows
+from nba.models.needs.rhythm import chance_without
 
 
 def learned(rows: int, **planted: object) -> Learned:
@@ -18,6 +19,15 @@ def learned(rows: int, **planted: object) -> Learned:
 def log_effect(found: Learned, kind: str, mode: str) -> float:
     theta = found.posterior.mean[1:]
     return float(theta[NAMES.index(f"mode:{mode}")] + theta[NAMES.index(f"fit:{kind}:{mode}")])
+
+
+def curve(found: Learned, due: float) -> float:
+    """Return the factor of how due a category is, what is bought anyway included."""
+    share = np.array([due])
+    plain = Situation.plain(share, chance_without(share, np.array([30.0]), 14.0))
+    columns = list(GROUPS["due"])
+    design = plain.design(plain.need)[:, columns]
+    return float(np.exp(design @ found.posterior.mean[1:][columns])[0])
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +50,8 @@ def test_the_curve_of_how_due_it_is_peaks_at_one_gap(found: Learned) -> None:
     theta = found.posterior.mean[1:]
     assert theta[NAMES.index("soon")] < -0.4
     assert theta[NAMES.index("late")] < -0.4
-    assert abs(theta[NAMES.index("slope")]) < 0.4
+    at_half, at_gap, at_double = (curve(found, due) for due in (0.5, 1.0, 2.0))
+    assert at_half < at_gap > at_double
 
 
 def test_who_answers_reacts_more(found: Learned) -> None:
@@ -64,7 +75,9 @@ def test_where_contacts_add_nothing_or_harm_the_scale_falls(scale: float) -> Non
 
 def test_without_a_draw_the_unread_show_who_is_chosen() -> None:
     found = learned(20_000, scale=0.2, seed=7, drawn=False)
-    assert log_effect(found, "group", "topic_expert") > log_effect(found, "group", "private_partner")
+    assert log_effect(found, "group", "topic_expert") > log_effect(
+        found, "group", "private_partner"
+    )
     assert found.posterior.mean[0] > 0.05
 
 

@@ -8,7 +8,7 @@ from nba.models.contact_value.responsiveness import (
     Responsiveness,
     counts_of_view,
 )
-from nba.models.mode.frame import MODES
+from nba.models.mode.scores import MODES
 
 
 def counts(made: np.ndarray, answered: np.ndarray) -> pl.DataFrame:

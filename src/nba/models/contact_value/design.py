@@ -2,9 +2,9 @@
 
 chance of an extra order = scale x exp(design @ theta): mode x kind of category, kind of need, how
 due, what would be bought anyway, known or not, relevance, who answers, fatigue, birthday. Every
-parameter has a prior mean and width; without data the prior is a rule of thumb that earns more than
-most lists (a category is worth most at one personal gap, in the mode of its kind, brought with what was
-bought last, to who answers and is rested).
+parameter has a prior mean and width; without data the prior is a rule of thumb that earns more
+than most lists (a category is worth most at one personal gap, in the mode of its kind, brought
+with what was bought last, to who answers and is rested).
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-
 from pydantic import Field
 
+from nba.arrays import Floats, Ints
 from nba.models.base import ModelConfig
 from nba.models.contact_value.responsiveness import SIGNALS
-from nba.models.mode.frame import MODES, Floats
-from nba.models.mode.linear import Ints
 from nba.models.mode.prior import KINDS
+from nba.models.mode.scores import MODES
 from nba.models.needs.words import NEEDS, Need
 
 #: Log of the elapsed share of a gap counts between these; beyond, nothing changes any more.
@@ -53,9 +52,9 @@ def _b(mean: float, error: float) -> Belief:
 class Beliefs(ModelConfig):
     """The priors of all factors.
 
-    Mode x kind follows what brands reported (an assistant fits short decision chains, an expert goods
-    with strong groups, a partner what is dear), widely; the curve of how due a category is, and
-    what is brought, follow what lists without any learning earned.
+    Mode x kind follows what brands reported (an assistant fits short decision chains, an expert
+    goods with strong groups, a partner what is dear), widely; the curve of how due a category is,
+    and what is brought, follow what lists without any learning earned.
     """
 
     fit: tuple[Row, Row, Row] = Field(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy.special import ndtri
 
-from nba.models.mode.frame import Floats
+from nba.arrays import Floats
 
 DRAW_DAYS: Final = 7
 _Words = npt.NDArray[np.uint64]

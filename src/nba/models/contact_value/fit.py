@@ -21,8 +21,7 @@ from typing import Final
 
 import numpy as np
 
-from nba.models.mode.frame import Floats
-from nba.models.mode.linear import Ints
+from nba.arrays import Floats, Ints
 
 STEPS: Final = 25
 #: Largest change of a parameter in one step, in prior widths.

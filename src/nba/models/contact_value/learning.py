@@ -8,16 +8,16 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from nba.arrays import Floats, Ints
 from nba.models.contact_value.config import ContactValueConfig
 from nba.models.contact_value.design import NAMES, Situation, codes, log_relevance, prior_of
 from nba.models.contact_value.fit import Posterior, Sample, fit_posterior
 from nba.models.contact_value.responsiveness import Responsiveness
-from nba.models.mode import trees
-from nba.models.mode.assignments import CHANCES
-from nba.models.mode.frame import MODES, Floats
-from nba.models.mode.linear import Ints
-from nba.models.mode.nuisance import folds_of
+from nba.models.mode.assignments.records import CHANCES
+from nba.models.mode.doubly_robust.nuisance import folds_of
+from nba.models.mode.estimators import trees
 from nba.models.mode.prior import KINDS
+from nba.models.mode.scores import MODES
 from nba.models.needs.rhythm import EVERYTHING, Rhythm
 from nba.models.needs.words import NEEDS
 from nba.schema.words import Mode
@@ -125,7 +125,9 @@ def situation_of(rows: pl.DataFrame, rhythm: Rhythm, answers: Responsiveness) ->
         column = rows[name].cast(pl.Float64).fill_null(default)
         return np.asarray(column.to_numpy(), dtype=np.float64)
 
-    kinds = rows["category_kind"] if "category_kind" in rows.columns else rhythm.kinds(rows["category"])
+    kinds = (
+        rows["category_kind"] if "category_kind" in rows.columns else rhythm.kinds(rows["category"])
+    )
     relevance = log_relevance(rows) if "relevance" in rows.columns else np.zeros(rows.height)
     return Situation(
         need=codes(rows["need"], NEEDS),

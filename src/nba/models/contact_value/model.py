@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 import polars as pl
 
+from nba.arrays import Floats
 from nba.models.base import ModelConfig, ModelInputs
 from nba.models.contact_value.config import ContactValueConfig
 from nba.models.contact_value.design import GROUPS, NAMES, Situation, prior_of
@@ -23,8 +24,8 @@ from nba.models.contact_value.fit import Posterior
 from nba.models.contact_value.learning import learn, situation_of
 from nba.models.contact_value.responsiveness import Responsiveness, counts_of_view
 from nba.models.contact_value.rows import TABLE, near_birthday
-from nba.models.mode.frame import CONTACT, MODES, STATE, Floats
 from nba.models.mode.prior import PriorMode
+from nba.models.mode.scores import CONTACT, MODES, STATE
 from nba.models.needs.base import (
     AHEAD_DAYS,
     ModeModel,
@@ -123,9 +124,9 @@ class ContactValueMode(ModeModel):
             if mode == 0:
                 columns |= self._factors(design, level)
         columns |= self._ahead(situation)
-        return needs.with_columns(pl.Series(name, values) for name, values in columns.items()).select(
-            need_columns()
-        )
+        return needs.with_columns(
+            pl.Series(name, values) for name, values in columns.items()
+        ).select(need_columns())
 
     def _explored(self) -> Floats:
         """Return the covariance that lists explore: of what decides between modes and needs."""

@@ -14,7 +14,8 @@ import numpy as np
 import polars as pl
 from scipy.special import gammaln
 
-from nba.models.mode.frame import MODES, Floats
+from nba.arrays import Floats
+from nba.models.mode.scores import MODES
 
 #: What each customer's log ratios are of, in the order of the last axis.
 SIGNALS: Final = ("answers", "answers_in_mode", "reads")
@@ -113,7 +114,9 @@ def counts_of_view(contact: pl.DataFrame) -> pl.DataFrame:
             answered.clip(lower_bound=0.0).alias(f"answered_{mode}"),
         ]
     for name in (READ_CONTACTS, READS):
-        known = pl.col(name).cast(pl.Float64).fill_null(0.0) if name in contact.columns else pl.lit(0.0)
+        known = (
+            pl.col(name).cast(pl.Float64).fill_null(0.0) if name in contact.columns else pl.lit(0.0)
+        )
         columns.append(known.alias(name))
     return contact.select(columns)
 

@@ -18,8 +18,8 @@ import polars as pl
 
 from nba.features.prepare import sales_lines
 from nba.models.contact_value.responsiveness import ANSWERED, CONTACTS, READ_CONTACTS, READS
-from nba.models.mode.exposure import READ_KINDS
-from nba.models.mode.frame import MODES
+from nba.models.mode.assignments.exposure import READ_KINDS
+from nba.models.mode.scores import MODES
 from nba.models.needs.build import LEAST_DUE, NEW_DAYS, RECENT_DAYS, due_worth
 from nba.models.needs.rhythm import EVERYTHING, Rhythm, chance_without
 from nba.models.needs.words import Need
@@ -262,9 +262,7 @@ def _would_be_brought(
     whole = moments.with_columns(category=pl.lit(EVERYTHING))
     chosen = [part.select(*moments.columns, "category") for part in (best, beside, whole)]
     chosen.append(_any_category(moments, pairs, seed))
-    return pl.concat(chosen).with_columns(
-        product_id=pl.lit(None, pl.String), several=pl.lit(1.0)
-    )
+    return pl.concat(chosen).with_columns(product_id=pl.lit(None, pl.String), several=pl.lit(1.0))
 
 
 def _any_category(moments: pl.DataFrame, pairs: pl.DataFrame, seed: int) -> pl.DataFrame:
@@ -309,9 +307,9 @@ def _with_needs(rows: pl.DataFrame, history: History) -> pl.DataFrame:
     latest = _latest(whole, days, 0)
     recent = (latest["end"] - latest["seen"]).dt.total_seconds().cast(pl.Float64) / 86_400
     counts = [
-        (latest["count"].fill_null(0.0) - _latest(whole, days, -back)["count"].fill_null(0.0)).alias(
-            f"before_{back}d"
-        )
+        (
+            latest["count"].fill_null(0.0) - _latest(whole, days, -back)["count"].fill_null(0.0)
+        ).alias(f"before_{back}d")
         for back in BEFORE_DAYS
     ]
     rows = rows.with_columns(recent.alias("recent"), *counts)
@@ -392,7 +390,9 @@ def _with_answers(rows: pl.DataFrame, history: History) -> pl.DataFrame:
             -(pl.col("end") - origin).dt.total_seconds() / 86_400 / FATIGUE_HALF_LIFE * np.log(2.0)
         ).exp()
     ).to_series()
-    all_made = sum((now[name] - then[name] for name in CONTACTS[1:]), now[CONTACTS[0]] - then[CONTACTS[0]])
+    all_made = sum(
+        (now[name] - then[name] for name in CONTACTS[1:]), now[CONTACTS[0]] - then[CONTACTS[0]]
+    )
     return rows.with_columns(
         *[now[name] for name in (*CONTACTS, *ANSWERED)],
         all_made.alias(READ_CONTACTS),

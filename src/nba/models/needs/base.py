@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import polars as pl
 
+from nba.arrays import Floats
 from nba.models.base import Model, ModelInputs
-from nba.models.mode.frame import CONTACT, MODES, Floats, score_frame
+from nba.models.mode.scores import CONTACT, MODES, score_frame
 from nba.models.needs.words import NEED_SCHEMA, PRODUCT_NEEDS
 
 #: Days ahead for which it is said what the same contact would be worth then.

@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from nba.arrays import Floats
 from nba.models.base import ModelInputs
-from nba.models.needs.rhythm import EVERYTHING, Floats, Rhythm, chance_without
+from nba.models.needs.rhythm import EVERYTHING, Rhythm, chance_without
 from nba.models.needs.words import NEED_SCHEMA, Need
 from nba.schema.words import SERVICE_CATEGORY
 
@@ -46,7 +47,9 @@ class Shop:
             "launched_days": pl.Float64,
             "buyers_90d": pl.Float64,
         }
-        absent = [pl.lit(None, kind).alias(n) for n, kind in columns.items() if n not in table.columns]
+        absent = [
+            pl.lit(None, kind).alias(n) for n, kind in columns.items() if n not in table.columns
+        ]
         known = table.with_columns(absent)
         able = pl.col("is_retired").fill_null(False).not_() & (pl.col("on_hand").fill_null(1.0) > 0)
         return cls(
@@ -61,7 +64,9 @@ class Shop:
     def favourites(self) -> pl.DataFrame:
         """Return the product of each category that most customers bought lately."""
         return (
-            self.products.sort("category", "buyers_90d", "product_id", descending=[False, True, False])
+            self.products.sort(
+                "category", "buyers_90d", "product_id", descending=[False, True, False]
+            )
             .unique("category", keep="first", maintain_order=True)
             .select("category", product_id="product_id")
         )
@@ -124,9 +129,7 @@ def _with_state(rows: pl.DataFrame, rhythm: Rhythm) -> pl.DataFrame:
         days_since=pl.Series(since, nan_to_null=True),
         gap_days=pl.Series(gap),
         due=pl.Series(due, nan_to_null=True),
-        order_margin=pl.Series(
-            rhythm.margins(rows["category"], times, numbers("margin_amount"))
-        ),
+        order_margin=pl.Series(rhythm.margins(rows["category"], times, numbers("margin_amount"))),
         p_without=pl.Series(chance_without(np.nan_to_num(due, nan=9.0), gap, WINDOW_DAYS)),
     )
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-Floats = npt.NDArray[np.float64]
+from nba.arrays import Floats
 
 #: Gaps that the typical gap is worth, and purchase days that the typical margin is worth.
 GAP_WEIGHT: Final = 1.0
@@ -57,7 +56,9 @@ class Rhythm:
         by = _typical(pairs)
         kinds = {}
         if "kind" in pairs.columns:
-            known = pairs.select("category", "kind").drop_nulls().unique("category").sort("category")
+            known = (
+                pairs.select("category", "kind").drop_nulls().unique("category").sort("category")
+            )
             kinds = dict(known.iter_rows())
         found = pl.concat([every, by])
         return cls(
@@ -92,9 +93,9 @@ class Rhythm:
 
     def kinds(self, category: pl.Series) -> pl.Series:
         """Return the kind of each category, `short` where it is not known."""
-        return category.replace_strict(self.kind, default="short", return_dtype=pl.String).fill_null(
-            "short"
-        )
+        return category.replace_strict(
+            self.kind, default="short", return_dtype=pl.String
+        ).fill_null("short")
 
     def _of(self, category: pl.Series, values: dict[str, float], default: float) -> Floats:
         found = category.replace_strict(values, default=default, return_dtype=pl.Float64)
