@@ -14,6 +14,7 @@ KINDS: Final[dict[tuple[str, str], str]] = {
     ("timing", "hazard"): "nba.models.timing.hazard:Hazard",
     ("affinity", "decayed_counts"): "nba.models.affinity.decayed_counts:DecayedCountsAffinity",
     ("affinity", "two_stage"): "nba.models.affinity.two_stage:TwoStageAffinity",
+    ("mode", "contact_value"): "nba.models.contact_value.model:ContactValueMode",
     ("mode", "prior"): "nba.models.mode.prior:PriorMode",
     ("mode", "residual_effects"): "nba.models.mode.residual_effects:ResidualEffectsMode",
 }

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from nba.models.base import CONTRIBUTION_SCHEMA, Model, ModelInputs, TimingModel
+from nba.models.needs.base import NEED_SCORE_SCHEMA, ModeModel
 from nba.pipeline.context import RunContext
 from nba.pipeline.inputs import of_service
 from nba.pipeline.ports import RunFolder
@@ -25,6 +26,7 @@ class Scores:
     timing: pl.DataFrame
     timing_category: pl.DataFrame
     affinity: pl.DataFrame
+    needs: pl.DataFrame
     mode: pl.DataFrame
     contributions: pl.DataFrame
 
@@ -77,20 +79,29 @@ def score_all(
     with_timing = ModelInputs({**inputs["timing"], "timing": timing})
     categories = clock.score_categories(with_timing, as_of=as_of)
     known = {"timing": timing, "timing_category": categories}
-    affinity = ModelInputs({**inputs["affinity"], **known})
+    valuer = models["mode"]
+    if not isinstance(valuer, ModeModel):
+        raise TypeError(f"the mode model is a {type(valuer).__name__}")
+    products = models["affinity"].score(ModelInputs({**inputs["affinity"], **known}), as_of=as_of)
     mode = ModelInputs({**inputs["mode"], **known})
+    # what is bought, and what could be brought, stands in the views that affinity reads
+    goods = ModelInputs({**inputs["affinity"], **mode, "affinity": products})
     return Scores(
         timing=timing,
         timing_category=categories,
-        affinity=models["affinity"].score(affinity, as_of=as_of),
-        mode=models["mode"].score(mode, as_of=as_of),
-        contributions=models["mode"].contributions(mode, as_of=as_of),
+        affinity=products,
+        needs=valuer.score_needs(goods, as_of=as_of),
+        mode=valuer.score(goods, as_of=as_of),
+        contributions=valuer.contributions(mode, as_of=as_of),
     )
 
 
 def read_scores(folder: RunFolder) -> Scores:
-    """Return the scores that the score step kept; an older run has no contributions."""
-    kept = {"contributions": pl.DataFrame(schema=CONTRIBUTION_SCHEMA)}
+    """Return the scores that the score step kept; an older run has no contributions or needs."""
+    kept = {
+        "contributions": pl.DataFrame(schema=CONTRIBUTION_SCHEMA),
+        "needs": pl.DataFrame(schema=NEED_SCORE_SCHEMA),
+    }
     for name in Scores.__annotations__:
         if name not in kept or folder.has(f"{GROUP}/{name}"):
             kept[name] = folder.read(f"{GROUP}/{name}")

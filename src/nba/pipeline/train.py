@@ -12,11 +12,14 @@ import polars as pl
 
 import nba
 from nba.models.base import Model, ModelInputs, parse_config
+from nba.models.contact_value.rows import TABLE as CONTACT_ROWS
+from nba.models.contact_value.rows import History, contact_rows, known_assignments
 from nba.models.kinds import model_class
 from nba.models.mode.assignments.features import anchors_of
 from nba.models.mode.assignments.outcomes import assignments_of, followed_contacts
 from nba.models.mode.assignments.records import decision_rows
 from nba.models.mode.churn.lost_share import FOLLOWED
+from nba.models.needs.build import rhythm_of
 from nba.models.spec import ModelSpec
 from nba.models.version import ModelVersion
 from nba.pipeline.context import RunContext
@@ -26,6 +29,8 @@ from nba.pipeline.ports import ModelRegistry
 MODELS: Final = ("timing", "affinity", "mode")
 #: Mode models that learn from assignments; the prior needs none.
 LEARNED_MODES: Final = ("residual_effects",)
+#: Mode models that learn what a contact about a need changes.
+NEED_MODES: Final = ("contact_value",)
 #: Features of an assignment are at most this old.
 ANCHOR_DAYS: Final = 7
 
@@ -115,6 +120,8 @@ def training_set(context: RunContext, spec: ModelSpec) -> ModelInputs:
     inputs = of_service(context.inputs, store, spec.feature_service)
     if spec.kind in LEARNED_MODES:
         return ModelInputs({**inputs, **assignment_tables(context, spec)})
+    if spec.kind in NEED_MODES:
+        return ModelInputs({**inputs, **contact_tables(context, spec, inputs)})
     return inputs
 
 
@@ -140,6 +147,32 @@ def assignment_tables(context: RunContext, spec: ModelSpec) -> dict[str, pl.Data
         "assignment_features": assignment_features(context, spec.feature_service, known),
         FOLLOWED: followed_contacts(tables, context.as_of, seed=seed),
     }
+
+
+def contact_tables(
+    context: RunContext, spec: ModelSpec, inputs: ModelInputs
+) -> dict[str, pl.DataFrame]:
+    """Return contacts by what they brought, with what came of them, and lost friends."""
+    tables, seed = context.ports.tables.at(context.as_of), context.settings.seed
+    known = known_assignments(
+        tables,
+        context.as_of,
+        log=decision_log(context, spec.window_days),
+        window_days=spec.window_days,
+        outcome_days=context.settings.outcome_days,
+        seed=seed,
+    )
+    if known.is_empty():
+        return {}
+    rows = contact_rows(
+        known,
+        History.of(tables, context.as_of),
+        rhythm_of(inputs),
+        as_of=context.as_of,
+        outcome_days=context.settings.outcome_days,
+        seed=seed,
+    )
+    return {CONTACT_ROWS: rows, FOLLOWED: followed_contacts(tables, context.as_of, seed=seed)}
 
 
 def assignment_features(context: RunContext, service: str, known: pl.DataFrame) -> pl.DataFrame:

@@ -156,7 +156,7 @@ def _before(rows: pl.DataFrame, rhythm: Rhythm) -> Floats:
 
 
 def _expected(x: Floats, outcome: pl.Series, is_contact: Floats, fold: Ints, seed: int) -> Floats:
-    """Return what is expected without a contact, by trees of the other folds' moments without one."""
+    """Return what is expected without a contact, by trees over moments of the other folds."""
     target = outcome.cast(pl.Float64).fill_null(float("nan")).to_numpy()
     free = (is_contact == 0) & np.isfinite(target)
     found = np.full(len(x), target[free].mean() if free.any() else 0.0)

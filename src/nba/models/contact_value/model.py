@@ -1,8 +1,9 @@
 """What a contact about a need is worth to a shop, per customer, need and mode.
 
-extra margin = chance that this contact in this mode wakes this need x margin of an order there for
-this customer, less what is only pulled forward. The chance is a product of factors (`design`), all of
-which are learned together (`learning`) and start where a good list without learning stands.
+extra margin = chance that this contact in this mode wakes this need x margin of an order there
+for this customer, less what is only pulled forward. The chance is a product of factors
+(`design`), all of which are learned together (`learning`) and start where a good list without
+learning stands.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class ContactValueMode(ModeModel):
     """Extra margin of a contact, per customer, need and mode.
 
     `fit` reads the feature views and, where there are contacts, `contact_rows` (see
-    `nba.models.contact_value.rows`). With fewer than `min_contacts` the priors stand alone. `report`
-    says what was learned of every factor.
+    `nba.models.contact_value.rows`). With fewer than `min_contacts` the priors stand alone.
+    `report` says what was learned of every factor.
     """
 
     kind: ClassVar[str] = "contact_value"
@@ -79,7 +80,7 @@ class ContactValueMode(ModeModel):
     # -- fitting ----------------------------------------------------------------------
 
     def fit(self, training: ModelInputs, *, as_of: datetime, seed: int) -> Self:
-        """Learn the shop's rhythm and margins, who answers, and where contacts are known, effects."""
+        """Learn the shop's rhythm and margins, who answers and, from contacts, what they change."""
         self.prior.fit(training, as_of=as_of, seed=seed)
         self.rhythm = rhythm_of(training)
         self.answers = Responsiveness()

@@ -1,8 +1,8 @@
 """Who answers: empirical Bayes rates of answers and reads, overall and by mode.
 
-Orders that a contact brought are too few to say who reacts; answers, clicks and reads are many. Each
-customer's count is compared with what is usual for the same contacts, and shrunk towards it by as
-much as the spread between customers asks for (a gamma mixture of Poisson counts).
+Orders that a contact brought are too few to say who reacts; answers, clicks and reads are many.
+Each customer's count is compared with what is usual for the same contacts, and shrunk towards it
+by as much as the spread between customers asks for (a gamma mixture of Poisson counts).
 """
 
 from __future__ import annotations

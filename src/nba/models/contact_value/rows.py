@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +19,13 @@ import polars as pl
 from nba.features.prepare import sales_lines
 from nba.models.contact_value.responsiveness import ANSWERED, CONTACTS, READ_CONTACTS, READS
 from nba.models.mode.assignments.exposure import READ_KINDS
+from nba.models.mode.assignments.outcomes import friends_of
+from nba.models.mode.assignments.records import (
+    engine_assignments,
+    recorded_assignments,
+    sampled_moments,
+    thinned,
+)
 from nba.models.mode.scores import MODES
 from nba.models.needs.build import LEAST_DUE, NEW_DAYS, RECENT_DAYS, due_worth
 from nba.models.needs.rhythm import EVERYTHING, Rhythm, chance_without
@@ -33,7 +40,10 @@ MOST_CONTACTS: Final = 120_000
 MOST_CATEGORIES: Final = 3
 FATIGUE_HALF_LIFE: Final = 14.0
 OUTCOME_DAYS: Final = 14
-CHECK_DAYS: Final = 28
+#: Moments without a contact that are drawn per customer, and rows of the engine's log that were
+#: left alone, kept per listed one.
+MOMENTS_PER_CUSTOMER: Final = 6
+NONE_PER_LISTED: Final = 2.0
 BEFORE_DAYS: Final = (14, 28, 90)
 _TIME: Final = pl.Datetime("us")
 _PAIR: Final = ["customer_id", "category"]
@@ -75,6 +85,52 @@ class History:
             tables["products"].select("product_id", "category", "launched_at").to_polars(),
             tables["customers"].select("customer_id", "birthday").to_polars(),
         )
+
+
+def known_assignments(
+    tables: Mapping[str, Any],
+    as_of: datetime,
+    *,
+    log: pl.DataFrame | None,
+    window_days: int,
+    outcome_days: int = OUTCOME_DAYS,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Return who was contacted, who was left alone, and moments without a contact.
+
+    Parameters
+    ----------
+    tables : mapping of str to ibis.Table
+        The tables of the contract, as loaded at `as_of`.
+    log : DataFrame or None
+        The engine's decision log, see `nba.models.mode.assignments.records.decision_rows`; its
+        `category` says what was, or would have been, brought.
+    """
+    begin = as_of - timedelta(days=window_days)
+    made: pl.DataFrame = tables["interactions"].to_polars()
+    made = made.filter(pl.col("ts").is_between(begin, as_of, closed="left"))
+    parts = [recorded_assignments(made)]
+    if log is not None and log.height:
+        few = thinned(log, per_listed=NONE_PER_LISTED, seed=seed)
+        parts.append(_with_category(engine_assignments(few, made), few))
+    moments = sampled_moments(
+        friends_of(tables, as_of),
+        made,
+        begin=begin,
+        end=as_of - timedelta(days=outcome_days),
+        per_customer=MOMENTS_PER_CUSTOMER,
+        clear_days=0,
+        seed=seed,
+    )
+    return pl.concat([*parts, moments], how="diagonal_relaxed")
+
+
+def _with_category(assignments: pl.DataFrame, log: pl.DataFrame) -> pl.DataFrame:
+    """Add the category that the log says was, or would have been, brought."""
+    if "category" not in log.columns:
+        return assignments
+    named = log.select("customer_id", pl.col("as_of").cast(_TIME).alias("ts"), "category")
+    return assignments.join(named, on=["customer_id", "ts"], how="left", maintain_order="left")
 
 
 def contact_rows(

@@ -24,10 +24,11 @@ import polars as pl
 from pydantic import Field
 
 from nba.arrays import Floats
-from nba.models.base import Model, ModelConfig, ModelInputs
+from nba.models.base import ModelConfig, ModelInputs
 from nba.models.mode.churn.lost_share import FOLLOWED, LostShare, lost_share
 from nba.models.mode.effects.draws import belief_draws, clerks_of, correlation_root
 from nba.models.mode.scores import BEHAVIOUR, MODES, customer_table, score_table
+from nba.models.needs.base import ModeModel
 from nba.schema.words import CategoryKind
 
 KINDS: Final = tuple(str(kind) for kind in CategoryKind)
@@ -146,7 +147,7 @@ class PriorConfig(ModelConfig):
     )
 
 
-class PriorMode(Model):
+class PriorMode(ModeModel):
     """Mode effects from the prior table alone; `fit` learns only money.
 
     Notes

@@ -25,7 +25,7 @@ import polars as pl
 from pydantic import Field
 
 from nba.arrays import Floats, Ints
-from nba.models.base import CONTRIBUTION_SCHEMA, Model, ModelConfig, ModelInputs
+from nba.models.base import CONTRIBUTION_SCHEMA, ModelConfig, ModelInputs
 from nba.models.mode.churn.risk import RiskModel, fit_risk
 from nba.models.mode.doubly_robust.nuisance import folds_of
 from nba.models.mode.effects.contacts import (
@@ -49,6 +49,7 @@ from nba.models.mode.prior import (
 )
 from nba.models.mode.propensities.reading import ReadModel
 from nba.models.mode.scores import MODES, customer_table, score_table
+from nba.models.needs.base import ModeModel
 
 ASSIGNMENTS: Final = "assignments"
 FEATURES: Final = "assignment_features"
@@ -128,7 +129,7 @@ class ResidualEffectsConfig(ModelConfig):
     threads: int = Field(default=4, ge=1, description="Threads that score batches.")
 
 
-class ResidualEffectsMode(Model):
+class ResidualEffectsMode(ModeModel):
     """Effects of the modes from logged assignments, shrunk to the prior where they are few.
 
     `fit` reads `assignments` (see `nba.models.mode.assignments.outcomes`) and

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
@@ -12,10 +11,14 @@ import polars as pl
 from nba.arrays import Floats
 from nba.models.base import Model, ModelInputs
 from nba.models.mode.scores import CONTACT, MODES, score_frame
+from nba.models.needs.build import build_needs, rhythm_of
 from nba.models.needs.words import NEED_SCHEMA, PRODUCT_NEEDS
 
 #: Days ahead for which it is said what the same contact would be worth then.
 AHEAD_DAYS: Final = (7, 14, 28)
+#: Share of a mode's uplift that a contact earns which brings nothing of use, where a model does not
+#: tell needs apart.
+FIT_FLOOR: Final = 0.6
 #: Groups of factors that are said for explanations.
 FACTORS: Final = ("need", "due", "goods", "customer", "moment", "level")
 #: A row per customer and need with what a contact in each mode is worth.
@@ -38,9 +41,13 @@ class ModeModel(Model):
 
     name: ClassVar[str] = "mode"
 
-    @abstractmethod
     def score_needs(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
-        """Return a row per customer and need, as in `NEED_SCORE_SCHEMA`."""
+        """Return a row per customer and need, as in `NEED_SCORE_SCHEMA`.
+
+        By default a need is worth the mode's uplift times how well what is brought fits.
+        """
+        needs = build_needs(inputs, rhythm_of(inputs))
+        return plain_worth(needs, self.score(inputs, as_of=as_of), FIT_FLOOR)
 
 
 def best_of_needs(
