@@ -82,6 +82,7 @@ class Brings(StrEnum):
     CONTENT = "content"
     EVENT = "event"
     BENEFIT = "benefit"
+    GIFT = "gift"
     GROUP = "group"
     NOTHING = "nothing"
 
@@ -116,8 +117,12 @@ class ActionType(BaseModel):
     applicable: Rule = Field("True", description="does it make sense")
     suitable: Rule = Field("True", description="should we")
     brings: Brings = Field(Brings.NOTHING, description="what it brings")
-    products: int = Field(3, ge=1, le=10, description="the most products that it brings")
-    relevance: Rule = Field("1", description="0 to 1: how relevant what it brings is")
+    products: int = Field(
+        1, ge=1, le=10, description="the most products that it brings; all serve one need"
+    )
+    relevance: Rule = Field(
+        "1", description="0 to 1: share of the effect on its need that such a contact has"
+    )
     worth: Rule = Field("0", description="money that it earns beside the mode's uplift")
     risk_share: float = Field(1.0, ge=0, le=5, description="its risk against the mode's")
     lever: float = Field(0.0, ge=-100, le=500, description="the marketer's weight, in percent")

@@ -8,14 +8,20 @@ from typing import Final
 import polars as pl
 
 from nba.decisions.action_types import PRODUCT_KINDS, Brings
-from nba.decisions.facts import bringable, next_events, offered, seen_content, valid_content
+from nba.decisions.facts import next_events, offered, seen_content, valid_content
 from nba.decisions.inputs import DecisionInputs
+from nba.decisions.needs import open_needs
 from nba.decisions.rules import DecisionRules
 
-#: A product is brought beside the best one if it is at least so relevant, relative to it.
-NEAR_SHARE: Final = 0.6
-#: Where a product's margin rate is not known, for the order of what is brought only.
-USUAL_MARGIN_RATE: Final = 0.3
+#: What texts say of the need that a product serves.
+NEED_FACTS: Final = {
+    "need": pl.col("need"),
+    "need_category": pl.col("category"),
+    "need_days": pl.col("days_since"),
+    "need_gap": pl.col("gap_days"),
+    "need_due": pl.col("due"),
+    "need_times": pl.col("times"),
+}
 
 
 def what_is_brought(
@@ -28,16 +34,16 @@ def what_is_brought(
     inputs : DecisionInputs
         Confined to the customers of `rows`.
     rows : DataFrame
-        customer_id, action_type, clerk_id, store_id, main_category, due_category.
+        customer_id, action_type, need_id, clerk_id, store_id, main_category.
 
     Returns
     -------
     DataFrame
         `rows`' keys with product_ids, product_name, product_category, content_id, title,
-        content_link, event_id, event_link and group_topic; null where there is none.
+        content_link, event_id, event_link, group_topic and `NEED_FACTS`; null where there is none.
     """
     contacts = rows.select(
-        "customer_id", "action_type", "store_id", "clerk_id", "main_category", "due_category"
+        "customer_id", "action_type", "need_id", "store_id", "clerk_id", "main_category"
     )
     events = next_events(inputs, as_of).select("store_id", "event_id", "event_link")
     return (
@@ -51,61 +57,39 @@ def what_is_brought(
         )
         .join(events, on="store_id", how="left", maintain_order="left")
         .join(_groups(inputs, contacts), on="customer_id", how="left", maintain_order="left")
-        .drop("due_category")
     )  # fmt: skip
 
 
 def _products(
     inputs: DecisionInputs, contacts: pl.DataFrame, rules: DecisionRules, *, as_of: datetime
 ) -> pl.DataFrame:
-    kinds = pl.DataFrame(
+    """Return what serves the need of each contact: as many products as the action brings."""
+    most = pl.DataFrame(
         [
-            (action.action_type, str(action.brings), action.products)
+            (action.action_type, action.products)
             for action in rules.catalogue.actions
             if action.brings in PRODUCT_KINDS
         ],
-        schema={"action_type": pl.String, "kind": pl.String, "most": pl.Int64},
+        schema={"action_type": pl.String, "most": pl.Int64},
         orient="row",
     )
-    wanted = contacts.join(kinds, on="action_type").select(
-        "customer_id", "due_category", "kind", "most"
-    )
-    rows = bringable(inputs, as_of=as_of, policy=rules.policy).join(wanted, on="customer_id")
-    fits = pl.any_horizontal(
-        [(pl.col("kind") == str(kind)) & pl.col(f"is_{kind}") for kind in PRODUCT_KINDS]
-    )
-    due = (pl.col("kind") == str(Brings.REPEAT)) & (pl.col("category") == pl.col("due_category"))
-    rows = rows.filter(fits.fill_null(False)).with_columns(is_due=due.fill_null(False))
-    rows = worth_bringing(rows)
-    rows = rows.filter(pl.int_range(pl.len()).over("customer_id") < pl.col("most"))
-    return rows.group_by("customer_id", maintain_order=True).agg(
-        product_ids=pl.col("product_id"),
-        product_name=pl.coalesce("name", "product_id").first(),
-        product_category=pl.col("category").first(),
-    )
-
-
-def worth_bringing(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the best product of each category, ordered by relevance times unit margin.
-
-    A message holds few things: one per need, none that is far less relevant than the best.
-    Products without a category each count as a need of their own. What a reminder is about
-    (`is_due`) comes before everything else.
-    """
-    near = pl.col("relevance") >= NEAR_SHARE * pl.col("relevance").max().over("customer_id")
-    near = near | pl.col("is_due")
-    need = pl.coalesce("category", pl.format("product {}", "product_id"))
-    margin = pl.col("price") * pl.col("margin_rate").fill_null(USUAL_MARGIN_RATE)
+    wanted = contacts.join(most, on="action_type").select("customer_id", "need_id", "most")
+    people = wanted.select("customer_id", consent_profiling=pl.lit(True))
+    needs = open_needs(inputs, people, {}, as_of=as_of, policy=rules.policy).rows
+    named = inputs["product"].select("product_id", "name")
     return (
-        rows.filter(near.fill_null(True))
-        .with_columns(need=need, promise=pl.col("relevance") * margin.clip(lower_bound=0.0))
-        .sort("customer_id", "rank", "product_id")
-        .unique(["customer_id", "need"], keep="first", maintain_order=True)
-        .sort(
-            "customer_id", "is_due", "promise", "rank", "product_id",
-            descending=[False, True, True, False, False], nulls_last=True,
+        wanted.join(needs, on=["customer_id", "need_id"])
+        .with_columns(pl.col("product_ids").list.head(pl.col("most")))
+        .with_columns(product_id=pl.col("product_ids").list.first())
+        .join(named, on="product_id", how="left")
+        .select(
+            "customer_id",
+            "product_ids",
+            product_name=pl.coalesce("name", "product_id"),
+            product_category="category",
+            **NEED_FACTS,
         )
-    )  # fmt: skip
+    )
 
 
 def _content(

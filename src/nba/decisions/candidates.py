@@ -17,6 +17,7 @@ from nba.decisions.facts import build_facts
 from nba.decisions.funnel import Stage, funnel_stages
 from nba.decisions.inputs import DecisionInputs
 from nba.decisions.modes import MODES, Averages, ModeScores, mode_scores
+from nba.decisions.needs import CustomerNeeds, open_needs
 from nba.decisions.policy_state import policy_open, policy_state
 from nba.decisions.rules import DecisionRules
 from nba.features.expressions import TAG_PREFIX, parse_expression
@@ -32,6 +33,8 @@ class Candidates:
         A row per customer, sorted by customer_id.
     scores : ModeScores
         What is believed of each mode, and the preferred mode.
+    needs : CustomerNeeds
+        What each customer needs that can be served today.
     stopped_by : Series of str
         Why the contact policy leaves a customer alone today; null where it does not.
     actions : tuple of ActionType
@@ -45,6 +48,7 @@ class Candidates:
 
     facts: pl.DataFrame
     scores: ModeScores
+    needs: CustomerNeeds
     stopped_by: pl.Series
     actions: tuple[ActionType, ...]
     stage: npt.NDArray[np.int8]
@@ -114,21 +118,26 @@ def build_candidates(
     as_of : datetime
     """
     policy = rules.policy
-    facts = build_facts(inputs, as_of=as_of, policy=policy, tags=used_tags(actions))
+    people = inputs["customer_state"].select("customer_id", "consent_profiling")
+    needs = open_needs(
+        inputs, people.sort("customer_id"), averages.needs, as_of=as_of, policy=policy
+    )
+    facts = build_facts(inputs, needs.rows, as_of=as_of, policy=policy, tags=used_tags(actions))
     state = policy_state(inputs, facts, as_of=as_of, policy=policy)
     allowed = policy_open(inputs, state, actions, as_of=as_of, policy=policy)
     scores = mode_scores(inputs, facts.select("customer_id", "consent_profiling"), averages)
-    effects = contact_effects(facts, scores, actions, averages, rules)
-    lever = lever_factors(facts, actions, rules.levers)
+    effects = contact_effects(facts, scores, needs, actions, averages, rules)
+    lever = lever_factors(needs, effects.need, actions, rules.levers)
     if not rules.settings.factors.levers:
         lever = np.ones_like(lever)
     value = effects.net * lever
     return Candidates(
         facts=facts,
         scores=scores,
+        needs=needs,
         stopped_by=state["stopped_by"],
         actions=actions,
-        stage=funnel_stages(facts, actions, allowed),
+        stage=funnel_stages(facts, actions, allowed, effects.need < needs.rows.height),
         effects=effects,
         lever=lever,
         value=np.where(np.isfinite(value), value, 0.0),

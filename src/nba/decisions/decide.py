@@ -9,13 +9,14 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from nba.arrays import Ints
-from nba.decisions.allocation import Programme
+from nba.arrays import Floats, Ints
+from nba.decisions.allocation import Programme, solve
 from nba.decisions.assignment import Day, assign
 from nba.decisions.inputs import DecisionInputs, conform_inputs
 from nba.decisions.lending import lent_minutes, pooled_bound, store_places
 from nba.decisions.log import clerk_report, decision_log
 from nba.decisions.modes import MODES
+from nba.decisions.patience import price_of_patience, worth_ahead
 from nba.decisions.plan import Plan
 from nba.decisions.policy import ContactPolicy
 from nba.decisions.pool import Pool, evaluate
@@ -23,6 +24,7 @@ from nba.decisions.rules import DecisionRules
 from nba.decisions.substitution import propose_handovers, with_substitutes
 from nba.decisions.when import reachable_hours
 from nba.decisions.writing import write_actions
+from nba.models.needs.base import AHEAD_DAYS
 from nba.schema.words import Arm
 
 
@@ -54,6 +56,9 @@ def decide(inputs: Mapping[str, pl.DataFrame], rules: DecisionRules, *, as_of: d
     pool = evaluate(tables, rules, as_of=as_of)
     working = working_clerks(tables, rules.policy)
     day, rows = _day(pool, working, rules, as_of=as_of)
+    if rules.settings.factors.fatigue_cost:
+        pool = pool.charged(_fatigue_cost(pool, day, rows, rules))
+        day = replace(day, programme=replace(day.programme, value=pool.value[rows]))
     assigned = assign(day, rules.settings)
     log = decision_log(pool, assigned, rows, rules, as_of=as_of)
     return Plan(
@@ -110,6 +115,20 @@ def _day(
         seed=f"{settings.seed}/{as_of.date().isoformat()}",
     )
     return day, rows
+
+
+def _fatigue_cost(pool: Pool, day: Day, rows: Ints, rules: DecisionRules) -> Floats:
+    """Return what a contact today takes from later ones, at the price of the day's minutes."""
+    programme = day.programme
+    price = solve(programme).price[programme.clerk]
+    value = np.where(programme.open, programme.value, 0.0)
+    worth = worth_ahead(value, pool.ahead[rows], AHEAD_DAYS, price, programme.minutes)
+    rest = min(spacing.any_mode for spacing in rules.policy.cool_down.values())
+    cost = np.zeros(len(pool.value))
+    cost[rows] = price_of_patience(
+        worth, rules.settings.fatigue_slope, rest_weeks=min(rest / 7.0, 1.0)
+    )
+    return cost
 
 
 def _listed(log: pl.DataFrame) -> pl.DataFrame:

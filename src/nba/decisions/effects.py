@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from nba.arrays import Floats
-from nba.decisions.action_types import PRODUCT_KINDS, ActionType
+from nba.arrays import Floats, Ints
+from nba.decisions.action_types import ActionType
 from nba.decisions.funnel import numbers_of
-from nba.decisions.modes import MODES, Averages, ModeScores, at_most_preferred
+from nba.decisions.modes import MODES, Averages, ModeScores
+from nba.decisions.needs import CustomerNeeds, best_needs
 from nba.decisions.policy import Levers
 from nba.decisions.rules import DecisionRules
-from nba.decisions.settings import Factors
 from nba.schema.words import Mode
 
 
@@ -24,22 +24,23 @@ class ContactEffects:
 
     Parameters
     ----------
+    need : array of int
+        The need that each serves: a row of the customers' needs, their number where none.
     uplift, drawn : array of float
-        The expected extra margin of a contact that brings something known, and the clerk's draw
+        The expected extra margin of a contact about the need in the action's mode, and the draw
         from what is believed of it, with which the list is made, so that what is uncertain gets
         tried.
     relevance : array of float
-        The share of it that what is brought earns.
+        The share of it that such a contact has.
     worth : array of float
         What the action earns beside it.
     risk, lost_share : array of float
         The probability of losing the friend, and the share of purchases that goes with them.
     customer_value : array of float, shape (customers,)
         The expected margin of the coming year.
-    fatigue_cost : array of float
-        What the contact takes from later ones.
     """
 
+    need: Ints
     uplift: Floats
     drawn: Floats
     relevance: Floats
@@ -47,7 +48,6 @@ class ContactEffects:
     risk: Floats
     lost_share: Floats
     customer_value: Floats
-    fatigue_cost: Floats
 
     @property
     def expected_gain(self) -> Floats:
@@ -62,15 +62,15 @@ class ContactEffects:
 
     @property
     def net(self) -> Floats:
-        """drawn x relevance + worth - (churn cost + fatigue cost)."""
-        cost = self.churn_cost + self.fatigue_cost
-        net: Floats = self.drawn * self.relevance + self.worth - cost
+        """drawn x relevance + worth - churn cost, before what it takes from later contacts."""
+        net: Floats = self.drawn * self.relevance + self.worth - self.churn_cost
         return net
 
 
 def contact_effects(
     facts: pl.DataFrame,
     scores: ModeScores,
+    needs: CustomerNeeds,
     actions: Sequence[ActionType],
     averages: Averages,
     rules: DecisionRules,
@@ -83,45 +83,37 @@ def contact_effects(
         A row per customer.
     scores : ModeScores
         Of the same customers.
+    needs : CustomerNeeds
+        Of the same customers: each action serves the need for which it is worth most.
     actions : sequence of ActionType
         The candidates of each customer.
     averages : Averages
         For what is not known, or may not be used, of a customer.
     rules : DecisionRules
     """
-    settings, factors = rules.settings, rules.settings.factors
-    uplift, drawn = _mode_uplifts(scores, averages, factors, hold=rules.policy.hysteresis)
+    factors = rules.settings.factors
+    uplift, drawn = needs.worth("uplift_amount"), needs.worth("uplift_drawn")
+    if not factors.draws:
+        drawn = uplift
+    weight = category_factors(needs, rules.levers) if factors.levers else np.ones(len(drawn))
+    chosen = best_needs(needs, actions, drawn, weight)
+    if not factors.uplift:
+        flat = np.full_like(uplift[:-1], float(np.mean(averages.uplift)))
+        uplift = drawn = np.pad(flat, ((0, 1), (0, 0)))
     mode = np.array([MODES.index(action.mode) for action in actions], dtype=np.int64)
-    risk_share = np.array([action.risk_share for action in actions])
     relevance = np.clip(numbers_of(facts, [action.relevance for action in actions]), 0.0, 1.0)
-    floor = settings.relevance_floor if factors.relevance else 1.0
     worth = numbers_of(facts, [action.worth for action in actions])
-    fatigue_share = settings.fatigue_cost_share if factors.fatigue_cost else 0.0
-    fatigue_cost = fatigue_share * np.maximum(drawn.max(axis=1, initial=0.0), 0.0)
     risk = scores.risk if factors.risk else np.zeros_like(scores.risk)
     return ContactEffects(
-        uplift=uplift[:, mode],
-        drawn=drawn[:, mode],
-        relevance=floor + (1.0 - floor) * relevance,
+        need=chosen,
+        uplift=uplift[chosen, mode],
+        drawn=drawn[chosen, mode],
+        relevance=relevance if factors.relevance else np.ones_like(relevance),
         worth=worth if factors.worth else np.zeros_like(worth),
-        risk=risk[:, mode] * risk_share,
+        risk=risk[:, mode] * np.array([action.risk_share for action in actions]),
         lost_share=scores.lost_share[:, mode],
         customer_value=_customer_value(facts, averages),
-        fatigue_cost=fatigue_cost[:, None] * risk_share,
     )
-
-
-def _mode_uplifts(
-    scores: ModeScores, averages: Averages, factors: Factors, *, hold: bool
-) -> tuple[Floats, Floats]:
-    """Return the expected and the drawn uplift by mode, none above the mode that is held."""
-    if not factors.uplift:
-        flat = np.full_like(scores.uplift, float(np.mean(averages.uplift)))
-        return flat, flat
-    drawn = scores.drawn if factors.draws else scores.uplift
-    if not hold:
-        return scores.uplift, drawn
-    return at_most_preferred(scores.uplift, scores.held), at_most_preferred(drawn, scores.held)
 
 
 def _customer_value(facts: pl.DataFrame, averages: Averages) -> Floats:
@@ -131,8 +123,22 @@ def _customer_value(facts: pl.DataFrame, averages: Averages) -> Floats:
     return values
 
 
-def lever_factors(facts: pl.DataFrame, actions: Sequence[ActionType], levers: Levers) -> Floats:
-    """Return 1 + (issue + group + action + category) / 100, never below zero."""
+def category_factors(needs: CustomerNeeds, levers: Levers) -> Floats:
+    """Return 1 + the category's lever / 100 of each need, shape (needs + 1,)."""
+    if not levers.categories:
+        return np.ones(needs.rows.height + 1)
+    extra = needs.rows["category"].replace_strict(
+        list(levers.categories), list(levers.categories.values()), default=0.0,
+        return_dtype=pl.Float64,
+    )  # fmt: skip
+    factor = np.maximum(1.0 + extra.fill_null(0.0).to_numpy() / 100.0, 0.0)
+    return np.append(factor, 1.0)
+
+
+def lever_factors(
+    needs: CustomerNeeds, chosen: Ints, actions: Sequence[ActionType], levers: Levers
+) -> Floats:
+    """Return 1 + (issue + group + action + category of the need) / 100, never below zero."""
     fixed = np.array(
         [
             levers.issues.get(Mode(action.mode), 0.0)
@@ -142,14 +148,7 @@ def lever_factors(facts: pl.DataFrame, actions: Sequence[ActionType], levers: Le
             for action in actions
         ]
     )
-    percent = np.broadcast_to(fixed, (facts.height, len(actions))).copy()
-    if levers.categories:
-        category = facts.select(pl.coalesce("due_category", "main_category").alias("x"))["x"]
-        extra = category.replace_strict(
-            list(levers.categories), list(levers.categories.values()), default=0.0,
-            return_dtype=pl.Float64,
-        ).fill_null(0.0).to_numpy()  # fmt: skip
-        brings = np.array([action.brings in PRODUCT_KINDS for action in actions])
-        percent += extra[:, None] * brings
+    percent = np.broadcast_to(fixed, chosen.shape).copy()
+    percent += 100.0 * (category_factors(needs, levers)[chosen] - 1.0)
     factor: Floats = np.maximum(1.0 + percent / 100.0, 0.0)
     return factor

@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from nba.arrays import Floats, Ints
 from nba.decisions.candidates import Candidates, build_candidates
 from nba.decisions.funnel import Stage
 from nba.decisions.inputs import conform_inputs
-from nba.decisions.modes import mode_averages
+from nba.decisions.modes import MODES, mode_averages
+from nba.decisions.needs import CustomerNeeds
 from nba.decisions.plan import Plan
 from nba.decisions.rules import DecisionRules
 from nba.decisions.substitution import with_substitutes
 from nba.errors import NotFoundError
+from nba.models.needs.base import FACTORS
 from nba.schema.words import CHAT_CHANNELS
 
 
@@ -31,8 +34,9 @@ class Explanation:
         `closed` says why no action is open (empty: some is).
     candidates : DataFrame
         A row per action type: the stage it reached (`not_eligible`, `not_applicable`,
-        `not_suitable`, `policy`, `open`), why it stopped there, each factor of its value,
-        its minutes, its probability and whether it was drawn.
+        `not_suitable`, `policy`, `open`), why it stopped there, the need that it serves with
+        each factor of its value, its minutes, its probability and whether it was drawn; with a
+        plan also what a contact takes from later ones, and the price of the clerk's minute.
     facts : mapping
         The facts that the rules read.
     """
@@ -97,13 +101,17 @@ def explain(
 
 def _logged(plan: Plan, customer_id: str) -> dict[str, Any]:
     """Return the customer's row of the decision log; empty where there is none."""
+    prices = plan.clerks.select("clerk_id", "price_per_minute")
     rows = plan.log.filter(pl.col("customer_id") == customer_id)
+    rows = rows.join(prices, on="clerk_id", how="left", maintain_order="left")
     return rows.row(0, named=True) if rows.height else {}
 
 
 def _rows(candidates: Candidates) -> pl.DataFrame:
     """Return a row per candidate, the best of those that came furthest first."""
-    actions, effects = candidates.actions, candidates.effects
+    actions, effects, needs = candidates.actions, candidates.effects, candidates.needs
+    chosen = effects.need[0]
+    modes = np.array([MODES.index(action.mode) for action in actions], dtype=np.int64)
     stages = [
         Stage(int(stage)) if action.enabled else Stage.NOT_ELIGIBLE
         for action, stage in zip(actions, candidates.stage[0], strict=True)
@@ -116,13 +124,15 @@ def _rows(candidates: Candidates) -> pl.DataFrame:
             "mode": [str(action.mode) for action in actions],
             "stage": [stage.name.lower() for stage in stages],
             "why": pl.Series(whys, dtype=pl.String),
+            "need": pl.Series(needs.names("need_id")[chosen].tolist(), dtype=pl.String),
+            "category": pl.Series(needs.names("category")[chosen].tolist(), dtype=pl.String),
+            **_need_columns(needs, chosen, modes),
             "uplift": effects.uplift[0],
             "uplift_drawn": effects.drawn[0],
             "relevance_factor": effects.relevance[0],
             "worth": effects.worth[0],
             "risk": effects.risk[0],
             "lost_share": effects.lost_share[0],
-            "fatigue_cost": effects.fatigue_cost[0],
             "customer_value": np.full(len(actions), effects.customer_value[0]),
             "lever_factor": candidates.lever[0],
             "value": candidates.value[0],
@@ -132,6 +142,20 @@ def _rows(candidates: Candidates) -> pl.DataFrame:
     )
     reached = pl.Series([int(stage) for stage in stages])
     return table.sort(reached, "value", descending=True, maintain_order=True)
+
+
+def _need_columns(needs: CustomerNeeds, chosen: Ints, modes: Ints) -> dict[str, Floats]:
+    """Return of each action's need how due it is, its margin, its chance, and every factor."""
+    rows = needs.rows
+    single = ["due", "order_margin", *(f"factor_{name}" for name in FACTORS)]
+    columns = {
+        name: np.append(rows[name].cast(pl.Float64).fill_null(float("nan")).to_numpy(), np.nan)
+        for name in single
+    }
+    return {
+        "chance": needs.worth("chance")[chosen, modes],
+        **{name: values[chosen] for name, values in columns.items()},
+    }
 
 
 def _why(candidates: Candidates, at: int, stage: Stage) -> str:
@@ -162,9 +186,12 @@ def _why(candidates: Candidates, at: int, stage: Stage) -> str:
 def _with_draw(rows: pl.DataFrame, entry: Mapping[str, Any]) -> pl.DataFrame:
     """Add each candidate's probability and whether it was drawn, as the log has them."""
     alternatives = entry.get("alternatives") or []
+    cost, price = entry.get("fatigue_cost"), entry.get("price_per_minute")
     propensities = {item["action_type"]: item["probability"] for item in alternatives}
     names = rows["action_type"].to_list()
     return rows.with_columns(
+        fatigue_cost=pl.lit(cost, pl.Float64),
+        price_per_minute=pl.lit(price, pl.Float64),
         probability=pl.Series([propensities.get(name, 0.0) for name in names], dtype=pl.Float64),
         drawn=pl.Series([name == entry.get("action_type") for name in names], dtype=pl.Boolean),
     )

@@ -11,19 +11,17 @@ import polars as pl
 
 from nba.decisions.action_types import PRODUCT_KINDS, Brings
 from nba.decisions.inputs import CUSTOMER_TABLES, DecisionInputs
+from nba.decisions.needs import SERVES
 from nba.decisions.policy import ContactPolicy
 from nba.features.expressions import TAG_PREFIX
 from nba.schema.words import CONTACT_MODES, Mode, ServiceCaseKind
 
-#: Products launched at most so many days ago are new; restocked ones likewise.
-NEW_DAYS: Final = 45
-RESTOCKED_DAYS: Final = 7
 EVENT_DAYS: Final = 14
 
 #: Facts that are worked out here, with their meaning.
 DERIVED: Final = MappingProxyType(
     {
-        **{f"{kind}_products": f"number of {kind} products to bring" for kind in PRODUCT_KINDS},
+        **{f"{kind}_products": f"needs that {kind} products serve" for kind in PRODUCT_KINDS},
         **{f"{kind}_relevance": f"best relevance among {kind} products" for kind in PRODUCT_KINDS},
         "due_category": "category that is due first",
         "due_category_p_14d": "probability that it is bought within 14 days",
@@ -77,11 +75,17 @@ NOT_PROFILE: Final = frozenset(
 
 
 def build_facts(
-    inputs: DecisionInputs, *, as_of: datetime, policy: ContactPolicy, tags: Iterable[str]
+    inputs: DecisionInputs,
+    needs: pl.DataFrame,
+    *,
+    as_of: datetime,
+    policy: ContactPolicy,
+    tags: Iterable[str],
 ) -> pl.DataFrame:
     """Return the facts of every customer of `inputs`, sorted by id.
 
-    Customers without `consent_profiling` have null in every fact that is a profile.
+    `needs` are the open ones, see `nba.decisions.needs`. Customers without `consent_profiling`
+    have null in every fact that is a profile.
     """
     facts = inputs["customer_state"].sort("customer_id")
     for name in list(CUSTOMER_TABLES)[1:]:
@@ -93,7 +97,7 @@ def build_facts(
             how="left",
         )
     for part in (
-        product_facts(inputs, as_of=as_of, policy=policy),
+        _product_facts(needs),
         _category_facts(inputs),
         next_benefits(inputs, as_of),
         _case_facts(inputs),
@@ -167,51 +171,17 @@ def days_to_birthday(birthday: pl.Expr, as_of: datetime) -> pl.Expr:
     return pl.when(valid).then(pl.when(this >= 0).then(this).otherwise(following)).cast(pl.Float64)
 
 
-def bringable(inputs: DecisionInputs, *, as_of: datetime, policy: ContactPolicy) -> pl.DataFrame:
-    """Return the affinity rows that may be brought now, with a flag per kind of product.
-
-    Left out: what is retired or out of stock, and what the same customer was brought
-    within the policy's days.
-    """
-    since = as_of - timedelta(days=policy.same_product_days)
-    brought = (
-        inputs["interactions"]
-        .filter((pl.col("ts") >= since) & (pl.col("mode") != str(Mode.NONE)))
-        .select("customer_id", "product_ids")
-        .drop_nulls()
-        .explode("product_ids", empty_as_null=False)
-        .rename({"product_ids": "product_id"})
-        .unique()
-    )
-    product = inputs["product"].drop("category")
-    rows = inputs["affinity"].join(brought, on=["customer_id", "product_id"], how="anti")
-    rows = rows.join(product, on="product_id", how="left").filter(
-        pl.col("is_retired").fill_null(False).not_() & (pl.col("on_hand").fill_null(1.0) > 0)
-    )
-    bought = (pl.col("source") == "repeat") | (pl.col("times_bought").fill_null(0) > 0)
-    return rows.with_columns(
-        (bought).alias(f"is_{Brings.REPEAT}"),
-        (~bought).alias(f"is_{Brings.EXPLORE}"),
-        (~bought & (pl.col("launched_days") <= NEW_DAYS)).alias(f"is_{Brings.NEW}"),
-        (~bought & (pl.col("source") == "explore")).alias(f"is_{Brings.COMPLEMENT}"),
-        (pl.col("days_since_restock") <= RESTOCKED_DAYS).alias(f"is_{Brings.RESTOCKED}"),
-        pl.lit(True).alias(f"is_{Brings.ANY_PRODUCT}"),
-    )
-
-
-def product_facts(
-    inputs: DecisionInputs, *, as_of: datetime, policy: ContactPolicy
-) -> pl.DataFrame:
+def _product_facts(needs: pl.DataFrame) -> pl.DataFrame:
     """Return, per customer and kind of product, how many there are and the best relevance."""
-    rows = bringable(inputs, as_of=as_of, policy=policy)
-    return rows.group_by("customer_id").agg(
+    serves = {
+        kind: pl.col("need").is_in([str(need) for need in SERVES[kind]]) for kind in PRODUCT_KINDS
+    }
+    serves[Brings.RESTOCKED] = serves[Brings.RESTOCKED] & pl.col("is_restocked")
+    return needs.group_by("customer_id").agg(
+        *[fits.sum().cast(pl.Float64).alias(f"{kind}_products") for kind, fits in serves.items()],
         *[
-            pl.col(f"is_{kind}").sum().cast(pl.Float64).alias(f"{kind}_products")
-            for kind in PRODUCT_KINDS
-        ],
-        *[
-            pl.col("relevance").filter(pl.col(f"is_{kind}")).max().alias(f"{kind}_relevance")
-            for kind in PRODUCT_KINDS
+            pl.col("relevance").filter(fits).max().alias(f"{kind}_relevance")
+            for kind, fits in serves.items()
         ],
     )
 

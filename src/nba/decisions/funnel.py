@@ -34,7 +34,7 @@ def may_contact() -> pl.Expr:
 
 
 def funnel_stages(
-    facts: pl.DataFrame, actions: Sequence[ActionType], allowed: Bools
+    facts: pl.DataFrame, actions: Sequence[ActionType], allowed: Bools, serves: Bools
 ) -> npt.NDArray[np.int8]:
     """Return the stage that each action type reached.
 
@@ -45,11 +45,15 @@ def funnel_stages(
     actions : sequence of ActionType
     allowed : array of bool, shape (customers, actions)
         Where the contact policy leaves the way free.
+    serves : array of bool, shape (customers, actions)
+        Where there is a need that the action can serve; service serves the open case.
     """
     suitable = flags_of(facts, [action.suitable for action in actions])
     stage = np.where(allowed, np.int8(Stage.OPEN), np.int8(Stage.POLICY))
     stage[~(suitable & ~_waits_for_a_case(facts, actions))] = Stage.NOT_SUITABLE
-    stage[~flags_of(facts, [action.applicable for action in actions])] = Stage.NOT_APPLICABLE
+    service = np.array([action.service for action in actions], dtype=bool)
+    applicable = flags_of(facts, [action.applicable for action in actions]) & (serves | service)
+    stage[~applicable] = Stage.NOT_APPLICABLE
     stage[~_eligible(facts, actions)] = Stage.NOT_ELIGIBLE
     return stage
 

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import polars as pl
 
+from nba.decisions.plain_needs import plain_needs
 from nba.errors import InputRefusedError
+from nba.models.needs.base import NEED_SCORE_SCHEMA
 
 _TEXT: Final = pl.String
 _NUMBER: Final = pl.Float64
@@ -125,6 +127,7 @@ OTHER_TABLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "days_since_purchase": _NUMBER,
             "gap_days": _NUMBER,
         },
+        "needs": NEED_SCORE_SCHEMA,
         "mode": {
             "customer_id": _TEXT,
             "mode": _TEXT,
@@ -304,6 +307,8 @@ def conform_inputs(inputs: Mapping[str, pl.DataFrame]) -> DecisionInputs:
         name: _conform(name, inputs.get(name, pl.DataFrame()), columns)
         for name, columns in contract.items()
     }
+    if tables["needs"].is_empty():
+        tables["needs"] = plain_needs(tables)
     tables["responses"] = _with_customers(tables["responses"], tables["interactions"])
     for name, key in {**dict.fromkeys(CUSTOMER_TABLES, "customer_id"), **_UNIQUE}.items():
         _refuse_repeated(name, tables[name][key])

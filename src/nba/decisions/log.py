@@ -52,6 +52,9 @@ def decision_log(
         value=pl.Series(full.pick(pool.value)),
         uplift=pl.Series(full.pick(pool.uplift)),
         minutes=pl.Series(full.pick(pool.minutes)),
+        need_id=full.pick_text(pool.need),
+        category=full.pick_text(pool.category),
+        fatigue_cost=pl.Series(pool.fatigue_cost),
         policy_version=pl.lit(rules.policy_version),
         model_versions=pl.lit(rules.model_versions),
     )
@@ -120,19 +123,24 @@ def _alternatives(pool: Pool, x: Floats, names: Names) -> pl.Series:
         return np.concatenate([values, of_none], axis=1).ravel()[keep]
 
     none = np.full((count, 1), str(Mode.NONE), dtype=object)
+    nothing = np.full((count, 1), None, dtype=object)
     modes = np.array([*(str(mode) for mode in MODES), str(Mode.NONE)], dtype=object)
     table = pl.DataFrame(
         {
             "row": np.repeat(np.arange(count), width + 1)[keep],
             "action_type": pl.Series(flat(names[pool.action], none), dtype=pl.String),
             "mode": pl.Series(np.tile(modes, count)[keep], dtype=pl.String),
+            "need_id": pl.Series(flat(pool.need, nothing).tolist(), dtype=pl.String),
+            "category": pl.Series(flat(pool.category, nothing).tolist(), dtype=pl.String),
             "value": flat(pool.value, zero),
             "minutes": flat(pool.minutes, zero),
             "probability": flat(x, none_probability(x)[:, None]),
         }
     )
     grouped = table.group_by("row", maintain_order=True).agg(
-        pl.struct("action_type", "mode", "value", "minutes", "probability").alias("alternatives")
+        pl.struct(
+            "action_type", "mode", "need_id", "category", "value", "minutes", "probability"
+        ).alias("alternatives")
     )
     return grouped["alternatives"]
 

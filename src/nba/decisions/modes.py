@@ -6,6 +6,7 @@ their own scores nor the mode that they preferred before they refused matter.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,7 @@ import polars as pl
 
 from nba.arrays import Floats, Ints
 from nba.decisions.inputs import DecisionInputs
+from nba.models.needs.words import BARE_NEEDS
 from nba.schema.words import CONTACT_MODES
 
 MODES: Final = tuple(CONTACT_MODES)
@@ -22,12 +24,22 @@ _SCORES: Final = ("uplift_amount", "uplift_lower", "uplift_drawn", "risk", "lost
 
 @dataclass(frozen=True)
 class Averages:
-    """Averages over the customers who may be profiled, for those who may not."""
+    """Averages over the customers who may be profiled, for those who may not.
+
+    Parameters
+    ----------
+    uplift, risk, lost_share : tuple of float
+        By mode.
+    customer_value : float
+    needs : mapping of str to tuple of float
+        The uplift of each bare need by mode.
+    """
 
     uplift: tuple[float, ...]
     risk: tuple[float, ...]
     lost_share: tuple[float, ...]
     customer_value: float
+    needs: Mapping[str, tuple[float, ...]]
 
     def of_mode(self, position: int) -> dict[str, float]:
         """Return the averages of a mode by the column of the scores that they stand for."""
@@ -44,8 +56,8 @@ class ModeScores:
     uplift, lower, drawn, risk, lost_share : array of float, shape (customers, modes)
         The expected uplift in money, its lower bound, the clerk's draw from what is believed of
         it, the probability of losing the friend, and the share of purchases lost with them.
-    before, preferred : array of int, shape (customers,)
-        The preferred mode so far (-1: none) and from now on.
+    preferred : array of int, shape (customers,)
+        The preferred mode from now on.
     """
 
     uplift: Floats
@@ -53,14 +65,7 @@ class ModeScores:
     drawn: Floats
     risk: Floats
     lost_share: Floats
-    before: Ints
     preferred: Ints
-
-    @property
-    def held(self) -> Ints:
-        """The mode that no other may exceed, since none was proved better; -1 where none is."""
-        held: Ints = np.where(self.preferred == self.before, self.before, -1)
-        return held
 
 
 def mode_averages(inputs: DecisionInputs) -> Averages:
@@ -74,7 +79,22 @@ def mode_averages(inputs: DecisionInputs) -> Averages:
         risk=tuple(_mean(rows["risk"]) for rows in of_mode),
         lost_share=tuple(_mean(rows["lost_share"]) for rows in of_mode),
         customer_value=_mean(timing["expected_margin_365d"]),
+        needs=_need_averages(inputs),
     )
+
+
+def _need_averages(inputs: DecisionInputs) -> dict[str, tuple[float, ...]]:
+    """Return the mean uplift of each bare need by mode, over who may be profiled."""
+    state = inputs["customer_state"].filter(pl.col("consent_profiling")).select("customer_id")
+    known = inputs["needs"].filter(pl.col("need").is_in([str(need) for need in BARE_NEEDS]))
+    known = known.join(state, on="customer_id", how="semi").sort("customer_id", "need_id")
+    averages = {}
+    for need in BARE_NEEDS:
+        rows = known.filter(pl.col("need") == str(need))
+        wide = rows.select(pl.col(f"uplift_amount_{mode}").fill_null(0.0) for mode in MODES)
+        mean = wide.to_numpy().mean(axis=0) if rows.height else np.zeros(len(MODES))
+        averages[str(need)] = tuple(float(one) for one in mean)
+    return averages
 
 
 def _mean(column: pl.Series) -> float:
@@ -108,7 +128,6 @@ def mode_scores(inputs: DecisionInputs, customers: pl.DataFrame, averages: Avera
         drawn=drawn,
         risk=risk,
         lost_share=lost,
-        before=before,
         preferred=preferred_now(uplift, lower, before),
     )
 
@@ -129,12 +148,6 @@ def preferred_now(uplift: Floats, lower: Floats, before: Ints) -> Ints:
     overtaken = (before >= 0) & (lower[rows, challenger] > uplift[rows, current])
     preferred: Ints = np.where(overtaken, challenger, current)
     return preferred
-
-
-def at_most_preferred(values: Floats, preferred: Ints) -> Floats:
-    """Return `values` by mode, none above that of the preferred mode (-1: there is none)."""
-    own = np.take_along_axis(values, np.maximum(preferred, 0)[:, None], axis=1)
-    return np.minimum(values, np.where(preferred[:, None] >= 0, own, np.inf))
 
 
 def _preferred_before(inputs: DecisionInputs, customers: pl.DataFrame) -> Ints:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from nba.arrays import Floats, Ints
+from nba.arrays import Floats, Ints, Names
 from nba.decisions.candidates import Candidates, build_candidates
 from nba.decisions.funnel import may_contact
 from nba.decisions.hashing import draw_arms
@@ -38,6 +38,14 @@ class Pool:
     value, uplift, minutes : array of float, same shape
         The value by the draw, the expected uplift with what is brought, and the clerk time of
         each best action; zero where none is open.
+    need, category : array of str, shape (customers, modes)
+        The need that each best action serves, and its category; None where there is none.
+    ahead : array of float, shape (customers, modes, days)
+        What the same contact would be worth later, relative to today.
+    tires : array of float, shape (customers, modes)
+        By how much the cost of fatigue counts for each best action.
+    fatigue_cost : array of float, shape (customers,)
+        What a contact today takes from those of the coming weeks.
     preferred : array of int, shape (customers,)
         The preferred mode from now on.
     """
@@ -48,6 +56,11 @@ class Pool:
     value: Floats
     uplift: Floats
     minutes: Floats
+    need: Names
+    category: Names
+    ahead: Floats
+    tires: Floats
+    fatigue_cost: Floats
     preferred: Ints
 
     @classmethod
@@ -62,6 +75,10 @@ class Pool:
             return np.take_along_axis(with_none, best, 1)
 
         minutes = np.array([action.minutes for action in candidates.actions])
+        needs, none = candidates.needs, candidates.needs.rows.height
+        of_best = np.pad(candidates.effects.need, ((0, 0), (0, 1)), constant_values=none)
+        need = np.take_along_axis(of_best, best, 1)
+        tires = np.array([action.risk_share for action in candidates.actions]) * candidates.lever
         known = [name for name in candidates.facts.columns if name in TEXT_FACTS]
         return cls(
             people=people.with_columns(candidates.closed()),
@@ -70,8 +87,18 @@ class Pool:
             value=picked(candidates.value),
             uplift=picked(candidates.effects.expected_gain),
             minutes=picked(np.broadcast_to(minutes, candidates.value.shape)),
+            need=needs.names("need_id")[need],
+            category=needs.names("category")[need],
+            ahead=needs.ahead()[need],
+            tires=picked(tires),
+            fatigue_cost=np.zeros(len(best)),
             preferred=candidates.scores.preferred,
         )
+
+    def charged(self, cost: Floats) -> Pool:
+        """Return the pool with what a contact takes from later ones deducted, (customers,)."""
+        value = np.where(self.action >= 0, self.value - cost[:, None] * self.tires, 0.0)
+        return replace(self, value=value, fatigue_cost=cost)
 
     @classmethod
     def concat(cls, parts: list[Pool]) -> Pool:

@@ -17,6 +17,10 @@ from nba.features.expressions import parse_expression
 MOST_REASONS: Final = 3
 #: Reasons of the action itself that come before all others.
 OWN_REASONS: Final = 2
+#: Reasons that name the need that is served: the one that holds comes first of all.
+NEED_REASONS: Final = ("need_due", "need_once", "need_new", "need_companion", "need_discovery")
+#: Reasons about a category that is due, which is not always the one that is brought.
+_OTHER_NEEDS: Final = ("category_due", "repeat_favourite", "new_for_taste")
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,35 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
             "benefit_days <= 14",
             "有权益 {benefit_days:.0f} 天后到期",
             "holds a benefit that lapses in {benefit_days:.0f} day(s)",
+        ),
+        "need_due": Phrase(
+            "need == 'due' and need_times >= 2 and need_due >= 0.7",
+            "{need_category} 通常每 {need_gap:.0f} 天买一次，距上次 {need_days:.0f} 天"
+            "（{product_name}）",
+            "buys {need_category} every {need_gap:.0f} days or so; the last time was "
+            "{need_days:.0f} days ago ({product_name})",
+        ),
+        "need_once": Phrase(
+            "need == 'due' and need_times < 2",
+            "{need_days:.0f} 天前买过 {need_category}（{product_name}），别人约每 {need_gap:.0f} "
+            "天再买",
+            "bought {need_category} {need_days:.0f} days ago ({product_name}); most come back for "
+            "it after {need_gap:.0f}",
+        ),
+        "need_new": Phrase(
+            "need == 'new'",
+            "常买 {need_category}，这是新到的：{product_name}",
+            "buys {need_category}, and this is new: {product_name}",
+        ),
+        "need_companion": Phrase(
+            "need == 'companion'",
+            "刚买的东西可以配 {product_name}",
+            "{product_name} goes with what was just bought",
+        ),
+        "need_discovery": Phrase(
+            "need == 'discovery'",
+            "还没买过 {need_category}，口味相近的人喜欢 {product_name}",
+            "has not bought {need_category} yet; people of like taste choose {product_name}",
         ),
         "category_due": Phrase(
             "due_category_overdue >= 0.8 and due_category != 'unknown' and due_category != 'other'",
@@ -203,13 +236,19 @@ def reasons_of(
     facts, flags : mapping
         Of one customer: facts by name, and by phrase whether it can be said.
     action : ActionType
-        Its own reasons come first: the first two that hold.
+        What it serves comes first, then its own reasons: the first two that hold.
     weights : mapping of str to float, optional
         How much each feature contributed to the models' scores of this customer: of the other
         reasons, those that rest on the strongest come first.
     """
-    own = [code for code in action.reasons if flags[code]]
-    others = [code for code in dict.fromkeys((*own[OWN_REASONS:], *GENERAL)) if flags[code]]
+    served = [code for code in NEED_REASONS if flags[code]][:1]
+    left_out = _OTHER_NEEDS if served else ()
+    own = [*served, *(code for code in action.reasons if flags[code] and code not in left_out)]
+    others = [
+        code
+        for code in dict.fromkeys((*own[OWN_REASONS:], *GENERAL))
+        if flags[code] and code not in left_out
+    ]
     if weights:
         others.sort(key=lambda code: -_weight(code, weights))
     codes = list(dict.fromkeys((*own[:OWN_REASONS], *others)))[:MOST_REASONS]

@@ -9,10 +9,16 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from nba.decisions.action_types import ActionType, Catalogue
 from nba.decisions.policy import ContactPolicy, Levers
-from nba.decisions.settings import FORMER_FACTORS, FORMER_NAMES, DecisionSettings
+from nba.decisions.settings import FORMER_FACTORS, DecisionSettings
 
-#: Settings of older versions that never changed a decision.
-_IDLE_SETTINGS: Final = ("time_zone", "currency")
+#: Settings of older versions that nothing reads any more.
+_IDLE_SETTINGS: Final = (
+    "time_zone",
+    "currency",
+    "relevance_floor",
+    "patience_share",
+    "fatigue_cost_share",
+)
 
 
 class DecisionRules(BaseModel):
@@ -51,11 +57,7 @@ class DecisionRules(BaseModel):
         settings = given.get("settings") if isinstance(given, Mapping) else None
         if not isinstance(settings, Mapping):
             return given
-        current = {
-            FORMER_NAMES.get(name, name): value
-            for name, value in settings.items()
-            if name not in _IDLE_SETTINGS
-        }
+        current = {name: value for name, value in settings.items() if name not in _IDLE_SETTINGS}
         factors = current.get("factors", {})
         current["factors"] = {
             FORMER_FACTORS.get(name, name): value for name, value in factors.items()

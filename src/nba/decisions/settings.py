@@ -37,7 +37,9 @@ class ArmShares(BaseModel):
 
 
 #: Former names of fields of `DecisionSettings` and of its `factors`.
-FORMER_NAMES: Final = MappingProxyType({"patience_share": "fatigue_cost_share"})
+FORMER_NAMES: Final = MappingProxyType(
+    {"patience_share": "fatigue_slope", "fatigue_cost_share": "fatigue_slope"}
+)
 FORMER_FACTORS: Final = MappingProxyType({"patience": "fatigue_cost"})
 
 
@@ -112,19 +114,12 @@ class DecisionSettings(BaseModel):
         description="strict: never above the clerk's minutes; expected: within them on average",
     )
     horizon_days: int = Field(7, ge=1, le=31, description="days that the plan looks ahead")
-    relevance_floor: float = Field(
-        0.6,
+    fatigue_slope: float = Field(
+        0.2,
         ge=0,
-        le=1,
-        description="share of the mode's uplift that a contact earns which brings nothing of use: "
-        "factor floor + (1 - floor) x relevance",
-    )
-    fatigue_cost_share: float = Field(
-        0.4,
-        ge=0,
-        le=1,
-        description="share of the customer's best uplift, as drawn, that any contact takes from "
-        "later ones",
+        le=2,
+        description="by how much the log of the next contact's effect falls right after a contact; "
+        "decides what a contact costs in those to come",
     )
     lend_share: float = Field(
         0.0,

@@ -11,7 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from nba.decisions.action_types import ActionType, Brings
-from nba.decisions.brought import what_is_brought
+from nba.decisions.brought import NEED_FACTS, what_is_brought
 from nba.decisions.inputs import DecisionInputs
 from nba.decisions.reasons import REASON_TYPE, phrase_flags, reasons_of
 from nba.decisions.rules import DecisionRules
@@ -99,6 +99,7 @@ def _contacts(
     rows = _with_context(here, contacts, facts, rules)
     starts, ends = contact_windows(rows, as_of=as_of, policy=rules.policy)
     brought = what_is_brought(here, rows, rules, as_of=as_of)
+    rows = rows.with_columns(brought.select(*NEED_FACTS, "product_name"))
     texts = _texts(rows, brought, _weights(here), rules, as_of)
     frame = rows.with_columns(
         starts,

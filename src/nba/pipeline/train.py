@@ -203,7 +203,7 @@ def decision_log(context: RunContext, window_days: int) -> pl.DataFrame | None:
             folder = context.ports.runs.of(day)
             log = folder.read("plan/log").filter(pl.col("closed").is_null())
             parts.append(decision_rows(log, folder.read("plan/actions")))
-    return pl.concat(parts) if parts else None
+    return pl.concat(parts, how="diagonal") if parts else None
 
 
 def describe_version(version: ModelVersion, why: str) -> dict[str, str]:

@@ -60,7 +60,8 @@ class Sample:
 
     def per_row(self, values: Floats) -> Floats:
         """Return the sum of the entries of each row."""
-        return np.bincount(self.row, weights=values, minlength=len(self.residual))
+        sums = np.bincount(self.row, weights=values, minlength=len(self.residual))
+        return sums.astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def fit_posterior(
             break
     scaled = z * sample.weight[:, None]
     information = z.T @ scaled / inflation + np.diag(prior)
-    covariance = np.linalg.inv(information)
+    covariance = np.asarray(np.linalg.inv(information), dtype=np.float64)
     return Posterior(at[:count], covariance[:count, :count], at[count:], inflation)
 
 

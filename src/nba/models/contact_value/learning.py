@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from nba.arrays import Floats, Ints
+from nba.arrays import Bools, Floats, Ints
 from nba.models.contact_value.config import ContactValueConfig
 from nba.models.contact_value.design import NAMES, Situation, codes, log_relevance, prior_of
 from nba.models.contact_value.fit import Posterior, Sample, fit_posterior
@@ -155,26 +155,26 @@ def _before(rows: pl.DataFrame, rhythm: Rhythm) -> Floats:
     return np.column_stack([*columns, typical, everything])
 
 
-def _expected(x: Floats, outcome: pl.Series, is_contact: Floats, fold: Ints, seed: int) -> Floats:
+def _expected(x: Floats, outcome: pl.Series, is_contact: Bools, fold: Ints, seed: int) -> Floats:
     """Return what is expected without a contact, by trees over moments of the other folds."""
     target = outcome.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    free = (is_contact == 0) & np.isfinite(target)
+    free = ~is_contact & np.isfinite(target)
     found = np.full(len(x), target[free].mean() if free.any() else 0.0)
     for one in range(FOLDS):
         rest, mine = free & (fold != one), fold == one
         if rest.sum() >= 200 and mine.any():
             booster = trees.grow(x[rest], target[rest], ANYWAY_TREES, ROUNDS, seed)
             found[mine] = trees.predict(booster, x[mine])
-    return np.maximum(found, 0.0)
+    return np.asarray(np.maximum(found, 0.0))
 
 
-def _rest(x: Floats, outcome: pl.Series, is_contact: Floats, fold: Ints, seed: int) -> Floats:
+def _rest(x: Floats, outcome: pl.Series, is_contact: Bools, fold: Ints, seed: int) -> Floats:
     """Return an outcome less what is expected without a contact, NaN where it is not known."""
     seen = outcome.cast(pl.Float64).fill_null(float("nan")).to_numpy()
     return np.asarray(seen - _expected(x, outcome, is_contact, fold, seed))
 
 
-def _reached(rows: pl.DataFrame, is_contact: Floats, situation: Situation, arm: Ints) -> Floats:
+def _reached(rows: pl.DataFrame, is_contact: Bools, situation: Situation, arm: Ints) -> Floats:
     """Return 1 / P(read) where a contact was read, else 0.
 
     In a mode in which reading is not recorded every contact counts as it is.
@@ -198,7 +198,7 @@ def _reached(rows: pl.DataFrame, is_contact: Floats, situation: Situation, arm: 
 
 
 def _sample(
-    rows: pl.DataFrame, arm: Ints, is_contact: Floats, reached: Floats, anyway: Floats,
+    rows: pl.DataFrame, arm: Ints, is_contact: Bools, reached: Floats, anyway: Floats,
     situation: Situation,
 ) -> Sample:  # fmt: skip
     """Return the rows of the fit, and an entry per contact that was made or could have been."""
@@ -270,4 +270,4 @@ def _share(
     known = np.isfinite(rest)
     up = float((weight[known] * effect[known]) @ rest[known])
     down = float(weight[known] @ np.square(effect[known]))
-    return (up + mean * error**-2.0) / (down + error**-2.0) + level
+    return float((up + mean * error**-2.0) / (down + error**-2.0) + level)

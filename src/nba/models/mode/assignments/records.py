@@ -136,6 +136,8 @@ def decision_rows(log: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
             for mode, name in PROPENSITY_COLUMNS.items()
         )
     )
+    if "category" in log.schema["alternatives"].inner.to_schema():  # type: ignore[attr-defined]
+        vector = vector.join(_would_be_brought(drawn), on="customer_id", how="left")
     own = pl.coalesce(
         pl.when(pl.col("mode").cast(pl.String) == mode).then(pl.col(name))
         for mode, name in PROPENSITY_COLUMNS.items()
@@ -149,6 +151,28 @@ def decision_rows(log: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
         .join(listed.select("customer_id", "action_id"), on="customer_id", how="left")
         .sort("customer_id")
     )
+
+
+def _would_be_brought(drawn: pl.DataFrame) -> pl.DataFrame:
+    """Return `customer_id, category`: of what was drawn, else of what was likeliest."""
+    field = pl.col("alternatives").struct.field
+    rows = drawn.select("customer_id", pl.col("mode").alias("taken"), "alternatives").explode(
+        "alternatives"
+    )
+    rows = rows.select(
+        "customer_id",
+        category=field("category"),
+        chance=field("probability"),
+        is_none=field("mode").cast(pl.String) == str(Mode.NONE),
+        is_taken=field("mode").cast(pl.String) == pl.col("taken").cast(pl.String),
+    )
+    return (
+        rows.filter(~pl.col("is_none"))
+        .sort("customer_id", "is_taken", "chance", "category",
+              descending=[False, True, True, False], nulls_last=True)
+        .unique("customer_id", keep="first", maintain_order=True)
+        .select("customer_id", pl.col("category").fill_null(""))
+    )  # fmt: skip
 
 
 def thinned(log: pl.DataFrame, *, per_listed: float, seed: int) -> pl.DataFrame:
