@@ -26,7 +26,7 @@ from nba.decisions.explain import explain
 from nba.decisions.facts import days_to_birthday
 from nba.decisions.hashing import draw_arms, uniform
 from nba.decisions.lending import lent_minutes, pooled_bound
-from nba.decisions.modes import at_most_preferred, preferred_now
+from nba.decisions.modes import preferred_now
 from nba.decisions.outlook import outlook, purchase_probabilities
 from nba.decisions.rules import DecisionRules
 from nba.errors import NotFoundError
@@ -174,12 +174,6 @@ def test_a_preferred_mode_yields_to_proof_only() -> None:
     uplift = np.array([[1.0, 2.0, 0.0], [1.0, 2.0, 0.0], [1.0, 2.0, 0.0]])
     lower = np.array([[0.0, 0.5, -1.0], [0.0, 1.5, -1.0], [0.0, 1.5, -1.0]])
     assert preferred_now(uplift, lower, np.array([0, 0, -1])).tolist() == [0, 1, 1]
-
-
-def test_no_mode_counts_for_more_than_the_preferred_one() -> None:
-    values = np.array([[1.0, 2.0, -1.0], [1.0, 2.0, -1.0]])
-    held = at_most_preferred(values, np.array([0, -1]))
-    assert held.tolist() == [[1.0, 1.0, -1.0], [1.0, 2.0, -1.0]]
 
 
 def with_draws(inputs: Inputs, drawn: pl.Expr) -> Inputs:

@@ -132,7 +132,7 @@ def test_the_version_follows_the_bytes(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"patience_share": 0.2}, "'patience_share' is called 'fatigue_cost_share' now"),
+        ({"patience_share": 0.2}, "'patience_share' is called 'fatigue_slope' now"),
         ({"factors": {"patience": False}}, "'patience' is called 'fatigue_cost' now"),
     ],
 )
@@ -145,10 +145,10 @@ def test_a_setting_under_its_former_name_is_refused_with_its_new_one(
 
 def test_rules_kept_under_former_names_can_be_read(files: DecisionFiles) -> None:
     factors = Factors(fatigue_cost=False)
-    rules = files.rules(DecisionSettings(fatigue_cost_share=0.2, factors=factors))
+    rules = files.rules(DecisionSettings(factors=factors))
     kept = rules.model_dump(mode="json")
     settings = kept["settings"]
-    settings["patience_share"] = settings.pop("fatigue_cost_share")
+    settings |= {"patience_share": 0.4, "relevance_floor": 0.6}
     settings["factors"]["patience"] = settings["factors"].pop("fatigue_cost")
     settings |= {"time_zone": "Asia/Shanghai", "currency": "CNY"}
     assert DecisionRules.model_validate_json(json.dumps(kept)) == rules

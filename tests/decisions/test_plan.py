@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 
 from nba.decisions import DecisionFiles, DecisionSettings, Plan, decide
-from nba.decisions.brought import worth_bringing
 from nba.decisions.writing import ACTION_SCHEMA
 from nba.errors import InputRefusedError
 
@@ -179,25 +178,6 @@ def test_a_missing_table_is_named(files: DecisionFiles, world: Any) -> None:
         plan_of({}, files, world)
 
 
-def test_what_is_brought_is_one_product_per_need_and_unknowns_come_last() -> None:
-    rows = pl.DataFrame(
-        {
-            "customer_id": ["c"] * 5,
-            "product_id": ["p1", "p2", "p3", "p4", "p5"],
-            "rank": [1, 2, 3, 4, 5],
-            "category": ["a", "a", "b", None, "d"],
-            "relevance": [0.8, 0.8, 0.7, 0.6, 0.2],
-            "price": [10.0, 99.0, 50.0, None, 900.0],
-            "margin_rate": [0.5, 0.5, None, 0.5, 0.5],
-        }
-    )
-    rows = rows.with_columns(is_due=False)
-    assert worth_bringing(rows)["product_id"].to_list() == ["p3", "p1", "p4"]
-    # what a reminder is about comes first
-    due = rows.with_columns(is_due=pl.col("product_id") == "p1")
-    assert worth_bringing(due)["product_id"].to_list() == ["p1", "p3", "p4"]
-
-
 def test_content_that_meets_the_customer_comes_first_unless_they_refused(
     inputs: dict[str, pl.DataFrame], files: DecisionFiles, world: Any
 ) -> None:
@@ -214,7 +194,7 @@ def test_content_that_meets_the_customer_comes_first_unless_they_refused(
     told["customer_state"] = inputs["customer_state"].with_columns(consent_profiling=half)
     post = [action for action in files.catalogue.actions if action.action_type == "topic_post"]
     only = files.catalogue.model_copy(update={"actions": tuple(post)})
-    rules = files.rules(DecisionSettings(fatigue_cost_share=0))
+    rules = files.rules(DecisionSettings(fatigue_slope=0))
     plan = decide(told, rules.model_copy(update={"catalogue": only}), as_of=world.AS_OF)
     consent = told["customer_state"].select("customer_id", "consent_profiling")
     posts = plan.actions.filter(pl.col("action_type") == "topic_post")
