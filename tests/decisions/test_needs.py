@@ -61,8 +61,9 @@ def needs_of(inputs: Inputs) -> pl.DataFrame:
     return pl.concat([empty, *parts], how="diagonal_relaxed")
 
 
-@pytest.fixture
-def told(inputs: Inputs) -> Inputs:
+@pytest.fixture(scope="module")
+def told(world: Any) -> Inputs:
+    inputs: Inputs = world.make_inputs(customers=200, clerks=3, seed=5)
     quiet = {"interactions": inputs["interactions"].clear()}
     return {**inputs, **quiet, "needs": needs_of(inputs)}
 
