@@ -9,22 +9,20 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from nba.arrays import Floats, Ints
+from nba.arrays import Ints
 from nba.decisions.allocation import Programme, solve
 from nba.decisions.assignment import Day, assign
 from nba.decisions.inputs import DecisionInputs, conform_inputs
 from nba.decisions.lending import lent_minutes, pooled_bound, store_places
 from nba.decisions.log import clerk_report, decision_log
 from nba.decisions.modes import MODES
-from nba.decisions.patience import price_of_patience, worth_ahead
 from nba.decisions.plan import Plan
 from nba.decisions.policy import ContactPolicy
-from nba.decisions.pool import Pool, evaluate
+from nba.decisions.pool import Pool, evaluate, fatigue_cost
 from nba.decisions.rules import DecisionRules
 from nba.decisions.substitution import propose_handovers, with_substitutes
 from nba.decisions.when import reachable_hours
 from nba.decisions.writing import write_actions
-from nba.models.needs.base import AHEAD_DAYS
 from nba.schema.words import Arm
 
 
@@ -56,16 +54,19 @@ def decide(inputs: Mapping[str, pl.DataFrame], rules: DecisionRules, *, as_of: d
     pool = evaluate(tables, rules, as_of=as_of)
     working = working_clerks(tables, rules.policy)
     day, rows = _day(pool, working, rules, as_of=as_of)
-    if rules.settings.factors.fatigue_cost:
-        pool = pool.charged(_fatigue_cost(pool, day, rows, rules))
-        day = replace(day, programme=replace(day.programme, value=pool.value[rows]))
+    price = solve(day.programme).price
+    by_row = np.full(len(pool.value), np.inf)
+    by_row[rows] = price[day.programme.clerk]
+    pool = pool.charged(fatigue_cost(pool, by_row, rules))
+    day = replace(day, programme=replace(day.programme, value=pool.value[rows]))
     assigned = assign(day, rules.settings)
     log = decision_log(pool, assigned, rows, rules, as_of=as_of)
     return Plan(
         log=log,
         actions=write_actions(tables, _listed(log), pool.facts, rules, as_of=as_of),
         clerks=clerk_report(working, day.programme, assigned).with_columns(
-            value_pooled=pl.Series(pooled_bound(day.programme, store_places(working)))
+            value_pooled=pl.Series(pooled_bound(day.programme, store_places(working))),
+            price_before_fatigue=pl.Series(price),
         ),
         preferred_mode=_preferred_mode(pool),
         handovers=propose_handovers(tables, as_of=as_of, policy=rules.policy),
@@ -115,20 +116,6 @@ def _day(
         seed=f"{settings.seed}/{as_of.date().isoformat()}",
     )
     return day, rows
-
-
-def _fatigue_cost(pool: Pool, day: Day, rows: Ints, rules: DecisionRules) -> Floats:
-    """Return what a contact today takes from later ones, at the price of the day's minutes."""
-    programme = day.programme
-    price = solve(programme).price[programme.clerk]
-    value = np.where(programme.open, programme.value, 0.0)
-    worth = worth_ahead(value, pool.ahead[rows], AHEAD_DAYS, price, programme.minutes)
-    rest = min(spacing.any_mode for spacing in rules.policy.cool_down.values())
-    cost = np.zeros(len(pool.value))
-    cost[rows] = price_of_patience(
-        worth, rules.settings.fatigue_slope, rest_weeks=min(rest / 7.0, 1.0)
-    )
-    return cost
 
 
 def _listed(log: pl.DataFrame) -> pl.DataFrame:

@@ -12,7 +12,7 @@ import polars as pl
 from nba.decisions.candidates import build_candidates
 from nba.decisions.inputs import DecisionInputs, conform_inputs
 from nba.decisions.modes import MODES, Averages, mode_averages
-from nba.decisions.pool import CHUNK, Pool, eligible_customers
+from nba.decisions.pool import CHUNK, Pool, eligible_customers, fatigue_cost
 from nba.decisions.rules import DecisionRules
 from nba.decisions.substitution import with_substitutes
 from nba.decisions.writing import ACTION_SCHEMA, write_actions
@@ -31,16 +31,22 @@ class OpenBook:
         Of all customers, with today's substitutes.
     averages : Averages
         Over all customers.
+    price : mapping of str to float
+        What a minute of each working clerk earns, before what contacts take from later ones.
     """
 
     tables: DecisionInputs
     averages: Averages
+    price: Mapping[str, float]
 
     @classmethod
-    def of(cls, inputs: Mapping[str, pl.DataFrame]) -> OpenBook:
-        """Return the book of the inputs that `decide` had."""
+    def of(cls, inputs: Mapping[str, pl.DataFrame], clerks: pl.DataFrame) -> OpenBook:
+        """Return the book of the inputs that `decide` had, and of its ledger of clerks."""
         tables = with_substitutes(conform_inputs(inputs))
-        return cls(tables, mode_averages(tables))
+        price: dict[str, float] = {}
+        if "price_before_fatigue" in clerks.columns:
+            price = dict(clerks.select("clerk_id", "price_before_fatigue").iter_rows())
+        return cls(tables, mode_averages(tables), price)
 
     def customers_of(self, clerk_id: str) -> list[str]:
         """Return the customers whom a clerk serves today, by id."""
@@ -85,6 +91,11 @@ def next_actions(
     mine = mine.of_customers(people["customer_id"])
     candidates = build_candidates(mine, rules.actions, book.averages, rules, as_of=as_of)
     pool = Pool.of(people, candidates)
+    price = people["clerk_id"].replace_strict(
+        book.price, default=float("inf"), return_dtype=pl.Float64
+    )
+    cost = fatigue_cost(pool, price.fill_null(float("inf")).to_numpy(), rules)
+    pool = pool.charged(cost)
     chosen = [_of_mode(pool, mode, rules, as_of) for mode in range(len(MODES))]
     written = [write_actions(mine, rows, pool.facts, rules, as_of=as_of) for rows in chosen]
     return _ranked(pl.concat(written), rules)
@@ -103,6 +114,7 @@ def _of_mode(pool: Pool, mode: int, rules: DecisionRules, as_of: datetime) -> pl
         value=pl.Series(pool.value[:, mode]),
         uplift=pl.Series(pool.uplift[:, mode]),
         minutes=pl.Series(pool.minutes[:, mode]),
+        need_id=pl.Series(pool.need[:, mode].tolist(), dtype=pl.String),
         propensity=pl.lit(None, dtype=pl.Float64),
         explored=pl.lit(False),
         policy_version=pl.lit(rules.policy_version),

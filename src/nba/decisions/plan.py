@@ -22,7 +22,8 @@ class Plan:
     clerks : DataFrame
         A row per working clerk: minutes (own and, where colleagues lend, today's),
         minutes planned and expected, actions, value planned and expected, value_bound (the
-        linear programme's optimum), price_per_minute, value_pooled (the optimum of the
+        linear programme's optimum), price_per_minute, price_before_fatigue (before what contacts
+        take from later ones, which is worked out with it), value_pooled (the optimum of the
         whole store if its minutes could move freely).
     preferred_mode : DataFrame
         customer_id, mode: to be passed to the next day's `decide`.

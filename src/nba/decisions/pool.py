@@ -15,9 +15,11 @@ from nba.decisions.funnel import may_contact
 from nba.decisions.hashing import draw_arms
 from nba.decisions.inputs import DecisionInputs
 from nba.decisions.modes import mode_averages
+from nba.decisions.patience import price_of_patience, worth_ahead
 from nba.decisions.reasons import TEXT_FACTS
 from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import DecisionSettings
+from nba.models.needs.base import AHEAD_DAYS
 
 #: Customers worked on at once; bounds memory.
 CHUNK: Final = 100_000
@@ -155,3 +157,24 @@ def evaluate(tables: DecisionInputs, rules: DecisionRules, *, as_of: datetime) -
         candidates = build_candidates(inputs, rules.actions, averages, rules, as_of=as_of)
         parts.append(Pool.of(chunk, candidates))
     return Pool.concat(parts)
+
+
+def fatigue_cost(pool: Pool, price: Floats, rules: DecisionRules) -> Floats:
+    """Return what a contact today takes from those of the coming weeks, shape (customers,).
+
+    Parameters
+    ----------
+    pool : Pool
+        Values before this cost.
+    price : array of shape (customers,)
+        What a minute of the customer's clerk earns today; infinite: nobody would contact them.
+    """
+    if not rules.settings.factors.fatigue_cost:
+        return np.zeros(len(pool.value))
+    value = np.where((pool.action >= 0) & np.isfinite(price)[:, None], pool.value, 0.0)
+    known = np.where(np.isfinite(price), price, 0.0)
+    worth = worth_ahead(value, pool.ahead, AHEAD_DAYS, known, pool.minutes)
+    rest_days = min(spacing.any_mode for spacing in rules.policy.cool_down.values())
+    return price_of_patience(
+        worth, rules.settings.fatigue_slope, rest_weeks=min(rest_days / 7.0, 1.0)
+    )

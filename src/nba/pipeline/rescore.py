@@ -13,7 +13,7 @@ from nba.decisions.rules import DecisionRules
 from nba.models.affinity.offers import offers
 from nba.models.base import Model, ModelInputs
 from nba.pipeline.context import RunContext
-from nba.pipeline.kept import kept_inputs, kept_rules
+from nba.pipeline.kept import kept_inputs, kept_plan, kept_rules
 from nba.pipeline.score import model_inputs, noted_models, score_all
 
 _CUSTOMER = "customer_id"
@@ -54,7 +54,7 @@ class Rescorer:
             models=noted_models(context),
             inputs=model_inputs(context),
             kept=kept,
-            book=OpenBook.of(kept),
+            book=OpenBook.of(kept, kept_plan(context).clerks),
             rules=kept_rules(context),
         )
 

@@ -19,11 +19,18 @@ class ContactValueConfig(ModelConfig):
         description="Chance that a contact about a category at its gap, in the fitting mode, "
         "brings an order that would not have come.",
     )
-    scale_error: float = Field(default=0.05, gt=0, description="Standard deviation of the scale.")
-    category_error: float = Field(
-        default=0.4, gt=0, description="Spread of categories around their kind."
+    scale_error: float = Field(default=0.04, gt=0, description="Standard deviation of the scale.")
+    history_trust: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Weight of a contact that a clerk chose, against one that was drawn: how those "
+        "who were chosen differ is never told apart wholly from what the contact did.",
     )
-    clerk_error: float = Field(default=0.25, gt=0, description="Spread of clerks.")
+    category_error: float = Field(
+        default=0.25, gt=0, description="Spread of categories around their kind."
+    )
+    clerk_error: float = Field(default=0.2, gt=0, description="Spread of clerks.")
     pull_forward: float = Field(
         default=-0.2, description="Orders missing after the window, per extra one in it."
     )
@@ -33,7 +40,7 @@ class ContactValueConfig(ModelConfig):
     )
     spread_over_error: float = Field(default=0.15, gt=0, description="Its standard deviation.")
     draw_share: float = Field(
-        default=0.5,
+        default=0.4,
         ge=0,
         le=1,
         description="Share of what is not known that lists explore: 0 follows the expectation.",

@@ -30,9 +30,14 @@ LEAST_VARIANCE: Final = 0.004
 LEAST_READ: Final = 0.1
 #: With a smaller share of contacts read, reading is taken as not recorded.
 MIN_READ_SHARE: Final = 0.02
-#: Widths around zero: how those whom clerks chose differ, by mode, as a share of what they buy
-#: anyway; the level of what is bought anyway, and a share of it.
-NUISANCE_ERRORS: Final = (1.0, 1.0, 1.0, 0.05, 0.2)
+#: Widths around zero: how those whom clerks chose differ, by mode and by mode and kind, as a share of
+#: what they buy anyway; the level of what is bought anyway, and a share of it.
+NUISANCE_ERRORS: Final = (
+    *([1.0] * len(MODES)),
+    *([0.15] * (len(MODES) * len(KINDS))),
+    0.05,
+    0.2,
+)
 #: Largest factor of a category or a clerk, and smallest.
 LEVEL_RANGE: Final = (0.33, 3.0)
 
@@ -76,7 +81,7 @@ def learn(
     anyway = _expected(x, rows["orders"], is_contact, fold, seed)
     situation = situation_of(rows, rhythm, answers)
     reached = _reached(rows, is_contact, situation, arm)
-    sample = _sample(rows, arm, is_contact, reached, anyway, situation)
+    sample = _sample(rows, arm, is_contact, reached, anyway, situation, config.history_trust)
     mean, error = prior_of(config.beliefs)
     mean = np.concatenate([[config.scale], mean])
     error = np.concatenate([[config.scale_error], error])
@@ -199,7 +204,7 @@ def _reached(rows: pl.DataFrame, is_contact: Bools, situation: Situation, arm: I
 
 def _sample(
     rows: pl.DataFrame, arm: Ints, is_contact: Bools, reached: Floats, anyway: Floats,
-    situation: Situation,
+    situation: Situation, history_trust: float,
 ) -> Sample:  # fmt: skip
     """Return the rows of the fit, and an entry per contact that was made or could have been."""
     sent = is_contact.sum() / max((arm < len(MODES)).sum(), 1)
@@ -208,9 +213,10 @@ def _sample(
     row, mode = np.nonzero((taken != 0).T | (expected != 0).T)
     history = rows["propensity"].is_null().to_numpy() & is_contact
     choice = [anyway * (history & (arm == one)) for one in range(len(MODES))]
+    choice += [own * (situation.kind == kind) for own in choice for kind in range(len(KINDS))]
     return Sample(
         residual=rows["orders"].cast(pl.Float64).to_numpy() - anyway,
-        weight=1.0 / np.maximum(anyway, LEAST_VARIANCE),
+        weight=np.where(history, history_trust, 1.0) / np.maximum(anyway, LEAST_VARIANCE),
         nuisance=np.column_stack([*choice, np.ones(len(arm)), anyway]),
         row=row,
         design=situation.take(row).design(mode),

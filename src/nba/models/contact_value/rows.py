@@ -18,7 +18,6 @@ import polars as pl
 
 from nba.features.prepare import sales_lines
 from nba.models.contact_value.responsiveness import ANSWERED, CONTACTS, READ_CONTACTS, READS
-from nba.models.mode.assignments.exposure import READ_KINDS
 from nba.models.mode.assignments.outcomes import friends_of
 from nba.models.mode.assignments.records import (
     engine_assignments,
@@ -30,7 +29,7 @@ from nba.models.mode.scores import MODES
 from nba.models.needs.build import LEAST_DUE, NEW_DAYS, RECENT_DAYS, due_worth
 from nba.models.needs.rhythm import EVERYTHING, Rhythm, chance_without
 from nba.models.needs.words import Need
-from nba.schema.words import ENGAGED_RESPONSES, SERVICE_CATEGORY, Mode
+from nba.schema.words import ENGAGED_RESPONSES, SERVICE_CATEGORY, Mode, ResponseKind
 
 TABLE: Final = "contact_rows"
 #: Moments without a contact that are used, at most; contacts likewise.
@@ -39,6 +38,11 @@ MOST_CONTACTS: Final = 120_000
 #: Categories of one contact that count, at most.
 MOST_CATEGORIES: Final = 3
 FATIGUE_HALF_LIFE: Final = 14.0
+#: Responses that only somebody who has read the message gives; who joined or attended came to the
+#: store, which is close to the outcome.
+READ_KINDS: Final = tuple(
+    str(kind) for kind in (ResponseKind.READ, ResponseKind.REPLIED, ResponseKind.CLICKED)
+)
 OUTCOME_DAYS: Final = 14
 #: Moments without a contact that are drawn per customer, and rows of the engine's log that were
 #: left alone, kept per listed one.
