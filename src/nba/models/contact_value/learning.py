@@ -30,8 +30,8 @@ LEAST_VARIANCE: Final = 0.004
 LEAST_READ: Final = 0.1
 #: With a smaller share of contacts read, reading is taken as not recorded.
 MIN_READ_SHARE: Final = 0.02
-#: Widths around zero: how those whom clerks chose differ, by mode and by mode and kind, as a share of
-#: what they buy anyway; the level of what is bought anyway, and a share of it.
+#: Widths around zero: how those whom clerks chose differ, by mode and by mode and kind, as a share
+#: of what they buy anyway; the level of what is bought anyway, and a share of it.
 NUISANCE_ERRORS: Final = (
     *([1.0] * len(MODES)),
     *([0.15] * (len(MODES) * len(KINDS))),
