@@ -10,7 +10,7 @@ import polars as pl
 
 from nba.arrays import Floats
 from nba.models.base import Model, ModelInputs
-from nba.models.mode.scores import CONTACT, MODES, score_frame
+from nba.models.mode.scores import CONTACT, MODES, score_table
 from nba.models.needs.build import build_needs, rhythm_of
 from nba.models.needs.words import NEED_SCHEMA, PRODUCT_NEEDS
 
@@ -74,7 +74,7 @@ def best_of_needs(
         wide = joined.select(pl.col(f"{name}_{mode}").fill_null(0.0) for mode in MODES)
         parts.append(wide.to_numpy())
     uplift, lower, drawn = parts
-    return score_frame(customer_id, uplift, lower, drawn, risk, lost_share)
+    return score_table(customer_id, uplift, lower, drawn, risk, lost_share)
 
 
 def fatigue_frame(customer_id: pl.Series, inputs: ModelInputs) -> pl.DataFrame:
