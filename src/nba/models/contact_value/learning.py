@@ -13,7 +13,7 @@ from nba.models.contact_value.config import ContactValueConfig
 from nba.models.contact_value.design import NAMES, Situation, codes, log_relevance, prior_of
 from nba.models.contact_value.fit import Posterior, Sample, fit_posterior
 from nba.models.contact_value.responsiveness import Responsiveness
-from nba.models.mode.assignments.records import CHANCES
+from nba.models.mode.assignments.records import PROPENSITY_COLUMNS
 from nba.models.mode.doubly_robust.nuisance import folds_of
 from nba.models.mode.estimators import trees
 from nba.models.mode.prior import KINDS
@@ -232,7 +232,10 @@ def _chances(rows: pl.DataFrame, arm: Ints) -> Floats:
     """
     drawn = rows["propensity"].is_not_null().to_numpy()
     vector = np.stack(
-        [rows[CHANCES[mode]].cast(pl.Float64).fill_null(float("nan")).to_numpy() for mode in MODES]
+        [
+            rows[PROPENSITY_COLUMNS[mode]].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+            for mode in MODES
+        ]
     )
     plain = drawn & np.isnan(vector).any(axis=0)
     if plain.any():

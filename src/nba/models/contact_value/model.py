@@ -181,7 +181,7 @@ class ContactValueMode(ModeModel):
         needs = self.score_needs(inputs, as_of=as_of)
         customers = needs_customers(needs)
         risk = self.prior.risk(fatigue_frame(customers, inputs))
-        return best_of_needs(needs, customers, risk, self.prior.loss.share)
+        return best_of_needs(needs, customers, risk, self.prior.churn.share)
 
     # -- keeping ----------------------------------------------------------------------
 

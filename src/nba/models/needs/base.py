@@ -74,7 +74,9 @@ def best_of_needs(
         wide = joined.select(pl.col(f"{name}_{mode}").fill_null(0.0) for mode in MODES)
         parts.append(wide.to_numpy())
     uplift, lower, drawn = parts
-    return score_table(customer_id, uplift, lower, drawn, risk, lost_share)
+    return score_table(
+        customer_id, uplift=uplift, lower=lower, drawn=drawn, risk=risk, lost_share=lost_share
+    )
 
 
 def fatigue_frame(customer_id: pl.Series, inputs: ModelInputs) -> pl.DataFrame:
