@@ -59,8 +59,10 @@ function drawList() {
     return;
   }
   const minutes = list.actions.reduce((sum, action) => sum + (action.minutes ?? 0), 0);
-  const parts = [make("p", { className: "summary", text: t("summary")(list.actions.length, Math.round(minutes), list.as_of) })];
-  parts.push(...list.actions.map((action) => actionItem(action, { open, close, copy })));
+  const parts = [];
+  if (list.stale) parts.push(make("p", { className: "stale", role: "alert", text: t("stale")(list.as_of, list.age_days) }));
+  parts.push(make("p", { className: "summary", text: t("summary")(list.actions.length, Math.round(minutes), list.as_of) }));
+  parts.push(...list.actions.map((action) => actionItem(action, { open, close, copy, stale: list.stale })));
   if (!list.actions.length) parts.push(make("p", { className: "empty", text: t("empty") }));
   if (list.next_cursor) parts.push(make("button", { text: t("more"), on: { click: () => attempt(more) } }));
   $("list").replaceChildren(...parts);

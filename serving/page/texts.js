@@ -7,6 +7,9 @@ export const TEXTS = {
     moments: "朋友圈", subscription: "服务通知", chat: "私聊", group: "社群",
     mini_program: "小程序", phone: "电话", store: "门店", event: "活动",
     summary: (n, minutes, day) => `${day} · ${n} 位顾客 · 约 ${minutes} 分钟`,
+    stale: (day, age) => (age > 0
+      ? `这是 ${day} 的名单（${age} 天前），不是今天的：请不要照此发送。请让管理员检查夜间任务。`
+      : `这是 ${day} 的名单（${-age} 天后），还不是今天的：请先不要发送。`),
     minutes: (n) => `${n} 分钟`, value: (v) => `价值 ${v}`, p30: (p) => `30 天内复购 ${p}`,
     bring: "带上", say: "可以这样说", copy: "复制", copied: "已复制", expired: "已过期",
     sent: "已发送", skipped: "这次跳过", dismissed: "不合适",
@@ -33,6 +36,9 @@ export const TEXTS = {
     moments: "moments", subscription: "service notice", chat: "chat", group: "group",
     mini_program: "mini program", phone: "phone", store: "in store", event: "event",
     summary: (n, minutes, day) => `${day} · ${n} customers · about ${minutes} minutes`,
+    stale: (day, age) => (age > 0
+      ? `This is the list of ${day}, ${age} day(s) ago, not of today: do not send by it. Ask for the nightly job to be checked.`
+      : `This is the list of ${day}, in ${-age} day(s), not of today: do not send yet.`),
     minutes: (n) => `${n} min`, value: (v) => `value ${v}`, p30: (p) => `buys within 30 days ${p}`,
     bring: "Bring", say: "You could say", copy: "Copy", copied: "Copied", expired: "expired",
     sent: "Sent", skipped: "Skip this time", dismissed: "Not suitable",

@@ -72,7 +72,7 @@ export function actionItem(action, handlers) {
     ...reasons(action, "change").map((text) => make("p", { className: "change", text })),
     action.talking_point ? say(action, handlers) : "",
     make("div", { className: "buttons" },
-      make("button", { className: "primary", text: t("sent"), on: { click: () => handlers.close(action, "sent", item) } }),
+      handlers.stale ? null : make("button", { className: "primary", text: t("sent"), on: { click: () => handlers.close(action, "sent", item) } }),
       make("button", { text: t("skipped"), on: { click: () => handlers.close(action, "skipped", item) } }),
       make("button", { text: t("dismissed"), on: { click: () => handlers.close(action, "dismissed", item) } })));
   return item;

@@ -47,7 +47,8 @@ def test_a_clerk_reads_a_ranked_list_with_names_reasons_and_offsets(client: Clie
 
 def test_clerks_come_with_the_length_of_their_lists(client: Client) -> None:
     own = client("clerk").get("/v1/clerks").json()["clerks"]
-    assert own == [{"clerk_id": "k1", "store_id": "s1", "name": None, "planned": 3}]
+    expected = {"clerk_id": "k1", "store_id": "s1", "name": None, "timezone": None, "planned": 3}
+    assert own == [expected]
     store = client("store").get("/v1/clerks").json()["clerks"]
     assert [clerk["clerk_id"] for clerk in store] == ["k1", "k2"]
 

@@ -7,11 +7,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import uvicorn
+from tests.serving.conftest import NOW
 
 from nba.serving import Access, Services, create_app
 
@@ -22,6 +25,13 @@ PAGE = Path(__file__).parents[2] / "serving" / "page"
 
 @pytest.fixture
 def address(services: Services) -> Iterator[str]:
+    with served(services) as where:
+        yield where
+
+
+@contextmanager
+def served(services: Services) -> Iterator[str]:
+    """Serve the page over `services` without keys, and yield its address."""
     app = create_app(replace(services, access=Access.OPEN, page=PAGE))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
@@ -70,6 +80,19 @@ def test_the_page_shows_list_and_card(
     assert "40%" in text  # of the card's timing
     kinds = {row["kind"] for row in services.store.feedback("k1-1")}
     assert kinds == {"shown"}
+
+
+@pytest.mark.requires("chromium")
+@pytest.mark.parametrize(("days", "is_stale"), [(0, False), (3, True), (-1, True)])
+def test_a_list_of_another_day_has_a_banner_and_takes_no_sent(
+    tmp_path: Path, services: Services, days: int, is_stale: bool
+) -> None:
+    later = replace(services, clock=lambda: NOW + timedelta(days=days))
+    with served(later) as address:
+        text = seen(f"{address}/#k1", "en-US", tmp_path)
+    assert "Not suitable" in text
+    assert ("not of today" in text) == is_stale
+    assert (re.search(r"\bSent\b", text) is None) == is_stale
 
 
 def test_the_page_has_every_text_in_both_languages() -> None:

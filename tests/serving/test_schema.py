@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from tests.serving.conftest import NOW, PLAN, Shop, actions_frame
 
 from nba.serving import Services, create_app
+from nba.serving.attempts import WINDOW_SECONDS, WrongKeys
 from nba.stores.access import Scope
 from nba.stores.operational import OperationalStore
 
 
 def service(store: Any) -> Any:
-    return create_app(Services(store, Shop(), clock=lambda: NOW, preview=lambda changes: {}))
+    app = create_app(Services(store, Shop(), clock=lambda: NOW, preview=lambda changes: {}))
+    # the checks send many wrong keys, and each is to be answered as one
+    app.state.wrong_keys = WrongKeys(clock=count(step=WINDOW_SECONDS).__next__)
+    return app
 
 
 #: Read from the document itself, so that a new endpoint is tested from its first day.

@@ -72,12 +72,12 @@ def test_tags_stand_change_expire_and_keep_their_history(
     clock.moment = NOON
     store.put_tag("c1", tag("green"), author="k1")
     store.put_tag("c1", tag("green"), author="k1")
-    assert store.tags("c1") == [tag("green")]
+    assert store.tags("c1", clock.moment) == [tag("green")]
     assert len(store.tag_history("c1")) == 1
     store.put_tag("c1", tag("black", NOON + timedelta(days=1)))
-    assert store.tags("c1")[0].value == "black"
+    assert store.tags("c1", clock.moment)[0].value == "black"
     clock.forward(days=2)
-    assert store.tags("c1") == []
+    assert store.tags("c1", clock.moment) == []
 
 
 def test_a_removed_tag_is_gone_here_and_expired_in_the_lake(
@@ -85,9 +85,9 @@ def test_a_removed_tag_is_gone_here_and_expired_in_the_lake(
 ) -> None:
     store.put_tag("c1", tag("green"))
     clock.moment = NOON + timedelta(hours=1)
-    store.remove_tag("c1", "likes_tea")
-    store.remove_tag("c1", "likes_tea")
-    assert store.tags("c1") == []
+    store.remove_tag("c1", "likes_tea", at=clock.moment)
+    store.remove_tag("c1", "likes_tea", at=clock.moment)
+    assert store.tags("c1", clock.moment) == []
     assert store.changed_tags("c1") == {"likes_tea"}
     rows = store.new_events()["tags"].sort("ts")
     assert rows["expires_at"].to_list() == [None, clock.moment]

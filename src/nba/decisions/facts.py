@@ -13,6 +13,7 @@ from nba.decisions.action_types import PRODUCT_KINDS, Brings
 from nba.decisions.inputs import CUSTOMER_TABLES, DecisionInputs
 from nba.decisions.needs import SERVES
 from nba.decisions.policy import ContactPolicy
+from nba.features import birthdays
 from nba.features.expressions import TAG_PREFIX
 from nba.schema.words import CONTACT_MODES, Mode, ServiceCaseKind
 
@@ -147,28 +148,19 @@ def _without_profiles(facts: pl.DataFrame) -> pl.DataFrame:
 
 
 def days_to_birthday(birthday: pl.Expr, as_of: datetime) -> pl.Expr:
-    """Return the days from `as_of` to the next birthday; the 29th of February counts as the 28th.
+    """Return the days from `as_of` to the next birthday, null for what is none.
 
     Parameters
     ----------
     birthday : expression of str
         `YYYY-MM-DD` or `MM-DD`.
     """
-    month = birthday.str.slice(-5, 2).cast(pl.Int32, strict=False)
-    day = birthday.str.slice(-2, 2).cast(pl.Int32, strict=False)
-    day = pl.when((month == 2) & (day == 29)).then(28).otherwise(day)
+    month = birthday.str.slice(-5, 2).cast(pl.Int64, strict=False)
+    day = birthday.str.slice(-2, 2).cast(pl.Int64, strict=False)
     valid = month.is_between(1, 12) & day.is_between(1, 31)
-
-    def in_year(year: int) -> pl.Expr:
-        text = pl.format(
-            f"{year:04d}-{{}}-{{}}",
-            month.cast(pl.String).str.zfill(2),
-            day.cast(pl.String).str.zfill(2),
-        )
-        return (text.str.to_date("%Y-%m-%d", strict=False) - as_of.date()).dt.total_days()
-
-    this, following = in_year(as_of.year), in_year(as_of.year + 1)
-    return pl.when(valid).then(pl.when(this >= 0).then(this).otherwise(following)).cast(pl.Float64)
+    return (
+        pl.when(valid).then(birthdays.days_to_birthday(month, day, as_of.date())).cast(pl.Float64)
+    )
 
 
 def _product_facts(needs: pl.DataFrame) -> pl.DataFrame:

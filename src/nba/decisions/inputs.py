@@ -191,6 +191,7 @@ OTHER_TABLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "content_id": _TEXT,
             "product_ids": _IDS,
         },
+        "clocks": {"clerk_id": _TEXT, "timezone": _TEXT, "ahead_minutes": _NUMBER},
         "responses": {"interaction_id": _TEXT, "customer_id": _TEXT, "ts": _TIME, "kind": _TEXT},
         "quota": {"customer_id": _TEXT, "channel": _TEXT, "remaining": _NUMBER},
         "groups": {"group_id": _TEXT, "clerk_id": _TEXT, "topic": _TEXT, "created_at": _TIME},
@@ -210,7 +211,9 @@ OTHER_TABLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     }
 )
 #: Other tables with one row per id.
-_UNIQUE: Final = MappingProxyType({"clerk": "clerk_id", "product": "product_id"})
+_UNIQUE: Final = MappingProxyType(
+    {"clerk": "clerk_id", "product": "product_id", "clocks": "clerk_id"}
+)
 #: Tables that must be given; the others may be absent and count as empty.
 REQUIRED: Final = ("customer_state", "clerk")
 _DEFAULTS: Final[Mapping[tuple[str, str], Any]] = MappingProxyType(

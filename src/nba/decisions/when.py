@@ -32,25 +32,32 @@ def as_hours(moment: time) -> float:
 def reachable_hours(clerks: pl.DataFrame, policy: ContactPolicy) -> pl.DataFrame:
     """Return the hours of each clerk's shift that are not quiet: clerk_id, opens, closes.
 
-    A shift that lies wholly in quiet hours, or ends before it starts, has closes <= opens.
+    Hours are those of the clocks of the clerk's store. A shift that does not end after its
+    start ends on the next day, of which it takes no hours. One that lies wholly in quiet hours
+    has closes <= opens.
     """
     quiet = policy.quiet_hours
+    start = _hours(pl.col("shift_start"), SHIFT_START)
+    end = _hours(pl.col("shift_end"), SHIFT_END)
+    end = pl.when(end > start).then(end).otherwise(end + 24)
     return clerks.select(
         "clerk_id",
-        opens=_hours(pl.col("shift_start"), SHIFT_START).clip(lower_bound=as_hours(quiet.end)),
-        closes=_hours(pl.col("shift_end"), SHIFT_END).clip(upper_bound=as_hours(quiet.start)),
+        opens=start.clip(lower_bound=as_hours(quiet.end)),
+        closes=end.clip(upper_bound=as_hours(quiet.start)),
     )
 
 
 def contact_windows(
     facts: pl.DataFrame, *, as_of: datetime, policy: ContactPolicy
 ) -> tuple[pl.Series, pl.Series]:
-    """Return the first and last moment of each contact.
+    """Return the first and last moment of each contact, by the project's clocks.
 
     Parameters
     ----------
     facts : DataFrame
-        With `opens`, `closes` (hours) and the hour habits of each customer.
+        With `opens`, `closes` (hours of the store's clocks), `ahead_minutes` (by which the
+        store's clocks are ahead of the project's; null: they are the same) and the hour habits
+        of each customer, by the project's clocks.
 
     Notes
     -----
@@ -59,13 +66,14 @@ def contact_windows(
     make a habit.
     """
     opens, closes = _column(facts, "opens"), _column(facts, "closes")
+    ahead = np.nan_to_num(_column(facts, "ahead_minutes"))
     middle = (opens + closes) / 2
     shrinkage = policy.hour_shrinkage
-    bought = _shrink(middle, facts, "purchase_hour_peak", "purchase_days", shrinkage)
-    hour = _shrink(bought, facts, "response_hour_peak", "responses_90d", shrinkage)
+    bought = _shrink(middle, facts, "purchase_hour_peak", "purchase_days", ahead, shrinkage)
+    hour = _shrink(bought, facts, "response_hour_peak", "responses_90d", ahead, shrinkage)
     width = np.minimum(policy.window_hours, np.maximum(closes - opens, 0.0))
     start = np.clip(np.floor((hour - width / 2) * 4 + 0.5) / 4, opens, closes - width)
-    minutes = np.round(start * 60).astype(np.int64)
+    minutes = np.round(start * 60 - ahead).astype(np.int64)
     length = np.floor(width * 60).astype(np.int64)
     moment = pl.Series("from", [as_of], dtype=pl.Datetime("us"))
     frame = pl.DataFrame({"start": minutes, "end": minutes + length})
@@ -80,8 +88,11 @@ def _column(facts: pl.DataFrame, name: str) -> Floats:
     return facts[name].cast(pl.Float64).to_numpy()
 
 
-def _shrink(prior: Floats, facts: pl.DataFrame, peak: str, count: str, k: float) -> Floats:
+def _shrink(
+    prior: Floats, facts: pl.DataFrame, peak: str, count: str, ahead: Floats, k: float
+) -> Floats:
     hour = facts[peak].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    hour = np.where(ahead == 0, hour, (hour + ahead / 60) % 24)
     n = facts[count].cast(pl.Float64).fill_null(0.0).to_numpy()
     weight = np.where(np.isfinite(hour), n / np.maximum(n + k, 1e-9), 0.0)
     pulled: Floats = prior + weight * (np.nan_to_num(hour) - prior)

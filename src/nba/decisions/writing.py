@@ -106,7 +106,9 @@ def _contacts(
         ends,
         *[pl.Series(name, values, dtype=ACTION_SCHEMA[name]) for name, values in texts.items()],
         p_repurchase_30d=pl.col("p_purchase_30d"),
-        expires_at=pl.lit(as_of) + pl.duration(days="expires_days"),
+        expires_at=pl.lit(as_of)
+        + pl.duration(days="expires_days")
+        - pl.duration(minutes=pl.col("ahead_minutes").fill_null(0.0).cast(pl.Int64)),
         rank=pl.struct(~pl.col("service"), -pl.col("value"), "customer_id")
         .rank("ordinal")
         .over("clerk_id")
@@ -137,6 +139,7 @@ def _with_context(
         (facts, "customer_id"),
         (_names(inputs), "clerk_id"),
         (reachable_hours(inputs["clerk"], rules.policy), "clerk_id"),
+        (inputs["clocks"].select("clerk_id", "ahead_minutes"), "clerk_id"),
         (types, "action_type"),
     ):
         rows = rows.join(part, on=key, how="left", maintain_order="left")

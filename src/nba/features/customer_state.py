@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
 
 import ibis
 from ibis.expr import types as ir
 
 from nba.features import prepare
+from nba.features.birthdays import day_of_year, days_to_birthday
 from nba.features.exact import total, units
 from nba.features.view import Feature, Tables, View
 from nba.schema.words import BenefitKind, ResponseKind, ServiceCaseKind
-
-#: Days of the year before each month (28 days in February; 29 February counts as 28).
-_MONTH_STARTS: Final = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334)
 
 
 def _friendships(tables: Tables, as_of: datetime) -> ir.Table:
@@ -69,23 +66,17 @@ def _benefits(tables: Tables, as_of: datetime) -> ir.Table:
 
 
 def _birthday(customers: ir.Table, as_of: datetime) -> dict[str, ir.Value]:
-    """Return month, day and the days until the next birthday, in a year of 365 days."""
+    """Return month, age and the days until the next birthday."""
     text = customers.birthday.right(5)
     month = text.left(2).cast("int64")
     day = text.right(2).cast("int64")
-    starts = ibis.cases(
-        *((month == i + 1, ibis.literal(start)) for i, start in enumerate(_MONTH_STARTS)),
-        else_=ibis.literal(None, type="int64"),
-    )
-    length = ibis.ifelse((month == 2) & (day == 29), 28, day)
-    today = _MONTH_STARTS[as_of.month - 1] + min(as_of.day, 28 if as_of.month == 2 else 31)
-    ahead = (starts + length - today + 365) % 365
+    today = as_of.date()
+    ahead = ibis.ifelse(month.between(1, 12), days_to_birthday(month, day, today), None)
     dated = customers.birthday.length() == 10
-    age = (
-        as_of.year
-        - customers.birthday.left(4).cast("int64")
-        - (starts + length > today).cast("int64")
+    is_to_come = day_of_year(month, day, today.year) > day_of_year(
+        today.month, today.day, today.year
     )
+    age = as_of.year - customers.birthday.left(4).cast("int64") - is_to_come.cast("int64")
     return {
         "birthday_month": month,
         "days_to_birthday": ahead.cast("float64"),

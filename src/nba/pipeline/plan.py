@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -20,10 +21,13 @@ from nba.pipeline.context import RunContext
 from nba.pipeline.inputs import STATE
 from nba.pipeline.manifest import Manifest
 from nba.pipeline.score import read_scores
+from nba.schema.zones import minutes_ahead
 
 GROUP: Final = "plan"
 INPUTS: Final = "inputs"
 RULES: Final = "rules.json"
+#: Where a store's clocks differ from the project's; kept with the plan.
+CLOCKS: Final = "clocks"
 #: The tables of a plan that are kept.
 PLAN_TABLES: Final = ("log", "actions", "clerks", "preferred_mode", "handovers")
 #: Reports of a plan: posts of groups and moments, whom they reach, the days ahead.
@@ -57,6 +61,7 @@ def make_plan(context: RunContext, rules: DecisionRules) -> Plan:
     scores = read_scores(context.folder)
     read = {
         **decision_tables(context),
+        CLOCKS: store_clocks(context),
         "preferred_mode": preferred_modes(context),
         STATE: consented_state(context),
     }
@@ -80,6 +85,29 @@ def plan_reports(
     audiences = decide_audiences(inputs, rules, as_of=as_of, clerks=decided.clerks)
     ahead = outlook(inputs, rules, as_of=as_of)
     return {POSTS: audiences.posts, POST_MEMBERS: audiences.members, OUTLOOK: ahead}
+
+
+def store_clocks(context: RunContext) -> pl.DataFrame:
+    """Return the clerks whose store has a time zone of its own: clerk_id, timezone, ahead_minutes.
+
+    `ahead_minutes` are those by which the store's clocks are ahead of the project's at the
+    store's noon of the plan's day.
+    """
+    here = ZoneInfo(context.settings.time_zone)
+    noon = context.as_of + timedelta(hours=12)
+    stores = context.inputs["store"].select("store_id", "timezone").drop_nulls()
+    ahead = {name: minutes_ahead(name, here, noon) for name in stores["timezone"].unique()}
+    return (
+        context.inputs["clerk"]
+        .select("clerk_id", "store_id")
+        .join(stores, on="store_id")
+        .select(
+            "clerk_id",
+            "timezone",
+            ahead_minutes=pl.col("timezone").replace_strict(ahead, return_dtype=pl.Float64),
+        )
+        .sort("clerk_id")
+    )
 
 
 def decision_tables(context: RunContext) -> dict[str, pl.DataFrame]:

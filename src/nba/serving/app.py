@@ -8,6 +8,7 @@ from fastapi.staticfiles import StaticFiles
 
 import nba
 from nba.serving import errors
+from nba.serving.attempts import WrongKeys
 from nba.serving.errors import Problem
 from nba.serving.middleware import LimitBody, Metrics, Observe
 from nba.serving.routes import clerks, customers, events, feedback, people, plans, platform
@@ -33,6 +34,7 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(title="nba", version=nba.__version__, description=DESCRIPTION)
     app.state.services = services
     app.state.metrics = Metrics()
+    app.state.wrong_keys = WrongKeys()
     errors.install(app)
     app.add_middleware(LimitBody)
     app.add_middleware(Observe, metrics=app.state.metrics)

@@ -10,8 +10,10 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from nba.errors import NotPermittedError
+from nba.logs import log
+from nba.serving.attempts import WrongKeys
 from nba.serving.cards import CustomerCards
-from nba.serving.errors import NotAuthenticatedError
+from nba.serving.errors import NotAuthenticatedError, TooManyWrongKeysError
 from nba.serving.services import Access, Services
 from nba.stores.access import Scope
 
@@ -104,6 +106,8 @@ def caller_of(request: Request, services: ServicesDep, credentials: Credentials)
     ------
     NotAuthenticatedError
         Without a valid key.
+    TooManyWrongKeysError
+        When the address has sent too many wrong ones; a valid key is served all the same.
     NotPermittedError
         In open access, from anywhere but this machine.
     """
@@ -111,6 +115,8 @@ def caller_of(request: Request, services: ServicesDep, credentials: Credentials)
         _require_loopback(request)
         return Caller("open", Scope.ADMIN, None, services.cards)
     key = services.store.verify_token(credentials.credentials) if credentials else None
+    if key is None and credentials is not None:
+        _count_wrong_key(request)
     if key is None:
         raise NotAuthenticatedError(
             "this call needs a valid API key",
@@ -124,11 +130,23 @@ def caller_of(request: Request, services: ServicesDep, credentials: Credentials)
 CallerDep = Annotated[Caller, Depends(caller_of)]
 
 
+def _count_wrong_key(request: Request) -> None:
+    """Note a wrong key, and refuse an address that has sent too many."""
+    address = request.client.host if request.client else ""
+    attempts: WrongKeys = request.app.state.wrong_keys
+    found = attempts.note(address)
+    if found is None:
+        return
+    if found.first:
+        log().warning("too many wrong keys", address=address, seconds=found.seconds)
+    raise TooManyWrongKeysError(found.seconds)
+
+
 def _require_loopback(request: Request) -> None:
     """Refuse strangers, and pages of other sites that point a browser here."""
     client = request.client.host if request.client else ""
     host = request.url.hostname or ""
-    if not (_is_loopback(client) and (host == "localhost" or _is_loopback(host))):
+    if not (is_this_machine(client) and is_this_machine(host)):
         raise NotPermittedError(
             "open access serves this machine alone",
             expected="a request from a loopback address to localhost",
@@ -137,7 +155,14 @@ def _require_loopback(request: Request) -> None:
         )
 
 
-def _is_loopback(text: str) -> bool:
+def is_this_machine(text: str) -> bool:
+    """Return whether a host name or address is one that only this machine reaches.
+
+    >>> [is_this_machine(host) for host in ("localhost", "127.0.0.1", "::1", "shop.example")]
+    [True, True, True, False]
+    """
+    if text.lower() == "localhost":
+        return True
     try:
         return ip_address(text).is_loopback
     except ValueError:

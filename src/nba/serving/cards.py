@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
@@ -23,6 +24,8 @@ from nba.stores.customers import CustomerRows, Row
 
 #: How many purchases and contacts a card shows.
 RECENT: Final = 50
+#: What is known of the store of a clerk who has none.
+_NO_STORE: Final[Row] = MappingProxyType({"timezone": None})
 
 
 class CustomerCards(Protocol):
@@ -77,7 +80,11 @@ class ProjectCards:
         day = self._plan_day()
         known, clerks, products = self._dimensions
         if day is not None and day != known:
-            clerks = self._rows.dimension("clerk", day)
+            stores = self._rows.dimension("store", day)
+            clerks = {
+                clerk_id: {**row, "timezone": stores.get(row["store_id"], _NO_STORE)["timezone"]}
+                for clerk_id, row in self._rows.dimension("clerk", day).items()
+            }
             products = self._rows.dimension("product", day)
             self._dimensions = (day, clerks, products)
         return clerks, products
@@ -145,12 +152,20 @@ class ProjectCards:
     def _purchases(self, customer_id: str) -> list[Purchase]:
         products = self._read_dimensions()[1]
         rows = self._rows.purchases(customer_id, before=self._clock(), limit=RECENT)
-        return [Purchase(**{**row, **_named(products.get(row["product_id"]))}) for row in rows]
+        return [
+            Purchase(**{**self._local(row), **_named(products.get(row["product_id"]))})
+            for row in rows
+        ]
 
     def _contacts(self, customer_id: str) -> list[Contact]:
         rows = self._rows.contacts(customer_id, before=self._clock(), limit=RECENT)
         contacts = [row for row in rows if row["mode"] != "none"]
-        return [Contact(**{**row, "responses": row["responses"] or []}) for row in contacts]
+        return [
+            Contact(**{**self._local(row), "responses": row["responses"] or []}) for row in contacts
+        ]
+
+    def _local(self, row: Row) -> Row:
+        return {**row, "ts": row["ts"].astimezone(self._zone)}
 
     # -- scores of the current plan ----------------------------------------------------------
 
@@ -178,7 +193,7 @@ class ProjectCards:
 
 
 def _clerk(row: Row) -> Clerk:
-    return Clerk(clerk_id=row["clerk_id"], store_id=row["store_id"], name=row["name"])
+    return Clerk(**{name: row[name] for name in Clerk.model_fields})
 
 
 def _named(product: Row | None) -> dict[str, Any]:

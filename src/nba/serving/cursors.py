@@ -5,10 +5,18 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
 
 from nba.errors import ConflictError, UsageError
+from nba.serving.schemas import Id
 
 _DIGEST = 12
+#: What a cursor holds: the plan's digest, and the rank and id of the last action seen.
+_PLACE: TypeAdapter[tuple[str, int, str]] = TypeAdapter(
+    tuple[str, Annotated[int, Field(strict=True, ge=0, lt=2**31)], Id]
+)
 
 
 def write_cursor(plan_digest: str, rank: int, action_id: str) -> str:
@@ -33,13 +41,13 @@ def read_cursor(cursor: str, plan_digest: str) -> tuple[int, str]:
     """
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        digest, rank, action_id = json.loads(base64.b64decode(padded, b"-_", validate=True))
-        position = (int(rank), str(action_id))
-    except (binascii.Error, ValueError, TypeError) as error:
+        content = json.loads(base64.b64decode(padded, b"-_", validate=True))
+        digest, rank, action_id = _PLACE.validate_python(content)
+    except (binascii.Error, ValueError, RecursionError) as error:
         raise UsageError(
             "this is not a cursor of this service",
             expected="`next_cursor` of the page before",
-            found=cursor[:80],
+            found=ascii(cursor[:80]),
             next_step="leave the cursor away to begin at the first page",
         ) from error
     if digest != plan_digest[:_DIGEST]:
@@ -49,4 +57,4 @@ def read_cursor(cursor: str, plan_digest: str) -> tuple[int, str]:
             found="a cursor of an earlier one",
             next_step="leave the cursor away to begin at the first page",
         )
-    return position
+    return rank, action_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -22,12 +23,32 @@ from nba.errors import (
     UnavailableError,
     UsageError,
 )
+from nba.logs import log
 
 MEDIA_TYPE = "application/problem+json"
 
 
 class NotAuthenticatedError(NotPermittedError):
     """The caller is not known."""
+
+
+class TooManyWrongKeysError(NotAuthenticatedError):
+    """One address has sent wrong keys time and again.
+
+    Parameters
+    ----------
+    seconds : int
+        After so many it may try again.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(
+            "too many wrong keys from this address",
+            expected="a valid API key",
+            found="a key that is unknown, expired or revoked",
+            next_step=f"check the key, and try again in {seconds} seconds",
+        )
 
 
 class FieldProblem(BaseModel):
@@ -56,6 +77,7 @@ class Problem(BaseModel):
 STATUS_OF: tuple[tuple[type[NbaError], HTTPStatus, str], ...] = (
     (NotFoundError, HTTPStatus.NOT_FOUND, "not_found"),
     (ConflictError, HTTPStatus.CONFLICT, "conflict"),
+    (TooManyWrongKeysError, HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests"),
     (NotAuthenticatedError, HTTPStatus.UNAUTHORIZED, "not_authenticated"),
     (NotPermittedError, HTTPStatus.FORBIDDEN, "not_permitted"),
     (UsageError, HTTPStatus.BAD_REQUEST, "bad_request"),
@@ -68,20 +90,25 @@ STATUS_OF: tuple[tuple[type[NbaError], HTTPStatus, str], ...] = (
 
 
 def problem_of(error: NbaError) -> Problem:
-    """Return the problem that describes an error of the project."""
+    """Return the problem that describes an error of the project; every answer can carry it."""
     for kind, status, code in STATUS_OF:
         if isinstance(error, kind):
             return Problem(
                 type=_type(code),
                 title=status.phrase,
                 status=status,
-                detail=error.what,
+                detail=_printable(error.what),
                 code=code,
-                expected=error.expected or None,
-                found=error.found or None,
-                next_step=error.next_step or None,
+                expected=_printable(error.expected) or None,
+                found=_printable(error.found) or None,
+                next_step=_printable(error.next_step) or None,
             )
     raise AssertionError("every NbaError has a status")
+
+
+def _printable(text: str) -> str:
+    """Return a text that can be encoded: halves of characters are named by their code."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def respond(problem: Problem) -> JSONResponse:
@@ -96,7 +123,12 @@ def respond(problem: Problem) -> JSONResponse:
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return OpenAPI responses for problems with these statuses."""
+    """Return OpenAPI responses for problems with these statuses.
+
+    Where a key is asked for, wrong ones can become too many.
+    """
+    if HTTPStatus.UNAUTHORIZED in statuses:
+        statuses = (*statuses, HTTPStatus.TOO_MANY_REQUESTS)
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {
@@ -117,7 +149,22 @@ def install(app: FastAPI) -> None:
 
 def _on_nba_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, NbaError)
-    return respond(problem_of(error))
+    problem = problem_of(error)
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log().error("request failed", error=type(error).__name__, detail=str(error))
+        problem = problem.model_copy(update={"expected": None, "found": None})
+    response = respond(_without_places(problem, request.app.state.services.places))
+    if isinstance(error, TooManyWrongKeysError):
+        response.headers["Retry-After"] = str(error.seconds)
+    return response
+
+
+def _without_places(problem: Problem, places: Sequence[str]) -> Problem:
+    """Leave out where on the server the project stands."""
+    texts = problem.model_dump(include={"detail", "expected", "found", "next_step"})
+    for place in places:
+        texts = {name: text and text.replace(place, "") for name, text in texts.items()}
+    return problem.model_copy(update=texts)
 
 
 def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
@@ -125,7 +172,9 @@ def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     fields = [
         FieldProblem(
-            field=".".join(map(str, item["loc"])), rule=item["msg"], found=_shown(item["input"])
+            field=_printable(".".join(map(str, item["loc"]))),
+            rule=_printable(item["msg"]),
+            found=_shown(item["input"]),
         )
         for item in error.errors()
     ]
@@ -174,5 +223,5 @@ def _type(code: str) -> str:
 
 
 def _shown(value: object) -> str:
-    text = str(value)
+    text = _printable(str(value))
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime, time
-from ipaddress import ip_address
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +13,7 @@ from nba.errors import UsageError
 from nba.pipeline.preview import preview
 from nba.pipeline.rescore import Rescorer
 from nba.serving.app import create_app
+from nba.serving.auth import is_this_machine
 from nba.serving.cards import ProjectCards
 from nba.serving.clock import plan_clock
 from nba.serving.live import LiveRescoring
@@ -32,17 +32,16 @@ def serve_api(wiring: Wiring, *, host: str, port: int, access: str) -> None:
     UsageError
         When open access is asked for on an address that others can reach.
     """
-
     if access not in tuple(Access):
         raise UsageError("unknown --access", expected=" or ".join(Access), found=access)
-    if access == "open" and not ip_address(host).is_loopback:
+    if access == "open" and not is_this_machine(host):
         raise UsageError(
             "open access is for a loopback address only",
-            expected="127.0.0.1",
+            expected="127.0.0.1, ::1 or localhost",
             found=host,
             next_step="use --access keys, and make keys with `nba keys create`",
         )
-    base = f"http://{host}:{port}"
+    base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     print(
         f"serving at {base}: the clerk's page at {base}/, the API's docs at {base}/docs", flush=True
     )
@@ -77,6 +76,7 @@ def services_of(wiring: Wiring, access: Access) -> Services:
         catalogue=wiring.decision_files.catalogue,
         live=LiveRescoring(store.current_plan, lambda day: rescorer_of(wiring, day), cards),
         preview=lambda changes: preview_current(wiring, changes),
+        places=(f"{wiring.project.root}/", str(wiring.project.root)),
         page=page if page.is_dir() else None,
     )
 

@@ -71,7 +71,14 @@ class ListedAction(BaseModel):
     status: str = Field(description="new, or the clerk's latest feedback")
 
 
-class PlanHeader(BaseModel):
+class Age(BaseModel):
+    """Whether what is shown is of today."""
+
+    stale: bool = Field(description="True: this is of another day than today.")
+    age_days: int = Field(description="How many days ago its day was; below 0: a coming day.")
+
+
+class PlanHeader(Age):
     """What stands: the published plan."""
 
     as_of: date
@@ -82,7 +89,7 @@ class PlanHeader(BaseModel):
     published_at: AwareDatetime
 
 
-class ActionList(BaseModel):
+class ActionList(Age):
     """A page of a clerk's list."""
 
     as_of: date

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from nba.decisions.action_types import Catalogue
+from nba.schema.zones import zone_or
 from nba.serving.cards import CustomerCards
 from nba.serving.shapes import ProductScore
 from nba.stores.operational import OperationalStore, utc_now
@@ -64,6 +65,8 @@ class Services:
         Erases outside the operational store at once; without it the nightly job follows.
     on_events : callable or None
         Told of events after they were committed, to refresh online features.
+    places : sequence of str
+        Folders of the server; answers do not name them.
     page : Path or None
         Folder of the clerk page, served at `/`.
     """
@@ -78,6 +81,7 @@ class Services:
     preview: PlanPreview | None = None
     eraser: Eraser | None = None
     on_events: Callable[[Sequence[Event]], None] | None = None
+    places: Sequence[str] = ()
     page: Path | None = None
 
     @property
@@ -102,3 +106,12 @@ class Services:
     def local(self, moment: datetime) -> datetime:
         """Return a moment with the offset of the project's time zone."""
         return self.aware(moment).astimezone(self.zone)
+
+    def zone_of_clerk(self, clerk_id: str | None) -> ZoneInfo:
+        """Return the time zone of a clerk's store, where it has one of its own."""
+        clerk = self.cards.clerk(clerk_id) if clerk_id is not None else None
+        return zone_or(clerk.timezone if clerk else None, self.zone)
+
+    def age_days(self, day: date, zone: ZoneInfo | None = None) -> int:
+        """Return how many days ago `day` was, by the calendar of a zone (the project's)."""
+        return (self.clock().astimezone(zone or self.zone).date() - day).days

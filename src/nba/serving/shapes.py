@@ -17,6 +17,9 @@ class Clerk(_Shape):
     clerk_id: str
     store_id: str | None = None
     name: str | None = None
+    timezone: str | None = Field(
+        None, description="IANA zone of the store's clocks; null: the project's."
+    )
 
 
 class Owner(_Shape):

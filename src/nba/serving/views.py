@@ -29,7 +29,10 @@ _MOMENTS = ("contact_from", "contact_to", "expires_at")
 
 
 def show_actions(rows: Sequence[Mapping[str, Any]], services: Services) -> list[ListedAction]:
-    """Return rows of the plan's action columns with product names and offsets."""
+    """Return rows of the plan's action columns with product names.
+
+    Windows and expiry carry the offset of the store's time zone.
+    """
     ids = {product_id for row in rows for product_id in row.get("product_ids") or ()}
     products = services.cards.product_names(sorted(ids)) if ids else {}
     types = services.catalogue.actions if services.catalogue else ()
@@ -45,8 +48,10 @@ def _show(
     services: Services,
     now: datetime,
 ) -> ListedAction:
+    zone = services.zone_of_clerk(row.get("clerk_id"))
     moments = {
-        name: services.local(row[name]) if row.get(name) is not None else None for name in _MOMENTS
+        name: services.aware(row[name]).astimezone(zone) if row.get(name) is not None else None
+        for name in _MOMENTS
     }
     expires_at = moments["expires_at"]
     return ListedAction(
@@ -63,6 +68,13 @@ def _show(
     )
 
 
-def show_plan(header: Mapping[str, Any]) -> PlanHeader:
+def show_plan(header: Mapping[str, Any], services: Services) -> PlanHeader:
     """Return a plan's header as the API shows it."""
-    return PlanHeader(**{name: header[name] for name in PlanHeader.model_fields})
+    age_days = services.age_days(header["as_of"])
+    known = {
+        **header,
+        "published_at": services.local(header["published_at"]),
+        "age_days": age_days,
+        "stale": age_days != 0,
+    }
+    return PlanHeader(**{name: known[name] for name in PlanHeader.model_fields})

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from nba.errors import UnavailableError
+from nba.errors import NbaError, UnavailableError
 
 _READ_ONLY = "nba_read_only"
 _MIGRATION_LOCK = 7_310_201
@@ -72,6 +72,7 @@ class Database:
         self._engine = create_engine(
             self.url,
             json_serializer=_as_json,
+            hide_parameters=True,
             connect_args={"timeout": 30} if self.is_sqlite else {},
             pool_size=8,
             max_overflow=24,
@@ -130,7 +131,10 @@ class Database:
 
 @contextmanager
 def _translated(url: URL) -> Iterator[None]:
-    """Turn a database that does not answer into the project's own error."""
+    """Turn what a database says into the project's own errors.
+
+    A server names values in the details of its errors: they are left out, with the cause.
+    """
     try:
         yield
     except (OperationalError, PoolTimeout) as error:
@@ -140,6 +144,14 @@ def _translated(url: URL) -> Iterator[None]:
             found=str(error).partition("\n")[0],
             next_step="try again; if it lasts, check the database",
         ) from error
+    except DBAPIError as error:
+        diagnosis = getattr(error.orig, "diag", None)
+        facts = (getattr(diagnosis, name, None) for name in ("sqlstate", "constraint_name"))
+        raise NbaError(
+            "the operational store refused a statement",
+            found=" ".join([type(error.orig).__name__, *(fact for fact in facts if fact)]),
+            next_step="this is a fault of nba: please report it with these words",
+        ) from None
 
 
 def _alembic_config() -> Any:

@@ -269,17 +269,31 @@ class OperationalStore:
             people.put_tag(writer.connection, customer_id, tag, author=author)
 
     def remove_tag(
-        self, customer_id: str, name: str, *, value: str | None = None, author: str | None = None
+        self,
+        customer_id: str,
+        name: str,
+        *,
+        at: datetime,
+        value: str | None = None,
+        author: str | None = None,
     ) -> None:
-        """Remove a tag from a customer, keeping its history; `value` is what it had."""
+        """Remove a tag from a customer, keeping its history.
+
+        Parameters
+        ----------
+        at : datetime
+            When it ends, aware.
+        value : str, optional
+            What it had.
+        """
         with self.writing() as writer:
-            gone = Tag(name, value, TagSource.CLERK, writer.now, expires_at=writer.now)
+            gone = Tag(name, value, TagSource.CLERK, at, expires_at=at)
             people.remove_tag(writer.connection, customer_id, gone, author=author)
 
-    def tags(self, customer_id: str) -> list[Tag]:
-        """Return the tags set over the API that stand now."""
+    def tags(self, customer_id: str, at: datetime) -> list[Tag]:
+        """Return the tags set over the API that stand at a moment (aware)."""
         with self._database.reading() as connection:
-            return people.read_tags(connection, customer_id, self._clock())
+            return people.read_tags(connection, customer_id, at)
 
     def changed_tags(self, customer_id: str) -> set[str]:
         """Return the names of tags that were ever set or removed over the API."""

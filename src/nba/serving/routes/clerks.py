@@ -12,12 +12,13 @@ from nba.schema.words import Mode
 from nba.serving.auth import CallerDep, ServicesDep
 from nba.serving.cursors import read_cursor, write_cursor
 from nba.serving.errors import documented
+from nba.serving.paths import RawPathRoute
 from nba.serving.schemas import ActionList, ClerkList, Id, ListedClerk
 from nba.serving.views import show_actions
 from nba.stores.access import Scope
 from nba.stores.lists import Slice
 
-router = APIRouter(prefix="/v1", tags=["clerks"])
+router = APIRouter(prefix="/v1", tags=["clerks"], route_class=RawPathRoute)
 
 ClerkId = Annotated[Id, Path(description="The clerk.")]
 MAX_PAGE = 200
@@ -73,10 +74,13 @@ def list_actions(
     if len(rows) > limit:
         rows = rows[:limit]
         following = write_cursor(header["digest"], rows[-1]["rank"], rows[-1]["action_id"])
+    age_days = services.age_days(header["as_of"], services.zone_of_clerk(clerk_id))
     return ActionList(
         as_of=header["as_of"],
         clerk_id=clerk_id,
-        published_at=header["published_at"],
+        stale=age_days != 0,
+        age_days=age_days,
+        published_at=services.local(header["published_at"]),
         now=services.local(services.clock()),
         actions=show_actions(rows, services),
         next_cursor=following,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,6 +12,7 @@ from nba.errors import NotFoundError
 from nba.schema.words import TagSource
 from nba.serving.auth import CallerDep, ServicesDep
 from nba.serving.errors import documented
+from nba.serving.paths import RawPathRoute
 from nba.serving.schemas import CustomerActions, CustomerProducts, Id, LiveCard, News
 from nba.serving.services import LiveScores, Services
 from nba.serving.shapes import CustomerCard, CustomerState, ProductScore, TagFact
@@ -19,7 +20,7 @@ from nba.serving.views import show_actions
 from nba.stores.lists import Slice
 from nba.stores.people import Tag
 
-router = APIRouter(prefix="/v1", tags=["customers"])
+router = APIRouter(prefix="/v1", tags=["customers"], route_class=RawPathRoute)
 
 CustomerId = Annotated[Id, Path(description="The customer.")]
 _READ = documented(401, 403, 404, 422)
@@ -36,7 +37,11 @@ def read_card(customer_id: CustomerId, caller: CallerDep, services: ServicesDep)
     card = card_of(services, customer_id)
     since = services.store.current_plan()
     news = services.store.news(customer_id, services.day_begins(since["as_of"])) if since else []
-    return LiveCard(**dict(card), news=[News(**item) for item in news])
+    return LiveCard(**dict(card), news=[_show_news(item, services) for item in news])
+
+
+def _show_news(item: Mapping[str, Any], services: Services) -> News:
+    return News(**{**item, "ts": services.local(item["ts"])})
 
 
 @router.get("/customers/{customer_id}/actions", response_model=CustomerActions, responses=_READ)
@@ -155,7 +160,8 @@ def merge_tags(known: Sequence[TagFact], customer_id: str, services: Services) -
     tags = {fact.tag: fact for fact in known}
     for name in services.store.changed_tags(customer_id):
         tags.pop(name, None)
-    tags |= {tag.tag: show_tag(tag, services) for tag in services.store.tags(customer_id)}
+    standing = services.store.tags(customer_id, services.clock())
+    tags |= {tag.tag: show_tag(tag, services) for tag in standing}
     return [tags[name] for name in sorted(tags)]
 
 

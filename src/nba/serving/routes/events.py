@@ -11,6 +11,7 @@ from nba.errors import ConflictError, NbaError, NotPermittedError
 from nba.serving.auth import Caller, CallerDep, ServicesDep
 from nba.serving.batches import IdempotencyKey, Metered, once, summed
 from nba.serving.errors import documented, problem_of
+from nba.serving.paths import RawPathRoute
 from nba.serving.rows import parse_row
 from nba.serving.schemas import BatchResult, EventBatch, RowResult
 from nba.serving.services import Services
@@ -18,7 +19,7 @@ from nba.stores.access import Scope
 from nba.stores.operational import Writer
 from nba.stores.outbox import Event
 
-router = APIRouter(prefix="/v1", tags=["events"])
+router = APIRouter(prefix="/v1", tags=["events"], route_class=RawPathRoute)
 
 
 @router.post("/events", response_model=BatchResult, responses=documented(401, 403, 409, 413, 422))

@@ -11,6 +11,7 @@ from nba.errors import ConflictError, NbaError, UsageError
 from nba.serving.auth import Caller, CallerDep, ServicesDep
 from nba.serving.batches import IdempotencyKey, Metered, once, summed
 from nba.serving.errors import documented, problem_of
+from nba.serving.paths import RawPathRoute
 from nba.serving.rows import AHEAD
 from nba.serving.schemas import (
     BatchResult,
@@ -26,7 +27,7 @@ from nba.stores.access import Scope
 from nba.stores.feedback import Feedback
 from nba.stores.operational import Writer
 
-router = APIRouter(prefix="/v1", tags=["feedback"])
+router = APIRouter(prefix="/v1", tags=["feedback"], route_class=RawPathRoute)
 
 
 @router.post(

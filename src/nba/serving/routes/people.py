@@ -11,6 +11,7 @@ from nba.errors import InputRefusedError, NotFoundError
 from nba.schema.words import TagSource
 from nba.serving.auth import Caller, CallerDep, ServicesDep
 from nba.serving.errors import documented
+from nba.serving.paths import RawPathRoute
 from nba.serving.routes.customers import CustomerId, card_of, show_tag, unknown_customer
 from nba.serving.rows import AHEAD
 from nba.serving.schemas import (
@@ -27,7 +28,7 @@ from nba.serving.services import Services
 from nba.stores.access import Scope
 from nba.stores.people import Consent, Receipt, Tag
 
-router = APIRouter(prefix="/v1", tags=["customers"])
+router = APIRouter(prefix="/v1", tags=["customers"], route_class=RawPathRoute)
 
 TagName = Annotated[Id, Path(description="The tag's name.")]
 _TAGS = documented(401, 403, 404, 422)
@@ -81,7 +82,7 @@ def put_tag(
     services.store.put_tag(
         customer_id, Tag(tag, body.value, TagSource.CLERK, now, expires_at), author=caller.name
     )
-    stands = [one for one in services.store.tags(customer_id) if one.tag == tag]
+    stands = [one for one in services.store.tags(customer_id, now) if one.tag == tag]
     return TagList(customer_id=customer_id, tags=[show_tag(one, services) for one in stands])
 
 
@@ -96,7 +97,13 @@ def delete_tag(
     card = card_of(services, customer_id)
     known = next((fact for fact in card.tags if fact.tag == tag), None)
     if known is not None:
-        services.store.remove_tag(customer_id, tag, value=known.value, author=caller.name)
+        services.store.remove_tag(
+            customer_id,
+            tag,
+            at=services.clock().astimezone(UTC),
+            value=known.value,
+            author=caller.name,
+        )
     return Response(status_code=204)
 
 

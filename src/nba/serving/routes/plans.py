@@ -6,12 +6,13 @@ from fastapi import APIRouter
 
 from nba.serving.auth import CallerDep, ServicesDep
 from nba.serving.errors import documented
+from nba.serving.paths import RawPathRoute
 from nba.serving.routes.clerks import no_plan
 from nba.serving.schemas import PlanHeader, PreviewBody, PreviewResult
 from nba.serving.views import show_plan
 from nba.stores.access import Scope
 
-router = APIRouter(prefix="/v1", tags=["plans"])
+router = APIRouter(prefix="/v1", tags=["plans"], route_class=RawPathRoute)
 
 
 @router.get("/plans/current", response_model=PlanHeader, responses=documented(401, 403, 404))
@@ -21,10 +22,10 @@ def current_plan(caller: CallerDep, services: ServicesDep) -> PlanHeader:
     header = services.store.current_plan()
     if header is None:
         raise no_plan(None)
-    return show_plan(header)
+    return show_plan(header, services)
 
 
-preview_router = APIRouter(prefix="/v1", tags=["plans"])
+preview_router = APIRouter(prefix="/v1", tags=["plans"], route_class=RawPathRoute)
 
 
 @preview_router.post(

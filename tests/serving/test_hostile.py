@@ -1,0 +1,127 @@
+"""What must never be answered with 500, and what an answer must never hold."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import structlog
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+
+from nba.errors import NbaError, NotFoundError, UsageError
+from nba.serving import Services, create_app
+from nba.serving.cursors import read_cursor, write_cursor
+from nba.serving.errors import Problem
+from nba.stores.operational import OperationalStore
+
+Client = Callable[..., TestClient]
+HALF = "\ud800"
+
+
+def cursor_of(content: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        [2**70, "a"],
+        [1e400, "a"],
+        [-1, "a"],
+        [1.5, "a"],
+        [True, "a"],
+        ["1", "a"],
+        [1, HALF],
+        [1, "a\x00b"],
+        [1, ""],
+        [1, None],
+        [1, {"a": 1}],
+        [1],
+        [1, "a", "b"],
+    ],
+)
+def test_a_tampered_cursor_is_refused(client: Client, services: Services, change: Any) -> None:
+    header = services.store.current_plan()
+    assert header is not None
+    cursor = cursor_of([header["digest"][:12], *change])
+    answer = client("admin").get("/v1/clerks/k1/actions", params={"cursor": cursor})
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    "cursor", ["", "é", "[" * 400, "bnVsbA", "AAAA", "\x00", "%ff", "W1tbW1tb"]
+)
+def test_what_is_no_cursor_is_refused(client: Client, cursor: str) -> None:
+    answer = client("admin").get("/v1/clerks/k1/actions", params={"cursor": cursor})
+    assert answer.status_code == 400
+
+
+def test_a_cursor_holds_its_place() -> None:
+    assert read_cursor(write_cursor("ab" * 32, 7, "a/1"), "ab" * 32) == (7, "a/1")
+    with pytest.raises(UsageError):
+        read_cursor("no cursor", "ab" * 32)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/v1/customers/c11/tags/x", {"value": HALF}),
+        ("POST", "/v1/actions/k1-1/feedback", {"feedback_id": HALF, "kind": "sent", "ts": "x"}),
+        ("POST", "/v1/feedback", {"feedback": [{"reason": HALF}]}),
+        ("POST", "/v1/plans/preview", {HALF: 1}),
+    ],
+)
+def test_halves_of_characters_are_refused(
+    client: Client, method: str, path: str, body: dict[str, Any]
+) -> None:
+    admin = client("admin", preview=lambda changes: {})
+    answer = admin.request(
+        method, path, content=json.dumps(body), headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 422
+    Problem.model_validate(answer.json())
+
+
+def test_answers_do_not_say_where_the_project_stands(services: Services, client: Client) -> None:
+    def preview(changes: Any) -> Any:
+        raise NotFoundError("no plan in /srv/shops/one/data/runs", found="/srv/shops/one/nba.yaml")
+
+    admin = client("admin", preview=preview, places=("/srv/shops/one/", "/srv/shops/one"))
+    answer = admin.post("/v1/plans/preview", json={})
+    assert answer.json()["detail"] == "no plan in data/runs"
+    assert answer.json()["found"] == "nba.yaml"
+
+
+def test_a_database_that_fails_is_not_described_to_callers(
+    services: Services, client: Client
+) -> None:
+    store = services.store
+    admin = client("admin")
+    with store.database.writing() as connection:
+        connection.execute(text("DROP TABLE plans"))
+    with structlog.testing.capture_logs() as lines:
+        answer = admin.get("/v1/plans/current")
+    assert answer.status_code in (500, 503)
+    assert "operations.db" not in answer.text
+    assert "expected" not in answer.json()
+    assert any(line["event"] == "request failed" for line in lines)
+
+
+def test_errors_of_the_database_name_no_values(store: OperationalStore) -> None:
+    secret = "K-SECRET-0001"
+    query = text("INSERT INTO idempotency (caller, idempotency_key) VALUES (:a, :a)")
+    with pytest.raises(NbaError) as raised, store.database.writing() as connection:
+        connection.execute(query, {"a": secret})
+    assert secret not in str(raised.value)
+    assert raised.value.__suppress_context__
+
+
+def test_a_service_in_a_subfolder_answers_alike(services: Services) -> None:
+    app = create_app(replace(services))
+    inner = TestClient(app, root_path="/shop", raise_server_exceptions=False)
+    assert inner.get("/shop/v1/customers/a%2Fb").status_code == 401
