@@ -17,9 +17,8 @@ from nba.schema.words import CONTACT_MODES
 from nba.schema.zones import minutes_ahead
 
 DAY = datetime(2027, 2, 25)
-POLICY = ContactPolicy.model_validate(
-    {"cool_down": {str(mode): {"days": 5} for mode in CONTACT_MODES}}
-)
+REST = {"any_mode": 5, "same_mode": 10}
+POLICY = ContactPolicy.model_validate({"cool_down": {str(mode): REST for mode in CONTACT_MODES}})
 HOURS = {
     "shift_start": pl.String,
     "shift_end": pl.String,
