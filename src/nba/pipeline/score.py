@@ -37,10 +37,14 @@ class Scores:
 
 def score(context: RunContext) -> dict[str, Any]:
     """Score every customer and keep the score tables; return their rows."""
-    scores = score_all(noted_models(context), model_inputs(context), as_of=context.as_of)
+    models = noted_models(context)
+    scores = score_all(models, model_inputs(context), as_of=context.as_of)
     for name, table in scores.items().items():
         context.folder.write(f"{GROUP}/{name}", table)
-    return {name: table.height for name, table in scores.items().items()}
+    report: dict[str, Any] = {name: table.height for name, table in scores.items().items()}
+    valuer = models["mode"]
+    finding = valuer.finding() if isinstance(valuer, ModeModel) else ""
+    return {**report, "finding": finding} if finding else report
 
 
 def noted_models(context: RunContext) -> dict[str, Model]:

@@ -95,3 +95,24 @@ def test_draws_differ_between_customers_of_a_clerk_and_stay_for_a_week() -> None
     assert ratio(2).n_unique() > 50
     assert np.allclose(ratio(2), ratio(3))
     assert not np.allclose(ratio(2), ratio(12))
+
+
+def fitted(scale: float) -> ContactValueMode:
+    rows = planted_rows(20_000, scale=scale, seed=5)
+    return ContactValueMode().fit(ModelInputs({**views(), TABLE: rows}), as_of=AS_OF, seed=1)
+
+
+def test_where_contacts_add_nothing_nothing_is_listed_and_it_says_so() -> None:
+    for scale in (0.0, -0.1):
+        model = fitted(scale)
+        drawn = model.score_needs(views(), as_of=AS_OF).select(
+            pl.col(f"uplift_drawn_{mode}") for mode in MODES
+        )
+        assert (drawn.to_numpy() <= 0).mean() > 0.9
+        assert model.finding() in {"contacts add nothing so far", "contacts do harm"}
+
+
+def test_where_contacts_work_no_doubt_is_left() -> None:
+    model = fitted(0.2)
+    assert model.doubt == 0.0
+    assert model.finding() == ""

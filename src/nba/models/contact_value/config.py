@@ -14,12 +14,12 @@ class ContactValueConfig(ModelConfig):
 
     beliefs: Beliefs = Field(default=Beliefs(), description="The priors of all factors.")
     scale: float = Field(
-        default=0.05,
+        default=0.035,
         gt=0,
         description="Chance that a contact about a category at its gap, in the fitting mode, "
         "brings an order that would not have come.",
     )
-    scale_error: float = Field(default=0.04, gt=0, description="Standard deviation of the scale.")
+    scale_error: float = Field(default=0.035, gt=0, description="Standard deviation of the scale.")
     history_trust: float = Field(
         default=0.5,
         gt=0,

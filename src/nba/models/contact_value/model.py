@@ -40,6 +40,8 @@ from nba.models.needs.rhythm import Rhythm, chance_without
 
 STATE_FILE: Final = "contact_value.json"
 ARRAYS_FILE: Final = "contact_value.npz"
+#: Below this share of the prior's error the scale counts as seen.
+DOUBT_ERROR: Final = 0.5
 #: How due a category is right after it was bought, for what is expected of later days.
 FRESH: Final = 0.3
 
@@ -98,6 +100,32 @@ class ContactValueMode(ModeModel):
         self.report = {"learned": True, **found.report}
         return self
 
+    @property
+    def doubt(self) -> float:
+        """By how much the scale is lowered for the list, in its own units; mostly zero.
+
+        Once so much was seen that the scale is known twice as well as before, and it may still be
+        nothing while the prior's scale is ruled out, the list goes by the lower bound: it shrinks
+        to service and to what the exploration floor tries.
+        """
+        mean, error = self._scale()
+        seen = error < DOUBT_ERROR * self.config.scale_error
+        nothing = mean - self.config.lower_z * error <= 0.0
+        less = mean + self.config.lower_z * error < self.config.scale
+        return self.config.lower_z * error if seen and nothing and less else 0.0
+
+    def _scale(self) -> tuple[float, float]:
+        return float(self.posterior.mean[0]), float(np.sqrt(self.posterior.covariance[0, 0]))
+
+    def finding(self) -> str:
+        """Return whether contacts were seen to add anything, once there is enough to say so."""
+        if not self.report.get("learned"):
+            return ""
+        mean, error = self._scale()
+        if mean + self.config.lower_z * error < 0.0:
+            return "contacts do harm"
+        return "contacts add nothing so far" if self.doubt > 0.0 else ""
+
     # -- scoring ----------------------------------------------------------------------
 
     def score_needs(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
@@ -121,7 +149,10 @@ class ContactValueMode(ModeModel):
             columns[f"chance_{name}"] = chance
             columns[f"uplift_amount_{name}"] = chance * margin
             columns[f"uplift_lower_{name}"] = (chance - self.config.lower_z * spread) * margin
-            columns[f"uplift_drawn_{name}"] = drawn_around(chance, moved) * kept
+            drawn = drawn_around(chance, moved)
+            if self.doubt:
+                drawn = drawn - self.doubt * gradient[:, 0]
+            columns[f"uplift_drawn_{name}"] = drawn * kept
             if mode == 0:
                 columns |= self._factors(design, level)
         columns |= self._ahead(situation)

@@ -41,6 +41,10 @@ class ModeModel(Model):
 
     name: ClassVar[str] = "mode"
 
+    def finding(self) -> str:
+        """Return what a marketer should know of what was learned, in a few words, or nothing."""
+        return ""
+
     def score_needs(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
         """Return a row per customer and need, as in `NEED_SCORE_SCHEMA`.
 
