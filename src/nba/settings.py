@@ -6,6 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -166,6 +167,26 @@ class Project:
             or self.settings.operational_url
             or f"sqlite:///{self.data / 'operational.db'}"
         )
+
+    def secret(self) -> bytes:
+        """Return the project's secret, made on first use: `NBA_SECRET` goes before the file.
+
+        Ids of erased customers are hashed with it. Machines that share an operational store
+        must share it.
+        """
+        given = os.environ.get("NBA_SECRET")
+        if given:
+            return given.encode()
+        path = self.data / "secret"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            except FileExistsError:  # another process was first
+                return path.read_bytes()
+            with os.fdopen(descriptor, "wb") as handle:
+                handle.write(token_hex(32).encode())
+        return path.read_bytes()
 
     @property
     def tracking_uri(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nba.decisions.rules import DecisionRules
     from nba.decisions.settings import DecisionSettings
     from nba.features.engine import Engine
+    from nba.pipeline.ports import KeptPlace
     from nba.stores.feature_store import FeastFeatureStore
     from nba.stores.lake_tables import LakeTables
     from nba.stores.operational import OperationalStore
@@ -122,7 +123,15 @@ class Wiring:
         """The operational store."""
         from nba.stores.operational import OperationalStore
 
-        return OperationalStore(self.project.operational_url)
+        return OperationalStore(self.project.operational_url, secret=self.project.secret())
+
+    @property
+    def kept_places(self) -> tuple[KeptPlace, ...]:
+        """Everything beside the operational store that keeps something of customers."""
+        from nba.data.erasure import LakeEraser
+
+        lake = LakeEraser(self.lake, lambda: datetime.now(UTC))
+        return (lake, self.feature_store, self.runs, self.registry)
 
     @cached_property
     def specs(self) -> Mapping[str, ModelSpec]:

@@ -23,6 +23,7 @@ def examine(wiring: Wiring) -> dict[str, Any]:
         "decision files": _try(lambda: f"version {wiring.decision_files.version}"),
         "decisions": _try(lambda: wiring.decision_settings.model_dump(mode="json")),
         "operational store": _try(lambda: _answer(wiring)),
+        "erasures": _try(lambda: f"{len(wiring.plan_store.pending_erasures())} wait for a night"),
         "current plan": _try(lambda: (wiring.plan_store.current_plan() or {}).get("as_of", "none")),
     }
     for name in MODELS:

@@ -17,6 +17,7 @@ from nba.jobs.ingest import drain_outbox
 from nba.jobs.lock import project_lock
 from nba.jobs.progress import Progress
 from nba.pipeline.context import RunContext
+from nba.pipeline.erase import erase_pending
 from nba.pipeline.features import build_features
 from nba.pipeline.manifest import Manifest
 from nba.pipeline.plan import plan
@@ -82,6 +83,9 @@ def run_nightly(
                 f"there is no step {name!r}", expected=f"one of {', '.join(STEPS)}", found=name
             )
     with project_lock(wiring.project.data):
+        if wiring.plan_store.pending_erasures():
+            with progress.step("erase") as current:
+                current.report.update(erase_pending(wiring))
         with progress.step(INGEST) as current:
             current.report.update(drain_outbox(wiring))
         context, inputs = wiring.run(as_of), input_versions(wiring)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
@@ -141,6 +141,14 @@ class Model(ABC):
         head = {"name": self.name, "kind": self.kind, "config": self.config.model_dump(mode="json")}
         (folder / CONFIG_FILE).write_text(json.dumps(head, sort_keys=True, indent=1))
         self._write(folder)
+
+    @classmethod
+    def erase(cls, folder: Path, customer_ids: Collection[str]) -> list[str]:
+        """Take customers' ids out of a saved model; return those that it held.
+
+        What was learned stays, and names nobody. Most models keep no id.
+        """
+        return []
 
     @classmethod
     def load(cls, folder: Path) -> Self:

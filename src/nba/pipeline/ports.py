@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
+from nba.data.erasure import Leaving, Tally
 from nba.decisions.rules import DecisionRules
 from nba.models.base import Model
 from nba.models.spec import ModelSpec
@@ -99,6 +100,65 @@ class PlanStore(Protocol):
     def erased_among(self, customer_ids: Sequence[str]) -> set[str]:
         """Return those that were erased and must not come back."""
 
+    def receipt(self, customer_id: str) -> ErasureReceipt | None:
+        """Return the receipt of a customer's erasure, or None."""
+
+    def erase(self, customer_id: str, *, by: str | None) -> ErasureReceipt:
+        """Erase a customer from this store and leave a tombstone; idempotent."""
+
+    def delete_customer(self, customer_id: str) -> Mapping[str, int]:
+        """Delete the rows of an erased customer that stand here; return how many, by table."""
+
+    def withdraw_erasure(self, receipt_id: str) -> None:
+        """Remove the tombstone of an erasure that found nobody."""
+
+    def pending_erasures(self) -> Mapping[str, str]:
+        """Return receipt_id → customer_id of erasures that the rest has yet to follow."""
+
+    def complete_erasure(self, receipt_id: str, counts: Mapping[str, int]) -> None:
+        """Note what was erased elsewhere, and forget the id."""
+
+    def action_ids(self, customer_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the customers' published actions: action_id → customer_id."""
+
+    def purge(self) -> None:
+        """Overwrite what was deleted."""
+
+
+class ErasureReceipt(Protocol):
+    """Proof of an erasure."""
+
+    @property
+    def receipt_id(self) -> str:
+        """Names the erasure."""
+
+    @property
+    def erased_at(self) -> datetime:
+        """When it was asked for, and done in the operational store."""
+
+    @property
+    def completed_at(self) -> datetime | None:
+        """When everything that is kept had followed."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What went: rows by table of the operational store, rows and files by place."""
+
+    @property
+    def requested_by(self) -> str | None:
+        """Who asked for it."""
+
+
+class KeptPlace(Protocol):
+    """A place that keeps something of customers, and can be told to erase them."""
+
+    @property
+    def place(self) -> str:
+        """What the place is called on a receipt."""
+
+    def erase(self, leaving: Leaving) -> Tally:
+        """Take customers out, whole and idempotent; return what was there."""
+
 
 class RunFolder(Protocol):
     """What one run keeps, by names such as `plan/actions`."""
@@ -127,6 +187,9 @@ class RunFolders(Protocol):
 
     def of(self, day: date) -> RunFolder:
         """Return the folder of one day, made or not."""
+
+    def action_ids(self, customer_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return every action that a kept plan has for the customers, each with its customer."""
 
     def planned_days(self) -> Sequence[date]:
         """Return the days of which a plan is kept, in order."""
@@ -157,6 +220,10 @@ class Ports(Protocol):
     @property
     def runs(self) -> RunFolders:
         """What runs keep."""
+
+    @property
+    def kept_places(self) -> Sequence[KeptPlace]:
+        """Everything beside the operational store that keeps something of customers."""
 
     @property
     def specs(self) -> Mapping[str, ModelSpec]:

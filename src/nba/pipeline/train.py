@@ -11,6 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 import nba
+from nba.data.erasure import PSEUDONYM
 from nba.models.base import Model, ModelInputs, parse_config
 from nba.models.contact_value.rows import TABLE as CONTACT_ROWS
 from nba.models.contact_value.rows import History, contact_rows, known_assignments
@@ -194,14 +195,17 @@ def decision_log(context: RunContext, window_days: int) -> pl.DataFrame | None:
     """Return the engine's own assignments of the last `window_days`, `none` included.
 
     As `nba.models.mode.assignments.records.decision_rows` returns them. Customers for whom nothing
-    was open had no choice made for them and are left out.
+    was open had no choice made for them and are left out, and so are those who were erased: what
+    became of them is not known any more.
     """
     first = (context.as_of - timedelta(days=window_days)).date()
     parts = []
     for day in context.ports.runs.planned_days():
         if first <= day < context.as_of.date():
             folder = context.ports.runs.of(day)
-            log = folder.read("plan/log").filter(pl.col("closed").is_null())
+            log = folder.read("plan/log").filter(
+                pl.col("closed").is_null(), ~pl.col("customer_id").str.starts_with(PSEUDONYM)
+            )
             parts.append(decision_rows(log, folder.read("plan/actions")))
     return pl.concat(parts, how="diagonal") if parts else None
 

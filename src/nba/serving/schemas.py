@@ -219,8 +219,13 @@ class ErasureReceipt(BaseModel):
 
     receipt_id: str
     erased_at: AwareDatetime
-    completed_at: AwareDatetime | None = Field(description="Null until the lake has followed.")
-    counts: dict[str, int]
+    completed_at: AwareDatetime | None = Field(
+        description="When everything that is kept had followed; null until then."
+    )
+    counts: dict[str, int] = Field(
+        description="What went: rows by table of the store, rows and files by place elsewhere."
+    )
+    requested_by: str | None = Field(description="The key with which it was asked for.")
 
 
 class ChannelQuota(BaseModel):

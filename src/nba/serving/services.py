@@ -37,8 +37,6 @@ class LiveScores(Protocol):
 
 #: From changes to the policy files to the difference to the current plan; leaves no trace.
 PlanPreview = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-#: Erases a customer outside the operational store; returns what was erased, by place.
-Eraser = Callable[[str], Mapping[str, int]]
 
 
 @dataclass(frozen=True)
@@ -61,8 +59,6 @@ class Services:
         Rescores one customer; without it, answers come from the published plan.
     preview : PlanPreview or None
         Without it the service has no preview.
-    eraser : Eraser or None
-        Erases outside the operational store at once; without it the nightly job follows.
     on_events : callable or None
         Told of events after they were committed, to refresh online features.
     places : sequence of str
@@ -79,7 +75,6 @@ class Services:
     catalogue: Catalogue | None = None
     live: LiveScores | None = None
     preview: PlanPreview | None = None
-    eraser: Eraser | None = None
     on_events: Callable[[Sequence[Event]], None] | None = None
     places: Sequence[str] = ()
     page: Path | None = None

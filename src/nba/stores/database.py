@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
@@ -124,6 +124,23 @@ class Database:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
+    def purge(self, tables: Sequence[str]) -> None:
+        """Overwrite what was deleted from `tables`.
+
+        SQLite zeroes rows as they are deleted (`secure_delete`); here the file is written
+        anew and the write-ahead log emptied. PostgreSQL writes the tables anew; its
+        write-ahead log and backups age out by the server's own settings.
+        """
+        with _translated(self.url), self._engine.connect() as connection:
+            if self.is_sqlite:
+                connection.exec_driver_sql("COMMIT")
+                connection.exec_driver_sql("VACUUM")
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").close()
+                connection.exec_driver_sql("BEGIN")
+            else:
+                alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+                alone.exec_driver_sql(f"VACUUM FULL {', '.join(tables)}")
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
@@ -165,7 +182,7 @@ def _alembic_config() -> Any:
 
 def _configure_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver must not begin transactions of its own
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

@@ -11,11 +11,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from nba.data.erasure import CUSTOMER, Leaving, Tally
 from nba.errors import ConflictError, NotFoundError
 from nba.features import VIEWS, Tables, View, customer_tags
 from nba.features.drift import Check, compare_views
@@ -72,6 +73,8 @@ class FeastFeatureStore:
     clock : callable
         The current moment, aware; stamps `created_timestamp`.
     """
+
+    place: ClassVar[str] = "features"
 
     def __init__(
         self,
@@ -289,34 +292,36 @@ class FeastFeatureStore:
             {name: self.snapshot(name, new) for name in self.views},
         )
 
-    def forget(self, customer_ids: Sequence[str]) -> int:
-        """Erase customers from every snapshot and from the online store; return the rows erased.
+    def erase(self, leaving: Leaving) -> Tally:
+        """Take customers out of every snapshot, the tag history and what is online.
 
         The digests in the manifests then no longer fit: they are computed anew.
         """
-        gone = self.tag_history.forget(customer_ids)
+        ids = leaving.customer_ids
+        tally = self.tag_history.erase(ids)
         for view in self.views.values():
-            if "customer_id" not in view.entity_keys:
+            if CUSTOMER not in view.entity_keys:
                 continue
-            gone += self.online_store.forget(view.name, "customer_id", customer_ids)
+            for one in ids:
+                rows = self.online_store.forget(view.name, CUSTOMER, [one])
+                tally.add([(one, rows)] if rows else [])
             for as_of in self.moments():
-                gone += self._rewrite_without(view, as_of, customer_ids)
-        return gone
+                tally.merge(self._rewrite_without(view, as_of, ids))
+        self.online_store.purge()
+        return tally
 
-    def _rewrite_without(self, view: View, as_of: datetime, customer_ids: Sequence[str]) -> int:
+    def _rewrite_without(self, view: View, as_of: datetime, customer_ids: Sequence[str]) -> Tally:
         folder = self.snapshots.folder(view.name, as_of)
-        gone = 0
+        tally = Tally()
         for path in sorted(folder.glob("*.parquet")):
             frame = pl.read_parquet(path, hive_partitioning=False)
-            kept = frame.filter(~pl.col("customer_id").is_in(list(customer_ids)))
-            if kept.height == frame.height:
-                continue
-            gone += frame.height - kept.height
-            write_parquet(kept, path)
-        if gone:
+            theirs = pl.col(CUSTOMER).is_in(list(customer_ids))
+            if tally.add(frame.filter(theirs).group_by(CUSTOMER).len().rows()):
+                write_parquet(frame.filter(~theirs), path)
+        if tally.total:
             rows, digest = self._digest(view, folder)
             self.snapshots.amend(as_of, view.name, rows=rows, digest=digest)
-        return gone
+        return tally
 
     # -------------------------------------------------------------- historical
 

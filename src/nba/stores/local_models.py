@@ -10,10 +10,11 @@ import hashlib
 import json
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from nba.files import write_text
+from nba.models.base import CONFIG_FILE
 
 _POINTER = "champion.json"
 _KEPT = 3
@@ -92,6 +93,17 @@ class LocalModels:
         if not folder.is_dir() or folder_digest(folder) != pointer.sha256:
             return None
         return folder, pointer
+
+    def folders(self) -> list[Path]:
+        """Return the folder of every model that is kept here."""
+        return sorted(path.parent for path in self._root.glob(f"*/*/{CONFIG_FILE}"))
+
+    def amended(self, folder: Path) -> None:
+        """Note that a model was changed on purpose, where it is the champion of its name."""
+        pointer = self.pointer(folder.parent.name)
+        if pointer is not None and pointer.folder == folder.name:
+            noted = asdict(replace(pointer, sha256=folder_digest(folder)))
+            write_text(folder.parent / _POINTER, json.dumps(noted, indent=1, sort_keys=True))
 
     def _prune(self, name: str, champion: Path) -> None:
         """Keep the newest few versions: a reader may still be loading the last champion."""

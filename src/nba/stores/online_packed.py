@@ -88,6 +88,7 @@ class PackedStore:
             found = sqlite3.connect(self.path, isolation_level=None, timeout=30)
             found.execute("PRAGMA journal_mode=WAL")
             found.execute("PRAGMA synchronous=NORMAL")
+            found.execute("PRAGMA secure_delete=ON")
             found.executescript(_META)
             self._local.connection = found
         return found
@@ -213,6 +214,12 @@ class PackedStore:
                 [(value,) for value in values],
             )
             return cursor.rowcount
+
+    def purge(self) -> None:
+        """Overwrite what was deleted: free pages and the write-ahead log hold no old rows."""
+        if self.path.exists():
+            self.connection.execute("VACUUM")
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _upsert(self, view: OnlineView, rows: Iterable[Row]) -> None:
         schema = self._schema_id(view)

@@ -17,13 +17,14 @@ from sqlalchemy import Connection, text
 
 from nba.errors import NotFoundError
 from nba.schema.words import TagSource
-from nba.stores import access, feedback, lists, outbox, people, plans, quotas
+from nba.stores import access, feedback, lists, outbox, people, plans, quotas, tombstones
 from nba.stores.access import ApiKey, NewKey, Scope
 from nba.stores.database import Database
 from nba.stores.feedback import Feedback
 from nba.stores.lists import Slice
 from nba.stores.outbox import Event, Outcome
-from nba.stores.people import Consent, Receipt, Tag
+from nba.stores.people import Consent, Tag
+from nba.stores.tombstones import Receipt
 
 
 def utc_now() -> datetime:
@@ -37,6 +38,7 @@ class Writer:
 
     connection: Connection
     now: datetime
+    secret: bytes = b""
 
     def accept(self, event: Event) -> Outcome:
         """Put a row into the outbox; see `nba.stores.outbox.accept`."""
@@ -62,7 +64,7 @@ class Writer:
 
     def is_erased(self, customer_id: str) -> bool:
         """Return whether a customer was erased and must not come back."""
-        return people.read_receipt(self.connection, customer_id) is not None
+        return tombstones.read_receipt(self.connection, customer_id, self.secret) is not None
 
     def replay(self, caller: str, key: str, body_digest: str) -> Mapping[str, Any] | None:
         """Return the response already given to an idempotency key, or None."""
@@ -91,12 +93,22 @@ class OperationalStore:
         `sqlite:///PATH` or `postgresql://USER@HOST/NAME`.
     clock : callable
         Returns the present moment, aware.
+    secret : bytes
+        The project's, with which the ids of erased customers are hashed.
     """
 
-    def __init__(self, url: str, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self, url: str, *, clock: Callable[[], datetime] = utc_now, secret: bytes = b""
+    ) -> None:
         self._database = Database(url)
         self._clock = clock
+        self._secret = secret
         self._database.migrate()
+        with self._database.reading() as connection:
+            to_key = tombstones.has_unkeyed(connection)
+        if to_key:
+            with self.writing() as writer:
+                tombstones.key_digests(writer.connection, secret)
 
     def __repr__(self) -> str:
         return f"OperationalStore({self._database!r})"
@@ -119,7 +131,7 @@ class OperationalStore:
     def writing(self) -> Iterator[Writer]:
         """Group writes into one transaction."""
         with self._database.writing() as connection:
-            yield Writer(connection, self._clock())
+            yield Writer(connection, self._clock(), self._secret)
 
     # -- plans ------------------------------------------------------------------------
 
@@ -146,7 +158,7 @@ class OperationalStore:
         prepared = plans.prepare_plan(plan, actions, self._clock())
         customers = actions["customer_id"].unique().to_list()
         with self.writing() as writer:
-            erased = people.erased_among(writer.connection, customers)
+            erased = tombstones.erased_among(writer.connection, customers, self._secret)
             written = plans.write_plan(writer.connection, prepared, erased)
             if written:
                 midnight = datetime.combine(prepared.as_of, time())
@@ -323,30 +335,56 @@ class OperationalStore:
         with self._database.reading() as connection:
             return people.all_consents(connection)
 
-    def erase(self, customer_id: str) -> Receipt:
-        """Erase a customer from this store and leave a tombstone; idempotent."""
+    def erase(self, customer_id: str, *, by: str | None = None) -> Receipt:
+        """Erase a customer from this store and leave a tombstone; idempotent.
+
+        Parameters
+        ----------
+        customer_id : str
+        by : str, optional
+            Who asked for it.
+        """
         with self.writing() as writer:
-            return people.erase(writer.connection, customer_id, writer.now)
+            return tombstones.erase(writer.connection, customer_id, self._secret, writer.now, by)
+
+    def delete_customer(self, customer_id: str) -> dict[str, int]:
+        """Delete the rows of an erased customer that stand here; return how many, by table."""
+        with self.writing() as writer:
+            return tombstones.delete_customer(writer.connection, customer_id)
 
     def receipt(self, customer_id: str) -> Receipt | None:
         """Return the receipt of a customer's erasure, or None."""
         with self._database.reading() as connection:
-            return people.read_receipt(connection, customer_id)
+            return tombstones.read_receipt(connection, customer_id, self._secret)
+
+    def withdraw_erasure(self, receipt_id: str) -> None:
+        """Remove the tombstone of an erasure that found nobody."""
+        with self.writing() as writer:
+            tombstones.withdraw(writer.connection, receipt_id)
 
     def pending_erasures(self) -> dict[str, str]:
-        """Return receipt_id → customer_id of erasures that the lake has yet to follow."""
+        """Return receipt_id → customer_id of erasures that the rest has yet to follow."""
         with self._database.reading() as connection:
-            return people.pending_erasures(connection)
+            return tombstones.pending(connection)
 
     def complete_erasure(self, receipt_id: str, counts: Mapping[str, int]) -> None:
         """Note what was erased elsewhere; from then on only a digest of the id is kept."""
         with self.writing() as writer:
-            people.complete_erasure(writer.connection, receipt_id, dict(counts), writer.now)
+            tombstones.complete(writer.connection, receipt_id, counts, writer.now)
 
     def erased_among(self, customer_ids: Sequence[str]) -> set[str]:
         """Return those customers that were erased and must not come back."""
         with self._database.reading() as connection:
-            return people.erased_among(connection, customer_ids)
+            return tombstones.erased_among(connection, customer_ids, self._secret)
+
+    def action_ids(self, customer_ids: Sequence[str]) -> dict[str, str]:
+        """Return the customers' published actions: action_id → customer_id."""
+        with self._database.reading() as connection:
+            return plans.actions_of(connection, customer_ids)
+
+    def purge(self) -> None:
+        """Overwrite what was deleted: free pages and the write-ahead log hold no old rows."""
+        self._database.purge(tombstones.PURGED)
 
     # -- quotas -----------------------------------------------------------------------------
 

@@ -1,21 +1,18 @@
-"""What customers decided and clerks noted: tags, consents, erasures."""
+"""What customers decided and clerks noted: tags and consents."""
 
 from __future__ import annotations
 
-import hashlib
-import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, Table, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, func, insert, or_, select, update
 
 from nba.schema.words import TagSource
 from nba.stores import outbox as outboxes
 from nba.stores.outbox import Event
-from nba.stores.schema import actions, consents, feedback, outbox, quotas, tags, tombstones
+from nba.stores.schema import consents, tags
 
 
 @dataclass(frozen=True)
@@ -164,85 +161,3 @@ def all_consents(connection: Connection) -> pl.DataFrame:
             "consent_at": pl.Datetime("us", "UTC"),
         },
     )
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """Proof of an erasure; `completed_at` is None until the lake has followed."""
-
-    receipt_id: str
-    erased_at: datetime
-    completed_at: datetime | None
-    counts: dict[str, int]
-
-
-def customer_digest(customer_id: str) -> str:
-    """Return what a tombstone keeps of an erased customer's id."""
-    return hashlib.sha256(f"nba:customer:{customer_id}".encode()).hexdigest()
-
-
-_PERSONAL: tuple[Table, ...] = (actions, feedback, outbox, tags, consents, quotas)
-
-
-def erase(connection: Connection, customer_id: str, now: datetime) -> Receipt:
-    """Delete a customer everywhere in this store and leave a tombstone; idempotent."""
-    counts = {
-        table.name: connection.execute(
-            delete(table).where(table.c.customer_id == customer_id)
-        ).rowcount
-        for table in _PERSONAL
-    }
-    known = read_receipt(connection, customer_id)
-    if known is not None:
-        return known
-    receipt = Receipt(uuid.uuid4().hex, now, None, counts)
-    connection.execute(
-        insert(tombstones),
-        {
-            "receipt_id": receipt.receipt_id,
-            "customer_digest": customer_digest(customer_id),
-            "customer_id": customer_id,
-            "erased_at": now,
-            "counts": counts,
-        },
-    )
-    return receipt
-
-
-def read_receipt(connection: Connection, customer_id: str) -> Receipt | None:
-    """Return the receipt of a customer's erasure, or None."""
-    query = select(tombstones).where(tombstones.c.customer_digest == customer_digest(customer_id))
-    row = connection.execute(query).first()
-    if row is None:
-        return None
-    return Receipt(row.receipt_id, row.erased_at, row.completed_at, row.counts)
-
-
-def pending_erasures(connection: Connection) -> dict[str, str]:
-    """Return receipt_id → customer_id of erasures that the lake has yet to follow."""
-    query = select(tombstones.c.receipt_id, tombstones.c.customer_id).where(
-        tombstones.c.completed_at.is_(None)
-    )
-    return {row.receipt_id: row.customer_id for row in connection.execute(query)}
-
-
-def complete_erasure(
-    connection: Connection, receipt_id: str, counts: dict[str, int], now: datetime
-) -> None:
-    """Note what was erased elsewhere, and forget the id: only its digest stays."""
-    row = connection.execute(
-        select(tombstones.c.counts).where(tombstones.c.receipt_id == receipt_id)
-    ).one()
-    connection.execute(
-        update(tombstones)
-        .where(tombstones.c.receipt_id == receipt_id)
-        .values(completed_at=now, customer_id=None, counts=row.counts | counts)
-    )
-
-
-def erased_among(connection: Connection, customer_ids: Sequence[str]) -> set[str]:
-    """Return those of `customer_ids` that were erased and must not come back."""
-    known = set(connection.scalars(select(tombstones.c.customer_digest)))
-    if not known:
-        return set()
-    return {one for one in customer_ids if customer_digest(one) in known}

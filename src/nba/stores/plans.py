@@ -169,6 +169,17 @@ def count_actions(connection: Connection, as_of: date) -> dict[str, int]:
     return {row.clerk_id: row.actions for row in connection.execute(query)}
 
 
+def actions_of(connection: Connection, customer_ids: Sequence[str]) -> dict[str, str]:
+    """Return action_id → customer_id of the customers' published actions."""
+    found: dict[str, str] = {}
+    for start in range(0, len(customer_ids), _CHUNK):
+        query = select(actions.c.action_id, actions.c.customer_id).where(
+            actions.c.customer_id.in_(customer_ids[start : start + _CHUNK])
+        )
+        found.update((row.action_id, row.customer_id) for row in connection.execute(query))
+    return found
+
+
 def read_action(connection: Connection, action_id: str) -> dict[str, Any] | None:
     """Return one published action, or None."""
     row = connection.execute(select(actions).where(actions.c.action_id == action_id)).first()

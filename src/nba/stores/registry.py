@@ -14,14 +14,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
+from nba.data.erasure import Leaving, Tally
 from nba.errors import ModelError
 from nba.models.base import Model, read_head
 from nba.models.version import ModelVersion
 from nba.stores.local_models import LocalModels, folder_digest
 
 CHAMPION = "champion"
+#: Where a model lies in the artifacts of its version.
+_ARTIFACT = "artifacts/model"
 _SHA_TAG, _AS_OF_TAG, _CONFIG_TAG = "nba.sha256", "nba.as_of", "nba.config_digest"
 _ENVIRONMENT = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -62,6 +67,8 @@ class MlflowRegistry:
     `champion` never asks the tracking server while a good local copy exists: a champion
     promoted on another machine arrives with `refresh`.
     """
+
+    place: ClassVar[str] = "models"
 
     def __init__(
         self, tracking_uri: str, cache_folder: Path, loader: Loader, *, experiment: str = "nba"
@@ -147,7 +154,73 @@ class MlflowRegistry:
         self._install(version)
         return version
 
+    def erase(self, leaving: Leaving) -> Tally:
+        """Take customers' ids out of every model that is kept, here and in the artifact store.
+
+        Raises
+        ------
+        ModelError
+            When the tracking server does not answer.
+        """
+        tally = Tally()
+        for folder in self._local.folders():
+            if self._take_out(folder, leaving, tally):
+                self._local.amended(folder)
+        if self._tracking_may_answer():
+            from mlflow.exceptions import MlflowException
+
+            try:
+                with quiet():
+                    for found in self._versions():
+                        self._erase_artifacts(found, leaving, tally)
+            except MlflowException as error:
+                raise ModelError(
+                    "the models of the tracking server cannot be searched for erased customers",
+                    expected="a tracking server that answers",
+                    found=str(error).partition("\n")[0],
+                    next_step="start it; the next night goes on with the erasure",
+                ) from error
+        return tally
+
     # -- inside -----------------------------------------------------------------------
+
+    def _take_out(self, folder: Path, leaving: Leaving, tally: Tally) -> bool:
+        """Take the ids out of one saved model; return whether it held any."""
+        head = read_head(folder)
+        found = self._loader(head["name"], head["kind"]).erase(folder, leaving.customer_ids)
+        return tally.add((one, 1) for one in found)
+
+    def _versions(self) -> Iterator[Any]:
+        """Yield every version of every registered model."""
+        for model in self._client.search_registered_models(max_results=1000):
+            yield from self._client.search_model_versions(
+                f"name = '{model.name}'", max_results=10_000
+            )
+
+    def _erase_artifacts(self, found: Any, leaving: Leaving, tally: Tally) -> None:
+        """Take the ids out of the artifacts of one version, and note their new SHA-256."""
+        import mlflow.artifacts
+
+        is_local = found.source.startswith("file:")
+        with tempfile.TemporaryDirectory(prefix="nba-model-") as scratch:
+            if is_local:
+                folder = Path(url2pathname(urlparse(found.source).path)) / _ARTIFACT
+                if not folder.is_dir():
+                    return
+            else:
+                folder = Path(
+                    mlflow.artifacts.download_artifacts(
+                        artifact_uri=f"{found.source}/{_ARTIFACT}",
+                        dst_path=str(Path(scratch) / "artifacts"),
+                        tracking_uri=self._uri,
+                    )
+                )
+            if not self._take_out(folder, leaving, tally):
+                return
+            if not is_local:
+                self._client.log_model_artifacts(found.model_id, scratch)
+            digest = folder_digest(folder)
+        self._client.set_model_version_tag(found.name, found.version, _SHA_TAG, digest)
 
     @property
     def _client(self) -> Any:
@@ -248,7 +321,7 @@ class MlflowRegistry:
             import mlflow.artifacts
 
             fetched = mlflow.artifacts.download_artifacts(
-                artifact_uri=f"{found.source}/artifacts/model",
+                artifact_uri=f"{found.source}/{_ARTIFACT}",
                 dst_path=scratch,
                 tracking_uri=self._uri,
             )

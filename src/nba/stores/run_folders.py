@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import ClassVar
 
 import polars as pl
 
+from nba.data.erasure import CUSTOMER, Leaving, Tally
 from nba.errors import NotFoundError
 from nba.files import write_parquet, write_text
 
 _PLAN = "plan/actions"
+#: The decision log of a run.
+LOG = "plan/log"
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,27 @@ class RunFolder:
         paths = sorted((self.path / group).glob("*.parquet"))
         return {path.stem: pl.read_parquet(path) for path in paths}
 
+    def erase(self, leaving: Leaving) -> Tally:
+        """Take customers out of every table; return what was there.
+
+        Rows of the decision log stay for their propensities, under the customer's pseudonym.
+        """
+        tally = Tally()
+        for path in sorted(self.path.rglob("*.parquet")):
+            if CUSTOMER not in pl.read_parquet_schema(path):
+                continue
+            table = pl.read_parquet(path)
+            theirs = pl.col(CUSTOMER).is_in(leaving.customer_ids)
+            counts = table.filter(theirs).group_by(CUSTOMER).len().rows()
+            if not tally.add(counts):
+                continue
+            if path == self.file(LOG):
+                named = pl.col(CUSTOMER).replace(leaving.pseudonyms)
+                write_parquet(table.with_columns(named), path)
+            else:
+                write_parquet(table.filter(theirs.not_().fill_null(True)), path)
+        return tally
+
     def write_text(self, name: str, content: str) -> None:
         """Keep a text, as a whole or not at all."""
         write_text(self.path / name, content)
@@ -79,6 +105,23 @@ class RunFolders:
     """
 
     root: Path
+    place: ClassVar[str] = "plans and scores"
+
+    def erase(self, leaving: Leaving) -> Tally:
+        """Take customers out of what every run keeps; return what was there."""
+        tally = Tally()
+        for path in sorted(self.root.glob("*/")):
+            tally.merge(RunFolder(path).erase(leaving))
+        return tally
+
+    def action_ids(self, customer_ids: Sequence[str]) -> dict[str, str]:
+        """Return every action that a kept plan has for the customers, each with its customer."""
+        paths = sorted(self.root.glob(f"*/{_PLAN}.parquet"))
+        found: dict[str, str] = {}
+        for path in paths:
+            table = pl.read_parquet(path, columns=["action_id", CUSTOMER])
+            found.update(table.filter(pl.col(CUSTOMER).is_in(list(customer_ids))).rows())
+        return found
 
     def of(self, day: date) -> RunFolder:
         """Return the folder of one day, made or not."""

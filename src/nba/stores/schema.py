@@ -26,6 +26,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 
 
@@ -192,6 +193,8 @@ tombstones = Table(
     Column("erased_at", UtcDateTime, nullable=False),
     Column("completed_at", UtcDateTime),
     Column("counts", Document),
+    Column("requested_by", String),
+    Column("is_keyed", Boolean, nullable=False, server_default=false()),
 )
 
 api_keys = Table(

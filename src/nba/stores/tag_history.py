@@ -14,6 +14,7 @@ from typing import Final
 
 import polars as pl
 
+from nba.data.erasure import CUSTOMER, Tally
 from nba.files import write_parquet
 from nba.stores.snapshots import STAMP
 
@@ -69,13 +70,12 @@ class TagHistory:
         found = pl.scan_parquet(paths).filter(wanted).collect()
         return found.sort("as_of", "customer_id", "tag", "change")
 
-    def forget(self, customer_ids: Sequence[str]) -> int:
-        """Erase customers from the log; return the rows erased."""
-        gone = 0
+    def erase(self, customer_ids: Sequence[str]) -> Tally:
+        """Take customers out of the log; return what was there."""
+        tally = Tally()
         for path in sorted(self.root.glob("*.parquet")):
             frame = pl.read_parquet(path)
-            kept = frame.filter(~pl.col("customer_id").is_in(list(customer_ids)))
-            if kept.height < frame.height:
-                gone += frame.height - kept.height
-                write_parquet(kept, path)
-        return gone
+            theirs = pl.col(CUSTOMER).is_in(list(customer_ids))
+            if tally.add(frame.filter(theirs).group_by(CUSTOMER).len().rows()):
+                write_parquet(frame.filter(~theirs), path)
+        return tally

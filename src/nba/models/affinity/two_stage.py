@@ -7,7 +7,7 @@ repeats.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -418,6 +418,11 @@ class TwoStageAffinity(Model):
         )
         for name, ranker in fitted.items():
             ranker.booster.save_model(str(folder / f"{name}.txt"))
+
+    @classmethod
+    def erase(cls, folder: Path, customer_ids: Collection[str]) -> list[str]:
+        """Take customers' ids from those whose purchases the neighbours are; the baskets stay."""
+        return storage.rename(folder, "neighbour_ids", customer_ids)
 
     def _read(self, folder: Path) -> None:
         saved = storage.read(folder)

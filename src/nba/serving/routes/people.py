@@ -26,7 +26,8 @@ from nba.serving.schemas import (
 )
 from nba.serving.services import Services
 from nba.stores.access import Scope
-from nba.stores.people import Consent, Receipt, Tag
+from nba.stores.people import Consent, Tag
+from nba.stores.tombstones import Receipt
 
 router = APIRouter(prefix="/v1", tags=["customers"], route_class=RawPathRoute)
 
@@ -138,18 +139,14 @@ def erase_customer(
 ) -> ErasureReceipt:
     """Erase a customer and answer with the receipt; again, with the same receipt.
 
-    Lists, plans, feedback, events, tags and consents forget the customer at once. The lake
-    follows at once where an eraser is wired, else with the next nightly job; until then
-    `completed_at` is null. A tombstone keeps later loads from bringing the customer back.
+    Lists, plans, feedback, events, tags and consents forget the customer at once. Everything
+    else that is kept follows with the next nightly job, or with `nba erase`; until then
+    `completed_at` is null. A tombstone keeps the customer out for good.
     """
     caller.require()
     if services.store.receipt(customer_id) is None:
         _known_customer(services, customer_id)
-    receipt = services.store.erase(customer_id)
-    if receipt.completed_at is None and services.eraser is not None:
-        services.store.complete_erasure(receipt.receipt_id, services.eraser(customer_id))
-        receipt = services.store.receipt(customer_id) or receipt
-    return _show_receipt(receipt, services)
+    return _show_receipt(services.store.erase(customer_id, by=caller.name), services)
 
 
 @router.get("/quotas/{customer_id}", response_model=QuotaState, responses=_ADMIN)
@@ -197,4 +194,5 @@ def _show_receipt(receipt: Receipt, services: Services) -> ErasureReceipt:
         erased_at=services.local(receipt.erased_at),
         completed_at=None if done is None else services.local(done),
         counts=receipt.counts,
+        requested_by=receipt.requested_by,
     )

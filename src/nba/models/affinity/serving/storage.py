@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
+from nba.files import write_text
 from nba.models.affinity.candidates.fitted import Fitted
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.candidates.sources import Factors, Neighbours
@@ -86,6 +89,19 @@ def write(
         "neighbours": fitted.neighbours.k,
     }
     (folder / _STATE).write_text(json.dumps(head, ensure_ascii=False, sort_keys=True))
+
+
+def rename(folder: Path, name: str, ids: Collection[str]) -> list[str]:
+    """Put a random name in place of each of `ids` in a list of ids; return those that were there.
+
+    The list keeps its length and stays free of repeats, as the arrays beside it need.
+    """
+    head = json.loads((folder / _STATE).read_text())
+    found = sorted(set(ids).intersection(head[name]))
+    if found:
+        head[name] = [f"erased:{token_hex(12)}" if one in found else one for one in head[name]]
+        write_text(folder / _STATE, json.dumps(head, ensure_ascii=False, sort_keys=True))
+    return found
 
 
 def read(folder: Path) -> Saved:

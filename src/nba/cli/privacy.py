@@ -1,0 +1,37 @@
+"""The verb that erases a customer, and searches for what is left of one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from nba.cli.common import AsJson, emit, wiring_of
+
+verbs = typer.Typer()
+
+
+@verbs.command()
+def erase(
+    context: typer.Context,
+    customer: Annotated[str, typer.Argument(help="The customer's id, as the tables have it.")],
+    by: Annotated[str, typer.Option("--by", help="Who asked for it, for the receipt.")] = "",
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Erase nothing; search everything that is kept.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a customer from everything that is kept, and keep them out."""
+    from nba.jobs.privacy import erase_customer, receipt_lines, search, search_lines
+
+    wiring = wiring_of(context)
+    if verify:
+        found = search(wiring, customer)
+        emit(as_json, found.to_json(), lambda: search_lines(found))
+        raise typer.Exit(1 if found.kept else 0)
+    receipt = erase_customer(wiring, customer, by=by)
+    report = {
+        name: getattr(receipt, name)
+        for name in ("receipt_id", "erased_at", "completed_at", "requested_by", "counts")
+    }
+    emit(as_json, report, lambda: receipt_lines(receipt))

@@ -1,0 +1,81 @@
+"""`nba erase`: erase a customer, and search for what is left of one."""
+
+from __future__ import annotations
+
+from sqlalchemy import create_engine
+
+from nba.jobs.lock import project_lock
+from nba.pipeline.erase import erase
+from nba.pipeline.ports import ErasureReceipt
+from nba.stores.search import Search, search_database, search_folder
+from nba.wiring import Wiring
+
+
+def erase_customer(wiring: Wiring, customer_id: str, *, by: str = "") -> ErasureReceipt:
+    """Erase a customer from everything that is kept; see `nba.pipeline.erase.erase`.
+
+    Raises
+    ------
+    LockHeldError
+        When a run is under way.
+    """
+    with project_lock(wiring.project.data):
+        return erase(wiring, customer_id, by=by or None)
+
+
+def receipt_lines(receipt: ErasureReceipt) -> list[str]:
+    """Return a receipt for people."""
+    done = receipt.completed_at
+    lines = [
+        f"receipt     {receipt.receipt_id}",
+        f"asked for   {receipt.erased_at:%Y-%m-%d %H:%M:%S %Z}"
+        + (f" by {receipt.requested_by}" if receipt.requested_by else ""),
+        f"completed   {done:%Y-%m-%d %H:%M:%S %Z}" if done else "completed   with the next night",
+    ]
+    lines += [f"{count:>9,}  {name}" for name, count in receipt.counts.items() if count]
+    return lines
+
+
+def search(wiring: Wiring, customer_id: str) -> Search:
+    """Search everything that is kept for a customer, and the project's other files."""
+    project = wiring.project
+    found = Search(customer_id)
+    search_folder(found, project.root, project.data)
+    for name, url in (
+        ("the operational store", project.operational_url),
+        ("MLflow's database", project.tracking_uri),
+    ):
+        if url.startswith("postgresql"):
+            engine = create_engine(url)
+            try:
+                search_database(found, engine, name)
+            finally:
+                engine.dispose()
+        elif not _inside(wiring, url):
+            found.unseen.append(f"{name} at {url.partition('://')[0]}://…: not below the project")
+    if wiring.feature_store.repository.has_other_online_store:
+        found.unseen.append("the online store that features/feature_store.yaml names")
+    return found
+
+
+def _inside(wiring: Wiring, url: str) -> bool:
+    return url.startswith(f"sqlite:///{wiring.project.root}")
+
+
+def search_lines(found: Search) -> list[str]:
+    """Return a search for people: where it looked, and what it found."""
+    lines = [f"looked at   {count:,} {kind}" for kind, count in sorted(found.looked.items())]
+    lines += [f"not seen    {text}" for text in found.unseen]
+    for kept, title in ((True, "found"), (False, "also")):
+        lines += [
+            f"{title:<11} {one.count:,} in {one.place}, {one.where}"
+            for one in found.findings
+            if one.kept is kept
+        ]
+    if any(not one.kept for one in found.findings):
+        lines.append(
+            "            (also: files that are yours, or numbers that may mean something else)"
+        )
+    many = len(found.kept)
+    lines.append(f"{many} places hold the customer" if many else "nothing that is kept holds them")
+    return lines

@@ -1,0 +1,226 @@
+"""Erasures in the operational store: what goes, the receipt, and what keeps the person out.
+
+A tombstone holds a keyed hash of the customer's id: without the project's secret nobody can tell
+whose it is, and with it the engine can tell that this id must not come back. Until an erasure has
+reached everything else that is kept, it holds the id itself, since the others must be told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, insert, or_, select, update
+from sqlalchemy import cast as as_type
+from sqlalchemy.types import Text
+
+from nba.stores.schema import (
+    actions,
+    consents,
+    feedback,
+    idempotency,
+    outbox,
+    quotas,
+    tags,
+    tombstones,
+)
+
+#: Tables whose rows name the customer.
+PERSONAL: tuple[Table, ...] = (actions, feedback, outbox, tags, consents, quotas)
+#: Tables from which rows of customers are deleted, or that name them for a while.
+PURGED: tuple[str, ...] = tuple(table.name for table in (*PERSONAL, idempotency, tombstones))
+_CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Proof of an erasure.
+
+    Parameters
+    ----------
+    receipt_id : str
+    erased_at : datetime
+        When it was asked for, and done in this store.
+    completed_at : datetime or None
+        When everything that is kept had followed.
+    counts : dict of str to int
+        What went: rows by table of this store, rows and files by place elsewhere.
+    requested_by : str or None
+        Who asked for it.
+    """
+
+    receipt_id: str
+    erased_at: datetime
+    completed_at: datetime | None
+    counts: dict[str, int]
+    requested_by: str | None = None
+
+
+def _unkeyed(customer_id: str) -> str:
+    return hashlib.sha256(f"nba:customer:{customer_id}".encode()).hexdigest()
+
+
+def _keyed(unkeyed: str, secret: bytes) -> str:
+    return hmac.new(secret, unkeyed.encode(), hashlib.sha256).hexdigest()
+
+
+def customer_digest(customer_id: str, secret: bytes) -> str:
+    """Return what a tombstone keeps of an erased customer's id."""
+    return _keyed(_unkeyed(customer_id), secret)
+
+
+def key_digests(connection: Connection, secret: bytes) -> None:
+    """Key the digests that an older version left without a key."""
+    old = select(tombstones.c.receipt_id, tombstones.c.customer_digest).where(
+        ~tombstones.c.is_keyed
+    )
+    for row in connection.execute(old).all():
+        connection.execute(
+            update(tombstones)
+            .where(tombstones.c.receipt_id == row.receipt_id)
+            .values(customer_digest=_keyed(row.customer_digest, secret), is_keyed=True)
+        )
+
+
+def has_unkeyed(connection: Connection) -> bool:
+    """Return whether an older version left digests without a key."""
+    query = select(tombstones.c.receipt_id).where(~tombstones.c.is_keyed).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def erase(
+    connection: Connection, customer_id: str, secret: bytes, now: datetime, by: str | None
+) -> Receipt:
+    """Delete a customer everywhere in this store and leave a tombstone; idempotent."""
+    counts = delete_customer(connection, customer_id)
+    known = read_receipt(connection, customer_id, secret)
+    if known is not None:
+        return known
+    receipt = Receipt(uuid.uuid4().hex, now, None, counts, by)
+    connection.execute(
+        insert(tombstones),
+        {
+            "receipt_id": receipt.receipt_id,
+            "customer_digest": customer_digest(customer_id, secret),
+            "is_keyed": True,
+            "customer_id": customer_id,
+            "erased_at": now,
+            "counts": counts,
+            "requested_by": by,
+        },
+    )
+    return receipt
+
+
+def delete_customer(connection: Connection, customer_id: str) -> dict[str, int]:
+    """Delete the customer's rows, answers to their contacts and answers that name them."""
+    counts = {"outbox": _delete_answers(connection, customer_id)}
+    for table in PERSONAL:
+        done = connection.execute(delete(table).where(table.c.customer_id == customer_id))
+        counts[table.name] = counts.get(table.name, 0) + done.rowcount
+    counts["idempotency"] = _delete_remembered(connection, customer_id)
+    return counts
+
+
+def _delete_answers(connection: Connection, customer_id: str) -> int:
+    """Delete responses that name only a contact of the customer which came by here."""
+    contacts = select(outbox.c.row_key).where(
+        outbox.c.table_name == "interactions", outbox.c.customer_id == customer_id
+    )
+    return delete_responses(connection, connection.scalars(contacts).all())
+
+
+def delete_responses(connection: Connection, interaction_ids: Iterable[str]) -> int:
+    """Delete responses in the outbox to these contacts; return how many."""
+    wanted = set(interaction_ids)
+    if not wanted:
+        return 0
+    rows = connection.execute(
+        select(outbox.c.outbox_id, outbox.c.payload).where(outbox.c.table_name == "responses")
+    )
+    ids = [row.outbox_id for row in rows if row.payload.get("interaction_id") in wanted]
+    for start in range(0, len(ids), _CHUNK):
+        part = ids[start : start + _CHUNK]
+        connection.execute(delete(outbox).where(outbox.c.outbox_id.in_(part)))
+    return len(ids)
+
+
+def _delete_remembered(connection: Connection, customer_id: str) -> int:
+    """Delete answers to idempotency keys that name the customer, in the key or the answer."""
+    written = json.dumps(customer_id, ensure_ascii=False)[1:-1]
+    named = or_(
+        idempotency.c.idempotency_key.contains(customer_id, autoescape=True),
+        as_type(idempotency.c.response, Text).contains(written, autoescape=True),
+    )
+    whole = re.compile(rf"(?<!\w){re.escape(customer_id)}(?!\w)")
+    gone = 0
+    for row in connection.execute(select(idempotency).where(named)).all():
+        text = json.dumps(row.response, ensure_ascii=False)
+        if whole.search(row.idempotency_key) or whole.search(text) or written in text:
+            connection.execute(
+                delete(idempotency).where(
+                    idempotency.c.caller == row.caller,
+                    idempotency.c.idempotency_key == row.idempotency_key,
+                )
+            )
+            gone += 1
+    return gone
+
+
+def read_receipt(connection: Connection, customer_id: str, secret: bytes) -> Receipt | None:
+    """Return the receipt of a customer's erasure, or None."""
+    query = select(tombstones).where(
+        tombstones.c.customer_digest == customer_digest(customer_id, secret)
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        return None
+    return Receipt(row.receipt_id, row.erased_at, row.completed_at, row.counts, row.requested_by)
+
+
+def withdraw(connection: Connection, receipt_id: str) -> None:
+    """Remove the tombstone of an erasure that found nobody."""
+    connection.execute(delete(tombstones).where(tombstones.c.receipt_id == receipt_id))
+
+
+def pending(connection: Connection) -> dict[str, str]:
+    """Return receipt_id → customer_id of erasures that the rest has yet to follow."""
+    query = select(tombstones.c.receipt_id, tombstones.c.customer_id).where(
+        tombstones.c.completed_at.is_(None)
+    )
+    return {row.receipt_id: row.customer_id for row in connection.execute(query)}
+
+
+def complete(
+    connection: Connection, receipt_id: str, counts: Mapping[str, int], now: datetime
+) -> None:
+    """Note what was erased elsewhere, and forget the id: only its digest stays."""
+    row = connection.execute(
+        select(tombstones.c.counts, tombstones.c.completed_at).where(
+            tombstones.c.receipt_id == receipt_id
+        )
+    ).one()
+    known: dict[str, Any] = row.counts or {}
+    total = {
+        name: known.get(name, 0) + counts.get(name, 0) for name in dict.fromkeys((*known, *counts))
+    }
+    connection.execute(
+        update(tombstones)
+        .where(tombstones.c.receipt_id == receipt_id)
+        .values(completed_at=row.completed_at or now, customer_id=None, counts=total)
+    )
+
+
+def erased_among(connection: Connection, customer_ids: Sequence[str], secret: bytes) -> set[str]:
+    """Return those of `customer_ids` that were erased and must not come back."""
+    known = set(connection.scalars(select(tombstones.c.customer_digest)))
+    if not known:
+        return set()
+    return {one for one in customer_ids if customer_digest(one, secret) in known}
