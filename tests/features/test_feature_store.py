@@ -14,6 +14,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from experiments.features_online.run import answers_online, bench_online, questions
+from nba.data.erasure import Leaving
 from nba.data.ingest import ingest
 from nba.data.lake import Lake
 from nba.data.tables import load_tables
@@ -192,8 +193,8 @@ def test_one_entity_comes_as_plain_values(store: FeastFeatureStore) -> None:
 
 def test_an_erased_customer_is_nowhere(store: FeastFeatureStore) -> None:
     store.materialise(SECOND)
-    assert store.forget(["c2"]) > 0
-    assert store.forget(["c2"]) == 0
+    assert store.erase(Leaving.of(["c2"], {})).rows["c2"] > 0
+    assert store.erase(Leaving.of(["c2"], {})).total == 0
     assert store.online_one("customer_behaviour", customer_id="c2")["orders"] is None
     for moment in (FIRST, SECOND):
         with pytest.raises(NotFoundError, match="'c2'"):
@@ -306,7 +307,7 @@ def test_a_rebuild_sees_late_and_corrected_rows_at_their_own_time(
     store.ensure([earlier], views=["customer_behaviour"])
     assert not store.snapshots.folder("customer_category", earlier).exists()
     assert earlier not in store.snapshots.moments_of("customer_category")
-    assert store.forget(["c1"]) > 0
+    assert store.erase(Leaving.of(["c1"], {})).total > 0
 
 
 def test_a_refreshed_customer_is_served_as_a_new_snapshot_would(

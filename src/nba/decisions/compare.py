@@ -127,13 +127,25 @@ def decision_bytes(plan: Plan, action_id: str) -> bytes:
 
 @dataclass(frozen=True)
 class Replay:
-    """One decision recomputed: the same bytes, or what differs."""
+    """One decision recomputed: the same bytes, or what differs.
+
+    Parameters
+    ----------
+    action_id, digest, logged_digest : str
+    same : bool
+    differences : mapping
+        Field to (logged, recomputed).
+    erased_beside : int
+        Customers of the same clerk who were erased since. The draw of a clerk depends on all of
+        that clerk's customers, so a decision beside them need not repeat to the byte.
+    """
 
     action_id: str
     same: bool
     digest: str
     logged_digest: str
     differences: Mapping[str, tuple[Any, Any]]
+    erased_beside: int = 0
 
 
 def replay(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
+import polars as pl
+
+from nba.data.erasure import PSEUDONYM
 from nba.decisions.compare import Replay, replay
+from nba.decisions.plan import Plan
 from nba.pipeline.context import run_context
 from nba.pipeline.kept import kept_inputs, kept_plan, kept_rules
 from nba.pipeline.ports import Ports
@@ -22,4 +27,14 @@ def replay_action(ports: Ports, settings: Settings, action_id: str) -> Replay:
     day = ports.plan_store.action(action_id)["as_of"]
     context = run_context(ports, settings, datetime(day.year, day.month, day.day))
     plan, inputs, rules = kept_plan(context), kept_inputs(context), kept_rules(context)
-    return replay(inputs, rules, action_id=action_id, as_of=context.as_of, plan=plan)
+    found = replay(inputs, rules, action_id=action_id, as_of=context.as_of, plan=plan)
+    return replace(found, erased_beside=_erased_beside(plan, action_id))
+
+
+def _erased_beside(plan: Plan, action_id: str) -> int:
+    """Return how many customers of the action's clerk were erased since: its draw had them."""
+    clerk = plan.actions.filter(pl.col("action_id") == action_id)["clerk_id"]
+    erased = pl.col("customer_id").str.starts_with(PSEUDONYM) & pl.col("clerk_id").is_in(
+        clerk.implode()
+    )
+    return plan.log.filter(erased).height
