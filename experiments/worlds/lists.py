@@ -38,7 +38,7 @@ SHRINK_MARGIN, SHRINK_GAP = 2.0, 1.0
 #: Contacts of the mode that a customer's own rate of answers is shrunk by.
 SHRINK_RATE: Final = 6.0
 FATIGUE_HALF_LIFE, FATIGUE_WEIGHT = 10.0, 0.25
-_MODES: Final = pl.Series([str(mode) for mode in CONTACT_MODES])
+_MODE_CODES: Final = range(len(CONTACT_MODES))
 _ANSWERS: Final = ("read", "clicked", "replied", "purchased")
 
 
@@ -87,7 +87,8 @@ def category_states(day: dt.date, observed: ObservedTables) -> pl.DataFrame:
     """Return a row per customer and category bought: how due, what an order earns, what to bring.
 
     Columns: customer_id, category, kind, due (1 at one personal gap, log-normal fall), margin
-    (of an order, the customer's own shrunk to the category's), product_id (bought last).
+    (of an order, the customer's own shrunk to the category's), product_id (bought last),
+    age_days, gap_days (shrunk), orders.
     """
     goods = observed.table("products").unique("product_id", keep="last").select(
         "product_id", "category", "retired_at",
@@ -141,7 +142,7 @@ def category_states(day: dt.date, observed: ObservedTables) -> pl.DataFrame:
     return states.select(
         "customer_id", "category", "kind", "product_id",
         due=(-((away / DUE_SPREAD) ** 2) / 2).exp(),
-        margin=margin,
+        margin=margin, age_days=age, gap_days=gap, orders=pl.col("orders"),
     )  # fmt: skip
 
 
@@ -170,7 +171,7 @@ def answer_rates(day: dt.date, observed: ObservedTables) -> pl.DataFrame:
     means = dict(overall.iter_rows())
     mine = joined.group_by("customer_id", "m").agg(pl.col("answers").sum(), pl.len())
     wide = fatigue
-    for mode in range(len(CONTACT_MODES)):
+    for mode in _MODE_CODES:
         mean = float(means.get(mode, 0.5))
         rate = (pl.col("answers") + SHRINK_RATE * mean) / (pl.col("len") + SHRINK_RATE)
         own = mine.filter(pl.col("m") == mode).select("customer_id", rate.alias(f"rate_{mode}"))
@@ -200,27 +201,35 @@ class DueWorth:
         who = observed.eligible(day, self.rules)
         if not who.height:
             return None
-        rates = answer_rates(day, observed)
-        states = who.select("customer_id").join(
-            category_states(day, observed), on="customer_id", how="inner"
-        )
-        states = states.join(rates, on="customer_id", how="left")
-        fallback = [rates[f"rate_{m}"].mean() or 0.5 for m in range(len(CONTACT_MODES))]
-        worth = _worth(states, [float(str(rate)) for rate in fallback])
-        best = _best_of(states, worth)
-        chosen = _allocated(who, best)
+        states = needs(day, observed, who)
+        chosen = _allocated(who, _best_of(states, self.worth(day, observed, states)))
         return actions(chosen, day, self.name) if chosen.height else None
 
+    def worth(self, day: dt.date, observed: ObservedTables, states: pl.DataFrame) -> Floats:
+        """Return the worth of each row's category in each mode (rows × modes)."""
+        return due_worth(states)
 
-def _worth(states: pl.DataFrame, fallback: list[float]) -> Floats:
+
+def needs(day: dt.date, observed: ObservedTables, who: pl.DataFrame) -> pl.DataFrame:
+    """Return `category_states` of some customers, with their `answer_rates`."""
+    rates = answer_rates(day, observed)
+    states = category_states(day, observed)
+    joined = who.select("customer_id").join(states, on="customer_id", how="inner")
+    fill = [pl.col(f"rate_{m}").fill_null(rates[f"rate_{m}"].mean()) for m in _MODE_CODES]
+    return (
+        joined.join(rates, on="customer_id", how="left")
+        .with_columns(*fill, pl.col("fatigue").fill_null(0.0))
+        .sort("customer_id", "category")
+    )
+
+
+def due_worth(states: pl.DataFrame) -> Floats:
     """Return the worth of each row's category in each mode (rows × modes)."""
     kind = states["kind"].fill_null(KINDS[0]).replace_strict(
         {name: code for code, name in enumerate(KINDS)}, return_dtype=pl.Int64
     )  # fmt: skip
-    rates = np.column_stack(
-        [states[f"rate_{m}"].fill_null(fallback[m]).to_numpy() for m in range(len(fallback))]
-    )
-    tired = np.exp(-FATIGUE_WEIGHT * states["fatigue"].fill_null(0.0).to_numpy())
+    rates = states.select(pl.col(f"rate_{m}").fill_null(0.5) for m in _MODE_CODES).to_numpy()
+    tired = np.exp(-FATIGUE_WEIGHT * states["fatigue"].to_numpy())
     base = (states["margin"] * states["due"]).clip(0.0).to_numpy() * tired
     result: Floats = base[:, None] * FIT[kind.to_numpy()] * rates
     return result
@@ -248,7 +257,7 @@ def _allocated(who: pl.DataFrame, best: pl.DataFrame) -> pl.DataFrame:
     open_ = who.join(best, on="customer_id", how="inner", maintain_order="left")
     if not open_.height:
         return open_
-    modes = range(len(CONTACT_MODES))
+    modes = _MODE_CODES
     value = open_.select(f"value_{mode}" for mode in modes).to_numpy()
     clerk = open_["clerk_id"].rank("dense").to_numpy().astype(np.int64) - 1
     budget = np.zeros(clerk.max() + 1)

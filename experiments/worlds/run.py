@@ -16,6 +16,7 @@ import polars as pl
 from experiments.common.policies import PolicyFactory, actions, fill
 from experiments.worlds.engine import EnginePolicy
 from experiments.worlds.lists import LISTS, last_products
+from experiments.worlds.observable import ObservableOracle, fit_observable
 from experiments.worlds.play import Plays, play_world
 from nba.schema.words import CONTACT_MODES, Mode
 from nba.simulation.config import MODE_MINUTES, Assortments, Family, Preset, WorldConfig
@@ -59,7 +60,9 @@ class TopPropensity:
         return actions(chosen, day, "top_propensity")
 
 
-def makers(policies: Sequence[str], scratch: Path) -> dict[str, PolicyFactory]:
+def makers(
+    policies: Sequence[str], config: WorldConfig, scratch: Path, *, observable_worlds: int
+) -> dict[str, PolicyFactory]:
     """Return the makers of policies by name, `no_contact` first: what all are held against."""
     made: dict[str, PolicyFactory] = {"no_contact": LISTS["no_contact"]}
     for name in policies:
@@ -67,6 +70,9 @@ def makers(policies: Sequence[str], scratch: Path) -> dict[str, PolicyFactory]:
             made[name] = lambda world, rules: EnginePolicy(_folder(scratch))
         elif name == "top_propensity":
             made[name] = lambda world, rules: TopPropensity(EnginePolicy(_folder(scratch)), rules)
+        elif name == "observable_oracle":
+            boosters = fit_observable(config, worlds=observable_worlds)
+            made[name] = lambda world, rules, known=boosters: ObservableOracle(rules, known)
         else:
             made[name] = LISTS[name]
     return made
@@ -95,6 +101,7 @@ def play_worlds(
     weeks: int = 6,
     tail_weeks: int = 4,
     assortment: str = "fashion",
+    observable_worlds: int = 3,
     log: str = "",
 ) -> WorldsResult:
     """Play the engine and simple lists in worlds of different shape, on common random numbers.
@@ -113,6 +120,8 @@ def play_worlds(
         With contact, then without any, so that what was pulled forward is charged.
     assortment : str
         `fashion` or `everyday`.
+    observable_worlds : int
+        Worlds of seeds from 1001 on that `observable_oracle` learns from, where it is played.
     log : str
         A file that each world's rows are appended to as they come, one JSON per line; worlds
         and policies that it holds already are not played again.
@@ -141,7 +150,12 @@ def play_worlds(
                         clerks=clerks,
                         assortment=Assortments(assortment),
                     )
-                    made = play_world(config, makers(todo, scratch), plays, say=print_line)
+                    made = play_world(
+                        config,
+                        makers(todo, config, scratch, observable_worlds=observable_worlds),
+                        plays,
+                        say=print_line,
+                    )
                     made = [row for row in made if row["policy"] not in known]
                     rows += made
                     if log:
