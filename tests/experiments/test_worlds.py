@@ -13,6 +13,7 @@ from polars.testing import assert_frame_equal
 
 from experiments.closed_loop.run import EnginePolicy as NightlyEngine
 from experiments.common.compare import prepare
+from experiments.worlds.ablate import replaced_choices
 from experiments.worlds.engine import EnginePolicy
 from experiments.worlds.lists import LISTS, category_states
 from experiments.worlds.play import Played, accuracy
@@ -105,10 +106,10 @@ def test_accuracy_of_a_prediction_is_measured_on_the_contacts_listed() -> None:
 
 def test_worlds_are_played_once_and_reported(tmp_path: Path) -> None:
     options = {"presets": ["published"], "families": ["null"], "seeds": [1, 2], "customers": 120,
-               "clerks": 2, "weeks": 1, "tail_weeks": 1, "policies": ["due_worth", "oracle"],
+               "clerks": 2, "weeks": 1, "tail_weeks": 1, "policies": ["due_worth", "observable_oracle", "oracle"], "observable_worlds": 1,
                "log": str(tmp_path / "log.jsonl")}  # fmt: skip
     result = play_worlds(**options)
-    assert [row["policy"] for row in result.rows] == ["no_contact", "due_worth", "oracle"] * 2
+    assert [row["policy"] for row in result.rows] == ["no_contact", *options["policies"]] * 2
     assert all(row["incremental_amount"] == 0 for row in result.rows)
     again = play_worlds(**options)
     assert again.rows == result.rows
@@ -116,6 +117,19 @@ def test_worlds_are_played_once_and_reported(tmp_path: Path) -> None:
     assert "| published | null |" in text
     assert json.loads((tmp_path / "result.json").read_text())["rows"]
     assert (tmp_path / "table.md").read_text() == text
+
+
+def test_each_choice_of_the_truth_is_worth_at_least_the_lists_own(played) -> None:
+    world, observed, rules = played.world, played.observed(), Rules()
+    plan = LISTS["due_worth"](world, rules).plan(world.date, observed)
+    assert plan is not None
+    worth = replaced_choices(world, observed, plan, rules)
+    assert worth["listed"] <= worth["true_products"] <= worth["true_products_and_modes"] + 1e-6
+    assert worth["listed"] <= worth["true_modes"] <= worth["true_products_and_modes"] + 1e-6
+    assert worth["true_products_and_modes"] <= worth["true_customers_too"]
+    nobody = replaced_choices(world, observed, plan.clear(), rules)
+    assert nobody["listed"] == 0
+    assert nobody["true_customers_too"] == worth["true_customers_too"]
 
 
 def row(policy: str, seed: int, amount: float) -> dict[str, object]:
