@@ -78,7 +78,8 @@ def _values(world: World, customers: pl.Series, products: pl.Series | None) -> F
 def _budgets(clerks: pl.Series, minutes: Floats) -> tuple[Ints, Floats]:
     """Return each row's clerk as a position, and the minutes that its list takes."""
     clerk = clerks.rank("dense").to_numpy().astype(np.int64) - 1
-    return clerk, np.bincount(clerk, weights=minutes)
+    budget: Floats = np.bincount(clerk, weights=minutes).astype(np.float64)
+    return clerk, budget
 
 
 def _best_of_all(world: World, who: pl.DataFrame) -> float:

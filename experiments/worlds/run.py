@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from experiments.worlds.play import Plays, play_world
 from nba.schema.words import CONTACT_MODES, Mode
 from nba.simulation.config import MODE_MINUTES, Assortments, Family, Preset, WorldConfig
 from nba.simulation.observed import ObservedTables, Rules
+from nba.simulation.world import World
 
 FAMILIES: Final = tuple(str(family) for family in Family)
 #: Where scratch projects stand: memory where the system has such a folder.
@@ -72,10 +74,14 @@ def makers(
             made[name] = lambda world, rules: TopPropensity(EnginePolicy(_folder(scratch)), rules)
         elif name == "observable_oracle":
             boosters = fit_observable(config, worlds=observable_worlds)
-            made[name] = lambda world, rules, known=boosters: ObservableOracle(rules, known)
+            made[name] = partial(_observable, boosters)
         else:
             made[name] = LISTS[name]
     return made
+
+
+def _observable(boosters: Sequence[Any], world: World, rules: Rules) -> ObservableOracle:
+    return ObservableOracle(rules, boosters)
 
 
 def _folder(scratch: Path) -> Path:
