@@ -30,15 +30,15 @@ class Agreement:
     unequal: dict[str, int]
 
 
-def agreement(view: View, one: pl.DataFrame, other: pl.DataFrame) -> Agreement:
+def agreement(view: View, left_rows: pl.DataFrame, right_rows: pl.DataFrame) -> Agreement:
     """Compare two results of `view`, both in the same order of rows."""
-    if one.height != other.height:
-        rows = {"rows": abs(one.height - other.height)}
-        return Agreement(view.name, one.height, 0, 0.0, "", rows)
+    if left_rows.height != right_rows.height:
+        rows = {"rows": abs(left_rows.height - right_rows.height)}
+        return Agreement(view.name, left_rows.height, 0, 0.0, "", rows)
     unequal: dict[str, int] = {}
     largest, where = 0.0, ""
     for name in view.columns:
-        left, right = one[name], other[name]
+        left, right = left_rows[name], right_rows[name]
         if left.dtype == pl.Float64 and right.dtype == pl.Float64:
             wrong = int((left.is_null() != right.is_null()).sum())
             scale = pl.max_horizontal(left.abs(), right.abs(), pl.lit(SMALLEST))
@@ -46,8 +46,10 @@ def agreement(view: View, one: pl.DataFrame, other: pl.DataFrame) -> Agreement:
             if gap > largest:
                 largest, where = gap, name
         else:
-            wrong = int(left.ne_missing(right).sum()) if left.dtype == right.dtype else one.height
+            wrong = (
+                int(left.ne_missing(right).sum()) if left.dtype == right.dtype else left_rows.height
+            )
         if wrong:
             unequal[name] = wrong
-    values = one.height * len(view.columns)
-    return Agreement(view.name, one.height, values, largest, where, unequal)
+    values = left_rows.height * len(view.columns)
+    return Agreement(view.name, left_rows.height, values, largest, where, unequal)

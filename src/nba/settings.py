@@ -14,6 +14,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from nba.errors import ConfigError
+from nba.schema import defaults
+from nba.schema.words import Arm
 
 SETTINGS_FILE = "nba.yaml"
 EDITABLE_FOLDERS = ("features", "models", "serving", "experiments")
@@ -28,7 +30,9 @@ class _Section(BaseModel):
 class ArmShares(_Section):
     """Shares of customers per arm; what is left goes to the engine."""
 
-    holdout: Share = Field(0.10, description="Left uncontacted on purpose, to measure the gain.")
+    holdout: Share = Field(
+        defaults.HOLDOUT_SHARE, description="Left uncontacted on purpose, to measure the gain."
+    )
     random: Share = Field(0.0, description="Gets a uniform draw among eligible actions.")
     business_as_usual: Share = Field(0.0, description="Left to the clerks' own habit: no rows.")
 
@@ -39,24 +43,37 @@ class ArmShares(_Section):
             raise ValueError(f"the arms' shares add up to {total:g}, more than 1")
         return self
 
+    @property
+    def engine(self) -> float:
+        """The share that the engine plans: what the others leave."""
+        return 1 - (self.holdout + self.random + self.business_as_usual)
+
+    def of(self, arm: Arm) -> float:
+        """Return the share of `arm`."""
+        return float(getattr(self, str(arm)))
+
 
 class Settings(_Section):
     """What holds for the whole project."""
 
     time_zone: str = Field(
-        "Asia/Shanghai", description="IANA name; naive timestamps stand here, a day begins here."
+        defaults.TIME_ZONE,
+        description="IANA name; naive timestamps stand here, a day begins here.",
     )
-    currency: str = Field("CNY", description="ISO 4217 code; one currency per project.")
+    currency: str = Field(defaults.CURRENCY, description="ISO 4217 code; one currency per project.")
     margin_rate: float = Field(
-        0.30,
+        defaults.MARGIN_RATE,
         ge=-1,
         le=1,
         description="Gross margin where neither product nor category states a cost.",
     )
     outcome_days: int = Field(
-        14, ge=1, le=365, description="Days in which a contact's effect is counted."
+        defaults.OUTCOME_DAYS,
+        ge=1,
+        le=365,
+        description="Days in which a contact's effect is counted.",
     )
-    salt: str = Field("nba", min_length=1, description="Salts the draw of arms.")
+    salt: str = Field(defaults.SALT, min_length=1, description="Salts the draw of arms.")
     seed: int = Field(20261121, ge=0, description="Seed of every random draw.")
     arms: ArmShares = Field(default_factory=ArmShares, description="Shares of customers per arm.")
     feature_engine: Literal["duckdb", "spark"] = Field(

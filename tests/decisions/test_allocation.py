@@ -18,7 +18,8 @@ from nba.decisions.allocation import Programme, affordable_floor, solve
 from nba.decisions.assignment import Day, assign
 from nba.decisions.integer import integer_plan
 from nba.decisions.rounding import draw
-from nba.decisions.settings import ArmShares, DecisionSettings
+from nba.decisions.settings import DecisionSettings
+from nba.settings import ArmShares
 
 
 def random_programme(seed: int, clerks: int = 200, per_clerk: int = 25) -> Programme:
@@ -154,7 +155,7 @@ def test_frequencies_over_days_agree_with_logged_propensities(
     programme = bench_programme(200, 4, minutes=60, seed=7)
     chosen = DecisionSettings(
         rounding=rounding,
-        arms=ArmShares(holdout=0.1, random=random, engine=0.9 - random),
+        arms=ArmShares(holdout=0.1, random=random),
         shortlist_size=24,
     )
     counts = np.zeros((200, 4))
@@ -208,7 +209,7 @@ def test_no_strict_draw_ever_runs_over(
     programme = random_programme(seed, clerks, per_clerk)
     chosen = DecisionSettings(
         exploration_floor=floor,
-        arms=ArmShares(holdout=0.05, random=random, engine=0.95 - random),
+        arms=ArmShares(holdout=0.05, random=random),
         shortlist_size=size,
         shortlist_random=few,
     )

@@ -12,7 +12,6 @@ import pytest
 
 from experiments.allocation.run import bench_programme
 from nba.decisions import (
-    ArmShares,
     DecisionFiles,
     DecisionSettings,
     Factors,
@@ -30,6 +29,7 @@ from nba.decisions.modes import preferred_now
 from nba.decisions.outlook import outlook, purchase_probabilities
 from nba.decisions.rules import DecisionRules
 from nba.errors import NotFoundError
+from nba.settings import ArmShares
 
 Inputs = dict[str, pl.DataFrame]
 
@@ -72,7 +72,7 @@ def test_an_absent_clerk_is_covered_by_a_friend_among_the_colleagues(
     away["customer_state"] = away["customer_state"].with_columns(
         is_friend=True, is_blocked=False, consent_contact=True
     )
-    log = run(away, files, world, arms=ArmShares(holdout=0, engine=1)).log
+    log = run(away, files, world, arms=ArmShares(holdout=0)).log
     clerk = dict(log.select("customer_id", "clerk_id").iter_rows())
     assert clerk[own[0]] == "k00003"
     assert clerk[own[1]] == "k00004"
@@ -262,7 +262,7 @@ def test_lent_minutes_stay_in_the_store_and_raise_its_value() -> None:
 
 def test_arms_keep_their_shares_and_stick() -> None:
     ids = pl.Series([f"c{i}" for i in range(50_000)])
-    shares = ArmShares(holdout=0.1, random=0.05, business_as_usual=0.15, engine=0.7)
+    shares = ArmShares(holdout=0.1, random=0.05, business_as_usual=0.15)
 
     def arms(day: date, salt: str = "s") -> pl.Series:
         return draw_arms(ids, salt=salt, day=day, shares=shares, period_days=100)

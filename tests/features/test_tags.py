@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from nba.errors import ConfigError
 from nba.features import VIEWS
-from nba.features.disjoint import common_example
 from nba.features.expressions import parse_expression
+from nba.features.rule_conflicts import example_of_conflict
 from nba.features.tags import CUSTOMER_VIEWS, OVER, check_tags, load_tags, with_tags
 
 AS_OF = datetime(2025, 9, 1)
@@ -201,7 +201,7 @@ _GRID = pl.DataFrame(
 def test_rules_proven_apart_have_no_row_in_common(one: str, other: str) -> None:
     first, second = parse_expression(one), parse_expression(other)
     together = _GRID.filter(first.polars() & second.polars())
-    if common_example(first, second) is None:
+    if example_of_conflict(first, second) is None:
         assert together.is_empty()
     elif "a <" not in one + other and "a >=" not in one + other:
         # Without a comparison between features the procedure is exact on this grid.

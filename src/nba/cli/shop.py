@@ -37,13 +37,14 @@ def ingest(
         bool, typer.Option("--suggest", help="Draft a mapping for unknown files; load nothing.")
     ] = False,
     verbose: Verbose = False,
+    encoding: Annotated[str, typer.Option(help="With --suggest: of the CSV files.")] = "utf-8",
     as_json: AsJson = False,
 ) -> None:
     """Bring a folder of tables into the lake."""
     if suggest:
         from nba.data.suggest import suggest_mapping
 
-        typer.echo(suggest_mapping(folder))
+        typer.echo(suggest_mapping(folder, encoding=encoding))
         return
     from nba.jobs.ingest import ingest_folder
     from nba.jobs.progress import shown

@@ -24,7 +24,7 @@ def of_table(context: Context, report: IngestReport, prepared: Prepared) -> None
     _reconcile(report, name, table.read, table.accepted + table.quarantined, table.has_money)
     if table.filtered:
         text = f"{table.filtered:,} source rows were left out by the mapping's filter"
-        report.add(Status.PASS, name, "filtered", text, table.filtered)
+        report.add(Status.PASS, name, "filtered", text, count=table.filtered)
     if not table.read.rows:
         report.add(Status.WARN, name, "rows", "the files have no rows")
     _offences(context.connection, report, prepared)
@@ -51,8 +51,8 @@ def of_columns(report: IngestReport, tables: list[Prepared]) -> None:
                 "unknown_columns",
                 f"{len(columns)} columns are not in the contract and were left out: {listed} "
                 "(name them attr_… to keep them)",
-                len(columns),
-                files[0] if files else "",
+                count=len(columns),
+                first=files[0] if files else "",
             )
 
 
@@ -60,7 +60,7 @@ def _clock(context: Context, report: IngestReport, prepared: Prepared) -> None:
     for code, (number, first) in prepared.measured.clock.items():
         name = "clock.missing" if code == clock.MISSING else "clock.ambiguous"
         text = clock.line(code, number, context.zone)
-        report.add(Status.WARN, prepared.table.name, name, text, number, first)
+        report.add(Status.WARN, prepared.table.name, name, text, count=number, first=first)
 
 
 def _reconcile(
@@ -97,8 +97,8 @@ def _offences(
             name,
             f"quarantine.{rule}",
             f"{count:,} rows quarantined, {column or 'record'}: {rule} (expected {expected})",
-            int(count),
-            f"{file}, line {line}, {value!r}",
+            count=int(count),
+            first=f"{file}, line {line}, {value!r}",
         )
 
 
@@ -118,13 +118,19 @@ def _lines(report: IngestReport, prepared: Prepared) -> None:
             f"{anonymous:,} lines without customer ({anonymous / lines.rows:.1%}) "
             "count for products and stores only"
         )
-        report.add(Status.WARN, "transactions", "anonymous", text, anonymous)
+        report.add(Status.WARN, "transactions", "anonymous", text, count=anonymous)
     if returned:
         report.add(
-            Status.PASS, "transactions", "returns", f"{returned:,} lines are returns", returned
+            Status.PASS,
+            "transactions",
+            "returns",
+            f"{returned:,} lines are returns",
+            count=returned,
         )
     if free:
-        report.add(Status.WARN, "transactions", "free", f"{free:,} lines have the price 0", free)
+        report.add(
+            Status.WARN, "transactions", "free", f"{free:,} lines have the price 0", count=free
+        )
 
 
 def of_merge(
@@ -156,7 +162,7 @@ def of_merge(
             f"{equal:,} lines repeat order, product, time, quantity and price of another "
             f"({table.facts['exact_duplicates']:,} of them are exact duplicates); "
             "each was kept as a line of its own",
-            equal,
+            count=equal,
         )
     if table.repeated:
         report.add(
@@ -165,7 +171,7 @@ def of_merge(
             "repeated_keys",
             f"{table.repeated:,} rows repeat a key of the same load; "
             "the last by file and line counts",
-            table.repeated,
+            count=table.repeated,
         )
     _orphans(context.connection, report, prepared, state)
 
@@ -196,8 +202,8 @@ def _orphans(
                 f"unknown.{column.name}",
                 f"{row[0]:,} rows name {row[1]:,} {column.name} that {column.references} "
                 "does not have; they were kept",
-                int(row[0]),
-                str(row[2]),
+                count=int(row[0]),
+                first=str(row[2]),
             )
 
 
@@ -237,6 +243,6 @@ def of_folder(report: IngestReport, folder: Path, mapping: Mapping, files: set[S
             "unknown_files",
             f"{len(left)} files were not read: the mapping {mapping.name} has no table for them, "
             "or takes another file first",
-            len(left),
-            left[0],
+            count=len(left),
+            first=left[0],
         )

@@ -24,7 +24,7 @@ def changes(
     ((1, datetime.datetime(2011, 3, 27, 1, 0), datetime.datetime(2011, 3, 27, 2, 0)),)
     """
     place = ZoneInfo(zone)
-    found = []
+    intervals = []
     moment = first.replace(tzinfo=UTC)
     before = moment.astimezone(place).utcoffset()
     while moment < last.replace(tzinfo=UTC):
@@ -33,10 +33,11 @@ def changes(
             change = _exact(moment, moment + _STEP, place)
             old, new = (change + offset for offset in (before, after))
             code = MISSING if new > old else AMBIGUOUS
-            found.append((code, min(old, new), max(old, new)))
+            intervals.append((code, min(old, new), max(old, new)))
         moment, before = moment + _STEP, after
     return tuple(
-        (code, start.replace(tzinfo=None), end.replace(tzinfo=None)) for code, start, end in found
+        (code, start.replace(tzinfo=None), end.replace(tzinfo=None))
+        for code, start, end in intervals
     )
 
 
@@ -64,8 +65,8 @@ def steady(zone: str) -> tuple[datetime, timedelta] | None:
     >>> steady("Europe/London") is None
     True
     """
-    found = changes(zone, _FIRST, _FAR)
-    since = found[-1][2] if found else _FIRST
+    intervals = changes(zone, _FIRST, _FAR)
+    since = intervals[-1][2] if intervals else _FIRST
     if since.year >= _FAR.year - 1:
         return None
     offset = since.replace(tzinfo=ZoneInfo(zone)).utcoffset()
@@ -84,10 +85,10 @@ def moment(naive: str, zone: str, since: str = "") -> str:
         SQL of the local time, where that is cheaper to compare, as text for instance.
     """
     general = f"timezone({sql.text(zone)}, {naive})"
-    found = steady(zone)
-    if found is None:
+    fixed = steady(zone)
+    if fixed is None:
         return general
-    start, offset = found
+    start, offset = fixed
     shift = offset // timedelta(microseconds=1)
     # Whole numbers instead of the calendar, which takes ten times as long.
     fast = f"make_timestamptz(epoch_us({naive}) - {shift})"

@@ -12,7 +12,14 @@ import duckdb
 from nba.data import sql
 from nba.data.lake import State
 from nba.data.staging import NOT_SAID
-from nba.schema.words import CONTACT_MODES, SERVICE_CATEGORY, CategoryKind
+from nba.schema.words import (
+    CATEGORY,
+    CLERK_ID,
+    CONTACT_MODES,
+    SERVICE_CATEGORY,
+    STORE_ID,
+    CategoryKind,
+)
 
 #: Local times around `NOT_SAID`, whatever the zone.
 NEVER = f"TIMESTAMP '{NOT_SAID - timedelta(days=2):%Y-%m-%d}'"
@@ -31,7 +38,7 @@ GROUP_DAYS = 45
 #: Columns that lines may carry for products which have no row of their own.
 PRODUCT_FROM_LINES = {
     "name": "attr_product_name",
-    "category": "attr_product_category",
+    CATEGORY: "attr_product_category",
     "brand": "attr_product_brand",
 }
 
@@ -92,7 +99,7 @@ class _Derivation:
     def products(self) -> None:
         """Add products that only lines name; take name, category and price from the lines."""
         lines, products = self.name("transactions"), self.name("products")
-        found = ", ".join(
+        described = ", ".join(
             f"max_by({source}, (ts, {source})) FILTER (WHERE {source} IS NOT NULL) AS {column}"
             if self.has("transactions", source)
             else f"CAST(NULL AS VARCHAR) AS {column}"
@@ -100,7 +107,7 @@ class _Derivation:
         )
         self.run(
             f"""CREATE OR REPLACE TEMP TABLE from_lines AS
-            SELECT product_id, {found},
+            SELECT product_id, {described},
                 max_by(unit_price, (ts, unit_price))
                     FILTER (WHERE unit_price > 0 AND quantity > 0) AS price
             FROM {lines} GROUP BY ALL"""
@@ -194,11 +201,11 @@ class _Derivation:
         """Add clerks and stores that other tables name, and one of each where there is none."""
         self._add_ids(
             "clerks",
-            "clerk_id",
+            CLERK_ID,
             ("transactions", "customers", "friendships", "interactions", "groups"),
             DEFAULT_CLERK,
         )
-        self._add_ids("stores", "store_id", ("transactions", "customers", "clerks"), DEFAULT_STORE)
+        self._add_ids("stores", STORE_ID, ("transactions", "customers", "clerks"), DEFAULT_STORE)
         clerks = self.name("clerks")
         self.run(
             f"""UPDATE {clerks} AS c SET store_id = s.store_id FROM (

@@ -40,6 +40,7 @@ def ingest(
     time_zone: str,
     now: datetime,
     check_only: bool = False,
+    is_increment: bool = False,
 ) -> IngestReport:
     """Load every table that `folder` holds, or none.
 
@@ -55,6 +56,8 @@ def ingest(
         Aware; becomes `loaded_at`, and `valid_from` of rows that have none.
     check_only : bool
         Read and check everything, load nothing.
+    is_increment : bool
+        The folder may lack `transactions` although the lake has none.
 
     Returns
     -------
@@ -77,8 +80,10 @@ def ingest(
     with _writable(lake), lake.writing() as writer:
         report = IngestReport(str(folder), chosen.name, writer.load_id, now)
         with connect(scratch=writer.scratch) as connection:
-            load = Load(connection, writer, chosen, time_zone, now, report)
-            load.run(Path(folder))
+            zone = chosen.time_zone or time_zone
+            context = Context(connection, chosen, zone, now, writer.scratch)
+            load = Load(context, writer, report)
+            load.run(Path(folder), is_increment=is_increment)
             report.version_before = report.version = writer.before.version
             if report.failed:
                 raise LoadRefusedError(report)
@@ -118,7 +123,9 @@ def retry(
     with _writable(lake), lake.writing() as writer:
         report = IngestReport("the quarantine", chosen.name, writer.load_id, now)
         with connect(scratch=writer.scratch) as connection:
-            load = Load(connection, writer, chosen, time_zone, now, report)
+            zone = chosen.time_zone or time_zone
+            context = Context(connection, chosen, zone, now, writer.scratch)
+            load = Load(context, writer, report)
             held = quarantine.hold(connection, writer)
             for name, inputs in quarantine.inputs(connection, held, writer.scratch).items():
                 load.prepare_again(name, inputs)
@@ -153,28 +160,19 @@ def _writable(lake: Lake) -> Iterator[None]:
 
 
 class Load:
-    """One load: its connection, writer and report."""
+    """One load: what it is prepared with, its writer and report."""
 
-    def __init__(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        writer: Writer,
-        mapping: Mapping,
-        time_zone: str,
-        now: datetime,
-        report: IngestReport,
-    ) -> None:
-        self.connection = connection
+    def __init__(self, context: Context, writer: Writer, report: IngestReport) -> None:
+        self.context = context
+        self.connection = context.connection
+        self.mapping = context.mapping
+        self.now = context.now
         self.writer = writer
-        self.mapping = mapping
-        zone = mapping.time_zone or time_zone
-        self.context = Context(connection, mapping, zone, now, writer.scratch)
-        self.now = now
         self.report = report
         self.prepared: list[Prepared] = []
         self.files: set[SourceFile] = set()
 
-    def run(self, folder: Path) -> None:
+    def run(self, folder: Path, *, is_increment: bool) -> None:
         """Stage and check every table."""
         try:
             check_folder(folder)
@@ -186,7 +184,8 @@ class Load:
                 self._prepare(folder, name)
             except InputRefusedError as error:
                 self._refuse(name, error)
-        self._check_required(folder)
+        if not is_increment:
+            self._check_required(folder)
         self._check_stable()
         checks.of_folder(self.report, folder, self.mapping, self.files)
         checks.of_columns(self.report, self.prepared)
@@ -218,18 +217,28 @@ class Load:
         self.prepared.append(prepared)
 
     def _refuse(self, table: str, error: InputRefusedError) -> None:
-        self.report.add(Status.FAIL, table, "refused", str(error), 1)
+        self.report.add(Status.FAIL, table, "refused", str(error), count=1)
 
     def _check_required(self, folder: Path) -> None:
         known = self.writer.state.tables.get(REQUIRED_TABLE)
         if REQUIRED_TABLE in self.report.tables or known or self.report.failed:
             return
-        found = ", ".join(sorted(path.name for path in folder.iterdir())) or "an empty folder"
-        wanted = ", ".join(self.mapping.tables[REQUIRED_TABLE].source or ("the query's sources",))
+        names = ", ".join(sorted(path.name for path in folder.iterdir())) or "an empty folder"
+        own = self.mapping.tables.get(REQUIRED_TABLE)
+        if own is None:
+            error = InputRefusedError(
+                f"the lake has no {REQUIRED_TABLE}, and the mapping {self.mapping.name} makes none",
+                expected=f"a table {REQUIRED_TABLE} in the mapping, or in the lake already",
+                found=f"the tables {', '.join(self.mapping.tables)}",
+                next_step=f"add {REQUIRED_TABLE} to the mapping, or load it before",
+            )
+            self._refuse(REQUIRED_TABLE, error)
+            return
+        wanted = ", ".join(own.source or ("the query's sources",))
         error = InputRefusedError(
             f"the folder {folder} has no {REQUIRED_TABLE}",
             expected=f"a file or folder of parts named {wanted} (.parquet, .csv or .csv.gz)",
-            found=found,
+            found=names,
             next_step="add the table, or choose the mapping that fits these files",
         )
         self._refuse(REQUIRED_TABLE, error)
@@ -271,14 +280,10 @@ class Load:
         self.report.committed = True
 
     def _merge(self, prepared: Prepared, table: TableReport) -> None:
-        merged = merge(
-            self.connection,
-            self.writer,
-            Incoming(
-                prepared.table, prepared.good, prepared.overlap, prepared.unique, prepared.placed
-            ),
-            self.now,
+        incoming = Incoming(
+            prepared.table, prepared.good, prepared.overlap, prepared.unique, prepared.placed
         )
+        merged = merge(self.connection, self.writer, incoming, self.now)
         table.new, table.changed = merged.new, merged.changed
         table.unchanged, table.repeated = merged.unchanged, merged.repeated
         table.partitions = merged.partitions

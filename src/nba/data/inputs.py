@@ -7,7 +7,7 @@ that are no records.
 from __future__ import annotations
 
 from collections.abc import Mapping as Dict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
@@ -101,9 +101,8 @@ class CsvInput(Input):
         """Return the relation of a new scan."""
         line = "NULL::BIGINT"
         if with_lines:
-            line = f"row_number() OVER (PARTITION BY {FILE}) + 1"
-            if len(self._group.paths) == 1:
-                line = "row_number() OVER () + 1"
+            over = "" if len(self._group.paths) == 1 else f"PARTITION BY {FILE}"
+            line = f"row_number() OVER ({over}) + {int(self._group.has_header)}"
         self._scan = f"rejects_{next(_numbers)}"
         return _renamed(self._group, self._aliases, line, self._scan)
 
@@ -190,7 +189,8 @@ def _renamed(group: FileGroup, aliases: Dict[str, str], line: str, rejects: str)
     everything = f"* RENAME ({renamed})" if known else "*"
     relation = f"(SELECT {everything}, {line} AS {LINE} FROM {group.scan(rejects)})"
     columns = {known.get(name, name): type_ for name, type_ in group.columns.items()}
-    header = {known.get(name, name): name for name in group.columns} if group.is_text else {}
+    header = {known.get(name, name): name for name in group.columns}
+    header = header if group.is_text and group.has_header else {}
     return Source(relation, columns, str(group.files[0].path), header)
 
 
@@ -219,18 +219,18 @@ def _without_broken_quotes(
         )
         copies[str(target)] = shown
     connection.execute("DROP TABLE raw_lines")
-    return FileGroup(group.files, group.columns, True, group.delimiter, copies)
+    return replace(group, read_from=copies)
 
 
-def materialise(connection: duckdb.DuckDBPyConnection, one: Input, target: Path) -> str:
+def materialise(connection: duckdb.DuckDBPyConnection, incoming: Input, target: Path) -> str:
     """Write an input's rows to Parquet once, and return the relation of that file."""
     for _ in range(2):
-        source = one.source()
+        source = incoming.source()
         columns = sql.names(source.columns)
         connection.execute(
             f"COPY (SELECT {columns} FROM {source.relation}) TO {sql.text(str(target))} "
             "(FORMAT parquet, COMPRESSION lz4)"
         )
-        if not one.settle(connection):
+        if not incoming.settle(connection):
             break
     return sql.parquet([target])

@@ -15,9 +15,10 @@ from nba.data.inputs import FILE, LINE
 from nba.data.lake import Writer, relation
 from nba.data.partitions import MONTH
 from nba.schema.tables import LOADED_AT, VALID_FROM, Table
+from nba.schema.words import PRODUCT_ID
 
 #: Columns that, with a running count, are the key of a line without a number of its own.
-LINE_KEY = ("order_id", "product_id", "ts", "quantity", "unit_price")
+LINE_KEY = ("order_id", PRODUCT_ID, "ts", "quantity", "unit_price")
 #: What a line says besides its order.
 DIGEST = (
     "left(md5(concat_ws(chr(31), product_id, epoch_us(ts), quantity, "
@@ -42,7 +43,18 @@ class Merged:
     partitions: list[str] = field(default_factory=list)
 
 
-def one(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+@dataclass(frozen=True)
+class Merging:
+    """One table on its way into the lake: where it goes, when, and the counts so far."""
+
+    connection: duckdb.DuckDBPyConnection
+    writer: Writer
+    table: Table
+    now: datetime
+    result: Merged
+
+
+def single_number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     """Return the single number that a query yields."""
     row = connection.execute(query).fetchone()
     assert row is not None
@@ -63,16 +75,16 @@ def repeated(
         How many hashes stand more than once.
     """
     number = f"hash({sql.names(key)})"
-    parts = 1 + one(connection, f"SELECT count(*) FROM {rows} WHERE {where}") // AT_A_TIME
-    found, counts = [], []
+    parts = 1 + single_number(connection, f"SELECT count(*) FROM {rows} WHERE {where}") // AT_A_TIME
+    parts_found, counts = [], []
     for part in range(parts):
         mine = f" AND {number} % {parts} = {part}" if parts > 1 else ""
         query = f"SELECT {number} AS h FROM {rows} WHERE {where}{mine}"
         hashes, times = _more_than_once(np.asarray(connection.execute(query).fetchnumpy()["h"]))
-        found.append(hashes)
+        parts_found.append(hashes)
         counts.append(times)
     connection.execute("CREATE OR REPLACE TEMP TABLE repeats (h UBIGINT, n BIGINT)")
-    together = {"h": np.concatenate(found), "n": np.concatenate(counts)}
+    together = {"h": np.concatenate(parts_found), "n": np.concatenate(counts)}
     if len(together["h"]):
         connection.register("found_repeats", pa.table(together))
         connection.execute("INSERT INTO repeats SELECT h, n FROM found_repeats")
@@ -83,14 +95,14 @@ def repeated(
 def _more_than_once(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the values that stand more than once, and how often."""
     hashes = np.sort(hashes)
-    found = hashes[1:][hashes[1:] == hashes[:-1]]
-    values, counts = np.unique(found, return_counts=True)
+    duplicates = hashes[1:][hashes[1:] == hashes[:-1]]
+    values, counts = np.unique(duplicates, return_counts=True)
     return values.astype(np.uint64), counts.astype(np.int64) + 1
 
 
 def number_lines(connection: duckdb.DuckDBPyConnection, overlap: bool, result: Merged) -> str:
     """Give lines without a number the key of the contract; return the view that has it."""
-    if not one(connection, "SELECT count(*) - count(line_no) FROM rows_read"):
+    if not single_number(connection, "SELECT count(*) - count(line_no) FROM rows_read"):
         return "rows_read"
     parts = [*LINE_KEY, *([FILE] if overlap else [])]
     key = sql.names(parts)
@@ -120,8 +132,10 @@ def number_lines(connection: duckdb.DuckDBPyConnection, overlap: bool, result: M
         SELECT * EXCLUDE (_n) REPLACE (coalesce(line_no, {DIGEST} || '-' || _n) AS line_no)
         FROM all_lines"""
     )
-    result.equal_lines = one(connection, "SELECT coalesce(sum(n - 1), 0) FROM equal_lines")
-    result.exact_duplicates = one(
+    result.equal_lines = single_number(
+        connection, "SELECT coalesce(sum(n - 1), 0) FROM equal_lines"
+    )
+    result.exact_duplicates = single_number(
         connection,
         f"""SELECT coalesce(sum(n - 1), 0) FROM (
             SELECT count(*) AS n FROM rows_read
@@ -131,15 +145,10 @@ def number_lines(connection: duckdb.DuckDBPyConnection, overlap: bool, result: M
     return "numbered"
 
 
-def date_versions(
-    connection: duckdb.DuckDBPyConnection,
-    writer: Writer,
-    table: Table,
-    current: str,
-    now: datetime,
-    result: Merged,
-) -> str:
+def date_versions(merging: Merging, current: str) -> str:
     """Date undated rows with the load; leave out those equal to the version in force."""
+    connection, writer, table = merging.connection, merging.writer, merging.table
+    now, result = merging.now, merging.result
     key = [name for name in table.key if name != VALID_FROM]
     files = writer.lake.files(table.name, writer.state)
     connection.execute(f"CREATE OR REPLACE TEMP VIEW existing AS {relation(table, files)}")
@@ -156,8 +165,8 @@ def date_versions(
         FROM {current} AS i WHERE i.{VALID_FROM} IS NOT NULL OR NOT EXISTS (
             SELECT 1 FROM in_force AS e WHERE {matched} AND {same})"""
     )
-    total = one(connection, f"SELECT count(*) FROM {current}")
-    result.unchanged += total - one(connection, "SELECT count(*) FROM versions")
+    total = single_number(connection, f"SELECT count(*) FROM {current}")
+    result.unchanged += total - single_number(connection, "SELECT count(*) FROM versions")
     return "versions"
 
 
@@ -176,8 +185,8 @@ def drop_repeats(
          QUALIFY row_number() OVER (PARTITION BY {key}
              ORDER BY {FILE} DESC, {LINE} DESC NULLS LAST) = 1)"""
     )
-    total = one(connection, f"SELECT count(*) FROM {current}")
-    result.repeated = total - one(connection, "SELECT count(*) FROM single")
+    total = single_number(connection, f"SELECT count(*) FROM {current}")
+    result.repeated = total - single_number(connection, "SELECT count(*) FROM single")
     return "single"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -19,15 +19,27 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
+from nba.data.readings import ASK, NUMBER_WORDS, TIME_WORDS, without_zone
 from nba.errors import ConfigError
-from nba.schema.tables import ATTRIBUTE_PREFIX, TABLES, VALID_FROM
+from nba.schema.tables import ATTRIBUTE_PREFIX, LIMITS, TABLES, VALID_FROM, Kind
+from nba.schema.words import CUSTOMER_ID
 
 
 def _tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
+
+
+_WORDS = ", ".join([*TIME_WORDS, ASK])
+
+
+def _is_reading(reading: str) -> bool:
+    if "%" in reading:
+        return "%Z" not in without_zone(reading)
+    return reading in TIME_WORDS or reading == ASK
 
 
 OneOrMany = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
@@ -40,7 +52,7 @@ class _Strict(BaseModel):
 class Spread(_Strict):
     """Fill an empty id by spreading another one over N values by hash."""
 
-    by: str = Field("customer_id", description="the column whose hash decides")
+    by: str = Field(CUSTOMER_ID, description="the column whose hash decides")
     over: int = Field(ge=1, description="how many values there are")
     prefix: str = Field("clerk_", description="what stands before the number, which starts at 1")
 
@@ -74,6 +86,24 @@ class TableMapping(_Strict):
     spread: dict[str, Spread] = Field(
         default_factory=dict, description="column: how an empty id is filled by hash"
     )
+    times: dict[str, OneOrMany] = Field(
+        default_factory=dict,
+        description="column: how its moments are read where they are not ISO 8601, a word of the "
+        "list below or a strptime format; one order of day and month is settled per column",
+    )
+    numbers: dict[str, Literal["point", "comma", "ask"]] = Field(
+        default_factory=dict,
+        description="column: what stands before the decimals; signs of currencies and groups of "
+        "thousands are known then",
+    )
+    header: OneOrMany = Field(
+        (), description="names of the columns of CSV files that have no header line"
+    )
+    whole_orders: bool = Field(
+        False,
+        description="of `transactions` without `line_no`: the files hold whole orders, so that "
+        "an order known before is replaced as a whole by the lines that come",
+    )
     overlap: bool = Field(
         False,
         description="the source files overlap: equal lines are counted within each file",
@@ -83,6 +113,14 @@ class TableMapping(_Strict):
     def _one_source(self) -> TableMapping:
         if bool(self.source) == bool(self.query):
             raise ValueError("give either `source` or `query`")
+        return self
+
+    @model_validator(mode="after")
+    def _known_readings(self) -> TableMapping:
+        given = [reading for readings in self.times.values() for reading in readings]
+        unknown = [reading for reading in given if not _is_reading(reading)]
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is neither a strptime format nor one of {_WORDS}")
         return self
 
 
@@ -112,7 +150,9 @@ class Mapping(_Strict):
     delimiter: str = Field("", description="separator of CSV files; found from the header if empty")
     null_values: tuple[str, ...] = Field((), description="texts that mean: no value")
     time_formats: tuple[str, ...] = Field(
-        (), description="strptime formats tried where a time is not ISO 8601"
+        (),
+        description="strptime formats of times that are not ISO 8601; where they differ in the "
+        "order of day and month, one order is settled per column",
     )
     time_features: bool = Field(
         True, description="false where dates only stand for an order and mean nothing else"
@@ -126,6 +166,14 @@ class Mapping(_Strict):
     tables: dict[str, TableMapping] = Field(
         description="table of the contract: how it is made; others are not read"
     )
+
+    @field_validator("time_formats")
+    @classmethod
+    def _zone_at_the_end(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [format_ for format_ in formats if not _is_reading(format_)]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is no strptime format with its zone at the end")
+        return formats
 
     @model_validator(mode="after")
     def _known_columns(self) -> Mapping:
@@ -143,11 +191,22 @@ def _unknown(table: str, rules: TableMapping) -> list[str]:
     contract = TABLES[table]
     known = {*contract.by_name, *((VALID_FROM,) if contract.history else ())}
     named = {*rules.rename, *rules.derive, *rules.constants, *rules.values, *rules.spread}
-    return [
+    problems = [
         f"{table}.{column} is no column of the contract"
         for column in sorted(named - known)
         if not column.startswith(ATTRIBUTE_PREFIX)
     ]
+    kinds = {VALID_FROM: Kind.TIMESTAMP, **{c.name: c.kind for c in contract.columns}}
+    for key, given, wanted in (
+        ("times", rules.times, (Kind.TIMESTAMP, Kind.DATE, Kind.BIRTHDAY)),
+        ("numbers", rules.numbers, tuple(LIMITS)),
+    ):
+        problems += [
+            f"{table}.{key} names {column}, which holds none"
+            for column in given
+            if kinds.get(column) not in wanted
+        ]
+    return problems
 
 
 #: The mapping of files that keep the contract as it is: one per table, by the table's name.
@@ -232,4 +291,11 @@ def reference() -> str:
             for name, field in model.model_fields.items()
         ]
         parts.append("\n".join([f"### {title}", "", "| key | meaning |", "|---|---|", *rows]))
+    for title, words in (
+        ("Readings of moments (`times`)", TIME_WORDS),
+        ("Readings of numbers (`numbers`)", NUMBER_WORDS),
+    ):
+        rows = [f"| `{word}` | {meaning} |" for word, meaning in words.items()]
+        rows.append(f"| `{ASK}` | left open by a draft: a load is refused until one is chosen |")
+        parts.append("\n".join([f"### {title}", "", "| word | reads |", "|---|---|", *rows]))
     return "\n\n".join(parts)

@@ -10,7 +10,8 @@ from decimal import Decimal
 import duckdb
 
 from nba.data import clock, sql
-from nba.schema.tables import Table
+from nba.schema.tables import MAX_MONEY, Table
+from nba.schema.words import CUSTOMER_ID, PRODUCT_ID
 
 #: Columns of a staged row that are not the table's, besides `_file` and `_line`.
 ERROR, VALUE, ROW, CLOCK = "_error", "_value", "_row", "_clock"
@@ -18,6 +19,9 @@ ERROR, VALUE, ROW, CLOCK = "_error", "_value", "_row", "_clock"
 #: of filled values is left out.
 LARGE = 2_000_000
 MONEY = frozenset({"quantity", "unit_price"})
+_AMOUNT = "CAST(quantity AS DOUBLE) * CAST(unit_price AS DOUBLE)"
+#: The exact amount of a line; nothing for one that is too large to be multiplied.
+LINE_AMOUNT = f"CASE WHEN abs({_AMOUNT}) <= {MAX_MONEY} THEN quantity * unit_price END"
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,13 @@ def measure(
     listed = ", ".join(f"{term} AS {sql.name(name)}" for name, term in terms.items())
     result = connection.execute(f"SELECT {listed} FROM {rows}").fetchone()
     assert result is not None
-    found = dict(zip(terms, result, strict=True))
+    values = dict(zip(terms, result, strict=True))
     changes = {
-        code: (int(number), f"{found.pop(f'first_{code}')} (UTC)")
+        code: (int(number), f"{values.pop(f'first_{code}')} (UTC)")
         for code in (clock.MISSING, clock.AMBIGUOUS)
-        if (number := found.pop(f"clock_{code}"))
+        if (number := values.pop(f"clock_{code}"))
     }
-    return Measure(clock=changes, **{k: v for k, v in found.items() if not k.startswith("first_")})
+    return Measure(clock=changes, **{k: v for k, v in values.items() if not k.startswith("first_")})
 
 
 def _terms(
@@ -85,7 +89,7 @@ def _terms(
     has_money = set(columns) >= MONEY
     if has_money:
         terms["quantity"] = "coalesce(sum(quantity), 0)"
-        terms["money"] = "coalesce(sum(quantity * unit_price), 0)"
+        terms["money"] = f"coalesce(sum({LINE_AMOUNT}), 0)"
     if table.name != "transactions":
         return terms
     return terms | _line_terms(columns, has_money, _is_large(connection, rows))
@@ -98,7 +102,7 @@ def _is_large(connection: duckdb.DuckDBPyConnection, rows: str) -> bool:
 
 def _line_terms(columns: Collection[str], has_money: bool, large: bool) -> dict[str, str]:
     """Return the aggregates that only lines have."""
-    customer = "customer_id" if "customer_id" in columns else "CAST(NULL AS VARCHAR)"
+    customer = CUSTOMER_ID if CUSTOMER_ID in columns else "CAST(NULL AS VARCHAR)"
     distinct = "approx_count_distinct({})" if large else "count(DISTINCT {})"
     terms = {
         "first": "min(ts)",
@@ -106,15 +110,15 @@ def _line_terms(columns: Collection[str], has_money: bool, large: bool) -> dict[
         "returned": "count(*) FILTER (WHERE quantity < 0)",
         "customers": distinct.format(customer),
         "orders": distinct.format("order_id"),
-        "products": distinct.format("product_id"),
+        "products": distinct.format(PRODUCT_ID),
     }
-    if "customer_id" in columns:
+    if CUSTOMER_ID in columns:
         terms["anonymous"] = "count(*) - count(customer_id)"
     if "unit_price" in columns:
         terms["free"] = "count(*) FILTER (WHERE unit_price = 0)"
     if has_money:
-        amount = "abs(CAST(quantity AS DOUBLE) * CAST(unit_price AS DOUBLE))"
+        amount = f"abs({_AMOUNT})"
         quantile = "approx_quantile" if large else "quantile_cont"
-        terms["typical"] = f"{quantile}({amount}, 0.5) FILTER (WHERE quantity * unit_price <> 0)"
+        terms["typical"] = f"{quantile}({amount}, 0.5) FILTER (WHERE {amount} <> 0)"
         terms["largest"] = f"max({amount})"
     return terms

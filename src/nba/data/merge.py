@@ -14,7 +14,7 @@ import duckdb
 
 from nba.data import keys, partitions, sql
 from nba.data.inputs import FILE, LINE
-from nba.data.keys import Merged, same_content
+from nba.data.keys import Merged, Merging, same_content
 from nba.data.lake import Partition, Writer, relation, row_hash
 from nba.data.partitions import columns_of
 from nba.schema.tables import LOADED_AT, Table
@@ -53,34 +53,28 @@ def merge(
     connection: duckdb.DuckDBPyConnection, writer: Writer, incoming: Incoming, now: datetime
 ) -> Merged:
     """Write the partitions of `incoming.table` that change; return the counts."""
-    result = Merged()
+    merging = Merging(connection, writer, incoming.table, now, Merged())
     placed = incoming.placed
     if placed is None:
-        placed = _write(connection, writer, incoming, now, result)
-    _take_over(connection, writer, incoming.table, placed, result)
-    return result
+        placed = _write(merging, incoming)
+    _take_over(merging, placed)
+    return merging.result
 
 
-def _write(
-    connection: duckdb.DuckDBPyConnection,
-    writer: Writer,
-    incoming: Incoming,
-    now: datetime,
-    result: Merged,
-) -> dict[str, list[Path]]:
+def _write(merging: Merging, incoming: Incoming) -> dict[str, list[Path]]:
     """Give every row its key and write what counts; return the files by partition."""
-    table = incoming.table
+    connection, table, result = merging.connection, merging.table, merging.result
     connection.execute(f"CREATE OR REPLACE TEMP VIEW rows_read AS {incoming.select(connection)}")
     current = "rows_read"
     if table.name == "transactions":
         current = keys.number_lines(connection, incoming.overlap, result)
     if table.history:
-        current = keys.date_versions(connection, writer, table, current, now, result)
+        current = keys.date_versions(merging, current)
     counted = table.name == "transactions" and _all_numbered_here(connection, incoming)
     if not (incoming.unique or counted):
         current = keys.drop_repeats(connection, table, current, result)
-    folder = writer.scratch / f"{table.name}-partitions"
-    return partitions.write(connection, table, current, now, folder)
+    folder = merging.writer.scratch / f"{table.name}-partitions"
+    return partitions.write(connection, table, current, merging.now, folder)
 
 
 def _all_numbered_here(connection: duckdb.DuckDBPyConnection, incoming: Incoming) -> bool:
@@ -94,27 +88,21 @@ def _month(moment: str) -> str:
     return f"strftime(timezone('UTC', {moment}), '%Y-%m')"
 
 
-def _take_over(
-    connection: duckdb.DuckDBPyConnection,
-    writer: Writer,
-    table: Table,
-    staged: dict[str, list[Path]],
-    result: Merged,
-) -> None:
+def _take_over(merging: Merging, staged: dict[str, list[Path]]) -> None:
     """Let new partitions stand as they are and merge the others with what is there."""
+    writer, table, result = merging.writer, merging.table, merging.result
     existing = writer.state.tables.get(table.name, {})
-    moved = _moved_keys(connection, writer, table, staged)
+    moved = _moved_keys(merging, staged)
     written: dict[str, list[Path]] = {}
     for partition in sorted({*staged, *moved}):
         files = staged.get(partition, [])
         if partition not in existing:
             written[partition] = files
             continue
-        has_moved = partition in moved
-        merged = _merge_partition(connection, writer, table, partition, files, has_moved, result)
+        merged = _merge_partition(merging, partition, files, has_moved=partition in moved)
         if merged is not None:
             written[partition] = [merged]
-    for partition, (rows, digest) in contents(connection, table, written).items():
+    for partition, (rows, digest) in contents(merging.connection, table, written).items():
         result.new += 0 if partition in existing else rows
         result.partitions.append(partition)
         files = written[partition] if rows else []
@@ -122,13 +110,9 @@ def _take_over(
         writer.put(table.name, partition, Partition(names, rows, digest))
 
 
-def _moved_keys(
-    connection: duckdb.DuckDBPyConnection,
-    writer: Writer,
-    table: Table,
-    staged: dict[str, list[Path]],
-) -> set[str]:
+def _moved_keys(merging: Merging, staged: dict[str, list[Path]]) -> set[str]:
     """Find partitions that hold a key which this load brings into another month."""
+    connection, writer, table = merging.connection, merging.writer, merging.table
     existing = writer.state.tables.get(table.name, {})
     if not table.partition_by or not existing:
         return set()
@@ -148,20 +132,16 @@ def _moved_keys(
         f"FROM {sql.parquet(map(Path, owner), options)} AS e "
         f"JOIN {sql.parquet(files)} AS i USING ({key}) WHERE {there} <> {arriving}"
     )
-    found = connection.execute("SELECT DISTINCT filename FROM moved").fetchall()
-    return {owner[row[0]] for row in found}
+    filenames = connection.execute("SELECT DISTINCT filename FROM moved").fetchall()
+    return {owner[row[0]] for row in filenames}
 
 
 def _merge_partition(
-    connection: duckdb.DuckDBPyConnection,
-    writer: Writer,
-    table: Table,
-    partition: str,
-    files: list[Path],
-    has_moved: bool,
-    result: Merged,
+    merging: Merging, partition: str, files: list[Path], *, has_moved: bool
 ) -> Path | None:
     """Write the union of a partition and its incoming rows; None where nothing changes."""
+    connection, writer, table = merging.connection, merging.writer, merging.table
+    result = merging.result
     before = [writer.lake.root / file for file in writer.state.tables[table.name][partition].files]
     connection.execute(f"CREATE OR REPLACE TEMP VIEW existing AS {relation(table, before)}")
     inner = f"SELECT * FROM {sql.parquet(files)}" if files else relation(table, [])
@@ -202,9 +182,9 @@ def contents(
 ) -> dict[str, tuple[int, int]]:
     """Return rows and digest per partition, in one scan."""
     owner = {str(path): name for name, paths in partitions.items() for path in paths}
-    found = dict.fromkeys(partitions, (0, 0))
+    totals = dict.fromkeys(partitions, (0, 0))
     if not owner:
-        return found
+        return totals
     options = f"{sql.PLAIN}, filename = '_path'"
     source = sql.parquet(map(Path, owner), options)
     columns = [name for name in columns_of(connection, source) if name != "_path"]
@@ -212,6 +192,6 @@ def contents(
         f"SELECT _path, count(*), sum({row_hash(table, columns)}) FROM {source} GROUP BY ALL"
     ).fetchall()
     for path, count, digest in rows:
-        before = found[owner[path]]
-        found[owner[path]] = (before[0] + int(count), before[1] + int(digest))
-    return found
+        before = totals[owner[path]]
+        totals[owner[path]] = (before[0] + int(count), before[1] + int(digest))
+    return totals

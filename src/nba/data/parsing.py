@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nba.data import clock, sql
+from nba.data import clock, moments, readings, sql
+from nba.data.readings import EPOCH_MILLISECONDS, EPOCH_SECONDS, EXCEL_SERIAL, ISO
 from nba.schema.tables import Kind
 
 DECIMAL = "DECIMAL(18, 4)"
 TRUE_WORDS = ("true", "t", "yes", "y", "1", "1.0", "是")
 FALSE_WORDS = ("false", "f", "no", "n", "0", "0.0", "否")
-_ZONE = r"[ T]\d{2}:?\d{2}.*(Z|z|[+-]\d{2}(:?\d{2})?)$"
 _FLOATS = ("DOUBLE", "FLOAT")
 _NUMBERS = (
     *_FLOATS,
@@ -44,6 +44,7 @@ ACCEPTS: dict[Kind, tuple[str, ...]] = {
     Kind.INTEGER: _NUMBERS,
     Kind.BOOLEAN: ("BOOLEAN", *_NUMBERS),
     Kind.ID_LIST: (),
+    Kind.ZONE: (),
 }
 #: What a kind is called in messages.
 EXPECTED: dict[Kind, str] = {
@@ -57,6 +58,7 @@ EXPECTED: dict[Kind, str] = {
     Kind.NUMBER: "a finite number",
     Kind.INTEGER: "a whole number",
     Kind.BOOLEAN: "true or false",
+    Kind.ZONE: "an IANA time zone such as Asia/Shanghai",
     Kind.ID_LIST: "ids as a list, a JSON array, or separated by |",
 }
 
@@ -66,8 +68,10 @@ def is_text(source_type: str) -> bool:
     return source_type == "VARCHAR"
 
 
-def accepts(kind: Kind, source_type: str) -> bool:
+def accepts(kind: Kind, source_type: str, times: Sequence[str] = ()) -> bool:
     """Whether values of a source type can become `kind` without guessing."""
+    if {*times} & {EPOCH_MILLISECONDS, EPOCH_SECONDS, EXCEL_SERIAL}:
+        return not source_type.endswith("[]")
     if is_text(source_type) or source_type.startswith('"NULL"'):
         return True
     if kind is Kind.ID_LIST:
@@ -85,7 +89,15 @@ def empty(expression: str, source_type: str, nulls: Sequence[str] = ()) -> str:
     return result
 
 
-def parse(kind: Kind, raw: str, source_type: str, zone: str, formats: Sequence[str] = ()) -> str:
+def parse(
+    kind: Kind,
+    raw: str,
+    source_type: str,
+    *,
+    zone: str,
+    times: Sequence[str] = (),
+    mark: str = "",
+) -> str:
     """Return the SQL that turns `raw` (a column of `source_type`) into `kind`.
 
     Parameters
@@ -97,32 +109,36 @@ def parse(kind: Kind, raw: str, source_type: str, zone: str, formats: Sequence[s
         DuckDB type of the value.
     zone : str
         Zone in which naive times stand.
-    formats : sequence of str
-        strptime formats for times that are not ISO 8601.
+    times : sequence of str
+        Readings of moments that are not ISO 8601, see `nba.data.readings`; of one order.
+    mark : str
+        `point` or `comma` where numbers have groups, currencies or a decimal comma.
     """
     match kind:
-        case Kind.ID | Kind.TEXT:
+        case Kind.ID | Kind.TEXT | Kind.ZONE:
             return _identifier(raw, source_type)
         case Kind.TIMESTAMP:
-            return _timestamp(raw, source_type, zone, formats)
+            return _timestamp(raw, source_type, zone, times)
         case Kind.DATE:
-            return _date(raw, source_type, formats)
+            return _date(raw, source_type, zone, times)
         case Kind.BIRTHDAY:
-            return _birthday(raw)
+            return _birthday(raw, source_type, times)
         case Kind.MONEY | Kind.QUANTITY:
-            return f"TRY_CAST({_number_text(raw, source_type)} AS {DECIMAL})"
+            return f"TRY_CAST({_number_text(raw, source_type, mark)} AS {DECIMAL})"
         case Kind.NUMBER:
-            return _number(raw, source_type)
+            return _number(_number_text(raw, source_type, mark))
         case Kind.INTEGER:
-            return _integer(raw, source_type)
+            return _integer(_number_text(raw, source_type, mark))
         case Kind.BOOLEAN:
             return _boolean(raw)
         case Kind.ID_LIST:
             return _id_list(raw, source_type)
 
 
-def _number_text(raw: str, source_type: str) -> str:
-    return f"trim({raw})" if is_text(source_type) else raw
+def _number_text(raw: str, source_type: str, mark: str) -> str:
+    if not is_text(source_type):
+        return raw
+    return readings.number_sql(raw, mark) if mark else f"trim({raw})"
 
 
 def _identifier(raw: str, source_type: str) -> str:
@@ -135,61 +151,70 @@ def _identifier(raw: str, source_type: str) -> str:
     )
 
 
-def _timestamp(raw: str, source_type: str, zone: str, formats: Sequence[str]) -> str:
+def _timestamp(raw: str, source_type: str, zone: str, times: Sequence[str]) -> str:
     if source_type == "TIMESTAMP WITH TIME ZONE":
         return f"CASE WHEN isfinite({raw}) THEN {raw} END"
-    if not is_text(source_type):
-        naive = f"CAST({raw} AS TIMESTAMP)"
-        return f"CASE WHEN isfinite({naive}) THEN {clock.moment(naive, zone)} END"
-    tries = [f"TRY_CAST({raw} AS TIMESTAMP)"]
-    tries += [f"try_strptime({raw}, {sql.text(format_)})" for format_ in formats]
-    naive = tries[0] if len(tries) == 1 else f"coalesce({', '.join(tries)})"
-    # The plain form, by far the most frequent, is known without a regular expression.
-    plain = f"strlen({raw}) = 19 AND {raw}[17] = ':' AND {raw}[5] = '-'"
-    return (
-        f"CASE WHEN {plain} THEN {clock.moment(tries[0], zone, raw)} "
-        f"WHEN regexp_matches({raw}, '^\\s*\\d') THEN "
-        f"CASE WHEN regexp_matches({raw}, {sql.text(_ZONE)}) THEN TRY_CAST({raw} AS TIMESTAMPTZ) "
-        f"ELSE timezone({sql.text(zone)}, {naive}) END END"
-    )
+    epochs = [readings.epoch_sql(raw, reading) for reading in times if reading in _EPOCHS]
+    if epochs:
+        return epochs[0]
+    if is_text(source_type):
+        return moments.moment_sql(raw, zone, _naives(moments.body_sql(f"trim({raw})"), times))
+    local = _local(raw, source_type)
+    return f"CASE WHEN isfinite({local}) THEN {clock.moment(local, zone)} END"
 
 
-def naive(raw: str, source_type: str) -> str:
+_EPOCHS = (EPOCH_SECONDS, EPOCH_MILLISECONDS)
+
+
+def _naives(text: str, times: Sequence[str]) -> list[str]:
+    return [readings.naive_sql(text, reading) for reading in times if reading != ISO]
+
+
+def _local(raw: str, source_type: str) -> str:
+    """SQL of the local time of a value that is no text; a number is a spreadsheet's day."""
+    if source_type.startswith(_TIMES):
+        return f"CAST({raw} AS TIMESTAMP)"
+    return readings.naive_sql(f"CAST({raw} AS VARCHAR)", EXCEL_SERIAL)
+
+
+def naive(raw: str, source_type: str, times: Sequence[str] = ()) -> str:
     """Return the SQL of the local time as written, NULL where the text names a zone."""
     if not is_text(source_type):
-        return f"CAST({raw} AS TIMESTAMP)"
-    zoned = f"regexp_matches({raw}, {sql.text(_ZONE)})"
-    return f"CASE WHEN NOT {zoned} THEN TRY_CAST({raw} AS TIMESTAMP) END"
+        return _local(raw, source_type)
+    text = f"trim({raw})"
+    local = ", ".join([moments.iso_sql(text), *_naives(text, times)])
+    return f"CASE WHEN {moments.zone_sql(text)} = '' THEN coalesce({local}) END"
 
 
-def _date(raw: str, source_type: str, formats: Sequence[str]) -> str:
+def _date(raw: str, source_type: str, zone: str, times: Sequence[str]) -> str:
     if not is_text(source_type):
-        return f"CAST({raw} AS DATE)"
-    tries = [f"TRY_CAST({raw} AS TIMESTAMP)"]
-    tries += [f"try_strptime({raw}, {sql.text(format_)})" for format_ in formats]
-    return (
-        f"CASE WHEN regexp_matches({raw}, '^\\s*\\d') "
-        f"THEN TRY_CAST(coalesce({', '.join(tries)}) AS DATE) END"
-    )
+        return f"CAST({_local(raw, source_type)} AS DATE)"
+    moment = _timestamp(raw, source_type, zone, times)
+    zoned = f"CAST(timezone({sql.text(zone)}, {moment}) AS DATE)"
+    return f"coalesce(CAST({naive(raw, source_type, times)} AS DATE), {zoned})"
 
 
-def _birthday(raw: str) -> str:
+def _birthday(raw: str, source_type: str, times: Sequence[str]) -> str:
     value = f"CAST({raw} AS VARCHAR)"
-    return (
+    plain = (
         f"CASE WHEN regexp_full_match({value}, '\\d{{2}}-\\d{{2}}') "
         f"THEN CASE WHEN TRY_CAST('2000-' || {value} AS DATE) IS NOT NULL THEN {value} END "
         f"WHEN regexp_full_match({value}, '\\d{{4}}-\\d{{2}}-\\d{{2}}([ T].*)?') "
         f"THEN CAST(TRY_CAST(left({value}, 10) AS DATE) AS VARCHAR) END"
     )
+    if not times or not is_text(source_type):
+        return plain
+    days = [f"strftime({local}, '%Y-%m-%d')" for local in _naives(f"trim({raw})", times)]
+    return f"coalesce({', '.join([plain, *days])})"
 
 
-def _number(raw: str, source_type: str) -> str:
-    value = f"TRY_CAST({_number_text(raw, source_type)} AS DOUBLE)"
+def _number(text: str) -> str:
+    value = f"TRY_CAST({text} AS DOUBLE)"
     return f"CASE WHEN isfinite({value}) THEN {value} END"
 
 
-def _integer(raw: str, source_type: str) -> str:
-    value = f"TRY_CAST({_number_text(raw, source_type)} AS DECIMAL(30, 6))"
+def _integer(text: str) -> str:
+    value = f"TRY_CAST({text} AS DECIMAL(30, 6))"
     return f"CASE WHEN {value} = floor({value}) THEN TRY_CAST({value} AS BIGINT) END"
 
 

@@ -22,17 +22,17 @@ def columns_of(connection: duckdb.DuckDBPyConnection, rows: str) -> list[str]:
     return [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {rows}").fetchall()]
 
 
-def contract(table: Table, found: Iterable[str]) -> list[str]:
-    """Return the SQL of the contract's columns, then `attr_…`; NULL for those not `found`."""
-    there = set(found)
+def contract(table: Table, present: Iterable[str]) -> list[str]:
+    """Return the SQL of the contract's columns, then `attr_…`; NULL for those not `present`."""
+    given = set(present)
     parts = [
         sql.name(column.name)
-        if column.name in there
+        if column.name in given
         else f"CAST(NULL AS {duckdb_type(column.type)}) AS {sql.name(column.name)}"
         for column in table.arrow_schema
         if column.name != LOADED_AT
     ]
-    return parts + [sql.name(name) for name in sorted(there) if name.startswith(ATTRIBUTE_PREFIX)]
+    return parts + [sql.name(name) for name in sorted(given) if name.startswith(ATTRIBUTE_PREFIX)]
 
 
 def month(table: Table) -> str:
@@ -79,9 +79,9 @@ def write(
 
 def by_month(*folders: Path) -> dict[str, list[Path]]:
     """Return the files of each month that stand in `folders`."""
-    found: dict[str, list[Path]] = {}
+    files: dict[str, list[Path]] = {}
     for folder in folders:
         for path in sorted(folder.glob(f"{MONTH}=*/*.parquet")):
             number = path.parent.name.removeprefix(f"{MONTH}=")
-            found.setdefault(f"{number[:4]}-{number[4:]}", []).append(path)
-    return found
+            files.setdefault(f"{number[:4]}-{number[4:]}", []).append(path)
+    return files

@@ -12,9 +12,10 @@ from nba.data import keys, sql
 from nba.data.direct import can_place, is_clean, stage_in_place, stage_placed
 from nba.data.inputs import CsvInput, Input, ParquetInput, QueryInput, materialise
 from nba.data.mapping import TableMapping
-from nba.data.measure import ERROR, MONEY, Measure, measure
+from nba.data.measure import ERROR, LINE_AMOUNT, MONEY, Measure, measure
 from nba.data.readers import Dialect, FileGroup, SourceFile, find, group
 from nba.data.report import TableReport, Totals
+from nba.data.settle import settle
 from nba.data.staging import Context, Staged, stage
 from nba.errors import InputRefusedError
 from nba.schema.tables import Table
@@ -81,7 +82,7 @@ def _union(relations: list[str]) -> str:
     """Return one relation of several, by the names of their columns."""
     if len(relations) == 1:
         return relations[0]
-    return f"({' UNION ALL BY NAME '.join(f'SELECT * FROM {one}' for one in relations)})"
+    return f"({' UNION ALL BY NAME '.join(f'SELECT * FROM {relation}' for relation in relations)})"
 
 
 def prepare(context: Context, folder: Path, table: Table) -> Prepared | None:
@@ -92,23 +93,24 @@ def prepare(context: Context, folder: Path, table: Table) -> Prepared | None:
     InputRefusedError
         Where a file or a column makes the whole table unusable.
     """
-    found, rejected = find_inputs(context, folder, table)
-    return prepare_inputs(context, table, found, rejected) if found else None
+    inputs, rejected = find_inputs(context, folder, table)
+    return prepare_inputs(context, table, inputs, rejected) if inputs else None
 
 
 def prepare_inputs(
-    context: Context, table: Table, found: list[Input], rejected: list[str]
+    context: Context, table: Table, inputs: list[Input], rejected: list[str]
 ) -> Prepared:
-    """Stage the rows of `found` and count what was read."""
-    files = [file for one in found for file in one.files]
+    """Stage the rows of `inputs` and count what was read."""
+    files = [file for incoming in inputs for file in incoming.files]
+    context = settle(context, table, inputs)
     own = context.mapping.tables[table.name]
     report = TableReport(table.name, [str(file.path) for file in files])
     prepared = Prepared(table, own.overlap, report, files=files, rejected=rejected)
-    for number, one in enumerate(found):
-        prepared.staged.append(_stage(context, table, one, number, alone=len(found) == 1))
-        prepared.names.update(one.names)
+    for number, incoming in enumerate(inputs):
+        prepared.staged.append(_stage(context, table, incoming, number, alone=len(inputs) == 1))
+        prepared.names.update(incoming.names)
     if own.filter and not own.distinct:
-        report.filtered = sum(_filtered(context, own, one) for one in found)
+        report.filtered = sum(_filtered(context, own, incoming) for incoming in inputs)
     _sum_up(context.connection, prepared)
     _refuse_wrong_types(context.connection, prepared)
     return prepared
@@ -125,11 +127,11 @@ def find_inputs(context: Context, folder: Path, table: Table) -> tuple[list[Inpu
     groups = group(
         context.connection,
         find(folder, own.source),
-        Dialect(mapping.delimiter, mapping.encoding),
+        Dialect(mapping.delimiter, mapping.encoding, own.header),
         space,
         _hints(context, table, own),
     )
-    return [_input(context, one, space) for one in groups], []
+    return [_input(context, files, space) for files in groups], []
 
 
 def _hints(context: Context, table: Table, own: TableMapping) -> frozenset[str]:
@@ -137,10 +139,10 @@ def _hints(context: Context, table: Table, own: TableMapping) -> frozenset[str]:
     return frozenset({*table.by_name, *renamed, *context.mapping.aliases})
 
 
-def _input(context: Context, one: FileGroup, space: Path) -> Input:
-    if one.is_text:
-        return CsvInput(one, context.mapping.aliases, space)
-    return ParquetInput(one, context.mapping.aliases)
+def _input(context: Context, files: FileGroup, space: Path) -> Input:
+    if files.is_text:
+        return CsvInput(files, context.mapping.aliases, space)
+    return ParquetInput(files, context.mapping.aliases)
 
 
 def _query_inputs(
@@ -158,46 +160,48 @@ def _query_inputs(
         if not groups:
             return [], []
         parts = []
-        for number, one in enumerate(groups):
-            each = _input(context, one, space)
-            parts.append(materialise(connection, each, space / f"{name}-{number}.parquet"))
-            files.extend(each.files)
-            rejected += [each.rejected] if each.rejected else []
+        for number, described in enumerate(groups):
+            incoming = _input(context, described, space)
+            parts.append(materialise(connection, incoming, space / f"{name}-{number}.parquet"))
+            files.extend(incoming.files)
+            rejected += [incoming.rejected] if incoming.rejected else []
         union = " UNION ALL BY NAME ".join(f"SELECT * FROM {part}" for part in parts)
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {sql.name(name)} AS {union}")
     return [QueryInput(connection, own.query, files)], rejected
 
 
-def _stage(context: Context, table: Table, one: Input, number: int, *, alone: bool) -> Staged:
+def _stage(context: Context, table: Table, incoming: Input, number: int, *, alone: bool) -> Staged:
     """Stage one input, in one go where it is clean."""
     own = context.mapping.tables[table.name]
-    if isinstance(one, ParquetInput) and not (own.distinct or own.derive):
+    if isinstance(incoming, ParquetInput) and not (own.distinct or own.derive):
         view = f"staged_{table.name}_{number}"
-        in_place = stage_in_place(context, table, one.source(), view)
+        in_place = stage_in_place(context, table, incoming.source(), view)
         if in_place is not None:
             return in_place
     dirty = False
-    if isinstance(one, CsvInput) and alone and can_place(table, own):
-        placed = _stage_placed(context, table, one)
+    if isinstance(incoming, CsvInput) and alone and can_place(table, own):
+        placed = _stage_placed(context, table, incoming)
         if is_clean(context.connection, table, placed):
-            placed.rejected = one.rejected
+            placed.rejected = incoming.rejected
             return placed
         dirty = True
-    return _stage_apart(context, table, one, number, dirty=dirty)
+    return _stage_apart(context, table, incoming, number, dirty=dirty)
 
 
-def _stage_placed(context: Context, table: Table, one: CsvInput) -> Staged:
+def _stage_placed(context: Context, table: Table, incoming: CsvInput) -> Staged:
     """Write the rows as the lake keeps them; a second time where quotes were broken."""
     folder = context.scratch / table.name / "placed"
-    staged = stage_placed(context, table, one.source(), folder)
-    if one.settle(context.connection):
+    staged = stage_placed(context, table, incoming.source(), folder)
+    if incoming.settle(context.connection):
         shutil.rmtree(folder)
-        staged = stage_placed(context, table, one.source(), folder)
-        one.settle(context.connection)
+        staged = stage_placed(context, table, incoming.source(), folder)
+        incoming.settle(context.connection)
     return staged
 
 
-def _stage_apart(context: Context, table: Table, one: Input, number: int, *, dirty: bool) -> Staged:
+def _stage_apart(
+    context: Context, table: Table, incoming: Input, number: int, *, dirty: bool
+) -> Staged:
     """Stage one input to a file; once more where quotes were broken or lines must be numbered.
 
     Where it is known to be `dirty`, its rejected lines have been set aside and it is numbered
@@ -205,24 +209,25 @@ def _stage_apart(context: Context, table: Table, one: Input, number: int, *, dir
     """
     target = context.scratch / table.name / f"staged-{number}.parquet"
     target.parent.mkdir(exist_ok=True)
-    staged = stage(context, table, one.source(with_lines=dirty), target)
-    if not dirty and one.settle(context.connection):
-        staged = stage(context, table, one.source(), target)
-        one.settle(context.connection)
-    if isinstance(one, CsvInput) and not dirty:
+    staged = stage(context, table, incoming.source(with_lines=dirty), target)
+    if not dirty and incoming.settle(context.connection):
+        staged = stage(context, table, incoming.source(), target)
+        incoming.settle(context.connection)
+    if isinstance(incoming, CsvInput) and not dirty:
         if _needs_lines(context.connection, table, staged):
-            staged = stage(context, table, one.source(with_lines=True), target)
+            staged = stage(context, table, incoming.source(with_lines=True), target)
         else:
             numbered = "line_no" in staged.columns or table.name != "transactions"
             staged.unique = numbered and not table.history
-    staged.rejected = one.rejected
+    staged.rejected = incoming.rejected
     return staged
 
 
-def _filtered(context: Context, own: TableMapping, one: Input) -> int:
+def _filtered(context: Context, own: TableMapping, incoming: Input) -> int:
     """Count the source rows that the mapping's filter leaves out."""
+    relation = incoming.source().relation
     row = context.connection.execute(
-        f"SELECT count(*) FROM {one.source().relation} AS source WHERE ({own.filter}) IS NOT TRUE"
+        f"SELECT count(*) FROM {relation} AS source WHERE ({own.filter}) IS NOT TRUE"
     ).fetchone()
     assert row is not None
     return int(row[0])
@@ -254,7 +259,10 @@ def _sum_up(connection: duckdb.DuckDBPyConnection, prepared: Prepared) -> None:
     tables = [*prepared.rejected, *(staged.rejected for staged in prepared.staged)]
     prepared.rejected = [name for name in tables if name]
     rejected = Totals(
-        sum(keys.one(connection, f"SELECT count(*) FROM {name}") for name in prepared.rejected)
+        sum(
+            keys.single_number(connection, f"SELECT count(*) FROM {name}")
+            for name in prepared.rejected
+        )
     )
     report.read += rejected
     report.quarantined += rejected
@@ -265,7 +273,7 @@ def _totals(measured: Measure) -> Totals:
 
 
 def _counted(connection: duckdb.DuckDBPyConnection, rows: str, has_money: bool) -> Totals:
-    sums = "coalesce(sum(quantity), 0), coalesce(sum(quantity * unit_price), 0)"
+    sums = f"coalesce(sum(quantity), 0), coalesce(sum({LINE_AMOUNT}), 0)"
     row = connection.execute(
         f"SELECT count(*), {sums if has_money else '0, 0'} FROM {rows}"
     ).fetchone()

@@ -74,8 +74,8 @@ def _lines(context: Context, report: IngestReport, prepared: Prepared) -> None:
             "transactions",
             "gaps",
             f"{len(gaps)} gaps of more than {GAP_DAYS} days without a line",
-            len(gaps),
-            f"{gaps[0]['days']} days until {gaps[0]['until']}",
+            count=len(gaps),
+            first=f"{gaps[0]['days']} days until {gaps[0]['until']}",
         )
     if lines.typical and lines.largest is not None:
         facts["outliers"] = 0
@@ -99,6 +99,6 @@ def _outliers(context: Context, report: IngestReport, prepared: Prepared, typica
             "outliers",
             f"{number:,} lines are worth more than {OUTLIER_RATIO} times the typical "
             f"{typical:,.2f}",
-            number,
-            f"order {order} with {largest:,.2f}",
+            count=number,
+            first=f"order {order} with {largest:,.2f}",
         )

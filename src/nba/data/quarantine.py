@@ -166,7 +166,7 @@ def inputs(
         f"""SELECT "table", json_keys(row) AS keys FROM {held} WHERE row IS NOT NULL
         GROUP BY ALL ORDER BY ALL"""
     ).fetchall()
-    found: dict[str, list[Input]] = {}
+    by_table: dict[str, list[Input]] = {}
     for number, (table, keys) in enumerate(groups):
         target = scratch / f"held-{number}.parquet"
         paths = [sql.text("$." + json.dumps(key, ensure_ascii=False)) for key in keys]
@@ -182,8 +182,8 @@ def inputs(
             AND json_keys(row) = [{wanted}]""",
             target,
         )
-        found.setdefault(table, []).append(RowsInput(target, keys))
-    return found
+        by_table.setdefault(table, []).append(RowsInput(target, keys))
+    return by_table
 
 
 def summary(lake: Lake) -> pl.DataFrame:

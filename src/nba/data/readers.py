@@ -30,10 +30,20 @@ HEADER_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Dialect:
-    """How CSV files are written; an empty delimiter is found from the header."""
+    """How CSV files are written.
+
+    Parameters
+    ----------
+    delimiter : str
+        Found from the header if empty.
+    encoding : str
+    header : tuple of str
+        The columns of files without a header line; empty where the first line names them.
+    """
 
     delimiter: str = ""
     encoding: str = "utf-8"
+    header: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,8 @@ class FileGroup:
         Of the CSV files.
     read_from : dict of str to str
         Where the bytes really are (an expanded or cleaned copy): path read to path shown.
+    has_header : bool
+        Whether the first line of a CSV file names its columns.
     """
 
     files: tuple[SourceFile, ...]
@@ -78,6 +90,7 @@ class FileGroup:
     is_text: bool
     delimiter: str = ","
     read_from: dict[str, str] = field(default_factory=dict)
+    has_header: bool = True
 
     @property
     def paths(self) -> list[str]:
@@ -92,7 +105,8 @@ class FileGroup:
         columns = ", ".join(f"{sql.text(column)}: 'VARCHAR'" for column in self.columns)
         options = [
             f"columns = {{{columns}}}",
-            "auto_detect = false, header = true, quote = '\"', escape = '\"'",
+            f"auto_detect = false, header = {str(self.has_header).lower()}",
+            "quote = '\"', escape = '\"'",
             f"delim = {sql.text(self.delimiter)}, filename = '_file', null_padding = false",
         ]
         if rejects:
@@ -152,14 +166,14 @@ def find(folder: Path, patterns: Sequence[str]) -> list[Path]:
     """Return the files of the first pattern that matches anything, folders expanded."""
     entries = sorted(folder.iterdir())
     for pattern in patterns:
-        found = [
+        parts = [
             part
             for entry in entries
             if fnmatchcase(base_name(entry), pattern)
             for part in _parts(entry)
         ]
-        if found:
-            return found
+        if parts:
+            return parts
     return []
 
 
@@ -189,24 +203,25 @@ def group(
     """
     groups: dict[tuple[object, ...], FileGroup] = {}
     for path in paths:
-        one = (
+        described = (
             _describe_parquet(connection, path)
             if path.suffix == ".parquet"
             else _describe_csv(path, dialect, scratch, hints)
         )
-        key = (one.is_text, one.delimiter, tuple(one.columns.items()))
+        key = (described.is_text, described.delimiter, tuple(described.columns.items()))
         seen = groups.get(key)
-        groups[key] = one if seen is None else _joined(seen, one)
+        groups[key] = described if seen is None else _joined(seen, described)
     return list(groups.values())
 
 
-def _joined(one: FileGroup, other: FileGroup) -> FileGroup:
+def _joined(left: FileGroup, right: FileGroup) -> FileGroup:
     return FileGroup(
-        one.files + other.files,
-        one.columns,
-        one.is_text,
-        one.delimiter,
-        {**one.read_from, **other.read_from},
+        left.files + right.files,
+        left.columns,
+        left.is_text,
+        left.delimiter,
+        {**left.read_from, **right.read_from},
+        left.has_header,
     )
 
 
@@ -243,10 +258,15 @@ def _describe_csv(path: Path, dialect: Dialect, scratch: Path, hints: frozenset[
     plain = _plain(path, dialect.encoding, scratch)
     header = _header_line(plain, path)
     delimiter = dialect.delimiter or _delimiter(header, hints)
-    columns = _header_columns(header, delimiter, path)
+    columns = list(dialect.header) or _header_columns(header, delimiter, path)
     # Always as "read: shown", so that the same code serves copies and originals.
     return FileGroup(
-        (file,), dict.fromkeys(columns, "VARCHAR"), True, delimiter, {str(plain): str(path)}
+        (file,),
+        dict.fromkeys(columns, "VARCHAR"),
+        True,
+        delimiter,
+        {str(plain): str(path)},
+        has_header=not dialect.header,
     )
 
 
@@ -288,7 +308,7 @@ def _header_line(plain: Path, shown: Path) -> str:
     if raw.startswith(b"PK\x03\x04"):
         raise _unreadable(shown, "CSV text", "a spreadsheet or zip file; export it as CSV")
     try:
-        header = raw.decode("utf-8-sig").strip("\r\n")
+        header = raw.decode("utf-8-sig").strip("\r\n\ufeff")
     except UnicodeDecodeError as error:
         raise _unreadable(
             shown, "UTF-8", f"{error}; set `encoding: latin-1` (or gb18030) in the mapping"
@@ -302,8 +322,8 @@ def _delimiter(header: str, hints: frozenset[str]) -> str:
     """Return the delimiter that yields most of the expected columns, then most columns."""
 
     def merit(delimiter: str) -> tuple[int, int, int]:
-        found = _split(header, delimiter)
-        return len(hints & set(found)), len(found), -DELIMITERS.index(delimiter)
+        names = _split(header, delimiter)
+        return len(hints & set(names)), len(names), -DELIMITERS.index(delimiter)
 
     return max(DELIMITERS, key=merit)
 

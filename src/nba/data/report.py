@@ -104,9 +104,16 @@ class IngestReport:
     checks: list[Check] = field(default_factory=list)
 
     def add(
-        self, status: Status, table: str, name: str, message: str, count: int = 0, first: str = ""
+        self,
+        status: Status,
+        table: str,
+        name: str,
+        message: str,
+        *,
+        count: int = 0,
+        first: str = "",
     ) -> None:
-        """Add a check."""
+        """Add a check of a table, with how many rows it is about and the first of them."""
         self.checks.append(Check(status, table, name, message, count, first))
 
     @property

@@ -7,19 +7,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from zoneinfo import available_timezones
 
-from nba.data import sql
-from nba.data.parsing import EXPECTED
-from nba.schema.tables import VALID_FROM, Column, Kind, Table
+from nba.data import moments, sql
+from nba.data.parsing import EXPECTED, is_text
+from nba.schema.tables import (
+    CLOCK,
+    EARLIEST,
+    ID_BYTES,
+    MAX_MONEY,
+    VALID_FROM,
+    Column,
+    Kind,
+    Table,
+)
 
-#: Facts older than this are taken for a mistake (an empty date that became 1970, for one).
-EARLIEST = datetime(1990, 1, 1)
 #: How far a fact may lie ahead of the load: clocks differ, and simulated shops run ahead.
 AHEAD = timedelta(days=366)
 LATEST_PLAN = datetime(9999, 12, 31)
-ID_BYTES = 1024
 #: The raw value of a column, as the source had it, stands under this prefix.
 RAW = "r_"
+
+
+#: The forms of texts, for people.
+_FORMS = {
+    CLOCK: "a time of day such as 09:30, up to 24:00",
+    "[1-7]*": "weekdays such as 12345, Monday being 1",
+}
 
 
 @dataclass(frozen=True)
@@ -30,8 +44,8 @@ class Rule:
     ----------
     column : str
     name : str
-        `record`, `repeated_header`, `required`, `type`, `id_length`, `values`, `pattern`,
-        `range`, `time_range` or `one_of`.
+        `record`, `repeated_header`, `required`, `type`, `zone`, `id_length`, `values`,
+        `pattern`, `range`, `time_range` or `one_of`.
     expected : str
         What the rule expects, for people.
     broken : str
@@ -85,7 +99,9 @@ def build(
         rules.append(Rule(first, "repeated_header", "one header line per file", same))
     for column in input_columns(table):
         if column.name in present:
-            rules.extend(_column_rules(table, column, now))
+            rules.extend(_column_rules(table, column, present, now))
+    if table.amount_of and set(table.amount_of) <= set(present):
+        rules.append(_amount_rule(table))
     if table.one_of and set(table.one_of) <= set(present):
         empty = " AND ".join(f"{sql.name(column)} IS NULL" for column in table.one_of)
         expected = f"one of {', '.join(table.one_of)} filled"
@@ -93,11 +109,19 @@ def build(
     return rules
 
 
-def _column_rules(table: Table, column: Column, now: datetime) -> list[Rule]:
+def _column_rules(
+    table: Table, column: Column, present: dict[str, str], now: datetime
+) -> list[Rule]:
     value, raw = sql.name(column.name), sql.name(RAW + column.name)
     rules = []
     if is_required(table, column):
         rules.append(Rule(column.name, "required", "a value", f"{raw} IS NULL"))
+    if column.low is not None:
+        rules.append(_range_rule(column, value, raw))
+    if column.kind is Kind.TIMESTAMP and is_text(present[column.name]):
+        unknown = moments.unknown_zone_sql(f"trim({raw})")
+        lost = f"CASE WHEN {raw} IS NOT NULL AND {value} IS NULL THEN {unknown} ELSE false END"
+        rules.append(Rule(column.name, "zone", moments.ZONE_EXPECTED, lost))
     rules.append(
         Rule(
             column.name,
@@ -119,9 +143,10 @@ def _column_rules(table: Table, column: Column, now: datetime) -> list[Rule]:
         rules.append(_values_rule(column, value))
     if column.pattern:
         broken = f"NOT regexp_full_match({value}, {sql.text(column.pattern)})"
-        rules.append(Rule(column.name, "pattern", f"text like {column.pattern}", broken))
-    if column.minimum is not None or column.maximum is not None:
-        rules.append(_range_rule(column, value))
+        rules.append(Rule(column.name, "pattern", _FORMS[column.pattern], broken))
+    if column.kind is Kind.ZONE:
+        known = sql.texts(sorted(available_timezones()))
+        rules.append(Rule(column.name, "zone", EXPECTED[Kind.ZONE], f"{value} NOT IN ({known})"))
     if column.kind in (Kind.TIMESTAMP, Kind.DATE):
         rules.append(_time_rule(column, value, now))
     return rules
@@ -137,17 +162,25 @@ def _values_rule(column: Column, value: str) -> Rule:
     return Rule(column.name, "values", f"one of {', '.join(column.values)}", broken)
 
 
-def _range_rule(column: Column, value: str) -> Rule:
-    if column.maximum is None:
-        return Rule(
-            column.name, "range", f"at least {column.minimum:g}", f"{value} < {column.minimum}"
-        )
-    return Rule(
-        column.name,
-        "range",
-        f"between {column.minimum:g} and {column.maximum:g}",
-        f"{value} NOT BETWEEN {column.minimum} AND {column.maximum}",
+def _range_rule(column: Column, value: str, raw: str) -> Rule:
+    """Refuse numbers outside their range, those too large for the lake's type among them."""
+    bounds = f"NOT BETWEEN {column.low!r} AND {column.high!r}"
+    large = f"TRY_CAST(CAST({raw} AS VARCHAR) AS DOUBLE)"
+    outside = (
+        f"CASE WHEN {value} IS NOT NULL THEN {value} {bounds} "
+        f"WHEN {raw} IS NOT NULL THEN coalesce(isfinite({large}) AND {large} {bounds}, false) "
+        "ELSE false END"
     )
+    if column.nonzero:
+        outside = f"({value} = 0 OR {outside})"
+    return Rule(column.name, "range", column.expected_range, outside)
+
+
+def _amount_rule(table: Table) -> Rule:
+    quantity, price = table.amount_of
+    amount = f"CAST({sql.name(quantity)} AS DOUBLE) * CAST({sql.name(price)} AS DOUBLE)"
+    expected = f"{quantity} times {price} of at most {MAX_MONEY:,}"
+    return Rule(quantity, "range", expected, f"coalesce(abs({amount}) > {MAX_MONEY}, false)")
 
 
 def _time_rule(column: Column, value: str, now: datetime) -> Rule:

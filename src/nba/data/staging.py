@@ -20,7 +20,7 @@ from nba.data.inputs import FILE, LINE, Source
 from nba.data.mapping import Mapping, Spread, TableMapping
 from nba.data.measure import CLOCK, ERROR, ROW, VALUE, Measure
 from nba.errors import InputRefusedError
-from nba.schema.tables import ATTRIBUTE_PREFIX, Kind, Table
+from nba.schema.tables import ATTRIBUTE_PREFIX, EARLIEST, Kind, Table
 
 #: `friend_since` of a file that has no such column: all its customers are friends.
 NOT_SAID = datetime(1970, 1, 1, tzinfo=UTC)
@@ -148,7 +148,7 @@ def plan_of(context: Context, table: Table, source: Source) -> Plan:
     _refuse_missing(table, taken, source)
     mapped = _mapped(own, source, taken)
     types = _describe(context.connection, table, mapped, source)
-    _refuse_types(table, types, source)
+    _refuse_types(table, own, types, source)
     checks = rules.build(table, types, context.now, _header(source, taken))
     final = _final_columns(table, types, own)
     return Plan(table, mapped, types, checks, final, ignored_columns(own, source, taken))
@@ -157,11 +157,11 @@ def plan_of(context: Context, table: Table, source: Source) -> Plan:
 def expressions(table: Table, mapping: TableMapping, source: Source) -> dict[str, str]:
     """Return the SQL of each column that the source gives, in the order of the contract."""
     columns = [column.name for column in rules.input_columns(table)]
-    found = {
+    by_column = {
         column: _expression(column, mapping, source)
         for column in (*columns, *_attributes(mapping, source))
     }
-    return {column: expression for column, expression in found.items() if expression}
+    return {column: expression for column, expression in by_column.items() if expression}
 
 
 def _attributes(mapping: TableMapping, source: Source) -> list[str]:
@@ -250,9 +250,10 @@ def _refuse_missing(table: Table, taken: Dict[str, str], source: Source) -> None
         )
 
 
-def _refuse_types(table: Table, types: Dict[str, str], source: Source) -> None:
+def _refuse_types(table: Table, own: TableMapping, types: Dict[str, str], source: Source) -> None:
     for column in rules.input_columns(table):
-        if column.name in types and not parsing.accepts(column.kind, types[column.name]):
+        times = own.times.get(column.name, ())
+        if column.name in types and not parsing.accepts(column.kind, types[column.name], times):
             raise InputRefusedError(
                 f"{table.name}: the column {column.name} of {source.shown} has the wrong type",
                 expected=parsing.EXPECTED[column.kind],
@@ -287,14 +288,25 @@ def _final_columns(table: Table, types: Dict[str, str], mapping: TableMapping) -
 
 def _parsed(context: Context, table: Table, types: Dict[str, str]) -> str:
     kinds = {column.name: column.kind for column in rules.input_columns(table)}
-    formats = context.mapping.time_formats
-    return ", ".join(
-        parsing.parse(
-            kinds.get(name, Kind.TEXT), sql.name(rules.RAW + name), type_, context.zone, formats
+    own = context.mapping.tables[table.name]
+    parsed = {
+        name: parsing.parse(
+            kinds.get(name, Kind.TEXT),
+            sql.name(rules.RAW + name),
+            type_,
+            zone=context.zone,
+            times=_times(context, table, name),
+            mark=own.numbers.get(name, ""),
         )
-        + f" AS {sql.name(name)}"
         for name, type_ in types.items()
-    )
+    }
+    return ", ".join(f"{term} AS {sql.name(name)}" for name, term in parsed.items())
+
+
+def _times(context: Context, table: Table, column: str) -> tuple[str, ...]:
+    """Return the readings of a column's moments, settled before."""
+    own = context.mapping.tables[table.name]
+    return own.times.get(column, context.mapping.time_formats)
 
 
 def _clock(context: Context, table: Table, types: Dict[str, str]) -> str:
@@ -303,10 +315,10 @@ def _clock(context: Context, table: Table, types: Dict[str, str]) -> str:
     type_ = types.get(column, "")
     if not (parsing.is_text(type_) or type_.startswith("TIMESTAMP")) or "ZONE" in type_:
         return "NULL"
-    naive = parsing.naive(sql.name(rules.RAW + column), type_)
+    naive = parsing.naive(sql.name(rules.RAW + column), type_, _times(context, table, column))
     latest = context.now.replace(tzinfo=None) + rules.AHEAD
     day = datetime(latest.year, latest.month, latest.day)
-    return clock.condition(naive, sql.name(column), context.zone, rules.EARLIEST, day)
+    return clock.condition(naive, sql.name(column), context.zone, EARLIEST, day)
 
 
 def query(context: Context, plan: Plan, checks: list[rules.Rule]) -> str:

@@ -1,44 +1,59 @@
-"""Draft a mapping from a folder of unknown files, by names, types and values.
+"""Draft a mapping from a folder of unknown files, by names, types and all their values.
 
-The draft is a start for a person: what was guessed is said, what is missing is marked.
+The draft is a start for a person: what was guessed is said, what is missing is marked, and where
+two readings of a column fit, the draft asks.
 """
 
 from __future__ import annotations
 
 import re
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 import yaml
 
-from nba.data import sql
+from nba.data import keys, moments, readings, sql
 from nba.data.lake import connect
 from nba.data.readers import SUFFIXES, Dialect, FileGroup, base_name, group
-from nba.data.rules import input_columns, is_required
-from nba.data.wordlist import FILE_WORDS, SYNONYMS
-from nba.errors import InputRefusedError
-from nba.schema.tables import TABLES, Column, Kind, Table
-
-SAMPLE_ROWS = 5000
-#: Times that are not ISO 8601, the most telling first.
-TIME_FORMATS = (
-    "%d.%m.%Y %H:%M:%S",
-    "%d.%m.%Y %H:%M",
-    "%d.%m.%Y",
-    "%d/%m/%Y %H:%M:%S",
-    "%d/%m/%Y %H:%M",
-    "%d/%m/%Y",
-    "%m/%d/%Y %H:%M:%S",
-    "%m/%d/%Y %H:%M",
-    "%m/%d/%Y",
-    "%Y/%m/%d %H:%M:%S",
-    "%Y/%m/%d %H:%M",
-    "%Y/%m/%d",
-    "%Y%m%d",
+from nba.data.readings import (
+    ASK,
+    COMMA,
+    DAY_FIRST,
+    EPOCH_MILLISECONDS,
+    EPOCH_SECONDS,
+    EXCEL_SERIAL,
+    ISO,
+    MONTH_FIRST,
+    POINT,
+    YEAR_FIRST,
+    Choice,
 )
-_NUMERIC = (Kind.MONEY, Kind.QUANTITY, Kind.NUMBER, Kind.INTEGER)
+from nba.data.rules import input_columns, is_required
+from nba.data.wordlist import EXPORTS, FILE_WORDS, LINE_ATTRIBUTES, SYNONYMS
+from nba.errors import InputRefusedError
+from nba.schema.tables import LIMITS, TABLES, Column, Kind, Table
+
+_TIMES = (Kind.TIMESTAMP, Kind.DATE, Kind.BIRTHDAY)
+#: Ways to write a day with the month's name, or without anything between.
+_NAMED = tuple(
+    day + time
+    for day in (
+        "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y",
+        "%a, %d %b %Y", "%Y%m%d",
+    )
+    for time in ("", " %H:%M", " %H:%M:%S", " %I:%M %p")
+)  # fmt: skip
+#: A number that is a day of a spreadsheet (1982 to 2064), or the time since 1970 (from 1990 on).
+_SPANS = {
+    EXCEL_SERIAL: (30_000, 60_000),
+    EPOCH_SECONDS: (631_152_000, 4_000_000_000),
+    EPOCH_MILLISECONDS: (631_152_000_000, 4_000_000_000_000),
+}
+#: A column is of a kind where so many of its values read as it.
+_MOST = 0.5
 
 
 @dataclass(frozen=True)
@@ -49,19 +64,17 @@ class _Seen:
     ----------
     name : str
     times, numbers : float
-        Shares of values that read as a time or a number.
-    time_format : str
-        Of times that are not ISO 8601, else empty.
-    comma : bool
-        Numbers have a decimal comma.
+        Shares of values that read as a moment or a number.
+    time, number : Choice
+        How; `iso` and an empty mark where nothing needs to be said.
     example : str
     """
 
     name: str
     times: float
     numbers: float
-    time_format: str = ""
-    comma: bool = False
+    time: Choice
+    number: Choice
     example: str = ""
 
     def shown(self) -> str:
@@ -89,18 +102,20 @@ class _Guess:
         ]
 
 
-def suggest_mapping(folder: Path | str) -> str:
+def suggest_mapping(folder: Path | str, *, encoding: str = "utf-8") -> str:
     """Return the draft of a mapping for the files of `folder`, as YAML with comments.
 
     Parameters
     ----------
     folder : Path or str
+    encoding : str
+        Of CSV files.
 
     Returns
     -------
     str
-        Tables with `source` and `rename`; comments name required columns that were not found
-        and source columns that were left over.
+        Tables with `source`, `rename`, `times` and `numbers`; comments name required columns
+        that were not found, source columns that were left over, and readings to choose from.
 
     Raises
     ------
@@ -116,48 +131,96 @@ def suggest_mapping(folder: Path | str) -> str:
             found=", ".join(path.name for path in sorted(folder.glob("*"))[:10]) or "nothing",
             next_step="check the path",
         )
-    guesses = _best([guess for path in paths for guess in _guesses(path)])
+    guesses = _best([guess for path in paths for guess in _guesses(path, encoding)])
     unused = [path.name for path in paths if path not in {guess.path for guess in guesses}]
-    return _draft(folder, guesses, unused)
+    return _draft(folder, guesses, unused, encoding)
 
 
-def _guesses(path: Path) -> list[_Guess]:
+def _guesses(path: Path, encoding: str) -> list[_Guess]:
     with connect() as connection, tempfile.TemporaryDirectory(prefix="nba-suggest-") as scratch:
-        one = group(connection, [path], Dialect(), Path(scratch))[0]
-        seen = _look(connection, one)
+        files = group(connection, [path], Dialect(encoding=encoding), Path(scratch))[0]
+        seen = [_look_at(connection, files, name) for name in files.columns]
     return [_match(path, table, seen) for table in TABLES.values()]
 
 
-def _look(connection: duckdb.DuckDBPyConnection, one: FileGroup) -> list[_Seen]:
-    """Read a sample and say what its columns hold."""
-    return [_look_at(connection, one, name) for name in one.columns]
+def _look_at(connection: duckdb.DuckDBPyConnection, files: FileGroup, name: str) -> _Seen:
+    """Read every value of a column and say what they are."""
+    value = f"trim(CAST({sql.name(name)} AS VARCHAR))"
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE seen AS SELECT {value} AS v, count(*) AS n "
+        f"FROM {files.scan()} WHERE {value} <> '' GROUP BY 1"
+    )
+    row = connection.execute("SELECT coalesce(sum(n), 0), min(v) FROM seen").fetchone()
+    assert row is not None
+    total, example = max(int(row[0]), 1), row[1] or ""
+    number = _numbers(connection)
+    time = _numbered_times(connection, total) if number.values > _MOST * total else None
+    time = time or _times(connection)
+    return _Seen(name, time.values / total, number.values / total, time, number, example[:20])
 
 
-def _look_at(connection: duckdb.DuckDBPyConnection, one: FileGroup, name: str) -> _Seen:
-    number, iso = "TRY_CAST(v AS DOUBLE)", "TRY_CAST(v AS TIMESTAMP)"
-    comma = "TRY_CAST(replace(replace(v, '.', ''), ',', '.') AS DOUBLE)"
-    shares = [f"count(*) FILTER (WHERE {iso} IS NOT NULL AND {number} IS NULL)"]
-    shares.append(f"count({number})")
-    shares.append(f"count(*) FILTER (WHERE {number} IS NOT NULL OR {comma} IS NOT NULL)")
-    shares += [f"count(try_strptime(v, {sql.text(format_)}))" for format_ in TIME_FORMATS]
-    value = f"nullif(CAST({sql.name(name)} AS VARCHAR), '')"
+def _numbers(connection: duckdb.DuckDBPyConnection) -> Choice:
+    """Say how numbers are written; an empty mark where they need no reading."""
+    marks = {mark: readings.number_sql("v", mark) for mark in (POINT, COMMA)}
+    values = {
+        mark: f"CAST(TRY_CAST({text} AS DECIMAL(30, 6)) AS VARCHAR)" for mark, text in marks.items()
+    }
+    choice = readings.choose(connection, "seen", values)
+    if choice.chosen != POINT:
+        return choice
     row = connection.execute(
-        f"SELECT count(v), min(v), {', '.join(shares)} "
-        f"FROM (SELECT {value} AS v FROM {one.scan()} LIMIT {SAMPLE_ROWS})"
+        "SELECT coalesce(sum(n) FILTER (WHERE TRY_CAST(v AS DECIMAL(30, 6)) IS NOT NULL), 0) "
+        "FROM seen"
     ).fetchone()
     assert row is not None
-    filled, example, times, numbers, with_comma, *formats = row
-    total = max(filled, 1)
-    best = max(range(len(formats)), key=lambda place: formats[place])
-    named = formats[best] > times and formats[best] > total / 2
-    return _Seen(
-        name,
-        max(times, formats[best] if named else 0) / total,
-        max(numbers, with_comma) / total,
-        TIME_FORMATS[best] if named else "",
-        with_comma > numbers and not named,
-        (example or "")[:20],
+    return Choice("" if row[0] >= choice.values else POINT, choice.values)
+
+
+def _times(connection: duckdb.DuckDBPyConnection) -> Choice:
+    """Say how moments are written that are not numbers."""
+    body = moments.body_sql("v")
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE bodies AS SELECT v, n, body, {moments.iso_sql("body")} AS iso
+        FROM (SELECT v, n, {body} AS body FROM seen WHERE regexp_matches(v, '\\d'))"""
     )
+    connection.execute("CREATE OR REPLACE TEMP TABLE no_iso AS FROM bodies WHERE iso IS NULL")
+    plain = keys.single_number(
+        connection, "SELECT coalesce(sum(n), 0) FROM bodies WHERE iso IS NOT NULL"
+    )
+    values = {
+        reading: f"CAST({readings.naive_sql('body', reading)} AS VARCHAR)"
+        for reading in (YEAR_FIRST, DAY_FIRST, MONTH_FIRST)
+    }
+    choice = readings.choose(connection, "no_iso", values)
+    choice = _named_times(connection, choice)
+    if not choice.values:
+        return Choice(ISO, plain)
+    return replace(choice, values=choice.values + plain)
+
+
+def _named_times(connection: duckdb.DuckDBPyConnection, choice: Choice) -> Choice:
+    """Return the one format with names of months that reads more than the choice so far."""
+    counts = ", ".join(
+        f"coalesce(sum(n) FILTER (WHERE try_strptime(body, {sql.text(format_)}) IS NOT NULL), 0)"
+        for format_ in _NAMED
+    )
+    row = connection.execute(f"SELECT {counts} FROM no_iso").fetchone()
+    assert row is not None
+    best = max(range(len(_NAMED)), key=lambda place: (row[place], -place))
+    return Choice(_NAMED[best], int(row[best])) if row[best] > choice.values else choice
+
+
+def _numbered_times(connection: duckdb.DuckDBPyConnection, total: int) -> Choice | None:
+    """Say which count of days or seconds numbers may be; None where they are none."""
+    for reading, (low, high) in _SPANS.items():
+        row = connection.execute(
+            f"SELECT coalesce(sum(n), 0) FROM seen "
+            f"WHERE TRY_CAST(v AS DOUBLE) BETWEEN {low} AND {high}"
+        ).fetchone()
+        assert row is not None
+        if row[0] > _MOST * total:
+            return Choice(reading, int(row[0]))
+    return None
 
 
 def _plain(name: str) -> str:
@@ -166,10 +229,12 @@ def _plain(name: str) -> str:
 
 def _match(path: Path, table: Table, seen: list[_Seen]) -> _Guess:
     """Give each column of the table the source column that fits best, each used once."""
+    known = _names_of_export(table, seen)
+    wanted = [*input_columns(table), *LINE_ATTRIBUTES.get(table.name, ())]
     pairs = sorted(
         (
-            (_fit(column, source, table), -position, column.name)
-            for column in input_columns(table)
+            (_fit(column, source, table, known), -position, column.name)
+            for column in wanted
             for position, source in enumerate(seen)
         ),
         reverse=True,
@@ -184,17 +249,31 @@ def _match(path: Path, table: Table, seen: list[_Seen]) -> _Guess:
     left = tuple(source for source in seen if source not in columns.values())
     guess = _Guess(path, table, columns, left, 0.0)
     name = base_name(path).lower()
-    words = FILE_WORDS.get(table.name, (table.name,))
-    named = max((1.0 - 0.1 * rank for rank, word in enumerate(words) if word in name), default=0.0)
+    named = any(word in name for word in FILE_WORDS.get(table.name, (table.name,)))
     required = max(1, len([c for c in table.columns if is_required(table, c)]))
     share = 1 - len(guess.missing) / required
     return _Guess(path, table, columns, left, share * (2 + named * 2) + score / 10)
 
 
-def _fit(column: Column, source: _Seen, table: Table) -> float:
+def _names_of_export(table: Table, seen: Sequence[_Seen]) -> dict[str, str]:
+    """Return source column to column where the header is that of a known shop system."""
+    header = {_plain(source.name) for source in seen}
+    return next(
+        (
+            {source: column for column, source in export.columns.items()}
+            for export in EXPORTS
+            if export.table == table.name and set(export.columns.values()) <= header
+        ),
+        {},
+    )
+
+
+def _fit(column: Column, source: _Seen, table: Table, known: dict[str, str]) -> float:
     """Return how well a source column fits, 0 for not at all."""
     name = _plain(source.name)
-    synonyms = SYNONYMS.get(column.name, ())
+    synonyms = SYNONYMS.get(column.name.removeprefix("attr_product_"), ())
+    if name in known:
+        return 2.0 if known[name] == column.name else 0.0
     if name == _plain(column.name):
         fit = 1.0
     elif name in synonyms:
@@ -203,9 +282,9 @@ def _fit(column: Column, source: _Seen, table: Table) -> float:
         fit = 0.9
     else:
         return 0.0
-    if column.kind is Kind.TIMESTAMP and source.times < 0.5:
+    if column.kind is Kind.TIMESTAMP and source.times < _MOST:
         fit *= 0.3
-    if column.kind in _NUMERIC and source.numbers < 0.5:
+    if column.kind in LIMITS and source.numbers < _MOST:
         return 0.0
     return fit
 
@@ -222,15 +301,13 @@ def _best(guesses: list[_Guess]) -> list[_Guess]:
     return sorted(chosen, key=lambda guess: order.index(guess.table.name))
 
 
-def _draft(folder: Path, guesses: list[_Guess], unused: list[str]) -> str:
+def _draft(folder: Path, guesses: list[_Guess], unused: list[str], encoding: str) -> str:
     lines = [
         f"# Drafted from {folder.name}; read every line, then try it with `nba ingest --check`.",
         "description: a draft",
     ]
-    found = {seen.time_format for guess in guesses for seen in guess.columns.values()}
-    formats = [format_ for format_ in TIME_FORMATS if format_ in found]
-    if formats:
-        lines.append(f"time_formats: {yaml.safe_dump(formats, default_flow_style=True).strip()}")
+    if encoding != "utf-8":
+        lines.append(f"encoding: {_scalar(encoding)}")
     lines.append("tables:" if guesses else "tables: {} # name at least `transactions`")
     for guess in guesses:
         lines += _drafted(guess)
@@ -243,20 +320,24 @@ def _drafted(guess: _Guess) -> list[str]:
     """Return the lines of one table."""
     source = _scalar(base_name(guess.path))
     lines = [f"  {guess.table.name}: # from {guess.path.name}", f"    source: {source}"]
-    derived = {
-        column: f"replace(replace({sql.name(seen.name)}, '.', ''), ',', '.')"
-        for column, seen in guess.columns.items()
-        if seen.comma and guess.table.by_name[column].kind in _NUMERIC
-    }
     renamed = {
-        column: seen.name
-        for column, seen in guess.columns.items()
-        if column != seen.name and column not in derived
+        column: _scalar(seen.name) for column, seen in guess.columns.items() if column != seen.name
     }
-    for key, pairs in (("rename", renamed), ("derive", derived)):
+    kinds = {column.name: column.kind for column in input_columns(guess.table)}
+    times = {
+        column: _reading(seen.time, "moments")
+        for column, seen in guess.columns.items()
+        if kinds.get(column) in _TIMES and seen.time.chosen != ISO
+    }
+    numbers = {
+        column: _reading(seen.number, "numbers")
+        for column, seen in guess.columns.items()
+        if kinds.get(column) in LIMITS and (seen.number.chosen or seen.number.rivals)
+    }
+    for key, pairs in (("rename", renamed), ("times", times), ("numbers", numbers)):
         if pairs:
             lines.append(f"    {key}:")
-            lines += [f"      {column}: {_scalar(text)}" for column, text in pairs.items()]
+            lines += [f"      {column}: {text}" for column, text in pairs.items()]
     if guess.missing:
         lines.append(
             f"    # required and not found: {', '.join(guess.missing)} (use `derive` or "
@@ -266,6 +347,16 @@ def _drafted(guess: _Guess) -> list[str]:
         shown = ", ".join(seen.shown() for seen in guess.left)
         lines.append(f"    # left over: {shown} (keep one as attr_…)")
     return lines
+
+
+def _reading(choice: Choice, what: str) -> str:
+    """Return a reading as it stands in the draft, with a question where nobody can tell."""
+    if not choice.rivals:
+        return _scalar(choice.chosen)
+    rivals = " or ".join(choice.rivals)
+    if choice.is_mixed:
+        return f"{ASK} # the column mixes {rivals}, as in {choice.example!r}: correct the export"
+    return f"{ASK} # {choice.example!r} and all other {what} read as {rivals}: write the right one"
 
 
 def _scalar(text: str) -> str:

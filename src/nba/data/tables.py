@@ -106,7 +106,8 @@ def build(
     state = lake.state()
     moment = None if as_of is None else as_of.replace(tzinfo=ZoneInfo(time_zone))
     for table in TABLES.values():
-        query = visible(connection, lake, state, table, moment, time_zone)
+        rows = relation(table, lake.files(table.name, state))
+        query = visible(connection, table, rows, moment, time_zone)
         kind = "VIEW" if table.name in IN_PLACE else "TABLE"
         connection.execute(f"CREATE OR REPLACE {kind} {sql.name(prefix + table.name)} AS {query}")
     connection.execute(
@@ -159,21 +160,31 @@ def _limit(moment: datetime | None, time_zone: str) -> str:
 
 def visible(
     connection: duckdb.DuckDBPyConnection,
-    lake: Lake,
-    state: State,
     table: Table,
+    rows: str,
     moment: datetime | None,
     time_zone: str,
 ) -> str:
-    """Return the SELECT of the rows of `table` that are visible at `moment`."""
-    rows = relation(table, lake.files(table.name, state))
+    """Return the SELECT of the rows of `table` that are visible at `moment`.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    table : Table
+    rows : str
+        The SELECT of every row that the lake holds.
+    moment : datetime or None
+        Aware; None: everything.
+    time_zone : str
+        The project's zone, in which times come out.
+    """
     if moment is not None and table.time_column:
         rows = f"SELECT * FROM ({rows}) WHERE {table.time_column} < {sql.moment(moment)}"
     if table.history:
         rows = _resolved(table, rows, moment)
-    found = [row[0] for row in connection.execute(f"DESCRIBE {rows}").fetchall()]
+    present = [row[0] for row in connection.execute(f"DESCRIBE {rows}").fetchall()]
     columns = [column.name for column in table.columns]
-    columns += sorted(name for name in found if name.startswith(ATTRIBUTE_PREFIX))
+    columns += sorted(name for name in present if name.startswith(ATTRIBUTE_PREFIX))
     parts = ", ".join(
         f"{_local(table, name, moment, time_zone)} AS {sql.name(name)}" for name in columns
     )

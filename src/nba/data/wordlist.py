@@ -2,30 +2,74 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from nba.schema.tables import ATTRIBUTE_PREFIX, Column, Kind
+
+
+@dataclass(frozen=True)
+class Export:
+    """The export of a known shop system.
+
+    Parameters
+    ----------
+    table : str
+    columns : dict of str to str
+        Column of the contract to that of the export, in lower case without spaces.
+    """
+
+    table: str
+    columns: dict[str, str]
+
+
+#: Exports whose column names say less than their order does.
+EXPORTS = (
+    Export(
+        "transactions",
+        {
+            "order_id": "name",
+            "customer_id": "email",
+            "product_id": "lineitemsku",
+            "ts": "createdat",
+            "quantity": "lineitemquantity",
+            "unit_price": "lineitemprice",
+            "attr_product_name": "lineitemname",
+        },
+    ),
+)
+#: What lines may say of their products.
+LINE_ATTRIBUTES: dict[str, tuple[Column, ...]] = {
+    "transactions": tuple(
+        Column(f"{ATTRIBUTE_PREFIX}product_{name}", Kind.TEXT)
+        for name in ("name", "category", "brand")
+    )
+}
 #: Other names of columns, in the order of how much they say.
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "order_id": ("orderid", "order", "invoice", "invoiceno", "invoiceid", "basketid", "basket",
                  "ticket", "ticketid", "receipt", "receiptid", "transactionid", "orderno",
-                 "ordernumber", "billno", "订单号", "订单编号", "bonnr", "belegnr", "auftragsnr",
+                 "ordernumber", "billno", "订单号", "订单编号", "单号", "小票号", "流水号", "bonnr", "belegnr", "auftragsnr",
                  "bestellnr", "commande", "ticketcaisse", "pedido", "numeropedido"),
     "line_no": ("lineno", "line", "linenumber", "orderitemid", "itemno", "position", "行号"),
     "customer_id": ("customerid", "customer", "userid", "user", "memberid", "member", "clientid",
                     "householdkey", "household", "buyerid", "visitorid", "customerno", "openid",
                     "unionid", "会员号", "会员编号", "客户编号", "kundennr", "kundennummer",
                     "kunde",
-                    "client", "idclient", "cliente", "idcliente", "codigocliente"),
+                    "client", "idclient", "cliente", "idcliente", "codigocliente", "email",
+                    "customeremail", "phone", "mobile", "手机号", "会员卡号", "顾客编号"),
     "product_id": ("productid", "product", "itemid", "item", "sku", "skuid", "stockcode",
-                   "articleid", "article", "goodsid", "upc", "ean", "商品编码", "商品编号",
+                   "articleid", "article", "goodsid", "upc", "ean", "商品编码", "商品编号", "货号", "款号",
                    "artikel",
                    "artikelnr", "artikelnummer", "produit", "reference", "producto", "produto",
                    "articulo", "codigo"),
     "ts": ("ts", "timestamp", "datetime", "date", "time", "orderdate", "invoicedate",
            "purchasedate", "transactiondate", "createdat", "ordertime", "saledate", "soldat",
            "tdat", "orderpurchasetimestamp", "下单时间", "交易时间",
+           "日期", "时间", "付款时间", "销售日期", "订单日期",
            "datum", "zeitpunkt", "verkaufsdatum", "bestelldatum", "fecha", "data", "heure"),
     "quantity": ("quantity", "qty", "units", "count", "pieces", "amountofitems", "numberofitems",
                  "数量", "menge", "anzahl", "stueck", "quantite", "cantidad", "quantidade"),
-    "unit_price": ("unitprice", "price", "itemprice", "sellprice", "pricepaid", "单价", "preis",
+    "unit_price": ("unitprice", "lineitemprice", "成交价", "售价", "price", "itemprice", "sellprice", "pricepaid", "单价", "preis",
                    "einzelpreis", "stueckpreis", "prix", "prixunitaire", "precio", "preco"),
     "price": ("price", "listprice", "unitprice", "retailprice", "msrp", "单价", "vk",
               "vkpreis", "listenpreis", "preis", "prix", "precio", "preco"),
@@ -35,7 +79,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
                  "magasin", "tienda", "loja"),
     "clerk_id": ("clerkid", "clerk", "employeeid", "staffid", "salesperson", "seller", "导购编号"),
     "name": ("name", "title", "description", "productname", "prodname", "itemname", "storename",
-             "名称", "bezeichnung", "artikelname", "libelle", "nombre", "nome"),
+             "名称", "商品名称", "bezeichnung", "artikelname", "libelle", "nombre", "nome"),
     "category": ("category", "categoryname", "categoryid", "producttype", "producttypename",
                  "department", "class", "productcategoryname", "品类", "warengruppe", "kategorie",
                  "categorie", "rayon", "categoria"),

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nba.decisions.settings import ArmShares
 from nba.schema.words import Arm
+from nba.settings import ArmShares
 
 _OFFSET = np.uint64(0xCBF29CE484222325)
 _PRIME = np.uint64(0x100000001B3)

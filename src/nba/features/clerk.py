@@ -10,17 +10,17 @@ from ibis.expr import types as ir
 from nba.features import customer_state, prepare
 from nba.features.exact import total
 from nba.features.view import Feature, Tables, View
-from nba.schema.words import CONTACT_MODES, FeedbackKind
+from nba.schema.words import CLERK_ID, CONTACT_MODES, STORE_ID, FeedbackKind
 
 
 def _feedback(tables: Tables, as_of: datetime) -> ir.Table:
     rows = tables["feedback"]
     rows = rows.filter(prepare.before(rows.ts, as_of))
     rows = rows.filter(prepare.days_of(rows.ts) >= prepare.day_number(as_of) - 90)
-    kinds = rows.group_by(["clerk_id", "action_id"]).agg(
+    kinds = rows.group_by([CLERK_ID, "action_id"]).agg(
         sent=(rows.kind == str(FeedbackKind.SENT)).any(),
     )
-    return kinds.group_by(feedback_key="clerk_id").agg(
+    return kinds.group_by(feedback_key=CLERK_ID).agg(
         actions_answered_90d=kinds.count(), actions_sent_90d=kinds.sent.sum()
     )
 
@@ -30,17 +30,17 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
     clerks = tables["clerks"]
     today = as_of.date()
     state = customer_state.state_of(tables, as_of)
-    friends = state.group_by(friend_key="clerk_id").agg(
+    friends = state.group_by(friend_key=CLERK_ID).agg(
         customers=state.count(), friends=state.is_friend.sum()
     )
     rows = prepare.contacts(tables, as_of)
     recent = rows.day >= prepare.day_number(as_of) - 30
-    contacts = rows.group_by(contact_key="clerk_id").agg(
+    contacts = rows.group_by(contact_key=CLERK_ID).agg(
         contacts_30d=recent.sum(), minutes_30d=total(rows.minutes, recent)
     )
     feedback = _feedback(tables, as_of)
     absences = tables["absences"]
-    absent = absences.filter(absences.date == ibis.date(today)).select(absent_key="clerk_id")
+    absent = absences.filter(absences.date == ibis.date(today)).select(absent_key=CLERK_ID)
     table = (
         clerks.left_join(friends, clerks.clerk_id == friends.friend_key)
         .left_join(contacts, clerks.clerk_id == contacts.contact_key)
@@ -75,10 +75,10 @@ _NOT_GIVEN = "null where the source does not say"
 
 VIEW = View(
     "clerk",
-    ("clerk_id",),
+    (CLERK_ID,),
     build,
     (
-        Feature("store_id", "string", "store", window="now", null_rule=_NOT_GIVEN),
+        Feature(STORE_ID, "string", "store", window="now", null_rule=_NOT_GIVEN),
         Feature("name", "string", "name", null_rule=_NOT_GIVEN),
         Feature("minutes_per_day", "float64", "minutes for contacts on a working day", "minutes"),
         Feature("works_today", "bool", "a working day, not absent, not left", window="now"),

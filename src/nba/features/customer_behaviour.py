@@ -18,7 +18,7 @@ from nba.features.exact import (
     units,
 )
 from nba.features.view import Feature, Tables, View
-from nba.schema.words import SalesChannel
+from nba.schema.words import CATEGORY, CUSTOMER_ID, PRODUCT_ID, SalesChannel
 
 WINDOWS: Final = (30, 90, 365)
 CHANNELS: Final = tuple(str(channel) for channel in SalesChannel)
@@ -89,7 +89,7 @@ def _money(days: ir.Table, as_of: datetime) -> dict[str, ir.Value]:
 
 def _rhythm_and_money(tables: Tables, as_of: datetime) -> ir.Table:
     days = prepare.customer_days(tables, as_of)
-    table = prepare.gap_statistics(days, ["customer_id"], lambda rows: _money(rows, as_of))
+    table = prepare.gap_statistics(days, [CUSTOMER_ID], lambda rows: _money(rows, as_of))
     today = prepare.day_number(as_of)
     since = (today - table.last_day).cast("float64")
     return table.mutate(
@@ -113,7 +113,7 @@ def _habits(tables: Tables, as_of: datetime) -> ir.Table:
         f"channel_{name}_share": (orders.channel == name).fill_null(False).sum() / total
         for name in CHANNELS
     }
-    return orders.group_by("customer_id").agg(
+    return orders.group_by(CUSTOMER_ID).agg(
         weekend_share=(weekday >= 5).sum() / total,
         night_share=((orders.hour >= 22) | (orders.hour < 6)).sum() / total,
         **by_weekday,
@@ -132,18 +132,18 @@ def peak(rows: ir.Table, key: str, value: str, size: int) -> ir.Table:
 
 def _taste(tables: Tables, as_of: datetime) -> ir.Table:
     days = prepare.customer_category_days(tables, as_of)
-    sums = days.group_by(["customer_id", "category"]).agg(
+    sums = days.group_by([CUSTOMER_ID, CATEGORY]).agg(
         days=days.count(),
         level_quantity=total_units(days.level_quantity),
         levelled=total_units(days.levelled),
     )
     # Ordered by days, then by name: whole numbers, so that every engine breaks ties alike.
-    order = [ibis.desc("days"), "category"]
+    order = [ibis.desc("days"), CATEGORY]
     ranked = sums.mutate(
-        place=ibis.row_number().over(ibis.window(group_by="customer_id", order_by=order)),
+        place=ibis.row_number().over(ibis.window(group_by=CUSTOMER_ID, order_by=order)),
         n=sums["days"].cast("float64"),
     )
-    taste = ranked.group_by("customer_id").agg(
+    taste = ranked.group_by(CUSTOMER_ID).agg(
         category_count=ranked.count(),
         main_category=ranked.category.max(where=ranked.place == 0),
         main_days=ranked.n.max(where=ranked.place == 0),
@@ -153,9 +153,9 @@ def _taste(tables: Tables, as_of: datetime) -> ir.Table:
         levelled=ranked.levelled.sum(),
     )
     level = price_level(taste)
-    kinds = tables["categories"].select(kind_key="category", main_category_kind="kind")
+    kinds = tables["categories"].select(kind_key=CATEGORY, main_category_kind="kind")
     table = taste.select(
-        "customer_id",
+        CUSTOMER_ID,
         "category_count",
         "main_category",
         price_level=level,
@@ -173,14 +173,14 @@ def _taste(tables: Tables, as_of: datetime) -> ir.Table:
 
 def _goods(tables: Tables, as_of: datetime) -> ir.Table:
     rows = prepare.customer_product_days(tables, as_of)
-    products = rows.group_by(["customer_id", "product_id"]).agg(
+    products = rows.group_by([CUSTOMER_ID, PRODUCT_ID]).agg(
         bought_days=rows.bought.sum(),
         quantity=total_units(rows.quantity),
         returned_quantity=total_units(rows.returned_quantity),
         returned_amount=total_units(rows.returned_amount),
         last_return=rows.day.max(where=rows.returned_quantity > 0),
     )
-    goods = products.group_by("customer_id").agg(
+    goods = products.group_by(CUSTOMER_ID).agg(
         product_count=(products.bought_days > 0).sum(),
         repeated=(products.bought_days > 1).sum(),
         quantity=total(products.quantity),
@@ -189,7 +189,7 @@ def _goods(tables: Tables, as_of: datetime) -> ir.Table:
         last_return=products.last_return.max(),
     )
     return goods.select(
-        "customer_id",
+        CUSTOMER_ID,
         "product_count",
         "return_amount",
         repeat_product_share=goods.repeated / goods.product_count.cast("float64").nullif(0.0),
@@ -201,17 +201,17 @@ def _goods(tables: Tables, as_of: datetime) -> ir.Table:
 def build(tables: Tables, as_of: datetime) -> ir.Table:
     """Return the behaviour of every customer with a visible purchase."""
     orders = prepare.customer_orders(tables, as_of)
-    hours = peak(orders, "customer_id", "hour", 24).rename(purchase_hour_peak="peak")
-    weekdays = orders.select("customer_id", weekday=(orders.day + 3) % 7)
+    hours = peak(orders, CUSTOMER_ID, "hour", 24).rename(purchase_hour_peak="peak")
+    weekdays = orders.select(CUSTOMER_ID, weekday=(orders.day + 3) % 7)
     table = _rhythm_and_money(tables, as_of)
     for part in (
         _habits(tables, as_of),
         _taste(tables, as_of),
         _goods(tables, as_of),
         hours,
-        peak(weekdays, "customer_id", "weekday", 7).rename(weekday_peak="peak"),
+        peak(weekdays, CUSTOMER_ID, "weekday", 7).rename(weekday_peak="peak"),
     ):
-        table = table.left_join(part, "customer_id").drop("customer_id_right")
+        table = table.left_join(part, CUSTOMER_ID).drop("customer_id_right")
     gross = table.spend_amount + table.discount_amount
     return table.mutate(
         weekday_peak=table.weekday_peak + 1,
@@ -345,7 +345,7 @@ _FEATURES = (
 
 VIEW = View(
     "customer_behaviour",
-    ("customer_id",),
+    (CUSTOMER_ID,),
     build,
     _FEATURES,
     "How a customer buys: recency, frequency, money, rhythm, habits, taste.",

@@ -10,8 +10,9 @@ from nba.features import prepare
 from nba.features.customer_behaviour import price_level, price_tier, regularity
 from nba.features.exact import total
 from nba.features.view import Feature, Tables, View
+from nba.schema.words import CATEGORY, CUSTOMER_ID
 
-KEYS = ["customer_id", "category"]
+KEYS = [CUSTOMER_ID, CATEGORY]
 
 
 def build(tables: Tables, as_of: datetime) -> ir.Table:
@@ -31,7 +32,7 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
         }
 
     kinds = tables["categories"].select(
-        kind_key="category", kind="kind", replenishable="replenishable"
+        kind_key=CATEGORY, kind="kind", replenishable="replenishable"
     )
     table = prepare.gap_statistics(prepare.customer_category_days(tables, as_of), KEYS, sums)
     table = table.left_join(kinds, table.category == kinds.kind_key)
@@ -50,7 +51,7 @@ _ONE_DAY = "null with fewer than two purchase days"
 
 VIEW = View(
     "customer_category",
-    ("customer_id", "category"),
+    (CUSTOMER_ID, CATEGORY),
     build,
     (
         Feature("purchase_days", "int64", "distinct days with a purchase in it", "count"),

@@ -12,7 +12,7 @@ from nba.features import customer_state, prepare
 from nba.features.customer_behaviour import peak
 from nba.features.exact import WEIGHT_UNITS, total, units
 from nba.features.view import Feature, Tables, View
-from nba.schema.words import CONTACT_MODES, Channel, ResponseKind
+from nba.schema.words import CONTACT_MODES, CUSTOMER_ID, Channel, ResponseKind
 
 WINDOWS: Final = (7, 30, 90, 365)
 MODES: Final = tuple(str(mode) for mode in CONTACT_MODES)
@@ -44,7 +44,7 @@ def _contacts(tables: Tables, as_of: datetime) -> ir.Table:
         columns[f"contacts_{mode}_365d"] = (of_mode & (rows.day >= today - 365)).sum()
         columns[f"minutes_{mode}_90d"] = total(rows.minutes, of_mode & (rows.day >= today - 90))
         columns[f"days_since_contact_{mode}"] = age.min(where=of_mode)
-    return rows.group_by("customer_id").agg(
+    return rows.group_by(CUSTOMER_ID).agg(
         contacts=rows.count(),
         days_since_contact=age.min(),
         group_contacts_90d=(
@@ -66,7 +66,7 @@ def _answers(tables: Tables, as_of: datetime) -> ir.Table:
         of_mode = rows.engaged & (rows.mode == mode).fill_null(False)
         columns[f"responses_{mode}_365d"] = (of_mode & (rows.day >= today - 365)).sum()
     read = rows.kind == str(ResponseKind.READ)
-    return rows.group_by("customer_id").agg(
+    return rows.group_by(CUSTOMER_ID).agg(
         reads_90d=(read & (rows.day >= today - 90)).sum(),
         negative_responses_90d=(rows.negative & (rows.day >= today - 90)).sum(),
         negative_responses_365d=(rows.negative & (rows.day >= today - 365)).sum(),
@@ -87,7 +87,7 @@ def _answered_contacts(tables: Tables, as_of: datetime) -> ir.Table:
     replies = prepare.answers(tables, as_of)
     engaged = replies.filter(replies.engaged & replies.interaction_id.notnull())
     answered = recent.semi_join(engaged.select("interaction_id").distinct(), "interaction_id")
-    return answered.group_by("customer_id").agg(
+    return answered.group_by(CUSTOMER_ID).agg(
         answered_365d=answered.count(),
         **{f"answered_{mode}_365d": (answered.mode == mode).sum() for mode in MODES},
     )
@@ -98,19 +98,19 @@ def _streak(tables: Tables, as_of: datetime) -> ir.Table:
     rows, replies = prepare.contacts(tables, as_of), prepare.answers(tables, as_of)
     last = (
         replies.filter(replies.engaged)
-        .group_by(answer_key="customer_id")
+        .group_by(answer_key=CUSTOMER_ID)
         .agg(last_ts=replies.ts.max())
     )
     joined = rows.left_join(last, rows.customer_id == last.answer_key)
     open_contact = joined.last_ts.isnull() | (joined.ts > joined.last_ts)
-    return joined.group_by("customer_id").agg(unanswered_streak=open_contact.sum())
+    return joined.group_by(CUSTOMER_ID).agg(unanswered_streak=open_contact.sum())
 
 
 def _groups(tables: Tables, as_of: datetime) -> ir.Table:
     rows = tables["memberships"]
     rows = rows.filter(prepare.before(rows.joined_at, as_of))
     left = prepare.before(rows.left_at, as_of)
-    return rows.group_by("customer_id").agg(
+    return rows.group_by(CUSTOMER_ID).agg(
         groups_joined=(~left).sum(),
         groups_left=left.sum(),
         days_since_group_joined=prepare.age_days(rows.joined_at.max(where=~left), as_of),
@@ -141,12 +141,12 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
     replies = prepare.answers(tables, as_of)
     engaged = replies.filter(replies.engaged)
     hours = peak(
-        engaged.select("customer_id", hour=engaged.ts.hour().cast("int64")),
-        "customer_id",
+        engaged.select(CUSTOMER_ID, hour=engaged.ts.hour().cast("int64")),
+        CUSTOMER_ID,
         "hour",
         24,
     ).rename(response_hour_peak="peak")
-    table = state.select("customer_id", "is_friend", "friend_since")
+    table = state.select(CUSTOMER_ID, "is_friend", "friend_since")
     for part in (
         _contacts(tables, as_of),
         _answers(tables, as_of),
@@ -155,8 +155,8 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
         _groups(tables, as_of),
         hours,
     ):
-        table = table.left_join(part, "customer_id").drop("customer_id_right")
-    nullable = {"customer_id", "is_friend", "friend_since", "response_hour_peak"}
+        table = table.left_join(part, CUSTOMER_ID).drop("customer_id_right")
+    nullable = {CUSTOMER_ID, "is_friend", "friend_since", "response_hour_peak"}
     filled = {
         name: table[name].fill_null(0)
         for name in table.columns
@@ -183,7 +183,7 @@ def _since(name: str, what: str) -> Feature:
 
 VIEW = View(
     "customer_contact",
-    ("customer_id",),
+    (CUSTOMER_ID,),
     build,
     (
         _count("contacts", "contacts ever"),

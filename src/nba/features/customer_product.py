@@ -11,6 +11,7 @@ from ibis.expr import types as ir
 from nba.features import prepare
 from nba.features.exact import WEIGHT_UNITS, total, units
 from nba.features.view import Feature, Tables, View
+from nba.schema.words import CATEGORY, CUSTOMER_ID, PRODUCT_ID
 
 #: Days after which a purchase counts half.
 HALF_LIFE_DAYS: Final = 180.0
@@ -22,7 +23,7 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
     today = prepare.day_number(as_of)
     age = (today - days.day).cast("float64")
     weight = units(ibis.literal(0.5) ** (age / HALF_LIFE_DAYS), WEIGHT_UNITS)
-    table = days.group_by(["customer_id", "product_id"]).agg(
+    table = days.group_by([CUSTOMER_ID, PRODUCT_ID]).agg(
         category=days.category.max(),
         purchase_days=days.bought.sum(),
         quantity=total(days.quantity),
@@ -48,10 +49,10 @@ _NEVER_BOUGHT = "null where only a return is known"
 
 VIEW = View(
     "customer_product",
-    ("customer_id", "product_id"),
+    (CUSTOMER_ID, PRODUCT_ID),
     build,
     (
-        Feature("category", "string", "the product's category"),
+        Feature(CATEGORY, "string", "the product's category"),
         Feature("purchase_days", "int64", "distinct days on which it was bought", "count"),
         Feature("quantity", "float64", "items bought", "count"),
         Feature("spend_amount", "float64", "money spent on it", "amount"),

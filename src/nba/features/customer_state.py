@@ -11,20 +11,27 @@ from nba.features import prepare
 from nba.features.birthdays import day_of_year, days_to_birthday
 from nba.features.exact import total, units
 from nba.features.view import Feature, Tables, View
-from nba.schema.words import BenefitKind, ResponseKind, ServiceCaseKind
+from nba.schema.words import (
+    CLERK_ID,
+    CUSTOMER_ID,
+    STORE_ID,
+    BenefitKind,
+    ResponseKind,
+    ServiceCaseKind,
+)
 
 
 def _friendships(tables: Tables, as_of: datetime) -> ir.Table:
     rows = tables["friendships"]
     rows = rows.filter(prepare.before(rows.since, as_of))
     active = ~prepare.before(rows.ended_at, as_of)
-    order = [ibis.desc("active"), ibis.desc("since"), "clerk_id"]
+    order = [ibis.desc("active"), ibis.desc("since"), CLERK_ID]
     ranked = rows.mutate(active=active).mutate(
-        place=ibis.row_number().over(ibis.window(group_by="customer_id", order_by=order))
+        place=ibis.row_number().over(ibis.window(group_by=CUSTOMER_ID, order_by=order))
     )
     latest = ranked.filter(ranked.place == 0)
     return latest.select(
-        friend_key="customer_id",
+        friend_key=CUSTOMER_ID,
         friend_clerk=ibis.ifelse(latest.active, latest.clerk_id, None),
         since=ibis.ifelse(latest.active, latest.since, None),
         active="active",
@@ -34,7 +41,7 @@ def _friendships(tables: Tables, as_of: datetime) -> ir.Table:
 def _blocks(tables: Tables, as_of: datetime) -> ir.Table:
     rows = prepare.answers(tables, as_of)
     rows = rows.filter(rows.kind == str(ResponseKind.BLOCKED))
-    return rows.group_by(block_key="customer_id").agg(block_ts=rows.ts.max())
+    return rows.group_by(block_key=CUSTOMER_ID).agg(block_ts=rows.ts.max())
 
 
 def _cases(tables: Tables, as_of: datetime) -> ir.Table:
@@ -42,7 +49,7 @@ def _cases(tables: Tables, as_of: datetime) -> ir.Table:
     rows = rows.filter(prepare.before(rows.opened_at, as_of))
     is_open = ~prepare.before(rows.closed_at, as_of)
     complaint = rows.kind == str(ServiceCaseKind.COMPLAINT)
-    return rows.group_by(case_key="customer_id").agg(
+    return rows.group_by(case_key=CUSTOMER_ID).agg(
         open_service_cases=is_open.sum(),
         open_complaints=(is_open & complaint).sum(),
         service_cases=rows.count(),
@@ -56,7 +63,7 @@ def _benefits(tables: Tables, as_of: datetime) -> ir.Table:
     rows = rows.filter(~spent)
     coupon = rows.kind == str(BenefitKind.COUPON)
     amount = units(rows.amount)
-    return rows.group_by(benefit_key="customer_id").agg(
+    return rows.group_by(benefit_key=CUSTOMER_ID).agg(
         open_coupons=coupon.sum(),
         open_coupon_amount=total(amount, coupon),
         open_points=total(amount, rows.kind == str(BenefitKind.POINTS)),
@@ -86,8 +93,8 @@ def _birthday(customers: ir.Table, as_of: datetime) -> dict[str, ir.Value]:
 
 def state_of(tables: Tables, as_of: datetime) -> ir.Table:
     """Return this view for use by another one, computed anew only where it was not kept."""
-    kept = f"view:{VIEW.name}"
-    return tables[kept] if kept in tables else build(tables, as_of)
+    computed = f"view:{VIEW.name}"
+    return tables[computed] if computed in tables else build(tables, as_of)
 
 
 def build(tables: Tables, as_of: datetime) -> ir.Table:
@@ -123,8 +130,8 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
         )
     }
     return table.select(
-        "customer_id",
-        "store_id",
+        CUSTOMER_ID,
+        STORE_ID,
         "gender",
         "city",
         "locale",
@@ -148,12 +155,12 @@ _NOT_GIVEN = "null where the source does not say"
 
 VIEW = View(
     "customer_state",
-    ("customer_id",),
+    (CUSTOMER_ID,),
     build,
     (
-        Feature("store_id", "string", "home store", window="now", null_rule=_NOT_GIVEN),
+        Feature(STORE_ID, "string", "home store", window="now", null_rule=_NOT_GIVEN),
         Feature(
-            "clerk_id",
+            CLERK_ID,
             "string",
             "clerk of the latest friendship, else of the customer",
             window="now",

@@ -9,7 +9,7 @@ from ibis.expr import types as ir
 
 from nba.features import prepare
 from nba.features.view import Feature, Tables, View
-from nba.schema.words import TagSource
+from nba.schema.words import CUSTOMER_ID, TagSource
 
 #: Who wins where two sources name the same tag.
 PRECEDENCE = (TagSource.CLERK, TagSource.IMPORT, TagSource.MODEL, TagSource.RULE)
@@ -21,13 +21,13 @@ def declared(tables: Tables, as_of: datetime) -> ir.Table:
     rows = rows.filter(prepare.before(rows.ts, as_of)).mutate(
         source=rows.source.fill_null(str(TagSource.IMPORT))
     )
-    window = ibis.window(group_by=["customer_id", "tag", "source"], order_by=ibis.desc("ts"))
+    window = ibis.window(group_by=[CUSTOMER_ID, "tag", "source"], order_by=ibis.desc("ts"))
     ranked = rows.mutate(place=ibis.row_number().over(window))
     expired = prepare.before(ranked.expires_at, as_of) | (
         ranked.expires_at == ibis.timestamp(as_of)
     ).fill_null(False)
     return ranked.filter((ranked.place == 0) & ~expired).select(
-        "customer_id", "tag", "value", "source", "ts", "expires_at"
+        CUSTOMER_ID, "tag", "value", "source", "ts", "expires_at"
     )
 
 
@@ -37,7 +37,7 @@ def strongest(tags: ir.Table) -> ir.Table:
         *((tags.source == str(source), ibis.literal(i)) for i, source in enumerate(PRECEDENCE)),
         else_=ibis.literal(len(PRECEDENCE)),
     )
-    window = ibis.window(group_by=["customer_id", "tag"], order_by="rank")
+    window = ibis.window(group_by=[CUSTOMER_ID, "tag"], order_by="rank")
     ranked = tags.mutate(rank=rank)
     ranked = ranked.mutate(place=ibis.row_number().over(window))
     return ranked.filter(ranked.place == 0).drop("rank", "place")
@@ -50,7 +50,7 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
 
 VIEW = View(
     "customer_tags",
-    ("customer_id", "tag"),
+    (CUSTOMER_ID, "tag"),
     build,
     (
         Feature("value", "string", "the tag's value", null_rule="null for a tag without one"),

@@ -21,9 +21,14 @@ LEVEL_UNITS: Final = 1_000_000_000
 WEIGHT_UNITS: Final = 1_000_000_000_000
 
 
+#: More units than any value of the contract has; nine thousand of them can be added.
+MOST_UNITS: Final = 1e15
+
+
 def units(value: ir.NumericValue, per_one: int = MONEY_UNITS) -> ir.IntegerColumn:
-    """Return `value` in whole units, to the nearest."""
-    return (value * float(per_one) + 0.5).floor().cast("int64")
+    """Return `value` in whole units, to the nearest, and at most `MOST_UNITS` of them."""
+    counted = (value * float(per_one) + 0.5).floor()
+    return counted.clip(lower=-MOST_UNITS, upper=MOST_UNITS).cast("int64")
 
 
 def total(

@@ -15,6 +15,7 @@ from ibis.expr import types as ir
 
 from nba.features.engine import DuckDBEngine
 from nba.features.view import Tables, View
+from nba.schema.words import CUSTOMER_ID
 
 #: Tables of which a slice holds the rows of its customers.
 BY_CUSTOMER: Final = (
@@ -71,7 +72,7 @@ class FreshFeatures:
     _ODD = (13, 37, 42, 424_242)
 
     def __init__(self, views: Mapping[str, View]) -> None:
-        self.views = {n: v for n, v in views.items() if "customer_id" in v.entity_keys}
+        self.views = {n: v for n, v in views.items() if CUSTOMER_ID in v.entity_keys}
         self._compiled: dict[tuple[object, ...], dict[str, str]] = {}
 
     def rows(
@@ -95,14 +96,14 @@ class FreshFeatures:
         """
         connection = tables["customers"].get_backend()
         engine = DuckDBEngine(connection)
-        kept = {}
+        tables = {}
         for name, table in customer_slice(tables, customer_ids).items():
             connection.con.execute(
                 f'CREATE OR REPLACE TEMP TABLE "fresh_{name}" AS {connection.compile(table)}'
             )
-            kept[name] = connection.table(f"fresh_{name}")
+            tables[name] = connection.table(f"fresh_{name}")
         rows: dict[str, pl.DataFrame] = {}
-        for name, query in self._queries(engine, kept, as_of).items():
+        for name, query in self._queries(engine, tables, as_of).items():
             connection.con.execute(f'CREATE OR REPLACE TEMP TABLE "kept_view_{name}" AS {query}')
             keys = ", ".join(self.views[name].entity_keys)
             rows[name] = connection.con.execute(
@@ -111,12 +112,12 @@ class FreshFeatures:
         return rows
 
     def _queries(
-        self, engine: DuckDBEngine, kept: Mapping[str, ir.Table], as_of: datetime
+        self, engine: DuckDBEngine, tables: Mapping[str, ir.Table], as_of: datetime
     ) -> dict[str, str]:
-        schemas = tuple((name, table.schema()) for name, table in sorted(kept.items()))
+        schemas = tuple((name, table.schema()) for name, table in sorted(tables.items()))
         key = (as_of.date(), schemas)
         if key not in self._compiled:
-            self._compiled = {key: self._compile(engine, kept, as_of)}
+            self._compiled = {key: self._compile(engine, tables, as_of)}
         hour, minute, second, micro = self._ODD
         odd = f", {hour}, {minute}, {second}.{micro})"
         seconds = as_of.second + as_of.microsecond / 1_000_000
@@ -124,11 +125,11 @@ class FreshFeatures:
         return {name: query.replace(odd, now) for name, query in self._compiled[key].items()}
 
     def _compile(
-        self, engine: DuckDBEngine, kept: Mapping[str, ir.Table], as_of: datetime
+        self, engine: DuckDBEngine, tables: Mapping[str, ir.Table], as_of: datetime
     ) -> dict[str, str]:
         hour, minute, second, micro = self._ODD
         odd = as_of.replace(hour=hour, minute=minute, second=second, microsecond=micro)
-        extended, queries = dict(kept), {}
+        extended, queries = dict(tables), {}
         for name, view in self.views.items():
             table = view.build(extended, odd)
             queries[name] = engine.query(table)

@@ -16,11 +16,19 @@ from ibis.expr import types as ir
 
 from nba.features.exact import LEVEL_UNITS, MONEY_UNITS, total, total_units, units
 from nba.features.view import Builder, Tables
-from nba.schema.words import ENGAGED_RESPONSES, NEGATIVE_RESPONSES, Mode
+from nba.schema.defaults import MARGIN_RATE
+from nba.schema.words import (
+    CATEGORY,
+    CLERK_ID,
+    CUSTOMER_ID,
+    ENGAGED_RESPONSES,
+    NEGATIVE_RESPONSES,
+    PRODUCT_ID,
+    UNKNOWN_CATEGORY,
+    Mode,
+)
 
 DAY_SECONDS: Final = 86_400
-#: The gross margin of a product whose cost and category say nothing.
-DEFAULT_MARGIN_RATE: Final = 0.3
 
 
 def day_number(moment: datetime) -> int:
@@ -53,22 +61,22 @@ def product_facts(tables: Tables, as_of: datetime) -> ir.Table:
         return tables["product_facts"]
     products, categories = tables["products"], tables["categories"]
     priced = products.filter(products.price > 0)
-    means = priced.group_by(level_category="category").agg(
+    means = priced.group_by(level_category=CATEGORY).agg(
         category_price=total(units(priced.price)) / priced.count()
     )
-    rates = categories.select(category_key="category", rate="margin_rate")
+    rates = categories.select(category_key=CATEGORY, rate="margin_rate")
     joined = products.left_join(rates, products.category == rates.category_key)
     joined = joined.left_join(means, joined.category == means.level_category)
     is_priced = (joined.price > 0).fill_null(False)
     return joined.select(
         product_key=joined.product_id,
-        category=joined.category.fill_null("unknown"),
+        category=joined.category.fill_null(UNKNOWN_CATEGORY),
         list_price=joined.price,
         unit_cost=joined.cost,
         margin_rate=ibis.ifelse(
             joined.cost.notnull() & is_priced,
             (joined.price - joined.cost) / joined.price,
-            joined.rate.fill_null(DEFAULT_MARGIN_RATE),
+            joined.rate.fill_null(MARGIN_RATE),
         ),
         price_level=ibis.ifelse(is_priced, joined.price / joined.category_price, None),
     )
@@ -92,13 +100,13 @@ def sales_lines(tables: Tables, as_of: datetime) -> ir.Table:
     margin = ibis.ifelse(
         joined.unit_cost.notnull(),
         amount - joined.quantity * joined.unit_cost,
-        amount * joined.margin_rate.fill_null(DEFAULT_MARGIN_RATE),
+        amount * joined.margin_rate.fill_null(MARGIN_RATE),
     )
     return joined.select(
         customer_id=joined.customer_id,
         order_id=joined.order_id,
         product_id=joined.product_id,
-        category=joined.category.fill_null("unknown"),
+        category=joined.category.fill_null(UNKNOWN_CATEGORY),
         store_id=joined.store_id,
         clerk_id=joined.clerk_id,
         channel=joined.channel,
@@ -123,7 +131,7 @@ def customer_product_days(tables: Tables, as_of: datetime) -> ir.Table:
     lines = sales_lines(tables, as_of).filter(ibis._.customer_id.notnull())
     bought = lines.quantity > 0
     level = units(lines.price_level * lines.quantity, LEVEL_UNITS)
-    return lines.group_by(["customer_id", "product_id", "category", "day"]).agg(
+    return lines.group_by([CUSTOMER_ID, PRODUCT_ID, CATEGORY, "day"]).agg(
         quantity=total_units(lines.quantity_units, bought),
         returned_quantity=-total_units(lines.quantity_units, ~bought),
         amount=total_units(lines.amount_units, bought),
@@ -145,8 +153,8 @@ def purchases(tables: Tables, as_of: datetime, *, window_days: int) -> ir.Table:
     money = {
         name: days[name].cast("float64") / MONEY_UNITS for name in ("quantity", "amount", "margin")
     }
-    return days.select("customer_id", "product_id", "category", "day", **money).order_by(
-        "customer_id", "product_id", "day"
+    return days.select(CUSTOMER_ID, PRODUCT_ID, CATEGORY, "day", **money).order_by(
+        CUSTOMER_ID, PRODUCT_ID, "day"
     )
 
 
@@ -155,7 +163,7 @@ def customer_category_days(tables: Tables, as_of: datetime) -> ir.Table:
     if "customer_category_days" in tables:
         return tables["customer_category_days"]
     days = customer_product_days(tables, as_of).filter(ibis._.bought)
-    return days.group_by(["customer_id", "category", "day"]).agg(
+    return days.group_by([CUSTOMER_ID, CATEGORY, "day"]).agg(
         quantity=total_units(days.quantity),
         amount=total_units(days.amount),
         margin=total_units(days.margin),
@@ -169,7 +177,7 @@ def customer_orders(tables: Tables, as_of: datetime) -> ir.Table:
     if "customer_orders" in tables:
         return tables["customer_orders"]
     lines = sales_lines(tables, as_of).filter(ibis._.customer_id.notnull() & (ibis._.quantity > 0))
-    return lines.group_by(["customer_id", "order_id", "day"]).agg(
+    return lines.group_by([CUSTOMER_ID, "order_id", "day"]).agg(
         hour=lines.ts.hour().min().cast("int64"),
         lines=lines.count(),
         items=total_units(lines.quantity_units),
@@ -185,7 +193,7 @@ def customer_days(tables: Tables, as_of: datetime) -> ir.Table:
     if "customer_days" in tables:
         return tables["customer_days"]
     orders = customer_orders(tables, as_of)
-    return orders.group_by(["customer_id", "day"]).agg(
+    return orders.group_by([CUSTOMER_ID, "day"]).agg(
         orders=orders.count(),
         lines=total_units(orders.lines),
         items=total_units(orders["items"]),
@@ -203,8 +211,8 @@ def contacts(tables: Tables, as_of: datetime) -> ir.Table:
     rows = rows.filter(before(rows.ts, as_of) & (rows.mode != str(Mode.NONE)))
     return rows.select(
         "interaction_id",
-        "customer_id",
-        "clerk_id",
+        CUSTOMER_ID,
+        CLERK_ID,
         "ts",
         "mode",
         "channel",
@@ -223,10 +231,10 @@ def answers(tables: Tables, as_of: datetime) -> ir.Table:
     sent = tables["interactions"]
     sent = sent.filter(before(sent.ts, as_of)).select(
         answered_id="interaction_id",
-        contacted="customer_id",
+        contacted=CUSTOMER_ID,
         mode="mode",
         group_id="group_id",
-        contact_clerk="clerk_id",
+        contact_clerk=CLERK_ID,
     )
     joined = rows.left_join(sent, rows.interaction_id == sent.answered_id)
     return joined.select(

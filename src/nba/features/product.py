@@ -10,6 +10,7 @@ from ibis.expr import types as ir
 from nba.features import prepare
 from nba.features.exact import total, units
 from nba.features.view import Feature, Tables, View
+from nba.schema.words import CATEGORY, CUSTOMER_ID, PRODUCT_ID, STORE_ID
 
 
 def _sales(tables: Tables, as_of: datetime) -> ir.Table:
@@ -17,7 +18,7 @@ def _sales(tables: Tables, as_of: datetime) -> ir.Table:
     today = prepare.day_number(as_of)
     sold = lines.quantity > 0
     recent = lines.day >= today - 90
-    return lines.group_by(sold_key="product_id").agg(
+    return lines.group_by(sold_key=PRODUCT_ID).agg(
         quantity=total(lines.quantity_units, sold),
         returned=-total(lines.quantity_units, ~sold),
         sales_30d=total(lines.quantity_units, sold & (lines.day >= today - 30)),
@@ -32,11 +33,11 @@ def _sales(tables: Tables, as_of: datetime) -> ir.Table:
 def _buyers(tables: Tables, as_of: datetime) -> ir.Table:
     days = prepare.customer_product_days(tables, as_of)
     today = prepare.day_number(as_of)
-    pairs = days.group_by(["product_id", "customer_id"]).agg(
+    pairs = days.group_by([PRODUCT_ID, CUSTOMER_ID]).agg(
         times=days.bought.sum(),
         late=(days.bought & (days.day >= today - 90)).any(),
     )
-    return pairs.group_by(buyer_key="product_id").agg(
+    return pairs.group_by(buyer_key=PRODUCT_ID).agg(
         buyers=(pairs.times > 0).sum(),
         repeat_buyers=(pairs.times > 1).sum(),
         buyers_90d=pairs.late.sum(),
@@ -47,9 +48,9 @@ def latest_stock(tables: Tables, as_of: datetime) -> ir.Table:
     """Return the last stock count before `as_of` per product and store."""
     rows = tables["stock"]
     rows = rows.filter(prepare.before(rows.ts, as_of))
-    window = ibis.window(group_by=["product_id", "store_id"], order_by=ibis.desc("ts"))
+    window = ibis.window(group_by=[PRODUCT_ID, STORE_ID], order_by=ibis.desc("ts"))
     ranked = rows.mutate(place=ibis.row_number().over(window))
-    return ranked.filter(ranked.place == 0).select("product_id", "store_id", "on_hand")
+    return ranked.filter(ranked.place == 0).select(PRODUCT_ID, STORE_ID, "on_hand")
 
 
 def build(tables: Tables, as_of: datetime) -> ir.Table:
@@ -61,14 +62,14 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
         _buyers(tables, as_of),
         latest_stock(tables, as_of),
     )
-    stock = counts.group_by(stock_key="product_id").agg(
+    stock = counts.group_by(stock_key=PRODUCT_ID).agg(
         on_hand=total(units(counts.on_hand)), stores_in_stock=(counts.on_hand > 0).sum()
     )
     kinds = tables["categories"].select(
-        kind_key="category", category_kind="kind", replenishable="replenishable"
+        kind_key=CATEGORY, category_kind="kind", replenishable="replenishable"
     )
     table = (
-        products.drop("category")
+        products.drop(CATEGORY)
         .left_join(facts, products.product_id == facts.product_key)
         .left_join(sales, products.product_id == sales.sold_key)
         .left_join(buyers, products.product_id == buyers.buyer_key)
@@ -104,11 +105,11 @@ _NOT_GIVEN = "null where the source does not say"
 
 VIEW = View(
     "product",
-    ("product_id",),
+    (PRODUCT_ID,),
     build,
     (
         Feature("name", "string", "name", null_rule=_NOT_GIVEN),
-        Feature("category", "string", "category; `unknown` where not given"),
+        Feature(CATEGORY, "string", "category; `unknown` where not given"),
         Feature("category_kind", "string", "short, group or premium", null_rule=_NOT_GIVEN),
         Feature("replenishable", "bool", "whether its category is used up and bought again"),
         Feature("brand", "string", "brand", null_rule=_NOT_GIVEN),

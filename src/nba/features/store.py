@@ -9,6 +9,7 @@ from ibis.expr import types as ir
 from nba.features import prepare
 from nba.features.exact import total
 from nba.features.view import Feature, Tables, View
+from nba.schema.words import STORE_ID
 
 
 def build(tables: Tables, as_of: datetime) -> ir.Table:
@@ -20,12 +21,12 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
     )
     lines = prepare.sales_lines(tables, as_of)
     late = (lines.day >= prepare.day_number(as_of) - 90) & (lines.quantity > 0)
-    sales = lines.group_by(sales_key="store_id").agg(
+    sales = lines.group_by(sales_key=STORE_ID).agg(
         sales_90d_amount=total(lines.amount_units, late),
         anonymous_90d_amount=total(lines.amount_units, late & lines.customer_id.isnull()),
     )
-    people = staff.group_by(staff_key="store_id").agg(clerks=staff.count())
-    served = known.group_by(served_key="store_id").agg(customers=known.count())
+    people = staff.group_by(staff_key=STORE_ID).agg(clerks=staff.count())
+    served = known.group_by(served_key=STORE_ID).agg(customers=known.count())
     table = (
         stores.left_join(people, stores.store_id == people.staff_key)
         .left_join(served, stores.store_id == served.served_key)
@@ -44,7 +45,7 @@ _NOT_GIVEN = "null where the source does not say"
 
 VIEW = View(
     "store",
-    ("store_id",),
+    (STORE_ID,),
     build,
     (
         Feature("name", "string", "name", null_rule=_NOT_GIVEN),

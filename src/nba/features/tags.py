@@ -21,10 +21,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nba.errors import ConfigError
 from nba.features import customer_tags
-from nba.features.disjoint import common_example
 from nba.features.expressions import Engine, Expression, ExpressionError, parse_expression
+from nba.features.rule_conflicts import example_of_conflict
 from nba.features.view import IBIS_TYPES, Feature, Tables, View
-from nba.schema.words import TagSource
+from nba.schema.words import CUSTOMER_ID, TagSource
 
 #: The views whose features a rule over the customer reads, one row per customer.
 CUSTOMER_VIEWS: Final = ("customer_state", "customer_behaviour", "customer_contact")
@@ -37,7 +37,7 @@ OVER: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 _TAG_SCHEMA: Final = {
-    "customer_id": "string",
+    CUSTOMER_ID: "string",
     "tag": "string",
     "value": "string",
     "source": "string",
@@ -179,13 +179,13 @@ def _contradictions(
     problems = [
         f"{name}: the rule can never hold"
         for name, expression in expressions.items()
-        if common_example(expression) is None
+        if example_of_conflict(expression) is None
     ]
     for one, other in combinations(rules, 2):
         group = rules[one].group
         if not group or group != rules[other].group or rules[one].over != rules[other].over:
             continue
-        example = common_example(expressions[one], expressions[other])
+        example = example_of_conflict(expressions[one], expressions[other])
         if example is not None:
             shown = ", ".join(f"{name} {value}" for name, value in sorted(example.items()))
             problems.append(
@@ -239,7 +239,7 @@ def _entity_table(
             joined = built
             continue
         shared = [column for column in built.columns[1:] if column in joined.columns]
-        joined = joined.left_join(built.drop(*shared), "customer_id").drop("customer_id_right")
+        joined = joined.left_join(built.drop(*shared), CUSTOMER_ID).drop("customer_id_right")
     assert joined is not None
     return joined
 
@@ -262,14 +262,14 @@ def ruled(
         f"value_{i}": _value(parse_expression(text).build(engine)).cast("string")
         for i, text in enumerate(valued.values())
     }
-    rows = facts.select("customer_id", **values, tag=ibis.array(held).unnest())
+    rows = facts.select(CUSTOMER_ID, **values, tag=ibis.array(held).unnest())
     rows = rows.filter(rows.tag.notnull())
     branches = [(rows.tag == name, rows[f"value_{i}"]) for i, name in enumerate(valued)]
     nothing = ibis.literal(None, type="string")
     value = ibis.cases(*branches, else_=nothing) if branches else nothing
-    found = rows.select("customer_id", "tag", value=value)
+    found = rows.select(CUSTOMER_ID, "tag", value=value)
     # Over pairs several rows may fit: the tag stands once, with the first value by name.
-    return found.group_by(["customer_id", "tag"]).agg(value=found.value.min())
+    return found.group_by([CUSTOMER_ID, "tag"]).agg(value=found.value.min())
 
 
 def _expiry(tags: TagSet, tag: ir.StringColumn, as_of: datetime) -> ir.Value:
@@ -297,7 +297,7 @@ def tag_view(tags: TagSet, views: Mapping[str, View]) -> View:
             if found is not None:
                 parts.append(
                     found.select(
-                        "customer_id",
+                        CUSTOMER_ID,
                         "tag",
                         "value",
                         source=ibis.literal(str(TagSource.RULE)),

@@ -80,6 +80,7 @@ def drain_outbox(wiring: Wiring) -> dict[str, Any]:
             wiring.lake,
             time_zone=wiring.settings.time_zone,
             now=datetime.now(UTC),
+            is_increment=True,
         )
     ids = [str(name) for rows in events.values() for name in rows["outbox_id"]]
     wiring.plan_store.mark_ingested(ids)

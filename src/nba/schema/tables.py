@@ -7,6 +7,7 @@ the generated documentation all read it from here.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -14,6 +15,11 @@ from typing import Final
 import pyarrow as pa
 
 from nba.schema.words import (
+    CATEGORY,
+    CLERK_ID,
+    CUSTOMER_ID,
+    PRODUCT_ID,
+    STORE_ID,
     BenefitKind,
     CategoryKind,
     Channel,
@@ -32,8 +38,19 @@ MONEY: Final = pa.decimal128(18, 4)
 ATTRIBUTE_PREFIX: Final = "attr_"
 LOADED_AT: Final = "loaded_at"
 VALID_FROM: Final = "valid_from"
-#: A time of day, hours and minutes.
-CLOCK: Final = r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?"
+#: A time of day, hours and minutes; 24:00 is the midnight that ends the day.
+CLOCK: Final = r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?|24:00(:00)?"
+#: Facts older than this are taken for a mistake (an empty date that became 1970, for one).
+EARLIEST: Final = datetime(1990, 1, 1)
+#: Ids are at most so many bytes of UTF-8.
+ID_BYTES: Final = 1024
+#: The largest number of pieces of a line or in stock; a barcode is no quantity.
+MAX_QUANTITY: Final = 1_000_000
+#: The largest price, cost or discount, and the largest quantity times price of a line: what
+#: `DECIMAL(18, 4)` can multiply and whole ten-thousandths can add up.
+MAX_MONEY: Final = 9_999_999_999
+MAX_NUMBER: Final = 1e12
+MAX_INTEGER: Final = 2**31 - 1
 
 
 class Kind(StrEnum):
@@ -50,6 +67,7 @@ class Kind(StrEnum):
     INTEGER = "integer"
     BOOLEAN = "boolean"
     ID_LIST = "id_list"
+    ZONE = "zone"
 
 
 ARROW_TYPES: Final = MappingProxyType(
@@ -65,6 +83,16 @@ ARROW_TYPES: Final = MappingProxyType(
         Kind.INTEGER: pa.int64(),
         Kind.BOOLEAN: pa.bool_(),
         Kind.ID_LIST: pa.list_(pa.string()),
+        Kind.ZONE: pa.string(),
+    }
+)
+#: The largest magnitude of each numeric kind, in files, over the API and in the lake.
+LIMITS: Final[MappingProxyType[Kind, float]] = MappingProxyType(
+    {
+        Kind.QUANTITY: MAX_QUANTITY,
+        Kind.MONEY: MAX_MONEY,
+        Kind.NUMBER: MAX_NUMBER,
+        Kind.INTEGER: MAX_INTEGER,
     }
 )
 
@@ -85,7 +113,7 @@ class Column:
     values : tuple of str
         The values allowed; empty for any.
     minimum, maximum : float or None
-        The closed range allowed for money, quantities and numbers.
+        The closed range allowed for money, quantities and numbers; else that of `LIMITS`.
     references : str
         The table whose key this id names; an orphan is kept and reported.
     default : object
@@ -94,6 +122,8 @@ class Column:
         The regular expression that a text must match as a whole; empty for any.
     planned : bool
         The time may lie in the future (an expiry, a launch); other times are facts.
+    nonzero : bool
+        The number is not zero.
     """
 
     name: str
@@ -107,11 +137,33 @@ class Column:
     default: object = None
     pattern: str = ""
     planned: bool = False
+    nonzero: bool = False
+
+    @property
+    def low(self) -> float | None:
+        """The smallest number allowed; None for what is no number."""
+        limit = LIMITS.get(self.kind)
+        return self.minimum if self.minimum is not None or limit is None else -limit
+
+    @property
+    def high(self) -> float | None:
+        """The largest number allowed; None for what is no number."""
+        return self.maximum if self.maximum is not None else LIMITS.get(self.kind)
+
+    @property
+    def expected_range(self) -> str:
+        """The range of a number, for people."""
+        nonzero = ", not zero" if self.nonzero else ""
+        return f"between {_plain(self.low)} and {_plain(self.high)}{nonzero}"
 
     @property
     def arrow_type(self) -> pa.DataType:
         """The type of the column in the lake."""
         return ARROW_TYPES[self.kind]
+
+
+def _plain(number: float | None) -> str:
+    return "" if number is None else f"{number:,.12g}"
 
 
 @dataclass(frozen=True)
@@ -132,6 +184,8 @@ class Table:
         The timestamp column whose month partitions the table in the lake, or empty.
     one_of : tuple of str
         Columns of which every row must fill at least one.
+    amount_of : tuple of str
+        A quantity and a price whose product is at most `MAX_MONEY`.
     """
 
     name: str
@@ -140,6 +194,7 @@ class Table:
     time_column: str = ""
     partition_by: str = ""
     one_of: tuple[str, ...] = ()
+    amount_of: tuple[str, ...] = ()
     by_name: MappingProxyType[str, Column] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -197,9 +252,9 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
             Table(
                 "customers",
                 (
-                    _id("customer_id", key=True),
-                    _id("store_id", references="stores"),
-                    _id("clerk_id", references="clerks"),
+                    _id(CUSTOMER_ID, key=True),
+                    _id(STORE_ID, references="stores"),
+                    _id(CLERK_ID, references="clerks"),
                     _time("joined_at"),
                     Column("birthday", Kind.BIRTHDAY),
                     _text("gender"),
@@ -216,9 +271,9 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
             Table(
                 "products",
                 (
-                    _id("product_id", key=True),
+                    _id(PRODUCT_ID, key=True),
                     _text("name"),
-                    _id("category", references="categories"),
+                    _id(CATEGORY, references="categories"),
                     _text("brand"),
                     _money("price", minimum=0),
                     _money("cost", minimum=0),
@@ -231,7 +286,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
             Table(
                 "categories",
                 (
-                    _id("category", key=True),
+                    _id(CATEGORY, key=True),
                     _text("name"),
                     _text("kind", values=_values(CategoryKind)),
                     Column("replenishable", Kind.BOOLEAN),
@@ -241,28 +296,28 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
             Table(
                 "stock",
                 (
-                    _id("product_id", key=True, references="products"),
-                    _id("store_id", key=True, references="stores"),
+                    _id(PRODUCT_ID, key=True, references="products"),
+                    _id(STORE_ID, key=True, references="stores"),
                     _time("ts", key=True),
-                    Column("on_hand", Kind.QUANTITY, required=True, minimum=0),
+                    Column("on_hand", Kind.QUANTITY, required=True),
                 ),
                 time_column="ts",
             ),
             Table(
                 "stores",
                 (
-                    _id("store_id", key=True),
+                    _id(STORE_ID, key=True),
                     _text("name"),
                     _text("region"),
-                    _text("timezone"),
+                    Column("timezone", Kind.ZONE),
                 ),
                 history=True,
             ),
             Table(
                 "clerks",
                 (
-                    _id("clerk_id", key=True),
-                    _id("store_id", references="stores"),
+                    _id(CLERK_ID, key=True),
+                    _id(STORE_ID, references="stores"),
                     _text("name"),
                     Column("minutes_per_day", Kind.NUMBER, minimum=0, maximum=1440, default=60.0),
                     Column("working_days", Kind.TEXT, default="1234567", pattern="[1-7]*"),
@@ -276,15 +331,15 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
             Table(
                 "absences",
                 (
-                    _id("clerk_id", key=True, references="clerks"),
+                    _id(CLERK_ID, key=True, references="clerks"),
                     Column("date", Kind.DATE, key=True, required=True),
                 ),
             ),
             Table(
                 "friendships",
                 (
-                    _id("customer_id", key=True, references="customers"),
-                    _id("clerk_id", key=True, references="clerks"),
+                    _id(CUSTOMER_ID, key=True, references="customers"),
+                    _id(CLERK_ID, key=True, references="clerks"),
                     _time("since", key=True),
                     _time("ended_at"),
                     _text("ended_by", values=_values(EndedBy)),
@@ -296,25 +351,26 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                 (
                     _id("order_id", key=True),
                     Column("line_no", Kind.ID, key=True),
-                    _id("customer_id", references="customers"),
-                    _id("product_id", required=True, references="products"),
+                    _id(CUSTOMER_ID, references="customers"),
+                    _id(PRODUCT_ID, required=True, references="products"),
                     _time("ts", required=True),
-                    Column("quantity", Kind.QUANTITY, required=True),
+                    Column("quantity", Kind.QUANTITY, required=True, nonzero=True),
                     _money("unit_price", minimum=0),
                     _money("discount"),
                     _text("channel", values=_values(SalesChannel)),
-                    _id("clerk_id", references="clerks"),
-                    _id("store_id", references="stores"),
+                    _id(CLERK_ID, references="clerks"),
+                    _id(STORE_ID, references="stores"),
                 ),
                 time_column="ts",
                 partition_by="ts",
+                amount_of=("quantity", "unit_price"),
             ),
             Table(
                 "interactions",
                 (
                     _id("interaction_id", key=True),
-                    _id("customer_id", required=True, references="customers"),
-                    _id("clerk_id", references="clerks"),
+                    _id(CUSTOMER_ID, required=True, references="customers"),
+                    _id(CLERK_ID, references="clerks"),
                     _time("ts", required=True),
                     _text("mode", required=True, values=_MODES),
                     _text("action_type"),
@@ -334,8 +390,8 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                 (
                     _id("response_id", key=True),
                     _id("interaction_id", references="interactions"),
-                    _id("customer_id", references="customers"),
-                    _id("clerk_id", references="clerks"),
+                    _id(CUSTOMER_ID, references="customers"),
+                    _id(CLERK_ID, references="clerks"),
                     _id("event_id", references="events"),
                     _time("ts", required=True),
                     _text("kind", required=True, values=_values(ResponseKind)),
@@ -343,14 +399,14 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                 ),
                 time_column="ts",
                 partition_by="ts",
-                one_of=("interaction_id", "customer_id"),
+                one_of=("interaction_id", CUSTOMER_ID),
             ),
             Table(
                 "feedback",
                 (
                     _id("feedback_id", key=True),
                     _id("action_id", required=True),
-                    _id("clerk_id", required=True, references="clerks"),
+                    _id(CLERK_ID, required=True, references="clerks"),
                     _time("ts", required=True),
                     _text("kind", required=True, values=_values(FeedbackKind)),
                     _text("reason"),
@@ -362,7 +418,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
             Table(
                 "tags",
                 (
-                    _id("customer_id", key=True, references="customers"),
+                    _id(CUSTOMER_ID, key=True, references="customers"),
                     _id("tag", key=True),
                     _time("ts", key=True),
                     _text("value"),
@@ -375,7 +431,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                 "groups",
                 (
                     _id("group_id", key=True),
-                    _id("clerk_id", required=True, references="clerks"),
+                    _id(CLERK_ID, required=True, references="clerks"),
                     _text("topic", required=True),
                     _time("created_at", required=True),
                 ),
@@ -385,7 +441,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                 "memberships",
                 (
                     _id("group_id", key=True, references="groups"),
-                    _id("customer_id", key=True, references="customers"),
+                    _id(CUSTOMER_ID, key=True, references="customers"),
                     _time("joined_at", key=True),
                     _time("left_at"),
                 ),
@@ -398,7 +454,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     _text("mode", required=True, values=_MODES),
                     _text("title", required=True),
                     _text("theme"),
-                    _id("category", references="categories"),
+                    _id(CATEGORY, references="categories"),
                     Column("product_ids", Kind.ID_LIST),
                     _text("link"),
                     _text("locale"),
@@ -411,7 +467,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                 (
                     _id("event_id", key=True),
                     _text("topic", required=True),
-                    _id("store_id", references="stores"),
+                    _id(STORE_ID, references="stores"),
                     _time("starts_at", required=True, planned=True),
                     Column("capacity", Kind.INTEGER, minimum=0),
                     _text("link"),
@@ -421,7 +477,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                 "benefits",
                 (
                     _id("benefit_id", key=True),
-                    _id("customer_id", required=True, references="customers"),
+                    _id(CUSTOMER_ID, required=True, references="customers"),
                     _text("kind", required=True, values=_values(BenefitKind)),
                     _money("amount", minimum=0),
                     _time("expires_at", planned=True),
@@ -432,7 +488,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                 "service_cases",
                 (
                     _id("case_id", key=True),
-                    _id("customer_id", required=True, references="customers"),
+                    _id(CUSTOMER_ID, required=True, references="customers"),
                     _text("kind", required=True, values=_values(ServiceCaseKind)),
                     _time("opened_at", required=True),
                     _time("closed_at"),

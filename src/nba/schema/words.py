@@ -6,13 +6,20 @@ String enums, so that a value compares equal to what stands in a table.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NewType
+from typing import Final, NewType
 
 CustomerId = NewType("CustomerId", str)
 ClerkId = NewType("ClerkId", str)
 StoreId = NewType("StoreId", str)
 ProductId = NewType("ProductId", str)
 ActionId = NewType("ActionId", str)
+
+#: The columns that hold ids, wherever they stand.
+CUSTOMER_ID: Final = "customer_id"
+CLERK_ID: Final = "clerk_id"
+STORE_ID: Final = "store_id"
+PRODUCT_ID: Final = "product_id"
+CATEGORY: Final = "category"
 
 
 class Mode(StrEnum):
@@ -32,7 +39,9 @@ CONTACT_MODES: tuple[Mode, ...] = (
 
 
 #: The category of postage, fees, vouchers and adjustments: kept, never brought to a customer.
-SERVICE_CATEGORY = "service"
+SERVICE_CATEGORY: Final = "service"
+#: The category of products that state none.
+UNKNOWN_CATEGORY: Final = "unknown"
 
 
 class CategoryKind(StrEnum):

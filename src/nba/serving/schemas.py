@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from nba.schema.words import Channel, FeedbackKind, Mode
 from nba.serving.errors import Problem
 from nba.serving.shapes import Clerk, CustomerCard, ProductScore, TagFact
+from nba.serving.rows import RowOf
 
 #: An id: text without control characters; leading zeros count.
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -164,9 +165,15 @@ class BatchResult(BaseModel):
 class EventBatch(_Request):
     """Rows of the contract's tables; each is accepted or refused by itself."""
 
-    transactions: list[dict[str, Any]] = Field(default_factory=list, max_length=MAX_BATCH)
-    interactions: list[dict[str, Any]] = Field(default_factory=list, max_length=MAX_BATCH)
-    responses: list[dict[str, Any]] = Field(default_factory=list, max_length=MAX_BATCH)
+    transactions: list[Annotated[dict[str, Any], RowOf("transactions")]] = Field(
+        default_factory=list, max_length=MAX_BATCH
+    )
+    interactions: list[Annotated[dict[str, Any], RowOf("interactions")]] = Field(
+        default_factory=list, max_length=MAX_BATCH
+    )
+    responses: list[Annotated[dict[str, Any], RowOf("responses")]] = Field(
+        default_factory=list, max_length=MAX_BATCH
+    )
 
 
 class News(BaseModel):

@@ -26,7 +26,7 @@ CLOCK_FEATURES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def timeless(views: Mapping[str, View]) -> dict[str, View]:
+def without_clock_features(views: Mapping[str, View]) -> dict[str, View]:
     """Return the views with the features of weekday and hour empty."""
     return {
         name: replace(view, builder=_without(view.builder, CLOCK_FEATURES[name]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ibis
 
-from nba.features.usable import usable
+from nba.features.table_rules import apply_table_rules
 
 COLUMNS = {
     "products": "product_id, category",
@@ -22,7 +22,7 @@ def test_services_count_like_anonymous_sales_and_margins_are_filled() -> None:
     }.items():
         connection.raw_sql(f"CREATE TABLE {name} AS SELECT * FROM ({rows}) AS t({COLUMNS[name]})")
     tables = {name: connection.table(name) for name in COLUMNS}
-    found = usable(tables, margin_rate=0.25)
+    found = apply_table_rules(tables, margin_rate=0.25)
     lines = found["transactions"].order_by("product_id").execute()
     assert lines["customer_id"].where(lines["customer_id"].notna(), "").tolist() == ["b", "", "a"]
     categories = found["categories"].order_by("category").execute()

@@ -53,7 +53,7 @@ class Atom:
 Case: TypeAlias = tuple[Atom, ...]
 
 
-def common_example(*rules: Expression) -> dict[str, str] | None:
+def example_of_conflict(*rules: Expression) -> dict[str, str] | None:
     """Return an example for which all `rules` hold, or None where there cannot be one.
 
     Returns
@@ -64,9 +64,9 @@ def common_example(*rules: Expression) -> dict[str, str] | None:
     Examples
     --------
     >>> from nba.features.expressions import parse_expression
-    >>> common_example(parse_expression("a > 1"), parse_expression("a <= 1")) is None
+    >>> example_of_conflict(parse_expression("a > 1"), parse_expression("a <= 1")) is None
     True
-    >>> common_example(parse_expression("a > 1"), parse_expression("a < 3"))
+    >>> example_of_conflict(parse_expression("a > 1"), parse_expression("a < 3"))
     {'a': '= 2'}
     """
     for combination in product(*(_cases(rule.tree, True) for rule in rules)):
@@ -248,7 +248,7 @@ def _example(atoms: list[Atom]) -> dict[str, str] | None:
     ranges: dict[str, _Range] = {}
     for atom in atoms:
         ranges.setdefault(atom.name, _Range()).take(atom)
-    example = {name: found.example() for name, found in ranges.items()}
+    example = {name: narrowed.example() for name, narrowed in ranges.items()}
     if any(value is None for value in example.values()):
         return None
     return {name: value for name, value in example.items() if value is not None}

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from nba.features.timeless import CLOCK_FEATURES
+from nba.features.clock_features import CLOCK_FEATURES
 from nba.jobs.ingest import ingest_folder
 from nba.jobs.init import init_project
 from nba.settings import Project

@@ -11,12 +11,10 @@ import ibis
 from ibis.expr import types as ir
 
 from nba.features.view import Tables
-from nba.schema.words import SERVICE_CATEGORY
-
-UNKNOWN_CATEGORY = "unknown"
+from nba.schema.words import CATEGORY, SERVICE_CATEGORY, UNKNOWN_CATEGORY
 
 
-def usable(tables: Tables, *, margin_rate: float) -> dict[str, ir.Table]:
+def apply_table_rules(tables: Tables, *, margin_rate: float) -> dict[str, ir.Table]:
     """Return the tables with both rules applied.
 
     Parameters
@@ -43,10 +41,10 @@ def usable(tables: Tables, *, margin_rate: float) -> dict[str, ir.Table]:
 
 def _with_margins(categories: ir.Table, products: ir.Table, margin_rate: float) -> ir.Table:
     """Return the categories, `unknown` among them where a product needs it, with margins."""
-    named = products.select("category").distinct()
-    missing = named.anti_join(categories, "category")
+    named = products.select(CATEGORY).distinct()
+    missing = named.anti_join(categories, CATEGORY)
     empty = {
-        name: ibis.null(dtype) for name, dtype in categories.schema().items() if name != "category"
+        name: ibis.null(dtype) for name, dtype in categories.schema().items() if name != CATEGORY
     }
     everyone = ibis.union(categories, missing.mutate(**empty).select(*categories.columns))
     return everyone.mutate(margin_rate=everyone.margin_rate.fill_null(margin_rate))
