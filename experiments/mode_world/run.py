@@ -27,7 +27,7 @@ from nba.data.lake import Lake
 from nba.data.tables import load_tables
 from nba.evaluation.mode_baselines import BASELINES
 from nba.features import VIEWS
-from nba.features.usable import usable
+from nba.features.table_rules import apply_table_rules
 from nba.jobs.progress import to_stderr
 from nba.models.base import ModelInputs
 from nba.models.mode.assignments.features import assignment_features
@@ -124,7 +124,7 @@ def play(preset: str, seed: int, customers: int) -> Setting:
         def load(moment: datetime) -> dict[str, Any]:
             connection = ibis.duckdb.connect(threads=2)
             tables = load_tables(lake, as_of=moment, time_zone=ZONE, connection=connection)
-            return dict(usable(tables, margin_rate=MARGIN_RATE))
+            return dict(apply_table_rules(tables, margin_rate=MARGIN_RATE))
 
         def snapshot(view: str, moment: datetime) -> pl.DataFrame:
             if moment not in loaded:

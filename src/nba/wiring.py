@@ -190,13 +190,13 @@ class Wiring:
     @cached_property
     def decision_settings(self) -> DecisionSettings:
         """What `decide` needs to know beside its files."""
-        from nba.decisions.settings import ArmShares, DecisionSettings
+        from nba.decisions.settings import DecisionSettings
 
-        settings, arms = self.settings, self.settings.arms.model_dump()
+        settings = self.settings
         given = {
             "salt": settings.salt,
             "seed": settings.seed,
-            "arms": ArmShares(**arms, engine=1 - sum(arms.values())),
+            "arms": settings.arms,
             "outcome_days": settings.outcome_days,
         }
         repeated = sorted(given.keys() & settings.decisions.keys())

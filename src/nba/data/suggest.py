@@ -180,8 +180,9 @@ def _times(connection: duckdb.DuckDBPyConnection) -> Choice:
     """Say how moments are written that are not numbers."""
     body = moments.body_sql("v")
     connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE bodies AS SELECT v, n, body, {moments.iso_sql("body")} AS iso
-        FROM (SELECT v, n, {body} AS body FROM seen WHERE regexp_matches(v, '\\d'))"""
+        "CREATE OR REPLACE TEMP TABLE bodies AS "
+        f"SELECT v, n, body, {moments.iso_sql('body')} AS iso "
+        f"FROM (SELECT v, n, {body} AS body FROM seen WHERE regexp_matches(v, '\\d'))"
     )
     connection.execute("CREATE OR REPLACE TEMP TABLE no_iso AS FROM bodies WHERE iso IS NULL")
     plain = keys.single_number(

@@ -6,11 +6,10 @@ from nba.decisions.loading import DecisionFiles, load_decision_files
 from nba.decisions.plan import Plan
 from nba.decisions.policy import ContactPolicy, Levers
 from nba.decisions.rules import DecisionRules
-from nba.decisions.settings import ArmShares, DecisionSettings, Factors, Rounding
+from nba.decisions.settings import DecisionSettings, Factors, Rounding
 
 __all__ = [
     "ActionType",
-    "ArmShares",
     "Catalogue",
     "ContactPolicy",
     "DecisionFiles",

@@ -5,36 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from nba.schema.words import Arm
-
-_TOLERANCE = 1e-9
-
-
-class ArmShares(BaseModel):
-    """The share of customers in each arm; they sum to one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    holdout: float = Field(0.1, ge=0, le=1, description="left uncontacted on purpose")
-    random: float = Field(0.0, ge=0, le=1, description="drawn uniformly among open actions")
-    business_as_usual: float = Field(0.0, ge=0, le=1, description="left to the clerk's own habit")
-    engine: float = Field(0.9, ge=0, le=1, description="planned by the engine")
-
-    @model_validator(mode="after")
-    def _sums_to_one(self) -> Self:
-        total = sum(self.model_dump().values())
-        if abs(total - 1) > _TOLERANCE:
-            raise ValueError(f"the shares of the arms sum to {total:g}, not to 1")
-        return self
-
-    def of(self, arm: Arm) -> float:
-        """Return the share of `arm`."""
-        return float(getattr(self, str(arm)))
-
+from nba.schema import defaults
+from nba.settings import ArmShares
 
 #: Former names of fields of `DecisionSettings` and of its `factors`.
 FORMER_NAMES: Final = MappingProxyType(
@@ -90,13 +66,15 @@ class DecisionSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    salt: str = Field("nba", description="salt of the hash that draws the arms")
+    salt: str = Field(defaults.SALT, description="salt of the hash that draws the arms")
     seed: int = Field(0, ge=0, description="seed of the day's draws")
     arms: ArmShares = Field(default_factory=ArmShares, description="share of each arm")
     arm_period_days: int = Field(
         182, ge=1, description="days for which a customer stays in an arm, counted from 1970-01-01"
     )
-    outcome_days: int = Field(14, ge=1, description="days over which an uplift is counted")
+    outcome_days: int = Field(
+        defaults.OUTCOME_DAYS, ge=1, description="days over which an uplift is counted"
+    )
     exploration_floor: float = Field(
         0.01,
         ge=0,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from types import GenericAlias
 from typing import Annotated, Any, Final, Literal, NoReturn
 from zoneinfo import ZoneInfo
 
@@ -256,7 +257,7 @@ def _type_of(column: Column) -> Any:
     if column.values:
         kind = Literal[column.values]
         if column.kind is Kind.ID_LIST:
-            kind = list[Literal[column.values]]  # type: ignore[valid-type]
+            kind = GenericAlias(list, (kind,))
         expected = f"one of {', '.join(column.values)}"
     if column.low is not None:
         kind = Annotated[kind, _range_of(column), Field(json_schema_extra=_bounds(column))]

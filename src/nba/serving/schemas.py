@@ -9,8 +9,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from nba.schema.words import Channel, FeedbackKind, Mode
 from nba.serving.errors import Problem
-from nba.serving.shapes import Clerk, CustomerCard, ProductScore, TagFact
 from nba.serving.rows import RowOf
+from nba.serving.shapes import Clerk, CustomerCard, ProductScore, TagFact
 
 #: An id: text without control characters; leading zeros count.
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]

@@ -19,6 +19,7 @@ import polars as pl
 from nba.data.erasure import CUSTOMER, Leaving, Tally
 from nba.errors import ConflictError, NotFoundError
 from nba.features import VIEWS, Tables, View, customer_tags
+from nba.features.clock_features import without_clock_features
 from nba.features.drift import Check, compare_views
 from nba.features.engine import (
     CREATED_TIMESTAMP,
@@ -29,7 +30,6 @@ from nba.features.engine import (
     write_views,
 )
 from nba.features.fresh import FreshFeatures
-from nba.features.timeless import timeless
 from nba.files import write_parquet
 from nba.stores.engines import duckdb_engine
 from nba.stores.feature_repository import FeatureRepository
@@ -153,7 +153,7 @@ class FeastFeatureStore:
 
     def _built_views(self) -> Mapping[str, View]:
         """Return the views as they are built: without hours and weekdays where none are known."""
-        return self.views if self._has_clock() else timeless(self.views)
+        return self.views if self._has_clock() else without_clock_features(self.views)
 
     def _definitions(self) -> str:
         return views_digest(self.views, sorted(self.repository.tags.rules.items()))

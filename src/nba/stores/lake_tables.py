@@ -44,7 +44,7 @@ class LakeTables:
     def at(self, as_of: datetime | None, connection: Any = None) -> Mapping[str, ibis.Table]:
         """Return every table of the contract as visible at `as_of` (None: all of it)."""
         from nba.data.tables import load_tables
-        from nba.features.usable import usable
+        from nba.features.table_rules import apply_table_rules
 
         tables = load_tables(
             self._lake,
@@ -52,7 +52,7 @@ class LakeTables:
             time_zone=self._time_zone,
             connection=self._connect() if connection is None else connection,
         )
-        return usable(tables, margin_rate=self._margin_rate)
+        return apply_table_rules(tables, margin_rate=self._margin_rate)
 
     def purchases(self, as_of: datetime, *, window_days: int) -> pl.DataFrame:
         """Return what was bought before `as_of`: one row per customer, product and day.

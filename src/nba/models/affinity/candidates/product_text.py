@@ -7,7 +7,6 @@ product be brought to those who love its kind.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import polars as pl
@@ -15,11 +14,10 @@ import scipy.sparse as sp
 
 from nba.arrays import Ints, Reals
 from nba.models.affinity.candidates.sources import cosine_neighbours
+from nba.schema.words import UNKNOWN_CATEGORY
 
 #: Words of letters and digits; each Chinese character is a word, pairs of words count too.
 _TOKEN = r"[\u4e00-\u9fff]|[^\W\u4e00-\u9fff]+"
-#: How the feature views name a category that was not given.
-UNKNOWN_CATEGORY: Final = "unknown"
 _TEXT_COLUMNS = ("name", "category", "brand")
 
 
