@@ -39,6 +39,7 @@ _TYPES: Final = {
     Kind.DATE: "DATE",
     Kind.INTEGER: "BIGINT",
     Kind.BOOLEAN: "BOOLEAN",
+    Kind.ZONE: "VARCHAR",
     Kind.ID_LIST: "VARCHAR[]",
     Kind.MONEY: "DOUBLE",
     Kind.QUANTITY: "DOUBLE",

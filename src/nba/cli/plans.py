@@ -79,12 +79,16 @@ def actions_export(
     everything: Annotated[bool, typer.Option("--all", help="Every row of the decision log.")] = (
         False
     ),
+    bom: Annotated[
+        bool,
+        typer.Option("--bom", help="Begin CSV with the mark by which spreadsheets know UTF-8."),
+    ] = False,
 ) -> None:
-    """Write one row per action of a plan."""
+    """Write one row per action of a plan; CSV is safe to open with a spreadsheet."""
     from nba.jobs.export import export_actions
 
     wiring = wiring_of(context)
-    rows = export_actions(wiring, moment(wiring, as_of), out, everything=everything)
+    rows = export_actions(wiring, moment(wiring, as_of), out, everything=everything, with_bom=bom)
     typer.echo(f"wrote {rows} rows to {out}")
 
 

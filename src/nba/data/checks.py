@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping as Dict
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import duckdb
 
 from nba.data import clock, quarantine, sql
+from nba.data.keys import Merged
 from nba.data.lake import Writer, relation
 from nba.data.mapping import Mapping
 from nba.data.prepare import Prepared
@@ -29,8 +31,9 @@ def of_table(context: Context, report: IngestReport, prepared: Prepared) -> None
         report.add(Status.WARN, name, "rows", "the files have no rows")
     _offences(context.connection, report, prepared)
     _clock(context, report, prepared)
+    _states(context, report, prepared)
     if name == "transactions":
-        _lines(report, prepared)
+        _lines(context, report, prepared)
 
 
 def of_columns(report: IngestReport, tables: list[Prepared]) -> None:
@@ -61,6 +64,31 @@ def _clock(context: Context, report: IngestReport, prepared: Prepared) -> None:
         name = "clock.missing" if code == clock.MISSING else "clock.ambiguous"
         text = clock.line(code, number, context.zone)
         report.add(Status.WARN, prepared.table.name, name, text, count=number, first=first)
+
+
+def _states(context: Context, report: IngestReport, prepared: Prepared) -> None:
+    """Say which values were replaced so that no older value stands as current."""
+    for column, (count, example) in prepared.replaced.items():
+        safe = prepared.table.by_name[column].safe
+        report.add(
+            Status.WARN,
+            prepared.table.name,
+            f"state.{column}",
+            f"{count:,} values of {column} cannot be read or are out of range; they count as "
+            f"{safe.meaning}, so that no older value stands as if it were current",
+            count=count,
+            first=repr(example),
+        )
+    if prepared.table.name == "stock":
+        row = context.connection.execute(
+            f"SELECT count(*), min(product_id) FROM {prepared.good} WHERE on_hand < 0"
+        ).fetchone()
+        assert row is not None
+        if row[0]:
+            text = f"{row[0]:,} rows of negative stock count as out of stock"
+            report.add(
+                Status.WARN, "stock", "negative", text, count=int(row[0]), first=f"product {row[1]}"
+            )
 
 
 def _reconcile(
@@ -102,7 +130,7 @@ def _offences(
         )
 
 
-def _lines(report: IngestReport, prepared: Prepared) -> None:
+def _lines(context: Context, report: IngestReport, prepared: Prepared) -> None:
     """Say what the lines are: anonymous sales, returns, lines without a price."""
     lines = prepared.measured
     anonymous, returned, free = lines.anonymous, lines.returned, lines.free
@@ -111,6 +139,7 @@ def _lines(report: IngestReport, prepared: Prepared) -> None:
     first, last = lines.first, lines.last
     if first is None or last is None:
         return
+    first, last = (moment.astimezone(ZoneInfo(context.home)) for moment in (first, last))
     facts.update(first=first.isoformat(), last=last.isoformat())
     report.add(Status.PASS, "transactions", "span", f"from {first:%Y-%m-%d} to {last:%Y-%m-%d}")
     if anonymous:
@@ -131,6 +160,36 @@ def _lines(report: IngestReport, prepared: Prepared) -> None:
         report.add(
             Status.WARN, "transactions", "free", f"{free:,} lines have the price 0", count=free
         )
+
+
+def of_orders(report: IngestReport, merged: Merged) -> None:
+    """Say what became of orders that the lake knew before."""
+    if merged.twins:
+        report.add(
+            Status.WARN,
+            "transactions",
+            "twins",
+            f"{merged.twins:,} lines were known before with another kind of line number (from the "
+            "API, or another export); each counts once",
+            count=merged.twins,
+        )
+    if not merged.known_orders:
+        return
+    what = f"{merged.known_orders:,} orders known before came with other lines: "
+    what += (
+        f"{merged.replaced_lines:,} lines that did not come again were replaced"
+        if merged.replaced_lines
+        else f"{merged.other_lines:,} lines that did not come again were kept (where the files "
+        "hold whole orders, say `whole_orders: true` in a mapping)"
+    )
+    report.add(
+        Status.WARN,
+        "transactions",
+        "known_orders",
+        what,
+        count=merged.known_orders,
+        first=f"order {merged.first_known_order}",
+    )
 
 
 def of_merge(

@@ -125,6 +125,13 @@ def condition(naive: str, moment: str, zone: str, first: datetime, last: datetim
     return f"CASE WHEN {day} IN ({listed}) THEN CASE {cases} END END"
 
 
+def note(code: int, zone: str) -> str:
+    """Return how a single time at a clock change was read."""
+    if code == MISSING:
+        return f"falls into an hour that does not exist in {zone}; read as one hour later"
+    return f"falls into an hour that happens twice in {zone}; read as the second one"
+
+
 def line(code: int, number: int, zone: str) -> str:
     """Return the sentence of the report."""
     if code == MISSING:

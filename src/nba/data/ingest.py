@@ -16,7 +16,7 @@ from pathlib import Path
 
 import duckdb
 
-from nba.data import checks, page, profile, quarantine
+from nba.data import absence, checks, page, profile, quarantine
 from nba.data.inputs import Input
 from nba.data.lake import Lake, Writer, connect
 from nba.data.mapping import CANONICAL, Mapping, read_mapping
@@ -81,7 +81,7 @@ def ingest(
         report = IngestReport(str(folder), chosen.name, writer.load_id, now)
         with connect(scratch=writer.scratch) as connection:
             zone = chosen.time_zone or time_zone
-            context = Context(connection, chosen, zone, now, writer.scratch)
+            context = Context(connection, chosen, zone, time_zone, now, writer.scratch)
             load = Load(context, writer, report)
             load.run(Path(folder), is_increment=is_increment)
             report.version_before = report.version = writer.before.version
@@ -124,7 +124,7 @@ def retry(
         report = IngestReport("the quarantine", chosen.name, writer.load_id, now)
         with connect(scratch=writer.scratch) as connection:
             zone = chosen.time_zone or time_zone
-            context = Context(connection, chosen, zone, now, writer.scratch)
+            context = Context(connection, chosen, zone, time_zone, now, writer.scratch)
             load = Load(context, writer, report)
             held = quarantine.hold(connection, writer)
             for name, inputs in quarantine.inputs(connection, held, writer.scratch).items():
@@ -189,6 +189,8 @@ class Load:
         self._check_stable()
         checks.of_folder(self.report, folder, self.mapping, self.files)
         checks.of_columns(self.report, self.prepared)
+        if not self.report.failed:
+            absence.add(self.connection, self.report, self.prepared, self.writer)
         if not self.mapping.time_features:
             text = "days only stand for an order: features of weekday and hour stay empty"
             self.report.add(Status.PASS, "input", "time_features", text)
@@ -280,8 +282,14 @@ class Load:
         self.report.committed = True
 
     def _merge(self, prepared: Prepared, table: TableReport) -> None:
+        own = self.mapping.tables.get(prepared.table.name)
         incoming = Incoming(
-            prepared.table, prepared.good, prepared.overlap, prepared.unique, prepared.placed
+            prepared.table,
+            prepared.good,
+            prepared.overlap,
+            prepared.unique,
+            prepared.placed,
+            own is not None and own.whole_orders,
         )
         merged = merge(self.connection, self.writer, incoming, self.now)
         table.new, table.changed = merged.new, merged.changed
@@ -290,6 +298,7 @@ class Load:
         if prepared.table.name == REQUIRED_TABLE:
             table.facts["equal_lines"] = merged.equal_lines
             table.facts["exact_duplicates"] = merged.exact_duplicates
+            checks.of_orders(self.report, merged)
 
     def write_report(self) -> None:
         """Keep the report beside the lake."""

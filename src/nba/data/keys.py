@@ -32,7 +32,12 @@ AT_A_TIME = 50_000_000
 
 @dataclass
 class Merged:
-    """How many accepted rows were new, changed, already there, or repeated in the load."""
+    """How many accepted rows were new, changed, already there, or repeated in the load.
+
+    Of `transactions` also: `twins`, lines known before under a number of another kind;
+    `known_orders`, orders without line numbers that came with other lines than before, with
+    `other_lines` that did not come again, of which `replaced_lines` left.
+    """
 
     new: int = 0
     changed: int = 0
@@ -40,6 +45,11 @@ class Merged:
     repeated: int = 0
     equal_lines: int = 0
     exact_duplicates: int = 0
+    twins: int = 0
+    known_orders: int = 0
+    other_lines: int = 0
+    replaced_lines: int = 0
+    first_known_order: str = ""
     partitions: list[str] = field(default_factory=list)
 
 

@@ -16,6 +16,7 @@ from nba.data import keys, partitions, sql
 from nba.data.inputs import FILE, LINE
 from nba.data.keys import Merged, Merging, same_content
 from nba.data.lake import Partition, Writer, relation, row_hash
+from nba.data.orders import superseded
 from nba.data.partitions import columns_of
 from nba.schema.tables import LOADED_AT, Table
 
@@ -35,6 +36,8 @@ class Incoming:
         It is known that no key stands twice.
     placed : dict of str to list of Path, optional
         Files by partition, where the rows have been written as the lake keeps them.
+    whole_orders : bool
+        An order known before is replaced as a whole by its lines that arrive.
     """
 
     table: Table
@@ -42,6 +45,7 @@ class Incoming:
     overlap: bool = False
     unique: bool = False
     placed: dict[str, list[Path]] | None = None
+    whole_orders: bool = False
 
     def select(self, connection: duckdb.DuckDBPyConnection) -> str:
         """Return a SELECT of the contract's columns, `attr_…`, file and line."""
@@ -57,7 +61,7 @@ def merge(
     placed = incoming.placed
     if placed is None:
         placed = _write(merging, incoming)
-    _take_over(merging, placed)
+    _take_over(merging, placed, whole_orders=incoming.whole_orders)
     return merging.result
 
 
@@ -88,11 +92,11 @@ def _month(moment: str) -> str:
     return f"strftime(timezone('UTC', {moment}), '%Y-%m')"
 
 
-def _take_over(merging: Merging, staged: dict[str, list[Path]]) -> None:
+def _take_over(merging: Merging, staged: dict[str, list[Path]], *, whole_orders: bool) -> None:
     """Let new partitions stand as they are and merge the others with what is there."""
     writer, table, result = merging.writer, merging.table, merging.result
     existing = writer.state.tables.get(table.name, {})
-    moved = _moved_keys(merging, staged)
+    moved = _moved_keys(merging, staged, whole_orders=whole_orders)
     written: dict[str, list[Path]] = {}
     for partition in sorted({*staged, *moved}):
         files = staged.get(partition, [])
@@ -110,8 +114,8 @@ def _take_over(merging: Merging, staged: dict[str, list[Path]]) -> None:
         writer.put(table.name, partition, Partition(names, rows, digest))
 
 
-def _moved_keys(merging: Merging, staged: dict[str, list[Path]]) -> set[str]:
-    """Find partitions that hold a key which this load brings into another month."""
+def _moved_keys(merging: Merging, staged: dict[str, list[Path]], *, whole_orders: bool) -> set[str]:
+    """Find partitions that hold a key which this load moves to another month, or replaces."""
     connection, writer, table = merging.connection, merging.writer, merging.table
     existing = writer.state.tables.get(table.name, {})
     if not table.partition_by or not existing:
@@ -132,6 +136,11 @@ def _moved_keys(merging: Merging, staged: dict[str, list[Path]]) -> set[str]:
         f"FROM {sql.parquet(map(Path, owner), options)} AS e "
         f"JOIN {sql.parquet(files)} AS i USING ({key}) WHERE {there} <> {arriving}"
     )
+    if table.name == "transactions":
+        superseded(merging, files, whole_orders=whole_orders)
+        connection.execute(
+            f"INSERT INTO moved BY NAME SELECT {sql.names(table.key)}, filename FROM superseded"
+        )
     filenames = connection.execute("SELECT DISTINCT filename FROM moved").fetchall()
     return {owner[row[0]] for row in filenames}
 

@@ -16,7 +16,7 @@ from nba.data.measure import ERROR, LINE_AMOUNT, MONEY, Measure, measure
 from nba.data.readers import Dialect, FileGroup, SourceFile, find, group
 from nba.data.report import TableReport, Totals
 from nba.data.settle import settle
-from nba.data.staging import Context, Staged, stage
+from nba.data.staging import Context, Staged, replaced, stage
 from nba.errors import InputRefusedError
 from nba.schema.tables import Table
 
@@ -41,6 +41,10 @@ class Prepared:
         File as read to file as shown.
     measured : Measure
         The accepted rows.
+    replaced : dict of str to (int, str)
+        Values of states that a safe one replaces, by column: how many, and one of them.
+    headers : dict of str to tuple of str
+        CSV file to the names in its first line.
     """
 
     table: Table
@@ -51,6 +55,8 @@ class Prepared:
     files: list[SourceFile] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
     measured: Measure = field(default_factory=Measure)
+    replaced: dict[str, tuple[int, str]] = field(default_factory=dict)
+    headers: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def rows(self) -> str:
@@ -109,6 +115,12 @@ def prepare_inputs(
     for number, incoming in enumerate(inputs):
         prepared.staged.append(_stage(context, table, incoming, number, alone=len(inputs) == 1))
         prepared.names.update(incoming.names)
+        source = incoming.source()
+        if source.header:
+            prepared.headers[source.shown] = tuple(source.header.values())
+        for column, (count, example) in replaced(context, table, source).items():
+            earlier = prepared.replaced.get(column, (0, example))
+            prepared.replaced[column] = (earlier[0] + count, earlier[1])
     if own.filter and not own.distinct:
         report.filtered = sum(_filtered(context, own, incoming) for incoming in inputs)
     _sum_up(context.connection, prepared)

@@ -7,6 +7,7 @@ CSV columns always arrive as text, Parquet columns with the types that the file 
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +27,8 @@ SUFFIXES = (".parquet", ".csv", ".csv.gz")
 UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".inprogress", ".filepart", ".swp")
 DELIMITERS = (",", ";", "\t", "|")
 HEADER_BYTES = 1 << 20
+#: A name of a column that is a number, a date or a time.
+_DATA_LIKE = re.compile(r"[-+]?\d+([.,:/-]\d+)*( \d+:\d+(:\d+)?)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -357,3 +360,12 @@ def _header_columns(header: str, delimiter: str, path: Path) -> list[str]:
             path, "each column name once in the header", f"{', '.join(twice)} more than once"
         )
     return columns
+
+
+def looks_like_data(header: Sequence[str]) -> str:
+    """Return the first name of a header that looks like a value; empty where none does.
+
+    >>> looks_like_data(["C001", "2026-03-01", "3"])
+    '2026-03-01'
+    """
+    return next((name for name in header if _DATA_LIKE.fullmatch(name)), "")

@@ -19,6 +19,7 @@ from nba.schema.tables import (
     VALID_FROM,
     Column,
     Kind,
+    Safe,
     Table,
 )
 
@@ -98,7 +99,7 @@ def build(
         first = next(iter(header))
         rules.append(Rule(first, "repeated_header", "one header line per file", same))
     for column in input_columns(table):
-        if column.name in present:
+        if column.name in present and not column.safe:
             rules.extend(_column_rules(table, column, present, now))
     if table.amount_of and set(table.amount_of) <= set(present):
         rules.append(_amount_rule(table))
@@ -107,6 +108,43 @@ def build(
         expected = f"one of {', '.join(table.one_of)} filled"
         rules.append(Rule(table.one_of[0], "one_of", expected, empty))
     return rules
+
+
+@dataclass(frozen=True)
+class State:
+    """A column that says how something stands: what counts where its value is none.
+
+    Parameters
+    ----------
+    column : str
+    safe : Safe
+    broken : str
+        SQL that is true where the value cannot be read or is out of range.
+    """
+
+    column: str
+    safe: Safe
+    broken: str
+
+    def value(self, now: datetime) -> str:
+        """Return the SQL of the safe value."""
+        return {
+            Safe.ZERO: "0",
+            Safe.NO: "false",
+            Safe.UNKNOWN: "NULL",
+            Safe.NOW: sql.moment(now),
+        }[self.safe]
+
+
+def states(table: Table, present: dict[str, str], now: datetime) -> list[State]:
+    """Return the columns of an input whose bad values do not keep their row out."""
+    found = []
+    for column in table.columns:
+        if column.name in present and column.safe:
+            every = _column_rules(table, column, present, now)
+            broken = " OR ".join(f"({rule.broken})" for rule in every)
+            found.append(State(column.name, column.safe, f"coalesce({broken}, false)"))
+    return found
 
 
 def _column_rules(

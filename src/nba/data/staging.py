@@ -19,6 +19,7 @@ from nba.data import clock, parsing, rules, sql
 from nba.data.inputs import FILE, LINE, Source
 from nba.data.mapping import Mapping, Spread, TableMapping
 from nba.data.measure import CLOCK, ERROR, ROW, VALUE, Measure
+from nba.data.readers import looks_like_data
 from nba.errors import InputRefusedError
 from nba.schema.tables import ATTRIBUTE_PREFIX, EARLIEST, Kind, Table
 
@@ -39,6 +40,8 @@ class Context:
     mapping : Mapping
     zone : str
         In which naive times stand.
+    home : str
+        The project's zone, in which reports tell times.
     now : datetime
         The moment of the load.
     scratch : Path
@@ -48,6 +51,7 @@ class Context:
     connection: duckdb.DuckDBPyConnection
     mapping: Mapping
     zone: str
+    home: str
     now: datetime
     scratch: Path
 
@@ -246,7 +250,9 @@ def _refuse_missing(table: Table, taken: Dict[str, str], source: Source) -> None
             f"column{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
             expected=f"the columns {', '.join(required)}",
             found=f"the columns {', '.join(source.columns)}",
-            next_step="add the column, or name its source in a mapping file (docs/mapping.md)",
+            next_step="add the column, or name its source in a mapping file (docs/mapping.md)"
+            if not looks_like_data(tuple(source.header.values()))
+            else "the first line looks like a row: name the columns with `header` in a mapping",
         )
 
 
@@ -321,14 +327,50 @@ def _clock(context: Context, table: Table, types: Dict[str, str]) -> str:
     return clock.condition(naive, sql.name(column), context.zone, EARLIEST, day)
 
 
-def query(context: Context, plan: Plan, checks: list[rules.Rule]) -> str:
-    """SQL of the table's columns and what is wrong with each row (nothing without `checks`)."""
+def _parsed_rows(context: Context, plan: Plan) -> str:
+    """SQL of the common tables `mapped`, `filled`, `parsed` and `safe`."""
     raw = {name: sql.name(rules.RAW + name) for name in plan.types}
     nulls = context.mapping.null_values
     filled = ", ".join(
         f"{parsing.empty(raw[name], type_, nulls)} AS {raw[name]}"
         for name, type_ in plan.types.items()
     )
+    safe = ", ".join(
+        f"CASE WHEN {state.broken} THEN {state.value(context.now)} ELSE {sql.name(state.column)} "
+        f"END AS {sql.name(state.column)}"
+        for state in rules.states(plan.table, plan.types, context.now)
+    )
+    return f"""mapped AS ({plan.mapped}),
+        filled AS (SELECT * REPLACE ({filled}) FROM mapped),
+        parsed AS (SELECT *, {_parsed(context, plan.table, plan.types)} FROM filled),
+        safe AS (SELECT *{f" REPLACE ({safe})" if safe else ""} FROM parsed)"""
+
+
+def replaced(context: Context, table: Table, source: Source) -> dict[str, tuple[int, str]]:
+    """Count the values of a source that a safe one replaces, by column, with an example."""
+    plan = plan_of(context, table, source)
+    states = rules.states(table, plan.types, context.now)
+    if not states:
+        return {}
+    terms = [
+        f"count(*) FILTER (WHERE {state.broken}), "
+        f"min(CAST({sql.name(rules.RAW + state.column)} AS VARCHAR)) FILTER (WHERE {state.broken})"
+        for state in states
+    ]
+    row = context.connection.execute(
+        f"WITH {_parsed_rows(context, plan)} SELECT {', '.join(terms)} FROM parsed"
+    ).fetchone()
+    assert row is not None
+    return {
+        state.column: (int(row[2 * place]), str(row[2 * place + 1] or ""))
+        for place, state in enumerate(states)
+        if row[2 * place]
+    }
+
+
+def query(context: Context, plan: Plan, checks: list[rules.Rule]) -> str:
+    """SQL of the table's columns and what is wrong with each row (nothing without `checks`)."""
+    raw = {name: sql.name(rules.RAW + name) for name in plan.types}
     error = value = row = "NULL"
     if checks:
         broken = " ".join(f"WHEN {rule.broken} THEN {number}" for number, rule in enumerate(checks))
@@ -343,10 +385,8 @@ def query(context: Context, plan: Plan, checks: list[rules.Rule]) -> str:
         f"{expression} AS {sql.name(name)}" for name, expression in plan.final.items()
     )
     return f"""
-        WITH mapped AS ({plan.mapped}),
-        filled AS (SELECT * REPLACE ({filled}) FROM mapped),
-        parsed AS (SELECT *, {_parsed(context, plan.table, plan.types)} FROM filled),
-        checked AS (SELECT *, CAST({error} AS INTEGER) AS {ERROR} FROM parsed)
+        WITH         {_parsed_rows(context, plan)},
+        checked AS (SELECT *, CAST({error} AS INTEGER) AS {ERROR} FROM safe)
         SELECT {columns}, {FILE}, {LINE}, {ERROR},
             CAST({value} AS VARCHAR) AS {VALUE}, CAST({row} AS VARCHAR) AS {ROW},
             CAST({_clock(context, plan.table, plan.types)} AS TINYINT) AS {CLOCK}

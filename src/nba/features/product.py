@@ -63,7 +63,8 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
         latest_stock(tables, as_of),
     )
     stock = counts.group_by(stock_key=PRODUCT_ID).agg(
-        on_hand=total(units(counts.on_hand)), stores_in_stock=(counts.on_hand > 0).sum()
+        on_hand=total(units(counts.on_hand.clip(lower=0))),
+        stores_in_stock=(counts.on_hand > 0).sum(),
     )
     kinds = tables["categories"].select(
         kind_key=CATEGORY, category_kind="kind", replenishable="replenishable"

@@ -14,8 +14,13 @@ from nba.files import replacing
 from nba.pipeline.plan import GROUP
 from nba.wiring import Wiring
 
+#: With these a spreadsheet takes a cell for a formula; Parquet and JSON lines are for programs.
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
-def export_actions(wiring: Wiring, as_of: datetime, out: Path, *, everything: bool) -> int:
+
+def export_actions(
+    wiring: Wiring, as_of: datetime, out: Path, *, everything: bool, with_bom: bool = False
+) -> int:
     """Write the actions of a plan, or its whole decision log, and return the number of rows.
 
     Parameters
@@ -23,9 +28,12 @@ def export_actions(wiring: Wiring, as_of: datetime, out: Path, *, everything: bo
     wiring : Wiring
     as_of : datetime
     out : Path
-        Ends in `.csv`, `.parquet` or `.jsonl`. In CSV, lists and structures are JSON.
+        Ends in `.csv`, `.parquet` or `.jsonl`. In CSV, lists and structures are JSON, and texts
+        that a spreadsheet would take for formulas have an apostrophe before them.
     everything : bool
         Also every row of the decision log.
+    with_bom : bool
+        Begin a CSV file with a byte order mark, by which spreadsheets know UTF-8.
 
     Raises
     ------
@@ -47,11 +55,11 @@ def export_actions(wiring: Wiring, as_of: datetime, out: Path, *, everything: bo
         frame = pl.concat(
             [frame, log.join(frame, on="customer_id", how="anti")], how="diagonal_relaxed"
         )
-    write_table(frame, out)
+    write_table(frame, out, with_bom=with_bom)
     return frame.height
 
 
-def write_table(frame: pl.DataFrame, out: Path) -> None:
+def write_table(frame: pl.DataFrame, out: Path, *, with_bom: bool = False) -> None:
     """Write a table whole or not at all, as Parquet, JSON lines or CSV by the file's name."""
     with replacing(out) as temporary:
         if out.suffix == ".parquet":
@@ -59,7 +67,7 @@ def write_table(frame: pl.DataFrame, out: Path) -> None:
         elif out.suffix == ".jsonl":
             _write_json_lines(frame, temporary)
         else:
-            _write_csv(frame, temporary)
+            _write_csv(frame, temporary, with_bom=with_bom)
 
 
 def _write_json_lines(frame: pl.DataFrame, out: Path) -> None:
@@ -68,8 +76,9 @@ def _write_json_lines(frame: pl.DataFrame, out: Path) -> None:
             handle.write(json.dumps(row, default=_text, ensure_ascii=False) + "\n")
 
 
-def _write_csv(frame: pl.DataFrame, out: Path) -> None:
-    with out.open("w", encoding="utf-8", newline="") as handle:
+def _write_csv(frame: pl.DataFrame, out: Path, *, with_bom: bool) -> None:
+    encoding = "utf-8-sig" if with_bom else "utf-8"
+    with out.open("w", encoding=encoding, newline="") as handle:
         writer = csv.writer(handle)
         writer.writerow(frame.columns)
         writer.writerows([_cell(value) for value in row] for row in frame.iter_rows())
@@ -78,6 +87,8 @@ def _write_csv(frame: pl.DataFrame, out: Path) -> None:
 def _cell(value: object) -> object:
     if isinstance(value, list | dict):
         return json.dumps(value, default=_text, ensure_ascii=False)
+    if isinstance(value, str) and value.startswith(FORMULA_SIGNS):
+        return f"'{value}"
     return _text(value) if isinstance(value, date) else value
 
 

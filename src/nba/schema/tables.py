@@ -97,6 +97,24 @@ LIMITS: Final[MappingProxyType[Kind, float]] = MappingProxyType(
 )
 
 
+class Safe(StrEnum):
+    """What counts where the value of a state cannot be read or is out of range.
+
+    A row of a state that is refused would leave an older state standing as if it were current.
+    """
+
+    NONE = ""
+    ZERO = "zero"
+    NO = "no"
+    UNKNOWN = "unknown"
+    NOW = "now"
+
+    @property
+    def meaning(self) -> str:
+        """The value, for people."""
+        return {"now": "the moment of the load", "zero": "0"}.get(self.value, self.value)
+
+
 @dataclass(frozen=True)
 class Column:
     """One column of a table.
@@ -124,6 +142,8 @@ class Column:
         The time may lie in the future (an expiry, a launch); other times are facts.
     nonzero : bool
         The number is not zero.
+    safe : Safe
+        What counts instead of a value that cannot be read; by default the row is quarantined.
     """
 
     name: str
@@ -138,6 +158,7 @@ class Column:
     pattern: str = ""
     planned: bool = False
     nonzero: bool = False
+    safe: Safe = Safe.NONE
 
     @property
     def low(self) -> float | None:
@@ -239,8 +260,13 @@ def _time(name: str, *, key: bool = False, required: bool = False, planned: bool
     return Column(name, Kind.TIMESTAMP, key=key, required=key or required, planned=planned)
 
 
-def _money(name: str, *, minimum: float | None = None) -> Column:
-    return Column(name, Kind.MONEY, minimum=minimum)
+def _end(name: str, *, planned: bool = False) -> Column:
+    """Return a time at which something ended; one that cannot be read has passed."""
+    return Column(name, Kind.TIMESTAMP, planned=planned, safe=Safe.NOW)
+
+
+def _money(name: str, *, minimum: float | None = None, safe: Safe = Safe.NONE) -> Column:
+    return Column(name, Kind.MONEY, minimum=minimum, safe=safe)
 
 
 _MODES = tuple(str(mode) for mode in Mode)
@@ -260,9 +286,9 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     _text("gender"),
                     _text("city"),
                     _time("friend_since"),
-                    _time("blocked_at"),
-                    Column("consent_contact", Kind.BOOLEAN, default=True),
-                    Column("consent_profiling", Kind.BOOLEAN, default=True),
+                    _end("blocked_at"),
+                    Column("consent_contact", Kind.BOOLEAN, default=True, safe=Safe.NO),
+                    Column("consent_profiling", Kind.BOOLEAN, default=True, safe=Safe.NO),
                     _time("consent_at"),
                     _text("locale"),
                 ),
@@ -275,10 +301,10 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     _text("name"),
                     _id(CATEGORY, references="categories"),
                     _text("brand"),
-                    _money("price", minimum=0),
-                    _money("cost", minimum=0),
+                    _money("price", minimum=0, safe=Safe.UNKNOWN),
+                    _money("cost", minimum=0, safe=Safe.UNKNOWN),
                     _time("launched_at", planned=True),
-                    _time("retired_at", planned=True),
+                    _end("retired_at", planned=True),
                     _text("link"),
                 ),
                 history=True,
@@ -299,7 +325,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     _id(PRODUCT_ID, key=True, references="products"),
                     _id(STORE_ID, key=True, references="stores"),
                     _time("ts", key=True),
-                    Column("on_hand", Kind.QUANTITY, required=True),
+                    Column("on_hand", Kind.QUANTITY, required=True, safe=Safe.ZERO),
                 ),
                 time_column="ts",
             ),
@@ -324,7 +350,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     Column("shift_start", Kind.TEXT, pattern=CLOCK),
                     Column("shift_end", Kind.TEXT, pattern=CLOCK),
                     Column("modes", Kind.ID_LIST, values=_MODES),
-                    _time("left_at", planned=True),
+                    _end("left_at", planned=True),
                 ),
                 history=True,
             ),
@@ -341,7 +367,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     _id(CUSTOMER_ID, key=True, references="customers"),
                     _id(CLERK_ID, key=True, references="clerks"),
                     _time("since", key=True),
-                    _time("ended_at"),
+                    _end("ended_at"),
                     _text("ended_by", values=_values(EndedBy)),
                 ),
                 time_column="since",
@@ -443,7 +469,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     _id("group_id", key=True, references="groups"),
                     _id(CUSTOMER_ID, key=True, references="customers"),
                     _time("joined_at", key=True),
-                    _time("left_at"),
+                    _end("left_at"),
                 ),
                 time_column="joined_at",
             ),
@@ -481,7 +507,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     _text("kind", required=True, values=_values(BenefitKind)),
                     _money("amount", minimum=0),
                     _time("expires_at", planned=True),
-                    _time("used_at"),
+                    _end("used_at"),
                 ),
             ),
             Table(

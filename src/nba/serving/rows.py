@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from types import GenericAlias
@@ -31,6 +31,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from nba.data import clock as changes
+from nba.data.moments import BadMomentError, parse_moment
 from nba.errors import InputRefusedError
 from nba.schema.tables import (
     ATTRIBUTE_PREFIX,
@@ -55,10 +57,19 @@ _BROKEN: Final = "contract"
 
 @dataclass(frozen=True)
 class Clock:
-    """The zone in which naive moments stand, and the moment of the request."""
+    """The zone in which naive moments stand, the moment of the request, and what was noted."""
 
     zone: ZoneInfo
     now: datetime
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ParsedRow:
+    """A row with the contract's types, and what its sender should know about it."""
+
+    values: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 class ContractRow(BaseModel):
@@ -137,13 +148,14 @@ def _moment(value: Any, info: ValidationInfo) -> datetime:
     if not isinstance(value, str):
         _break("an ISO 8601 timestamp as text")
     try:
-        parsed = datetime.fromisoformat(value)
-        parsed = (parsed if parsed.tzinfo else parsed.replace(tzinfo=clock.zone)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        _break("an ISO 8601 timestamp as text")
-    if not EARLIEST.replace(tzinfo=UTC) <= parsed <= clock.now + AHEAD:
+        moment = parse_moment(value, clock.zone)
+    except BadMomentError as error:
+        _break(error.expected if error.rule == "zone" else "an ISO 8601 timestamp as text")
+    if not EARLIEST.replace(tzinfo=UTC) <= moment.value <= clock.now + AHEAD:
         _break(f"a moment between {EARLIEST:%Y-%m-%d} and now")
-    return parsed
+    if moment.change:
+        clock.notes.append(f"{info.field_name}: {changes.note(moment.change, clock.zone.key)}")
+    return moment.value
 
 
 def _decimal(value: Any) -> Decimal:
@@ -303,9 +315,7 @@ class RowOf:
         return handler(ROW_MODELS[self.table].__pydantic_core_schema__)
 
 
-def parse_row(
-    table: str, row: Mapping[str, Any], *, zone: ZoneInfo, now: datetime
-) -> dict[str, Any]:
+def parse_row(table: str, row: Mapping[str, Any], *, zone: ZoneInfo, now: datetime) -> ParsedRow:
     """Return `row` typed as the contract says; moments become UTC.
 
     Parameters
@@ -323,8 +333,10 @@ def parse_row(
     InputRefusedError
         On the first value that breaks the contract, naming column, rule and value.
     """
+    clock = Clock(zone, now)
     try:
-        return ROW_MODELS[table].model_validate(row, context=Clock(zone, now)).typed()
+        values = ROW_MODELS[table].model_validate(row, context=clock).typed()
+        return ParsedRow(values, tuple(clock.notes))
     except ValidationError as error:
         raise _refused(table, row, error) from None
 

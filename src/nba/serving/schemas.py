@@ -151,6 +151,9 @@ class RowResult(BaseModel):
     index: int
     status: Literal["accepted", "repeated", "refused"]
     problem: Problem | None = None
+    notes: list[str] = Field(
+        default_factory=list, description="How an accepted row was read where that is not plain."
+    )
 
 
 class BatchResult(BaseModel):

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
+from nba.data.moments import at
 from nba.decisions.action_types import Catalogue
 from nba.schema.zones import zone_or
+from nba.errors import InputRefusedError
 from nba.serving.cards import CustomerCards
 from nba.serving.shapes import ProductScore
 from nba.stores.operational import OperationalStore, utc_now
@@ -95,8 +97,16 @@ class Services:
         return datetime.combine(day, time(), self.zone).astimezone(UTC)
 
     def aware(self, moment: datetime) -> datetime:
-        """Return a moment with its offset; a naive one stands in the project's time zone."""
-        return moment.replace(tzinfo=self.zone) if moment.tzinfo is None else moment
+        """Return a moment in UTC; a naive one stands in the project's time zone."""
+        try:
+            return at(moment, self.zone).value if moment.tzinfo is None else moment.astimezone(UTC)
+        except OverflowError:
+            raise InputRefusedError(
+                "no clock stands there",
+                expected="a moment of our age",
+                found=moment.isoformat(),
+                next_step="check the client's clock",
+            ) from None
 
     def local(self, moment: datetime) -> datetime:
         """Return a moment with the offset of the project's time zone."""

@@ -29,6 +29,7 @@ _POLARS: Final[Mapping[Kind, pl.DataType]] = {
     Kind.NUMBER: pl.Float64(),
     Kind.INTEGER: pl.Int64(),
     Kind.BOOLEAN: pl.Boolean(),
+    Kind.ZONE: pl.String(),
     Kind.ID_LIST: pl.List(pl.String()),
 }
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import yaml
 
+from nba.data.moments import BadMomentError, at, parse_moment
 from nba.errors import UsageError
 from nba.features import VIEWS, View
 from nba.features.engine import EVENT_TIMESTAMP
@@ -242,13 +243,11 @@ class FeatureRepository:
         names = [name for _, features in wanted for name in features]
         if entities.is_empty():
             return entities.with_columns(pl.lit(None).alias(name) for name in names)
+        utc = utc_moments(entities[EVENT_TIMESTAMP], self.zone)
         frame = entities.with_row_index(_ROW).with_columns(
             # Spark knows no unsigned numbers.
             pl.col(_ROW).cast(pl.Int64),
-            pl.col(EVENT_TIMESTAMP)
-            .cast(pl.Datetime("us"))
-            .dt.replace_time_zone(self.zone.key, ambiguous="earliest", non_existent="null")
-            .dt.convert_time_zone("UTC"),
+            utc.alias(EVENT_TIMESTAMP),
         )
         keys = list(dict.fromkeys(key for view, _ in wanted for key in view.entity_keys))
         asked = frame.select(*keys, EVENT_TIMESTAMP, _ROW).to_pandas()
@@ -262,7 +261,9 @@ class FeatureRepository:
                 entity_df=asked, features=store.get_feature_service(service)
             ).to_arrow()
         found = pl.DataFrame(pl.from_arrow(joined)).select(_ROW, *names).sort(_ROW)
-        found = self._without_the_gone(entities, found.drop(_ROW), wanted)
+        local = utc.dt.convert_time_zone(self.zone.key).dt.replace_time_zone(None)
+        asked_at = entities.with_columns(local.alias(EVENT_TIMESTAMP))
+        found = self._without_the_gone(asked_at, found.drop(_ROW), wanted)
         return pl.concat([entities, found], how="horizontal")
 
     def _without_the_gone(
@@ -273,11 +274,7 @@ class FeatureRepository:
         Feast joins the last row of a key, and a key that is gone, such as a tag that no longer
         stands, has its last row in an older snapshot.
         """
-        rows = (
-            entities.with_row_index(_ROW)
-            .with_columns(pl.col(EVENT_TIMESTAMP).cast(pl.Datetime("us")))
-            .sort(EVENT_TIMESTAMP)
-        )
+        rows = entities.with_row_index(_ROW).sort(EVENT_TIMESTAMP)
         for view, names in wanted:
             built = self.snapshots.moments_of(view.name)
             moments = pl.DataFrame({_MOMENT: built}, {_MOMENT: pl.Datetime("us")})
@@ -311,6 +308,52 @@ class FeatureRepository:
                     found=f"{entities[key].dtype} with {entities[key].null_count()} nulls",
                     next_step="ids are strings: read them as such",
                 )
+
+
+def utc_moments(moments: pl.Series, zone: ZoneInfo) -> pl.Series:
+    """Return the moments of an entity frame in UTC.
+
+    Parameters
+    ----------
+    moments : polars.Series
+        Naive ones stand in `zone`, aware ones are converted, texts are read as everywhere.
+    zone : ZoneInfo
+
+    Raises
+    ------
+    UsageError
+        For any other type, for a text that is no moment, and where a moment is empty.
+    """
+    if moments.null_count():
+        raise UsageError(
+            f"{EVENT_TIMESTAMP} must never be empty", found=f"{moments.null_count()} nulls"
+        )
+    dtype = moments.dtype
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone:
+        return moments.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
+    if dtype == pl.String:
+        return _utc_series(moments, lambda text: parse_moment(text, zone).value)
+    if dtype != pl.Date and not isinstance(dtype, pl.Datetime):
+        raise UsageError(
+            f"{EVENT_TIMESTAMP} must be a moment",
+            expected="a naive local time, an aware moment, or ISO 8601 text",
+            found=str(dtype),
+        )
+    naive = moments.cast(pl.Datetime("us"))
+    try:
+        return naive.dt.replace_time_zone(zone.key).dt.convert_time_zone("UTC")
+    except pl.exceptions.ComputeError:  # an hour that happens twice, or not at all
+        return _utc_series(naive, lambda moment: at(moment, zone).value)
+
+
+def _utc_series(moments: pl.Series, read: Callable[[Any], datetime]) -> pl.Series:
+    try:
+        values = [read(moment) for moment in moments]
+    except BadMomentError as error:
+        raise UsageError(
+            f"{EVENT_TIMESTAMP} holds a text that is no moment", expected=error.expected
+        ) from error
+    return pl.Series(moments.name, values, pl.Datetime("us", "UTC"))
 
 
 def open_repository(folder: Path, *, time_zone: str = "Asia/Shanghai") -> FeatureRepository:

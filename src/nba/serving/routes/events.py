@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter
@@ -45,7 +46,7 @@ def post_events(
 
     def take(writer: Writer) -> BatchResult:
         return summed(
-            [_take(writer, table, index, found, accepted) for table, index, found in judged]
+            [_take(writer, table, index, verdict, accepted) for table, index, verdict in judged]
         )
 
     result = once(services, caller, key, body, take)
@@ -56,6 +57,14 @@ def post_events(
     return result
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A row that is an event, and what its sender should know about it."""
+
+    event: Event
+    notes: tuple[str, ...]
+
+
 def _rows(body: EventBatch) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
     for table in EventBatch.model_fields:
         for index, row in enumerate(getattr(body, table)):
@@ -64,24 +73,24 @@ def _rows(body: EventBatch) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
 
 def _judge(
     table: str, row: Mapping[str, Any], caller: Caller, services: Services
-) -> Event | NbaError:
+) -> Judged | NbaError:
     """Return the event that a row is, or why it is none."""
     try:
-        values = parse_row(table, row, zone=services.zone, now=services.clock())
-        _require_sight(caller, values)
+        parsed = parse_row(table, row, zone=services.zone, now=services.clock())
+        _require_sight(caller, parsed.values)
     except NbaError as error:
         return error
-    return Event(table, values)
+    return Judged(Event(table, parsed.values), parsed.notes)
 
 
 def _take(
-    writer: Writer, table: str, index: int, found: Event | NbaError, accepted: list[Event]
+    writer: Writer, table: str, index: int, judged: Judged | NbaError, accepted: list[Event]
 ) -> RowResult:
     try:
-        if isinstance(found, NbaError):
-            raise found
-        _refuse_erased(writer, found.row)
-        outcome = writer.accept(found)
+        if isinstance(judged, NbaError):
+            raise judged
+        _refuse_erased(writer, judged.event.row)
+        outcome = writer.accept(judged.event)
         if outcome == "conflict":
             raise ConflictError(
                 "the row's key is already taken by another row",
@@ -91,8 +100,8 @@ def _take(
     except NbaError as error:
         return RowResult(table=table, index=index, status="refused", problem=problem_of(error))
     if outcome == "accepted":
-        accepted.append(found)
-    return RowResult(table=table, index=index, status=outcome)
+        accepted.append(judged.event)
+    return RowResult(table=table, index=index, status=outcome, notes=list(judged.notes))
 
 
 def _require_sight(caller: Caller, values: Mapping[str, Any]) -> None:

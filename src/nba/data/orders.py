@@ -1,0 +1,79 @@
+"""Orders that the lake knows before: lines without a number, exported again or sold elsewhere.
+
+A line without a number of its own has a key from what it says, so that a correction has another
+key than what it corrects. Here stand the lines of known orders that do not come again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nba.data import sql
+from nba.data.keys import Merging, single_number
+
+#: What a number looks like that was derived from a line (see `nba.data.keys.DIGEST`).
+DERIVED = "regexp_full_match({}.line_no, '[0-9a-f]{{16}}-[0-9]+')"
+_CONTENT = "order_id, product_id, ts, quantity, unit_price"
+
+
+def superseded(merging: Merging, arriving: list[Path], *, whole_orders: bool) -> None:
+    """Find lines of the lake that leave for those that arrive.
+
+    Fills the temporary table `superseded` (order_id, line_no, filename) with lines that arrive
+    under a number of another kind, and, where the source holds whole orders, with every line of
+    an arriving order that does not arrive. Without that, such lines stay and are counted.
+
+    Parameters
+    ----------
+    merging : Merging
+        Of `transactions`.
+    arriving : list of Path
+        Files of the lines that arrive, numbered.
+    whole_orders : bool
+        The source's files hold whole orders.
+    """
+    connection, writer, result = merging.connection, merging.writer, merging.result
+    existing = writer.lake.files(merging.table.name, writer.state)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE order_lines AS SELECT {_CONTENT}, line_no, "
+        f"{DERIVED.format('a')} AS is_derived FROM {sql.parquet(arriving)} AS a"
+    )
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE known_lines AS
+        SELECT {_CONTENT}, line_no, {DERIVED.format("e")} AS is_derived, filename
+        FROM {sql.parquet(existing, f"filename = true, {sql.PLAIN}")} AS e
+        SEMI JOIN order_lines USING (order_id)
+        ANTI JOIN order_lines AS same ON e.order_id = same.order_id AND e.line_no = same.line_no"""
+    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE superseded AS {_twins()}")
+    result.twins = single_number(connection, "SELECT count(*) FROM superseded")
+    others = (
+        "FROM known_lines AS k SEMI JOIN (SELECT order_id FROM order_lines WHERE is_derived) "
+        "USING (order_id) ANTI JOIN superseded AS s "
+        "ON k.order_id = s.order_id AND k.line_no = s.line_no"
+    )
+    row = connection.execute(
+        f"SELECT count(*), count(DISTINCT order_id), min(order_id) {others}"
+    ).fetchone()
+    assert row is not None
+    result.other_lines, result.known_orders = int(row[0]), int(row[1])
+    result.first_known_order = str(row[2] or "")
+    if whole_orders:
+        result.replaced_lines = result.other_lines
+        connection.execute(f"INSERT INTO superseded SELECT order_id, line_no, filename {others}")
+
+
+def _twins() -> str:
+    """SQL of known lines that arrive again under a number of another kind, each once."""
+    numbered = (
+        f"SELECT *, row_number() OVER (PARTITION BY {_CONTENT}, is_derived ORDER BY line_no) "
+        "AS nth FROM {}"
+    )
+    same = " AND ".join(
+        f"k.{name} IS NOT DISTINCT FROM a.{name}" for name in (*_CONTENT.split(", "), "nth")
+    )
+    return (
+        f"SELECT k.order_id, k.line_no, k.filename FROM ({numbered.format('known_lines')}) AS k "
+        f"SEMI JOIN ({numbered.format('order_lines')}) AS a "
+        f"ON {same} AND k.is_derived <> a.is_derived"
+    )
