@@ -38,7 +38,7 @@ _WORDS = ", ".join([*TIME_WORDS, ASK])
 
 def _is_reading(reading: str) -> bool:
     if "%" in reading:
-        return "%Z" not in without_zone(reading)
+        return "%z" not in without_zone(reading).lower()
     return reading in TIME_WORDS or reading == ASK
 
 
@@ -120,7 +120,10 @@ class TableMapping(_Strict):
         given = [reading for readings in self.times.values() for reading in readings]
         unknown = [reading for reading in given if not _is_reading(reading)]
         if unknown:
-            raise ValueError(f"{unknown[0]!r} is neither a strptime format nor one of {_WORDS}")
+            raise ValueError(
+                f"{unknown[0]!r} is neither a strptime format with its zone at the end "
+                f"nor one of {_WORDS}"
+            )
         return self
 
 

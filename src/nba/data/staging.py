@@ -336,7 +336,7 @@ def _parsed_rows(context: Context, plan: Plan) -> str:
         for name, type_ in plan.types.items()
     )
     safe = ", ".join(
-        f"CASE WHEN {state.broken} THEN {state.value(context.now)} ELSE {sql.name(state.column)} "
+        f"CASE WHEN {state.broken} THEN {state.value} ELSE {sql.name(state.column)} "
         f"END AS {sql.name(state.column)}"
         for state in rules.states(plan.table, plan.types, context.now)
     )

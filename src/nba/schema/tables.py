@@ -107,12 +107,12 @@ class Safe(StrEnum):
     ZERO = "zero"
     NO = "no"
     UNKNOWN = "unknown"
-    NOW = "now"
+    PAST = "past"
 
     @property
     def meaning(self) -> str:
         """The value, for people."""
-        return {"now": "the moment of the load", "zero": "0"}.get(self.value, self.value)
+        return {"past": "long ago (1990-01-01)", "zero": "0"}.get(self.value, self.value)
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ def _time(name: str, *, key: bool = False, required: bool = False, planned: bool
 
 def _end(name: str, *, planned: bool = False) -> Column:
     """Return a time at which something ended; one that cannot be read has passed."""
-    return Column(name, Kind.TIMESTAMP, planned=planned, safe=Safe.NOW)
+    return Column(name, Kind.TIMESTAMP, planned=planned, safe=Safe.PAST)
 
 
 def _money(name: str, *, minimum: float | None = None, safe: Safe = Safe.NONE) -> Column:

@@ -1,0 +1,150 @@
+"""Guessing: a reading is settled over all values of a column, and asked for where two fit."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+HEADER = "order_id,customer_id,product_id,ts,quantity,unit_price\n"
+
+
+def lines(*moments: str) -> str:
+    return HEADER + "".join(
+        f"o{number:02},c1,p1,{moment},1,2\n" for number, moment in enumerate(moments)
+    )
+
+
+def sales(**given: Any) -> dict[str, Any]:
+    """Return a mapping of `transactions` with more keys."""
+    return {"tables": {"transactions": {"source": "transactions", **given}}}
+
+
+def test_one_late_day_settles_a_column_of_early_ones(shop) -> None:
+    both = {"time_formats": ["%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M"], **sales()}
+    shop.load(both, transactions=lines("5/2/2024 9:00", "6/2/2024 9:00", "6/27/2024 9:00"))
+    assert shop.column("ts") == [
+        datetime(2024, 5, 2, 1), datetime(2024, 6, 2, 1), datetime(2024, 6, 27, 1),
+    ]  # fmt: skip
+
+
+def test_a_day_that_no_value_tells_from_a_month_is_asked_for(shop) -> None:
+    both = {"time_formats": ["%d/%m/%Y", "%m/%d/%Y"], **sales()}
+    message = shop.refused(both, transactions=lines("5/2/2024", "6/2/2024"))
+    assert "nobody can tell" in message
+    assert "times: {ts:" in message
+    shop.load(sales(times={"ts": "month_first"}), transactions=lines("5/2/2024", "6/2/2024"))
+    assert shop.column("ts")[0] == datetime(2024, 5, 1, 16)
+
+
+def test_a_column_that_mixes_two_orders_is_refused(shop) -> None:
+    message = shop.refused(
+        sales(times={"ts": ["day_first", "month_first"]}),
+        transactions=lines("13/2/2024", "2/14/2024", "1/1/2024"),
+    )
+    assert "mixes days and months" in message
+
+
+def test_files_of_one_load_are_read_in_one_order(shop) -> None:
+    mapping = {
+        "tables": {
+            "transactions": {"source": "sales*", "times": {"ts": ["day_first", "month_first"]}}
+        }
+    }
+    shop.load(mapping, sales1=lines("5/2/2024"), sales2=lines("6/27/2024").replace("o00", "o01"))
+    assert shop.column("ts") == [datetime(2024, 5, 1, 16), datetime(2024, 6, 26, 16)]
+
+
+@pytest.mark.parametrize(
+    ("values", "reading", "first"),
+    [
+        (("03.05.24", "23.05.24"), "day_first", datetime(2024, 5, 3)),
+        (("05/03/24 9:05 PM", "05/23/24 9:05 AM"), "month_first", datetime(2024, 5, 3, 21, 5)),
+        (
+            ("2024年5月3日 下午9:05", "2024年12月23日 上午9:05"),
+            "year_first",
+            datetime(2024, 5, 3, 21, 5),
+        ),
+        (("45415.5", "45435.25"), "excel_serial", datetime(2024, 5, 3, 12)),
+        (("1714730400", "1716458400"), "epoch_seconds", datetime(2024, 5, 3, 10)),
+        (("1714730400000", "1716458400000"), "epoch_milliseconds", datetime(2024, 5, 3, 10)),
+        (("3 May 2024", "23 May 2024"), "%d %b %Y", datetime(2024, 5, 3)),
+        (("2024-05-03 08:00", "2024-05-23 08:00"), None, datetime(2024, 5, 3, 8)),
+    ],
+)
+def test_moments_as_people_write_them(shop, values, reading, first) -> None:
+    shop.zone = "UTC"
+    rows = "".join(f"{n},m1,s1,{value},2,9.5\n" for n, value in enumerate(values))
+    text, draft, folder = shop.draft(sales="Receipt,Member,SKU,Date,Qty,Price\n" + rows)
+    assert draft["tables"]["transactions"].get("times", {}).get("ts") == reading
+    shop.load_draft(text, folder)
+    assert shop.column("ts")[0] == first
+
+
+@pytest.mark.parametrize(
+    ("values", "mark", "read"),
+    [
+        (("1.250,00", "7,5"), "comma", ("1250", "7.5")),
+        (('"1,250.00"', "7.5"), "point", ("1250", "7.5")),
+        (("$1250.00", "$7.50"), "point", ("1250", "7.5")),
+        (("1\u00a0250,00 €", "7,50 €"), "comma", ("1250", "7.5")),
+        (("1'250.00", "7.50"), "point", ("1250", "7.5")),
+        (("１２５０．００", "７．５０"), "point", ("1250", "7.5")),
+        (("1250", "7.5"), None, ("1250", "7.5")),
+    ],
+)
+def test_numbers_as_people_write_them(shop, values, mark, read) -> None:
+    rows = "".join(
+        f"{n};m1;s1;2024-05-0{n + 1};2;{value.strip(chr(34))}\n" for n, value in enumerate(values)
+    )
+    text, draft, folder = shop.draft(sales="Receipt;Member;SKU;Date;Qty;Price\n" + rows)
+    assert draft["tables"]["transactions"].get("numbers", {}).get("unit_price") == mark
+    shop.load_draft(text, folder)
+    assert shop.column("unit_price") == [Decimal(value) for value in read]
+
+
+def test_signs_of_accounting_are_minus(shop) -> None:
+    rows = HEADER + 'o1,c1,p1,2024-05-01,(2),3\no2,c1,p1,2024-05-01,1-,"1,000.00"\n'
+    numbers = {"quantity": "point", "unit_price": "point"}
+    shop.load(sales(numbers=numbers), transactions=rows)
+    assert shop.column("quantity") == [Decimal(-2), Decimal(-1)]
+    assert shop.column("unit_price") == [Decimal(3), Decimal(1000)]
+
+
+def test_a_number_that_reads_both_ways_is_asked_for(shop) -> None:
+    rows = "1;m1;s1;2024-05-01;2;1.250\n2;m1;s1;2024-05-02;1;2.500\n"
+    text, draft, folder = shop.draft(sales="Receipt;Member;SKU;Date;Qty;Price\n" + rows)
+    assert draft["tables"]["transactions"]["numbers"] == {"unit_price": "ask"}
+    assert "'1.250'" in text
+    with pytest.raises(Exception, match="leaves open how unit_price"):
+        shop.load_draft(text, folder)
+    shop.load_draft(text.replace("ask", "comma"), folder)
+    assert shop.column("unit_price") == [Decimal(1250), Decimal(2500)]
+
+
+def test_the_last_line_counts_as_much_as_the_first(shop) -> None:
+    rows = "".join(f"{n},m1,s1,{n % 12 + 1}/2/2024,1,3\n" for n in range(6000))
+    _, draft, _ = shop.draft(
+        sales="Receipt,Member,SKU,Date,Qty,Price\n" + rows + "x,m1,s1,3/25/2024,1,3\n"
+    )
+    assert draft["tables"]["transactions"]["times"] == {"ts": "month_first"}
+
+
+@pytest.mark.parametrize("name", ["bestellungen_umsatz", "ventas_2024", "订单明细", "ventes"])
+def test_a_file_is_known_by_its_name_in_any_language(shop, name: str) -> None:
+    rows = "1,m1,s1,2024-05-01,1,3\n"
+    _, draft, _ = shop.draft(**{name: "ticket,client,sku,date,qty,price\n" + rows})
+    assert draft["tables"]["transactions"]["source"] == name
+
+
+def test_a_draft_in_another_encoding(shop) -> None:
+    from nba.data.suggest import suggest_mapping
+
+    content = "订单号,会员号,商品编码,下单时间,数量,单价\n1,v1,s1,2024/5/1 8:05,1,￥3.00\n"
+    folder = shop.folder(订单=content.encode("gb18030"))
+    text = suggest_mapping(folder, encoding="gb18030")
+    shop.load_draft(text, folder)
+    assert shop.column("ts") == [datetime(2024, 5, 1, 0, 5)]
+    assert shop.column("unit_price") == [Decimal(3)]
