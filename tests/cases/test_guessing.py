@@ -60,7 +60,7 @@ def test_files_of_one_load_are_read_in_one_order(shop) -> None:
 @pytest.mark.parametrize(
     ("values", "reading", "first"),
     [
-        (("03.05.24", "23.05.24"), "day_first", datetime(2024, 5, 3)),
+        (("03.05.2024", "23.05.2024"), "day_first", datetime(2024, 5, 3)),
         (("05/03/24 9:05 PM", "05/23/24 9:05 AM"), "month_first", datetime(2024, 5, 3, 21, 5)),
         (
             ("2024年5月3日 下午9:05", "2024年12月23日 上午9:05"),
@@ -122,6 +122,13 @@ def test_a_number_that_reads_both_ways_is_asked_for(shop) -> None:
         shop.load_draft(text, folder)
     shop.load_draft(text.replace("ask", "comma"), folder)
     assert shop.column("unit_price") == [Decimal(1250), Decimal(2500)]
+
+
+def test_two_digits_may_be_a_year_at_either_end(shop) -> None:
+    rows = "1,m1,s1,03.05.24,2,9.5\n2,m1,s1,23.05.24,2,9.5\n"
+    text, draft, _ = shop.draft(sales="Receipt,Member,SKU,Date,Qty,Price\n" + rows)
+    assert draft["tables"]["transactions"]["times"] == {"ts": "ask"}
+    assert "year_first or day_first" in text
 
 
 def test_the_last_line_counts_as_much_as_the_first(shop) -> None:

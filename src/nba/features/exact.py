@@ -27,8 +27,8 @@ MOST_UNITS: Final = 1e15
 
 def units(value: ir.NumericValue, per_one: int = MONEY_UNITS) -> ir.IntegerColumn:
     """Return `value` in whole units, to the nearest, and at most `MOST_UNITS` of them."""
-    counted = (value * float(per_one) + 0.5).floor()
-    return counted.clip(lower=-MOST_UNITS, upper=MOST_UNITS).cast("int64")
+    counted = (value * float(per_one) + 0.5).clip(lower=-MOST_UNITS, upper=MOST_UNITS)
+    return counted.floor().cast("int64")
 
 
 def total(

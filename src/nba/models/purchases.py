@@ -22,6 +22,7 @@ import scipy.sparse as sp
 
 from nba.arrays import Bools, Floats, Ints, Reals
 from nba.models.base import ModelInputs
+from nba.schema.defaults import MARGIN_RATE
 
 EPOCH = date(1970, 1, 1)
 CUSTOMER = ("customer_id",)
@@ -327,7 +328,7 @@ def read_log(
     *,
     as_of: datetime,
     keys: Sequence[str] = CUSTOMER,
-    margin_rate: float = 0.3,
+    margin_rate: float = MARGIN_RATE,
 ) -> PurchaseDays:
     """Fold purchase lines to entity-days before `as_of`.
 

@@ -88,9 +88,15 @@ class ContractRow(BaseModel):
                 continue
             if not name.startswith(ATTRIBUTE_PREFIX):
                 known = ", ".join(cls.model_fields)
-                raise PydanticCustomError("unknown", "{name}", {"name": name, "known": known})
+                raise PydanticCustomError(
+                    "unknown", "{name}", {"name": _printable(name), "known": known}
+                )
             if not _can_be_written(name) or not _can_be_written(str(row[name])):
-                _break("text that can be written as UTF-8", column=name, value=ascii(row[name]))
+                _break(
+                    "text that can be written as UTF-8",
+                    column=_printable(name),
+                    value=ascii(row[name]),
+                )
         return {name: value for name, value in row.items() if value is not None and value != ""}
 
     def typed(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from nba.arrays import Floats
 from nba.models.base import ModelConfig
+from nba.schema.defaults import MARGIN_RATE
 
 CURVE_DAYS: Final = 90
 HORIZONS: Final = (7, 14, 30, 90)
@@ -25,7 +26,7 @@ class MoneyConfig(ModelConfig):
 
     margin_rate: Annotated[
         float, Field(ge=0, le=1, description="gross margin where purchases do not state it")
-    ] = 0.3
+    ] = MARGIN_RATE
     value_prior: Annotated[
         float, Field(gt=0, description="weight of the mean purchase, in own purchases")
     ] = 2.0
