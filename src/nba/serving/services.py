@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 from nba.data.moments import at
 from nba.decisions.action_types import Catalogue
-from nba.schema.zones import zone_or
 from nba.errors import InputRefusedError
+from nba.schema.zones import zone_or
 from nba.serving.cards import CustomerCards
 from nba.serving.shapes import ProductScore
 from nba.stores.operational import OperationalStore, utc_now
