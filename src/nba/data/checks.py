@@ -27,8 +27,9 @@ def of_table(context: Context, report: IngestReport, prepared: Prepared) -> None
     if table.filtered:
         text = f"{table.filtered:,} source rows were left out by the mapping's filter"
         report.add(Status.PASS, name, "filtered", text, count=table.filtered)
-    if not table.read.rows:
+    if not table.read.rows and not table.kept_out:
         report.add(Status.WARN, name, "rows", "the files have no rows")
+    _kept_out(report, prepared)
     _offences(context.connection, report, prepared)
     _clock(context, report, prepared)
     _states(context, report, prepared)
@@ -105,6 +106,14 @@ def _reconcile(
         else f"accepted plus quarantined {kept.text(with_money=with_money)}, but "
         f"read {read.text(with_money=with_money)}",
     )
+
+
+def _kept_out(report: IngestReport, prepared: Prepared) -> None:
+    """Say how many rows of erased customers were kept out; nothing says whose."""
+    rows = prepared.report.kept_out
+    if rows:
+        text = f"{rows:,} rows of erased customers were kept out"
+        report.add(Status.WARN, prepared.table.name, "erased", text, count=rows)
 
 
 def _offences(

@@ -18,6 +18,7 @@ import duckdb
 
 from nba.data import absence, checks, page, profile, quarantine
 from nba.data.inputs import Input
+from nba.data.kept_out import Erased
 from nba.data.lake import Lake, Writer, connect
 from nba.data.mapping import CANONICAL, Mapping, read_mapping
 from nba.data.merge import Incoming, merge
@@ -41,6 +42,7 @@ def ingest(
     now: datetime,
     check_only: bool = False,
     is_increment: bool = False,
+    erased: Erased | None = None,
 ) -> IngestReport:
     """Load every table that `folder` holds, or none.
 
@@ -58,6 +60,8 @@ def ingest(
         Read and check everything, load nothing.
     is_increment : bool
         The folder may lack `transactions` although the lake has none.
+    erased : callable, optional
+        Returns those of some customers that were erased: their rows are kept out and counted.
 
     Returns
     -------
@@ -81,7 +85,9 @@ def ingest(
         report = IngestReport(str(folder), chosen.name, writer.load_id, now)
         with connect(scratch=writer.scratch) as connection:
             zone = chosen.time_zone or time_zone
-            context = Context(connection, chosen, zone, time_zone, now, writer.scratch)
+            context = Context(
+                connection, chosen, zone, time_zone, now, writer.scratch, erased=erased
+            )
             load = Load(context, writer, report)
             load.run(Path(folder), is_increment=is_increment)
             report.version_before = report.version = writer.before.version
@@ -102,6 +108,7 @@ def retry(
     mapping: Mapping | str | Path | None = None,
     time_zone: str,
     now: datetime,
+    erased: Erased | None = None,
 ) -> IngestReport:
     """Try the quarantined rows again, with a corrected mapping or after a change of the rules.
 
@@ -110,7 +117,7 @@ def retry(
 
     Parameters
     ----------
-    lake, mapping, time_zone, now
+    lake, mapping, time_zone, now, erased
         As for `ingest`.
 
     Raises
@@ -124,7 +131,9 @@ def retry(
         report = IngestReport("the quarantine", chosen.name, writer.load_id, now)
         with connect(scratch=writer.scratch) as connection:
             zone = chosen.time_zone or time_zone
-            context = Context(connection, chosen, zone, time_zone, now, writer.scratch)
+            context = Context(
+                connection, chosen, zone, time_zone, now, writer.scratch, erased=erased
+            )
             load = Load(context, writer, report)
             held = quarantine.hold(connection, writer)
             for name, inputs in quarantine.inputs(connection, held, writer.scratch).items():

@@ -11,6 +11,7 @@ import duckdb
 from nba.data import keys, sql
 from nba.data.direct import can_place, is_clean, stage_in_place, stage_placed
 from nba.data.inputs import CsvInput, Input, ParquetInput, QueryInput, materialise
+from nba.data.kept_out import blank_lines, keep_out
 from nba.data.mapping import TableMapping
 from nba.data.measure import ERROR, LINE_AMOUNT, MONEY, Measure, measure
 from nba.data.readers import Dialect, FileGroup, SourceFile, find, group
@@ -121,11 +122,23 @@ def prepare_inputs(
         for column, (count, example) in replaced(context, table, source).items():
             earlier = prepared.replaced.get(column, (0, example))
             prepared.replaced[column] = (earlier[0] + count, earlier[1])
+    _keep_out(context, prepared)
     if own.filter and not own.distinct:
         report.filtered = sum(_filtered(context, own, incoming) for incoming in inputs)
     _sum_up(context.connection, prepared)
     _refuse_wrong_types(context.connection, prepared)
     return prepared
+
+
+def _keep_out(context: Context, prepared: Prepared) -> None:
+    """Take erased customers out of what was staged."""
+    if context.erased is None:
+        return
+    for staged in prepared.staged:
+        prepared.report.kept_out += keep_out(context.connection, staged, context.erased)
+    for name in (*prepared.rejected, *(staged.rejected for staged in prepared.staged)):
+        if name:
+            prepared.report.kept_out += blank_lines(context.connection, name, context.erased)
 
 
 def find_inputs(context: Context, folder: Path, table: Table) -> tuple[list[Input], list[str]]:

@@ -73,6 +73,7 @@ class TableReport:
     accepted: Totals = field(default_factory=Totals)
     quarantined: Totals = field(default_factory=Totals)
     filtered: int = 0
+    kept_out: int = 0
     new: int = 0
     changed: int = 0
     unchanged: int = 0

@@ -6,7 +6,7 @@ number of the first rule that it broke, if any.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as Dict
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +46,8 @@ class Context:
         The moment of the load.
     scratch : Path
         A folder for staged files.
+    erased : callable, optional
+        Returns those of some customers that were erased and must not come back.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -54,6 +56,7 @@ class Context:
     home: str
     now: datetime
     scratch: Path
+    erased: Callable[[Sequence[str]], set[str]] | None = None
 
 
 @dataclass

@@ -44,6 +44,7 @@ def ingest_folder(
             time_zone=wiring.settings.time_zone,
             now=datetime.now(UTC),
             check_only=check_only,
+            erased=wiring.plan_store.keeper(),
         )
         tables = report.tables.values()
         current.report["tables"] = len(tables)
@@ -60,6 +61,7 @@ def retry_quarantine(wiring: Wiring, *, mapping: str = "") -> IngestReport:
             mapping=mapping or None,
             time_zone=wiring.settings.time_zone,
             now=datetime.now(UTC),
+            erased=wiring.plan_store.keeper(),
         )
 
 

@@ -377,6 +377,14 @@ class OperationalStore:
         with self._database.reading() as connection:
             return tombstones.erased_among(connection, customer_ids, self._secret)
 
+    def keeper(self) -> Callable[[Sequence[str]], set[str]] | None:
+        """Return what says who of some customers was erased; None while nobody was."""
+        with self._database.reading() as connection:
+            digests = tombstones.digests(connection)
+        if not digests:
+            return None
+        return lambda ids: tombstones.among(digests, ids, self._secret)
+
     def action_ids(self, customer_ids: Sequence[str]) -> dict[str, str]:
         """Return the customers' published actions: action_id → customer_id."""
         with self._database.reading() as connection:

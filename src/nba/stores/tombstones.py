@@ -218,9 +218,18 @@ def complete(
     )
 
 
-def erased_among(connection: Connection, customer_ids: Sequence[str], secret: bytes) -> set[str]:
-    """Return those of `customer_ids` that were erased and must not come back."""
-    known = set(connection.scalars(select(tombstones.c.customer_digest)))
+def digests(connection: Connection) -> frozenset[str]:
+    """Return what the tombstones keep of all ids."""
+    return frozenset(connection.scalars(select(tombstones.c.customer_digest)))
+
+
+def among(known: frozenset[str], customer_ids: Sequence[str], secret: bytes) -> set[str]:
+    """Return those of `customer_ids` whose digest is known."""
     if not known:
         return set()
     return {one for one in customer_ids if customer_digest(one, secret) in known}
+
+
+def erased_among(connection: Connection, customer_ids: Sequence[str], secret: bytes) -> set[str]:
+    """Return those of `customer_ids` that were erased and must not come back."""
+    return among(digests(connection), customer_ids, secret)
