@@ -8,10 +8,12 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 import ibis
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nba.data.ingest import ingest
 from nba.data.lake import connect
 from nba.errors import InputRefusedError
 from nba.features.exact import units
@@ -89,3 +91,29 @@ def test_a_text_that_nothing_can_write_is_refused_by_the_row() -> None:
             parse_row("transactions", row | changes, zone=ZoneInfo("UTC"), now=NOW)
         for part in (caught.value.what, caught.value.expected, caught.value.found):
             part.encode()
+
+
+def test_what_an_older_version_accepted_never_stops_a_night(shop) -> None:
+    typed = pl.DataFrame(
+        {
+            "order_id": ["a", "b"],
+            "line_no": ["1", "1"],
+            "product_id": ["p", "p"],
+            "ts": [NOW, NOW],
+            "quantity": [Decimal("6901234567892"), Decimal(1)],
+            "unit_price": [Decimal(99), Decimal(99)],
+        },
+        schema_overrides={"quantity": pl.Decimal(18, 4), "unit_price": pl.Decimal(18, 4)},
+    )
+    folder = shop.folder()
+    typed.write_parquet(folder / "transactions.parquet")
+    report = ingest(folder, shop.lake, time_zone="UTC", now=NOW, is_increment=True)
+    assert report.exit_code == 0
+    assert shop.column("order_id") == ["b"]
+    assert [(column, rule) for column, rule, _ in shop.quarantine] == [("quantity", "range")]
+
+
+def test_events_may_come_before_the_first_sale(shop) -> None:
+    folder = shop.folder(interactions="interaction_id,customer_id,ts,mode\ni,c1,2026-05-01,none\n")
+    ingest(folder, shop.lake, time_zone="UTC", now=NOW, is_increment=True)
+    assert shop.lake.rows("interactions") == 1

@@ -160,29 +160,39 @@ def _damaged_ids(
     ]
     if not ids or not prepared.report.accepted.rows:
         return
-    terms = []
-    for name in ids:
-        value = sql.name(name)
-        damaged = (
-            f"{value} IN ({sql.texts(NO_VALUES)}) OR starts_with({value}, '''') "
-            f"OR starts_with({value}, '#') AND regexp_full_match({value}, '#[A-Z/0]+[!?]?') "
-            f"OR contains({value}, 'E+') AND regexp_full_match({value}, '\\d([.,]\\d+)?E\\+\\d+')"
-        )
-        terms += [f"count(*) FILTER (WHERE {damaged})", f"min({value}) FILTER (WHERE {damaged})"]
-    row = connection.execute(f"SELECT {', '.join(terms)} FROM {prepared.good}").fetchone()
+    counts = ", ".join(f"count(*) FILTER (WHERE {_is_damaged(name)})" for name in ids)
+    row = connection.execute(f"SELECT {counts} FROM {prepared.good}").fetchone()
     assert row is not None
-    for place, name in enumerate(ids):
-        count, first = row[2 * place], row[2 * place + 1]
-        if count:
-            report.add(
-                Status.WARN,
-                prepared.table.name,
-                f"damaged.{name}",
-                f"{count:,} values of {name} look damaged by a spreadsheet or stand for no value; "
-                "they were kept as they are (`null_values` of a mapping makes them empty)",
-                count=int(count),
-                first=str(first),
-            )
+    for name, count in zip(ids, row, strict=True):
+        if not count:
+            continue
+        first = connection.execute(
+            f"SELECT min({sql.name(name)}) FROM {prepared.good} WHERE {_is_damaged(name)}"
+        ).fetchone()
+        assert first is not None
+        report.add(
+            Status.WARN,
+            prepared.table.name,
+            f"damaged.{name}",
+            f"{count:,} values of {name} look damaged by a spreadsheet or stand for no value; "
+            "they were kept as they are (`null_values` of a mapping makes them empty)",
+            count=int(count),
+            first=str(first[0]),
+        )
+
+
+def _is_damaged(name: str) -> str:
+    """Return the SQL that is true for an id that looks damaged; most are told by one sign."""
+    value = sql.name(name)
+    rounded = f"regexp_full_match({value}, '\\d([.,]\\d+)?E\\+\\d+')"
+    error = f"regexp_full_match({value}, '#[A-Z/0]+[!?]?')"
+    longest, words = max(map(len, NO_VALUES)), sql.texts(NO_VALUES)
+    return (
+        f"CASE WHEN contains({value}, 'E+') THEN {rounded} "
+        f"WHEN {value}[1] IN ('''', '#') THEN {value}[1] = '''' OR {error} "
+        f"WHEN strlen({value}) <= {longest} THEN {value} IN ({words}) "
+        "ELSE false END"
+    )
 
 
 def _header(report: IngestReport, prepared: Prepared) -> None:
