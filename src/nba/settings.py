@@ -11,7 +11,15 @@ from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from nba.errors import ConfigError
 from nba.schema import defaults
@@ -51,6 +59,28 @@ class ArmShares(_Section):
     def of(self, arm: Arm) -> float:
         """Return the share of `arm`."""
         return float(getattr(self, str(arm)))
+
+
+class Alerts(_Section):
+    """Who is told when a night failed; nobody where nothing is set."""
+
+    command: str = Field(
+        "", description="Run without a shell when a night failed; gets the message as JSON."
+    )
+    webhook_url: str = Field(
+        "", pattern=r"^(https?://.+)?$", description="Gets the message by POST when a night failed."
+    )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        description="Signs the message as Standard Webhooks do (`whsec_…`); "
+        "`NBA_ALERT_SECRET` goes before it.",
+    )
+
+    @property
+    def secret(self) -> str:
+        """The secret in force, or an empty text."""
+        configured = self.webhook_secret.get_secret_value() if self.webhook_secret else ""
+        return os.environ.get("NBA_ALERT_SECRET") or configured
 
 
 class Settings(_Section):
@@ -98,6 +128,7 @@ class Settings(_Section):
     log_format: Literal["text", "json"] = Field(
         "text", description="Log lines for people or for machines; `NBA_LOG_FORMAT` goes before it."
     )
+    alerts: Alerts = Field(default_factory=Alerts, description="Told when a night failed.")
     decisions: dict[str, Any] = Field(
         default_factory=dict,
         description="Exploration, horizon, rounding …: the fields listed in docs/decisions.md.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -9,7 +10,8 @@ from typing import Any, cast
 import pytest
 
 from nba.errors import ConflictError
-from nba.jobs.nightly import SEQUENCE, STEPS, steps_due
+from nba.jobs import nightly
+from nba.jobs.nightly import SEQUENCE, STEPS, Due, notices, steps_due
 from nba.pipeline.context import RunContext, run_context
 from nba.pipeline.ports import Ports
 from nba.settings import Settings
@@ -40,8 +42,23 @@ def context(tmp_path: Path, *, done: list[str]) -> RunContext:
     return opened()
 
 
+@pytest.fixture(autouse=True)
+def gone(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Return the names of the steps of which what they left is gone: a test adds to it."""
+    lost: set[str] = set()
+    steps = tuple(
+        replace(one, stands=lambda _, name=one.name: name not in lost) for one in SEQUENCE
+    )
+    monkeypatch.setattr(nightly, "SEQUENCE", steps)
+    return lost
+
+
+def found(run: RunContext, inputs: dict[str, str] = INPUTS, **how: Any) -> Due:
+    return steps_due(run, inputs, **{"force": False, "from_step": None} | how)
+
+
 def due(run: RunContext, inputs: dict[str, str] = INPUTS, **how: Any) -> list[str]:
-    return [one.name for one in steps_due(run, inputs, **{"force": False, "from_step": None} | how)]
+    return [one.name for one in found(run, inputs, **how).steps]
 
 
 def test_a_first_run_walks_all_steps_and_a_second_none(tmp_path: Path) -> None:
@@ -58,11 +75,56 @@ def test_a_step_asked_for_waits_for_those_that_are_missing(tmp_path: Path) -> No
     assert due(run, from_step="plan") == NAMES[1:]
 
 
-def test_changed_inputs_begin_anew_and_never_replace_a_published_plan(tmp_path: Path) -> None:
-    changed = INPUTS | {"lake": "l2"}
-    assert due(context(tmp_path / "a", done=["ingest", "features"]), changed) == NAMES
-    published = context(tmp_path / "b", done=list(STEPS))
+CHANGED = INPUTS | {"lake": "l2"}
+
+
+def test_changed_inputs_begin_anew_where_no_plan_is_published(tmp_path: Path) -> None:
+    assert due(context(tmp_path, done=["ingest", "features"]), CHANGED) == NAMES
+
+
+def test_what_changed_after_a_published_plan_waits_and_is_named(tmp_path: Path) -> None:
+    published = context(tmp_path, done=list(STEPS))
+    for inputs, word in (CHANGED, "tables"), (INPUTS | {"config": "c2"}, "configuration"):
+        waits = found(published, inputs)
+        assert waits.steps == []
+        said = " ".join(notices(published, waits, waits.steps))
+        assert f"({word}) waits for the next plan" in said
+        assert "--force" in said
+
+
+def test_a_published_plan_is_redone_on_other_inputs_with_force_alone(tmp_path: Path) -> None:
+    published = context(tmp_path, done=list(STEPS))
     with pytest.raises(ConflictError, match="changed since"):
-        due(published, changed)
-    assert due(published, changed, force=True, from_step="plan") == ["plan", "publish"]
+        due(published, CHANGED, from_step="plan")
+    assert due(published, CHANGED, force=True, from_step="plan") == ["plan", "publish"]
     assert "plan" not in published.manifest.steps
+
+
+@pytest.mark.parametrize(
+    ("lost", "made_again"),
+    [
+        ("features", ["features"]),
+        ("train", ["train", "score", "plan", "publish"]),
+        ("score", ["score"]),
+        ("plan", ["plan", "publish"]),
+        ("publish", ["publish"]),
+    ],
+)
+def test_a_step_is_done_when_what_it_leaves_is_there(
+    tmp_path: Path, gone: set[str], lost: str, made_again: list[str]
+) -> None:
+    gone.add(lost)
+    run = context(tmp_path, done=list(STEPS))
+    what = found(run)
+    assert [one.name for one in what.steps] == made_again
+    assert f"{lost} is gone" in notices(run, what, what.steps)[0]
+
+
+def test_a_plan_that_is_kept_is_published_again_whatever_changed_since(
+    tmp_path: Path, gone: set[str]
+) -> None:
+    gone.add("publish")
+    assert due(context(tmp_path, done=list(STEPS)), CHANGED) == ["publish"]
+    gone.add("score")
+    with pytest.raises(ConflictError, match="score, publish cannot be made again"):
+        due(context(tmp_path, done=list(STEPS)), CHANGED)

@@ -170,8 +170,8 @@ Client = Callable[..., TestClient]
 
 @pytest.fixture
 def client(services: Services) -> Iterator[Client]:
-    """Return a client per kind of caller; `clerk` is k1, `store` is s1."""
-    subjects = {Scope.CLERK: "k1", Scope.STORE: "s1"}
+    """Return a client per kind of caller; `clerk` is k1, `store` s1, `source` POS."""
+    subjects = {Scope.CLERK: "k1", Scope.STORE: "s1", Scope.SOURCE: "POS"}
     opened: list[TestClient] = []
 
     def make(scope: str | None, subject: str | None = None, **changes: Any) -> TestClient:

@@ -36,18 +36,16 @@ def post(caller: TestClient, **tables: Any) -> dict[str, Any]:
 def test_a_sale_is_kept_typed_and_drops_the_customer_from_the_list(
     client: Client, services: Services
 ) -> None:
-    caller = client("store")
-    assert post(caller, transactions=[sale()])["accepted"] == 1
+    assert post(client("source"), transactions=[sale()])["accepted"] == 1
     row = services.store.new_events()["transactions"].row(0, named=True)
     assert (str(row["unit_price"]), str(row["quantity"])) == ("19.9900", "2.0000")
     assert row["ts"].isoformat() == "2026-03-02T01:00:00+00:00"
-    listed = caller.get("/v1/clerks/k1/actions").json()["actions"]
+    listed = client("store").get("/v1/clerks/k1/actions").json()["actions"]
     assert "c11" not in [action["customer_id"] for action in listed]
 
 
 def test_again_is_repeated_and_other_content_refused(client: Client) -> None:
-    caller = client("store")
-    result = post(caller, transactions=[sale(), sale(), sale(quantity=3)])
+    result = post(client("source"), transactions=[sale(), sale(), sale(quantity=3)])
     assert [row["status"] for row in result["rows"]] == ["accepted", "repeated", "refused"]
     assert result["rows"][2]["problem"]["code"] == "conflict"
 
@@ -97,7 +95,7 @@ def test_a_bad_row_names_table_column_rule_and_value(
     good = sale(order_id="good")
     batch = {table: [row]}
     batch.setdefault("transactions", []).append(good)
-    result = post(client("admin"), **batch)
+    result = post(client("source"), **batch)
     assert (result["accepted"], result["refused"]) == (1, 1)
     problem = next(row["problem"] for row in result["rows"] if row["status"] == "refused")
     assert problem["detail"].startswith(f"{table}.{column} ")
@@ -106,27 +104,80 @@ def test_a_bad_row_names_table_column_rule_and_value(
 
 
 def test_ids_keep_leading_zeros_and_attributes_are_kept(client: Client, services: Services) -> None:
-    post(client("admin"), transactions=[sale(order_id="007", attr_gift=True)])
+    post(client("source"), transactions=[sale(order_id="007", attr_gift=True)])
     row = services.store.new_events()["transactions"].row(0, named=True)
-    assert (row["order_id"], row["product_id"], row["attr_gift"]) == ("007", "05", "True")
+    assert (row["order_id"], row["product_id"], row["attr_gift"]) == ("POS:007", "05", "True")
+
+
+def contact(**changes: Any) -> dict[str, Any]:
+    row = {"interaction_id": "i1", "customer_id": "c11", "ts": "2026-03-02T09:00", "mode": "none"}
+    return row | changes
 
 
 def test_a_key_reports_about_its_own_alone(client: Client) -> None:
     rows = [
-        sale(order_id="1"),
-        sale(order_id="2", customer_id="c31"),
-        sale(order_id="3", customer_id=None, store_id="s1"),
-        sale(order_id="4", clerk_id="k3"),
+        contact(interaction_id="1"),
+        contact(interaction_id="2", customer_id="c31"),
+        contact(interaction_id="3", clerk_id="k3"),
     ]
-    clerk = [row["status"] for row in post(client("clerk"), transactions=rows)["rows"]]
-    assert clerk == ["accepted", "refused", "refused", "refused"]
-    store = [row["status"] for row in post(client("store"), transactions=rows)["rows"]]
-    assert store == ["repeated", "refused", "accepted", "refused"]
-    assert client("marketer").post("/v1/events", json={"transactions": rows}).status_code == 403
+    clerk = [row["status"] for row in post(client("clerk"), interactions=rows)["rows"]]
+    assert clerk == ["accepted", "refused", "refused"]
+    store = [row["status"] for row in post(client("store"), interactions=rows)["rows"]]
+    assert store == ["repeated", "refused", "refused"]
+    assert client("marketer").post("/v1/events", json={"interactions": rows}).status_code == 403
+
+
+@pytest.mark.parametrize("scope", ["clerk", "store", "admin"])
+def test_sales_come_from_sources_alone(client: Client, services: Services, scope: str) -> None:
+    result = post(client(scope), transactions=[sale()], interactions=[contact()])
+    assert [row["status"] for row in result["rows"]] == ["refused", "accepted"]
+    problem = result["rows"][0]["problem"]
+    assert (problem["status"], problem["code"]) == (403, "not_permitted")
+    assert "nba keys create source" in problem["next_step"]
+    assert "transactions" not in services.store.new_events()
+
+
+def test_a_source_has_the_ids_of_its_orders_to_itself(client: Client, services: Services) -> None:
+    till, web = client("source"), client("source", "WEB")
+    assert post(web, transactions=[sale(unit_price=99999)])["accepted"] == 1
+    assert post(till, transactions=[sale()])["accepted"] == 1
+    assert post(client("source"), transactions=[sale()])["repeated"] == 1  # a second key of POS
+    kept = services.store.new_events()["transactions"]["order_id"].to_list()
+    assert sorted(kept) == ["POS:o1", "WEB:o1"]
+
+
+def test_a_source_reports_whatever_customer_and_reads_nothing(client: Client) -> None:
+    caller = client("source")
+    rows = [sale(customer_id=None), sale(order_id="o2", customer_id="c31", clerk_id="k3")]
+    assert post(caller, transactions=rows)["accepted"] == 2
+    assert caller.get("/v1/customers/c11").status_code == 403
+    assert caller.get("/v1/clerks/k1/actions").status_code == 403
+    assert caller.put("/v1/customers/c11/tags/vip", json={}).status_code == 403
+
+
+def test_in_a_demonstration_without_keys_sales_are_taken_as_they_are(
+    open_client: Callable[..., TestClient], services: Services
+) -> None:
+    assert post(open_client(), transactions=[sale()])["accepted"] == 1
+    assert services.store.new_events()["transactions"]["order_id"].to_list() == ["o1"]
+
+
+def test_a_corrected_row_takes_the_place_of_one_that_the_lake_refused(
+    client: Client, services: Services
+) -> None:
+    caller = client("source")
+    post(caller, transactions=[sale(quantity=5)])
+    (waiting,) = services.store.open_rows()
+    services.store.refuse_rows({waiting["outbox_id"]: {"reason": "too many"}})
+    assert services.store.backlog()[0] == 0
+    assert post(caller, transactions=[sale(quantity=5)])["repeated"] == 1
+    assert post(caller, transactions=[sale(quantity=1)])["accepted"] == 1
+    (row,) = services.store.open_rows()
+    assert (row["state"], row["row"]["quantity"], row["refusal"]) == ("waiting", "1.0000", None)
 
 
 def test_a_batch_has_bounds(client: Client) -> None:
-    caller = client("admin")
+    caller = client("source")
     assert post(caller) == {"accepted": 0, "repeated": 0, "refused": 0, "rows": []}
     rows = [sale(order_id=str(number)) for number in range(1001)]
     assert caller.post("/v1/events", json={"transactions": rows}).status_code == 422
@@ -149,7 +200,7 @@ def test_listeners_hear_of_accepted_rows_after_they_are_kept(
         assert services.store.backlog()[0] == 1
         heard.append(len(events))
 
-    caller = client("store", on_events=listen)
+    caller = client("source", on_events=listen)
     post(caller, transactions=[sale(), sale(quantity=0, order_id="o2")])
     post(caller, transactions=[sale()])
     assert heard == [1]

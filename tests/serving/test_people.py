@@ -90,7 +90,7 @@ def test_erasure_answers_with_one_receipt_and_closes_every_door(
         "ts": "2026-03-02",
         "quantity": 1,
     }
-    result = admin.post("/v1/events", json={"transactions": [sale]}).json()
+    result = client("source").post("/v1/events", json={"transactions": [sale]}).json()
     assert result["rows"][0]["problem"]["code"] == "not_permitted"
     assert services.store.new_events() == {}
 

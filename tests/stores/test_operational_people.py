@@ -173,7 +173,16 @@ def test_secrets_are_neither_stored_nor_shown(store: OperationalStore) -> None:
     assert "secret_digest" not in store.keys()[0]
 
 
-@pytest.mark.parametrize(("scope", "subject"), [(Scope.CLERK, None), (Scope.ADMIN, "k1")])
+@pytest.mark.parametrize(
+    ("scope", "subject"),
+    [
+        (Scope.CLERK, None),
+        (Scope.ADMIN, "k1"),
+        (Scope.SOURCE, None),
+        (Scope.SOURCE, ""),
+        (Scope.SOURCE, "POS:north"),
+    ],
+)
 def test_a_key_is_for_whom_its_scope_needs(
     store: OperationalStore, scope: Scope, subject: str | None
 ) -> None:

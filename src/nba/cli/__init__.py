@@ -11,7 +11,17 @@ from typing import Annotated
 
 import typer
 
-from nba.cli import experiments, features, keys, nightly, plans, privacy, quarantine, shop
+from nba.cli import (
+    experiments,
+    features,
+    keys,
+    nightly,
+    outbox,
+    plans,
+    privacy,
+    quarantine,
+    shop,
+)
 from nba.errors import NbaError
 
 app = typer.Typer(
@@ -26,6 +36,7 @@ app.add_typer(plans.plan_app, name="plan")
 app.add_typer(plans.actions_app, name="actions")
 app.add_typer(features.features_app, name="features")
 app.add_typer(quarantine.quarantine_app, name="quarantine")
+app.add_typer(outbox.outbox_app, name="outbox")
 app.add_typer(keys.keys_app, name="keys")
 app.add_typer(privacy.verbs)
 app.add_typer(experiments.verbs)

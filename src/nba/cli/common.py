@@ -25,12 +25,14 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Print every PASS of th
 
 def wiring_of(context: typer.Context) -> Wiring:
     """Return the adapters of the project that the call names."""
+    from nba.jobs.project_format import settle
     from nba.logs import configure
     from nba.settings import Project
     from nba.wiring import Wiring
 
     project = Project.open(context.obj)
     configure(project.settings.log_level, project.settings.log_format)
+    settle(project)
     return Wiring(project)
 
 

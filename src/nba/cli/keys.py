@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from nba.cli.common import wiring_of
+from nba.errors import UsageError
 
 keys_app = typer.Typer(help="API keys.", no_args_is_help=True)
 
@@ -15,14 +16,31 @@ keys_app = typer.Typer(help="API keys.", no_args_is_help=True)
 @keys_app.command("create")
 def keys_create(
     context: typer.Context,
-    scope: Annotated[str, typer.Argument(help="clerk, store, marketer or admin.")],
+    scope: Annotated[str, typer.Argument(help="clerk, store, source, marketer or admin.")],
     subject: Annotated[str, typer.Option(help="The clerk's or store's id.")] = "",
+    name: Annotated[
+        str, typer.Option(help="The source's name: its orders' ids begin with it.")
+    ] = "",
     label: Annotated[str, typer.Option(help="What the key is for.")] = "",
+    allow_unknown: Annotated[
+        bool, typer.Option("--allow-unknown", help="For a clerk or store that no table has yet.")
+    ] = False,
 ) -> None:
     """Make an API key; its token is shown this once."""
     from nba.jobs.inspect import new_key
 
-    typer.echo(new_key(wiring_of(context), scope, subject=subject, label=label))
+    if (name or scope == "source") and subject:
+        raise UsageError("a source has a name, no subject", expected="--name", found="--subject")
+    if name and scope != "source":
+        raise UsageError("--name is for a source", expected="--subject", found="--name")
+    token = new_key(
+        wiring_of(context),
+        scope,
+        subject=subject or name,
+        label=label,
+        allow_unknown=allow_unknown,
+    )
+    typer.echo(token)
 
 
 @keys_app.command("list")

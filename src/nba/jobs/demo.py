@@ -10,6 +10,7 @@ from nba.jobs.init import init_project
 from nba.jobs.listing import print_list
 from nba.jobs.nightly import run_nightly
 from nba.jobs.progress import Progress, shown
+from nba.jobs.project_format import settle
 from nba.jobs.worlds import make_world
 from nba.logs import configure
 from nba.settings import SETTINGS_FILE, Project
@@ -40,6 +41,7 @@ def run_demo(
     if not (folder / SETTINGS_FILE).exists():
         init_project(folder, defaults)
     wiring = Wiring(Project.open(folder))
+    settle(wiring.project)
     configure(wiring.settings.log_level, wiring.settings.log_format)
     progress = shown()
     tables = data if data is not None else _shop(folder, progress)

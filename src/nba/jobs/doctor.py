@@ -6,7 +6,9 @@ from typing import Any
 
 import nba
 from nba.errors import NbaError
+from nba.jobs.lock import is_locked
 from nba.pipeline.train import MODELS
+from nba.stores.nights import NightState
 from nba.wiring import Wiring
 
 
@@ -24,6 +26,8 @@ def examine(wiring: Wiring) -> dict[str, Any]:
         "decisions": _try(lambda: wiring.decision_settings.model_dump(mode="json")),
         "operational store": _try(lambda: _answer(wiring)),
         "erasures": _try(lambda: f"{len(wiring.plan_store.pending_erasures())} wait for a night"),
+        "last night": _try(lambda: _last_night(wiring)),
+        "outbox": _try(lambda: _outbox(wiring)),
         "current plan": _try(lambda: (wiring.plan_store.current_plan() or {}).get("as_of", "none")),
     }
     for name in MODELS:
@@ -34,6 +38,31 @@ def examine(wiring: Wiring) -> dict[str, Any]:
 def _answer(wiring: Wiring) -> str:
     wiring.plan_store.ping()
     return "answers"
+
+
+def _last_night(wiring: Wiring) -> str:
+    night = wiring.plan_store.last_night()
+    if night is None:
+        return "none yet"
+    if night.state is NightState.DONE:
+        return f"of {night.as_of}, done at {night.ended_at:%Y-%m-%d %H:%M} UTC"
+    if night.failure is not None:
+        step = f" in the step {night.failure.step}" if night.failure.step else ""
+        return (
+            f"PROBLEM: of {night.as_of}, failed at {night.ended_at:%Y-%m-%d %H:%M} UTC{step}: "
+            f"{night.failure.message or night.failure.error}"
+        )
+    if is_locked(wiring.project.data):
+        return f"of {night.as_of}, began at {night.began_at:%Y-%m-%d %H:%M} UTC, still running"
+    return f"PROBLEM: of {night.as_of}, was broken off: run `nba run --as-of {night.as_of}` again"
+
+
+def _outbox(wiring: Wiring) -> str:
+    waiting, refused = wiring.plan_store.backlog()[0], wiring.plan_store.refused_rows()
+    said = f"{waiting:,} rows wait for the next night"
+    if refused:
+        return f"PROBLEM: {said}, {refused:,} were refused: see `nba outbox list`"
+    return said
 
 
 def _champion(wiring: Wiring, name: str) -> str:

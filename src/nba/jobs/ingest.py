@@ -1,11 +1,9 @@
-"""The first step: a folder of tables, or what the API accepted, into the lake."""
+"""A folder of tables, or what the quarantine holds, into the lake."""
 
 from __future__ import annotations
 
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from nba.data.ingest import ingest, retry
 from nba.data.report import IngestReport
@@ -63,27 +61,3 @@ def retry_quarantine(wiring: Wiring, *, mapping: str = "") -> IngestReport:
             now=datetime.now(UTC),
             erased=wiring.plan_store.keeper(),
         )
-
-
-def drain_outbox(wiring: Wiring) -> dict[str, Any]:
-    """Bring the events that the API accepted into the lake, and mark them.
-
-    An event is marked only after the lake has committed it; a run that dies between the two
-    loads it again, which changes nothing.
-    """
-    events = wiring.plan_store.new_events()
-    if not events:
-        return {"events": 0}
-    with tempfile.TemporaryDirectory(prefix="nba-outbox-") as scratch:
-        for name, rows in events.items():
-            rows.drop("outbox_id").write_parquet(Path(scratch) / f"{name}.parquet")
-        report = ingest(
-            Path(scratch),
-            wiring.lake,
-            time_zone=wiring.settings.time_zone,
-            now=datetime.now(UTC),
-            is_increment=True,
-        )
-    ids = [str(name) for rows in events.values() for name in rows["outbox_id"]]
-    wiring.plan_store.mark_ingested(ids)
-    return {"events": len(ids), "version": report.version}

@@ -7,8 +7,8 @@ from typing import Any
 
 from nba.data.quarantine import summary
 from nba.decisions.explain import Explanation
-from nba.errors import UsageError
-from nba.stores.access import Scope
+from nba.errors import NotFoundError, UsageError
+from nba.stores.access import NAMED, Scope
 from nba.wiring import Wiring
 
 
@@ -51,15 +51,53 @@ def quarantine_counts(wiring: Wiring) -> list[dict[str, Any]]:
     return summary(wiring.lake).to_dicts()
 
 
-def new_key(wiring: Wiring, scope: str, *, subject: str, label: str) -> str:
-    """Make an API key and return its token."""
+def new_key(
+    wiring: Wiring, scope: str, *, subject: str, label: str, allow_unknown: bool = False
+) -> str:
+    """Make an API key and return its token.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    scope : str
+    subject : str
+        The clerk's or store's id, or the source's name; empty for other scopes.
+    label : str
+        What the key is for.
+    allow_unknown : bool
+        Make it although the lake knows no such clerk or store yet.
+
+    Raises
+    ------
+    UsageError
+        When the scope is unknown, or a clerk, store or source is not named.
+    NotFoundError
+        When the lake knows no such clerk or store.
+    """
     if scope not in tuple(Scope):
         raise UsageError("unknown scope", expected=", ".join(Scope), found=scope)
-    if scope in (Scope.CLERK, Scope.STORE) and not subject:
+    known = Scope(scope)
+    if known in NAMED and not subject:
+        option = "--name" if known is Scope.SOURCE else "--subject"
         raise UsageError(
-            f"a {scope} key needs --subject",
-            expected=f"the id of the {scope}",
+            f"a {scope} key needs {option}",
+            expected="the name of the system" if option == "--name" else f"the id of the {scope}",
             found="nothing",
         )
-    key = wiring.plan_store.create_key(Scope(scope), subject=subject or None, label=label or None)
+    if known in (Scope.CLERK, Scope.STORE) and not allow_unknown:
+        _require_known(wiring, scope, subject)
+    key = wiring.plan_store.create_key(known, subject=subject or None, label=label or None)
     return str(key.token)
+
+
+def _require_known(wiring: Wiring, kind: str, subject: str) -> None:
+    """Refuse a clerk or store that the tables do not name."""
+    table = wiring.tables.at(None)[f"{kind}s"].select(f"{kind}_id")
+    ids = sorted(wiring.tables.collect(table)[f"{kind}_id"].to_list())
+    if subject not in ids:
+        raise NotFoundError(
+            f"there is no {kind} {subject!r}",
+            expected=f"one of {len(ids)}, such as {ids[0]}" if ids else f"tables with a {kind}",
+            next_step="check the id: it is text, and leading zeros count; for one that comes "
+            "with later tables use --allow-unknown",
+        )

@@ -38,3 +38,15 @@ def project_lock(data: Path) -> Iterator[None]:
         handle.write(str(os.getpid()))
         handle.flush()
         yield
+
+
+def is_locked(data: Path) -> bool:
+    """Return whether a process holds the project's lock; takes nothing that lasts."""
+    if not (data / "lock").exists():
+        return False
+    with (data / "lock").open(encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

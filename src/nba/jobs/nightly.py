@@ -1,48 +1,63 @@
 """The nightly job: ingest → features → train (when due) → score → plan → publish.
 
-Every step is idempotent for its `as_of`, leaves its part of the manifest, and is skipped
-when a run that was broken off is taken up again on the same inputs.
+Every step is idempotent for its `as_of` and leaves its part of the manifest. A step is done
+when what it leaves is there: a run that was broken off, or whose files or store were lost, is
+taken up where something is missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import nba
 from nba.errors import ConflictError, UsageError
-from nba.jobs.ingest import drain_outbox
 from nba.jobs.lock import project_lock
+from nba.jobs.outbox import drain_outbox
 from nba.jobs.progress import Progress
+from nba.jobs.watch import watched
 from nba.pipeline.context import RunContext
 from nba.pipeline.erase import erase_pending
-from nba.pipeline.features import build_features
+from nba.pipeline.features import build_features, features_stand
 from nba.pipeline.manifest import Manifest
-from nba.pipeline.plan import plan
-from nba.pipeline.publish import publish
-from nba.pipeline.score import score
-from nba.pipeline.train import train
+from nba.pipeline.plan import plan, plan_stands
+from nba.pipeline.publish import is_published, publish
+from nba.pipeline.score import score, scores_stand
+from nba.pipeline.train import models_stand, train
 from nba.wiring import Wiring
 
 
 @dataclass(frozen=True)
 class NightlyStep:
-    """A use case in the nightly sequence; what it returns is kept in the manifest."""
+    """A use case in the nightly sequence.
+
+    Parameters
+    ----------
+    name : str
+    run : callable
+        What it returns is kept in the manifest.
+    stands : callable
+        Whether what the step leaves is there.
+    renews : tuple of str
+        Later steps that must follow when this one is made up for.
+    """
 
     name: str
     run: Callable[[RunContext], Mapping[str, Any]]
+    stands: Callable[[RunContext], bool]
+    renews: tuple[str, ...] = ()
 
 
 #: Brings what the API accepted into the lake, before a run knows what it stands on.
 INGEST: Final = "ingest"
 SEQUENCE: Final = (
-    NightlyStep("features", build_features),
-    NightlyStep("train", train),
-    NightlyStep("score", score),
-    NightlyStep("plan", plan),
-    NightlyStep("publish", publish),
+    NightlyStep("features", build_features, features_stand),
+    NightlyStep("train", train, models_stand, renews=("score", "plan", "publish")),
+    NightlyStep("score", score, scores_stand),
+    NightlyStep("plan", plan, plan_stands, renews=("publish",)),
+    NightlyStep("publish", publish, is_published),
 )
 STEPS: Final = (INGEST, *(one.name for one in SEQUENCE))
 
@@ -70,10 +85,16 @@ def run_nightly(
     from_step, until_step : str
         Redo from this step on; end with this step.
 
+    Notes
+    -----
+    Where the plan is published and its inputs have changed since, what changed waits for the
+    next plan, or for `force`: whoever calls twice gets what stands.
+
     Raises
     ------
     ConflictError
-        When the plan stands on other inputs and `force` is not set.
+        When `from_step` asks to redo a published plan on other inputs without `force`, or
+        when what was lost of it cannot be made again from the same inputs.
     LockHeldError
         When another run is under way.
     """
@@ -82,7 +103,7 @@ def run_nightly(
             raise UsageError(
                 f"there is no step {name!r}", expected=f"one of {', '.join(STEPS)}", found=name
             )
-    with project_lock(wiring.project.data):
+    with project_lock(wiring.project.data), watched(wiring, as_of, progress):
         if wiring.plan_store.pending_erasures():
             with progress.step("erase") as current:
                 current.report.update(erase_pending(wiring))
@@ -90,13 +111,15 @@ def run_nightly(
             current.report.update(drain_outbox(wiring))
         context, inputs = wiring.run(as_of), input_versions(wiring)
         due = steps_due(context, inputs, force=force, from_step=from_step)
-        due = [one for one in due if STEPS.index(one.name) <= STEPS.index(until_step)]
-        if not due:
-            progress(f"nothing to do: the plan of {as_of.date()} stands on these inputs")
+        steps = [one for one in due.steps if STEPS.index(one.name) <= STEPS.index(until_step)]
+        for line in notices(context, due, steps):
+            progress(line)
+        if not steps:
             return context.manifest
-        context.manifest.inputs = inputs
-        context.manifest.record(INGEST, current.report)
-        _walk(context, due, progress)
+        if not due.waiting:
+            context.manifest.inputs = inputs
+            context.manifest.record(INGEST, current.report)
+        _walk(context, steps, progress)
         return context.manifest
 
 
@@ -117,41 +140,96 @@ def input_versions(wiring: Wiring) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Due:
+    """What a run has to do.
+
+    Parameters
+    ----------
+    steps : list of NightlyStep
+        In order.
+    waiting : tuple of str
+        The inputs that changed since the plan was published, and that it does without.
+    lost : tuple of str
+        Steps that were done and of which what they left is gone.
+    """
+
+    steps: list[NightlyStep]
+    waiting: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
 def steps_due(
     context: RunContext, inputs: Mapping[str, Any], *, force: bool, from_step: str | None
-) -> list[NightlyStep]:
-    """Return the steps to run after `ingest`, in order, and forget what they replace.
+) -> Due:
+    """Return the steps to run after `ingest`, and forget in the manifest what they replace.
 
     Raises
     ------
     ConflictError
-        When the plan is published and its inputs have changed since.
+        As `run_nightly` says.
     """
     done, names = context.manifest.steps, list(STEPS[1:])
     missing = [name for name in names if name not in done]
+    changed = tuple(name for name in inputs if context.manifest.inputs.get(name) != inputs[name])
     if force or not done:
-        start = from_step or names[0]
-    elif context.manifest.inputs != inputs:
-        if names[-1] in done:
-            raise _changed(context, inputs)
-        start = names[0]
-    else:
-        start = from_step or (missing[0] if missing else "")
-    if not start:
-        return []
+        return _from(context, from_step or names[0], missing)
+    if changed and missing:
+        return _from(context, names[0], missing)
+    if changed and from_step:
+        raise _changed(context, inputs, changed)
+    if missing or from_step:
+        lost = [one.name for one in SEQUENCE if one.name in done and not one.stands(context)]
+        first = min(filter(None, (from_step, *missing, *lost)), key=STEPS.index)
+        return _from(context, first, missing)
+    lost = [one.name for one in SEQUENCE if not one.stands(context)]
+    if changed and lost not in ([], [names[-1]]):
+        raise _changed(context, inputs, changed, lost)
+    renewed = {name for one in SEQUENCE if one.name in lost for name in (one.name, *one.renews)}
+    if not changed:
+        for name in renewed:
+            done.pop(name, None)
+    return Due([one for one in SEQUENCE if one.name in renewed], changed, tuple(lost))
+
+
+def _from(context: RunContext, start: str, missing: list[str]) -> Due:
+    """Return the steps from `start` on, or from the first that is missing before it."""
+    names = [one.name for one in SEQUENCE]
     first = names.index(start) if start in names else 0
     if missing:
         first = min(first, names.index(missing[0]))
     for name in names[first:]:
-        done.pop(name, None)
-    return list(SEQUENCE[first:])
+        context.manifest.steps.pop(name, None)
+    return Due(list(SEQUENCE[first:]))
 
 
-def _changed(context: RunContext, inputs: Mapping[str, Any]) -> ConflictError:
+#: What the inputs of a run are called where a person reads of them.
+_INPUT_WORDS: Final = {"lake": "tables", "config": "configuration", "nba": "version of nba"}
+
+
+def notices(context: RunContext, due: Due, steps: list[NightlyStep]) -> list[str]:
+    """Return what a run has to say before it begins."""
+    day, lines = context.as_of.date(), []
+    if due.lost:
+        lines.append(f"of the plan of {day}, {', '.join(due.lost)} is gone: made again")
+    if due.waiting:
+        what = ", ".join(_INPUT_WORDS.get(name, name) for name in due.waiting)
+        lines.append(
+            f"the plan of {day} is published; what changed since ({what}) waits for the next "
+            "plan, or --force replaces this one"
+        )
+    if not steps:
+        lines.append(f"nothing to do: the plan of {day} stands")
+    return lines
+
+
+def _changed(
+    context: RunContext, inputs: Mapping[str, Any], changed: Sequence[str], lost: Sequence[str] = ()
+) -> ConflictError:
     before = context.manifest.inputs
-    changed = [name for name, value in inputs.items() if before.get(name) != value]
+    gone = f", and its {', '.join(lost)} cannot be made again without them" if lost else ""
     return ConflictError(
-        f"the plan of {context.as_of.date()} is published and its inputs have changed since",
+        f"the plan of {context.as_of.date()} is published and its inputs have changed since{gone}",
         expected=", ".join(f"{name} {before.get(name)}" for name in changed),
         found=", ".join(f"{name} {inputs[name]}" for name in changed),
         next_step="plan the next day, or replace this plan with --force",

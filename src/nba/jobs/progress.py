@@ -45,6 +45,8 @@ class Progress:
 
     def __init__(self) -> None:
         self.run_id = new_id()
+        #: The step that failed; empty while none has.
+        self.failed_step = ""
 
     def __call__(self, line: str) -> None:
         """Show one line."""
@@ -61,6 +63,7 @@ class Progress:
             try:
                 yield current
             except BaseException as error:
+                self.failed_step = name
                 self._failed(current, time.perf_counter() - started, error)
                 raise
             current.report["seconds"] = round(time.perf_counter() - started, 2)

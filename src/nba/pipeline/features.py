@@ -9,6 +9,11 @@ from nba.pipeline.context import RunContext
 from nba.pipeline.inputs import STATE
 
 
+def features_stand(context: RunContext) -> bool:
+    """Return whether every view of the run is there, or has been removed for its age."""
+    return not context.ports.feature_store.lost_views(context.as_of)
+
+
 def build_features(context: RunContext) -> dict[str, Any]:
     """Build every feature view at the run's `as_of`; return what was built.
 

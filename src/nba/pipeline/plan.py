@@ -51,6 +51,12 @@ def plan(context: RunContext) -> dict[str, Any]:
     }
 
 
+def plan_stands(context: RunContext) -> bool:
+    """Return whether the plan is kept, with the rules under which it was made."""
+    kept = all(context.folder.has(f"{GROUP}/{name}") for name in PLAN_TABLES)
+    return kept and context.folder.read_text(RULES) is not None
+
+
 def make_plan(context: RunContext, rules: DecisionRules) -> Plan:
     """Decide for every eligible customer at the run's `as_of`, and keep what it stood on.
 

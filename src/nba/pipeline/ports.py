@@ -56,6 +56,12 @@ class FeatureStore(Protocol):
     def materialise(self, as_of: datetime) -> Mapping[str, bool]:
         """Bring the snapshot of `as_of` online; never sets an online value back."""
 
+    def lost_views(self, as_of: datetime) -> Sequence[str]:
+        """Return the views of a built `as_of` that are gone, though not for their age."""
+
+    def is_online(self, as_of: datetime) -> bool:
+        """Return whether the snapshot of `as_of`, or a later one, is online."""
+
 
 class ModelRegistry(Protocol):
     """Fits as runs, models as versions, one champion per name."""
@@ -78,6 +84,9 @@ class ModelRegistry(Protocol):
     def champion(self, name: str) -> ModelVersion | None:
         """Return the champion's version from the last good local copy, or None before a fit."""
 
+    def has(self, version: ModelVersion) -> bool:
+        """Return whether `load` would find `version`."""
+
     def load(self, version: ModelVersion) -> Model:
         """Return the model of `version` (the registry knows the class of its kind)."""
 
@@ -87,6 +96,9 @@ class PlanStore(Protocol):
 
     def publish(self, plan: Mapping[str, Any], actions: pl.DataFrame) -> Any:
         """Replace the plan of this `as_of` by this one, in one transaction."""
+
+    def plan(self, as_of: date) -> Mapping[str, Any] | None:
+        """Return the header of the published plan of a day, or None."""
 
     def action(self, action_id: str) -> Mapping[str, Any]:
         """Return one published action; `NotFoundError` where there is none."""

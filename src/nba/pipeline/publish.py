@@ -16,6 +16,14 @@ def publish(context: RunContext) -> dict[str, Any]:
     return {"rows": actions.height}
 
 
+def is_published(context: RunContext) -> bool:
+    """Return whether the plan stands where the API reads it, and its features or later ones."""
+    day = context.as_of.date()
+    if context.ports.plan_store.plan(day) is None:
+        return False
+    return context.ports.feature_store.is_online(context.as_of)
+
+
 def plan_header(context: RunContext) -> dict[str, Any]:
     """Return the header under which the run's plan is published."""
     decided = context.manifest.steps["plan"]

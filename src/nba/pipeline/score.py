@@ -47,6 +47,12 @@ def score(context: RunContext) -> dict[str, Any]:
     return {**report, "finding": finding} if finding else report
 
 
+def scores_stand(context: RunContext) -> bool:
+    """Return whether every score table is kept; an older run has no contributions or needs."""
+    names = Scores.__annotations__.keys() - {"contributions", "needs"}
+    return all(context.folder.has(f"{GROUP}/{name}") for name in names)
+
+
 def noted_models(context: RunContext) -> dict[str, Model]:
     """Return the models of the versions that the train step noted."""
     versions = context.manifest.steps["train"]["versions"]

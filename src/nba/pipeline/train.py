@@ -56,6 +56,13 @@ def train(context: RunContext) -> dict[str, Any]:
     return {**report, "versions": versions}
 
 
+def models_stand(context: RunContext) -> bool:
+    """Return whether the models that the run noted can be loaded."""
+    versions = context.manifest.steps["train"]["versions"]
+    registry = context.ports.registry
+    return all(registry.has(read_version(name, noted)) for name, noted in versions.items())
+
+
 def config_digest(spec: ModelSpec) -> str:
     """Return a digest of what decides a fit: kind, parameters and the version of nba.
 
@@ -215,7 +222,7 @@ def describe_version(version: ModelVersion, why: str) -> dict[str, str]:
     return {
         "version": version.version,
         "run_id": version.run_id,
-        "folder": str(version.folder),
+        "folder": version.folder.name,
         "as_of": version.as_of.isoformat(),
         "config_digest": version.config_digest,
         "fitted_because": why,

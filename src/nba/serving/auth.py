@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Annotated, cast
+from typing import Annotated, Any, Final, cast
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -15,7 +16,10 @@ from nba.serving.attempts import WrongKeys
 from nba.serving.cards import CustomerCards
 from nba.serving.errors import NotAuthenticatedError, TooManyWrongKeysError
 from nba.serving.services import Access, Services
-from nba.stores.access import Scope
+from nba.stores.access import NAMESPACE_END, Scope
+
+#: The table that only sources write.
+SALES: Final = "transactions"
 
 bearer = HTTPBearer(auto_error=False, description="An API key made with `nba keys create`.")
 
@@ -37,6 +41,13 @@ class Caller:
     scope: Scope
     subject: str | None
     cards: CustomerCards
+    #: Whether the service knows no keys: a demonstration on one machine.
+    is_open: bool = False
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether rows about any customer, clerk or store may be reported."""
+        return self.scope in (Scope.ADMIN, Scope.SOURCE)
 
     def require(self, *scopes: Scope) -> None:
         """Refuse a caller whose scope is none of `scopes`; an admin may do everything.
@@ -53,6 +64,28 @@ class Caller:
                 found=f"scope {self.scope}",
                 next_step="ask for a key with that scope",
             )
+
+    def may_report(self, table: str) -> None:
+        """Refuse a caller who may not report rows of a table: only a source writes sales.
+
+        Raises
+        ------
+        NotPermittedError
+        """
+        if table == SALES and self.scope is not Scope.SOURCE and not self.is_open:
+            raise NotPermittedError(
+                "this key may not write sales",
+                expected=f"a key with scope {Scope.SOURCE}",
+                found=f"scope {self.scope}",
+                next_step="let the till's system report it, with a key made by "
+                "`nba keys create source --name POS`",
+            )
+
+    def own_ids(self, table: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a row with its order's id in the namespace of the source that reports it."""
+        if table != SALES or self.scope is not Scope.SOURCE:
+            return values
+        return {**values, "order_id": f"{self.subject}{NAMESPACE_END}{values['order_id']}"}
 
     def require_clerk(self, clerk_id: str) -> None:
         """Refuse a caller who may not act for this clerk."""
@@ -113,7 +146,7 @@ def caller_of(request: Request, services: ServicesDep, credentials: Credentials)
     """
     if services.access is Access.OPEN:
         _require_loopback(request)
-        return Caller("open", Scope.ADMIN, None, services.cards)
+        return Caller("open", Scope.ADMIN, None, services.cards, is_open=True)
     key = services.store.verify_token(credentials.credentials) if credentials else None
     if key is None and credentials is not None:
         _count_wrong_key(request)

@@ -47,6 +47,19 @@ class Metrics:
         self.outbox_waiting = Gauge(
             "nba_outbox_waiting", "Rows that the lake does not hold yet.", registry=self.registry
         )
+        self.outbox_refused = Gauge(
+            "nba_outbox_refused", "Accepted rows that the lake refused.", registry=self.registry
+        )
+        self.night_failed = Gauge(
+            "nba_night_failed",
+            "1 where the last run of the nightly job failed or was broken off.",
+            registry=self.registry,
+        )
+        self.night_began = Gauge(
+            "nba_night_began_timestamp_seconds",
+            "When the last run of the nightly job began, in seconds since 1970.",
+            registry=self.registry,
+        )
         self.plan_age_seconds = Gauge(
             "nba_plan_age_seconds",
             "Seconds since the current plan was published.",

@@ -11,6 +11,7 @@ from nba.schema.words import Channel, FeedbackKind, Mode
 from nba.serving.errors import Problem
 from nba.serving.rows import RowOf
 from nba.serving.shapes import Clerk, CustomerCard, ProductScore, TagFact
+from nba.stores.nights import NightState
 
 #: An id: text without control characters; leading zeros count.
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -295,10 +296,25 @@ class Health(BaseModel):
     version: str
 
 
+class LastNight(BaseModel):
+    """How the last run of the nightly job went."""
+
+    as_of: date
+    state: NightState
+    began_at: AwareDatetime
+    ended_at: AwareDatetime | None
+    step: str | None = Field(description="The step that failed.")
+    error: str | None = Field(description="The kind of error; `nba doctor` says what it was.")
+
+
 class Readiness(BaseModel):
-    """Whether the service can do its work."""
+    """Whether the service can do its work: `degraded` serves, and somebody should look."""
 
     ready: bool
+    status: Literal["ready", "degraded"]
+    problems: list[Literal["night_failed", "rows_refused"]]
     store: bool
     plan_as_of: date | None
     outbox_waiting: int
+    outbox_refused: int
+    last_night: LastNight | None

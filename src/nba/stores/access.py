@@ -17,15 +17,29 @@ from nba.errors import ConflictError, NotFoundError, UsageError
 from nba.stores.schema import api_keys, idempotency
 
 _PREFIX = "nba"
+#: Stands between a source's namespace and an order's id, and in no namespace.
+NAMESPACE_END = ":"
 
 
 class Scope(StrEnum):
-    """What a key may do; `subject` names the clerk or store where one is meant."""
+    """What a key may do; `subject` names the clerk, the store or the source where one is meant."""
 
     CLERK = "clerk"
     STORE = "store"
+    SOURCE = "source"
     MARKETER = "marketer"
     ADMIN = "admin"
+
+
+#: Scopes of keys that are made for somebody or something.
+NAMED = (Scope.CLERK, Scope.STORE, Scope.SOURCE)
+
+
+_SUBJECTS = {
+    Scope.CLERK: "a clerk_id",
+    Scope.STORE: "a store_id",
+    Scope.SOURCE: "the name of a system",
+}
 
 
 @dataclass(frozen=True)
@@ -55,14 +69,20 @@ def create_key(
     expires_at: datetime | None,
     now: datetime,
 ) -> NewKey:
-    """Make a key; a clerk's or store's key needs the clerk's or store's id as `subject`."""
-    needs_subject = scope in (Scope.CLERK, Scope.STORE)
+    """Make a key; a clerk's, store's or source's key needs its id or name as `subject`."""
+    needs_subject = scope in NAMED
     if needs_subject != (subject is not None):
         raise UsageError(
             f"cannot make a key with scope {scope}",
-            expected=f"a {scope}_id" if needs_subject else "no subject",
+            expected=_SUBJECTS.get(scope, "no subject"),
             found=repr(subject),
             next_step="name whom the key is for" if needs_subject else "leave the subject away",
+        )
+    if scope is Scope.SOURCE and (not subject or NAMESPACE_END in subject):
+        raise UsageError(
+            "this is no name of a source",
+            expected=f"a name without {NAMESPACE_END!r}, such as POS",
+            found=repr(subject),
         )
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     connection.execute(

@@ -387,6 +387,21 @@ class FeastFeatureStore:
             self.repository.materialise(self._utc(as_of))
         return done
 
+    def lost_views(self, as_of: datetime) -> list[str]:
+        """Return the views of `as_of` that are gone, though no later night removed them."""
+        later = [moment for moment in self.moments() if moment > as_of]
+        old = later and as_of < later[-1] - timedelta(days=self._keep_days)
+        manifest = self.snapshots.manifest(as_of)
+        if manifest is None:
+            return [] if old else list(self.views)
+        built = manifest["views"]
+        return [name for name in built if not self.snapshots.stands(name, as_of)]
+
+    def is_online(self, as_of: datetime) -> bool:
+        """Return whether the snapshot of `as_of`, or a later one, is online in every view."""
+        moment = microseconds(self._utc(as_of))
+        return all(self.online_store.snapshot_us(name) >= moment for name in self.views)
+
     def _packed(self, view: View, as_of: datetime) -> Iterator[Row]:
         import duckdb
 

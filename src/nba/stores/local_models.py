@@ -53,6 +53,10 @@ class LocalModels:
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    def folder(self, name: str, noted: Path) -> Path:
+        """Return where a version lies here, wherever the project stood when it was noted."""
+        return self._root / name / noted.name
+
     def store(self, name: str, version: str, source: Path) -> tuple[Path, str]:
         """Copy `source` in as a version of `name`; return its folder and SHA-256."""
         digest = folder_digest(source)

@@ -17,12 +17,13 @@ from sqlalchemy import Connection, text
 
 from nba.errors import NotFoundError
 from nba.schema.words import TagSource
-from nba.stores import access, feedback, lists, outbox, people, plans, quotas, tombstones
+from nba.stores import access, feedback, lists, nights, outbox, people, plans, quotas, tombstones
 from nba.stores.access import ApiKey, NewKey, Scope
 from nba.stores.database import Database
 from nba.stores.feedback import Feedback
 from nba.stores.lists import Slice
-from nba.stores.outbox import Event, Outcome
+from nba.stores.nights import Night, NightFailure
+from nba.stores.outbox import Event, Outcome, Pending
 from nba.stores.people import Consent, Tag
 from nba.stores.tombstones import Receipt
 
@@ -258,8 +259,12 @@ class OperationalStore:
     def new_events(self) -> dict[str, pl.DataFrame]:
         """Return rows accepted and not yet in the lake, by table of the contract.
 
-        ModelInputs hold the table's columns with the lake's types, and `outbox_id` first.
+        Frames hold the table's columns with the lake's types, and `outbox_id` first.
         """
+        return self.pending().frames
+
+    def pending(self) -> Pending:
+        """Return what waits for the lake, and which of it no table can hold."""
         with self._database.reading() as connection:
             return outbox.pending(connection)
 
@@ -268,10 +273,58 @@ class OperationalStore:
         with self.writing() as writer:
             outbox.mark(writer.connection, event_ids, writer.now)
 
+    def refuse_rows(self, refusals: Mapping[str, Mapping[str, Any]]) -> None:
+        """Set rows of the outbox aside by `outbox_id`, each with why the lake refused it."""
+        with self.writing() as writer:
+            outbox.refuse(writer.connection, refusals, writer.now)
+
+    def open_rows(self, outbox_ids: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Return rows of the outbox that the lake does not hold; all where no id is named.
+
+        Raises
+        ------
+        NotFoundError
+            When a named row is unknown, or the lake holds it.
+        """
+        with self._database.reading() as connection:
+            return outbox.open_rows(connection, outbox_ids)
+
+    def drop_rows(self, outbox_ids: Sequence[str]) -> None:
+        """Remove rows of the outbox that the lake does not hold."""
+        with self.writing() as writer:
+            outbox.drop(writer.connection, outbox_ids)
+
+    def retry_rows(self, outbox_ids: Sequence[str]) -> None:
+        """Let refused rows wait for the lake again."""
+        with self.writing() as writer:
+            outbox.wait_again(writer.connection, outbox_ids)
+
+    def refused_rows(self) -> int:
+        """Return how many rows of the outbox the lake refused."""
+        with self._database.reading() as connection:
+            return outbox.refused(connection)
+
     def backlog(self) -> tuple[int, datetime | None]:
         """Return how many rows wait for the lake, and since when the oldest waits."""
         with self._database.reading() as connection:
             return outbox.backlog(connection)
+
+    # -- nights ---------------------------------------------------------------------------
+
+    def begin_night(self, as_of: date) -> int:
+        """Note that a run of the nightly job began; return its id."""
+        with self.writing() as writer:
+            return nights.begin(writer.connection, as_of, writer.now)
+
+    def end_night(self, night_id: int, failure: NightFailure | None = None) -> None:
+        """Note how a run ended."""
+        with self.writing() as writer:
+            nights.end(writer.connection, night_id, failure, writer.now)
+
+    def last_night(self) -> Night | None:
+        """Return the last run of the newest day, or None before the first."""
+        with self._database.reading() as connection:
+            return nights.last(connection)
 
     # -- tags, consents, erasure ----------------------------------------------------------
 

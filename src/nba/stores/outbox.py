@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import polars as pl
 import pyarrow as pa
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
+from nba.errors import NotFoundError
 from nba.schema.tables import LOADED_AT, TABLES, VALID_FROM, Kind, Table
 from nba.schema.words import Mode, ResponseKind
 from nba.stores.database import digest
@@ -24,6 +25,9 @@ OUTBOX_ID = "outbox_id"
 SENT_PREFIX = "sent:"
 
 Outcome = Literal["accepted", "repeated", "conflict"]
+_Entry = tuple[int, Mapping[str, Any]]
+#: What typing a stored row may raise: text that is no number or moment, a number too large.
+_UNTYPABLE = (ValueError, TypeError, ArithmeticError, pa.ArrowException)
 
 
 @dataclass(frozen=True)
@@ -72,17 +76,21 @@ def accept(
     """Put one event into the outbox; `customer_id` says whom a row without one is about.
 
     The same key with the same content again is `repeated` and changes nothing; with other
-    content it is a `conflict` and changes nothing either.
+    content it is a `conflict` and changes nothing either, unless the lake refused what stands:
+    then the corrected row takes its place.
     """
     payload = {name: value for name, value in event.row.items() if value is not None}
     content = digest(payload)
-    standing = connection.scalar(
-        select(outbox.c.digest).where(
-            outbox.c.table_name == event.table, outbox.c.row_key == event.key
-        )
-    )
+    same_key = (outbox.c.table_name == event.table) & (outbox.c.row_key == event.key)
+    standing = connection.execute(
+        select(outbox.c.digest, outbox.c.refused_at).where(same_key)
+    ).first()
     if standing is not None:
-        return "repeated" if standing == content else "conflict"
+        if standing.digest == content:
+            return "repeated"
+        if standing.refused_at is None:
+            return "conflict"
+        connection.execute(delete(outbox).where(same_key))
     action_id = event.row.get("action_id") if event.table == "interactions" else None
     if action_id is not None:
         _supersede(connection, str(action_id))
@@ -161,20 +169,63 @@ def has_interaction(connection: Connection, action_id: str) -> bool:
     return connection.scalar(query) is not None
 
 
-def pending(connection: Connection) -> dict[str, pl.DataFrame]:
-    """Return what the lake does not hold yet, by table, with `outbox_id` first."""
+_WAITING: ColumnElement[bool] = outbox.c.ingested_at.is_(None) & outbox.c.refused_at.is_(None)
+_REFUSED: ColumnElement[bool] = outbox.c.refused_at.is_not(None)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """What waits for the lake.
+
+    Parameters
+    ----------
+    frames : dict of str to polars.DataFrame
+        Rows by table of the contract, with `outbox_id` first.
+    refusals : dict of str to mapping
+        By `outbox_id`: why a row cannot even be typed as its table says.
+    """
+
+    frames: dict[str, pl.DataFrame]
+    refusals: dict[str, Mapping[str, Any]]
+
+
+def pending(connection: Connection) -> Pending:
+    """Return what the lake does not hold yet."""
     query = (
         select(outbox.c.outbox_id, outbox.c.table_name, outbox.c.payload)
-        .where(outbox.c.ingested_at.is_(None))
+        .where(_WAITING)
         .order_by(outbox.c.outbox_id)
     )
-    rows: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
+    rows: dict[str, list[_Entry]] = {}
     for outbox_id, table_name, payload in connection.execute(query):
         rows.setdefault(table_name, []).append((outbox_id, payload))
-    return {name: _frame(TABLES[name], entries) for name, entries in rows.items()}
+    found = Pending({}, {})
+    for name, entries in rows.items():
+        typed = _typed(TABLES[name], entries, found.refusals)
+        if typed is not None:
+            found.frames[name] = typed
+    return found
 
 
-def _frame(table: Table, entries: Sequence[tuple[int, Mapping[str, Any]]]) -> pl.DataFrame:
+def _typed(
+    table: Table, entries: list[_Entry], refusals: dict[str, Mapping[str, Any]]
+) -> pl.DataFrame | None:
+    """Return the rows as a frame; one that no column can hold is refused by itself."""
+    try:
+        return _frame(table, entries)
+    except _UNTYPABLE:
+        good = []
+        for entry in entries:
+            try:
+                _frame(table, [entry])
+            except _UNTYPABLE as error:
+                refusals[str(entry[0])] = {"reason": str(error).partition("\n")[0]}
+            else:
+                good.append(entry)
+    return _frame(table, good) if good else None
+
+
+def _frame(table: Table, entries: Sequence[_Entry]) -> pl.DataFrame:
     columns: dict[str, pa.Array] = {
         OUTBOX_ID: pa.array([str(outbox_id) for outbox_id, _ in entries], pa.string())
     }
@@ -213,9 +264,81 @@ def mark(connection: Connection, outbox_ids: Sequence[str], now: datetime) -> No
         )
 
 
+def refuse(
+    connection: Connection, refusals: Mapping[str, Mapping[str, Any]], now: datetime
+) -> None:
+    """Set rows aside that the lake refused, each with why; they wait no longer."""
+    for outbox_id, refusal in refusals.items():
+        connection.execute(
+            update(outbox)
+            .where(outbox.c.outbox_id == int(outbox_id), outbox.c.ingested_at.is_(None))
+            .values(refused_at=now, refusal=dict(refusal))
+        )
+
+
 def backlog(connection: Connection) -> tuple[int, datetime | None]:
     """Return how many rows wait for the lake, and since when the oldest waits."""
     row = connection.execute(
-        select(func.count(), func.min(outbox.c.accepted_at)).where(outbox.c.ingested_at.is_(None))
+        select(func.count(), func.min(outbox.c.accepted_at)).where(_WAITING)
     ).one()
     return int(row[0]), row[1]
+
+
+def refused(connection: Connection) -> int:
+    """Return how many rows the lake refused."""
+    return int(connection.scalar(select(func.count()).where(_REFUSED)) or 0)
+
+
+def open_rows(connection: Connection, outbox_ids: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return rows that the lake does not hold, refused ones first; all where no id is named.
+
+    Raises
+    ------
+    NotFoundError
+        When a named row is unknown, or the lake holds it.
+    """
+    query = select(outbox).where(_WAITING | _REFUSED)
+    if outbox_ids:
+        query = query.where(outbox.c.outbox_id.in_(_numbers(outbox_ids)))
+    query = query.order_by(outbox.c.refused_at.is_(None), outbox.c.outbox_id)
+    rows = [_open_row(row) for row in connection.execute(query).mappings()]
+    missing = sorted(set(outbox_ids) - {row["outbox_id"] for row in rows})
+    if missing:
+        raise NotFoundError(
+            "the outbox does not hold these rows",
+            expected="rows that wait for the lake or were refused",
+            found=", ".join(missing),
+            next_step="see `nba outbox list`",
+        )
+    return rows
+
+
+def _open_row(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {
+        "outbox_id": str(row["outbox_id"]),
+        "table": row["table_name"],
+        "state": "waiting" if row["refused_at"] is None else "refused",
+        "refusal": row["refusal"],
+        "accepted_at": row["accepted_at"],
+        "refused_at": row["refused_at"],
+        "row": row["payload"],
+    }
+
+
+def _numbers(outbox_ids: Sequence[str]) -> list[int]:
+    return [int(outbox_id) for outbox_id in outbox_ids if outbox_id.isdigit()]
+
+
+def drop(connection: Connection, outbox_ids: Sequence[str]) -> None:
+    """Remove rows that the lake does not hold; their keys are free again."""
+    numbers = _numbers(outbox_ids)
+    connection.execute(delete(outbox).where(outbox.c.outbox_id.in_(numbers), _WAITING | _REFUSED))
+
+
+def wait_again(connection: Connection, outbox_ids: Sequence[str]) -> None:
+    """Let refused rows wait for the lake again."""
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.outbox_id.in_(_numbers(outbox_ids)), _REFUSED)
+        .values(refused_at=None, refusal=None)
+    )

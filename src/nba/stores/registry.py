@@ -23,6 +23,7 @@ from nba.errors import ModelError
 from nba.models.base import Model, read_head
 from nba.models.version import ModelVersion
 from nba.stores.local_models import LocalModels, folder_digest
+from nba.stores.tracking_place import ARTIFACTS, follow
 
 CHAMPION = "champion"
 #: Where a model lies in the artifacts of its version.
@@ -133,9 +134,24 @@ class MlflowRegistry:
             config_digest=pointer.config_digest,
         )
 
+    def has(self, version: ModelVersion) -> bool:
+        """Return whether the version is on disk, or known to the tracking server."""
+        if self._local.folder(version.name, version.folder).is_dir():
+            return True
+        if not self._tracking_may_answer():
+            return False
+        from mlflow.exceptions import MlflowException
+
+        try:
+            with quiet():
+                self._client.get_model_version(version.name, version.version)
+        except MlflowException:
+            return False
+        return True
+
     def load(self, version: ModelVersion) -> Model:
         """Return the model of `version`, fetched again where its local copy is gone."""
-        folder = version.folder
+        folder = self._local.folder(version.name, version.folder)
         if not folder.is_dir():
             with quiet():
                 found = self._client.get_model_version(version.name, version.version)
@@ -230,6 +246,7 @@ class MlflowRegistry:
             path = self._sqlite_path()
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
+                follow(path)
             self._client_made = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
         return self._client_made
 
@@ -250,7 +267,7 @@ class MlflowRegistry:
 
     def _create_experiment(self) -> str:
         path = self._sqlite_path()
-        location = (path.parent / "mlflow-artifacts").resolve().as_uri() if path else None
+        location = (path.parent / ARTIFACTS).resolve().as_uri() if path else None
         return str(self._client.create_experiment(self._experiment, artifact_location=location))
 
     def _start_run(self, model: Model, fit: Fit) -> str:

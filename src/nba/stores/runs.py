@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nba.stores.registry import quiet
+from nba.stores.tracking_place import FILES, follow
 
 
 def log_run(
@@ -30,16 +31,17 @@ def log_run(
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
 
+    local = tracking_uri.startswith("sqlite:///")
+    store = Path(tracking_uri.removeprefix("sqlite:///")).resolve()
+    if local:
+        follow(store)
     with quiet():
         client = MlflowClient(tracking_uri)
         found = client.get_experiment_by_name(experiment)
         if found is not None:
             experiment_id = found.experiment_id
         else:
-            place = None
-            if tracking_uri.startswith("sqlite:///"):
-                store = Path(tracking_uri.removeprefix("sqlite:///")).resolve()
-                place = (store.parent / "mlflow-files" / experiment).as_uri()
+            place = (store.parent / FILES / experiment).as_uri() if local else None
             experiment_id = client.create_experiment(experiment, artifact_location=place)
         run_id = str(client.create_run(experiment_id).info.run_id)
         for name, value in parameters.items():

@@ -133,10 +133,26 @@ outbox = Table(
     Column("occurred_at", UtcDateTime, nullable=False),
     Column("accepted_at", UtcDateTime, nullable=False),
     Column("ingested_at", UtcDateTime),
+    Column("refused_at", UtcDateTime),
+    Column("refusal", Document),
     UniqueConstraint("table_name", "row_key"),
     Index(None, "customer_id", "signal"),
     Index(None, "action_id"),
     Index(None, "ingested_at"),
+)
+
+nights = Table(
+    "nights",
+    metadata,
+    Column("night_id", Integer, primary_key=True, autoincrement=True),
+    Column("as_of", Date, nullable=False),
+    Column("state", String, nullable=False),
+    Column("step", String),
+    Column("error", String),
+    Column("message", Text),
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Index(None, "as_of"),
 )
 
 tags = Table(

@@ -67,6 +67,10 @@ class Snapshots:
         """Return the pattern that finds every snapshot of a view."""
         return str(self.root / view / "*" / "*.parquet")
 
+    def stands(self, view: str, as_of: datetime) -> bool:
+        """Return whether the files of a view's snapshot are there."""
+        return any(self.folder(view, as_of).glob("*.parquet"))
+
     def _manifest(self, as_of: datetime) -> Path:
         return self.root / "manifests" / f"{as_of.strftime(STAMP)}.json"
 

@@ -26,6 +26,7 @@ from nba.stores.schema import (
     consents,
     feedback,
     idempotency,
+    nights,
     outbox,
     quotas,
     tags,
@@ -126,6 +127,10 @@ def delete_customer(connection: Connection, customer_id: str) -> dict[str, int]:
         done = connection.execute(delete(table).where(table.c.customer_id == customer_id))
         counts[table.name] = counts.get(table.name, 0) + done.rowcount
     counts["idempotency"] = _delete_remembered(connection, customer_id)
+    # what a failed night said may name whom it failed at
+    said = nights.c.message.contains(customer_id, autoescape=True)
+    done = connection.execute(update(nights).where(said).values(message=None))
+    counts["nights"] = done.rowcount
     return counts
 
 

@@ -34,10 +34,11 @@ def post_events(
     """Take in rows of the data contract's tables; each is accepted or refused by itself.
 
     A row's key makes it idempotent: the same row again changes nothing, another row under
-    the same key is refused. Lists and cards know of accepted rows at once, the lake from
-    the next nightly job on.
+    the same key is refused. Sales come from keys of scope `source` alone, each with the ids of
+    its orders in a namespace of its own. Lists and cards know of accepted rows at once, the
+    lake from the next nightly job on.
     """
-    caller.require(Scope.CLERK, Scope.STORE)
+    caller.require(Scope.CLERK, Scope.STORE, Scope.SOURCE)
     # judged before the transaction begins, so that other writers do not wait for it
     judged = [
         (table, index, _judge(table, row, caller, services)) for table, index, row in _rows(body)
@@ -76,11 +77,12 @@ def _judge(
 ) -> Judged | NbaError:
     """Return the event that a row is, or why it is none."""
     try:
+        caller.may_report(table)
         parsed = parse_row(table, row, zone=services.zone, now=services.clock())
         _require_sight(caller, parsed.values)
     except NbaError as error:
         return error
-    return Judged(Event(table, parsed.values), parsed.notes)
+    return Judged(Event(table, caller.own_ids(table, parsed.values)), parsed.notes)
 
 
 def _take(
@@ -106,7 +108,7 @@ def _take(
 
 def _require_sight(caller: Caller, values: Mapping[str, Any]) -> None:
     """Refuse rows about customers, clerks or stores that the caller does not speak for."""
-    if caller.scope is Scope.ADMIN:
+    if caller.sees_all:
         return
     if values.get("clerk_id") is not None:
         caller.require_clerk(values["clerk_id"])

@@ -1,0 +1,95 @@
+"""How each run of the nightly job went, where the service and `nba doctor` can see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import Connection, insert, select, update
+
+from nba.stores.schema import nights
+
+#: A run that says nothing for so long was broken off.
+LONGEST_NIGHT: Final = timedelta(hours=12)
+
+
+class NightState(StrEnum):
+    """How a run of the nightly job stands."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class NightFailure:
+    """Why a run failed.
+
+    Parameters
+    ----------
+    step : str
+        The step that failed; empty where none had begun.
+    error : str
+        The kind of error: a class name, without anything of the data.
+    message : str
+        What it said; for operators, never for an answer of the service.
+    """
+
+    step: str
+    error: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Night:
+    """One run of the nightly job."""
+
+    as_of: date
+    state: NightState
+    began_at: datetime
+    ended_at: datetime | None
+    failure: NightFailure | None
+
+    def has_failed(self, now: datetime) -> bool:
+        """Return whether the run failed, or began so long ago that it was broken off."""
+        if self.state is NightState.RUNNING:
+            return now - self.began_at > LONGEST_NIGHT
+        return self.state is NightState.FAILED
+
+
+def begin(connection: Connection, as_of: date, now: datetime) -> int:
+    """Note that a run began; return its id."""
+    row = {"as_of": as_of, "state": str(NightState.RUNNING), "began_at": now}
+    made = connection.execute(insert(nights), row).inserted_primary_key
+    assert made is not None
+    return int(made[0])
+
+
+def end(connection: Connection, night_id: int, failure: NightFailure | None, now: datetime) -> None:
+    """Note how a run ended."""
+    state = NightState.DONE if failure is None else NightState.FAILED
+    said = vars(failure) if failure is not None else {}
+    connection.execute(
+        update(nights)
+        .where(nights.c.night_id == night_id)
+        .values(state=str(state), ended_at=now, **said)
+    )
+
+
+def last(connection: Connection) -> Night | None:
+    """Return the last run of the newest day, or None."""
+    newest = select(nights).order_by(nights.c.as_of.desc(), nights.c.night_id.desc()).limit(1)
+    row = connection.execute(newest).first()
+    if row is None:
+        return None
+    state = NightState(row.state)
+    failure = NightFailure(row.step or "", row.error or "", row.message or "")
+    return Night(
+        row.as_of,
+        state,
+        row.began_at,
+        row.ended_at,
+        failure if state is NightState.FAILED else None,
+    )

@@ -1,0 +1,84 @@
+"""A project's folder can be copied and moved, and one of another version is upgraded or refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tests.jobs.conftest import DAY, nba, wiring
+
+pytestmark = pytest.mark.xdist_group("nights")
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Return the digest of every file."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def addresses(project: Path) -> set[str]:
+    """Return every address of files that MLflow keeps."""
+    with closing(sqlite3.connect(project / "data" / "mlflow.db")) as connection:
+        rows = connection.execute(
+            "SELECT artifact_location FROM experiments UNION SELECT artifact_uri FROM runs "
+            "UNION SELECT artifact_location FROM logged_models "
+            "UNION SELECT source FROM model_versions UNION SELECT storage_location "
+            "FROM model_versions"
+        ).fetchall()
+    return {str(address) for (address,) in rows if str(address).startswith("file:")}
+
+
+def test_a_copy_never_touches_the_original_and_works_without_it(made: Path, tmp_path: Path) -> None:
+    original = Path(shutil.copytree(made, tmp_path / "a shop"))
+    nba("--project", original, "doctor")
+    copy = Path(shutil.copytree(original, tmp_path / "copy of it"))
+    before = contents(original)
+    # everything is made anew: models are registered, features joined by Feast
+    for path in (copy / "models").glob("*.yaml"):
+        text = re.sub(r"retrain_every_days: \d+", "retrain_every_days: 1", path.read_text())
+        path.write_text(text, encoding="utf-8")
+    nba("--project", copy, "run", "--as-of", DAY + timedelta(days=1), "--force")
+    wired = wiring(copy)
+    customers = wired.lake.polars("customers").select("customer_id").head(3)
+    entities = customers.with_columns(event_timestamp=pl.datetime(DAY.year, DAY.month, DAY.day))
+    joined = wired.feature_store.historical("customer_state", entities)
+    assert joined["is_friend"].null_count() == 0
+    wired.plan_store.close()
+    assert contents(original) == before
+    assert all("copy%20of%20it" in address for address in addresses(copy))
+
+    shutil.rmtree(original)
+    shutil.rmtree(copy / "data" / "models")  # the models come from the copy's own MLflow
+    moved = copy.rename(tmp_path / "moved")
+    nba("--project", moved, "run", "--as-of", DAY + timedelta(days=2))
+    assert wiring(moved).feature_store.historical("customer_state", entities).equals(joined)
+
+
+def test_an_older_project_is_brought_up_to_date_and_a_newer_one_refused(
+    made: Path, tmp_path: Path
+) -> None:
+    project = Path(shutil.copytree(made, tmp_path / "project"))
+    file = project / "data" / "project.json"
+    file.unlink()
+    (project / "data" / "feast").mkdir(exist_ok=True)
+    (project / "data" / "feast" / "registry.db").write_text("of an older version")
+    assert "nothing to do" in nba("--project", project, "run", "--as-of", DAY)
+    assert json.loads(file.read_text())["format"] == 2
+    assert not (project / "data" / "feast" / "registry.db").exists()
+    file.write_text('{"format": 3}')
+    said = nba("--project", project, "doctor", code=78)
+    assert "made by a newer version of nba" in said
+    assert "install that version" in said
+    file.write_text("{}")
+    assert "cannot read" in nba("--project", project, "run", "--as-of", DAY, code=78)
