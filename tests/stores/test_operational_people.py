@@ -122,6 +122,7 @@ def test_erasure_leaves_a_receipt_a_tombstone_and_nothing_else(
         "consents": 1,
         "quotas": 1,
         "idempotency": 0,
+        "nights": 0,
     }
     assert store.erase("c11").receipt_id == receipt.receipt_id
     assert "c11" not in set(store.actions(date(2026, 3, 2))["customer_id"])
