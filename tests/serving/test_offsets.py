@@ -77,7 +77,7 @@ def test_every_moment_of_every_answer_has_the_projects_offset(
     consent = {"consent_contact": True, "consent_profiling": True, "consent_at": "2026-03-01"}
     tag = {"expires_at": "2026-05-01T00:00:00Z"}
     card = [
-        admin.post("/v1/events", json={"transactions": [sale]}),
+        client("source", cards=cards).post("/v1/events", json={"transactions": [sale]}),
         admin.get("/v1/customers/c11"),
     ]
     assert card[1].json()["news"][0]["ts"] == "2026-03-02T09:00:00+08:00"
