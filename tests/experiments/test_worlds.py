@@ -106,7 +106,8 @@ def test_accuracy_of_a_prediction_is_measured_on_the_contacts_listed() -> None:
 
 def test_worlds_are_played_once_and_reported(tmp_path: Path) -> None:
     options = {"presets": ["published"], "families": ["null"], "seeds": [1, 2], "customers": 120,
-               "clerks": 2, "weeks": 1, "tail_weeks": 1, "policies": ["due_worth", "observable_oracle", "oracle"], "observable_worlds": 1,
+               "clerks": 2, "weeks": 1, "tail_weeks": 1, "observable_worlds": 1,
+               "policies": ["due_worth", "observable_oracle", "oracle"],
                "log": str(tmp_path / "log.jsonl")}  # fmt: skip
     result = play_worlds(**options)
     assert [row["policy"] for row in result.rows] == ["no_contact", *options["policies"]] * 2
