@@ -35,6 +35,8 @@ KINDS: Final = tuple(str(kind) for kind in CategoryKind)
 DUE_SPREAD: Final = 0.8
 #: Orders and gaps of the category that a customer's own are shrunk by.
 SHRINK_MARGIN, SHRINK_GAP = 2.0, 1.0
+#: Days between orders of a category that nobody has bought twice.
+UNKNOWN_GAP: Final = 180.0
 #: Contacts of the mode that a customer's own rate of answers is shrunk by.
 SHRINK_RATE: Final = 6.0
 FATIGUE_HALF_LIFE, FATIGUE_WEIGHT = 10.0, 0.25
@@ -90,47 +92,7 @@ def category_states(day: dt.date, observed: ObservedTables) -> pl.DataFrame:
     (of an order, the customer's own shrunk to the category's), product_id (bought last),
     age_days, gap_days (shrunk), orders.
     """
-    goods = observed.table("products").unique("product_id", keep="last").select(
-        "product_id", "category", "retired_at",
-        cost=pl.col("cost").cast(pl.Float64) / pl.col("price").cast(pl.Float64),
-    )  # fmt: skip
-    kinds = observed.table("categories").select("category", "kind")
-    lines = (
-        observed.purchases()
-        .filter(pl.col("date") < day)
-        .join(goods, on="product_id")
-        .with_columns(margin=pl.col("amount") * (1 - pl.col("cost")))
-    )
-    orders = lines.group_by("customer_id", "category", "date").agg(pl.col("margin").sum())
-    own = orders.group_by("customer_id", "category").agg(
-        pl.len().alias("orders"),
-        pl.col("margin").sum(),
-        pl.col("date").min().alias("first"),
-        pl.col("date").max().alias("last"),
-    )
-    own = own.with_columns(
-        gap_days=(pl.col("last") - pl.col("first")).dt.total_days().cast(pl.Float64)
-    )
-    several = own.filter(pl.col("orders") > 1)
-    typical = several.group_by("category").agg(
-        typical_gap=(pl.col("gap_days") / (pl.col("orders") - 1)).median()
-    )
-    mean = own.group_by("category").agg(
-        typical_margin=pl.col("margin").sum() / pl.col("orders").sum()
-    )
-    product = (
-        lines.filter(pl.col("retired_at").is_null())
-        .sort("date", "product_id")
-        .group_by("customer_id", "category", maintain_order=True)
-        .agg(pl.col("product_id").last())
-    )
-    states = (
-        own.join(typical, on="category", how="left")
-        .join(mean, on="category")
-        .join(kinds, on="category", how="left")
-        .join(product, on=["customer_id", "category"])
-        .with_columns(pl.col("typical_gap").fill_null(180.0))
-    )
+    states = _own_and_typical(day, observed)
     gap = (pl.col("gap_days") + SHRINK_GAP * pl.col("typical_gap")) / (
         pl.col("orders") - 1 + SHRINK_GAP
     )
@@ -144,6 +106,54 @@ def category_states(day: dt.date, observed: ObservedTables) -> pl.DataFrame:
         due=(-((away / DUE_SPREAD) ** 2) / 2).exp(),
         margin=margin, age_days=age, gap_days=gap, orders=pl.col("orders"),
     )  # fmt: skip
+
+
+def _own_and_typical(day: dt.date, observed: ObservedTables) -> pl.DataFrame:
+    """Return each customer's orders per category, with what is typical of the category."""
+    lines = _margins(day, observed)
+    orders = lines.group_by("customer_id", "category", "date").agg(pl.col("margin").sum())
+    own = (
+        orders.group_by("customer_id", "category")
+        .agg(
+            pl.len().alias("orders"),
+            pl.col("margin").sum(),
+            pl.col("date").min().alias("first"),
+            pl.col("date").max().alias("last"),
+        )
+        .with_columns(gap_days=(pl.col("last") - pl.col("first")).dt.total_days().cast(pl.Float64))
+    )
+    typical = own.group_by("category").agg(
+        typical_gap=(pl.col("gap_days") / (pl.col("orders") - 1))
+        .filter(pl.col("orders") > 1)
+        .median(),
+        typical_margin=pl.col("margin").sum() / pl.col("orders").sum(),
+    )
+    product = (
+        lines.filter(pl.col("retired_at").is_null())
+        .sort("date", "product_id")
+        .group_by("customer_id", "category", maintain_order=True)
+        .agg(pl.col("product_id").last())
+    )
+    return (
+        own.join(typical, on="category")
+        .join(observed.table("categories").select("category", "kind"), on="category", how="left")
+        .join(product, on=["customer_id", "category"])
+        .with_columns(pl.col("typical_gap").fill_null(UNKNOWN_GAP))
+    )
+
+
+def _margins(day: dt.date, observed: ObservedTables) -> pl.DataFrame:
+    """Return what was bought before a day with its margin, a row per customer, product and day."""
+    goods = observed.table("products").unique("product_id", keep="last").select(
+        "product_id", "category", "retired_at",
+        cost=pl.col("cost").cast(pl.Float64) / pl.col("price").cast(pl.Float64),
+    )  # fmt: skip
+    return (
+        observed.purchases()
+        .filter(pl.col("date") < day)
+        .join(goods, on="product_id")
+        .with_columns(margin=pl.col("amount") * (1 - pl.col("cost")))
+    )
 
 
 def answer_rates(day: dt.date, observed: ObservedTables) -> pl.DataFrame:

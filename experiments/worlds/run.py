@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -132,41 +133,30 @@ def play_worlds(
         A file that each world's rows are appended to as they come, one JSON per line; worlds
         and policies that it holds already are not played again.
     """
-    plays = Plays(weeks, tail_weeks)
     kept = _read(Path(log)) if log else []
     rows = list(kept)
     scratch = Path(tempfile.mkdtemp(prefix="nba-worlds-", dir=SCRATCH))
     try:
-        for seed in seeds:
-            for preset in presets:
-                for family in families:
-                    known = {
-                        row["policy"]
-                        for row in kept
-                        if (row["preset"], row["family"], row["seed"]) == (preset, family, seed)
-                    }
-                    todo = [name for name in policies if name not in known]
-                    if not todo:
-                        continue
-                    config = WorldConfig(
-                        preset=Preset(preset),
-                        family=Family(family),
-                        seed=seed,
-                        customers=customers,
-                        clerks=clerks,
-                        assortment=Assortments(assortment),
-                    )
-                    made = play_world(
-                        config,
-                        makers(todo, config, scratch, observable_worlds=observable_worlds),
-                        plays,
-                        say=print_line,
-                    )
-                    made = [row for row in made if row["policy"] not in known]
-                    rows += made
-                    if log:
-                        with Path(log).open("a", encoding="utf-8") as file:
-                            file.writelines(json.dumps(row) + "\n" for row in made)
+        for seed, preset, family in product(seeds, presets, families):
+            key = (preset, family, seed)
+            known = {
+                row["policy"] for row in kept if (row["preset"], row["family"], row["seed"]) == key
+            }
+            todo = [name for name in policies if name not in known]
+            config = WorldConfig(
+                preset=Preset(preset),
+                family=Family(family),
+                seed=seed,
+                customers=customers,
+                clerks=clerks,
+                assortment=Assortments(assortment),
+            )
+            if todo:
+                made = makers(todo, config, scratch, observable_worlds=observable_worlds)
+                played = play_world(config, made, Plays(weeks, tail_weeks), say=print_line)
+                new = [row for row in played if row["policy"] not in known]
+                rows += new
+                _append(log, new)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     about = {
@@ -182,6 +172,12 @@ def play_worlds(
 def print_line(text: str) -> None:
     """Print a line of progress at once."""
     print(text, flush=True)
+
+
+def _append(log: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    if log:
+        with Path(log).open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def _read(log: Path) -> list[dict[str, Any]]:
