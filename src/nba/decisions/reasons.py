@@ -57,21 +57,23 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
             "holds a benefit that lapses in {benefit_days:.0f} day(s)",
         ),
         "need_due": Phrase(
-            "need == 'due' and need_times >= 2 and need_due >= 0.7",
+            "need == 'due' and need_times >= 2 and need_due >= 0.7"
+            " and need_category != 'unknown' and need_category != 'other'",
             "{need_category} 通常每 {need_gap:.0f} 天买一次，距上次 {need_days:.0f} 天"
             "（{product_name}）",
             "buys {need_category} every {need_gap:.0f} days or so; the last time was "
             "{need_days:.0f} days ago ({product_name})",
         ),
         "need_once": Phrase(
-            "need == 'due' and need_times < 2",
+            "need == 'due' and need_times < 2"
+            " and need_category != 'unknown' and need_category != 'other'",
             "{need_days:.0f} 天前买过 {need_category}（{product_name}），别人约每 {need_gap:.0f} "
             "天再买",
             "bought {need_category} {need_days:.0f} days ago ({product_name}); most come back for "
             "it after {need_gap:.0f}",
         ),
         "need_new": Phrase(
-            "need == 'new'",
+            "need == 'new' and need_category != 'unknown' and need_category != 'other'",
             "常买 {need_category}，这是新到的：{product_name}",
             "buys {need_category}, and this is new: {product_name}",
         ),
@@ -81,7 +83,7 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
             "{product_name} goes with what was just bought",
         ),
         "need_discovery": Phrase(
-            "need == 'discovery'",
+            "need == 'discovery' and need_category != 'unknown' and need_category != 'other'",
             "还没买过 {need_category}，口味相近的人喜欢 {product_name}",
             "has not bought {need_category} yet; people of like taste choose {product_name}",
         ),

@@ -96,12 +96,13 @@ def score_all(
     mode = ModelInputs({**inputs["mode"], **known})
     # what is bought, and what could be brought, stands in the views that affinity reads
     goods = ModelInputs({**inputs["affinity"], **mode, "affinity": products})
+    needs = valuer.score_needs(goods, as_of=as_of)
     return Scores(
         timing=timing,
         timing_category=categories,
         affinity=products,
-        needs=valuer.score_needs(goods, as_of=as_of),
-        mode=valuer.score(goods, as_of=as_of),
+        needs=needs,
+        mode=valuer.score_modes(needs, goods, as_of=as_of),
         contributions=valuer.contributions(mode, as_of=as_of),
     )
 

@@ -209,7 +209,12 @@ class ContactValueMode(ModeModel):
 
     def score(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
         """Return per customer and mode what the contact about the best need is worth."""
-        needs = self.score_needs(inputs, as_of=as_of)
+        return self.score_modes(self.score_needs(inputs, as_of=as_of), inputs, as_of=as_of)
+
+    def score_modes(
+        self, needs: pl.DataFrame, inputs: ModelInputs, *, as_of: datetime
+    ) -> pl.DataFrame:
+        """Return the same of needs that are scored already."""
         customers = needs_customers(needs)
         risk = self.prior.risk(fatigue_frame(customers, inputs))
         return best_of_needs(needs, customers, risk, self.prior.churn.share)

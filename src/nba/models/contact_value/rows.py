@@ -279,7 +279,7 @@ def _brought(
 
 def _with_products(contacts: pl.DataFrame, history: History) -> pl.DataFrame:
     """Return contacts by category of what they brought; one row where they brought nothing."""
-    goods = history.products.select("product_id", brought="category")
+    goods = history.products.select("product_id", brought=pl.col("category").fill_null("unknown"))
     lists = history.interactions.select("interaction_id", "clerk_id", "product_ids")
     rows = (
         contacts.drop("category", strict=False)

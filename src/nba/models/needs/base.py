@@ -45,6 +45,12 @@ class ModeModel(Model):
         """Return what a marketer should know of what was learned, in a few words, or nothing."""
         return ""
 
+    def score_modes(
+        self, needs: pl.DataFrame, inputs: ModelInputs, *, as_of: datetime
+    ) -> pl.DataFrame:
+        """Return what `score` would, given the needs that `score_needs` returned."""
+        return self.score(inputs, as_of=as_of)
+
     def score_needs(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
         """Return a row per customer and need, as in `NEED_SCORE_SCHEMA`.
 

@@ -27,7 +27,6 @@ MOST_DUE: Final = 4
 MOST_PRODUCTS: Final = 3
 #: Width of the curve by which due categories are put in order: log-normal around one gap.
 DUE_SPREAD: Final = 0.7
-_NO_CATEGORY: Final = (SERVICE_CATEGORY, "unknown")
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def build_needs(inputs: ModelInputs, rhythm: Rhythm) -> pl.DataFrame:
 
 def category_states(inputs: ModelInputs, rhythm: Rhythm) -> pl.DataFrame:
     """Return how due each category that a customer bought is."""
-    rows = inputs["customer_category"].filter(~pl.col("category").is_in(_NO_CATEGORY))
+    rows = inputs["customer_category"].filter(pl.col("category") != SERVICE_CATEGORY)
     return _with_state(rows.sort("customer_id", "category"), rhythm)
 
 
