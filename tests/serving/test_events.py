@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from nba.schema.tables import MAX_QUANTITY, TABLES
 from nba.serving import Services
 
 Client = Callable[..., TestClient]
@@ -62,6 +64,10 @@ def test_again_is_repeated_and_other_content_refused(client: Client) -> None:
         ("transactions", sale(unit_price="NaN"), "unit_price"),
         ("transactions", sale(unit_price="1e40"), "unit_price"),
         ("transactions", sale(quantity=0), "quantity"),
+        ("transactions", sale(quantity=6901234567892, unit_price=99), "quantity"),
+        ("transactions", sale(quantity=1_000_000, unit_price=99_999), "quantity"),
+        ("transactions", sale(ts="0001-01-01T00:00:00+08:00"), "ts"),
+        ("transactions", sale(ts="2026-03-01T10:00:00 EST"), "ts"),
         ("transactions", sale(quantity=True), "quantity"),
         ("transactions", sale(channel="fax"), "channel"),
         ("transactions", sale(colour="red"), "colour"),
@@ -204,3 +210,18 @@ def test_listeners_hear_of_accepted_rows_after_they_are_kept(
     post(caller, transactions=[sale(), sale(quantity=0, order_id="o2")])
     post(caller, transactions=[sale()])
     assert heard == [1]
+
+
+def test_the_document_describes_every_column_of_a_row(client: Client) -> None:
+    schemas = client("store").get("/openapi.json").json()["components"]["schemas"]
+    line = schemas["EventBatch"]["properties"]["transactions"]["items"]
+    assert set(TABLES["transactions"].by_name) <= set(line["properties"])
+    assert {"order_id", "line_no", "product_id", "ts", "quantity"} == set(line["required"])
+    assert line["properties"]["quantity"]["maximum"] == MAX_QUANTITY
+
+
+def test_half_a_character_is_refused_by_the_row(client: Client) -> None:
+    body = json.dumps({"transactions": [sale(customer_id="\ud800"), sale(order_id="good")]})
+    headers = {"Content-Type": "application/json"}
+    result = client("admin").post("/v1/events", content=body, headers=headers).json()
+    assert [row["status"] for row in result["rows"]] == ["refused", "accepted"]
