@@ -23,6 +23,7 @@ from nba.models.purchases import (
     CUSTOMER,
     CUSTOMER_CATEGORY,
     PurchaseDays,
+    PurchaseSummary,
     day_number,
     follow_up,
     purchases_between,
@@ -47,6 +48,8 @@ GRID = np.concatenate([np.arange(0.0, 4.0, 0.125), np.geomspace(4.0, 400.0, 28)]
 GROUPS = len(COUNT_EDGES) + 1
 BINS = len(RATIO_EDGES) + 1
 YEAR = 365.0
+#: Purchases per gap that are believed in before any were seen: half of a shop's customers go on.
+BELIEVED_RATE = 0.5
 
 
 class RecencyGapConfig(MoneyConfig):
@@ -63,8 +66,15 @@ class RecencyGapConfig(MoneyConfig):
         float, Field(gt=0, description="weight of the parent's curve, in customers at risk")
     ] = 50.0
     default_gap_days: Annotated[
-        float, Field(gt=0, description="the gap assumed while nobody has bought twice")
+        float, Field(gt=0, description="the gap believed in before anybody has bought twice")
     ] = 60.0
+    typical_gap_prior: Annotated[
+        float, Field(gt=0, description="weight of that belief, in customers who came back")
+    ] = 20.0
+    rate_prior: Annotated[
+        float,
+        Field(gt=0, description="weight of the rate believed in, in gaps that customers lived"),
+    ] = 10.0
 
 
 class _Cells:
@@ -118,8 +128,7 @@ class RecencyGap(TimingModel):
         )
         today = day_number(as_of)
         known = summarise_purchases(log, today)
-        gaps = known.gap_median[~np.isnan(known.gap_median)]
-        gap = float(np.median(gaps)) if len(gaps) else config.default_gap_days
+        gap = self._typical_gap(known, today)
         shape = (GROUPS * BINS, len(GRID))
         died, leaving = np.zeros(shape), np.zeros(shape)
         bought, exposed = np.zeros(shape[0]), np.zeros(shape[0])
@@ -138,9 +147,27 @@ class RecencyGap(TimingModel):
         margin = float(known.margin.sum() / max(1, known.count.sum()))
         return _Cells(gap, *self._smooth(died, leaving, bought, exposed), margin)
 
+    def _typical_gap(self, known: PurchaseSummary, today: int) -> float:
+        """Return the population's gap in days, shrunk to what is believed.
+
+        Believed are the days on record per return, begun at the default gap: those who did not
+        come back count. So many customers with a gap of their own as `typical_gap_prior` weigh
+        as much as the belief; among thousands their median rules.
+        """
+        prior = self.config.typical_gap_prior
+        some = known.count > 0
+        on_record = float((today - known.first[some]).sum())
+        returns = float((known.count[some] - 1).sum())
+        believed = (on_record + prior * self.config.default_gap_days) / (returns + prior)
+        gaps = known.gap_median[~np.isnan(known.gap_median)]
+        seen = np.log(np.median(gaps)) if len(gaps) else 0.0
+        shrunken = (len(gaps) * seen + prior * np.log(believed)) / (len(gaps) + prior)
+        return float(np.exp(shrunken))
+
     def _cutoffs(self, log: PurchaseDays, today: int) -> list[int]:
+        """Return the past days to learn from; on young data they stand closer together."""
         first = int(log.day.min()) if len(log.day) else today
-        step = self.config.cutoff_step_days
+        step = max(1, min(self.config.cutoff_step_days, (today - first) // 4))
         days = [today - step * (i + 1) for i in range(self.config.cutoffs)]
         return [day for day in days if day > first]
 
@@ -158,13 +185,13 @@ class RecencyGap(TimingModel):
         self, died: Floats, leaving: Floats, bought: Floats, exposed: Floats
     ) -> tuple[Floats, Floats]:
         """Return cumulative hazard and purchase rate per cell, shrunk to group and population."""
-        prior = self.config.cell_prior
+        prior, lived = self.config.cell_prior, self.config.rate_prior
         at_risk = leaving[:, ::-1].cumsum(axis=1)[:, ::-1]
         width = np.diff(GRID, prepend=0.0)
-        per_gap = (died.sum() + 0.5) / ((at_risk * width).sum() + 1.0)
+        per_gap = (died.sum() + BELIEVED_RATE * lived) / ((at_risk * width).sum() + lived)
         hazard = 1.0 - np.exp(-per_gap * width)
         hazard = (died.sum(axis=0) + prior * hazard) / (at_risk.sum(axis=0) + prior)
-        level = (bought.sum() + 0.5) / (exposed.sum() + 1.0)
+        level = (bought.sum() + BELIEVED_RATE * lived) / (exposed.sum() + lived)
         up = (np.arange(GROUPS * BINS)[:, None] // BINS == np.arange(GROUPS)).astype(np.float64)
         group_hazard = (up.T @ died + prior * hazard) / (up.T @ at_risk + prior)
         group_level = (up.T @ bought + prior * level) / (up.T @ exposed + prior)
