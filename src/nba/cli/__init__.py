@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -64,12 +65,30 @@ def _reported(call: Callable[[], None]) -> Callable[[], None]:
         except NbaError as error:
             print(f"nba: {error}", file=sys.stderr)
             raise SystemExit(error.exit_code) from None
+        except OSError as error:
+            where = f" {error.filename}" if error.filename else ""
+            print(f"nba: cannot use{where}: {error.strerror or error}", file=sys.stderr)
+            raise SystemExit(NbaError.exit_code) from None
+        except Exception as error:
+            if os.environ.get("NBA_LOG_LEVEL") == "debug":
+                raise
+            print(f"nba: {_fault(error)}", file=sys.stderr)
+            raise SystemExit(NbaError.exit_code) from None
 
     return wrapper
 
 
+def _fault(error: Exception) -> NbaError:
+    """Return a fault of our own as an error that says what to do about it."""
+    return NbaError(
+        "nba failed in a way that it does not explain",
+        found=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
+        next_step="please report it; NBA_LOG_LEVEL=debug shows where it happened",
+    )
+
+
 @_reported
 def main() -> None:
-    """Run the command line; a known error becomes its message and its exit code."""
+    """Run the command line; an error becomes its message and its exit code."""
     signal.signal(signal.SIGTERM, _stop)
     app()

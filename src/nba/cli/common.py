@@ -15,6 +15,8 @@ from nba.errors import UsageError
 if TYPE_CHECKING:
     from nba.wiring import Wiring
 
+#: Days outside these years are taken for mistakes.
+FIRST_YEAR, LAST_YEAR = 1990, 2199
 AsOf = Annotated[
     str, typer.Option("--as-of", help="The day of the plan, YYYY-MM-DD (default: today).")
 ]
@@ -50,6 +52,13 @@ def moment(wiring: Wiring, text: str) -> datetime:
             found=text,
             next_step="give the day that the plan is for",
         ) from None
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise UsageError(
+            "--as-of is not a day that can be planned for",
+            expected=f"a day of the years {FIRST_YEAR} to {LAST_YEAR}",
+            found=text,
+            next_step="give the day that the plan is for",
+        )
     return day
 
 

@@ -62,7 +62,9 @@ def demo(
     as_of: AsOf = "",
     locale: Annotated[str, typer.Option(help="zh or en.")] = "en",
     serve: Annotated[bool, typer.Option(help="Serve the API at the end.")] = True,
-    port: Annotated[int, typer.Option(help="Port on the loopback address.")] = 8321,
+    port: Annotated[
+        int, typer.Option(help="Port on the loopback address.", min=0, max=65535)
+    ] = 8321,
 ) -> None:
     """Show the whole path: tables, nightly job, one clerk's list, the API."""
     from nba.jobs.demo import run_demo
@@ -77,7 +79,7 @@ def demo(
 @verbs.command()
 def serve(
     context: typer.Context,
-    port: Annotated[int, typer.Option(help="Port.")] = 8321,
+    port: Annotated[int, typer.Option(help="Port.", min=0, max=65535)] = 8321,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     access: Annotated[
         str, typer.Option(help="`keys`, or `open` on a loopback address only.")

@@ -109,6 +109,7 @@ def prepare(
     """Turn a table into a sample; see `run_mode_experiment` for the parameters."""
     named = [name for name in (arm, outcome, group, propensity) if name is not None]
     _require(table, [*named, *(features or ()), *exclude])
+    _refuse_doubles(named)
     notes: list[str] = []
     kept, row = _usable(table, arm, outcome, propensity, notes)
     arms = _arms(kept[arm], control)
@@ -125,6 +126,13 @@ def prepare(
         notes += [f"{name}: left out, {reason}" for name, reason in late.items()]
     encoder = Encoder.fit(kept, candidates)
     notes += [f"{name}: left out, {reason}" for name, reason in encoder.dropped]
+    if not encoder.names:
+        raise InputRefusedError(
+            "the table has no column to learn from",
+            expected="at least one column, known before the arm, that differs between rows",
+            found="; ".join(notes) or "no further column",
+            next_step="add what was known of each row before its arm was drawn",
+        )
     sample = Sample(
         x=encoder.transform(kept),
         arm=codes,
@@ -142,6 +150,17 @@ def _require(table: pl.DataFrame, names: Sequence[str]) -> None:
             "the table lacks columns that the call names",
             expected=", ".join(missing),
             found=", ".join(table.columns),
+            next_step="correct the column names",
+        )
+
+
+def _refuse_doubles(names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(
+            "a column is named for two things",
+            expected="different columns for arm, outcome, group and propensity",
+            found=", ".join(twice),
             next_step="correct the column names",
         )
 
