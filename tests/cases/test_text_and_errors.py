@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from nba.errors import NbaError
-from nba.jobs.export import write_table
+from nba.jobs.export import CsvStyle, write_table
 
 LINES = "order_id,customer_id,product_id,ts,quantity\n"
 
@@ -28,7 +28,7 @@ def test_cells_for_people_are_no_formulas(tmp_path: Path, text: str) -> None:
 
 def test_a_mark_tells_spreadsheets_the_encoding(tmp_path: Path) -> None:
     frame = pl.DataFrame({"name": ["您好"]})
-    write_table(frame, tmp_path / "a.csv", with_bom=True)
+    write_table(frame, tmp_path / "a.csv", CsvStyle(bom=True))
     assert (tmp_path / "a.csv").read_bytes().startswith("\ufeffname".encode())
     write_table(frame, tmp_path / "b.csv")
     assert (tmp_path / "b.csv").read_bytes().startswith(b"name")

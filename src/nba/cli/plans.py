@@ -10,6 +10,12 @@ import typer
 from nba.cli.common import AsJson, AsOf, Force, emit, moment, wiring_of
 from nba.jobs.progress import shown
 
+Bom = Annotated[
+    bool, typer.Option("--bom", help="Begin CSV with the mark by which spreadsheets know UTF-8.")
+]
+Raw = Annotated[
+    bool, typer.Option("--raw", help="CSV for programs: texts like formulas stay as they are.")
+]
 plan_app = typer.Typer(help="Decide, preview, explain, replay.")
 actions_app = typer.Typer(help="The plan's actions.", no_args_is_help=True)
 
@@ -79,16 +85,15 @@ def actions_export(
     everything: Annotated[bool, typer.Option("--all", help="Every row of the decision log.")] = (
         False
     ),
-    bom: Annotated[
-        bool,
-        typer.Option("--bom", help="Begin CSV with the mark by which spreadsheets know UTF-8."),
-    ] = False,
+    bom: Bom = False,
+    raw: Raw = False,
 ) -> None:
     """Write one row per action of a plan; CSV is safe to open with a spreadsheet."""
-    from nba.jobs.export import export_actions
+    from nba.jobs.export import CsvStyle, export_actions
 
     wiring = wiring_of(context)
-    rows = export_actions(wiring, moment(wiring, as_of), out, everything=everything, with_bom=bom)
+    day, style = moment(wiring, as_of), CsvStyle(bom, raw)
+    rows = export_actions(wiring, day, out, everything=everything, style=style)
     typer.echo(f"wrote {rows} rows to {out}")
 
 
@@ -117,8 +122,11 @@ def actions_posts(
     out: Annotated[
         Path | None, typer.Option(help="Write whom each post reaches: .csv, .parquet or .jsonl.")
     ] = None,
+    bom: Bom = False,
+    raw: Raw = False,
 ) -> None:
     """Print what each group and each clerk's moments could be sent today."""
+    from nba.jobs.export import CsvStyle
     from nba.jobs.plan_reports import print_posts, write_post_members
 
     wiring = wiring_of(context)
@@ -126,7 +134,9 @@ def actions_posts(
     if out is None:
         print_posts(wiring, day, locale=locale)
     else:
-        typer.echo(f"wrote {write_post_members(wiring, day, out)} rows to {out}")
+        typer.echo(
+            f"wrote {write_post_members(wiring, day, out, CsvStyle(bom, raw))} rows to {out}"
+        )
 
 
 @actions_app.command("outlook")
@@ -138,8 +148,11 @@ def actions_outlook(
     out: Annotated[
         Path | None, typer.Option(help="Write each customer's best day: .csv, .parquet or .jsonl.")
     ] = None,
+    bom: Bom = False,
+    raw: Raw = False,
 ) -> None:
     """Print for how many customers each of the coming days is the best."""
+    from nba.jobs.export import CsvStyle
     from nba.jobs.plan_reports import print_outlook, write_outlook
 
     wiring = wiring_of(context)
@@ -147,4 +160,4 @@ def actions_outlook(
     if out is None:
         print_outlook(wiring, day, clerk_id=clerk, locale=locale)
     else:
-        typer.echo(f"wrote {write_outlook(wiring, day, out)} rows to {out}")
+        typer.echo(f"wrote {write_outlook(wiring, day, out, CsvStyle(bom, raw))} rows to {out}")

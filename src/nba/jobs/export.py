@@ -4,22 +4,56 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from nba.data.moments import at
 from nba.errors import UsageError
 from nba.files import replacing
-from nba.pipeline.plan import GROUP
+from nba.pipeline.plan import CLOCKS, GROUP, INPUTS
+from nba.schema.zones import zone_or
 from nba.wiring import Wiring
 
 #: With these a spreadsheet takes a cell for a formula; Parquet and JSON lines are for programs.
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
+#: The moments of an action that stand by the clocks of its clerk's store.
+STORE_MOMENTS = ("contact_from", "contact_to", "expires_at")
+ENDINGS = (".csv", ".parquet", ".jsonl")
+
+
+@dataclass(frozen=True)
+class CsvStyle:
+    """How CSV is written: for people with a spreadsheet, or raw for programs.
+
+    Parameters
+    ----------
+    bom : bool
+        Begin with a byte order mark, by which spreadsheets know UTF-8.
+    raw : bool
+        Leave texts that a spreadsheet would take for formulas as they are.
+    """
+
+    bom: bool = False
+    raw: bool = False
+
+
+FOR_PEOPLE = CsvStyle()
+
+
 def export_actions(
-    wiring: Wiring, as_of: datetime, out: Path, *, everything: bool, with_bom: bool = False
+    wiring: Wiring,
+    as_of: datetime,
+    out: Path,
+    *,
+    everything: bool,
+    style: CsvStyle = FOR_PEOPLE,
 ) -> int:
     """Write the actions of a plan, or its whole decision log, and return the number of rows.
 
@@ -29,11 +63,12 @@ def export_actions(
     as_of : datetime
     out : Path
         Ends in `.csv`, `.parquet` or `.jsonl`. In CSV, lists and structures are JSON, and texts
-        that a spreadsheet would take for formulas have an apostrophe before them.
+        that a spreadsheet would take for formulas have an apostrophe before them. Moments carry
+        the offset of the store's time zone where they are the store's, else of the project's; in
+        Parquet, whose columns have one zone each, all stand in the project's.
     everything : bool
         Also every row of the decision log.
-    with_bom : bool
-        Begin a CSV file with a byte order mark, by which spreadsheets know UTF-8.
+    style : CsvStyle, optional
 
     Raises
     ------
@@ -42,12 +77,7 @@ def export_actions(
     UsageError
         When the file's ending is not known.
     """
-    if out.suffix not in (".csv", ".parquet", ".jsonl"):
-        raise UsageError(
-            f"cannot tell the format of {out}",
-            expected="a name that ends in .csv, .parquet or .jsonl",
-            found=out.suffix or "no ending",
-        )
+    require_known_ending(out)
     folder = wiring.runs.planned(as_of.date())
     frame = folder.read(f"{GROUP}/actions")
     if everything:
@@ -55,19 +85,84 @@ def export_actions(
         frame = pl.concat(
             [frame, log.join(frame, on="customer_id", how="anti")], how="diagonal_relaxed"
         )
-    write_table(frame, out, with_bom=with_bom)
+    clocks = f"{INPUTS}/{CLOCKS}"
+    zones = folder.read(clocks).select("clerk_id", "timezone") if folder.has(clocks) else None
+    here = ZoneInfo(wiring.settings.time_zone)
+    as_text = out.suffix != ".parquet"
+    write_table(
+        with_offsets(frame, dict(zones.rows()) if zones is not None else {}, here, as_text=as_text),
+        out,
+        style,
+    )
     return frame.height
 
 
-def write_table(frame: pl.DataFrame, out: Path, *, with_bom: bool = False) -> None:
-    """Write a table whole or not at all, as Parquet, JSON lines or CSV by the file's name."""
+def require_known_ending(out: Path) -> None:
+    """Refuse a file whose name does not say its format.
+
+    Raises
+    ------
+    UsageError
+    """
+    if out.suffix not in ENDINGS:
+        raise UsageError(
+            f"cannot tell the format of {out}",
+            expected="a name that ends in .csv, .parquet or .jsonl",
+            found=out.suffix or "no ending",
+        )
+
+
+def with_offsets(
+    frame: pl.DataFrame, zones: Mapping[str, str], here: ZoneInfo, *, as_text: bool
+) -> pl.DataFrame:
+    """Return a plan's table with its local times as moments.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With naive times by the project's clocks.
+    zones : mapping of clerk_id to IANA name
+        Of clerks whose store has clocks of its own.
+    here : ZoneInfo
+        The project's.
+    as_text : bool
+        ISO 8601 with the offset of the store's clocks; else moments in the project's zone.
+    """
+    clerks = frame["clerk_id"].to_list()
+    columns = []
+    for name, dtype in frame.schema.items():
+        if dtype != pl.Datetime("us"):
+            continue
+        moments = [None if one is None else at(one, here).value for one in frame[name]]
+        if not as_text:
+            utc = pl.Series(name, moments, dtype=pl.Datetime("us", "UTC"))
+            columns.append(utc.dt.convert_time_zone(here.key))
+            continue
+        own = zones if name in STORE_MOMENTS else {}
+        texts = [
+            None if one is None else one.astimezone(zone_or(own.get(clerk), here)).isoformat()
+            for one, clerk in zip(moments, clerks, strict=True)
+        ]
+        columns.append(pl.Series(name, texts, dtype=pl.String))
+    return frame.with_columns(columns)
+
+
+def write_table(frame: pl.DataFrame, out: Path, style: CsvStyle = FOR_PEOPLE) -> None:
+    """Write a table whole or not at all, as Parquet, JSON lines or CSV by the file's name.
+
+    Raises
+    ------
+    UsageError
+        When the file's ending is not known.
+    """
+    require_known_ending(out)
     with replacing(out) as temporary:
         if out.suffix == ".parquet":
             frame.write_parquet(temporary)
         elif out.suffix == ".jsonl":
             _write_json_lines(frame, temporary)
         else:
-            _write_csv(frame, temporary, with_bom=with_bom)
+            _write_csv(frame, temporary, style)
 
 
 def _write_json_lines(frame: pl.DataFrame, out: Path) -> None:
@@ -76,18 +171,20 @@ def _write_json_lines(frame: pl.DataFrame, out: Path) -> None:
             handle.write(json.dumps(row, default=_text, ensure_ascii=False) + "\n")
 
 
-def _write_csv(frame: pl.DataFrame, out: Path, *, with_bom: bool) -> None:
-    encoding = "utf-8-sig" if with_bom else "utf-8"
+def _write_csv(frame: pl.DataFrame, out: Path, style: CsvStyle) -> None:
+    encoding = "utf-8-sig" if style.bom else "utf-8"
     with out.open("w", encoding=encoding, newline="") as handle:
         writer = csv.writer(handle)
         writer.writerow(frame.columns)
-        writer.writerows([_cell(value) for value in row] for row in frame.iter_rows())
+        writer.writerows(
+            [_cell(value, raw=style.raw) for value in row] for row in frame.iter_rows()
+        )
 
 
-def _cell(value: object) -> object:
+def _cell(value: object, *, raw: bool) -> object:
     if isinstance(value, list | dict):
         return json.dumps(value, default=_text, ensure_ascii=False)
-    if isinstance(value, str) and value.startswith(FORMULA_SIGNS):
+    if isinstance(value, str) and not raw and value.startswith(FORMULA_SIGNS):
         return f"'{value}"
     return _text(value) if isinstance(value, date) else value
 

@@ -11,7 +11,7 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from nba.jobs.export import write_table
+from nba.jobs.export import FOR_PEOPLE, CsvStyle, write_table
 from nba.jobs.listing import MODES, WIDE
 from nba.pipeline.plan import GROUP, OUTLOOK, POST_MEMBERS, POSTS
 from nba.wiring import Wiring
@@ -32,17 +32,19 @@ def read_report(wiring: Wiring, as_of: datetime, name: str) -> pl.DataFrame:
     return wiring.runs.planned(as_of.date()).read(f"{GROUP}/{name}")
 
 
-def write_post_members(wiring: Wiring, as_of: datetime, out: Path) -> int:
+def write_post_members(
+    wiring: Wiring, as_of: datetime, out: Path, style: CsvStyle = FOR_PEOPLE
+) -> int:
     """Write whom the day's posts reach, one row per post and member; return the rows."""
     rows = read_report(wiring, as_of, POST_MEMBERS)
-    write_table(rows, out)
+    write_table(rows, out, style)
     return rows.height
 
 
-def write_outlook(wiring: Wiring, as_of: datetime, out: Path) -> int:
+def write_outlook(wiring: Wiring, as_of: datetime, out: Path, style: CsvStyle = FOR_PEOPLE) -> int:
     """Write each customer's best day within the horizon; return the rows."""
     rows = read_report(wiring, as_of, OUTLOOK)
-    write_table(rows, out)
+    write_table(rows, out, style)
     return rows.height
 
 

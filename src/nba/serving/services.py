@@ -99,7 +99,9 @@ class Services:
     def aware(self, moment: datetime) -> datetime:
         """Return a moment in UTC; a naive one stands in the project's time zone."""
         try:
-            return at(moment, self.zone).value if moment.tzinfo is None else moment.astimezone(UTC)
+            found = at(moment, self.zone).value if moment.tzinfo is None else moment.astimezone(UTC)
+            found.astimezone(self.zone)  # what an answer says must stand on a calendar too
+            return found
         except OverflowError:
             raise InputRefusedError(
                 "no clock stands there",
