@@ -190,9 +190,8 @@ def beyond_sense(draw: random.Random, number: int) -> dict[str, Any]:
         "ts": draw.choice(moments),
         "quantity": draw.choice(extreme),
         "unit_price": abs(draw.choice(extreme)),
+        "line_no": draw.choice(texts),
     }
-    if draw.random() < 0.5:
-        row["line_no"] = draw.choice(texts)
     if draw.random() < 0.3:
         row["discount"] = draw.choice(extreme)
     if draw.random() < 0.2:
@@ -213,7 +212,7 @@ def fuzzed(shop: Path, rows: int) -> None:
         answer = client.post("/v1/events", json={"transactions": batch})
         assert answer.status_code == 200, answer.text
         accepted += answer.json()["accepted"]
-    assert accepted > rows / 10
+    assert accepted > rows / 20
     nba("--project", shop, "run", "--as-of", DAY + timedelta(days=1))
     kept = sum(order.startswith("POS:") for order in orders(shop))
     refused = wired.plan_store.refused_rows()
