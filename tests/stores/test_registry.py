@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -13,6 +14,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from nba.data.erasure import Leaving
 from nba.errors import ModelError
 from nba.models.base import Model, ModelConfig, ModelInputs
 from nba.models.version import ModelVersion
@@ -35,6 +37,7 @@ class Mean(Model):
     def __init__(self, config: ModelConfig | None = None) -> None:
         super().__init__(config)
         self.mean = 0.0
+        self.people: list[str] = []
 
     def fit(self, training: ModelInputs, *, as_of: datetime, seed: int) -> Self:
         self.mean = float(training["x"]["value"].mean())  # type: ignore[arg-type]
@@ -45,6 +48,17 @@ class Mean(Model):
 
     def _write(self, folder: Path) -> None:
         (folder / "mean.json").write_text(json.dumps(self.mean))
+        if self.people:
+            (folder / "people.json").write_text(json.dumps(self.people))
+
+    @classmethod
+    def erase(cls, folder: Path, customer_ids: Collection[str]) -> list[str]:
+        path = folder / "people.json"
+        people = json.loads(path.read_text()) if path.exists() else []
+        gone = [one for one in people if one in customer_ids]
+        if gone:
+            path.write_text(json.dumps([one for one in people if one not in customer_ids]))
+        return gone
 
     def _read(self, folder: Path) -> None:
         self.mean = json.loads((folder / "mean.json").read_text())
@@ -209,3 +223,28 @@ def test_a_version_opens_as_a_pyfunc(registry: MlflowRegistry, uri: str) -> None
     table = pd.DataFrame({"id": ["a"], "value": [0]})
     scores = model.predict({"as_of": "2026-03-02", "x": table})
     assert scores["score"].to_list() == [1.5]
+
+
+def test_an_erased_customer_is_in_no_kept_model_and_the_champion_still_serves(
+    uri: str, tmp_path: Path
+) -> None:
+    registry = MlflowRegistry(uri, tmp_path / "models", model_class)
+    model = fitted(4.0)
+    model.people = ["person-1", "person-2"]
+    for _ in range(2):
+        version = registry.register(
+            model, as_of=AS_OF, parameters={}, metrics={}, seed=1, config_digest="d"
+        )
+    registry.promote(version)
+    tally = registry.erase(Leaving.of(["person-1", "person-3"], {}))
+    assert tally.rows == {"person-1": 4}  # two versions, here and in the artifact store
+    held = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in held if b"person-1" in path.read_bytes()]
+    assert registry.erase(Leaving.of(["person-1"], {})).total == 0
+    champion = registry.champion("mean")
+    assert champion is not None
+    assert champion.version == version.version
+    shutil.rmtree(champion.folder)
+    fetched = registry.load(champion)  # its SHA-256 is the one noted beside the artifacts
+    assert isinstance(fetched, Mean)
+    assert fetched.mean == 4.0

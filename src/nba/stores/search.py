@@ -9,9 +9,11 @@ import sqlite3
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -237,10 +239,19 @@ def _search_zip(search: Search, path: Path, place: str, own: bool) -> None:
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
             content = archive.read(member)
-            if not search.customer_id.isdecimal():
-                wide = content.count(search.customer_id.encode("utf-32-le"))
-                search.add(place, member, wide, kept=own)
-            _search_text(search, content, Path(member).suffix, f"{place}: {member}", own)
+            if member.endswith(".npy"):
+                count = _count_array(content, search.customer_id)
+                search.add(place, member, count, kept=own and search.means(member))
+            else:
+                _search_text(search, content, Path(member).suffix, f"{place}: {member}", own)
+
+
+def _count_array(content: bytes, customer_id: str) -> int:
+    """Count the values of a saved array of texts that are the id."""
+    values = np.load(BytesIO(content), allow_pickle=False)
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8", "replace")
+    return int((values == customer_id).sum()) if values.dtype.kind == "U" else 0
 
 
 def _search_text(search: Search, content: bytes, suffix: str, place: str, own: bool) -> None:

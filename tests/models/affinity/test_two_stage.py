@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -186,3 +187,15 @@ def test_lists_are_the_same_on_one_thread_and_on_many() -> None:
         together = score(frames(), fitted)
         assert together["product_id"].equals(alone["product_id"])
         assert np.allclose(together["score"], alone["score"], rtol=1e-5)
+
+
+def test_a_saved_model_forgets_who_a_neighbour_was_and_scores_as_before(tmp_path: Path) -> None:
+    model().save(tmp_path)
+    ids = model().neighbour_ids.to_list()[:2]
+    assert TwoStageAffinity.erase(tmp_path, ids) == sorted(ids)
+    assert TwoStageAffinity.erase(tmp_path, ids) == []
+    text = (tmp_path / "state.json").read_text()
+    assert not [one for one in ids if f'"{one}"' in text]
+    again = TwoStageAffinity.load(tmp_path)
+    others = ~pl.col("customer_id").is_in(ids)
+    assert score(frames(), again).filter(others).equals(score(frames()).filter(others))
