@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
@@ -48,7 +49,7 @@ class Shop:
         ingest_folder(self.wiring, tables)
         run_nightly(self.wiring, DAY, progress=silent)
 
-    @property
+    @cached_property
     def wiring(self) -> Wiring:
         return Wiring(Project.open(self.root))
 
