@@ -268,7 +268,7 @@ def read_yaml(path: Path) -> dict[str, object]:
     """Return the mapping in a YAML file; a `ConfigError` with file and line otherwise."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise ConfigError(
             f"cannot read {path}",
             expected="a YAML file in UTF-8",

@@ -147,7 +147,10 @@ def _parse(path: Path, problems: list[str]) -> _Source | None:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        source = _Source(path, {} if data is None else data, {})
+        if node is not None:
+            _collect(node, (), source, problems)
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else 1
         problems.append(
@@ -155,9 +158,6 @@ def _parse(path: Path, problems: list[str]) -> _Source | None:
             f"found: {getattr(error, 'problem', None) or error}"
         )
         return None
-    source = _Source(path, {} if data is None else data, {})
-    if node is not None:
-        _collect(node, (), source, problems)
     return source
 
 

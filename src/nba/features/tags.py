@@ -121,9 +121,15 @@ def load_tags(path: Path, views: Mapping[str, View]) -> TagSet:
         return NO_TAGS
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} cannot be read", found=str(error)) from error
-    return check_tags(raw or {}, views, source=str(path))
+        rules = {} if raw is None else dict(raw)
+    except (OSError, ValueError, TypeError, yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(
+            f"{path} cannot be read",
+            expected="a UTF-8 YAML file that maps the names of tags to their rules",
+            found=str(error),
+            next_step="correct the file",
+        ) from error
+    return check_tags(rules, views, source=str(path))
 
 
 def check_tags(raw: Mapping[str, Any], views: Mapping[str, View], *, source: str) -> TagSet:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nba.errors import ConfigError
 from nba.features import View
 from nba.features.expressions import nearest
+from nba.settings import read_yaml
 
 ALL: Final = "all"
 
@@ -38,9 +38,9 @@ def read_services(path: Path, views: Mapping[str, View]) -> dict[str, Service]:
     services = {
         view.name: Service(meaning=view.meaning, views={view.name: ALL}) for view in views.values()
     }
-    raw = yaml.safe_load(path.read_text()) if path.exists() else {}
+    raw = read_yaml(path) if path.exists() else {}
     problems: list[str] = []
-    for name, entry in (raw or {}).items():
+    for name, entry in raw.items():
         if name in views:
             problems.append(f"{name}: a view of this name is a service already")
             continue
