@@ -223,5 +223,5 @@ def test_the_document_describes_every_column_of_a_row(client: Client) -> None:
 def test_half_a_character_is_refused_by_the_row(client: Client) -> None:
     body = json.dumps({"transactions": [sale(customer_id="\ud800"), sale(order_id="good")]})
     headers = {"Content-Type": "application/json"}
-    result = client("admin").post("/v1/events", content=body, headers=headers).json()
+    result = client("source").post("/v1/events", content=body, headers=headers).json()
     assert [row["status"] for row in result["rows"]] == ["refused", "accepted"]

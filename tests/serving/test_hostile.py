@@ -87,6 +87,49 @@ def test_halves_of_characters_are_refused(
     Problem.model_validate(answer.json())
 
 
+@pytest.mark.parametrize("key", [None, "again"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"order_id": HALF},
+        {"attr_x": HALF},
+        {HALF: 1},
+        {"attr_y": {HALF: [HALF]}},
+        {"ts": "0001-01-01T00:00:00+08:00"},
+        {"ts": "9999-12-31T23:59:59-12:00"},
+        {"quantity": 10**400},
+        {"unit_price": "1e999999999"},
+    ],
+    ids=lambda change: ascii(str(change))[:40],
+)
+def test_a_row_that_cannot_be_kept_is_refused_and_the_good_one_is_not_lost(
+    client: Client, change: dict[str, Any], key: str | None
+) -> None:
+    good = {"order_id": "o1", "line_no": "1", "customer_id": "c11", "product_id": "05"}
+    good |= {"ts": "2026-03-02T01:00:00Z", "quantity": 1, "unit_price": 3}
+    headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
+    body = json.dumps({"transactions": [good, {**good, "order_id": "o2", **change}]})
+    till = client("source")
+    answers = [till.post("/v1/events", content=body, headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    first = answers[0].json()
+    assert (first["accepted"], first["refused"]) == (1, 1)
+    assert first["rows"][1]["problem"]["status"] == 422
+    assert (answers[1].json() == first) == (key is not None)
+
+
+@pytest.mark.parametrize("ts", ["0001-01-01T00:00:00+08:00", "9999-12-31T23:59:59Z"])
+def test_extreme_moments_are_refused_row_by_row(client: Client, ts: str) -> None:
+    admin = client("admin")
+    row = {"feedback_id": "f1", "action_id": "k1-1", "kind": "shown", "ts": "2026-03-02T09:00:00"}
+    found = admin.post(
+        "/v1/feedback", json={"feedback": [row, {**row, "feedback_id": "f2", "ts": ts}]}
+    )
+    assert [one["status"] for one in found.json()["rows"]] == ["accepted", "refused"]
+    assert admin.put("/v1/customers/c11/tags/x", json={"expires_at": ts}).status_code == 422
+    assert admin.get("/v1/customers/c11").status_code == 200
+
+
 def test_answers_do_not_say_where_the_project_stands(services: Services, client: Client) -> None:
     def preview(changes: Any) -> Any:
         raise NotFoundError("no plan in /srv/shops/one/data/runs", found="/srv/shops/one/nba.yaml")

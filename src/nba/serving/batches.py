@@ -53,7 +53,7 @@ def once(
     with services.store.writing() as writer:
         if key is None:
             return take(writer)
-        content = digest(body.model_dump(mode="json"))
+        content = digest(body.model_dump())
         known = writer.replay(caller.name, key, content)
         if known is not None:
             return BatchResult.model_validate(known)
