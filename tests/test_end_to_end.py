@@ -211,15 +211,15 @@ def test_feedback_and_a_block_change_the_next_plan(shop: Path, client: TestClien
     assert sent["customer_id"] not in again
 
 
-def test_a_changed_lake_needs_force(shop: Path, tmp_path: Path) -> None:
+def test_what_came_in_since_waits_for_the_next_plan(shop: Path, tmp_path: Path) -> None:
     day = DAY + timedelta(days=2)
     nba("--project", shop, "run", "--as-of", day)
     late = "order_id,customer_id,product_id,ts,quantity\nlate,nobody,nothing,2025-06-01,1\n"
     (tmp_path / "transactions.csv").write_text(late)
     nba("--project", shop, "ingest", tmp_path)
-    refused = nba("--project", shop, "run", "--as-of", day, code=1)
-    assert "its inputs have changed" in refused
-    assert "--force" in refused
+    second = nba("--project", shop, "run", "--as-of", day)
+    assert "waits for the next plan" in second
+    assert "--force" in second
     nba("--project", shop, "run", "--as-of", day, "--force")
 
 

@@ -134,7 +134,7 @@ def test_pulling_forward_gains_within_the_window_and_nothing_after(history):
     assert early > 3 * error
     late, error, _ = gains(history, Family.PULL_FORWARD, days=150, replications=2)
     assert abs(late) < 0.35 * early + 3 * error
-    assert truth["gain_amount"].sum() < 0.1 * expected
+    assert truth["gain_amount"].sum() < 0.15 * expected
 
 
 def test_an_order_on_top_needs_a_known_need_that_is_due(history):

@@ -84,7 +84,7 @@ class ContactPolicy(_Part):
     )
     pause: Pause = Field(default_factory=lambda: Pause())
     same_content_days: int = Field(60, ge=0, description="before the same content again")
-    same_product_days: int = Field(14, ge=0, description="before the same product again")
+    same_product_days: int = Field(3, ge=0, description="before the same product again")
     uncounted_channels: tuple[Channel, ...] = Field(
         (), description="channels whose contacts the caps and cool-downs do not count"
     )

@@ -96,14 +96,14 @@ class FreshFeatures:
         """
         connection = tables["customers"].get_backend()
         engine = DuckDBEngine(connection)
-        tables = {}
+        own: dict[str, ir.Table] = {}
         for name, table in customer_slice(tables, customer_ids).items():
             connection.con.execute(
                 f'CREATE OR REPLACE TEMP TABLE "fresh_{name}" AS {connection.compile(table)}'
             )
-            tables[name] = connection.table(f"fresh_{name}")
+            own[name] = connection.table(f"fresh_{name}")
         rows: dict[str, pl.DataFrame] = {}
-        for name, query in self._queries(engine, tables, as_of).items():
+        for name, query in self._queries(engine, own, as_of).items():
             connection.con.execute(f'CREATE OR REPLACE TEMP TABLE "kept_view_{name}" AS {query}')
             keys = ", ".join(self.views[name].entity_keys)
             rows[name] = connection.con.execute(
