@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -105,6 +106,8 @@ def test_a_product_brought_lately_gives_way_to_the_next_and_a_need_without_any_r
     told: Inputs, files: DecisionFiles, world: Any
 ) -> None:
     needs = told["needs"]
+    long = files.policy.model_copy(update={"same_product_days": 14})
+    files = replace(files, policy=long)
     serum = needs.filter(pl.col("category") == "serum")["product_ids"][0].to_list()
     people = told["customer_state"]["customer_id"]
 
