@@ -29,7 +29,18 @@ def add(
     tables: Sequence[Prepared],
     writer: Writer,
 ) -> None:
-    """Warn of prices, costs and clerks that nothing has, and of ids that look damaged."""
+    """Warn of prices, costs and clerks that nothing has, and of ids that look damaged.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    report : IngestReport
+        The load's report, to which the warnings are added.
+    tables : sequence of Prepared
+        The tables that the load brings.
+    writer : Writer
+        Knows what the lake held before.
+    """
     brought = {prepared.table.name: prepared for prepared in tables}
     known = _Known(connection, writer, brought)
     for prepared in tables:

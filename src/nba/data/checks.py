@@ -209,7 +209,15 @@ def of_merge(
 ) -> None:
     """Check one table after its merge: rows add up, repeated keys, orphans.
 
-    `state` is the lake before the load and what the load brought, by table.
+    Parameters
+    ----------
+    context : Context
+    report : IngestReport
+        Where the checks are added.
+    prepared : Prepared
+        The table, after its merge.
+    state : (Writer, mapping of str to Prepared)
+        The lake before the load, and what the load brought, by table.
     """
     table = report.tables[prepared.table.name]
     placed = table.new + table.changed + table.unchanged + table.repeated
@@ -293,7 +301,19 @@ def _known_ids(table: str, writer: Writer, brought: Dict[str, Prepared]) -> str 
 
 
 def of_folder(report: IngestReport, folder: Path, mapping: Mapping, files: set[SourceFile]) -> None:
-    """Report files of the folder that no table took."""
+    """Report files of the folder that no table took.
+
+    Parameters
+    ----------
+    report : IngestReport
+        Where the warning is added.
+    folder : Path
+        The folder of the load, searched with all below it for files that look like tables.
+    mapping : Mapping
+        Its name stands in the warning.
+    files : set of SourceFile
+        What some table took.
+    """
     if not folder.is_dir():
         return
     taken = {str(file.path) for file in files}

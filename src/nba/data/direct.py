@@ -27,7 +27,17 @@ _STATES = (0, 1, 2)
 
 
 def stage_in_place(context: Context, table: Table, source: Source, view: str) -> Staged | None:
-    """Make a view that reads the source itself; None where a row breaks a rule."""
+    """Make a view that reads the source itself; None where a row breaks a rule.
+
+    Parameters
+    ----------
+    context : Context
+    table : Table
+    source : Source
+        Of Parquet files: reading it twice costs less than a copy.
+    view : str
+        The name of the view to make.
+    """
     plan = plan_of(context, table, source)
     checked = f"({query(context, plan, plan.checks)})"
     with reading(table.name, source.shown):
@@ -51,6 +61,14 @@ def stage_placed(context: Context, table: Table, source: Source, folder: Path) -
     """Write rows as the lake keeps them, apart from those that break a rule.
 
     The result's relations know neither file nor line of a row.
+
+    Parameters
+    ----------
+    context : Context
+    table : Table
+    source : Source
+    folder : Path
+        Where the files are written, by state and month; not there yet.
     """
     plan = plan_of(context, table, source)
     columns = ", ".join(partitions.contract(table, plan.final))

@@ -298,6 +298,15 @@ def quarantined_customer(
 
     A row that could be read names a customer under a column that is called so, or anywhere
     by an id that is no short number; a line that is no record by holding the id as a word.
+
+    Parameters
+    ----------
+    column, value : str, optional
+        The column that broke a rule and what stood in it; None where the row was no record.
+    row : str, optional
+        The row as a JSON object, or None.
+    customer_ids : sequence of str
+        Whose erasure is under way.
     """
     if row is None:
         return next((one for one in customer_ids if value and mentions(value, one)), None)

@@ -79,6 +79,16 @@ def repeated(
     Sorting plain numbers is several times faster than an aggregation over them, and takes
     memory for them alone.
 
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    rows : str
+        A relation.
+    key : iterable of str
+        The columns that make a key together.
+    where : str
+        SQL of the rows that count.
+
     Returns
     -------
     int
@@ -183,7 +193,17 @@ def date_versions(merging: Merging, current: str) -> str:
 def drop_repeats(
     connection: duckdb.DuckDBPyConnection, table: Table, current: str, result: Merged
 ) -> str:
-    """Of rows with one key in the load, keep the last by file and line."""
+    """Of rows with one key in the load, keep the last by file and line.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    table : Table
+    current : str
+        The relation of the load's rows.
+    result : Merged
+        Where `repeated` is counted.
+    """
     if not repeated(connection, current, table.key):
         return current
     key = sql.names(table.key)
@@ -203,7 +223,16 @@ def drop_repeats(
 def same_content(
     connection: duckdb.DuckDBPyConnection, mine: str, theirs: str, without: set[str]
 ) -> str:
-    """Return SQL that is true where the rows `i` of `mine` and `e` of `theirs` are equal."""
+    """Return SQL that is true where the rows `i` of `mine` and `e` of `theirs` are equal.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    mine, theirs : str
+        Relations; a column that one of them lacks counts as null in it.
+    without : set of str
+        Columns that may differ.
+    """
     left = {row[0] for row in connection.execute(f"DESCRIBE {mine}").fetchall()}
     right = {row[0] for row in connection.execute(f"DESCRIBE {theirs}").fetchall()}
     skipped = {*without, LOADED_AT, FILE, LINE, MONTH}

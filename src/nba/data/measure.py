@@ -63,7 +63,17 @@ class Measure:
 def measure(
     connection: duckdb.DuckDBPyConnection, table: Table, columns: Collection[str], rows: str
 ) -> Measure:
-    """Measure a relation of staged rows that has `columns` of `table`."""
+    """Measure a relation of staged rows that has `columns` of `table`.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    table : Table
+    columns : collection of str
+        The columns of `table` that the load brought.
+    rows : str
+        The relation of the staged rows.
+    """
     terms = _terms(connection, table, columns, rows)
     listed = ", ".join(f"{term} AS {sql.name(name)}" for name, term in terms.items())
     result = connection.execute(f"SELECT {listed} FROM {rows}").fetchone()

@@ -56,7 +56,17 @@ class Incoming:
 def merge(
     connection: duckdb.DuckDBPyConnection, writer: Writer, incoming: Incoming, now: datetime
 ) -> Merged:
-    """Write the partitions of `incoming.table` that change; return the counts."""
+    """Write the partitions of `incoming.table` that change; return the counts.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    writer : Writer
+        The transaction on the lake that the partitions become part of.
+    incoming : Incoming
+    now : datetime
+        The moment of the load, for `loaded_at` and undated versions.
+    """
     merging = Merging(connection, writer, incoming.table, now, Merged())
     placed = incoming.placed
     if placed is None:

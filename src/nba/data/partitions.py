@@ -55,7 +55,18 @@ def copy(connection: duckdb.DuckDBPyConnection, query: str, target: Path) -> Non
 def copy_apart(
     connection: duckdb.DuckDBPyConnection, query: str, folder: Path, by: Iterable[str]
 ) -> None:
-    """Write a query to Parquet files in folders, one per value of the columns `by`."""
+    """Write a query to Parquet files in folders, one per value of the columns `by`.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    query : str
+        A SELECT.
+    folder : Path
+        Made where nothing is written, so that it is always there.
+    by : iterable of str
+        Columns of the query; they stand in the names of folders, not in the files.
+    """
     connection.execute(
         f"COPY ({query}) TO {sql.text(str(folder))} ({_FORMAT}, PARTITION_BY ({', '.join(by)}))"
     )
@@ -65,7 +76,19 @@ def copy_apart(
 def write(
     connection: duckdb.DuckDBPyConnection, table: Table, rows: str, now: datetime, folder: Path
 ) -> dict[str, list[Path]]:
-    """Write the rows of a relation as the lake keeps them; return the files by partition."""
+    """Write the rows of a relation as the lake keeps them; return the files by partition.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    table : Table
+    rows : str
+        A relation.
+    now : datetime
+        What `loaded_at` becomes.
+    folder : Path
+        Not there yet.
+    """
     columns = ", ".join([*contract(table, columns_of(connection, rows)), loaded_at(now)])
     if not table.partition_by:
         folder.mkdir()

@@ -107,7 +107,17 @@ def prepare(context: Context, folder: Path, table: Table) -> Prepared | None:
 def prepare_inputs(
     context: Context, table: Table, inputs: list[Input], rejected: list[str]
 ) -> Prepared:
-    """Stage the rows of `inputs` and count what was read."""
+    """Stage the rows of `inputs` and count what was read.
+
+    Parameters
+    ----------
+    context : Context
+    table : Table
+    inputs : list of Input
+        What to read, in order; several may come from one file.
+    rejected : list of str
+        Temporary tables of CSV lines that were no records.
+    """
     files = [file for incoming in inputs for file in incoming.files]
     context = settle(context, table, inputs)
     own = context.mapping.tables[table.name]

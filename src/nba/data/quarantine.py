@@ -89,7 +89,17 @@ def keep(
 ) -> None:
     """Put what the load did not accept into the lake, each offence once.
 
-    Where rows were `held` to be tried again, what is left of them replaces the quarantine.
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    writer : Writer
+    tables : list of Prepared
+        All tables of the load.
+    now : datetime
+        What `loaded_at` becomes.
+    held : str
+        The relation of rows that were taken out of quarantine to be tried again: what is left
+        of them replaces it. Empty for a load of files.
     """
     bad = [prepared for prepared in tables if prepared.report.quarantined.rows]
     if not bad and not held:

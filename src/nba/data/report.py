@@ -114,7 +114,21 @@ class IngestReport:
         count: int = 0,
         first: str = "",
     ) -> None:
-        """Add a check of a table, with how many rows it is about and the first of them."""
+        """Add a check of a table, with how many rows it is about and the first of them.
+
+        Parameters
+        ----------
+        status : Status
+        table : str
+        name : str
+            What is checked, such as `keys` or `state.on_hand`.
+        message : str
+            A sentence for a person.
+        count : int
+            Rows that the check is about.
+        first : str
+            The first of them, as it stands in the file.
+        """
         self.checks.append(Check(status, table, name, message, count, first))
 
     @property

@@ -114,6 +114,15 @@ class Plan:
 def stage(context: Context, table: Table, source: Source, target: Path) -> Staged:
     """Write every row of `source` to `target`, typed and checked.
 
+    Parameters
+    ----------
+    context : Context
+    table : Table
+    source : Source
+        One input, mapped to the table.
+    target : Path
+        The Parquet file to write.
+
     Raises
     ------
     InputRefusedError

@@ -102,6 +102,17 @@ def build(
     """Make the tables on a DuckDB connection, named `prefix` and the table's name.
 
     Those of events are views; whoever fills in a column of theirs replaces the view.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    lake : Lake
+    prefix : str
+        What the names of the tables begin with.
+    as_of : datetime, optional
+        Leaves out what is not visible then (`ts < as_of`); None for everything.
+    time_zone : str
+        IANA name; moments become naive times of it.
     """
     state = lake.state()
     moment = None if as_of is None else as_of.replace(tzinfo=ZoneInfo(time_zone))

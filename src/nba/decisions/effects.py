@@ -138,7 +138,17 @@ def category_factors(needs: CustomerNeeds, levers: Levers) -> Floats:
 def lever_factors(
     needs: CustomerNeeds, chosen: Ints, actions: Sequence[ActionType], levers: Levers
 ) -> Floats:
-    """Return 1 + (issue + group + action + category of the need) / 100, never below zero."""
+    """Return 1 + (issue + group + action + category of the need) / 100, never below zero.
+
+    Parameters
+    ----------
+    needs : CustomerNeeds
+    chosen : array of int
+        Shape (customers, actions): the need that each action would serve, a row of `needs`.
+    actions : sequence of ActionType
+        The columns of `chosen`.
+    levers : Levers
+    """
     fixed = np.array(
         [
             levers.issues.get(Mode(action.mode), 0.0)

@@ -85,8 +85,19 @@ def build_facts(
 ) -> pl.DataFrame:
     """Return the facts of every customer of `inputs`, sorted by id.
 
-    `needs` are the open ones, see `nba.decisions.needs`. Customers without `consent_profiling`
-    have null in every fact that is a profile.
+    Customers without `consent_profiling` have null in every fact that is a profile.
+
+    Parameters
+    ----------
+    inputs : DecisionInputs
+    needs : polars.DataFrame
+        The open ones, see `nba.decisions.needs`.
+    as_of : datetime
+        What is due, open or valid counts from here.
+    policy : ContactPolicy
+        Says for how many days content is not repeated.
+    tags : iterable of str
+        The tags that rules ask for; each becomes a column.
     """
     facts = inputs["customer_state"].sort("customer_id")
     for name in list(CUSTOMER_TABLES)[1:]:

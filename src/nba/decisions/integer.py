@@ -144,7 +144,18 @@ def integer_plan(programme: Programme, relaxed: Solution, *, core: int = 64) -> 
 
 
 def core_rows(programme: Programme, price: Floats, taken: Bools, core: int) -> Ints:
-    """Return the customers that matter to an integer plan, sorted by clerk, best first."""
+    """Return the customers that matter to an integer plan, sorted by clerk, best first.
+
+    Parameters
+    ----------
+    programme : Programme
+    price : array of float
+        Shape (clerks,), money per minute.
+    taken : array of bool
+        Shape (customers,): who is in the plan of the relaxed programme; they always matter.
+    core : int
+        Customers per clerk besides.
+    """
     gain = appeal(programme, price)
     rows = np.flatnonzero(programme.open.any(axis=1) & (taken | np.isfinite(gain)))
     clerk = programme.clerk[rows]

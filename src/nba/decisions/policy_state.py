@@ -18,7 +18,18 @@ from nba.schema.words import CONTACT_MODES, Mode, ResponseKind
 def contact_history(
     inputs: DecisionInputs, customers: pl.DataFrame, *, as_of: datetime, policy: ContactPolicy
 ) -> pl.DataFrame:
-    """Add to `customers` counts and days since the last contacts, over all senders."""
+    """Add to `customers` counts and days since the last contacts, over all senders.
+
+    Parameters
+    ----------
+    inputs : DecisionInputs
+    customers : polars.DataFrame
+        customer_id, and what else shall stay.
+    as_of : datetime
+        Contacts before it count.
+    policy : ContactPolicy
+        Names the channels that no cap counts.
+    """
     uncounted = [str(channel) for channel in policy.uncounted_channels]
     contacts = inputs["interactions"].filter(
         (pl.col("mode") != str(Mode.NONE))
@@ -64,6 +75,15 @@ def policy_state(
     inputs: DecisionInputs, customers: pl.DataFrame, *, as_of: datetime, policy: ContactPolicy
 ) -> pl.DataFrame:
     """Apply caps, cool-downs and pauses to `customers` (customer_id, friend_since).
+
+    Parameters
+    ----------
+    inputs : DecisionInputs
+    customers : polars.DataFrame
+        customer_id, friend_since.
+    as_of : datetime
+        The day of the plan; contacts and responses before it count.
+    policy : ContactPolicy
 
     Returns
     -------

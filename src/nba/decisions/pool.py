@@ -124,7 +124,19 @@ def eligible_customers(
 def with_arms(
     tables: DecisionInputs, people: pl.DataFrame, settings: DecisionSettings, *, as_of: datetime
 ) -> pl.DataFrame:
-    """Add the arm of each customer; members of a group share that of the first they joined."""
+    """Add the arm of each customer; members of a group share that of the first they joined.
+
+    Parameters
+    ----------
+    tables : DecisionInputs
+        `memberships` is read.
+    people : polars.DataFrame
+        customer_id, and what else shall stay.
+    settings : DecisionSettings
+        The salt, shares and period of the arms.
+    as_of : datetime
+        Its day decides the period.
+    """
     first_group = (
         tables["memberships"]
         .sort("customer_id", "joined_at", "group_id")

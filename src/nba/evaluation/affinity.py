@@ -118,7 +118,19 @@ def lists_of(scores: Reals, k: int = LIST_LENGTH) -> Ints:
 def recommend_by_scores(
     scores: Scores, owned: sp.csr_matrix, rows: Ints, chunk: int = 500
 ) -> Recommendations:
-    """Return the lists of a method that scores all products for a block of customers."""
+    """Return the lists of a method that scores all products for a block of customers.
+
+    Parameters
+    ----------
+    scores : Scores
+        From rows to their scores, shape (rows, products); 0 for no score.
+    owned : scipy.sparse.csr_matrix
+        Customers × products: what the customer bought before; left out of `explore_lists`.
+    rows : array of int
+        The customers to recommend to.
+    chunk : int
+        Customers at a time, for a bound on memory.
+    """
     lists, explore = [], []
     for start in range(0, len(rows), chunk):
         block = rows[start : start + chunk]
@@ -132,7 +144,16 @@ def recommend_by_scores(
 def simple_recommendations(
     task: RankingTask, fitted: Fitted, past: History, config: TwoStageConfig
 ) -> dict[str, Recommendations]:
-    """Return the recommendations of the baselines that share the model's sources."""
+    """Return the recommendations of the baselines that share the model's sources.
+
+    Parameters
+    ----------
+    task : RankingTask
+        Whom to recommend to, and when.
+    fitted, past : Fitted, History
+        The model's sources and the histories at the cut-off of the task.
+    config : TwoStageConfig
+    """
     n = task.log.n_customers
     popularity = fitted.products.popularity / max(fitted.products.popularity.max(), 1e-9)
     times = past.pairs.matrix(past.pairs.times, task.shape)

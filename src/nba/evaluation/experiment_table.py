@@ -106,7 +106,27 @@ def prepare(
     features: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
 ) -> TestTable:
-    """Turn a table into a sample; see `run_mode_experiment` for the parameters."""
+    """Turn a table into a sample
+
+    Parameters
+    ----------
+    table : polars.DataFrame
+        One row per assignment.
+    arm, control : str
+        The column of the arm, and the arm that the others are compared with.
+    outcome : str
+        The column to maximise, in money or as a number.
+    cost : mapping of str to float, optional
+        What an assignment costs by arm, in the unit of the outcome; 0 where not named.
+    group : str, optional
+        A column of units whose rows belong together, such as customers.
+    propensity : str, optional
+        A column of the logged chance of the arm that was drawn; estimated where absent.
+    features : sequence of str, optional
+        The columns to learn from; by default all that differ and were known before the arm.
+    exclude : sequence of str
+        Columns never to learn from.
+    """
     named = [name for name in (arm, outcome, group, propensity) if name is not None]
     _require(table, [*named, *(features or ()), *exclude])
     _refuse_doubles(named)

@@ -28,7 +28,17 @@ POLICY_TREE_CUTS: Final = 12
 
 
 def s_learner(sample: Sample, arms: int, scores: Floats, seed: int) -> Values:
-    """One outcome model with the arm as columns."""
+    """One outcome model with the arm as columns.
+
+    Parameters
+    ----------
+    sample : Sample
+    arms : int
+        How many, arm 0 being the control.
+    scores : array of float
+        Not read: an outcome model needs none.
+    seed : int
+    """
 
     def at(x: Floats, arm: Ints) -> Floats:
         return np.hstack([x, np.eye(arms)[arm]])
@@ -40,13 +50,33 @@ def s_learner(sample: Sample, arms: int, scores: Floats, seed: int) -> Values:
 
 
 def t_learner(sample: Sample, arms: int, scores: Floats, seed: int) -> Values:
-    """One outcome model per arm."""
+    """One outcome model per arm.
+
+    Parameters
+    ----------
+    sample : Sample
+    arms : int
+        How many, arm 0 being the control.
+    scores : array of float
+        Not read: outcome models need none.
+    seed : int
+    """
     models = _per_arm(sample, arms, seed)
     return lambda x: np.column_stack([predict(model, x) for model in models])
 
 
 def x_learner(sample: Sample, arms: int, scores: Floats, seed: int) -> Values:
-    """Imputed effects against arm 0, from both sides, weighted by the arms' shares."""
+    """Imputed effects against arm 0, from both sides, weighted by the arms' shares.
+
+    Parameters
+    ----------
+    sample : Sample
+    arms : int
+        How many, arm 0 being the control.
+    scores : array of float
+        Not read: outcome models need none.
+    seed : int
+    """
     models = _per_arm(sample, arms, seed)
     control = sample.arm == 0
     pairs = []
@@ -71,7 +101,18 @@ def x_learner(sample: Sample, arms: int, scores: Floats, seed: int) -> Values:
 
 
 def causal_forest(sample: Sample, arms: int, scores: Floats, seed: int) -> Values:
-    """A causal forest (econml, extra `uplift`), on at most `FOREST_ROWS` rows."""
+    """A causal forest (econml, extra `uplift`), on at most `FOREST_ROWS` rows.
+
+    Parameters
+    ----------
+    sample : Sample
+    arms : int
+        How many, arm 0 being the control.
+    scores : array of float
+        Not read: the library makes its own.
+    seed : int
+        Draws the rows and grows the forest.
+    """
     from econml.dml import CausalForestDML
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
@@ -104,7 +145,18 @@ def causal_forest(sample: Sample, arms: int, scores: Floats, seed: int) -> Value
 
 
 def policy_tree(sample: Sample, arms: int, scores: Floats, seed: int) -> Values:
-    """A tree of depth two that maximises the doubly robust value, best cut first."""
+    """A tree of depth two that maximises the doubly robust value, best cut first.
+
+    Parameters
+    ----------
+    sample : Sample
+    arms : int
+        How many, arm 0 being the control.
+    scores : array of float
+        Doubly robust value of every arm, shape (rows, arms).
+    seed : int
+        Not read: the cuts are searched one by one.
+    """
     fill = np.nan_to_num(np.nanmedian(sample.x, axis=0)) if len(sample.x) else np.zeros(0)
     x = np.where(np.isnan(sample.x), fill, sample.x)
     root = _best_cut(x, scores)

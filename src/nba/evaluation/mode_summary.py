@@ -71,7 +71,18 @@ class ModeExperiment:
 def summary(
     data: TestTable, runs: list[Repeat], *, folds: int, seed: int, columns: tuple[str, str]
 ) -> ModeExperiment:
-    """Return the result of the repeats."""
+    """Return the result of the repeats.
+
+    Parameters
+    ----------
+    data : TestTable
+    runs : list of Repeat
+        At least one; the first one's choices are told.
+    folds, seed : int
+        What the repeats were made with; kept in the result.
+    columns : tuple of two str
+        Names of the arm and outcome columns.
+    """
     arms, first = len(data.arms), runs[0]
     policies = [policy_row(name, data, runs) for name in first.choice]
     single = [_arm_row(one, data, runs) for one in range(arms)]

@@ -214,7 +214,17 @@ def policy_value(
 def paired_difference(
     policy: Estimate, against: Estimate, *, group: Ints | None = None, level: float = 0.95
 ) -> Difference:
-    """Return the difference of two estimates on the same rows, which shares their noise."""
+    """Return the difference of two estimates on the same rows, which shares their noise.
+
+    Parameters
+    ----------
+    policy, against : Estimate
+        Made from the same rows in the same order.
+    group : array of int, optional
+        Shape (rows,): units whose rows belong together.
+    level : float
+        Of the confidence interval.
+    """
     gap = policy.contributions - against.contributions
     value, error, low, high = mean_interval(gap, group=group, level=level)
     return Difference(value, error, value / error if error > 0 else 0.0, low, high)

@@ -157,7 +157,16 @@ def fold_interval(values: Reals, *, folds: int = 20, seed: int) -> Interval:
 
 
 def paired_interval(ours: Reals, theirs: Reals, *, draws: int = 2000, seed: int) -> Interval:
-    """Return the mean difference per customer with a 95 % bootstrap interval over customers."""
+    """Return the mean difference per customer with a 95 % bootstrap interval over customers.
+
+    Parameters
+    ----------
+    ours, theirs : arrays of float
+        Shape (customers,): a metric of two methods; customers with NaN in either are left out.
+    draws : int
+        Resamples of the customers.
+    seed : int
+    """
     difference = (ours - theirs)[~np.isnan(ours - theirs)]
     if not len(difference):
         return Interval(float("nan"), float("nan"), float("nan"))

@@ -126,7 +126,18 @@ def brier(
 def integrated_brier(
     outcome: Outcome, survival: Floats, times: Floats, *, censoring: Outcome | None = None
 ) -> float:
-    """Return the Brier score averaged over `times` by the trapezoid rule."""
+    """Return the Brier score averaged over `times` by the trapezoid rule.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    survival : array of float
+        Shape (n, len(times)): predicted P(no purchase up to and including each time).
+    times : array of float
+        Days, rising.
+    censoring : Outcome, optional
+        From whom the censoring weights are estimated; `outcome` where not given.
+    """
     scores = brier(outcome, survival, times, censoring=censoring)
     return float(np.trapezoid(scores, times) / (times[-1] - times[0]))
 

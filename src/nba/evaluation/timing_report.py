@@ -55,7 +55,23 @@ def write_results(
     findings: Mapping[str, Any] | None = None,
     plots: bool = True,
 ) -> Path:
-    """Write `result.json`, `result.md` and the plots into `folder`; return the result file."""
+    """Write `result.json`, `result.md` and the plots into `folder`; return the result file.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is not there.
+    results : mapping of str to TimingResult
+        By the name of the part of the experiment.
+    command : str
+        What printed the result.
+    bars : sequence of mapping of str to object
+        Each with `part`, `metric`, `condition`, `bar`, `value`, `reached`.
+    findings : mapping of str to object, optional
+        Further figures: part, figure, value.
+    plots : bool
+        Draw a picture per part; asks for matplotlib.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "command": command,
@@ -89,7 +105,19 @@ def markdown(
     bars: Sequence[Mapping[str, Any]] = (),
     findings: Mapping[str, Any] | None = None,
 ) -> str:
-    """Return the tables of a result: metrics per model with intervals, findings, and the bars."""
+    """Return the tables of a result: metrics per model with intervals, findings, and the bars.
+
+    Parameters
+    ----------
+    results : mapping of str to TimingResult
+        By the name of the part of the experiment.
+    command : str
+        What printed the result.
+    bars : sequence of mapping of str to object
+        Each with `part`, `metric`, `condition`, `bar`, `value`, `reached`.
+    findings : mapping of str to object, optional
+        Further figures: part, figure, value.
+    """
     lines = [f"Printed by `{command}`.", ""]
     for name, result in results.items():
         lines += [

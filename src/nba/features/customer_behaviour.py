@@ -123,7 +123,16 @@ def _habits(tables: Tables, as_of: datetime) -> ir.Table:
 
 
 def peak(rows: ir.Table, key: str, value: str, size: int) -> ir.Table:
-    """Return per `key` the most frequent `value` in 0..size-1, the smallest on a tie."""
+    """Return per `key` the most frequent `value` in 0..size-1, the smallest on a tie.
+
+    Parameters
+    ----------
+    rows : ibis.Table
+    key, value : str
+        Columns of `rows`.
+    size : int
+        How many values there are.
+    """
     counts = rows.group_by([key, value]).agg(n=rows.count())
     code = (counts.n * size + (size - 1 - counts[value])).max()
     best = counts.group_by(key).agg(code=code)

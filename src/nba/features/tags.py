@@ -253,7 +253,19 @@ def _entity_table(
 def ruled(
     tags: TagSet, what: str, tables: Tables, as_of: datetime, views: Mapping[str, View]
 ) -> ir.Table | None:
-    """Return the tags that the rules over `what` give at `as_of`, or None without such rules."""
+    """Return the tags that the rules over `what` give at `as_of`, or None without such rules.
+
+    Parameters
+    ----------
+    tags : TagSet
+    what : str
+        A key of `OVER`: `customer`, or a pair such as `customer_category`.
+    tables : mapping of str to ibis.Table
+        Tables of the contract; a view that stands there as `view:NAME` is not built again.
+    as_of : datetime
+    views : mapping of str to View
+        By name, for those that the rules read.
+    """
     names = tags.over(what)
     if not names:
         return None

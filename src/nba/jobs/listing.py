@@ -55,7 +55,22 @@ def print_list(
     limit: int = 12,
     svg: Path | None = None,
 ) -> None:
-    """Print a clerk's list of the published plan as a table with reasons."""
+    """Print a clerk's list of the published plan as a table with reasons.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    as_of : datetime
+        The day of the plan.
+    clerk_id : str
+        Whose list; empty for the first clerk's.
+    locale : str
+        `en` or `zh`.
+    limit : int
+        Rows at most.
+    svg : Path, optional
+        A picture of the table to write beside.
+    """
     chosen, rows = clerk_list(wiring.plan_store.actions(as_of.date()), clerk_id)
     names = _product_names(wiring, as_of)
     minutes = float(rows["minutes"].sum())

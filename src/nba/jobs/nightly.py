@@ -164,6 +164,17 @@ def steps_due(
 ) -> Due:
     """Return the steps to run after `ingest`, and forget in the manifest what they replace.
 
+    Parameters
+    ----------
+    context : RunContext
+        The run, with the manifest of what it did before.
+    inputs : mapping of str to object
+        The versions of what a run reads now, see `input_versions`.
+    force : bool
+        Do everything again, whatever the manifest says.
+    from_step : str, optional
+        The first step to do again; None for what is missing.
+
     Raises
     ------
     ConflictError

@@ -35,14 +35,34 @@ def read_report(wiring: Wiring, as_of: datetime, name: str) -> pl.DataFrame:
 def write_post_members(
     wiring: Wiring, as_of: datetime, out: Path, style: CsvStyle = FOR_PEOPLE
 ) -> int:
-    """Write whom the day's posts reach, one row per post and member; return the rows."""
+    """Write whom the day's posts reach, one row per post and member; return the rows.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    as_of : datetime
+        The day of the plan.
+    out : Path
+    style : CsvStyle
+        How CSV is written; for Parquet it does not matter.
+    """
     rows = read_report(wiring, as_of, POST_MEMBERS)
     write_table(rows, out, style)
     return rows.height
 
 
 def write_outlook(wiring: Wiring, as_of: datetime, out: Path, style: CsvStyle = FOR_PEOPLE) -> int:
-    """Write each customer's best day within the horizon; return the rows."""
+    """Write each customer's best day within the horizon; return the rows.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    as_of : datetime
+        The day of the plan.
+    out : Path
+    style : CsvStyle
+        How CSV is written; for Parquet it does not matter.
+    """
     rows = read_report(wiring, as_of, OUTLOOK)
     write_table(rows, out, style)
     return rows.height
@@ -73,7 +93,18 @@ def print_posts(wiring: Wiring, as_of: datetime, *, locale: str = "en") -> None:
 
 
 def print_outlook(wiring: Wiring, as_of: datetime, *, clerk_id: str, locale: str = "en") -> None:
-    """Print for how many customers each of the coming days is the best, per clerk."""
+    """Print for how many customers each of the coming days is the best, per clerk.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    as_of : datetime
+        The day of the plan.
+    clerk_id : str
+        Only this clerk's; empty for all.
+    locale : str
+        `en` or `zh`.
+    """
     ahead = read_report(wiring, as_of, OUTLOOK).drop_nulls("best_day")
     if clerk_id:
         ahead = ahead.filter(pl.col("clerk_id") == clerk_id)

@@ -166,7 +166,21 @@ def score_table(
     since: Reals,
     gap: Reals,
 ) -> pl.DataFrame:
-    """Return rows of the score table; `rank` counts from 0, NaN becomes null."""
+    """Return rows of the score table
+
+    Parameters
+    ----------
+    customer_ids, product_ids, categories, source : polars.Series
+        One value per row.
+    rank : array of int
+        From 0.
+    score, relevance : arrays of float
+        The order within a list, and P(bought next).
+    times : array of float
+        Days on which the customer bought the product.
+    since, gap : arrays of float
+        Days since the last of them, and between them; NaN becomes null.
+    """
     return pl.DataFrame(
         {
             "customer_id": customer_ids,

@@ -111,7 +111,17 @@ class TwoStageAffinity(Model):
         return self
 
     def fit_log(self, log: PurchaseLog, catalogue: Catalogue, cutoff: int, seed: int) -> Self:
-        """Fit on a purchase log up to the day `cutoff`: rankers on past cut-offs, sources now."""
+        """Fit on a purchase log up to the day `cutoff`: rankers on past cut-offs, sources now.
+
+        Parameters
+        ----------
+        log : PurchaseLog
+        catalogue : Catalogue
+        cutoff : int
+            Day number.
+        seed : int
+            Draws samples, and seeds ALS and the boosters.
+        """
         log = log.before(cutoff)
         config = self.config
         examples = past_examples(log, catalogue, cutoff, config, seed)

@@ -62,7 +62,17 @@ def fit_sources(
 ) -> Fitted:
     """Fit all sources on the rows of `log` before `cutoff`.
 
-    `catalogue` says what is known of the products of the log's code space without sales.
+    Parameters
+    ----------
+    log : PurchaseLog
+        Rows from `cutoff` on are not read.
+    catalogue : Catalogue
+        What is known of the products of the log's code space without sales.
+    cutoff : int
+        Day number.
+    config : TwoStageConfig
+    seed : int
+        Draws the reference customers, and the first ALS factors.
     """
     past = log.before(cutoff)
     pairs = pair_state(past, cutoff, config.half_lives)

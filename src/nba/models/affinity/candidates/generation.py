@@ -113,7 +113,17 @@ def _block(
 
 
 def source_scores(past: History, fitted: Fitted, rows: Ints, reference: Ints) -> dict[str, Reals]:
-    """Return the scores of each source, customers × products."""
+    """Return the scores of each source, customers × products.
+
+    Parameters
+    ----------
+    past : History
+    fitted : Fitted
+    rows : array of int
+        Customers of `past`.
+    reference : array of int
+        Per customer of `past` the position among the fitted neighbours, -1 for none.
+    """
     scores = {
         "item": (past.vectors[rows] @ fitted.item).toarray(),
         "item_recent": (past.recent[rows] @ fitted.item).toarray(),

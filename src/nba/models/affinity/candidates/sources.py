@@ -75,6 +75,18 @@ def fit_als(
     """Return ALS product factors, shape (products, factors); zeros where nothing was sold.
 
     `implicit` gives a product without purchases arbitrary factors: they are set to zero.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse.csr_matrix
+        Customers × products, confidence.
+    factors : int
+        Numbers per product.
+    iterations : int
+        Rounds of alternating least squares.
+    regularization : float
+        Ridge penalty of both sides.
+    seed : int
     """
     from implicit.cpu.als import AlternatingLeastSquares
 

@@ -49,7 +49,18 @@ class History:
 
 
 def history(log: PurchaseLog, cutoff: int, fitted: Fitted, config: TwoStageConfig) -> History:
-    """Reduce the purchases before `cutoff` of the customers in `log`."""
+    """Reduce the purchases before `cutoff` of the customers in `log`.
+
+    Parameters
+    ----------
+    log : PurchaseLog
+        The purchases of the customers to score.
+    cutoff : int
+        Day number.
+    fitted : Fitted
+        Names categories and prices.
+    config : TwoStageConfig
+    """
     past = log.before(cutoff)
     pairs = pair_state(past, cutoff, config.half_lives, (config.season_days, config.horizon))
     categories = pair_state(past.by_category(fitted.category), cutoff, config.half_lives)
@@ -60,7 +71,18 @@ def history(log: PurchaseLog, cutoff: int, fitted: Fitted, config: TwoStageConfi
 def assemble_history(
     pairs: Pairs, categories: Pairs, customers: Reals, home: Ints, fitted: Fitted
 ) -> History:
-    """Return the history with the vectors that the sources read."""
+    """Return the history with the vectors that the sources read.
+
+    Parameters
+    ----------
+    pairs, categories : Pairs
+        Purchases per customer × product, and per customer × category.
+    customers : array of float
+        Shape (customers, features), in the order of `CUSTOMER_FEATURES`.
+    home : array of int
+        Shape (customers,): code of the store, -1 where it is not known.
+    fitted : Fitted
+    """
     n = len(customers)
     shape = (n, len(fitted.category))
     by_category = (n, fitted.category_trend.shape[0])

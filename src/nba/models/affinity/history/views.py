@@ -33,6 +33,17 @@ def decayed_evenly(
     """Return the decayed counts of purchases spaced evenly, shape (half-lives, pairs).
 
     Exact for one and for two purchases; a geometric sum for more.
+
+    Parameters
+    ----------
+    times : array of float
+        Shape (pairs,): days with a purchase.
+    since_last : array of float
+        Shape (pairs,), days.
+    gap : array of float
+        Shape (pairs,), mean days between purchases; NaN for a single one.
+    half_lives : tuple of float
+        Days.
     """
     lives = np.asarray(half_lives)[:, None]
     ratio = np.exp2(-np.nan_to_num(gap)[None, :] / lives)
@@ -46,7 +57,14 @@ def history_from_views(
 ) -> History:
     """Return the history from `customer_product` and `customer_behaviour`.
 
-    `log` names customers, products and homes; its rows are not read.
+    Parameters
+    ----------
+    inputs : ModelInputs
+        Holds the two views.
+    log : PurchaseLog
+        Names customers, products and homes; its rows are not read.
+    fitted : Fitted
+    config : TwoStageConfig
     """
     table = with_columns(
         inputs.require("customer_product", ["customer_id", "product_id", "purchase_days"]), _PAIR

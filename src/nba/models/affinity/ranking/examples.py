@@ -36,7 +36,18 @@ def past_cutoffs(log: PurchaseLog, cutoff: int, config: TwoStageConfig) -> list[
 def past_examples(
     log: PurchaseLog, catalogue: Catalogue, cutoff: int, config: TwoStageConfig, seed: int
 ) -> list[Examples]:
-    """Return the examples of all past cut-offs with any, the newest first."""
+    """Return the examples of all past cut-offs with any, the newest first.
+
+    Parameters
+    ----------
+    log : PurchaseLog
+    catalogue : Catalogue
+    cutoff : int
+        Day number; what follows it is never looked at.
+    config : TwoStageConfig
+    seed : int
+        Draws customers, and thins what was not bought.
+    """
     moments = past_cutoffs(log, cutoff, config)
     most = config.learn_rows // max(len(moments), 1)
 
@@ -51,7 +62,18 @@ def past_examples(
 def examples_at(
     log: PurchaseLog, catalogue: Catalogue, cutoff: int, config: TwoStageConfig, seed: int
 ) -> Examples | None:
-    """Return candidates and labels at a past cut-off, None where nobody bought."""
+    """Return candidates and labels at a past cut-off, None where nobody bought.
+
+    Parameters
+    ----------
+    log : PurchaseLog
+    catalogue : Catalogue
+    cutoff : int
+        Day number, in the past: the labels are what was bought in the horizon after it.
+    config : TwoStageConfig
+    seed : int
+        Draws the customers where there are more than `config.learn_customers`.
+    """
     target = log.next_baskets(cutoff, config.horizon)
     enough = log.before(cutoff).basket_counts() >= config.min_baskets
     buys = np.bincount(target.customer, minlength=log.n_customers) > 0

@@ -102,7 +102,18 @@ class CandidateRows:
 def features_of(
     candidates: CandidateRows, past: History, fitted: Fitted, scores: dict[str, Reals], rows: Ints
 ) -> npt.NDArray[np.float32]:
-    """Return the features of the candidates, shape (candidates, features)."""
+    """Return the features of the candidates, shape (candidates, features).
+
+    Parameters
+    ----------
+    candidates : CandidateRows
+    past, fitted : History, Fitted
+        Of the same cut-off.
+    scores : dict of str to array of float
+        By source, shape (rows, products).
+    rows : array of int
+        The customers of the block: rows of `past`.
+    """
     blocks = (
         _pair_features(candidates, past, fitted),
         fitted.products.values.take(candidates.product, axis=0),

@@ -69,6 +69,17 @@ def diversify(customer: Ints, product: Ints, category: Ints, place: Reals, large
     """Return the places, with what exceeds `largest` of one category sent to the end.
 
     Products without a category are never too many.
+
+    Parameters
+    ----------
+    customer, product : arrays of int
+        Shape (candidates,).
+    category : array of int
+        Shape (candidates,), -1 for none.
+    place : array of float
+        Shape (candidates,): where each wants to stand, smaller first.
+    largest : int
+        Products of one category in a list.
     """
     known = category >= 0
     if not known.any():
@@ -80,7 +91,17 @@ def diversify(customer: Ints, product: Ints, category: Ints, place: Reals, large
 
 
 def top_lists(customer: Ints, product: Ints, place: Reals, top_n: int) -> tuple[Ints, Ints]:
-    """Return which candidates are listed, and the rank of each from 0."""
+    """Return which candidates are listed, and the rank of each from 0.
+
+    Parameters
+    ----------
+    customer, product : arrays of int
+        Shape (candidates,); ties go to the smaller product.
+    place : array of float
+        Shape (candidates,): where each wants to stand, smaller first.
+    top_n : int
+        Length of a list.
+    """
     rank = rank_within(customer, -place, product)
     listed = np.flatnonzero(rank < top_n)
     listed = listed[np.lexsort((rank[listed], customer[listed]))]

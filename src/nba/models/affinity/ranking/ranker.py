@@ -93,7 +93,17 @@ class Ranker:
         config: TwoStageConfig,
         seed: int,
     ) -> Ranker | None:
-        """Fit on all cut-offs, the newest first; None where nothing was bought."""
+        """Fit on all cut-offs, the newest first; None where nothing was bought.
+
+        Parameters
+        ----------
+        examples : sequence of Examples
+            By cut-off, the newest first; the first whole one gives the relevance curve.
+        names : sequence of str
+            Of the columns of the features.
+        config : TwoStageConfig
+        seed : int
+        """
         if not any(part.label.any() for part in examples):
             return None
         booster = _booster(examples, names, config, seed)
@@ -108,6 +118,17 @@ class Ranker:
         """Return the best `keep` rows per customer by the first trees, with their full scores.
 
         Most candidates are far from any list, and a few trees tell.
+
+        Parameters
+        ----------
+        customer : array of int
+            Shape (candidates,).
+        features : array of float
+            Shape (candidates, features).
+        trees : int
+            How many trees choose.
+        keep : int
+            Candidates per customer that all trees score.
         """
         if np.bincount(customer).max(initial=0) <= keep:
             return np.arange(len(customer)), self.predict(features)

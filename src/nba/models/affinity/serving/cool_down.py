@@ -51,7 +51,22 @@ class Resting:
         just_bought_days: float,
         as_of: datetime,
     ) -> Self:
-        """Find them in `customer_product`, else in `purchases`."""
+        """Find them in `customer_product`, else in `purchases`.
+
+        Parameters
+        ----------
+        inputs : ModelInputs
+        customer_ids, product_ids : polars.Series
+            The code spaces of the pairs.
+        catalogue : Catalogue
+        learned : mapping of str to bool
+            Per category ("" where unknown) whether the same product is bought again; where
+            `inputs` says so itself, that counts.
+        just_bought_days : float
+            For so many days a product that is not bought again rests.
+        as_of : datetime
+            Purchases before it count.
+        """
         pairs = _pairs(inputs, as_of)
         places = pl.DataFrame(
             {

@@ -50,7 +50,19 @@ def write(
     segments: Segments,
     state: dict[str, Any],
 ) -> None:
-    """Write the sources into `folder`."""
+    """Write the sources into `folder`.
+
+    Parameters
+    ----------
+    folder : Path
+        There already.
+    fitted : Fitted
+    catalogue : Catalogue
+    segments : Segments
+        Shares of products within segments of customers.
+    state : dict of str to object
+        What is not an array: JSON.
+    """
     matrices = {
         "item": fitted.item,
         "basket_item": fitted.basket_item,
