@@ -87,7 +87,16 @@ def make_plan(context: RunContext, rules: DecisionRules) -> Plan:
 def plan_reports(
     decided: Plan, rules: DecisionRules, inputs: Mapping[str, pl.DataFrame], as_of: datetime
 ) -> dict[str, pl.DataFrame]:
-    """Return the day's posts, whom they reach, and the best day of each customer ahead."""
+    """Return the day's posts, whom they reach, and the best day of each customer ahead.
+
+    Parameters
+    ----------
+    decided : Plan
+    rules : DecisionRules
+    inputs : mapping of str to polars.DataFrame
+        Facts, scores and the lake's tables, as `decide` reads them.
+    as_of : datetime
+    """
     audiences = decide_audiences(inputs, rules, as_of=as_of, clerks=decided.clerks)
     ahead = outlook(inputs, rules, as_of=as_of)
     return {POSTS: audiences.posts, POST_MEMBERS: audiences.members, OUTLOOK: ahead}

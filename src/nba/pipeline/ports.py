@@ -76,7 +76,19 @@ class ModelRegistry(Protocol):
         seed: int,
         config_digest: str,
     ) -> ModelVersion:
-        """Log the fit as a run, store the model and return its version (not yet champion)."""
+        """Log the fit as a run, store the model and return its version (not yet champion).
+
+        Parameters
+        ----------
+        model : Model
+        as_of : datetime
+            The moment of the fit; the model has seen nothing from it on.
+        parameters, metrics : mapping
+            Logged with the run.
+        seed : int
+        config_digest : str
+            Of the model's file: with another one the model is due again.
+        """
 
     def promote(self, version: ModelVersion) -> None:
         """Point the `champion` alias at `version`."""

@@ -105,7 +105,18 @@ def fit_one(
     as_of: datetime,
     seed: int,
 ) -> ModelVersion:
-    """Fit a model, log and register it, and promote it unless a later champion stands."""
+    """Fit a model, log and register it, and promote it unless a later champion stands.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    training : ModelInputs
+        The tables on which it is fitted.
+    registry : ModelRegistry
+    as_of : datetime
+        The moment of the fit; nothing from it on is read.
+    seed : int
+    """
     model = new_model(spec)
     champion = registry.champion(spec.name)
     model.fit(training, as_of=as_of, seed=seed)

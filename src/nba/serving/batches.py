@@ -45,6 +45,18 @@ def once(
 ) -> BatchResult:
     """Run `take` in one transaction; with a key, at most once for the same body.
 
+    Parameters
+    ----------
+    services : Services
+    caller : Caller
+        Keys of two callers are not compared.
+    key : str, optional
+        The idempotency key, if the caller sent one.
+    body : BaseModel
+        The request, compared by its digest.
+    take : callable
+        Does the work, and returns what to answer.
+
     Raises
     ------
     ConflictError

@@ -27,6 +27,15 @@ from nba.wiring import Wiring
 def serve_api(wiring: Wiring, *, host: str, port: int, access: str) -> None:
     """Serve until interrupted.
 
+    Parameters
+    ----------
+    wiring : Wiring
+    host : str
+        The address to listen at.
+    port : int
+    access : str
+        `keys` or `open`; see `nba.serving.services.Access`.
+
     Raises
     ------
     UsageError

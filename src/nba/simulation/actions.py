@@ -84,6 +84,17 @@ def carry_out(
 
     A clerk sends with the probability of their adherence, as far as the day's minutes go;
     what they skip or never come to says nothing about the customer.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+    day : int
+        Days since the start.
+    plan : Plan
+        The actions of the day, of all clerks.
+    recorder : Recorder
+        Takes the feedback.
     """
     made = plan.made
     works = works_on(scene, day)[made.clerk]

@@ -112,6 +112,16 @@ def programme_contacts(world: World, mode: int) -> Contacts | None:
 def band_study(preset: Preset, mode: Mode, seed: int, customers: int) -> pl.DataFrame:
     """Return change against the year before, and the part that contact caused, by measure.
 
+    Parameters
+    ----------
+    preset : Preset
+        Decides how strongly contacts work.
+    mode : Mode
+        The only mode in which customers are contacted, in its own sector.
+    seed : int
+    customers : int
+        Size of the world.
+
     Returns
     -------
     DataFrame

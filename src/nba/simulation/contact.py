@@ -56,6 +56,16 @@ def act(scene: Scene, state: State, made: Contacts, recorder: Recorder) -> Truth
     """Carry out the day's contacts and record interactions and responses.
 
     At most one contact of a customer a day has an effect beyond fatigue: the first.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+        Changed: fatigue, boosts, orders to come, lost friends.
+    made : Contacts
+        Contacts of the day, in any order.
+    recorder : Recorder
+        Takes interactions and responses.
     """
     day = state.day
     order = np.lexsort((made.hour, made.customer))

@@ -64,7 +64,18 @@ def festival_height(scene: Scene, day: int) -> float:
 
 
 def need_hazard(scene: Scene, last: Floats, at: float, rows: Ints | slice = slice(None)) -> Floats:
-    """Return the daily hazard of a need at a time, for cells last met at `last`."""
+    """Return the daily hazard of a need at a time, for cells last met at `last`.
+
+    Parameters
+    ----------
+    scene : Scene
+    last : array of float
+        Shape (customers, 4): days since the start.
+    at : float
+        Days since the start.
+    rows : array of int or slice
+        The customers of `last`.
+    """
     people = scene.people
     shape, scale = people.cell_shape[rows], people.cell_scale[rows]
     x = (at - last) / scale
@@ -177,7 +188,16 @@ def _joint(scene: Scene, state: State, day: int, visitors: Ints, needed: Ints) -
 
 
 def choice_logits(scene: Scene, customer: Ints, category: Ints, tier: Floats) -> Floats:
-    """Return the appeal of each product slot of a category, rows × slots."""
+    """Return the appeal of each product slot of a category, rows × slots.
+
+    Parameters
+    ----------
+    scene : Scene
+    customer, category : arrays of int
+        Shape (rows,), positions.
+    tier : array of float
+        Shape (rows,): the price tier that the customer looks for.
+    """
     goods = scene.assortment
     slots = category[:, None] * goods.slots + np.arange(goods.slots)
     taste = np.einsum("nd,nsd->ns", scene.people.taste[customer], goods.style[slots])
@@ -190,7 +210,16 @@ def choice_logits(scene: Scene, customer: Ints, category: Ints, tier: Floats) ->
 
 
 def available(scene: Scene, product: Ints, store: Ints, day: int) -> Bools:
-    """Whether a product is on sale and in stock in a store; stock changes each 30 days."""
+    """Whether a product is on sale and in stock in a store; stock changes each 30 days.
+
+    Parameters
+    ----------
+    scene : Scene
+    product, store : arrays of int
+        Positions, of shapes that broadcast.
+    day : int
+        Days since the start.
+    """
     goods = scene.assortment
     on_sale = (goods.launched[product] <= day) & (goods.retired[product] > day)
     result: Bools = on_sale & (stock_draw(scene, product, store, day // 30) > 0.03)
@@ -198,7 +227,16 @@ def available(scene: Scene, product: Ints, store: Ints, day: int) -> Bools:
 
 
 def stock_draw(scene: Scene, product: Ints, store: Ints, period: int) -> Floats:
-    """Return the draw that decides the stock of a product in a store in a 30-day period."""
+    """Return the draw that decides the stock of a product in a store in a 30-day period.
+
+    Parameters
+    ----------
+    scene : Scene
+    product, store : arrays of int
+        Positions, of shapes that broadcast.
+    period : int
+        30-day periods since the start.
+    """
     return scene.streams.uniform("stock", product * 10_007 + store, day=period)
 
 
@@ -278,7 +316,17 @@ def _discount(scene: Scene, key: Ints, customer: Ints, product: Ints, day: int) 
 
 
 def record_purchases(scene: Scene, state: State, day: int, lines: Purchases) -> pl.DataFrame:
-    """Book the purchases in the state and return them as `transactions` rows."""
+    """Book the purchases in the state and return them as `transactions` rows.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+        Changed: spend, margin and visits.
+    day : int
+        Days since the start.
+    lines : Purchases
+    """
     people, goods, streams = scene.people, scene.assortment, scene.streams
     who = lines.customer
     amount = goods.price[lines.product] * lines.quantity - lines.discount

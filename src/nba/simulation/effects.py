@@ -141,7 +141,20 @@ class Outlook:
     def value(
         self, scene: Scene, state: State, rows: Ints, *, boost: Floats, shift: Floats
     ) -> tuple[Floats, Floats]:
-        """Return the value of each cell under a boost: in all, and the margin of the window."""
+        """Return the value of each cell under a boost: in all, and the margin of the window.
+
+        Parameters
+        ----------
+        scene : Scene
+        state : State
+            What the customers' cells are like today.
+        rows : array of int
+            Positions in the outlook.
+        boost : array of float
+            Shape (rows, 4): on top of nothing, the standing boost included.
+        shift : array of float
+            Shape (rows, 4): price tiers up.
+        """
         who, day = self.customer[rows], state.day
         gap = scene.people.cell_gap[who]
         pulled = scene.people.pulled_share[who, None]
@@ -186,7 +199,20 @@ def contact_value(
     scene: Scene, state: State, outlook: Outlook, rows: Ints, made: Contacts,
     *, baseline: tuple[Floats, Floats],
 ) -> pl.DataFrame:  # fmt: skip
-    """Return gain, block rate and net value of contacts (rows index the outlook)."""
+    """Return gain, block rate and net value of contacts.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+    outlook : Outlook
+        Of the customers contacted.
+    rows : array of int
+        Shape (contacts,): the customer of each in the outlook.
+    made : Contacts
+    baseline : tuple of two array of float
+        Value of each cell without a contact, from `Outlook.baseline`.
+    """
     who = made.customer
     relevance, brought = cell_relevance(scene, state, made)
     by_boost = _gain_by_boost(scene, state, outlook, rows, made,
@@ -251,7 +277,17 @@ def _gain_by_order(
 
 
 def best_products(scene: Scene, state: State, outlook: Outlook, mode: int) -> Ints:
-    """Return the product that fits best for each cell, the most promising cell first."""
+    """Return the product that fits best for each cell, the most promising cell first.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+    outlook : Outlook
+        Of the customers asked about.
+    mode : int
+        Position in `CONTACT_MODES`.
+    """
     people, goods, day = scene.people, scene.assortment, state.day
     who = outlook.customer
     category = people.cell_category[who]

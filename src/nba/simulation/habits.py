@@ -69,7 +69,17 @@ def contactable(scene: Scene, state: State, day: int) -> Bools:
 
 
 def habitual_contacts(scene: Scene, state: State, day: int, allowed: Bools) -> list[Contacts]:
-    """Return what clerks do by themselves today: a few chosen contacts, now and then a post."""
+    """Return what clerks do by themselves today: a few chosen contacts, now and then a post.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+    day : int
+        Days since the start.
+    allowed : array of bool
+        Shape (customers,): whom nothing else keeps back.
+    """
     works = works_on(scene, day)
     open_ = contactable(scene, state, day) & allowed & works[scene.people.clerk]
     if in_pilot(scene, day):

@@ -26,7 +26,17 @@ COUPON_AMOUNTS: Final = np.array([20.0, 50.0, 100.0])
 
 
 def customer_rows(scene: Scene, state: State, who: Ints, when: Floats) -> pl.DataFrame:
-    """Return the current version of some customers, valid from the given times."""
+    """Return the current version of some customers, valid from the given times.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+    who : array of int
+        Positions.
+    when : array of float
+        Days since the start, for each.
+    """
     people = scene.people
     year = pl.Series(people.birth_year[who]).cast(pl.String)
     born_at = pl.lit("2001-01-01").str.to_date() + pl.duration(days=pl.col("born"))
@@ -66,7 +76,17 @@ def customer_rows(scene: Scene, state: State, who: Ints, when: Floats) -> pl.Dat
 
 
 def arrivals(scene: Scene, state: State, day: int, recorder: Recorder) -> None:
-    """Record who joins, who becomes a friend by themselves and who withdraws consent today."""
+    """Record who joins, who becomes a friend by themselves and who withdraws consent today.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+        Changed: consent and friends.
+    day : int
+        Days since the start.
+    recorder : Recorder
+    """
     people = scene.people
     revoked = np.flatnonzero((np.floor(people.revoke_day) == day) & (people.joined < day))
     state.consent_contact[revoked] = False
@@ -81,7 +101,18 @@ def arrivals(scene: Scene, state: State, day: int, recorder: Recorder) -> None:
 
 
 def add_versions(scene: Scene, state: State, who: Ints, when: Floats, recorder: Recorder) -> None:
-    """Record new versions of some customers."""
+    """Record new versions of some customers.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+    who : array of int
+        Positions.
+    when : array of float
+        Days since the start, for each: `valid_from`.
+    recorder : Recorder
+    """
     if len(who):
         recorder.add("customers", customer_rows(scene, state, who, when))
 
@@ -89,7 +120,19 @@ def add_versions(scene: Scene, state: State, who: Ints, when: Floats, recorder: 
 def win_friends(
     scene: Scene, state: State, who: Ints, recorder: Recorder, *, hour: float = 20.0
 ) -> None:
-    """Make customers friends of their clerk and record it."""
+    """Make customers friends of their clerk and record it.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+        Changed: friends and groups.
+    who : array of int
+        Positions.
+    recorder : Recorder
+    hour : float
+        The hour of the day.
+    """
     if not len(who):
         return
     people, day = scene.people, state.day
@@ -112,7 +155,18 @@ def win_friends(
 
 
 def join_groups(scene: Scene, state: State, day: int, who: Ints, recorder: Recorder) -> None:
-    """A new friend with an interest in one of the clerk's topics may join its group."""
+    """A new friend with an interest in one of the clerk's topics may join its group.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+    day : int
+        Days since the start.
+    who : array of int
+        Positions of the new friends.
+    recorder : Recorder
+    """
     topic = topic_of(scene, who)
     draw = scene.streams.uniform("group", who)
     joins = (topic >= 0) & (state.group[who] < 0) & (draw < GROUP_SHARE)
@@ -122,7 +176,18 @@ def join_groups(scene: Scene, state: State, day: int, who: Ints, recorder: Recor
 def add_members(
     scene: Scene, state: State, day: int, *, who: Ints, topic: Ints, recorder: Recorder
 ) -> None:
-    """Record memberships of the clerk's group of a topic."""
+    """Record memberships of the clerk's group of a topic.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+    day : int
+        Days since the start; before it began, memberships follow the friendship.
+    who, topic : arrays of int
+        Positions: a customer, and one of `TOPICS`, for each membership.
+    recorder : Recorder
+    """
     if not len(who):
         return
     group = scene.people.clerk[who] * len(TOPICS) + topic
@@ -155,7 +220,16 @@ def group_ids(group: Ints) -> pl.Series:
 
 
 def record_lost(scene: Scene, state: State, day: int, recorder: Recorder) -> None:
-    """Record the friendships that ended today."""
+    """Record the friendships that ended today.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+    day : int
+        Days since the start.
+    recorder : Recorder
+    """
     who = np.flatnonzero(np.floor(state.blocked) == day)
     if not len(who):
         return
@@ -175,7 +249,19 @@ def record_lost(scene: Scene, state: State, day: int, recorder: Recorder) -> Non
 def attribute(
     scene: Scene, state: State, lines: Purchases, orders: pl.DataFrame, recorder: Recorder
 ) -> None:
-    """Record `purchased` responses: bought within three days of a contact that was felt."""
+    """Record `purchased` responses: bought within three days of a contact that was felt.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+        Changed: which contacts have been answered by a purchase.
+    lines : Purchases
+        What was bought today.
+    orders : polars.DataFrame
+        The rows of `lines`, in the same order.
+    recorder : Recorder
+    """
     day = state.day
     who, first = np.unique(lines.customer, return_index=True)
     felt = np.zeros(scene.people.count, dtype=bool)
@@ -215,7 +301,18 @@ def visits(scene: Scene, state: State, recorder: Recorder) -> None:
 def service_cases(
     scene: Scene, state: State, day: int, lines: Purchases, recorder: Recorder
 ) -> None:
-    """Some purchases lead to a question, an after-sale case or a complaint, closed in days."""
+    """Some purchases lead to a question, an after-sale case or a complaint, closed in days.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+    day : int
+        Days since the start.
+    lines : Purchases
+        What was bought today.
+    recorder : Recorder
+    """
     who = np.unique(lines.customer)
     draw = scene.streams.uniform("case", who, day=day)
     hit = draw < 0.02
@@ -225,7 +322,16 @@ def service_cases(
 
 
 def contact_complaints(scene: Scene, state: State, day: int, recorder: Recorder) -> None:
-    """A complaint about a contact opens a case."""
+    """A complaint about a contact opens a case.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+    day : int
+        Days since the start.
+    recorder : Recorder
+    """
     who = np.flatnonzero(state.case_until == day + 3)
     _open_cases(scene, state, recorder, who=who, kinds=["complaint"] * len(who), source=1)
 
@@ -260,7 +366,19 @@ def close_cases(state: State, day: int, recorder: Recorder) -> None:
 
 
 def benefits(scene: Scene, state: State, day: int, lines: Purchases, recorder: Recorder) -> None:
-    """Coupons come to some members each month; a purchase may use one."""
+    """Coupons come to some members each month; a purchase may use one.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+        Changed: who holds a coupon.
+    day : int
+        Days since the start.
+    lines : Purchases
+        What was bought today.
+    recorder : Recorder
+    """
     who = np.arange(scene.people.count)
     date = scene.config.start + timedelta(days=day)
     if date.day == 1:
@@ -295,7 +413,17 @@ def _coupons(scene: Scene, state: State, who: Ints) -> pl.DataFrame:
 
 
 def clerk_tags(scene: Scene, day: int, lines: Purchases, recorder: Recorder) -> None:
-    """Clerks tag now and then what a buyer likes, and are wrong one time in seven."""
+    """Clerks tag now and then what a buyer likes, and are wrong one time in seven.
+
+    Parameters
+    ----------
+    scene : Scene
+    day : int
+        Days since the start.
+    lines : Purchases
+        What was bought today.
+    recorder : Recorder
+    """
     who, first = np.unique(lines.customer, return_index=True)
     noted = scene.streams.uniform("tag", who, day=day) < 0.03
     who, cell = who[noted], lines.cell[first[noted]]
@@ -321,7 +449,16 @@ def clerk_tags(scene: Scene, day: int, lines: Purchases, recorder: Recorder) -> 
 
 
 def calendar_rows(scene: Scene, state: State, day: int, recorder: Recorder) -> None:
-    """Record what the shop plans: absences a day ahead of time, stock."""
+    """Record what the shop plans: absences a day ahead of time, stock.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+    day : int
+        Days since the start.
+    recorder : Recorder
+    """
     for ahead in range(LEAVE_KNOWN + 1) if day == 0 else (LEAVE_KNOWN,):
         _absences(scene, day + ahead, recorder)
     if day % 30 == 0 or (np.floor(scene.assortment.launched) == day).any():

@@ -65,7 +65,21 @@ def contacts(
     products: Ints,
     action_type: pl.Series | None = None,
 ) -> Contacts:
-    """Return contacts with the mode's minutes and nothing else known."""
+    """Return contacts with the mode's minutes and nothing else known.
+
+    Parameters
+    ----------
+    customer, clerk : arrays of int
+        Shape (contacts,), positions.
+    mode, channel : arrays of int
+        Shape (contacts,): positions in `CONTACT_MODES` (3 for none) and in `CHANNELS`.
+    hour : array of float
+        Shape (contacts,), of the day.
+    products : array of int
+        Shape (contacts, any number), positions, -1 for none; the first `MAX_PRODUCTS` count.
+    action_type : polars.Series, optional
+        One per contact.
+    """
     n = len(customer)
     wide = np.full((n, MAX_PRODUCTS), -1)
     wide[:, : products.shape[1]] = products[:, :MAX_PRODUCTS]

@@ -62,7 +62,17 @@ def order_moment(scene: Scene, state: State, customer: Ints) -> Floats:
 def order_chance(
     scene: Scene, state: State, made: Contacts, relevance: Floats, brought: Ints
 ) -> tuple[Floats, Floats]:
-    """Return the chance that a read contact wakes each cell, and that a woken one orders."""
+    """Return the chance that a read contact wakes each cell, and that a woken one orders.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+    made : Contacts
+        Contacts that were read.
+    relevance, brought : array of float, array of int
+        Shape (contacts, 4), from `cell_relevance`.
+    """
     people, family = scene.people, scene.family
     kind = scene.assortment.kind[people.cell_category[made.customer]]
     fit = scene.effects.fit[kind, made.mode[:, None]]
@@ -79,7 +89,18 @@ def order_chance(
 def schedule_orders(
     scene: Scene, state: State, made: Contacts, relevance: Floats, brought: Ints
 ) -> Bools:
-    """Draw which needs the contacts wake, and when they order; return who was woken at all."""
+    """Draw which needs the contacts wake, and when they order; return who was woken at all.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+        Changed: orders and visits to come.
+    made : Contacts
+        Contacts that were read.
+    relevance, brought : array of float, array of int
+        Shape (contacts, 4), from `cell_relevance`.
+    """
     wakes, orders = order_chance(scene, state, made, relevance, brought)
     streams, family, day = scene.streams, scene.family, state.day
     cell = scene.cells_of(made.customer)

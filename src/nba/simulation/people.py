@@ -128,7 +128,16 @@ def build_shops(config: WorldConfig, streams: Streams) -> Shops:
 def build_people(
     config: WorldConfig, assortment: Assortment, shops: Shops, streams: Streams
 ) -> People:
-    """Draw the customers, those included who join in the year after the history."""
+    """Draw the customers, those included who join in the year after the history.
+
+    Parameters
+    ----------
+    config : WorldConfig
+    assortment : Assortment
+    shops : Shops
+        Each customer belongs to a clerk of theirs.
+    streams : Streams
+    """
     count = config.customers + max(1, round(config.customers * RESERVE_SHARE))
     index = np.arange(count)
     u, n, ln = streams.uniform, streams.normal, streams.lognormal

@@ -22,7 +22,18 @@ TYPE_REPLY: Final = np.array([1.0, 0.5, 0.35])
 def record_interactions(
     scene: Scene, day: int, made: Contacts, ids: pl.Series, recorder: Recorder
 ) -> None:
-    """Record contacts as `interactions` rows."""
+    """Record contacts as `interactions` rows.
+
+    Parameters
+    ----------
+    scene : Scene
+    day : int
+        Days since the start.
+    made : Contacts
+    ids : polars.Series
+        One per contact.
+    recorder : Recorder
+    """
     modes = pl.Series([*map(str, CONTACT_MODES), "none"])
     channels = pl.Series([str(c) for c in CHANNELS])
     propensity = pl.Series(made.propensity).fill_nan(None)
@@ -81,7 +92,19 @@ class Reaction:
 def respond(
     scene: Scene, state: State, made: Contacts, reaction: Reaction, recorder: Recorder
 ) -> None:
-    """Draw and record how customers answer."""
+    """Draw and record how customers answer.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+    made : Contacts
+        Contacts of the day.
+    reaction : Reaction
+        How each contact is taken.
+    recorder : Recorder
+        Takes the responses.
+    """
     streams, people, day = scene.streams, scene.people, state.day
     key, read = reaction.key, reaction.read
     who, mode = made.customer, np.minimum(made.mode, 2)
@@ -156,7 +179,17 @@ def add_responses(scene: Scene, answers: Answers, recorder: Recorder) -> None:
 
 
 def record_left_alone(scene: Scene, day: int, left: Contacts, recorder: Recorder) -> None:
-    """Record decisions to leave customers alone (mode `none`), an arm of a test."""
+    """Record decisions to leave customers alone (mode `none`), an arm of a test.
+
+    Parameters
+    ----------
+    scene : Scene
+    day : int
+        Days since the start.
+    left : Contacts
+        Who would have been contacted, one entry each.
+    recorder : Recorder
+    """
     if len(left):
         made = replace(left, minutes=np.zeros(len(left)))
         ids = f"I{day:05d}-" + scene.customer_ids.gather(left.customer) + "-none"

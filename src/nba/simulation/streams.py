@@ -68,12 +68,35 @@ class Streams:
         return result
 
     def lognormal(self, stream: str, index: Ints, spread: float, *, day: int = 0) -> Floats:
-        """Return draws of mean 1 whose logarithm has standard deviation `spread`."""
+        """Return draws of mean 1 whose logarithm has standard deviation `spread`.
+
+        Parameters
+        ----------
+        stream : str
+            The name of what is drawn; draws of two names are independent.
+        index : array of int
+            Whatever tells the draws of a day apart.
+        spread : float
+        day : int
+            Days since the start.
+        """
         result: Floats = np.exp(spread * self.normal(stream, index, day=day) - spread**2 / 2)
         return result
 
     def choice(self, stream: str, index: Ints, shares: Floats, *, day: int = 0) -> Ints:
-        """Return a position in `shares` for each index, drawn in proportion to them."""
+        """Return a position in `shares` for each index, drawn in proportion to them.
+
+        Parameters
+        ----------
+        stream : str
+            The name of what is drawn; draws of two names are independent.
+        index : array of int
+            Whatever tells the draws of a day apart.
+        shares : array of float
+            Weights, of any sum.
+        day : int
+            Days since the start.
+        """
         edges = np.cumsum(shares) / np.sum(shares)
         edges[-1] = 1.0
         return np.searchsorted(edges, self.uniform(stream, index, day=day), side="right").astype(

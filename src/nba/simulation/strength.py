@@ -41,7 +41,17 @@ def hour_factor(scene: Scene, customer: Ints, hour: Floats) -> Floats:
 
 
 def read_rate(scene: Scene, state: State, customer: Ints, hour: Floats) -> Floats:
-    """Return the chance that a contact is read at all."""
+    """Return the chance that a contact is read at all.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+    customer : array of int
+        Shape (contacts,), positions.
+    hour : array of float
+        Shape (contacts,), of the day.
+    """
     tired = np.exp(-0.5 * scene.people.fatigue_weight[customer] * state.fatigue[customer])
     result: Floats = np.minimum(READ_RATE * hour_factor(scene, customer, hour) * tired / 0.85, 0.95)
     return result
@@ -65,7 +75,15 @@ def base_strength(scene: Scene, state: State, made: Contacts) -> Floats:
 
 
 def product_relevance(scene: Scene, state: State, customer: Ints, product: Ints) -> Floats:
-    """Return how well a product fits a customer's taste and price tier, from 0 to 1."""
+    """Return how well a product fits a customer's taste and price tier, from 0 to 1.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+    customer, product : arrays of int
+        Shape (rows,), positions.
+    """
     goods, people = scene.assortment, scene.people
     taste = np.einsum("nd,nd->n", people.taste[customer], goods.style[product])
     tier = np.exp(-0.35 * (goods.tier[product] - tier_now(scene, state.day)[customer]) ** 2)
@@ -105,7 +123,16 @@ def cell_relevance(scene: Scene, state: State, made: Contacts) -> tuple[Floats, 
 
 
 def boosts(scene: Scene, state: State, made: Contacts, relevance: Floats) -> Floats:
-    """Return the boost of each cell that a read contact gives (contacts × 4)."""
+    """Return the boost of each cell that a read contact gives (contacts × 4).
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+    made : Contacts
+    relevance : array of float
+        Shape (contacts, 4), from `cell_relevance`.
+    """
     people, customer = scene.people, made.customer
     kind = scene.assortment.kind[people.cell_category[customer]]
     age = (state.day + 0.5 - state.last[customer]) / people.cell_gap[customer]
@@ -120,7 +147,16 @@ def boosts(scene: Scene, state: State, made: Contacts, relevance: Floats) -> Flo
 
 
 def block_rate(scene: Scene, state: State, made: Contacts, relevance: Floats) -> Floats:
-    """Return the chance that a contact loses the friend."""
+    """Return the chance that a contact loses the friend.
+
+    Parameters
+    ----------
+    scene : Scene
+    state : State
+    made : Contacts
+    relevance : array of float
+        Shape (contacts, 4), from `cell_relevance`.
+    """
     people, customer = scene.people, made.customer
     best = np.minimum(relevance.max(axis=1), 1.0)
     rate = np.array(BLOCK_PER_CONTACT)[made.mode] * TYPE_BLOCK[people.kind[customer]]

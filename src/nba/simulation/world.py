@@ -256,7 +256,19 @@ class World:
         mode: str | Sequence[str],
         products: pl.Series | None = None,
     ) -> pl.DataFrame:
-        """Return the expected incremental margin of one contact today; see `effects`."""
+        """Return the expected incremental margin of one contact today; see `effects`.
+
+        Parameters
+        ----------
+        day : int
+            Days since the start; only today can be asked about.
+        customers : sequence of str or polars.Series
+            Ids.
+        mode : str or sequence of str
+            One for all, or one per customer.
+        products : polars.Series, optional
+            A list of product ids per customer; by default what fits each best.
+        """
         self._at(day)
         return true_effect(self.scene, self.state, customers, mode, products)
 

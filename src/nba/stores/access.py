@@ -69,7 +69,21 @@ def create_key(
     expires_at: datetime | None,
     now: datetime,
 ) -> NewKey:
-    """Make a key; a clerk's, store's or source's key needs its id or name as `subject`."""
+    """Make a key.
+
+    Parameters
+    ----------
+    connection : Connection
+    scope : Scope
+    subject : str, optional
+        The id of a clerk or store, the name of a source; None for other scopes.
+    label : str, optional
+        For people, to tell keys apart.
+    expires_at : datetime, optional
+        UTC; None for a key that lasts until it is revoked.
+    now : datetime
+        UTC.
+    """
     needs_subject = scope in NAMED
     if needs_subject != (subject is not None):
         raise UsageError(
@@ -142,6 +156,16 @@ def replay(
 ) -> Mapping[str, Any] | None:
     """Return the response already given to this idempotency key, or None.
 
+    Parameters
+    ----------
+    connection : Connection
+    caller : str
+        Keys of two callers are not compared.
+    key : str
+        The idempotency key.
+    body_digest : str
+        Of the request.
+
     Raises
     ------
     ConflictError
@@ -174,7 +198,22 @@ def remember(
     response: Mapping[str, Any],
     now: datetime,
 ) -> None:
-    """Keep the response to an idempotency key, in the transaction of its effect."""
+    """Keep the response to an idempotency key, in the transaction of its effect.
+
+    Parameters
+    ----------
+    connection : Connection
+    caller : str
+        Keys of two callers are not compared.
+    key : str
+        The idempotency key.
+    body_digest : str
+        Of the request.
+    response : mapping of str to object
+        JSON data.
+    now : datetime
+        UTC.
+    """
     connection.execute(
         insert(idempotency),
         {

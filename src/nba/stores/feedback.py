@@ -48,6 +48,16 @@ def record(
 
     `sent` creates the interaction unless one with that action_id is already known, so that
     an action counts once however often it is reported.
+
+    Parameters
+    ----------
+    connection : Connection
+        Within a transaction.
+    entry : Feedback
+    action : mapping of str to object
+        The published action, by column.
+    now : datetime
+        UTC.
     """
     customer_id = str(action["customer_id"])
     event = Event("feedback", entry.row)

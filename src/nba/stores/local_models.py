@@ -74,7 +74,20 @@ class LocalModels:
     def point(
         self, name: str, folder: Path, *, version: str, run_id: str, as_of: str, config_digest: str
     ) -> None:
-        """Make the stored `folder` the champion of `name`, atomically."""
+        """Make the stored `folder` the champion of `name`, atomically.
+
+        Parameters
+        ----------
+        name : str
+        folder : Path
+            From `store`.
+        version, run_id : str
+            Of the registry.
+        as_of : str
+            The moment of the fit, ISO 8601.
+        config_digest : str
+            Of the model's file.
+        """
         pointer = Pointer(version, run_id, as_of, config_digest, folder_digest(folder), folder.name)
         write_text(
             self._root / name / _POINTER, json.dumps(asdict(pointer), indent=1, sort_keys=True)

@@ -68,7 +68,18 @@ def begin(connection: Connection, as_of: date, now: datetime) -> int:
 
 
 def end(connection: Connection, night_id: int, failure: NightFailure | None, now: datetime) -> None:
-    """Note how a run ended."""
+    """Note how a run ended.
+
+    Parameters
+    ----------
+    connection : Connection
+    night_id : int
+        From `begin`.
+    failure : NightFailure, optional
+        None for a run that is done.
+    now : datetime
+        UTC.
+    """
     state = NightState.DONE if failure is None else NightState.FAILED
     said = vars(failure) if failure is not None else {}
     connection.execute(

@@ -76,7 +76,17 @@ class PackedOnlineStore(OnlineStore):
         data: list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]],
         progress: Callable[[int], Any] | None,
     ) -> None:
-        """Write feature rows; one that is older than what is online changes nothing."""
+        """Write feature rows; one that is older than what is online changes nothing.
+
+        Parameters
+        ----------
+        config : RepoConfig
+        table : FeatureView
+        data : list of (EntityKey, dict of str to Value, datetime, datetime, optional)
+            Keys, values, event times, and times of creation where known.
+        progress : callable, optional
+            Called with the number of rows once they are written.
+        """
         view = online_view(table)
         types = {field.name: field.dtype for field in table.features}
         rows: list[Row] = []
@@ -96,7 +106,16 @@ class PackedOnlineStore(OnlineStore):
         entity_keys: list[EntityKey],
         requested_features: list[str] | None = None,
     ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
-        """Read the features of each key; nothing for an unknown key or a value too old."""
+        """Read the features of each key; nothing for an unknown key or a value too old.
+
+        Parameters
+        ----------
+        config : RepoConfig
+        table : FeatureView
+        entity_keys : list of EntityKey
+        requested_features : list of str, optional
+            All of the view's by default.
+        """
         view = online_view(table)
         types = {field.name: field.dtype for field in table.features}
         names = requested_features or list(view.columns)
@@ -121,7 +140,18 @@ class PackedOnlineStore(OnlineStore):
         entities_to_keep: Sequence[Entity],
         partial: bool,
     ) -> None:
-        """Make the tables of new views and drop those of deleted ones."""
+        """Make the tables of new views and drop those of deleted ones.
+
+        Parameters
+        ----------
+        config : RepoConfig
+        tables_to_delete, tables_to_keep : sequence of FeatureView
+            Views.
+        entities_to_delete, entities_to_keep : sequence of Entity
+            Not read: entities have no table of their own.
+        partial : bool
+            Not read: what is named is all that changes.
+        """
         store = self._store(config)
         for table in tables_to_delete:
             store.drop(table.name)

@@ -74,7 +74,19 @@ class Writer:
     def remember(
         self, caller: str, key: str, body_digest: str, response: Mapping[str, Any]
     ) -> None:
-        """Keep the response to an idempotency key."""
+        """Keep the response to an idempotency key.
+
+        Parameters
+        ----------
+        caller : str
+            Keys of two callers are not compared.
+        key : str
+            The idempotency key.
+        body_digest : str
+            Of the request.
+        response : mapping of str to object
+            JSON data.
+        """
         access.remember(
             self.connection,
             caller=caller,
@@ -481,7 +493,18 @@ class OperationalStore:
         label: str | None = None,
         expires_at: datetime | None = None,
     ) -> NewKey:
-        """Make an API key; its token is shown this once."""
+        """Make an API key; its token is shown this once.
+
+        Parameters
+        ----------
+        scope : Scope
+        subject : str, optional
+            The id of a clerk or store, the name of a source; None for other scopes.
+        label : str, optional
+            For people, to tell keys apart.
+        expires_at : datetime, optional
+            UTC; None for a key that lasts until it is revoked.
+        """
         with self.writing() as writer:
             return access.create_key(
                 writer.connection,

@@ -73,11 +73,21 @@ class Event:
 def accept(
     connection: Connection, event: Event, now: datetime, *, customer_id: str | None = None
 ) -> Outcome:
-    """Put one event into the outbox; `customer_id` says whom a row without one is about.
+    """Put one event into the outbox.
 
     The same key with the same content again is `repeated` and changes nothing; with other
     content it is a `conflict` and changes nothing either, unless the lake refused what stands:
     then the corrected row takes its place.
+
+    Parameters
+    ----------
+    connection : Connection
+        Within a transaction.
+    event : Event
+    now : datetime
+        UTC.
+    customer_id : str, optional
+        Whom a row without one is about.
     """
     payload = {name: value for name, value in event.row.items() if value is not None}
     content = digest(payload)

@@ -27,7 +27,17 @@ class Tag:
 
 
 def put_tag(connection: Connection, customer_id: str, tag: Tag, *, author: str | None) -> None:
-    """Set a tag; setting it again as it stands changes nothing."""
+    """Set a tag; setting it again as it stands changes nothing.
+
+    Parameters
+    ----------
+    connection : Connection
+    customer_id : str
+    tag : Tag
+        With the moment and the source of the change.
+    author : str, optional
+        The name of the key that asked.
+    """
     standing = {current.tag: current for current in read_tags(connection, customer_id, tag.ts)}
     current = standing.get(tag.tag)
     if current is not None and (current.value, current.expires_at) == (tag.value, tag.expires_at):
@@ -39,6 +49,15 @@ def remove_tag(connection: Connection, customer_id: str, gone: Tag, *, author: s
     """Remove a tag, keeping its history; a tag that was removed already stays as it is.
 
     The lake learns of it by a row that expires at its own moment.
+
+    Parameters
+    ----------
+    connection : Connection
+    customer_id : str
+    gone : Tag
+        With the moment and the source of the removal.
+    author : str, optional
+        The name of the key that asked.
     """
     latest = connection.execute(
         select(tags.c.removed)
@@ -109,7 +128,19 @@ class Consent:
 def put_consent(
     connection: Connection, customer_id: str, consent: Consent, *, author: str | None, now: datetime
 ) -> Consent:
-    """Record a consent and return the one that stands: the latest said wins."""
+    """Record a consent and return the one that stands: the latest said wins.
+
+    Parameters
+    ----------
+    connection : Connection
+    customer_id : str
+    consent : Consent
+        With the moment at which it was given.
+    author : str, optional
+        The name of the key that asked.
+    now : datetime
+        UTC.
+    """
     standing = read_consent(connection, customer_id)
     if standing == consent:
         return consent

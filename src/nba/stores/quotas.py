@@ -119,6 +119,15 @@ def settle(connection: Connection, action_id: str, kind: FeedbackKind, now: date
     """Spend or release an action's contact, as its feedback says.
 
     What is spent is released by `undelivered` alone.
+
+    Parameters
+    ----------
+    connection : Connection
+    action_id : str
+    kind : FeedbackKind
+        What the clerk did with the action.
+    now : datetime
+        UTC.
     """
     state = _SETTLES.get(kind)
     if state is None:
@@ -142,7 +151,16 @@ def release_expired(connection: Connection, moment: datetime, now: datetime) -> 
 def used(
     connection: Connection, since: date, until: date, customer_ids: Sequence[str] | None
 ) -> pl.DataFrame:
-    """Return contacts reserved and spent per customer and channel, `since <= as_of <= until`."""
+    """Return contacts reserved and spent per customer and channel, `since <= as_of <= until`.
+
+    Parameters
+    ----------
+    connection : Connection
+    since, until : date
+        Days, both included.
+    customer_ids : sequence of str, optional
+        None for everybody.
+    """
     query = (
         select(
             quotas.c.customer_id, quotas.c.channel, quotas.c.state, func.count().label("contacts")

@@ -96,7 +96,19 @@ class MlflowRegistry:
         seed: int,
         config_digest: str,
     ) -> ModelVersion:
-        """Log the fit as a run, store the model and return its version (not yet champion)."""
+        """Log the fit as a run, store the model and return its version (not yet champion).
+
+        Parameters
+        ----------
+        model : Model
+        as_of : datetime
+            The moment of the fit; the model has seen nothing from it on.
+        parameters, metrics : mapping
+            Logged with the run.
+        seed : int
+        config_digest : str
+            Of the model's file: with another one the model is due again.
+        """
         fit = Fit(as_of, seed, config_digest, dict(parameters), dict(metrics))
         with quiet(), tempfile.TemporaryDirectory(prefix="nba-model-") as scratch:
             saved = Path(scratch) / "model"

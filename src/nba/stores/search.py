@@ -82,7 +82,19 @@ class Search:
         self.looked[kind] = self.looked.get(kind, 0) + 1
 
     def add(self, place: str, where: str, count: int, *, kept: bool) -> None:
-        """Add a finding, if there is any."""
+        """Add a finding, if there is any.
+
+        Parameters
+        ----------
+        place : str
+            A file, or a table of a database.
+        where : str
+            The column or key.
+        count : int
+            How often; 0 adds nothing.
+        kept : bool
+            It ought not to be there: a remainder.
+        """
         if count:
             self.findings.append(Finding(place, where, count, kept))
 

@@ -110,7 +110,17 @@ class Snapshots:
         self._write(as_of, manifest)
 
     def amend(self, as_of: datetime, view: str, *, rows: int, digest: str) -> None:
-        """Note the new rows and digest of a view from which rows were erased."""
+        """Note the new rows and digest of a view from which rows were erased.
+
+        Parameters
+        ----------
+        as_of : datetime
+        view : str
+            Its name.
+        rows : int
+        digest : str
+            Of the rows that are left, whatever their order.
+        """
         manifest = self.manifest(as_of)
         if manifest is None:
             return

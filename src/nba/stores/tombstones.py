@@ -99,7 +99,20 @@ def has_unkeyed(connection: Connection) -> bool:
 def erase(
     connection: Connection, customer_id: str, secret: bytes, now: datetime, by: str | None
 ) -> Receipt:
-    """Delete a customer everywhere in this store and leave a tombstone; idempotent."""
+    """Delete a customer everywhere in this store and leave a tombstone; idempotent.
+
+    Parameters
+    ----------
+    connection : Connection
+        Within a transaction.
+    customer_id : str
+    secret : bytes
+        Keys the digest by which the customer stays known.
+    now : datetime
+        UTC.
+    by : str, optional
+        The name of the key that asked.
+    """
     counts = delete_customer(connection, customer_id)
     known = read_receipt(connection, customer_id, secret)
     if known is not None:
@@ -206,7 +219,17 @@ def pending(connection: Connection) -> dict[str, str]:
 def complete(
     connection: Connection, receipt_id: str, counts: Mapping[str, int], now: datetime
 ) -> None:
-    """Note what was erased elsewhere, and forget the id: only its digest stays."""
+    """Note what was erased elsewhere, and forget the id: only its digest stays.
+
+    Parameters
+    ----------
+    connection : Connection
+    receipt_id : str
+    counts : mapping of str to int
+        Rows that went, by place.
+    now : datetime
+        UTC.
+    """
     row = connection.execute(
         select(tombstones.c.counts, tombstones.c.completed_at).where(
             tombstones.c.receipt_id == receipt_id

@@ -70,7 +70,20 @@ def learn(
     config: ContactValueConfig,
     seed: int,
 ) -> Learned:
-    """Fit all factors on `rows` (see `nba.models.contact_value.rows`)."""
+    """Fit all factors on `rows`.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        One per assignment and category, see `nba.models.contact_value.rows`.
+    rhythm : Rhythm
+        When categories fall due; what is bought anyway is expected from it.
+    answers : Responsiveness
+        How customers answered before, by mode.
+    config : ContactValueConfig
+    seed : int
+        Draws the folds, and grows the trees.
+    """
     rows = rows.sort("assignment_id", "category")
     arms = (*MODES, str(Mode.NONE))
     arm = codes(rows["mode"], arms)

@@ -49,7 +49,23 @@ def past_follow_ups(
     step: int = 30,
     most: int = 12,
 ) -> Past:
-    """Return the follow-ups of past cut-offs, every one `days` long and over by `today`."""
+    """Return the follow-ups of past cut-offs, every one `days` long and over by `today`.
+
+    Parameters
+    ----------
+    builder : PanelBuilder
+    log : PurchaseDays
+    today : int
+        Day number; nothing from it on is read.
+    days : int
+        Length of a follow-up.
+    active_days : int
+        Who bought nothing for so many days before a cut-off is left out.
+    step : int
+        Days between cut-offs.
+    most : int
+        Cut-offs at most, the newest first.
+    """
     snapshots, times, events = [], [], []
     for cutoff in range(today - days, builder.first_day + step, -step)[:most]:
         snapshot = builder.at(log, cutoff).active(active_days)
@@ -214,6 +230,17 @@ def fit_baselines(
 
     The curves that need labels look `days` ahead from past cut-offs, or as far as half the
     log allows where it is too short for that.
+
+    Parameters
+    ----------
+    builder : PanelBuilder
+    log : PurchaseDays
+    today : int
+        Day number.
+    days : int
+        How far the curves look ahead.
+    active_days : int
+        Who bought nothing for so many days before a cut-off is left out.
     """
     log = log.before(today)
     days = min(days, max(14, (today - builder.first_day) // 2))

@@ -113,7 +113,20 @@ def fit_counts(
     seed: int,
     threads: int,
 ) -> lgb.Booster:
-    """Fit a Poisson booster that corrects an expected number of purchases (log `offset`)."""
+    """Fit a Poisson booster that corrects an expected number of purchases.
+
+    Parameters
+    ----------
+    rows : Singles
+        Shape (rows, features).
+    count : array of float
+        Shape (rows,): purchase days that followed.
+    offset : array of float
+        Shape (rows,): logarithm of their expected number.
+    config : BoostedConfig
+    seed : int
+    threads : int
+    """
     data, trees = _dataset(rows, count, offset), min(config.trees, TREES_WITHOUT_BACKTEST)
     return _train(
         config, data, objective="poisson", signs=None, seed=seed, threads=threads, trees=trees
@@ -169,7 +182,17 @@ def _train(
 def average_logits(
     boosters: Sequence[Booster], rows: Singles, offset: Floats, *, threads: int
 ) -> Floats:
-    """Return the boosters' average logit."""
+    """Return the boosters' average logit.
+
+    Parameters
+    ----------
+    boosters : sequence of Booster
+    rows : Singles
+        Shape (rows, features).
+    offset : array of float
+        Shape (rows,): logit that the correcting boosters start from.
+    threads : int
+    """
     each = [booster.logits(rows, offset, threads=threads) for booster in boosters]
     return np.asarray(np.mean(each, axis=0))
 

@@ -244,7 +244,18 @@ class HazardCore:
 def fit_core(
     log: PurchaseDays, today: int, config: CoreConfig, *, seed: int, threads: int
 ) -> HazardCore:
-    """Fit the hazard on everything before `today`."""
+    """Fit the hazard on everything before `today`.
+
+    Parameters
+    ----------
+    log : PurchaseDays
+    today : int
+        Day number.
+    config : CoreConfig
+    seed : int
+    threads : int
+        Of LightGBM.
+    """
     log = log.before(today)
     builder = _fit_builder(log, today, config)
     step = config.cutoff_step_days

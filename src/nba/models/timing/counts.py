@@ -71,7 +71,16 @@ class CountCorrection:
     ) -> list[Floats]:
         """Return the expected number of purchase days within each of `horizons` (days).
 
-        `seasons` are the mean offsets of the season over each of them.
+        Parameters
+        ----------
+        snapshot : Snapshot
+            The customers.
+        horizons : sequence of float
+            Days.
+        seasons : sequence of float
+            Mean offset of the season over each horizon, on the log scale.
+        threads : int
+            Of LightGBM.
         """
         by_trees = None
         if self.trees is not None:
@@ -119,7 +128,26 @@ def fit_correction(
     seed: int,
     threads: int,
 ) -> CountCorrection:
-    """Learn from the purchases that followed past cut-offs, within `window_days` of each."""
+    """Learn from the purchases that followed past cut-offs, within `window_days` of each.
+
+    Parameters
+    ----------
+    builder : PanelBuilder
+    log : PurchaseDays
+    cutoffs : list of int
+        Day numbers; one with less than four weeks to `until` is left out.
+    until : int
+        Day number: what is bought from it on is not counted.
+    season : Season
+        Taken out of what is learned.
+    window_days : int
+        How far each cut-off looks ahead.
+    active_days : int
+        Who bought nothing for so many days before a cut-off is left out.
+    config : BoostedConfig
+    seed : int
+    threads : int
+    """
     raws, statics, counts, offsets = [], [], [], []
     for cutoff in cutoffs:
         days = min(window_days, until - cutoff)

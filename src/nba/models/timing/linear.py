@@ -70,7 +70,19 @@ def _design(logs: Floats, mean: Floats, spread: Floats) -> Floats:
 def fit_proportional(
     rows: Singles, bought: Floats, offset: Floats, *, periods: int
 ) -> Proportional:
-    """Fit on person-period rows, with a given offset on the logit scale."""
+    """Fit on person-period rows, with a given offset on the logit scale.
+
+    Parameters
+    ----------
+    rows : Singles
+        Shape (rows, features), the period among them.
+    bought : array of float
+        Shape (rows,), 0 or 1.
+    offset : array of float
+        Shape (rows,), on the logit scale.
+    periods : int
+        How many levels to fit.
+    """
     logs = _logs(rows)
     mean, spread = scale_of(logs)
     level = (rows[:, PERIOD][:, None] == np.arange(periods)).astype(np.float64)
@@ -89,7 +101,19 @@ def scale_of(values: Floats) -> tuple[Floats, Floats]:
 
 
 def fit_logistic(matrix: Floats, label: Floats, offset: Floats, *, ridge: float = _RIDGE) -> Floats:
-    """Return the coefficients of a ridge logistic regression with a given offset."""
+    """Return the coefficients of a ridge logistic regression with a given offset.
+
+    Parameters
+    ----------
+    matrix : array of float
+        Shape (rows, terms).
+    label : array of float
+        Shape (rows,), 0 or 1.
+    offset : array of float
+        Shape (rows,), on the logit scale.
+    ridge : float
+        Penalty of every coefficient.
+    """
     half = matrix.astype(np.float32)  # the sums of squares need no more, and take half the time
     beta = np.zeros(half.shape[1])
     penalty = np.full(half.shape[1], ridge)
@@ -106,7 +130,19 @@ def fit_logistic(matrix: Floats, label: Floats, offset: Floats, *, ridge: float 
 
 
 def fit_poisson(matrix: Floats, count: Floats, offset: Floats, *, ridge: float) -> Floats:
-    """Return the coefficients of a ridge Poisson regression with a given log offset."""
+    """Return the coefficients of a ridge Poisson regression with a given log offset.
+
+    Parameters
+    ----------
+    matrix : array of float
+        Shape (rows, terms), the first one the constant, which is nearly free.
+    count : array of float
+        Shape (rows,).
+    offset : array of float
+        Shape (rows,), on the log scale.
+    ridge : float
+        Penalty of every coefficient but the first.
+    """
     beta = np.zeros(matrix.shape[1])
     penalty = np.full(matrix.shape[1], ridge)
     penalty[0] = 1e-3

@@ -176,6 +176,19 @@ def build_panel(
 
     Customers leave with their first purchase; periods that were not seen to their end
     are left out, which is how censoring enters a discrete-time hazard.
+
+    Parameters
+    ----------
+    builder : PanelBuilder
+    log : PurchaseDays
+    cutoffs : list of int
+        Day numbers.
+    until : int
+        Day number.
+    active_days : int
+        Who bought nothing for so many days before a cut-off is left out.
+    offsets : Offsets
+        From a cut-off to the season of each period, on the logit scale.
     """
     parts = [
         part

@@ -86,7 +86,18 @@ class Season:
 
 
 def fit_season(log: PurchaseDays, today: int, *, trust: float, level_trust: float) -> Season:
-    """Fit the index on everything before `today`, week by week, smoothed and shrunk."""
+    """Fit the index on everything before `today`, week by week, smoothed and shrunk.
+
+    Parameters
+    ----------
+    log : PurchaseDays
+    today : int
+        Day number.
+    trust : float
+        Share of last year's index that is expected again.
+    level_trust : float
+        Share of the latest level, season aside, that is expected to last.
+    """
     nothing = Season(today, today, np.zeros(0), trust, level_trust)
     if not len(log.day):
         return nothing

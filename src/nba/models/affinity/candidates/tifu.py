@@ -74,6 +74,19 @@ def nearest_columns(
     """Return what `nearest` does, from the reference's transpose and its `squared_norms`.
 
     Who asks for many blocks in turn prepares them once.
+
+    Parameters
+    ----------
+    vectors : scipy.sparse.csr_matrix
+        Shape (rows, products).
+    columns : scipy.sparse.csr_matrix
+        Shape (products, reference): the reference's transpose.
+    squares : array of float
+        Shape (reference,), from `squared_norms`.
+    k : int
+        Neighbours per row.
+    own : array of int, optional
+        As in `nearest`.
     """
     distance = (vectors @ columns).toarray()
     distance *= -2

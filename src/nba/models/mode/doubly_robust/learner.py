@@ -198,7 +198,21 @@ def learn_from_scores(
     config: LearnerConfig,
     seed: int,
 ) -> Effects:
-    """Learn effects from scores (rows, arms) that were made with `nuisance` and `fold`."""
+    """Learn effects from scores.
+
+    Parameters
+    ----------
+    sample : Sample
+    scores : array of float
+        Shape (rows, arms): doubly robust value of every arm, in money, costs deducted.
+    nuisance, fold : Nuisance, array of int
+        What the scores were made with.
+    basis : Basis
+        The terms of the linear effects.
+    config : LearnerConfig
+    seed : int
+        Grows the trees.
+    """
     terms, arms = basis.transform(sample.x), scores.shape[1]
     open_arms = tuple(check.arm for check in nuisance.overlap if not check.refused)
     if not open_arms:

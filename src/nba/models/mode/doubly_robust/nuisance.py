@@ -99,7 +99,18 @@ class Nuisance:
 
 
 def folds_of(rows: int, folds: int, seed: int, group: Ints | None, arm: Ints) -> Ints:
-    """Return a fold per row: balanced within arms, or by whole groups where there are any."""
+    """Return a fold per row: balanced within arms, or by whole groups where there are any.
+
+    Parameters
+    ----------
+    rows, folds : int
+        How many.
+    seed : int
+    group : array of int, optional
+        Shape (rows,): units that stay together, such as customers.
+    arm : array of int
+        Shape (rows,).
+    """
     rng = np.random.default_rng(seed)
     if group is not None:
         _, code = np.unique(group, return_inverse=True)
@@ -117,6 +128,18 @@ def fit_nuisance(
     """Fit outcome means and, where none were logged, propensities; each row by other folds.
 
     Trees over columns and arm give the means, a ridge per arm corrects what they missed.
+
+    Parameters
+    ----------
+    sample : Sample
+    arms : int
+        How many.
+    terms : array of float
+        Shape (rows, terms): what the ridges see.
+    fold : array of int
+        Shape (rows,): who predicts a row has not seen its fold.
+    config : LearnerConfig
+    seed : int
     """
     folds, rows = config.folds, np.arange(len(sample.arm))
     pooled = trees.outcome_path(

@@ -366,7 +366,20 @@ def _marginal(belief: dict[tuple[float, ...], float], place: int) -> dict[str, f
 def cross_fitted(
     x: Floats, outcome: Floats, fold: Ints, config: ContactConfig, seed: int
 ) -> Floats:
-    """Return the outcome expected without regard to the arm, by trees that did not see the row."""
+    """Return the outcome expected without regard to the arm, by trees that did not see the row.
+
+    Parameters
+    ----------
+    x : array of float
+        Shape (rows, columns), NaN where not known.
+    outcome : array of float
+        Shape (rows,), money.
+    fold : array of int
+        Shape (rows,).
+    config : ContactConfig
+        Says how many folds and trees.
+    seed : int
+    """
     held_out = np.full(len(x), outcome.mean() if len(outcome) else 0.0)
     for number in range(config.folds):
         rest, rows = fold != number, fold == number
@@ -386,7 +399,22 @@ def arm_propensities(
     folds: int,
     seed: int,
 ) -> tuple[Floats, str]:
-    """Return the probability of every arm in every row, and where it comes from."""
+    """Return the probability of every arm in every row, and where it comes from.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        Assignments, with the logged vector where there is one.
+    x : array of float
+        Shape (rows, columns), NaN where not known.
+    arm : array of int
+        Shape (rows,): place in `ARMS`.
+    is_history : array of float
+        Shape (rows,): 1 where a clerk chose, 0 where a policy drew.
+    fold, folds : array of int, int
+        Of the cross-fitting, shape (rows,), and how many.
+    seed : int
+    """
     propensity = np.full((len(arm), len(ARMS)), np.nan)
     for code, name in enumerate(ARMS):
         propensity[:, code] = _optional(rows, PROPENSITY_COLUMNS[name], float("nan"))

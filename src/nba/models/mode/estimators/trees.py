@@ -32,7 +32,20 @@ def predict(booster: Any, x: Floats, **more: Any) -> Floats:
 
 
 def grow(x: Floats, target: Floats, parameters: dict[str, Any], rounds: int, seed: int) -> Any:
-    """Return a LightGBM booster of `rounds` trees for a squared loss."""
+    """Return a LightGBM booster of `rounds` trees for a squared loss.
+
+    Parameters
+    ----------
+    x : array of float
+        Shape (rows, columns), NaN where not known.
+    target : array of float
+        Shape (rows,).
+    parameters : dict of str to object
+        Of LightGBM, over the defaults.
+    rounds : int
+        Trees.
+    seed : int
+    """
     import lightgbm
 
     smallest = int(np.clip(len(x) // 60, 10, 500))
@@ -54,7 +67,18 @@ def grow(x: Floats, target: Floats, parameters: dict[str, Any], rounds: int, see
 
 
 def grow_outcome(x: Floats, arm: Ints, arms: int, outcome: Floats, seed: int) -> Any:
-    """Return trees for the outcome over the columns and flags of the arm."""
+    """Return trees for the outcome over the columns and flags of the arm.
+
+    Parameters
+    ----------
+    x : array of float
+        Shape (rows, columns).
+    arm, arms : array of int, int
+        Shape (rows,), and how many there are.
+    outcome : array of float
+        Shape (rows,).
+    seed : int
+    """
     return grow(_with_arm(x, arm, arms), outcome, OUTCOME_TREES, OUTCOME_ROUNDS, seed)
 
 
@@ -81,7 +105,17 @@ def _splits(block: str) -> set[int]:
 
 
 def outcomes_under(booster: Any, x: Floats, arm: int, arms: int) -> Floats:
-    """Return the outcome expected by `grow_outcome` trees had every row been given `arm`."""
+    """Return the outcome expected by `grow_outcome` trees had every row been given `arm`.
+
+    Parameters
+    ----------
+    booster : object
+        From `grow_outcome`.
+    x : array of float
+        Shape (rows, columns).
+    arm, arms : int
+        The arm asked about, and how many there are.
+    """
     return predict(booster, _with_arm(x, np.full(len(x), arm), arms))
 
 
@@ -91,6 +125,18 @@ def outcome_path(
     """Return expected outcomes of every row under every arm, by trees that did not see its fold.
 
     Without enough rows for trees, the overall mean.
+
+    Parameters
+    ----------
+    x : array of float
+        Shape (rows, columns).
+    arm, arms : array of int, int
+        Shape (rows,), and how many there are.
+    outcome : array of float
+        Shape (rows,).
+    fold, folds : array of int, int
+        Shape (rows,), and how many there are.
+    seed : int
     """
     held_out = np.full((len(x), arms), outcome.mean() if len(outcome) else 0.0)
     for number in range(folds):
@@ -108,7 +154,18 @@ def _with_arm(x: Floats, arm: Ints, arms: int) -> Floats:
 
 
 def effect_path(x: Floats, target: Floats, fold: Ints, folds: int, seed: int) -> tuple[Floats, int]:
-    """Return held-out effects at the best number of rounds, and that number."""
+    """Return held-out effects at the best number of rounds, and that number.
+
+    Parameters
+    ----------
+    x : array of float
+        Shape (rows, columns).
+    target : array of float
+        Shape (rows,): a noisy effect of each row.
+    fold, folds : array of int, int
+        Shape (rows,), and how many there are.
+    seed : int
+    """
     held_out = np.zeros((len(EFFECT_ROUNDS), len(x)))
     for number in range(folds):
         rest, rows = fold != number, fold == number

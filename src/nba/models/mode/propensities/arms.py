@@ -75,7 +75,18 @@ def estimate_propensities(
 def tree_propensities(
     x: Floats, arm: Ints, arms: int, *, fold: Ints, folds: int, seed: int
 ) -> Floats:
-    """Return the probability of every arm by boosted trees that did not see the row."""
+    """Return the probability of every arm by boosted trees that did not see the row.
+
+    Parameters
+    ----------
+    x : array of float
+        Shape (rows, columns).
+    arm, arms : array of int, int
+        Shape (rows,), and how many there are.
+    fold, folds : array of int, int
+        Shape (rows,), and how many there are.
+    seed : int
+    """
     return _cross_fitted(TREES, x, x, arm, arms, fold=fold, folds=folds, seed=seed)
 
 

@@ -92,7 +92,20 @@ def fit_read_model(rows: pl.DataFrame, x: Floats, arm: Ints) -> tuple[ReadModel,
 def sent_probabilities(
     rows: pl.DataFrame, x: Floats, arm: Ints, *, folds: int, seed: int
 ) -> Floats:
-    """Return P(sent | listed, x) of every row that was drawn, 1 for history: it was sent."""
+    """Return P(sent | listed, x) of every row that was drawn, 1 for history: it was sent.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        Assignments: mode, customer_id, propensity, and `sent` where clerks report it.
+    x : array of float
+        Shape (rows, columns).
+    arm : array of int
+        Shape (rows,), 0 for none.
+    folds : int
+        Of whole customers: who predicts a row has not seen its customer.
+    seed : int
+    """
     probability = np.ones(rows.height)
     if "sent" not in rows.columns:
         return probability
