@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
+from string import Formatter
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -59,6 +61,48 @@ class ArmShares(_Section):
     def of(self, arm: Arm) -> float:
         """Return the share of `arm`."""
         return float(getattr(self, str(arm)))
+
+
+#: What a chat link may name.
+CHAT_LINK_FIELDS = ("external_id", "customer_id")
+
+
+class ClerkPage(_Section):
+    """What the clerk page shows, and where it may be embedded."""
+
+    chat_link: str = Field(
+        "",
+        description="Opens the chat with a customer, as `app://chat?user={external_id}`; "
+        "`{customer_id}` may stand there too. Empty: the page copies the text alone.",
+    )
+    show_value: bool = Field(
+        False, description="Show clerks what a contact is expected to earn, in money."
+    )
+    frame_ancestors: tuple[str, ...] = Field(
+        (), description="Hosts that may show the page in a frame, as `https://chat.example.com`."
+    )
+
+    @field_validator("chat_link")
+    @classmethod
+    def _known_fields(cls, template: str) -> str:
+        try:
+            names = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+        except ValueError as error:
+            raise ValueError(f"no template: {error}") from error
+        unknown = sorted(names - set(CHAT_LINK_FIELDS))
+        if unknown:
+            raise ValueError(
+                f"unknown field {{{unknown[0]}}}; known: {', '.join(CHAT_LINK_FIELDS)}"
+            )
+        return template
+
+    @field_validator("frame_ancestors")
+    @classmethod
+    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not re.fullmatch(r"https?://[\w.*-]+(:\d+)?", host):
+                raise ValueError(f"{host!r} is no host; write https://chat.example.com")
+        return hosts
 
 
 class Alerts(_Section):
@@ -115,6 +159,9 @@ class Settings(_Section):
     )
     keep_snapshots_days: int = Field(
         14, ge=1, description="Days for which nightly feature snapshots are kept."
+    )
+    clerk_page: ClerkPage = Field(
+        default_factory=ClerkPage, description="What the clerk page shows, and where."
     )
     operational_url: str = Field(
         "", description="SQLAlchemy URL of the operational store; empty: SQLite in the project."

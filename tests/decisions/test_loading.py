@@ -29,7 +29,7 @@ TAGS = Path(__file__).parents[2] / "features" / "tags.yaml"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("actions.yaml", "contact_policy.yaml", "levers.yaml"):
+    for name in ("actions.yaml", "contact_policy.yaml", "levers.yaml", "texts.yaml"):
         shutil.copy(SERVING / name, tmp_path / name)
     return tmp_path
 

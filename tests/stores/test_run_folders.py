@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from nba.data.erasure import Leaving
 from nba.errors import NotFoundError
 from nba.stores.run_folders import RunFolders
 
@@ -38,3 +39,14 @@ def test_a_day_without_a_plan_is_refused_with_the_days_that_have_one(tmp_path: P
     with pytest.raises(NotFoundError) as raised:
         runs.planned(date(2026, 3, 4))
     assert raised.value.found == "plans of 2026-03-02, 2026-03-03"
+
+
+def test_an_erasure_takes_the_name_and_what_was_said(tmp_path: Path) -> None:
+    folder = RunFolders(tmp_path / "runs").of(date(2026, 3, 2))
+    names = pl.DataFrame({"customer_id": ["c1", "c2"], "name": ["王丽", "张伟"]})
+    said = pl.DataFrame({"customer_id": ["c1", "c2"], "text": ["王女士您好", "张先生您好"]})
+    folder.write("inputs/names", names)
+    folder.write("inputs/said", said)
+    RunFolders(tmp_path / "runs").erase(Leaving.of(["c1"], {}))
+    assert folder.read("inputs/names").rows() == [("c2", "张伟")]
+    assert folder.read("inputs/said").rows() == [("c2", "张先生您好")]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
+from collections.abc import Collection
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -20,7 +21,7 @@ import duckdb
 import pyarrow as pa
 
 from nba.data import derive, sql
-from nba.data.lake import Lake, State, connect, relation
+from nba.data.lake import Lake, State, connect, duckdb_type, relation
 from nba.data.staging import NOT_SAID
 from nba.schema.tables import ATTRIBUTE_PREFIX, LOADED_AT, TABLES, VALID_FROM, Table
 
@@ -199,7 +200,17 @@ def visible(
     parts = ", ".join(
         f"{_local(table, name, moment, time_zone)} AS {sql.name(name)}" for name in columns
     )
-    return f"SELECT {parts} FROM ({rows})"
+    return f"SELECT {parts} FROM ({_with_absent(table, rows, present)})"
+
+
+def _with_absent(table: Table, rows: str, present: Collection[str]) -> str:
+    """Add the columns that the contract has learned since the files were written, empty."""
+    absent = ", ".join(
+        f"CAST(NULL AS {duckdb_type(column.arrow_type)}) AS {sql.name(column.name)}"
+        for column in table.columns
+        if column.name not in present
+    )
+    return f"SELECT *, {absent} FROM ({rows})" if absent else rows
 
 
 def _local(table: Table, name: str, moment: datetime | None, time_zone: str) -> str:

@@ -57,17 +57,23 @@ class Text(BaseModel):
         return self.zh if language == "zh" else self.en
 
 
-class Template(Text):
-    """A text with fields in braces, each of `TEMPLATE_FIELDS`."""
+def _known_fields(text: str) -> str:
+    for _, name, _, _ in string.Formatter().parse(text):
+        if name is not None and name not in TEMPLATE_FIELDS:
+            hint = nearest(name, TEMPLATE_FIELDS)
+            raise ValueError(f"unknown field {{{name}}}" + (f"; {hint}" if hint else ""))
+    return text
 
-    @model_validator(mode="after")
-    def _known_fields(self) -> Self:
-        for text in (self.zh, self.en):
-            for _, name, _, _ in string.Formatter().parse(text):
-                if name is not None and name not in TEMPLATE_FIELDS:
-                    hint = nearest(name, TEMPLATE_FIELDS)
-                    raise ValueError(f"unknown field {{{name}}}" + (f"; {hint}" if hint else ""))
-        return self
+
+#: A text with fields in braces, each of `TEMPLATE_FIELDS`.
+TemplateText = Annotated[str, Field(min_length=1), AfterValidator(_known_fields)]
+
+
+class Template(Text):
+    """A text in both languages with fields in braces."""
+
+    zh: TemplateText
+    en: TemplateText
 
 
 class Brings(StrEnum):

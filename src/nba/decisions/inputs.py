@@ -107,6 +107,9 @@ OTHER_TABLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "days_since_restock": _NUMBER,
         },
         "customer_tags": {"customer_id": _TEXT, "tag": _TEXT, "value": _TEXT},
+        "categories": {"category": _TEXT, "name": _TEXT},
+        "names": {"customer_id": _TEXT, "name": _TEXT, "alias": _TEXT, "gender": _TEXT},
+        "said": {"customer_id": _TEXT, "text": _TEXT},
         "timing_category": {
             "customer_id": _TEXT,
             "category": _TEXT,

@@ -1,10 +1,10 @@
-"""Read the three YAML files as a whole: every problem in one report, with file and line."""
+"""Read the YAML files of decisions as a whole: every problem in one report, with file and line."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from nba.decisions.action_types import Catalogue
 from nba.decisions.facts import FACTS
+from nba.decisions.names import Texts
 from nba.decisions.policy import ContactPolicy, Levers
 from nba.decisions.reasons import PHRASES
 from nba.decisions.rules import DecisionRules
@@ -23,18 +24,21 @@ from nba.features.expressions import TAG_PREFIX, nearest, parse_expression
 CATALOGUE_FILE: Final = "actions.yaml"
 POLICY_FILE: Final = "contact_policy.yaml"
 LEVERS_FILE: Final = "levers.yaml"
+#: Names and variants of texts; a project may do without.
+TEXTS_FILE: Final = "texts.yaml"
 _Location = tuple[str | int, ...]
 _M = TypeVar("_M", bound=BaseModel)
 
 
 @dataclass(frozen=True)
 class DecisionFiles:
-    """The three files, read and checked, and a digest of their bytes."""
+    """The files, read and checked, and a digest of their bytes."""
 
     catalogue: Catalogue
     policy: ContactPolicy
     levers: Levers
     version: str
+    texts: Texts = field(default_factory=Texts)
 
     def rules(self, settings: DecisionSettings, *, model_versions: str = "") -> DecisionRules:
         """Return these files with `settings` as the rules of a plan.
@@ -50,6 +54,7 @@ class DecisionFiles:
             policy=self.policy,
             levers=self.levers,
             settings=settings,
+            texts=self.texts,
             policy_version=self.version,
             model_versions=model_versions,
         )
@@ -86,7 +91,7 @@ def _short(value: object) -> str:
 def load_decision_files(
     folder: Path, *, facts: Iterable[str] = (), tags: Iterable[str] | None = None
 ) -> DecisionFiles:
-    """Read `actions.yaml`, `contact_policy.yaml` and `levers.yaml` from `folder`.
+    """Read `actions.yaml`, `contact_policy.yaml`, `levers.yaml` and `texts.yaml` from `folder`.
 
     Parameters
     ----------
@@ -99,29 +104,34 @@ def load_decision_files(
     Raises
     ------
     ConfigError
-        With every problem of the three files.
+        With every problem of the files.
     """
     problems: list[str] = []
     catalogue = _read(folder / CATALOGUE_FILE, Catalogue, problems)
     policy = _read(folder / POLICY_FILE, ContactPolicy, problems)
     levers = _read(folder / LEVERS_FILE, Levers, problems)
+    texts = _read_texts(folder / TEXTS_FILE, problems)
     if catalogue is not None:
         problems += _unknown_names(*catalogue, {*FACTS, *facts}, tags)
         if levers is not None:
             problems += _idle_levers(*levers, catalogue[1])
+        problems += _idle_variants(*texts, catalogue[1])
     if problems or catalogue is None or policy is None or levers is None:
         raise ConfigError(
             f"{folder}: {len(problems)} problem(s) in the decision files",
             next_step="correct them; docs/decisions.md describes each field",
             problems=problems,
         )
-    return DecisionFiles(catalogue[1], policy[1], levers[1], files_version(folder))
+    version = files_version(folder)
+    return DecisionFiles(catalogue[1], policy[1], levers[1], version, texts[1])
 
 
 def files_version(folder: Path) -> str:
-    """Return a digest of the bytes of the three files."""
+    """Return a digest of the bytes of the files."""
     digest = hashlib.sha256()
-    for name in (CATALOGUE_FILE, POLICY_FILE, LEVERS_FILE):
+    for name in (CATALOGUE_FILE, POLICY_FILE, LEVERS_FILE, TEXTS_FILE):
+        if name == TEXTS_FILE and not (folder / name).exists():
+            continue
         content = (folder / name).read_bytes()
         digest.update(f"{name}:{len(content)}:".encode() + content)
     return digest.hexdigest()[:16]
@@ -136,6 +146,12 @@ def _read(path: Path, model: type[_M], problems: list[str]) -> tuple[_Source, _M
     except ValidationError as error:
         problems += [_validation_problem(source, model, item) for item in error.errors()]
     return None
+
+
+def _read_texts(path: Path, problems: list[str]) -> tuple[_Source, Texts]:
+    """Return the names and variants; none where there is no such file."""
+    found = _read(path, Texts, problems) if path.exists() else None
+    return found or (_Source(path, {}, {}), Texts())
 
 
 def _parse(path: Path, problems: list[str]) -> _Source | None:
@@ -222,14 +238,14 @@ def _unknown_names(
 ) -> list[str]:
     known_tags = None if tags is None else {TAG_PREFIX + tag for tag in tags}
     problems = []
-    for position, field, text in catalogue.rules():
+    for position, name, text in catalogue.rules():
         rule = parse_expression(text)
         allowed = facts | (
             {name for name in rule.names if name.startswith(TAG_PREFIX)}
             if known_tags is None
             else known_tags
         )
-        location = ("actions", position, field)
+        location = ("actions", position, name)
         problems += [source.problem(location, line, text) for line in rule.problems(allowed)]
     for position, action in enumerate(catalogue.actions):
         for code in (*action.reasons, action.caution):
@@ -241,6 +257,16 @@ def _unknown_names(
     return problems
 
 
+def _idle_variants(source: _Source, texts: Texts, catalogue: Catalogue) -> list[str]:
+    """Report variants of what is in no catalogue."""
+    known = {action.action_type for action in catalogue.actions}
+    return [
+        source.problem(("variants", name), "no action of the catalogue has it", name)
+        for name in texts.variants
+        if name not in known
+    ]
+
+
 def _idle_levers(source: _Source, levers: Levers, catalogue: Catalogue) -> list[str]:
     """Report levers that pull at nothing."""
     names = {
@@ -248,10 +274,10 @@ def _idle_levers(source: _Source, levers: Levers, catalogue: Catalogue) -> list[
         "groups": {action.group for action in catalogue.actions},
     }
     problems = []
-    for field, known in names.items():
-        for name in getattr(levers, field):
+    for part, known in names.items():
+        for name in getattr(levers, part):
             if name not in known:
                 hint = nearest(name, known)
                 message = "no action of the catalogue has it" + (f"; {hint}" if hint else "")
-                problems.append(source.problem((field, name), message, name))
+                problems.append(source.problem((part, name), message, name))
     return problems

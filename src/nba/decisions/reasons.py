@@ -12,6 +12,7 @@ import polars as pl
 
 from nba.decisions.action_types import ActionType
 from nba.features.expressions import parse_expression
+from nba.schema.languages import Language
 
 #: The most reasons shown beside the caution.
 MOST_REASONS: Final = 3
@@ -226,7 +227,7 @@ def _named(phrase: Phrase) -> set[str]:
 
 
 def reasons_of(
-    facts: Mapping[str, Any],
+    facts: Mapping[Language, Mapping[str, Any]],
     flags: Mapping[str, bool],
     action: ActionType,
     weights: Mapping[str, float] | None = None,
@@ -235,8 +236,10 @@ def reasons_of(
 
     Parameters
     ----------
-    facts, flags : mapping
-        Of one customer: facts by name, and by phrase whether it can be said.
+    facts : mapping of {"zh", "en"} to mapping
+        Of one customer: facts by name, as they stand in texts of each language.
+    flags : mapping of str to bool
+        By phrase whether it can be said.
     action : ActionType
         What it serves comes first, then its own reasons: the first two that hold.
     weights : mapping of str to float, optional
@@ -269,13 +272,13 @@ def _facts_of(phrase: Phrase) -> set[str]:
     return set(parse_expression(phrase.when).names) | _named(phrase)
 
 
-def _phrase(code: str, facts: Mapping[str, Any]) -> dict[str, str]:
+def _phrase(code: str, facts: Mapping[Language, Mapping[str, Any]]) -> dict[str, str]:
     phrase = PHRASES[code]
     return {
         "code": code,
         "kind": phrase.kind,
-        "zh": phrase.zh.format_map(facts),
-        "en": phrase.en.format_map(facts),
+        "zh": phrase.zh.format_map(facts["zh"]),
+        "en": phrase.en.format_map(facts["en"]),
     }
 
 
@@ -285,7 +288,6 @@ TEXT_FACTS: Final = frozenset(
         "customer_id",
         "store_id",
         "locale",
-        "attr_name",
         "main_category",
         "due_category",
         "benefit_kind",

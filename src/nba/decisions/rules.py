@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from nba.decisions.action_types import ActionType, Catalogue
+from nba.decisions.names import Texts
 from nba.decisions.policy import ContactPolicy, Levers
 from nba.decisions.settings import FORMER_FACTORS, DecisionSettings
 
@@ -29,8 +30,10 @@ class DecisionRules(BaseModel):
     catalogue, policy, levers
         As read by `nba.decisions.load_decision_files`.
     settings : DecisionSettings
+    texts : Texts
+        Names and variants of talking points.
     policy_version : str
-        The digest of the three files; stands in every action.
+        The digest of the files; stands in every action.
     model_versions : str
         The versions of the models whose scores are decided on; stands in every action.
 
@@ -47,6 +50,7 @@ class DecisionRules(BaseModel):
     policy: ContactPolicy
     levers: Levers
     settings: DecisionSettings
+    texts: Texts = Texts()
     policy_version: str = ""
     model_versions: str = ""
 

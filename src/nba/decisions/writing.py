@@ -15,6 +15,7 @@ from nba.decisions.brought import NEED_FACTS, what_is_brought
 from nba.decisions.inputs import DecisionInputs
 from nba.decisions.reasons import REASON_TYPE, phrase_flags, reasons_of
 from nba.decisions.rules import DecisionRules
+from nba.decisions.talking import TalkingPoints, spoken_facts
 from nba.decisions.when import contact_windows, reachable_hours
 from nba.schema.words import Mode
 
@@ -44,11 +45,6 @@ ACTION_SCHEMA: Final[Mapping[str, Any]] = {
     "policy_version": pl.String,
     "model_versions": pl.String,
     "expires_at": pl.Datetime("us"),
-}
-_BENEFIT_WORDS: Final = {
-    "coupon": ("优惠券", "coupon"),
-    "points": ("积分", "points"),
-    "gift": ("礼品", "gift"),
 }
 
 
@@ -96,11 +92,11 @@ def _contacts(
     if not contacts.height:
         return pl.DataFrame(schema=dict(ACTION_SCHEMA))
     here = inputs.of_customers(contacts["customer_id"])
-    rows = _with_context(here, contacts, facts, rules)
+    rows = _ranked(_with_context(here, contacts, facts, rules))
     starts, ends = contact_windows(rows, as_of=as_of, policy=rules.policy)
     brought = what_is_brought(here, rows, rules, as_of=as_of)
     rows = rows.with_columns(brought.select(*NEED_FACTS, "product_name"))
-    texts = _texts(rows, brought, _weights(here), rules, as_of)
+    texts = _texts(rows, brought, here, rules, as_of)
     frame = rows.with_columns(
         starts,
         ends,
@@ -109,12 +105,15 @@ def _contacts(
         expires_at=pl.lit(as_of)
         + pl.duration(days="expires_days")
         - pl.duration(minutes=pl.col("ahead_minutes").fill_null(0.0).cast(pl.Int64)),
-        rank=pl.struct(~pl.col("service"), -pl.col("value"), "customer_id")
-        .rank("ordinal")
-        .over("clerk_id")
-        .cast(pl.Int64),
     )
     return frame.select([pl.col(name).cast(dtype) for name, dtype in ACTION_SCHEMA.items()])
+
+
+def _ranked(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows in the order of the clerks' lists: services first, then by value."""
+    order = pl.struct(~pl.col("service"), -pl.col("value"), "customer_id")
+    ranked = rows.with_columns(rank=order.rank("ordinal").over("clerk_id").cast(pl.Int64))
+    return ranked.sort("clerk_id", "rank")
 
 
 def _with_context(
@@ -137,6 +136,7 @@ def _with_context(
     rows = contacts
     for part, key in (
         (facts, "customer_id"),
+        (_persons(inputs), "customer_id"),
         (_names(inputs), "clerk_id"),
         (reachable_hours(inputs["clerk"], rules.policy), "clerk_id"),
         (inputs["clocks"].select("clerk_id", "ahead_minutes"), "clerk_id"),
@@ -144,6 +144,14 @@ def _with_context(
     ):
         rows = rows.join(part, on=key, how="left", maintain_order="left")
     return rows
+
+
+def _persons(inputs: DecisionInputs) -> pl.DataFrame:
+    """Return what a customer is called by."""
+    names = inputs["names"].unique("customer_id", keep="first", maintain_order=True)
+    return names.select(
+        "customer_id", person_name="name", person_alias="alias", person_gender="gender"
+    )
 
 
 def _names(inputs: DecisionInputs) -> pl.DataFrame:
@@ -186,12 +194,17 @@ def _weights(inputs: DecisionInputs) -> dict[str, dict[str, float]]:
 def _texts(
     rows: pl.DataFrame,
     brought: pl.DataFrame,
-    weights: Mapping[str, Mapping[str, float]],
+    inputs: DecisionInputs,
     rules: DecisionRules,
     as_of: datetime,
 ) -> dict[str, list[Any]]:
     """Return ids, reasons and talking points; grows with the clerks' minutes only."""
     by_name = {action.action_type: action for action in rules.catalogue.actions}
+    categories = rules.texts.category_names(dict(inputs["categories"].iter_rows()))
+    weights = _weights(inputs)
+    writer = TalkingPoints.of(
+        rules.texts, inputs["said"], as_of=as_of, locale=rules.settings.locale
+    )
     texts: dict[str, list[Any]] = {
         name: [] for name in ("action_id", "product_ids", "content_id", "reasons", "talking_point")
     }
@@ -203,13 +216,12 @@ def _texts(
     ):
         action = by_name[facts["action_type"]]
         customer = facts["customer_id"]
+        spoken = spoken_facts(facts, categories)
         texts["action_id"].append(action_id(as_of, customer, action.action_type))
         texts["product_ids"].append(item["product_ids"] or [])
         texts["content_id"].append(_content_of(action, item))
-        texts["reasons"].append(reasons_of(facts, flags, action, weights.get(customer)))
-        texts["talking_point"].append(
-            _talking_point(action, facts, item, as_of=as_of, locale=rules.settings.locale)
-        )
+        texts["reasons"].append(reasons_of(spoken, flags, action, weights.get(customer)))
+        texts["talking_point"].append(writer.write(action, spoken, item))
     return texts
 
 
@@ -217,31 +229,3 @@ def _content_of(action: ActionType, item: Mapping[str, Any]) -> str | None:
     """Return the id of what is brought beside products: content or an event."""
     column = {Brings.CONTENT: "content_id", Brings.EVENT: "event_id"}.get(action.brings)
     return None if column is None else item[column]
-
-
-def _talking_point(
-    action: ActionType,
-    facts: Mapping[str, Any],
-    item: Mapping[str, Any],
-    *,
-    as_of: datetime,
-    locale: str,
-) -> str:
-    language = "zh" if (facts["locale"] or locale).startswith("zh") else "en"
-    is_zh = language == "zh"
-    event_day = as_of + timedelta(days=facts["event_days"] or 0)
-    benefit = _BENEFIT_WORDS.get(facts["benefit_kind"] or "", ("权益", "benefit"))
-    fields = {
-        "customer": facts.get("attr_name") or ("" if is_zh else "there"),
-        "clerk": facts["clerk_name"] or "",
-        "store": facts["store_name"] or ("店里" if is_zh else "our store"),
-        "product": item["product_name"] or ("您喜欢的商品" if is_zh else "what you like"),
-        "category": item["product_category"] or facts["due_category"] or "",
-        "days": f"{facts['benefit_days'] or 0:.0f}",
-        "date": f"{event_day.month}月{event_day.day}日" if is_zh else f"{event_day:%d %B}",
-        "event": facts["event_topic"] or "",
-        "title": (item["group_topic"] if action.brings is Brings.GROUP else item["title"]) or "",
-        "benefit": benefit[0] if is_zh else benefit[1],
-        "link": item["event_link" if action.brings is Brings.EVENT else "content_link"] or "",
-    }
-    return " ".join(action.talking_point.of(language).format_map(fields).split())

@@ -56,6 +56,8 @@ def _table_section(table: Table) -> str:
             values = f"{low} … {high}".strip()
         if column.references:
             values = f"→ {column.references}"
+        if column.personal:
+            values = "personal"
         required = "yes" if column.required else ""
         lines.append(f"| {name} | {column.kind} | {required} | {values} |")
     if table.history:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nba.errors import NotFoundError
+from nba.schema.languages import Language, in_language, language_of
 from nba.wiring import Wiring
 
 HEADINGS = {
@@ -72,7 +73,8 @@ def print_list(
         A picture of the table to write beside.
     """
     chosen, rows = clerk_list(wiring.plan_store.actions(as_of.date()), clerk_id)
-    names = _product_names(wiring, as_of)
+    language = language_of(locale, "en")
+    names = _product_names(wiring, as_of, language)
     minutes = float(rows["minutes"].sum())
     table = Table(
         title=f"{as_of.date()} · {chosen} · {rows.height} actions · {minutes:g} min",
@@ -127,7 +129,7 @@ def _dicts(value: object) -> list[dict[str, object]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _product_names(wiring: Wiring, as_of: datetime) -> dict[str, str]:
+def _product_names(wiring: Wiring, as_of: datetime, language: Language) -> dict[str, str]:
     products = wiring.feature_store.snapshot("product", as_of)
     names = products.select("product_id", pl.coalesce("name", "product_id").alias("name"))
-    return dict(names.iter_rows())
+    return {product: in_language(name, language) for product, name in names.iter_rows()}

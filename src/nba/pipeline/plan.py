@@ -14,6 +14,7 @@ from nba.decisions.decide import decide
 from nba.decisions.outlook import outlook
 from nba.decisions.plan import Plan
 from nba.decisions.rules import DecisionRules
+from nba.decisions.talking import SAME_TEXT_DAYS
 from nba.models.affinity.offers import offers
 from nba.models.base import ModelInputs
 from nba.pipeline.consents import with_consents
@@ -37,6 +38,8 @@ OUTLOOK: Final = "outlook"
 #: Days of contacts and responses that the contact policy looks back on.
 POLICY_DAYS: Final = 92
 _WHOLE = ("content", "events", "benefits", "service_cases", "groups", "memberships", "friendships")
+#: What a customer is called by: read for texts alone, kept with the plan, erased with the person.
+_NAMES = ("customer_id", "name", "alias", "gender")
 _RECENT = ("interactions", "responses")
 
 
@@ -133,7 +136,11 @@ def decision_tables(context: RunContext) -> dict[str, pl.DataFrame]:
     since = as_of - timedelta(days=POLICY_DAYS)
     for name in _RECENT:
         read[name] = lake.collect(tables[name].filter(tables[name].ts >= since))
-    read["quota"] = context.ports.plan_store.quota_frame(as_of.date())
+    read["categories"] = lake.collect(tables["categories"].select("category", "name"))
+    read["names"] = lake.collect(tables["customers"].select(*_NAMES))
+    store, day = context.ports.plan_store, as_of.date()
+    read["quota"] = store.quota_frame(day)
+    read["said"] = store.said(day - timedelta(days=SAME_TEXT_DAYS), day)
     return read
 
 

@@ -118,6 +118,9 @@ class PlanStore(Protocol):
     def quota_frame(self, day: date) -> pl.DataFrame:
         """Return what the quota ledger leaves on a day."""
 
+    def said(self, since: date, before: date) -> pl.DataFrame:
+        """Return customer_id and text of what plans of [`since`, `before`) say to customers."""
+
     def consents(self) -> pl.DataFrame:
         """Return every consent said over the API; `consent_at` is UTC."""
 

@@ -40,6 +40,8 @@ LOADED_AT: Final = "loaded_at"
 VALID_FROM: Final = "valid_from"
 #: A time of day, hours and minutes; 24:00 is the midnight that ends the day.
 CLOCK: Final = r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?|24:00(:00)?"
+#: The last digits of a phone number, and no more of it.
+PHONE_TAIL: Final = r"\d{2,4}"
 #: Facts older than this are taken for a mistake (an empty date that became 1970, for one).
 EARLIEST: Final = datetime(1990, 1, 1)
 #: Ids are at most so many bytes of UTF-8.
@@ -144,6 +146,9 @@ class Column:
         The number is not zero.
     safe : Safe
         What counts instead of a value that cannot be read; by default the row is quarantined.
+    personal : bool
+        Says who a person is: shown to whoever may see them and erased with them, and never a
+        feature, in a log line or in the model registry.
     """
 
     name: str
@@ -159,6 +164,7 @@ class Column:
     planned: bool = False
     nonzero: bool = False
     safe: Safe = Safe.NONE
+    personal: bool = False
 
     @property
     def low(self) -> float | None:
@@ -230,6 +236,11 @@ class Table:
         return (*names, VALID_FROM) if self.history else names
 
     @property
+    def personal(self) -> tuple[str, ...]:
+        """The names of the columns that say who a person is."""
+        return tuple(column.name for column in self.columns if column.personal)
+
+    @property
     def required(self) -> tuple[str, ...]:
         """The names of the columns that an input file must have."""
         return tuple(column.name for column in self.columns if column.required)
@@ -254,6 +265,10 @@ def _id(name: str, *, key: bool = False, required: bool = False, references: str
 
 def _text(name: str, *, required: bool = False, values: tuple[str, ...] = ()) -> Column:
     return Column(name, Kind.TEXT, required=required, values=values)
+
+
+def _personal(name: str, *, pattern: str = "") -> Column:
+    return Column(name, Kind.TEXT, pattern=pattern, personal=True)
 
 
 def _time(name: str, *, key: bool = False, required: bool = False, planned: bool = False) -> Column:
@@ -291,6 +306,11 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     Column("consent_profiling", Kind.BOOLEAN, default=True, safe=Safe.NO),
                     _time("consent_at"),
                     _text("locale"),
+                    _personal("name"),
+                    _personal("alias"),
+                    _personal("external_id"),
+                    _personal("avatar"),
+                    _personal("phone_tail", pattern=PHONE_TAIL),
                 ),
                 history=True,
             ),
@@ -306,6 +326,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     _time("launched_at", planned=True),
                     _end("retired_at", planned=True),
                     _text("link"),
+                    _text("image"),
                 ),
                 history=True,
             ),
@@ -351,6 +372,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     Column("shift_end", Kind.TEXT, pattern=CLOCK),
                     Column("modes", Kind.ID_LIST, values=_MODES),
                     _end("left_at", planned=True),
+                    _personal("external_id"),
                 ),
                 history=True,
             ),

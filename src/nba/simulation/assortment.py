@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from nba.arrays import Bools, Floats, Ints
+from nba.schema.languages import BETWEEN
 from nba.schema.words import CategoryKind
 from nba.simulation.config import TIER_RATIO, Assortments, Sector, WorldConfig
 from nba.simulation.streams import Streams
@@ -201,4 +202,4 @@ def _name(specs: tuple[CategorySpec, ...], index: int, slots: int) -> str:
     line_zh, line_en = _LINES[(slot // len(spec.nouns)) % len(_LINES)].split(" ", 1)
     noun_zh, noun_en = spec.nouns[slot % len(spec.nouns)].split(" ", 1)
     series = f" {slot // (len(_LINES) * len(spec.nouns)) + 2}" if slot >= 24 else ""
-    return f"{line_zh}{noun_zh}{series} {line_en} {noun_en}{series}"
+    return f"{line_zh}{noun_zh}{series}{BETWEEN}{line_en} {noun_en}{series}"

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from nba.arrays import Ints
+from nba.schema.languages import BETWEEN, LANGUAGES, in_language
 from nba.schema.words import CONTACT_MODES
 from nba.simulation.life import TOPICS, event_day, group_ids
 from nba.simulation.scene import Scene
@@ -37,7 +38,7 @@ def opening_rows(scene: Scene, recorder: Recorder) -> None:
     recorder.add("categories", pl.DataFrame(
         {
             "category": [c.category for c in scene.assortment.specs],
-            "name": [c.name for c in scene.assortment.specs],
+            "name": [both(c.name) for c in scene.assortment.specs],
             "kind": [str(c.kind) for c in scene.assortment.specs],
             "replenishable": [c.replenishable for c in scene.assortment.specs],
             "margin_rate": [c.margin_rate for c in scene.assortment.specs],
@@ -47,7 +48,7 @@ def opening_rows(scene: Scene, recorder: Recorder) -> None:
     recorder.add("stores", pl.DataFrame(
         {
             "store_id": scene.store_ids,
-            "name": [_numbered(_STORE_NAMES, int(i))[0] for i in stores],
+            "name": [both(_numbered(_STORE_NAMES, int(i))[0]) for i in stores],
             "region": [_STORE_NAMES[int(i) % len(_STORE_NAMES)][1] for i in stores],
         }
     ).with_columns(first, pl.lit(scene.config.time_zone).alias("timezone")))  # fmt: skip
@@ -96,6 +97,21 @@ def product_rows(scene: Scene, which: Ints, *, retired: bool) -> pl.DataFrame:
     )
 
 
+def both(text: str) -> str:
+    """Return `中文 English` as the contract writes a text in both languages.
+
+    >>> both("手袋 Handbags"), both("Mia Chan")
+    ('手袋 | Handbags', 'Mia Chan')
+    """
+    first, _, rest = text.partition(" ")
+    return text if first.isascii() else first + BETWEEN + rest
+
+
+def _joined(first: str, second: str) -> str:
+    parts = [(in_language(first, one), in_language(second, one)) for one in LANGUAGES]
+    return BETWEEN.join(f"{title} · {name}" for title, name in parts)
+
+
 def _numbered(names: tuple[tuple[str, str], ...], index: int) -> tuple[str, str]:
     name, other = names[index % len(names)]
     again = index // len(names)
@@ -104,7 +120,7 @@ def _numbered(names: tuple[tuple[str, str], ...], index: int) -> tuple[str, str]
 
 def _clerks(scene: Scene) -> pl.DataFrame:
     shops = scene.shops
-    names = [_CLERK_NAMES[i % len(_CLERK_NAMES)] for i in range(shops.clerks)]
+    names = [both(_CLERK_NAMES[i % len(_CLERK_NAMES)]) for i in range(shops.clerks)]
     return pl.DataFrame(
         {
             "clerk_id": scene.clerk_ids,
@@ -130,7 +146,7 @@ def _groups(scene: Scene, recorder: Recorder) -> None:
         {
             "group_id": group_ids(group),
             "clerk_id": scene.clerk_ids.gather(group // len(TOPICS)),
-            "topic": pl.Series(TOPICS).gather(group % len(TOPICS)),
+            "topic": pl.Series([both(topic) for topic in TOPICS]).gather(group % len(TOPICS)),
             "created_at": scene.timestamps(np.full(len(group), -900.0)),
         }
     ))  # fmt: skip
@@ -147,7 +163,7 @@ def _content(scene: Scene, recorder: Recorder) -> None:
                     {
                         "content_id": f"T{mode}-{month:02d}-{position}",
                         "mode": str(CONTACT_MODES[mode]),
-                        "title": f"{title} · {specs[category].name}",
+                        "title": _joined(both(title), both(specs[category].name)),
                         "theme": theme,
                         "category": specs[category].category,
                         "product_ids": [scene.product_ids[_lasting(scene, category, month)]],
@@ -169,7 +185,7 @@ def _lasting(scene: Scene, category: int, turn: int) -> int:
 def event_rows(scene: Scene, month: int) -> pl.DataFrame:
     """Return the events of a 30-day period, one per store."""
     store = np.arange(scene.shops.stores)
-    topics = pl.Series(TOPICS).gather((store + month) % len(TOPICS))
+    topics = pl.Series([both(topic) for topic in TOPICS]).gather((store + month) % len(TOPICS))
     day = event_day(scene, store, month)
     return pl.DataFrame(
         {

@@ -11,6 +11,7 @@ import polars as pl
 from nba.arrays import Floats, Ints
 from nba.simulation.demand import Purchases, stock_draw
 from nba.simulation.habits import absent_on
+from nba.simulation.identities import identities
 from nba.simulation.people import CITIES
 from nba.simulation.responses import RESPONSE_KINDS, Answers, add_responses
 from nba.simulation.scene import Scene, State
@@ -62,6 +63,7 @@ def customer_rows(scene: Scene, state: State, who: Ints, when: Floats) -> pl.Dat
                 np.where(revoked < when + 1e-9, revoked, np.maximum(people.joined[who], -3000.0))
             ),
             "locale": np.where(people.english[who], "en", "zh"),
+            **identities(scene, who),
             "valid_from": scene.timestamps(when),
         }
     )

@@ -214,6 +214,11 @@ class OperationalStore:
             raise unknown_action(action_id)
         return action
 
+    def said(self, since: date, before: date) -> pl.DataFrame:
+        """Return customer_id and text of what plans of [`since`, `before`) say to customers."""
+        with self._database.reading() as connection:
+            return plans.said(connection, since, before)
+
     def open_actions(
         self, as_of: date | None, part: Slice, *, since: Callable[[date], datetime]
     ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:

@@ -186,6 +186,15 @@ def read_action(connection: Connection, action_id: str) -> dict[str, Any] | None
     return None if row is None else flat_action(row)
 
 
+def said(connection: Connection, since: date, before: date) -> pl.DataFrame:
+    """Return customer_id and text of what plans of [`since`, `before`) say to customers."""
+    query = select(actions.c.customer_id, actions.c.talking_point).where(
+        actions.c.as_of >= since, actions.c.as_of < before, actions.c.rank.is_not(None)
+    )
+    rows = [(row.customer_id, row.talking_point) for row in connection.execute(query)]
+    return pl.DataFrame(rows, schema={"customer_id": pl.String, "text": pl.String}, orient="row")
+
+
 def flat_action(row: Row[Any]) -> dict[str, Any]:
     """Return a row of `actions` with the entries of its `details` beside the columns."""
     values = dict(row._mapping)

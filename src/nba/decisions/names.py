@@ -1,0 +1,59 @@
+"""Names of codes for people, in both languages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nba.decisions.action_types import TemplateText, Text
+from nba.schema.languages import LANGUAGES, Language, in_language
+
+
+class Variants(BaseModel):
+    """Other ways to say what an action's talking point says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    zh: tuple[TemplateText, ...] = Field((), description="in Chinese")
+    en: tuple[TemplateText, ...] = Field((), description="in English")
+
+    def of(self, language: Language) -> tuple[str, ...]:
+        """Return the texts of a language."""
+        return self.zh if language == "zh" else self.en
+
+
+class Texts(BaseModel):
+    """`texts.yaml`: what people read in place of codes, and how else a thing can be said."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = Field(1, ge=1, description="version of the file's format")
+    names: Mapping[str, Text] = Field(
+        default_factory=dict,
+        description="names of categories, values of tags and other codes; before `categories.name`",
+    )
+    variants: Mapping[str, Variants] = Field(
+        default_factory=dict, description="by action type: more talking points, which take turns"
+    )
+    openers: Variants = Field(
+        default_factory=Variants,
+        description="stand before a talking point once each of its variants was used",
+    )
+
+    def category_names(self, given: Mapping[str, str | None]) -> dict[str, dict[Language, str]]:
+        """Return the names of categories by code and language.
+
+        Parameters
+        ----------
+        given : mapping of str to str or None
+            `categories.name` by category, which may hold both languages.
+        """
+        names: dict[str, dict[Language, str]] = {
+            code: {language: in_language(name, language) for language in LANGUAGES}
+            for code, name in given.items()
+            if name
+        }
+        for code, text in self.names.items():
+            names[code] = {"zh": text.zh, "en": text.en}
+        return names

@@ -1,0 +1,155 @@
+"""What people read: no code, no empty field, nothing twice, in both languages."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+from tests.decisions.world import AS_OF, make_inputs
+
+from nba.decisions import DecisionFiles
+from nba.decisions.address import form_of_address
+from nba.decisions.decide import decide
+from nba.decisions.names import Texts
+from nba.decisions.reasons import PHRASES, TEXT_FACTS, reasons_of
+from nba.decisions.rules import DecisionRules
+from nba.decisions.settings import DecisionSettings
+from nba.decisions.talking import TalkingPoints, spoken_facts
+from nba.schema.languages import LANGUAGES, Language
+
+TAGS = Path(__file__).parents[2] / "features" / "tags.yaml"
+CATEGORIES: dict[str, dict[Language, str]] = {"premium_beauty": {"zh": "高端美妆", "en": "Beauty"}}
+#: A code as it stands in tables: words joined by underscores, or a field left in braces.
+CODE = re.compile(r"[a-z]+_[a-z_]+|[{}]|\|")
+ITEM: dict[str, Any] = {
+    "product_name": "经典托特包 | Classic Tote",
+    "group_topic": "跑团 | Running Club",
+    "title": "换季护理 | Care between seasons",
+    "content_link": "https://shop.example/c",
+    "event_link": "https://shop.example/e",
+}
+
+
+def facts_of(locale: str, **changes: object) -> dict[str, Any]:
+    """Return every fact that texts name, known."""
+    numbers: dict[str, Any] = dict.fromkeys(TEXT_FACTS, 3.0)
+    words = {
+        "customer_id": "C0001",
+        "clerk_id": "K1",
+        "locale": locale,
+        "need": "due",
+        "need_category": "premium_beauty",
+        "due_category": "premium_beauty",
+        "main_category": "premium_beauty",
+        "product_name": "经典托特包 | Classic Tote",
+        "event_topic": "跑团 | Running Club",
+        "benefit_kind": "coupon",
+        "clerk_name": "李娜 | Li Na",
+        "store_name": "静安店 | Jing'an",
+        "person_name": "王丽",
+        "person_alias": None,
+        "person_gender": "female",
+    }
+    return {**numbers, **words, **changes}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_reasons_cautions_and_tags_hold_no_code(files: DecisionFiles, language: Language) -> None:
+    spoken = spoken_facts(facts_of(language), CATEGORIES)
+    texts = []
+    for code in PHRASES:
+        flags = {name: name == code for name in PHRASES}
+        action = files.catalogue.actions[0].model_copy(update={"reasons": (), "caution": code})
+        texts += [reason[language] for reason in reasons_of(spoken, flags, action)]
+    tags = yaml.safe_load(TAGS.read_text(encoding="utf-8"))
+    texts += [tag["name"][language] for tag in tags.values()]
+    texts += [action.name.of(language) for action in files.catalogue.actions]
+    texts += [text.of(language) for text in files.texts.names.values()]
+    assert [text for text in texts if CODE.search(text) or not text.strip()] == []
+    is_chinese = [bool(re.search(r"[\u4e00-\u9fff]", text)) for text in texts]
+    assert all(is_chinese) if language == "zh" else not any(is_chinese)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_talking_points_hold_no_code_and_name_the_customer(
+    files: DecisionFiles, language: Language
+) -> None:
+    spoken = spoken_facts(facts_of(language), CATEGORIES)
+    who = {"zh": "王女士", "en": "王丽"}[language]
+    for action in files.catalogue.actions:
+        written = []
+        said: dict[str, set[str]] = {"C0001": set()}
+        for day in range(15):
+            writer = TalkingPoints(files.texts, said, AS_OF + timedelta(days=day), "zh")
+            written.append(writer.write(action, spoken, ITEM))
+            said["C0001"].add(written[-1])
+        problems = [text for text in written if CODE.search(text) or who not in text]
+        assert problems == [], action.action_type
+        if action.enabled:
+            assert len(set(written)) >= 12, f"{action.action_type} repeats itself"
+
+
+def test_variants_name_only_enabled_or_known_actions(files: DecisionFiles) -> None:
+    enabled = {action.action_type for action in files.catalogue.actions if action.enabled}
+    assert enabled <= set(files.texts.variants)
+    for name, variants in files.texts.variants.items():
+        assert len(variants.zh) == len(variants.en) >= 2, name
+
+
+def test_neighbours_read_different_sentences(files: DecisionFiles) -> None:
+    action = files.catalogue["favourite_pick"]
+    writer = TalkingPoints(files.texts, {}, AS_OF, "zh")
+    texts = []
+    for number in range(40):
+        facts = facts_of("zh", customer_id=f"C{number}", person_name=None)
+        texts.append(writer.write(action, spoken_facts(facts, {}), ITEM))
+    assert [one for one, other in zip(texts, texts[1:], strict=False) if one == other] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "alias", "gender", "zh", "en"),
+    [
+        ("王丽", None, "female", "王女士", "王丽"),
+        ("王丽", "丽姐", "female", "丽姐", "丽姐"),
+        ("司马光", None, "m", "司马先生", "司马光"),
+        ("李梅 | Mei Li", None, "F", "李女士", "Mei Li"),
+        ("Ann Lee", None, "female", "Ann Lee", "Ann Lee"),
+        (" ", "", None, "", "there"),
+    ],
+)
+def test_the_form_of_address_follows_language_and_gender(
+    name: str, alias: str | None, gender: str | None, zh: str, en: str
+) -> None:
+    assert form_of_address(name, alias, gender, "zh") == zh
+    assert form_of_address(name, alias, gender, "en") == en
+
+
+def test_a_plan_greets_by_name_and_never_repeats_itself(files: DecisionFiles) -> None:
+    inputs = make_inputs(200)
+    ids = inputs["customer_state"]["customer_id"]
+    names = pl.DataFrame({"customer_id": ids, "name": [f"王小{i}" for i in range(len(ids))]})
+    rules = files.rules(DecisionSettings())
+    first = decide({**inputs, "names": names}, rules, as_of=AS_OF).actions
+    listed = first.filter(pl.col("rank").is_not_null())
+    called = dict(names.iter_rows())
+    for customer, text in listed.select("customer_id", "talking_point").iter_rows():
+        assert called[customer] in text
+    said = listed.select("customer_id", text="talking_point")
+    again = decide({**inputs, "names": names, "said": said}, rules, as_of=AS_OF).actions
+    both = listed.join(again, on=["customer_id", "action_type"]).select(
+        "talking_point", "talking_point_right"
+    )
+    assert both.height == listed.height
+    assert both.filter(pl.col("talking_point") == pl.col("talking_point_right")).is_empty()
+
+
+def test_a_project_may_do_without_texts(files: DecisionFiles) -> None:
+    bare: DecisionRules = replace(files, texts=Texts()).rules(DecisionSettings())
+    plan = decide(make_inputs(60), bare, as_of=datetime(2026, 3, 2)).actions
+    assert plan.filter(pl.col("rank").is_not_null())["talking_point"].null_count() == 0
