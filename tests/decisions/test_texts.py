@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def test_neighbours_read_different_sentences(files: DecisionFiles) -> None:
     for number in range(40):
         facts = facts_of("zh", customer_id=f"C{number}", person_name=None)
         texts.append(writer.write(action, spoken_facts(facts, {}), ITEM))
-    assert [one for one, other in zip(texts, texts[1:], strict=False) if one == other] == []
+    assert [one for one, other in pairwise(texts) if one == other] == []
 
 
 @pytest.mark.parametrize(
