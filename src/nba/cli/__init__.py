@@ -21,6 +21,7 @@ from nba.cli import (
     plans,
     privacy,
     quarantine,
+    reports,
     shop,
 )
 from nba.errors import NbaError
@@ -40,6 +41,7 @@ app.add_typer(quarantine.quarantine_app, name="quarantine")
 app.add_typer(outbox.outbox_app, name="outbox")
 app.add_typer(keys.keys_app, name="keys")
 app.add_typer(privacy.verbs)
+app.add_typer(reports.verbs)
 app.add_typer(experiments.verbs)
 app.add_typer(experiments.experiment_app, name="experiment")
 

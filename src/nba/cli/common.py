@@ -38,7 +38,7 @@ def wiring_of(context: typer.Context) -> Wiring:
     return Wiring(project)
 
 
-def moment(wiring: Wiring, text: str) -> datetime:
+def moment(wiring: Wiring, text: str, *, option: str = "--as-of") -> datetime:
     """Return 00:00 of the day named by `text`, or of today in the project's time zone."""
     if not text:
         today = datetime.now(ZoneInfo(wiring.settings.time_zone)).date()
@@ -47,14 +47,14 @@ def moment(wiring: Wiring, text: str) -> datetime:
         day = datetime.strptime(text, "%Y-%m-%d")
     except ValueError:
         raise UsageError(
-            "--as-of is not a day",
+            f"{option} is not a day",
             expected="YYYY-MM-DD",
             found=text,
             next_step="give the day that the plan is for",
         ) from None
     if not FIRST_YEAR <= day.year <= LAST_YEAR:
         raise UsageError(
-            "--as-of is not a day that can be planned for",
+            f"{option} is not a day that can be planned for",
             expected=f"a day of the years {FIRST_YEAR} to {LAST_YEAR}",
             found=text,
             next_step="give the day that the plan is for",

@@ -4,11 +4,92 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nba.stores.registry import quiet
 from nba.stores.tracking_place import FILES, follow
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run that is being written.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    experiment_id, run_id : str
+    tracking_uri : str
+    """
+
+    client: Any
+    experiment_id: str
+    run_id: str
+    tracking_uri: str
+
+    @property
+    def address(self) -> str:
+        """Where the run is seen in a browser; empty without a server."""
+        if not self.tracking_uri.startswith("http"):
+            return ""
+        place = f"#/experiments/{self.experiment_id}/runs/{self.run_id}"
+        return f"{self.tracking_uri.rstrip('/')}/{place}"
+
+    def finish(
+        self,
+        *,
+        parameters: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        files: Iterable[Path] = (),
+    ) -> None:
+        """Log parameters, metrics and files or folders, and end the run."""
+        with quiet():
+            for name, value in parameters.items():
+                self.client.log_param(self.run_id, name, value)
+            for name, number in metrics.items():
+                self.client.log_metric(self.run_id, name, number)
+            for path in files:
+                if path.is_dir():
+                    self.client.log_artifacts(self.run_id, str(path), path.name)
+                else:
+                    self.client.log_artifact(self.run_id, str(path))
+            self.client.set_terminated(self.run_id)
+
+
+def open_run(
+    tracking_uri: str, experiment: str, *, name: str = "", description: str = ""
+) -> OpenRun:
+    """Begin a run.
+
+    Parameters
+    ----------
+    tracking_uri : str
+        `sqlite:///PATH` or a server; artifacts of a new SQLite store lie beside it.
+    experiment : str
+        Made when it does not exist.
+    name, description : str
+        What the list of runs and the run's page say.
+    """
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from mlflow import MlflowClient
+
+    local = tracking_uri.startswith("sqlite:///")
+    store = Path(tracking_uri.removeprefix("sqlite:///")).resolve()
+    if local:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        follow(store)
+    with quiet():
+        client = MlflowClient(tracking_uri)
+        found = client.get_experiment_by_name(experiment)
+        if found is not None:
+            experiment_id = found.experiment_id
+        else:
+            place = (store.parent / FILES / experiment).as_uri() if local else None
+            experiment_id = client.create_experiment(experiment, artifact_location=place)
+        tags = {"mlflow.note.content": description} if description else None
+        run = client.create_run(experiment_id, run_name=name or None, tags=tags)
+    return OpenRun(client, str(experiment_id), str(run.info.run_id), tracking_uri)
 
 
 def log_run(
@@ -19,36 +100,7 @@ def log_run(
     metrics: Mapping[str, float],
     files: Iterable[Path] = (),
 ) -> str:
-    """Log one measurement and return the id of its run.
-
-    Parameters
-    ----------
-    tracking_uri : str
-        `sqlite:///PATH` or a server; artifacts of a new SQLite store lie beside it.
-    experiment : str
-        Made when it does not exist.
-    """
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    from mlflow import MlflowClient
-
-    local = tracking_uri.startswith("sqlite:///")
-    store = Path(tracking_uri.removeprefix("sqlite:///")).resolve()
-    if local:
-        follow(store)
-    with quiet():
-        client = MlflowClient(tracking_uri)
-        found = client.get_experiment_by_name(experiment)
-        if found is not None:
-            experiment_id = found.experiment_id
-        else:
-            place = (store.parent / FILES / experiment).as_uri() if local else None
-            experiment_id = client.create_experiment(experiment, artifact_location=place)
-        run_id = str(client.create_run(experiment_id).info.run_id)
-        for name, value in parameters.items():
-            client.log_param(run_id, name, value)
-        for name, number in metrics.items():
-            client.log_metric(run_id, name, number)
-        for path in files:
-            client.log_artifact(run_id, str(path))
-        client.set_terminated(run_id)
-        return run_id
+    """Log one measurement and return the id of its run; see `open_run`."""
+    run = open_run(tracking_uri, experiment)
+    run.finish(parameters=parameters, metrics=metrics, files=files)
+    return run.run_id

@@ -1,0 +1,122 @@
+"""What a report is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+import polars as pl
+
+from nba.schema.words import Mode
+
+#: Days before the period that tell what a customer would do anyway.
+HISTORY_DAYS: Final = 365
+#: Days in which an earlier contact makes a sequence with the next.
+SEQUENCE_DAYS: Final = 30
+LOG_COLUMNS: Final = (
+    "as_of",
+    "customer_id",
+    "clerk_id",
+    "arm",
+    "closed",
+    "alternatives",
+    "action_type",
+    "mode",
+    "propensity",
+)
+
+
+@dataclass(frozen=True)
+class ImpactInputs:
+    """The tables of a report; times are naive and local.
+
+    Parameters
+    ----------
+    first, last : date
+        The days of the report, both in it.
+    outcome_days : int
+        Days in which what follows a listing is counted.
+    arm_period_days : int
+        After how many days arms are drawn anew.
+    shares : mapping of str to float
+        Share of customers that each arm should have.
+    log : DataFrame
+        A row per eligible customer and day: see `day_of_log`.
+    chances : DataFrame
+        A row per open alternative: day, customer_id, mode, action_type, probability.
+    days : DataFrame
+        customer_id, day, orders, amount, margin; from `HISTORY_DAYS` before `first`.
+    actions : DataFrame
+        Listed actions: day, action_id, customer_id, clerk_id, mode, action_type, arm, minutes.
+    ledger : DataFrame
+        The clerks' minutes: day, clerk_id, store_id, minutes, minutes_planned, price_per_minute.
+    interactions, responses, feedback, memberships, friendships, clerks, stores, content : DataFrame
+        The lake's tables.
+    """
+
+    first: date
+    last: date
+    outcome_days: int
+    arm_period_days: int
+    shares: Mapping[str, float]
+    log: pl.DataFrame
+    chances: pl.DataFrame
+    days: pl.DataFrame
+    actions: pl.DataFrame
+    ledger: pl.DataFrame
+    interactions: pl.DataFrame
+    responses: pl.DataFrame
+    feedback: pl.DataFrame
+    memberships: pl.DataFrame
+    friendships: pl.DataFrame
+    clerks: pl.DataFrame
+    stores: pl.DataFrame
+    content: pl.DataFrame
+
+    @property
+    def weeks(self) -> float:
+        """The length of the period in weeks."""
+        return ((self.last - self.first).days + 1) / 7
+
+    @property
+    def contacts(self) -> pl.DataFrame:
+        """The contacts of the period; a recorded `none` is a decision, not a contact."""
+        day = pl.col("ts").dt.date()
+        return self.interactions.filter(
+            (pl.col("mode") != str(Mode.NONE)) & day.is_between(self.first, self.last)
+        )
+
+
+def day_of_log(log: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return one day's decision log without its lists, and the lists in rows.
+
+    Returns
+    -------
+    log : DataFrame
+        day, customer_id, clerk_id, arm, closed, mode, action_type, propensity; `p_none`, the
+        chance of being left alone, and `best_value`, both null where nothing was open.
+    chances : DataFrame
+        day, customer_id, mode, action_type, probability: the open alternatives but `none`.
+    """
+    lean = log.select(*LOG_COLUMNS).with_columns(day=pl.col("as_of").dt.date()).drop("as_of")
+    lists = (
+        lean.filter(pl.col("alternatives").list.len() > 1)
+        .select("day", "customer_id", "alternatives")
+        .explode("alternatives", empty_as_null=False, keep_nulls=False)
+        .unnest("alternatives")
+    )
+    none = pl.col("mode") == str(Mode.NONE)
+    summary = lists.group_by("customer_id").agg(
+        p_none=pl.col("probability").filter(none).sum(),
+        best_value=pl.col("value").filter(~none).max(),
+    )
+    chances = lists.filter(~none).select("day", "customer_id", "mode", "action_type", "probability")
+    rows = lean.drop("alternatives").join(summary, on="customer_id", how="left")
+    return rows.select("day", pl.exclude("day")), chances
+
+
+def outcome_end(first_day: pl.Expr, days: int) -> pl.Expr:
+    """Return the last day that counts for what happened on `first_day`."""
+    return first_day + timedelta(days=days - 1)

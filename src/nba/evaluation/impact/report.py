@@ -1,0 +1,143 @@
+"""The whole report: a headline and its tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from nba.evaluation.arm_effects import Effect
+from nba.evaluation.impact.arms import (
+    arms_table,
+    groups_table,
+    levers_table,
+    main_arm,
+    ratio_check,
+    weeks_to_tell,
+)
+from nba.evaluation.impact.cohort import CONTROL, build_cohort
+from nba.evaluation.impact.contacts import (
+    contacts_with_answers,
+    content_table,
+    funnel_table,
+    modes_in_order,
+    raw_yardsticks,
+    relations_table,
+)
+from nba.evaluation.impact.inputs import ImpactInputs
+from nba.evaluation.impact.listings import listing_rows, listings_table, sequences_table
+from nba.evaluation.impact.restraint import minutes_table, nothing_table, restraint_table
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What a reader should take away.
+
+    Parameters
+    ----------
+    arm : str
+        The arm that the report is about.
+    effect : Effect
+        Margin per customer over the control.
+    total, lower, upper : float
+        Of all customers of the arm; NaN where nobody was held out.
+    weeks : float
+        Length of the period.
+    weeks_to_tell : float
+        More weeks until the effect is told from zero, as it looks; 0 where it is.
+    ratio_p : float
+        Chance of arm sizes at least this far from their shares.
+    """
+
+    arm: str
+    effect: Effect
+    total: float
+    lower: float
+    upper: float
+    weeks: float
+    weeks_to_tell: float
+    ratio_p: float
+
+    @property
+    def verdict(self) -> str:
+        """`earned`, `cost`, `open` (cannot tell yet) or `no_control`."""
+        if self.effect.control == 0:
+            return "no_control"
+        if self.lower > 0:
+            return "earned"
+        return "cost" if self.upper < 0 else "open"
+
+
+@dataclass(frozen=True)
+class ImpactReport:
+    """A headline and tables by name; each table says what it holds where it is made."""
+
+    headline: Headline
+    tables: dict[str, pl.DataFrame] = field(repr=False)
+
+    def figures(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        head = self.headline
+        return {
+            "headline": {
+                "verdict": head.verdict,
+                "arm": head.arm,
+                "total": head.total,
+                "lower": head.lower,
+                "upper": head.upper,
+                "per_customer": head.effect.columns(),
+                "customers": head.effect.treated,
+                "held_out": head.effect.control,
+                "weeks": head.weeks,
+                "weeks_to_tell": head.weeks_to_tell,
+                "sample_ratio_p": head.ratio_p,
+            },
+            **{name: table.to_dicts() for name, table in self.tables.items()},
+        }
+
+
+def build_report(inputs: ImpactInputs, *, seed: int) -> ImpactReport:
+    """Return what contacting brought in a period.
+
+    Parameters
+    ----------
+    inputs : ImpactInputs
+    seed : int
+        Of bootstrap bands.
+    """
+    cohort = build_cohort(inputs)
+    arm = main_arm(cohort)
+    contacts = contacts_with_answers(inputs)
+    effect = cohort.against(arm).effect("margin")
+    total = effect.times(effect.treated)
+    headline = Headline(
+        arm=arm,
+        effect=effect,
+        total=total.estimate,
+        lower=total.lower,
+        upper=total.upper,
+        weeks=inputs.weeks,
+        weeks_to_tell=weeks_to_tell(effect, inputs.weeks),
+        ratio_p=ratio_check(cohort, inputs.shares),
+    )
+    rows = listing_rows(inputs)
+    has_control = bool((cohort.table["arm"] == CONTROL).any())
+    tables = {
+        "arms": arms_table(cohort),
+        "levers": levers_table(cohort, arm) if has_control else pl.DataFrame(),
+        "stores": groups_table(cohort, arm, "store_id", shrink=True),
+        "clerks": groups_table(cohort, arm, "clerk_id", shrink=True),
+        "segments": groups_table(cohort, arm, "segment", shrink=False),
+        "modes": modes_in_order(listings_table(rows, inputs.chances, "mode")),
+        "action_types": listings_table(rows, inputs.chances, "action_type"),
+        "sequences": sequences_table(rows, inputs.chances),
+        "funnel": modes_in_order(funnel_table(inputs, contacts)),
+        "relations": relations_table(inputs),
+        "yardsticks_raw": modes_in_order(raw_yardsticks(inputs, contacts)),
+        "content": content_table(inputs, contacts),
+        "minutes": minutes_table(inputs, contacts, seed=seed),
+        "nothing": nothing_table(inputs),
+        "restraint": restraint_table(inputs, contacts, cohort),
+    }
+    return ImpactReport(headline, tables)

@@ -1,0 +1,258 @@
+"""The words of the page, in Chinese and English."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from nba.schema.languages import LANGUAGES, Language
+
+_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "title": ("主动联系带来了多少收益", "What contacting earned"),
+        "span": ("{first} 至 {last}({weeks} 周)", "{first} to {last} ({weeks} weeks)"),
+        "other_language": ("English", "中文"),
+        "earned": (
+            "与不联系相比,多赚了 {total} 毛利",
+            "Contacting earned {total} more gross margin than leaving alone",
+        ),
+        "cost": (
+            "与不联系相比,少赚了 {total} 毛利",
+            "Contacting cost {total} of gross margin against leaving alone",
+        ),
+        "open": (
+            "目前还不能断定联系是否带来收益",
+            "It cannot be told yet whether contacting pays",
+        ),
+        "no_control": (
+            "没有留出对照组,无法证明联系的收益",
+            "Nobody was held out, so a gain cannot be proven",
+        ),
+        "between": (
+            "95% 的把握在 {lower} 与 {upper} 之间;估计值 {total}",
+            "between {lower} and {upper} with 95 % confidence; best estimate {total}",
+        ),
+        "wait": (
+            "若效果保持现状,约再需 {weeks} 周可得出结论",
+            "if it goes on as it looks, about {weeks} more weeks will tell",
+        ),
+        "hold_out": (
+            "在 nba.yaml 的 arms 下设置 holdout(例如 0.1),下一期报告即可给出答案",
+            "set `arms: {holdout: 0.1}` in nba.yaml; the report then has an answer",
+        ),
+        "per_customer": ("每位顾客", "per customer"),
+        "per_week": ("每周", "per week"),
+        "customers": ("顾客", "customers"),
+        "held_out": ("对照组(不联系)", "held out (left alone)"),
+        "contacts": ("联系次数", "contacts"),
+        "hours": ("导购用时", "clerk hours"),
+        "per_hour": ("每小时导购时间的收益", "earned per clerk hour"),
+        "arms": ("各分组比较", "Every arm against leaving alone"),
+        "arms_note": (
+            "按分配计算:被分到某组的所有顾客都计入,无论导购是否真的发送。",
+            "By assignment: every customer who drew the arm counts, sent to or not.",
+        ),
+        "arm": ("分组", "arm"),
+        "margin_mean": ("人均毛利", "margin per customer"),
+        "effect_per": ("人均多赚", "gained per customer"),
+        "effect_total": ("合计多赚", "gained in all"),
+        "levers": ("三个杠杆:收益从哪里来", "Three levers: where the gain comes from"),
+        "active": ("更多活跃好友", "more active friends"),
+        "frequency": ("买得更频繁", "more orders of each"),
+        "order_value": ("每单更大", "larger orders"),
+        "all": ("人均销售额", "sales per customer"),
+        "repurchasing": ("复购好友", "repurchasing friends"),
+        "friends_active": ("活跃好友", "active friends"),
+        "lever_share": (
+            "其中人均销售额变化 {amount}",
+            "{amount} of the change in sales per customer",
+        ),
+        "unsure": ("尚不确定", "not certain yet"),
+        "modes": ("按互动模式", "By mode"),
+        "modes_note": (
+            "每次列入名单在 {days} 天内带来的毛利变化,由系统记录的抽取概率推算,不受"
+            "“挑好客户”影响。名单之间有重叠,各行不能相加为总收益。",
+            "Margin that one listing changes within {days} days, from the chances with which each "
+            "was drawn, so that picking good customers does not count as success. Listings "
+            "overlap: "
+            "the rows do not add up to the total.",
+        ),
+        "listings": ("列入次数", "listings"),
+        "per_listing": ("每次多赚", "gained per listing"),
+        "action_types": ("按行动类型", "By action type"),
+        "sequences": ("组合与单一模式", "Modes in sequence"),
+        "first": ("30 天内首次联系", "first contact in 30 days"),
+        "same_mode": ("之前是同一模式", "after the same mode"),
+        "other_mode": ("之前是另一模式", "after another mode"),
+        "segments": ("按顾客分层", "By segment"),
+        "no_purchase": ("一年未购", "no purchase in a year"),
+        "dormant": ("沉睡(120 天以上未购)", "dormant (over 120 days)"),
+        "single": ("只买过一次", "bought once"),
+        "regular": ("常客", "regular"),
+        "top": ("高价值", "top fifth"),
+        "stores": ("按门店", "By store"),
+        "clerks": (
+            "按导购:与其顾客本来会买的相比",
+            "By clerk: against what their book would buy anyway",
+        ),
+        "shrunk_note": (
+            "差异小于偶然波动的部分已拉向平均值,因此排名不是在给运气排名。",
+            "What chance alone explains is pulled to the mean, so that the order does not rank "
+            "luck.",
+        ),
+        "funnel": ("漏斗:从计划到购买", "The funnel: from planned to bought"),
+        "planned": ("计划", "planned"),
+        "shown": ("展示给导购", "shown"),
+        "sent": ("已发送", "sent"),
+        "delivered": ("已送达", "delivered"),
+        "read": ("已读", "read"),
+        "replied": ("回应", "replied"),
+        "bought": ("购买", "bought"),
+        "funnel_note": (
+            "“购买”指联系后 {days} 天内的任何购买,并不都由联系引起。",
+            "“Bought” is any purchase within {days} days of the contact, caused by it or not.",
+        ),
+        "of_before": ("占上一步 {share}", "{share} of the step before"),
+        "friends_added": ("新增好友", "friends added"),
+        "friends_lost": ("流失好友", "friends lost"),
+        "group_joins": ("加入社群", "group joins"),
+        "group_leaves": ("退出社群", "group leaves"),
+        "yardsticks": (
+            "行业口径:看到的变化与真正由联系引起的变化",
+            "Yardsticks: the change as it looks, and what contacts caused",
+        ),
+        "yardsticks_note": (
+            "“看到的”是被联系顾客与此前同样长时间相比的变化,含季节与自然增长;“引起的”是与未联系者相比"
+            "(所有模式:对照组,整个期间;单个模式:每次列入后 {days} 天)。",
+            "“As it looks” compares the contacted with the equally long time before, season and "
+            "growth "
+            "included. “Caused” compares with those left alone (all modes: the held out, over "
+            "the whole "
+            "period; one mode: within {days} days of a listing).",
+        ),
+        "raw": ("看到的", "as it looks"),
+        "caused": ("引起的", "caused"),
+        "all_modes": ("所有模式", "all modes"),
+        "mode": ("模式", "mode"),
+        "content": ("有效的内容与疲劳的内容", "Content that works, and content that tires"),
+        "content_name": ("内容", "content"),
+        "read_rate": ("阅读率", "read"),
+        "reply_rate": ("回应率", "answered"),
+        "buy_rate": ("购买率", "bought"),
+        "negative_rate": ("负面", "negative"),
+        "early_late": ("回应率:前半 → 后半", "answered: first half → last half"),
+        "tires": ("疲劳", "tires"),
+        "minutes": (
+            "导购时间,以及多一小时能赚多少",
+            "Clerk time, and what one more hour would earn",
+        ),
+        "store": ("门店", "store"),
+        "available": ("可用小时", "hours there"),
+        "planned_hours": ("计划小时", "hours planned"),
+        "used_hours": ("实际小时", "hours used"),
+        "hour_value": ("多一小时的价值", "one more hour earns"),
+        "hour_note": (
+            "计划中每分钟的影子价格 × 60,括号内为按天重抽样的 95% 区间;它依赖模型的估计。",
+            "The plans' shadow price of a minute times 60, with a 95 % band over days; it rests "
+            "on the "
+            "model's own estimates.",
+        ),
+        "nothing": ("谁没有得到任何行动,为什么", "Customers who got nothing, and why"),
+        "reason": ("原因", "reason"),
+        "share": ("占比", "share"),
+        "not_worth_it": (
+            "没有一种行动比不打扰更值得",
+            "no action was worth more than leaving them alone",
+        ),
+        "others_first": (
+            "导购时间先给了更有价值的顾客",
+            "the clerk's minutes went to others first",
+        ),
+        "clerk_off": ("导购不在岗", "their clerk did not work"),
+        "cool_down": ("联系间隔未到", "resting after a contact"),
+        "cap_per_day": ("已达每日上限", "daily cap reached"),
+        "cap_per_week": ("已达每周上限", "weekly cap reached"),
+        "cap_per_month": ("已达每月上限", "monthly cap reached"),
+        "pause_after_no": ("负面回应后暂停", "pause after a no"),
+        "pause_after_silence": ("多次无回应后暂停", "pause after silence"),
+        "blocked_response": ("顾客已屏蔽", "the customer blocked"),
+        "holiday": ("节假日不打扰", "holiday"),
+        "quota": ("平台配额用尽", "the platform's quota is spent"),
+        "nobody": (
+            "每位可联系的顾客都至少得到一次行动。",
+            "Everyone who could be listed was, at least once.",
+        ),
+        "restraint": ("克制:没有打扰", "Restraint: contacts not made"),
+        "left_alone_not_worth_it": (
+            "因不值得而未打扰(人·天)",
+            "left alone: not worth it (customer days)",
+        ),
+        "left_alone_by_policy": (
+            "因规则而未打扰(人·天)",
+            "left alone: the contact policy (customer days)",
+        ),
+        "blocks": ("屏蔽", "blocks"),
+        "complaints": ("投诉", "complaints"),
+        "blocks_per_1000": ("每千次联系的屏蔽", "blocks per 1,000 contacts"),
+        "complaints_per_1000": ("每千次联系的投诉", "complaints per 1,000 contacts"),
+        "blocks_avoided": ("估计避免的屏蔽", "blocks avoided (estimate)"),
+        "avoided_note": (
+            "估计避免的屏蔽 = 未发生的联系 × 每次联系比对照组多出的屏蔽。",
+            "Blocks avoided: the contacts not made times the blocks per contact beyond the held "
+            "out's.",
+        ),
+        "method": ("如何计算,以及是否可信", "How it is counted, and whether to believe it"),
+        "method_note": (
+            "顾客由哈希抽签分入各组并在周期内保持不变;每位顾客从期间内首次可联系之日起计;此前一年的购买用于"
+            "减少噪声(CUPED);共享分组的社群成员一起计算误差。金额为毛利,已扣除退货。",
+            "A hash draws each customer's arm, which stays for the period. Customers count from "
+            "the first "
+            "day on which they could be planned for, in every arm alike. Purchases of the year "
+            "before "
+            "take away noise (CUPED); members of a group that share an arm count as one for the "
+            "interval. Money is gross margin, returns deducted.",
+        ),
+        "ratio_good": (
+            "分组人数符合设定比例(p = {p})。",
+            "The arms are as large as they should be (p = {p}).",
+        ),
+        "ratio_bad": (
+            "分组人数不符合设定比例(p = {p}):抽签、日志或关联可能有误,请先查明再使用上面的数字。",
+            "The arms are not as large as they should be (p = {p}): the draw, the log or the "
+            "join may "
+            "be broken. Find out before using the figures above.",
+        ),
+        "cannot": ("数据不足", "the log cannot say"),
+        "run": ("MLflow 运行 {run}", "MLflow run {run}"),
+        "tables": ("所有数字的表格:{folder}", "every figure as a table: {folder}"),
+        "shopping_assistant": ("购物助手", "shopping assistant"),
+        "topic_expert": ("话题专家", "topic expert"),
+        "private_partner": ("私人伙伴", "private partner"),
+        "none": ("不联系", "none"),
+        "engine": ("引擎", "engine"),
+        "holdout": ("对照组", "holdout"),
+        "random": ("随机", "random"),
+        "business_as_usual": ("照旧", "business as usual"),
+        "stores_all": ("所有门店", "all stores"),
+        "clerks_many": ("位导购", "clerks"),
+        "clerk": ("导购", "clerk"),
+        "segment": ("分层", "segment"),
+        "sequence": ("顺序", "sequence"),
+        "action_type": ("行动类型", "action type"),
+        "interval": ("估计与 95% 区间", "estimate and 95 % interval"),
+    }
+)
+CURRENCIES: Final = MappingProxyType({"CNY": "¥", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"})
+
+
+def text(key: str, locale: Language, **values: str) -> str:
+    """Return a text of the page; an unknown key, such as an arm's own name, stands for itself.
+
+    >>> text("sent", "en"), text("my_arm", "en")
+    ('sent', 'my arm')
+    """
+    found = _TEXTS.get(key)
+    if found is None:
+        return key.replace("_", " ")
+    return found[LANGUAGES.index(locale)].format(**values)
