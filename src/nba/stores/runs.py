@@ -100,7 +100,16 @@ def log_run(
     metrics: Mapping[str, float],
     files: Iterable[Path] = (),
 ) -> str:
-    """Log one measurement and return the id of its run; see `open_run`."""
+    """Log one measurement and return the id of its run.
+
+    Parameters
+    ----------
+    tracking_uri, experiment : str
+        As in `open_run`.
+    parameters, metrics : mapping
+    files : iterable of Path
+        Files and folders that become artefacts.
+    """
     run = open_run(tracking_uri, experiment)
     run.finish(parameters=parameters, metrics=metrics, files=files)
     return run.run_id

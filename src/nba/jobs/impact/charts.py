@@ -44,7 +44,15 @@ class Scale:
 
 
 def whisker(scale: Scale, estimate: float | None, lower: float | None, upper: float | None) -> str:
-    """Return an interval with its estimate and the line of zero; its colour says the sign."""
+    """Return an interval with its estimate and the line of zero; its colour says the sign.
+
+    Parameters
+    ----------
+    scale : Scale
+        Shared by the rows of a table.
+    estimate, lower, upper : float or None
+        Nothing is drawn where one is unknown.
+    """
     zero = scale.x(0.0)
     parts = [
         f'<line x1="{zero:.1f}" x2="{zero:.1f}" y1="0" y2="{HEIGHT}" class="zero"/>',

@@ -87,7 +87,18 @@ def gather(wiring: Wiring, first: date, last: date) -> ImpactInputs:
 
 
 def _sales(tables: Any, collect: Any, moment: datetime, first: date) -> pl.DataFrame:
-    """Return orders, amount and margin per customer and day; returns are deducted."""
+    """Return orders, amount and margin per customer and day; returns are deducted.
+
+    Parameters
+    ----------
+    tables : mapping of str to ibis.Table
+        As visible at `moment`.
+    collect : callable
+        Makes a polars table of an expression.
+    moment : datetime
+    first : date
+        Sales are read from `HISTORY_DAYS` before it.
+    """
     start = day_number(datetime.combine(first, time())) - HISTORY_DAYS
     lines = sales_lines(tables, moment)
     lines = lines.filter(lines.customer_id.notnull() & (lines.day >= start))
