@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import polars as pl
 import pytest
 from fastapi.testclient import TestClient
+from tests.serving.conftest import PLAN, actions_frame
 
 from nba.decisions.action_types import Catalogue
+from nba.decisions.settings import DecisionSettings
 from nba.serving import Services
 from nba.serving.shapes import ProductScore
 from nba.stores.outbox import Event
@@ -219,3 +223,77 @@ def test_the_list_answers_while_nothing_is_ready_and_where_the_customer_was_hear
     caller.post("/v1/actions/k1-1/feedback", json=body)
     answer = caller.get("/v1/customers/c11/actions").json()
     assert (answer["rescored"], answer["actions"]) == (False, [])
+
+
+def skip(caller: TestClient, action_id: str) -> None:
+    row = {"feedback_id": f"f-{action_id}", "kind": "skipped", "ts": "2026-03-02T10:00:00"}
+    assert caller.post(f"/v1/actions/{action_id}/feedback", json=row).status_code == 200
+
+
+def test_a_list_that_stands_is_not_sent_again(client: Client) -> None:
+    caller = client("clerk")
+    first = caller.get("/v1/clerks/k1/actions")
+    known = {"If-None-Match": first.headers["etag"]}
+    again = caller.get("/v1/clerks/k1/actions", headers=known)
+    assert (again.status_code, again.content) == (304, b"")
+    skip(caller, "k1-2")
+    changed = caller.get("/v1/clerks/k1/actions", headers=known)
+    assert ids(changed) == ["c11", "c13"]
+    assert changed.json()["version"] != first.json()["version"]
+
+
+def test_changes_name_what_came_and_what_left(client: Client, services: Services) -> None:
+    reserve = actions_frame().filter(pl.col("clerk_id") == "k1").head(1)
+    reserve = reserve.with_columns(
+        action_id=pl.lit("spare"), customer_id=pl.lit("c15"), value=pl.lit(9.0)
+    )
+    decisions = DecisionSettings(exploration_floor=0).model_dump(mode="json")
+    plan = PLAN | {"decisions": decisions}
+    services.store.publish(plan, actions_frame(salt="c"), reserve)
+    caller = client("clerk")
+    held = caller.get("/v1/clerks/k1/actions").json()["version"]
+    nothing = caller.get("/v1/clerks/k1/actions/changes", params={"since": held}).json()
+    assert (nothing["version"], nothing["added"], nothing["removed"]) == (held, [], [])
+    skip(caller, "k1-2c")
+    found = caller.get("/v1/clerks/k1/actions/changes", params={"since": held}).json()
+    assert found["removed"] == [{"action_id": "k1-2c", "reason": "skipped"}]
+    assert [(one["action_id"], one["rank"], one["reason"]) for one in found["added"]] == [
+        ("spare", 4, "replacement")
+    ]
+    assert ids(caller.get("/v1/clerks/k1/actions")) == ["c11", "c13", "c15"]
+
+
+def test_a_version_of_elsewhere_is_refused(client: Client, republish: Callable[[], None]) -> None:
+    caller = client("clerk")
+    held = caller.get("/v1/clerks/k1/actions").json()["version"]
+    path = "/v1/clerks/k1/actions/changes"
+    assert caller.get(path, params={"since": "x"}).status_code == 400
+    republish()
+    assert caller.get(path, params={"since": held}).json()["code"] == "conflict"
+
+
+def test_a_sick_clerks_urgent_actions_pass_to_who_stands_in(
+    client: Client, services: Services
+) -> None:
+    friend = pl.when(pl.col("customer_id") == "c11").then(pl.lit("k2"))
+    services.store.publish(PLAN, actions_frame(salt="d").with_columns(substitute_clerk_id=friend))
+    colleague = client("clerk", "k2")
+    assert colleague.get("/v1/customers/c11").status_code == 403
+    absence = {"absences": [{"clerk_id": "k1", "date": "2026-03-02"}]}
+    assert colleague.post("/v1/events", json=absence).json()["refused"] == 1
+    assert client("clerk").post("/v1/events", json=absence).json()["accepted"] == 1
+    assert ids(client("clerk").get("/v1/clerks/k1/actions")) == []
+    assert ids(colleague.get("/v1/clerks/k2/actions")) == ["c21", "c22", "c23", "c11"]
+    assert colleague.get("/v1/customers/c11").status_code == 200
+    skip(colleague, "k1-1d")
+
+
+def test_a_running_service_settles_lists_by_itself(client: Client, services: Services) -> None:
+    with client("clerk") as caller:
+        skip(caller, "k1-2")
+        until = time.monotonic() + 5
+        while services.store.touched() and time.monotonic() < until:
+            time.sleep(0.02)
+    book = services.store.book("k1")
+    assert book is not None
+    assert (book.is_settled, book.version) == (True, 1)

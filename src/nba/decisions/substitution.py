@@ -24,21 +24,42 @@ def with_substitutes(tables: DecisionInputs) -> DecisionInputs:
     state = tables["customer_state"]
     working = tables["clerk"].filter(pl.col("works_today")).select("clerk_id")
     absent = state.filter(pl.col("is_friend")).join(working, on="clerk_id", how="anti")
-    substitutes = (
-        tables["friendships"]
-        .filter(pl.col("ended_at").is_null())
-        .join(absent.select("customer_id"), on="customer_id", how="semi")
-        .join(working, on="clerk_id", how="semi")
-        .sort("customer_id", "since", "clerk_id")
-        .unique("customer_id", keep="first", maintain_order=True)
-        .select("customer_id", substitute_clerk_id="clerk_id")
-    )
+    substitutes = _friends_on_duty(tables, absent, working)
     state = (
         state.join(substitutes, on="customer_id", how="left", maintain_order="left")
         .with_columns(clerk_id=pl.coalesce("substitute_clerk_id", "clerk_id"))
         .drop("substitute_clerk_id")
     )
     return DecisionInputs({**tables.tables, "customer_state": state})
+
+
+def stand_ins(tables: DecisionInputs) -> pl.DataFrame:
+    """Return who would serve each friend if their clerk fell out today.
+
+    Returns
+    -------
+    DataFrame
+        customer_id, substitute_clerk_id: a working colleague who is their friend already.
+    """
+    working = tables["clerk"].filter(pl.col("works_today")).select("clerk_id")
+    friends = tables["customer_state"].filter(pl.col("is_friend"))
+    return _friends_on_duty(tables, friends, working)
+
+
+def _friends_on_duty(
+    tables: DecisionInputs, people: pl.DataFrame, working: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the other working clerk who is the longest-standing friend of each customer."""
+    return (
+        tables["friendships"]
+        .filter(pl.col("ended_at").is_null())
+        .join(people.select("customer_id", own="clerk_id"), on="customer_id")
+        .filter(pl.col("clerk_id").ne_missing(pl.col("own")))
+        .join(working, on="clerk_id", how="semi")
+        .sort("customer_id", "since", "clerk_id")
+        .unique("customer_id", keep="first", maintain_order=True)
+        .select("customer_id", substitute_clerk_id="clerk_id")
+    )
 
 
 def propose_handovers(

@@ -11,9 +11,12 @@ import polars as pl
 
 from nba.decisions.audience import decide_audiences
 from nba.decisions.decide import decide
+from nba.decisions.inputs import conform_inputs
 from nba.decisions.outlook import outlook
 from nba.decisions.plan import Plan
+from nba.decisions.replacement import shift_ends, write_reserve
 from nba.decisions.rules import DecisionRules
+from nba.decisions.substitution import stand_ins, with_substitutes
 from nba.decisions.talking import SAME_TEXT_DAYS
 from nba.models.affinity.offers import offers
 from nba.models.base import ModelInputs
@@ -35,6 +38,10 @@ PLAN_TABLES: Final = ("log", "actions", "clerks", "preferred_mode", "handovers")
 POSTS: Final = "posts"
 POST_MEMBERS: Final = "post_members"
 OUTLOOK: Final = "outlook"
+#: What the day needs beside the plan: who takes a free place, when shifts end, who stands in.
+RESERVE: Final = "reserve"
+SHIFTS: Final = "shifts"
+STAND_INS: Final = "stand_ins"
 #: Days of contacts and responses that the contact policy looks back on.
 POLICY_DAYS: Final = 92
 _WHOLE = ("content", "events", "benefits", "service_cases", "groups", "memberships", "friendships")
@@ -81,8 +88,12 @@ def make_plan(context: RunContext, rules: DecisionRules) -> Plan:
     context.folder.write_text(RULES, rules.model_dump_json())
     inputs = {**context.inputs, **scores.items(), **read}
     decided = decide(inputs, rules, as_of=context.as_of)
-    tables = {name: getattr(decided, name) for name in PLAN_TABLES}
-    for name, table in {**tables, **plan_reports(decided, rules, inputs, context.as_of)}.items():
+    tables = {
+        **{name: getattr(decided, name) for name in PLAN_TABLES},
+        **plan_reports(decided, rules, inputs, context.as_of),
+        **day_tables(decided, rules, inputs, context.as_of),
+    }
+    for name, table in tables.items():
         context.folder.write(f"{GROUP}/{name}", table)
     return decided
 
@@ -103,6 +114,29 @@ def plan_reports(
     audiences = decide_audiences(inputs, rules, as_of=as_of, clerks=decided.clerks)
     ahead = outlook(inputs, rules, as_of=as_of)
     return {POSTS: audiences.posts, POST_MEMBERS: audiences.members, OUTLOOK: ahead}
+
+
+def day_tables(
+    decided: Plan, rules: DecisionRules, inputs: Mapping[str, pl.DataFrame], as_of: datetime
+) -> dict[str, pl.DataFrame]:
+    """Return what the plan's day needs so that nothing has to be worked out in a request.
+
+    Parameters
+    ----------
+    decided : Plan
+    rules : DecisionRules
+        Under which it was made.
+    inputs : mapping of str to DataFrame
+        What it stood on.
+    as_of : datetime
+    """
+    tables = with_substitutes(conform_inputs(inputs))
+    reserve = write_reserve(inputs, decided.log, decided.clerks, rules, as_of=as_of)
+    return {
+        RESERVE: reserve,
+        SHIFTS: shift_ends(tables, rules.policy, as_of=as_of),
+        STAND_INS: stand_ins(tables),
+    }
 
 
 def store_clocks(context: RunContext) -> pl.DataFrame:

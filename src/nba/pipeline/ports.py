@@ -106,8 +106,25 @@ class ModelRegistry(Protocol):
 class PlanStore(Protocol):
     """The operational store as the use cases see it."""
 
-    def publish(self, plan: Mapping[str, Any], actions: pl.DataFrame) -> Any:
-        """Replace the plan of this `as_of` by this one, in one transaction."""
+    def publish(
+        self,
+        plan: Mapping[str, Any],
+        actions: pl.DataFrame,
+        reserve: pl.DataFrame | None = None,
+        shifts: pl.DataFrame | None = None,
+    ) -> Any:
+        """Replace the plan of this `as_of` by this one, in one transaction.
+
+        Parameters
+        ----------
+        plan : mapping
+            The header.
+        actions : DataFrame
+        reserve : DataFrame, optional
+            Actions that may take a free place during the day.
+        shifts : DataFrame, optional
+            clerk_id and closes_at of the clerks who work.
+        """
 
     def plan(self, as_of: date) -> Mapping[str, Any] | None:
         """Return the header of the published plan of a day, or None."""

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import polars as pl
+
 from nba.pipeline.context import RunContext
-from nba.pipeline.plan import GROUP, model_versions
+from nba.pipeline.kept import kept_rules
+from nba.pipeline.plan import GROUP, RESERVE, SHIFTS, STAND_INS, model_versions
 
 
 def publish(context: RunContext) -> dict[str, Any]:
-    """Publish the kept actions in one transaction, then bring the features online."""
+    """Publish the kept actions in one transaction, then bring the features online.
+
+    With the actions go who may take a free place during the day, when shifts end and who stands
+    in for whom.
+    """
     actions = context.folder.read(f"{GROUP}/actions")
-    context.ports.plan_store.publish(plan_header(context), actions)
+    listed = actions.join(
+        _kept(context, STAND_INS, {"customer_id": pl.String, "substitute_clerk_id": pl.String}),
+        on="customer_id",
+        how="left",
+        maintain_order="left",
+    )
+    context.ports.plan_store.publish(
+        plan_header(context),
+        listed,
+        reserve=_kept(context, RESERVE, actions.schema),
+        shifts=_kept(context, SHIFTS, {"clerk_id": pl.String, "closes_at": pl.Datetime("us")}),
+    )
     context.ports.feature_store.materialise(context.as_of)
     return {"rows": actions.height}
+
+
+def _kept(context: RunContext, name: str, schema: Mapping[str, Any]) -> pl.DataFrame:
+    """Return a table of the plan's day; empty where an older version made the plan."""
+    path = f"{GROUP}/{name}"
+    return context.folder.read(path) if context.folder.has(path) else pl.DataFrame(schema=schema)
 
 
 def is_published(context: RunContext) -> bool:
@@ -33,4 +58,5 @@ def plan_header(context: RunContext) -> dict[str, Any]:
         "model_versions": model_versions(context.manifest),
         "counts": {"eligible": decided["eligible"], "actions": decided["actions"]},
         "inputs": context.manifest.inputs,
+        "decisions": kept_rules(context).settings.model_dump(mode="json"),
     }

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.staticfiles import StaticFiles
@@ -13,6 +17,7 @@ from nba.serving.errors import Problem
 from nba.serving.middleware import LimitBody, Metrics, Observe
 from nba.serving.routes import clerks, customers, events, feedback, people, plans, platform
 from nba.serving.services import Services
+from nba.serving.settling import Settler, settled_book
 
 DESCRIPTION = """
 Each clerk, each day: whom to contact, what to bring, when, in which mode, and why.
@@ -30,8 +35,22 @@ def create_app(services: Services) -> FastAPI:
     ----------
     services : Services
         The store, the ports and the access rule; closing them is the caller's.
+
+    Notes
+    -----
+    While the app runs, a thread works lists up to date; without it, whoever asks for one does.
     """
-    app = FastAPI(title="nba", version=nba.__version__, description=DESCRIPTION)
+    settler = Settler(services.store, lambda clerk_id: settled_book(services, clerk_id))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        settler.start()
+        yield
+        settler.close()
+
+    app = FastAPI(title="nba", version=nba.__version__, description=DESCRIPTION, lifespan=lifespan)
+    if services.on_change is None:
+        services = replace(services, on_change=settler.wake)
     app.state.services = services
     app.state.metrics = Metrics()
     app.state.wrong_keys = WrongKeys()

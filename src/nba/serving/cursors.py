@@ -58,3 +58,40 @@ def read_cursor(cursor: str, plan_digest: str) -> tuple[int, str]:
             next_step="leave the cursor away to begin at the first page",
         )
     return rank, action_id
+
+
+def write_version(plan_digest: str, number: int) -> str:
+    """Return the version of a list as a text that means nothing to the client.
+
+    >>> read_version(write_version("ab" * 32, 3), "ab" * 32)
+    3
+    """
+    return f"{plan_digest[:_DIGEST]}-{number}"
+
+
+def read_version(version: str, plan_digest: str) -> int:
+    """Return the number of a version of a list of a plan.
+
+    Raises
+    ------
+    UsageError
+        When the text is no version.
+    ConflictError
+        When the plan was replaced since.
+    """
+    digest, _, number = version.rpartition("-")
+    if len(digest) != _DIGEST or not (number.isascii() and number.isdigit() and len(number) < 10):
+        raise UsageError(
+            "this is not a version of a list",
+            expected="`version` of a list or of its changes",
+            found=ascii(version[:80]),
+            next_step="read the list, and give back its `version`",
+        )
+    if digest != plan_digest[:_DIGEST]:
+        raise ConflictError(
+            "the plan was replaced since that version",
+            expected="a version of the current plan's list",
+            found="one of an earlier plan",
+            next_step="read the list again",
+        )
+    return int(number)

@@ -96,10 +96,43 @@ class ActionList(Age):
 
     as_of: date
     clerk_id: str
+    version: str = Field(
+        description="Grows with the list; give it to `…/changes` to learn what came and went."
+    )
     published_at: AwareDatetime
     now: AwareDatetime = Field(description="The service's clock, for the `ts` of feedback.")
     actions: list[ListedAction]
     next_cursor: str | None = Field(description="Give it back for the next page; null at the end.")
+
+
+class RemovedAction(BaseModel):
+    """An action that left the list."""
+
+    action_id: str
+    reason: str = Field(
+        description="The feedback that closed it (`sent`, `skipped`, …), or `bought`, `contacted`, "
+        "`blocked`, `ended`, `complained`, `opted_out`, `absent`, `handed_over`, `gone`."
+    )
+
+
+class AddedAction(ListedAction):
+    """An action that came onto the list."""
+
+    reason: str = Field(
+        description="`replacement` took a free place, `substitute` came from a colleague who is "
+        "away, `back` is true again."
+    )
+
+
+class ListChanges(BaseModel):
+    """What came and went since a version of a list."""
+
+    clerk_id: str
+    since: str
+    version: str
+    now: AwareDatetime
+    added: list[AddedAction]
+    removed: list[RemovedAction]
 
 
 class ListedClerk(Clerk):
@@ -176,6 +209,18 @@ class EventBatch(_Request):
         default_factory=list, max_length=MAX_BATCH
     )
     responses: list[Annotated[dict[str, Any], RowOf("responses")]] = Field(
+        default_factory=list, max_length=MAX_BATCH
+    )
+    service_cases: list[Annotated[dict[str, Any], RowOf("service_cases")]] = Field(
+        default_factory=list, max_length=MAX_BATCH
+    )
+    friendships: list[Annotated[dict[str, Any], RowOf("friendships")]] = Field(
+        default_factory=list, max_length=MAX_BATCH
+    )
+    absences: list[Annotated[dict[str, Any], RowOf("absences")]] = Field(
+        default_factory=list, max_length=MAX_BATCH
+    )
+    stock: list[Annotated[dict[str, Any], RowOf("stock")]] = Field(
         default_factory=list, max_length=MAX_BATCH
     )
 

@@ -16,8 +16,8 @@ from nba.errors import InputRefusedError
 from nba.schema.zones import zone_or
 from nba.serving.cards import CustomerCards
 from nba.serving.shapes import ProductScore
+from nba.stores.books import Today
 from nba.stores.operational import OperationalStore, utc_now
-from nba.stores.outbox import Event
 
 
 class Access(StrEnum):
@@ -61,8 +61,8 @@ class Services:
         Rescores one customer; without it, answers come from the published plan.
     preview : PlanPreview or None
         Without it the service has no preview.
-    on_events : callable or None
-        Told of events after they were committed, to refresh online features.
+    on_change : callable or None
+        Told after something was committed that may change lists.
     places : sequence of str
         Folders of the server; answers do not name them.
     page : Path or None
@@ -77,7 +77,7 @@ class Services:
     catalogue: Catalogue | None = None
     live: LiveScores | None = None
     preview: PlanPreview | None = None
-    on_events: Callable[[Sequence[Event]], None] | None = None
+    on_change: Callable[[], None] | None = None
     places: Sequence[str] = ()
     page: Path | None = None
 
@@ -86,6 +86,23 @@ class Services:
         """The action types that rest on no profile."""
         actions = self.catalogue.actions if self.catalogue else ()
         return tuple(action.action_type for action in actions if not action.profiling)
+
+    @property
+    def serving_types(self) -> tuple[str, ...]:
+        """The action types that serve and do not sell."""
+        actions = self.catalogue.actions if self.catalogue else ()
+        return tuple(action.action_type for action in actions if action.service)
+
+    def today(self, as_of: date) -> Today:
+        """Return the present moment of a plan's day, as books are settled in it."""
+        now = self.clock()
+        local = now.astimezone(self.zone).replace(tzinfo=None)
+        return Today(self.day_begins(as_of), now, local, self.unprofiled, self.serving_types)
+
+    def changed(self) -> None:
+        """Say that something was committed that may change lists."""
+        if self.on_change is not None:
+            self.on_change()
 
     @property
     def zone(self) -> ZoneInfo:

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from nba.schema.words import FeedbackKind
-from nba.stores import outbox, quotas
+from nba.stores import books, outbox, quotas
+from nba.stores.lists import CLOSING
 from nba.stores.outbox import SENT_PREFIX, Event, Outcome
 from nba.stores.schema import feedback
 
@@ -68,6 +69,10 @@ def record(
         insert(feedback),
         entry.row | {"customer_id": customer_id, "accepted_at": now},
     )
+    if entry.kind in CLOSING:
+        books.touch(connection, customer_id)
+    else:
+        books.note_shown(connection, str(action["clerk_id"]))
     quotas.settle(connection, entry.action_id, entry.kind, now)
     if entry.kind is FeedbackKind.SENT and not outbox.has_interaction(connection, entry.action_id):
         outbox.accept(connection, Event("interactions", _interaction(entry, action)), now)

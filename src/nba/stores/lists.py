@@ -8,7 +8,17 @@ from datetime import date, datetime
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import BindParameter, Connection, Select, and_, bindparam, exists, or_, select
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    exists,
+    or_,
+    select,
+)
 
 from nba.schema.words import FeedbackKind, Mode
 from nba.stores.plans import flat_action
@@ -24,6 +34,8 @@ CLOSING: tuple[str, ...] = (
 )
 #: What a row in the outbox says about its customer.
 BOUGHT, CONTACTED, BLOCKED = "bought", "contacted", "blocked"
+#: The friendship ended; the customer complained, or a case of theirs is open.
+ENDED, COMPLAINED = "ended", "complained"
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,8 @@ class Slice:
     limit : int
     unprofiled : sequence of str
         Action types that rest on no profile: they stay where profiling was refused since.
+    services : sequence of str
+        Action types that serve and do not sell: they stay after a complaint.
     """
 
     by: Literal["clerk_id", "customer_id"]
@@ -51,6 +65,7 @@ class Slice:
     after: tuple[int, str] | None = None
     limit: int = 50
     unprofiled: Sequence[str] = ()
+    services: Sequence[str] = ()
 
 
 def read_list(
@@ -75,6 +90,7 @@ def read_list(
         "action_id": action_id,
         "row_limit": part.limit,
         "unprofiled": list(part.unprofiled),
+        "services": list(part.services),
         "since": since,
         "published_at": published_at,
     }
@@ -118,35 +134,47 @@ def _query(by: str, of_mode: bool, resumed: bool) -> Select[Any]:
                 and_(actions.c.rank == rank, actions.c.action_id > action_id),
             )
         )
-    return _still_true(query)
+    return still_true(query, actions)
 
 
-def _still_true(query: Select[Any]) -> Select[Any]:
+def still_true(query: Select[Any], table: Table) -> Select[Any]:
+    """Return a query over actions of `table` without what has become untrue since.
+
+    The statement takes `since`, `published_at`, `unprofiled` and `services`.
+    """
     since: BindParameter[datetime] = bindparam("since")
     published_at: BindParameter[datetime] = bindparam("published_at")
     news = exists().where(
-        outbox.c.customer_id == actions.c.customer_id,
+        outbox.c.customer_id == table.c.customer_id,
         or_(
             and_(outbox.c.signal.in_((BOUGHT, CONTACTED)), outbox.c.occurred_at >= since),
             and_(
-                outbox.c.signal == BLOCKED,
+                outbox.c.signal.in_((BLOCKED, ENDED)),
                 or_(outbox.c.occurred_at >= since, outbox.c.accepted_at >= published_at),
             ),
         ),
     )
-    closed = exists().where(
-        feedback.c.action_id == actions.c.action_id, feedback.c.kind.in_(CLOSING)
+    selling = or_(
+        table.c.action_type.is_(None),
+        table.c.action_type.not_in(bindparam("services", expanding=True)),
     )
+    complained = exists().where(
+        outbox.c.customer_id == table.c.customer_id,
+        outbox.c.signal == COMPLAINED,
+        or_(outbox.c.occurred_at >= since, outbox.c.accepted_at >= published_at),
+        selling,
+    )
+    closed = exists().where(feedback.c.action_id == table.c.action_id, feedback.c.kind.in_(CLOSING))
     profiled = or_(
-        actions.c.action_type.is_(None),
-        actions.c.action_type.not_in(bindparam("unprofiled", expanding=True)),
+        table.c.action_type.is_(None),
+        table.c.action_type.not_in(bindparam("unprofiled", expanding=True)),
     )
     refused = exists().where(
-        consents.c.customer_id == actions.c.customer_id,
+        consents.c.customer_id == table.c.customer_id,
         consents.c.is_latest,
         or_(
             ~consents.c.consent_contact,
             and_(~consents.c.consent_profiling, consents.c.recorded_at >= published_at, profiled),
         ),
     )
-    return query.where(~news, ~closed, ~refused)
+    return query.where(~news, ~complained, ~closed, ~refused)

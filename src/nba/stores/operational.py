@@ -17,8 +17,20 @@ from sqlalchemy import Connection, text
 
 from nba.errors import NotFoundError
 from nba.schema.words import TagSource
-from nba.stores import access, feedback, lists, nights, outbox, people, plans, quotas, tombstones
+from nba.stores import (
+    access,
+    books,
+    feedback,
+    lists,
+    nights,
+    outbox,
+    people,
+    plans,
+    quotas,
+    tombstones,
+)
 from nba.stores.access import ApiKey, NewKey, Scope
+from nba.stores.books import Book, Change, DayDecision, Today
 from nba.stores.database import Database
 from nba.stores.feedback import Feedback
 from nba.stores.lists import Slice
@@ -148,7 +160,13 @@ class OperationalStore:
 
     # -- plans ------------------------------------------------------------------------
 
-    def publish(self, plan: Mapping[str, Any], actions: pl.DataFrame) -> bool:
+    def publish(
+        self,
+        plan: Mapping[str, Any],
+        actions: pl.DataFrame,
+        reserve: pl.DataFrame | None = None,
+        shifts: pl.DataFrame | None = None,
+    ) -> bool:
         """Replace the plan of its `as_of` by this one, in one transaction.
 
         A reader sees the old plan or the new. In the same transaction contacts are reserved
@@ -162,14 +180,21 @@ class OperationalStore:
             JSON can hold.
         actions : polars.DataFrame
             The columns of `nba actions export`; further columns are kept beside them.
+        reserve : polars.DataFrame, optional
+            The same columns: who may take a free place during the day, `rank` in order.
+        shifts : polars.DataFrame, optional
+            clerk_id and closes_at (naive local) of the clerks who work.
 
         Returns
         -------
         bool
             False where exactly this plan already stood, and nothing was written.
         """
-        prepared = plans.prepare_plan(plan, actions, self._clock())
-        customers = actions["customer_id"].unique().to_list()
+        day = plans.plan_day(plan["as_of"])
+        waiting = [] if reserve is None else list(books.reserve_rows(reserve, day))
+        prepared = plans.prepare_plan(plan, actions, self._clock(), waiting)
+        closes_at = {} if shifts is None else dict(shifts.drop_nulls().iter_rows())
+        customers = sorted({row["customer_id"] for row in (*prepared.rows, *waiting)})
         with self.writing() as writer:
             erased = tombstones.erased_among(writer.connection, customers, self._secret)
             written = plans.write_plan(writer.connection, prepared, erased)
@@ -177,6 +202,7 @@ class OperationalStore:
                 midnight = datetime.combine(prepared.as_of, time())
                 quotas.release_expired(writer.connection, midnight, writer.now)
                 quotas.reserve_plan(writer.connection, prepared.as_of, writer.now)
+                books.write_books(writer.connection, prepared.as_of, waiting, closes_at, erased)
             return written
 
     def plan(self, as_of: date | datetime) -> dict[str, Any] | None:
@@ -245,6 +271,45 @@ class OperationalStore:
                 published_at=header["published_at"],
             )
         return header, found
+
+    # -- the day of the newest plan -------------------------------------------------------
+
+    def book(self, clerk_id: str) -> Book | None:
+        """Return where a clerk's list of the newest plan stands, or None where there is none."""
+        with self._database.reading() as connection:
+            return books.read_book(connection, clerk_id)
+
+    def touched(self) -> list[str]:
+        """Return the clerks whose lists wait for what was accepted to be worked in."""
+        with self._database.reading() as connection:
+            return books.touched(connection)
+
+    def settle(self, clerk_id: str, today: Today) -> bool:
+        """Work what was accepted into a clerk's list, free places included.
+
+        Returns
+        -------
+        bool
+            False where there was nothing to do.
+        """
+        with self.writing() as writer:
+            return books.settle(writer.connection, clerk_id, today)
+
+    def changes(self, clerk_id: str, since: int) -> tuple[Book, list[Change]] | None:
+        """Return a clerk's book and what came and went after a version of the list."""
+        with self._database.reading() as connection:
+            book = books.read_book(connection, clerk_id)
+            return None if book is None else (book, books.read_changes(connection, book, since))
+
+    def is_listed(self, customer_id: str, clerk_id: str) -> bool:
+        """Return whether the newest plan lists a customer for a clerk."""
+        with self._database.reading() as connection:
+            return any(clerk == clerk_id for _, clerk in books.listed(connection, customer_id))
+
+    def day_decisions(self, as_of: date, clerk_id: str | None = None) -> list[DayDecision]:
+        """Return what was decided during a day, by clerk and sequence."""
+        with self._database.reading() as connection:
+            return books.read_decisions(connection, as_of, clerk_id)
 
     # -- feedback and events ------------------------------------------------------------
 
@@ -420,7 +485,7 @@ class OperationalStore:
     def delete_customer(self, customer_id: str) -> dict[str, int]:
         """Delete the rows of an erased customer that stand here; return how many, by table."""
         with self.writing() as writer:
-            return tombstones.delete_customer(writer.connection, customer_id)
+            return tombstones.delete_customer(writer.connection, customer_id, writer.now)
 
     def receipt(self, customer_id: str) -> Receipt | None:
         """Return the receipt of a customer's erasure, or None."""

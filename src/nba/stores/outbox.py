@@ -15,14 +15,18 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 from nba.errors import NotFoundError
 from nba.schema.tables import LOADED_AT, TABLES, VALID_FROM, Kind, Table
 from nba.schema.words import Mode, ResponseKind
+from nba.stores import books
 from nba.stores.database import digest
-from nba.stores.lists import BLOCKED, BOUGHT, CONTACTED
+from nba.stores.lists import BLOCKED, BOUGHT, COMPLAINED, CONTACTED, ENDED
 from nba.stores.schema import outbox
 
 #: Name of the column that `new_events` adds and `mark_ingested` takes.
 OUTBOX_ID = "outbox_id"
 #: Interactions that a clerk's `sent` created carry this prefix before the action's id.
 SENT_PREFIX = "sent:"
+
+#: Tables whose rows are told again when what they tell of ends.
+ENDING = ("service_cases", "friendships")
 
 Outcome = Literal["accepted", "repeated", "conflict"]
 _Entry = tuple[int, Mapping[str, Any]]
@@ -61,6 +65,12 @@ class Event:
             return CONTACTED
         if self.table == "responses" and row["kind"] == ResponseKind.BLOCKED:
             return BLOCKED
+        if self.table == "responses" and row["kind"] == ResponseKind.COMPLAINED:
+            return COMPLAINED
+        if self.table == "service_cases" and row.get("closed_at") is None:
+            return COMPLAINED
+        if self.table == "friendships" and row.get("ended_at") is not None:
+            return ENDED
         return None
 
     @property
@@ -77,7 +87,8 @@ def accept(
 
     The same key with the same content again is `repeated` and changes nothing; with other
     content it is a `conflict` and changes nothing either, unless the lake refused what stands:
-    then the corrected row takes its place.
+    then the corrected row takes its place. A row of a table whose rows end (`ENDING`) takes the
+    place of what stands under its key.
 
     Parameters
     ----------
@@ -98,12 +109,13 @@ def accept(
     if standing is not None:
         if standing.digest == content:
             return "repeated"
-        if standing.refused_at is None:
+        if standing.refused_at is None and event.table not in ENDING:
             return "conflict"
         connection.execute(delete(outbox).where(same_key))
     action_id = event.row.get("action_id") if event.table == "interactions" else None
     if action_id is not None:
         _supersede(connection, str(action_id))
+    about = customer_id or event.row.get("customer_id") or _customer_of(connection, event)
     connection.execute(
         insert(outbox),
         {
@@ -111,15 +123,17 @@ def accept(
             "row_key": event.key,
             "digest": content,
             "payload": payload,
-            "customer_id": customer_id
-            or event.row.get("customer_id")
-            or _customer_of(connection, event),
+            "customer_id": about,
             "signal": event.signal,
             "action_id": action_id,
             "occurred_at": event.occurred_at or now,
             "accepted_at": now,
         },
     )
+    if about is not None and (event.signal is not None or standing is not None):
+        books.touch(connection, about)
+    if event.table == "absences":
+        books.note_absence(connection, event.row["clerk_id"], event.row["date"])
     return "accepted"
 
 

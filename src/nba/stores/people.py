@@ -10,6 +10,7 @@ import polars as pl
 from sqlalchemy import Connection, func, insert, or_, select, update
 
 from nba.schema.words import TagSource
+from nba.stores import books
 from nba.stores import outbox as outboxes
 from nba.stores.outbox import Event
 from nba.stores.schema import consents, tags
@@ -161,6 +162,7 @@ def put_consent(
             "author": author,
         },
     )
+    books.touch(connection, customer_id)
     return consent if is_latest or standing is None else standing
 
 

@@ -81,8 +81,24 @@ class PreparedPlan:
     rows: list[dict[str, Any]]
 
 
-def prepare_plan(plan: Mapping[str, Any], frame: pl.DataFrame, now: datetime) -> PreparedPlan:
+def prepare_plan(
+    plan: Mapping[str, Any],
+    frame: pl.DataFrame,
+    now: datetime,
+    waiting: Sequence[Mapping[str, Any]] = (),
+) -> PreparedPlan:
     """Return the rows of a plan and its actions.
+
+    Parameters
+    ----------
+    plan : mapping
+        The header.
+    frame : DataFrame
+        The actions.
+    now : datetime
+        When it is published.
+    waiting : sequence of mapping
+        Its reserve, which is part of its digest.
 
     Raises
     ------
@@ -92,7 +108,7 @@ def prepare_plan(plan: Mapping[str, Any], frame: pl.DataFrame, now: datetime) ->
     as_of = plan_day(plan["as_of"])
     rows = list(action_rows(frame, as_of))
     _refuse_repeats(rows)
-    header = header_row(plan, _digest_of(rows, str(plan["policy_version"])), now)
+    header = header_row(plan, _digest_of([*rows, *waiting], str(plan["policy_version"])), now)
     return PreparedPlan(as_of, header, rows)
 
 

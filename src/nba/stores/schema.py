@@ -103,6 +103,82 @@ actions = Table(
     Index(None, "customer_id"),
 )
 
+books = Table(
+    "books",
+    metadata,
+    Column("as_of", Date, primary_key=True),
+    Column("clerk_id", String, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("touched", Integer, nullable=False),
+    Column("settled", Integer, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("minutes", Float, nullable=False),
+    Column("closes_at", DateTime),
+    Column("absent", Boolean, nullable=False, server_default=false()),
+)
+
+reserves = Table(
+    "reserves",
+    metadata,
+    Column("action_id", String, primary_key=True),
+    Column("as_of", Date, nullable=False),
+    Column("clerk_id", String, nullable=False),
+    Column("customer_id", String, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("action_type", String, nullable=False),
+    Column("arm", String, nullable=False),
+    Column("value", Float, nullable=False),
+    Column("minutes", Float, nullable=False),
+    Column("action", Document, nullable=False),
+    Index(None, "as_of", "clerk_id", "place"),
+    Index(None, "customer_id"),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("change_id", Integer, primary_key=True, autoincrement=True),
+    Column("as_of", Date, nullable=False),
+    Column("clerk_id", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("action_id", String, nullable=False),
+    Column("customer_id", String),
+    Column("kind", String, nullable=False),
+    Column("reason", String),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Index(None, "as_of", "clerk_id", "version"),
+    Index(None, "customer_id"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("as_of", Date, primary_key=True),
+    Column("clerk_id", String, primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("decided_at", UtcDateTime, nullable=False),
+    Column("minutes", Float, nullable=False),
+    Column("settings", Document, nullable=False),
+    Column("policy_version", String, nullable=False),
+)
+
+draws = Table(
+    "draws",
+    metadata,
+    Column("as_of", Date, primary_key=True),
+    Column("clerk_id", String, primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("customer_id", String, primary_key=True),
+    Column("arm", String, nullable=False),
+    Column("mode", String),
+    Column("action_id", String),
+    Column("propensity", Float, nullable=False),
+    Column("explored", Boolean, nullable=False),
+    Column("alternatives", Document, nullable=False),
+    Index(None, "customer_id"),
+)
+
 feedback = Table(
     "feedback",
     metadata,

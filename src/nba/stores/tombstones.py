@@ -21,20 +21,34 @@ from sqlalchemy import Connection, Table, delete, insert, or_, select, update
 from sqlalchemy import cast as as_type
 from sqlalchemy.types import Text
 
+from nba.stores import books
 from nba.stores.schema import (
     actions,
+    changes,
     consents,
+    draws,
     feedback,
     idempotency,
     nights,
     outbox,
     quotas,
+    reserves,
     tags,
     tombstones,
 )
 
 #: Tables whose rows name the customer.
-PERSONAL: tuple[Table, ...] = (actions, feedback, outbox, tags, consents, quotas)
+PERSONAL: tuple[Table, ...] = (
+    actions,
+    feedback,
+    outbox,
+    tags,
+    consents,
+    quotas,
+    reserves,
+    draws,
+    changes,
+)
 #: Tables from which rows of customers are deleted, or that name them for a while.
 PURGED: tuple[str, ...] = tuple(table.name for table in (*PERSONAL, idempotency, tombstones))
 _CHUNK = 500
@@ -113,7 +127,7 @@ def erase(
     by : str, optional
         The name of the key that asked.
     """
-    counts = delete_customer(connection, customer_id)
+    counts = delete_customer(connection, customer_id, now)
     known = read_receipt(connection, customer_id, secret)
     if known is not None:
         return known
@@ -133,12 +147,17 @@ def erase(
     return receipt
 
 
-def delete_customer(connection: Connection, customer_id: str) -> dict[str, int]:
-    """Delete the customer's rows, answers to their contacts and answers that name them."""
+def delete_customer(connection: Connection, customer_id: str, now: datetime) -> dict[str, int]:
+    """Delete the customer's rows, answers to their contacts and answers that name them.
+
+    Lists that named them get a new version without them.
+    """
+    gone = books.listed(connection, customer_id)
     counts = {"outbox": _delete_answers(connection, customer_id)}
     for table in PERSONAL:
         done = connection.execute(delete(table).where(table.c.customer_id == customer_id))
         counts[table.name] = counts.get(table.name, 0) + done.rowcount
+    books.note_gone(connection, gone, now)
     counts["idempotency"] = _delete_remembered(connection, customer_id)
     # what a failed night said may name whom it failed at
     said = nights.c.message.contains(customer_id, autoescape=True)

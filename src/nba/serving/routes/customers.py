@@ -81,7 +81,12 @@ def _live(services: Services, customer_id: str, state: CustomerState) -> LiveSco
 
 
 def _planned(services: Services, customer_id: str) -> list[dict[str, Any]]:
-    part = Slice("customer_id", customer_id, unprofiled=services.unprofiled)
+    part = Slice(
+        "customer_id",
+        customer_id,
+        unprofiled=services.unprofiled,
+        services=services.serving_types,
+    )
     return services.store.open_actions(None, part, since=services.day_begins)[1]
 
 

@@ -50,6 +50,7 @@ def give_feedback(
     with services.store.writing() as writer:
         receipt = record(writer, item, caller, services)
     metered("feedback", receipt.status)
+    services.changed()
     return receipt
 
 
@@ -73,6 +74,7 @@ def give_feedback_on_many(
     result = once(services, caller, key, body, take)
     for row in result.rows:
         metered(row.table, row.status)
+    services.changed()
     return result
 
 

@@ -125,6 +125,7 @@ def put_consent(
         )
     given = Consent(body.consent_contact, body.consent_profiling, consent_at)
     stands = services.store.put_consent(customer_id, given, author=caller.name)
+    services.changed()
     return ConsentState(
         customer_id=customer_id,
         consent_contact=stands.consent_contact,
@@ -146,7 +147,9 @@ def erase_customer(
     caller.require()
     if services.store.receipt(customer_id) is None:
         _known_customer(services, customer_id)
-    return _show_receipt(services.store.erase(customer_id, by=caller.name), services)
+    receipt = services.store.erase(customer_id, by=caller.name)
+    services.changed()
+    return _show_receipt(receipt, services)
 
 
 @router.get("/quotas/{customer_id}", response_model=QuotaState, responses=_ADMIN)

@@ -1,0 +1,68 @@
+"""Lists worked up to date in the background, within moments of what was accepted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from nba.logs import log
+from nba.serving.services import Services
+from nba.stores.books import Book
+from nba.stores.operational import OperationalStore
+
+#: How often a worker looks for books that another left behind.
+SWEEP_SECONDS = 5.0
+
+
+def settled_book(services: Services, clerk_id: str) -> Book | None:
+    """Return a clerk's book with all that was accepted worked in; None where there is none."""
+    book = services.store.book(clerk_id)
+    if book is None or book.is_settled:
+        return book
+    services.store.settle(clerk_id, services.today(book.as_of))
+    return services.store.book(clerk_id)
+
+
+class Settler:
+    """A thread that settles touched books: when it is woken, and every few seconds.
+
+    Parameters
+    ----------
+    store : OperationalStore
+    settle : callable
+        Settles the book of one clerk.
+    """
+
+    def __init__(self, store: OperationalStore, settle: Callable[[str], object]) -> None:
+        self._store = store
+        self._settle = settle
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that there may be something to settle."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """End after the book at hand."""
+        self._closing = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._wake.wait(SWEEP_SECONDS)
+            self._wake.clear()
+            try:
+                for clerk_id in self._store.touched():
+                    if self._closing:
+                        return
+                    self._settle(clerk_id)
+            except Exception as error:  # the next round tries again
+                log().error("a list could not be settled", error=type(error).__name__)
