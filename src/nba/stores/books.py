@@ -46,7 +46,8 @@ from nba.stores.schema import (
     reserves,
 )
 
-ADDED, REMOVED = "added", "removed"
+ADDED: Final = "added"
+REMOVED: Final = "removed"
 #: Why an action left a list, beside the feedback that closed it and the signals of the outbox.
 OPTED_OUT, ABSENT, HANDED_OVER, GONE = "opted_out", "absent", "handed_over", "gone"
 #: Why one was added.
