@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
+from zoneinfo import ZoneInfo
 
 import yaml
 from pydantic import ValidationError
@@ -47,11 +48,14 @@ class Wiring:
     Parameters
     ----------
     project : Project
+    store_wait : float
+        The longest, in seconds, that the operational store is waited for.
     """
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, *, store_wait: float = 30.0) -> None:
         self.project = project
         self.settings = project.settings
+        self._store_wait = store_wait
 
     def run(self, as_of: datetime) -> RunContext:
         """Return the context of the run of one day (00:00, naive, in the project's time zone)."""
@@ -123,7 +127,24 @@ class Wiring:
         """The operational store."""
         from nba.stores.operational import OperationalStore
 
-        return OperationalStore(self.project.operational_url, secret=self.project.secret())
+        return OperationalStore(
+            self.project.operational_url,
+            secret=self.project.secret(),
+            wait_seconds=self._store_wait,
+        )
+
+    def pack_records(self, as_of: datetime) -> Iterator[list[tuple[str, bytes]]]:
+        """Yield what lake and scores hold of each customer on a plan's day, packed."""
+        from nba.stores.records import pack_records
+
+        day_ends = (as_of + timedelta(days=1)).replace(tzinfo=ZoneInfo(self.settings.time_zone))
+        return pack_records(
+            self.lake,
+            self.project.run_folder(as_of.date().isoformat()) / "scores",
+            before=day_ends,
+            memory=self.settings.memory_limit,
+            scratch=self.project.spill,
+        )
 
     @property
     def kept_places(self) -> tuple[KeptPlace, ...]:

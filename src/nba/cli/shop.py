@@ -84,15 +84,18 @@ def serve(
     access: Annotated[
         str, typer.Option(help="`keys`, or `open` on a loopback address only.")
     ] = "keys",
+    workers: Annotated[int, typer.Option(help="Processes that share the port.", min=1, max=64)] = 1,
 ) -> None:
     """Serve the API."""
-    _serve(wiring_of(context), port=port, host=host, access=access)
+    _serve(wiring_of(context), port=port, host=host, access=access, workers=workers)
 
 
-def _serve(wiring: Wiring, *, port: int, host: str = "127.0.0.1", access: str) -> None:
+def _serve(
+    wiring: Wiring, *, port: int, host: str = "127.0.0.1", access: str, workers: int = 1
+) -> None:
     from nba.serving.run import serve_api
 
-    serve_api(wiring, host=host, port=port, access=access)
+    serve_api(wiring.project, host=host, port=port, access=access, workers=workers)
 
 
 @verbs.command()

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Protocol
 
@@ -112,8 +112,9 @@ class PlanStore(Protocol):
         actions: pl.DataFrame,
         reserve: pl.DataFrame | None = None,
         shifts: pl.DataFrame | None = None,
+        packed: Iterable[Sequence[tuple[str, bytes]]] = (),
     ) -> Any:
-        """Replace the plan of this `as_of` by this one, in one transaction.
+        """Replace the plan of this `as_of` by this one; a reader sees the old or the new.
 
         Parameters
         ----------
@@ -124,6 +125,8 @@ class PlanStore(Protocol):
             Actions that may take a free place during the day.
         shifts : DataFrame, optional
             clerk_id and closes_at of the clerks who work.
+        packed : iterable of parts
+            Each customer's id and packed record.
         """
 
     def plan(self, as_of: date) -> Mapping[str, Any] | None:
@@ -272,6 +275,9 @@ class Ports(Protocol):
     @property
     def specs(self) -> Mapping[str, ModelSpec]:
         """The models' YAML files, by name."""
+
+    def pack_records(self, as_of: datetime) -> Iterable[Sequence[tuple[str, bytes]]]:
+        """Yield what lake and scores hold of each customer on a plan's day, packed."""
 
     def decision_rules(
         self, model_versions: str, *, changes: Mapping[str, Any] | None = None

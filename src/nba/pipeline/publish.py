@@ -13,10 +13,10 @@ from nba.pipeline.plan import GROUP, RESERVE, SHIFTS, STAND_INS, model_versions
 
 
 def publish(context: RunContext) -> dict[str, Any]:
-    """Publish the kept actions in one transaction, then bring the features online.
+    """Publish the kept actions, then bring the features online.
 
-    With the actions go who may take a free place during the day, when shifts end and who stands
-    in for whom.
+    With the actions go who may take a free place during the day, when shifts end, who stands in
+    for whom, and a packed record of each customer.
     """
     actions = context.folder.read(f"{GROUP}/actions")
     listed = actions.join(
@@ -29,6 +29,7 @@ def publish(context: RunContext) -> dict[str, Any]:
         plan_header(context),
         listed,
         reserve=_kept(context, RESERVE, actions.schema),
+        packed=context.ports.pack_records(context.as_of),
         shifts=_kept(context, SHIFTS, {"clerk_id": pl.String, "closes_at": pl.Datetime("us")}),
     )
     context.ports.feature_store.materialise(context.as_of)

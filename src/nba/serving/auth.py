@@ -24,7 +24,7 @@ SALES: Final = "transactions"
 bearer = HTTPBearer(auto_error=False, description="An API key made with `nba keys create`.")
 
 
-def services_of(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
     """Return the services that the app was made with."""
     return cast("Services", request.app.state.services)
 

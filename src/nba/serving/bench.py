@@ -1,4 +1,4 @@
-"""`nba bench serving`: what a request costs beside a constant handler on the same server."""
+"""`nba bench serving`: what a request costs beside a handler that returns the same bytes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
+from fastapi import Body, Response
+from fastapi.routing import APIRoute
 
 from nba.errors import UnavailableError, UsageError
 
@@ -37,7 +39,10 @@ class Timed:
     requests_per_second : float
         Throughput over several connections.
     p50_ratio, throughput_ratio : float
-        Against the constant handler in the same run; 1 is free of cost.
+        Against a handler of the same server that returns the same bytes, and reads the same body,
+        measured right after it; 1 is free of cost.
+    bytes : int
+        Of the answer.
     """
 
     request: str
@@ -46,10 +51,11 @@ class Timed:
     requests_per_second: float
     p50_ratio: float
     throughput_ratio: float
+    bytes: int
 
 
 def bench_serving(project: str = "demo", seconds: float = 3.0, connections: int = 4) -> list[Timed]:
-    """Measure list, card, feedback and events of a project with a published plan.
+    """Measure clerks, lists, cards, feedback and events of a project with a published plan.
 
     Parameters
     ----------
@@ -59,6 +65,11 @@ def bench_serving(project: str = "demo", seconds: float = 3.0, connections: int 
         How long each kind is measured, once for latency and once for throughput.
     connections : int
         Connections of the throughput measurement.
+
+    Notes
+    -----
+    The load comes from threads of this process and the standard library's HTTP client; the server
+    is a process of its own. Lists, cards and their customers take turns over the whole plan.
     """
     if not Path(project, "nba.yaml").is_file():
         raise UsageError(
@@ -68,56 +79,67 @@ def bench_serving(project: str = "demo", seconds: float = 3.0, connections: int 
             next_step="give it with --option project=FOLDER",
         )
     with _served(Path(project)) as port:
-        measured = {
-            name: _measure(port, make, seconds, connections)
-            for name, make in _requests(port).items()
-        }
-    base = measured["constant handler"]
-    return [
-        Timed(
-            name,
-            round(p50, 3),
-            round(p99, 3),
-            round(rate, 1),
-            round(p50 / base[0], 2),
-            round(rate / base[2], 3),
-        )
-        for name, (p50, p99, rate) in measured.items()
-    ]
+        return [
+            _timed(port, name, make, seconds, connections) for name, make in _requests(port).items()
+        ]
+
+
+def _timed(
+    port: int, name: str, make: Callable[[], Request], seconds: float, connections: int
+) -> Timed:
+    """Measure one kind of request, and the handler that returns the same bytes."""
+    method, path, body = make()
+    content = _send(port, method, path, body)
+    _send(port, "PUT", _CONSTANT, content)
+    like = "GET" if method == "GET" else "POST"
+    p50, p99, rate = _measure(port, make, seconds, connections)
+    base = _measure(port, lambda: (like, _CONSTANT, body), seconds, connections)
+    return Timed(
+        name,
+        round(p50, 3),
+        round(p99, 3),
+        round(rate, 1),
+        round(p50 / base[0], 2),
+        round(rate / base[2], 3),
+        len(content),
+    )
 
 
 def _requests(port: int) -> Mapping[str, Callable[[], Request]]:
     clerks = _read(port, "/v1/clerks")["clerks"]
-    clerk = max(clerks, key=lambda one: int(one["planned"]))["clerk_id"]
-    page = _read(port, f"/v1/clerks/{clerk}/actions?limit=20")
-    if not page["actions"]:
+    busy = [one["clerk_id"] for one in clerks if one["planned"]]
+    pages = [_read(port, f"/v1/clerks/{clerk}/actions?limit=30") for clerk in busy[:200]]
+    actions = [action for page in pages for action in page["actions"]]
+    if not actions:
         raise UsageError("the project's plan lists nobody", next_step="run `nba run` first")
-    action, now = page["actions"][0], page["now"]
+    now = pages[0]["now"]
     numbers, run = count(), time.time_ns()
+    lists, cards, listed = cycle(busy), cycle(actions), cycle(actions)
 
     def feedback() -> Request:
         row = {"feedback_id": f"bench-{run}-{next(numbers)}", "kind": "opened", "ts": now}
-        return "POST", f"/v1/actions/{action['action_id']}/feedback", json.dumps(row)
+        return "POST", f"/v1/actions/{next(listed)['action_id']}/feedback", json.dumps(row)
 
-    def events() -> Request:
+    def events(size: int) -> Request:
         number = next(numbers)
         rows = [
             {
                 "response_id": f"bench-{run}-{number}-{index}",
-                "customer_id": action["customer_id"],
+                "customer_id": next(listed)["customer_id"],
                 "ts": now,
                 "kind": "read",
             }
-            for index in range(100)
+            for index in range(size)
         ]
         return "POST", "/v1/events", json.dumps({"responses": rows})
 
     return {
-        "constant handler": lambda: ("GET", _CONSTANT, None),
-        "clerk's list, 20 actions": lambda: ("GET", f"/v1/clerks/{clerk}/actions?limit=20", None),
-        "customer's card": lambda: ("GET", f"/v1/customers/{action['customer_id']}", None),
+        "clerks": lambda: ("GET", "/v1/clerks", None),
+        "clerk's list": lambda: ("GET", f"/v1/clerks/{next(lists)}/actions?limit=30", None),
+        "customer's card": lambda: ("GET", f"/v1/customers/{next(cards)['customer_id']}", None),
         "feedback, durable": feedback,
-        "events, 100 rows, durable": events,
+        "event, 1 row, durable": lambda: events(1),
+        "events, 100 rows, durable": lambda: events(100),
     }
 
 
@@ -160,9 +182,13 @@ def _loop(port: int, make: Callable[[], Request], seconds: float) -> list[float]
 
 
 def _read(port: int, path: str) -> Any:
+    return json.loads(_send(port, "GET", path, None))
+
+
+def _send(port: int, method: str, path: str, body: str | bytes | None) -> bytes:
     connection = http.client.HTTPConnection("127.0.0.1", port)
-    connection.request("GET", path)
-    return json.loads(connection.getresponse().read())
+    connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+    return connection.getresponse().read()
 
 
 @contextmanager
@@ -204,15 +230,26 @@ def _serve(project: Path, port: int) -> None:
     from nba.wiring import Wiring
 
     app = create_app(services_of(Wiring(Project.open(project)), Access.OPEN))
-
-    def constant() -> dict[str, str]:
-        return {"status": "ok"}
-
-    app.router.routes.insert(0, _route(constant))
+    for route in reversed(_constant_routes()):
+        app.router.routes.insert(0, route)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")
 
 
-def _route(handler: Callable[[], dict[str, str]]) -> Any:
-    from fastapi.routing import APIRoute
+def _constant_routes() -> list[Any]:
+    """Return the handler that answers with the bytes which it was given, by GET and by POST."""
+    given = {"content": b"{}"}
 
-    return APIRoute(_CONSTANT, handler)
+    def keep(content: Annotated[Any, Body()]) -> None:
+        given["content"] = json.dumps(content, ensure_ascii=False).encode()
+
+    def constant() -> Response:
+        return Response(given["content"], media_type="application/json")
+
+    def constant_post(content: Annotated[dict[str, Any], Body()]) -> Response:
+        return Response(given["content"], media_type="application/json")
+
+    return [
+        APIRoute(_CONSTANT, constant, methods=["GET"]),
+        APIRoute(_CONSTANT, constant_post, methods=["POST"]),
+        APIRoute(_CONSTANT, keep, methods=["PUT"]),
+    ]

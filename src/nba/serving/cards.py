@@ -21,9 +21,10 @@ from nba.serving.shapes import (
     Timing,
 )
 from nba.stores.customers import CustomerRows, Row
+from nba.stores.records import NEWEST
 
 #: How many purchases and contacts a card shows.
-RECENT: Final = 50
+RECENT: Final = NEWEST
 #: What is known of the store of a clerk who has none.
 _NO_STORE: Final[Row] = MappingProxyType({"timezone": None})
 
@@ -151,14 +152,18 @@ class ProjectCards:
 
     def _purchases(self, customer_id: str) -> list[Purchase]:
         products = self._read_dimensions()[1]
-        rows = self._rows.purchases(customer_id, before=self._clock(), limit=RECENT)
+        rows = self._rows.purchases(
+            customer_id, before=self._clock(), limit=RECENT, day=self._plan_day()
+        )
         return [
             Purchase(**{**self._local(row), **_named(products.get(row["product_id"]))})
             for row in rows
         ]
 
     def _contacts(self, customer_id: str) -> list[Contact]:
-        rows = self._rows.contacts(customer_id, before=self._clock(), limit=RECENT)
+        rows = self._rows.contacts(
+            customer_id, before=self._clock(), limit=RECENT, day=self._plan_day()
+        )
         contacts = [row for row in rows if row["mode"] != "none"]
         return [
             Contact(**{**self._local(row), "responses": row["responses"] or []}) for row in contacts

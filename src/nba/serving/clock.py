@@ -20,10 +20,10 @@ def plan_clock(
 
     def now() -> datetime:
         present = real()
-        header = store.current_plan()
-        if header is None:
+        mark = store.mark()
+        if mark is None:
             return present
         local = present.astimezone(zone)
-        return datetime.combine(header["as_of"], local.timetz(), zone).astimezone(UTC)
+        return datetime.combine(mark[0], local.timetz(), zone).astimezone(UTC)
 
     return now

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import date, datetime, time
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import uvicorn
+from fastapi import FastAPI
 
 from nba.errors import UsageError
+from nba.logs import configure
 from nba.pipeline.preview import preview
 from nba.pipeline.rescore import Rescorer
 from nba.serving.app import create_app
@@ -19,22 +23,31 @@ from nba.serving.clock import plan_clock
 from nba.serving.live import LiveRescoring
 from nba.serving.routes.clerks import no_plan
 from nba.serving.services import Access, Services
-from nba.stores.customers import CustomerRows
+from nba.settings import Project
+from nba.stores.customers import CustomerRows, remembered
 from nba.stores.operational import utc_now
 from nba.wiring import Wiring
 
+#: The longest, in seconds, that a request waits for the operational store.
+WAIT_SECONDS: Final = 2.0
+#: The longest, in seconds, that requests under way have to end when the service stops.
+END_SECONDS: Final = 10
+#: Tell worker processes what they serve, and how callers are known.
+_PROJECT, _ACCESS = "NBA_SERVE_PROJECT", "NBA_SERVE_ACCESS"
 
-def serve_api(wiring: Wiring, *, host: str, port: int, access: str) -> None:
-    """Serve until interrupted.
+
+def serve_api(project: Project, *, host: str, port: int, access: str, workers: int = 1) -> None:
+    """Serve until interrupted; then requests under way have a few seconds to end.
 
     Parameters
     ----------
-    wiring : Wiring
+    project : Project
     host : str
-        The address to listen at.
     port : int
     access : str
-        `keys` or `open`; see `nba.serving.services.Access`.
+        A member of `Access`.
+    workers : int
+        Processes that share the port, and nothing else but the stores.
 
     Raises
     ------
@@ -50,13 +63,31 @@ def serve_api(wiring: Wiring, *, host: str, port: int, access: str) -> None:
             found=host,
             next_step="use --access keys, and make keys with `nba keys create`",
         )
+    os.environ[_PROJECT], os.environ[_ACCESS] = str(project.root), access
+    app: FastAPI | str = make_app()  # what is wrong shows here, not in every worker
+    if workers > 1:
+        app = "nba.serving.run:make_app"
     base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     print(
         f"serving at {base}: the clerk's page at {base}/, the API's docs at {base}/docs", flush=True
     )
     uvicorn.run(
-        create_app(services_of(wiring, Access(access))), host=host, port=port, log_level="warning"
+        app,
+        factory=workers > 1,
+        host=host,
+        port=port,
+        workers=workers,
+        log_level="warning",
+        timeout_graceful_shutdown=END_SECONDS,
     )
+
+
+def make_app() -> FastAPI:
+    """Return the service of the project that the environment names: uvicorn's entry point."""
+    project = Project.open(Path(os.environ[_PROJECT]))
+    configure(project.settings.log_level, project.settings.log_format)
+    wiring = Wiring(project, store_wait=WAIT_SECONDS)
+    return create_app(services_of(wiring, Access(os.environ[_ACCESS])))
 
 
 def services_of(wiring: Wiring, access: Access) -> Services:
@@ -64,13 +95,18 @@ def services_of(wiring: Wiring, access: Access) -> Services:
     store = wiring.plan_store
 
     def plan_day() -> date | None:
-        header = store.current_plan()
-        return header["as_of"] if header else None
+        mark = store.mark()
+        return mark[0] if mark else None
 
     zone = ZoneInfo(wiring.settings.time_zone)
     clock = plan_clock(store, zone) if access is Access.OPEN else utc_now
     cards = ProjectCards(
-        CustomerRows(wiring.lake, wiring.feature_store, wiring.project.runs),
+        CustomerRows(
+            wiring.lake,
+            wiring.feature_store,
+            wiring.project.runs,
+            remembered(store.customer_record),
+        ),
         plan_day,
         time_zone=wiring.settings.time_zone,
         clock=clock,

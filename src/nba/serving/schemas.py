@@ -100,9 +100,9 @@ class ActionList(Age):
         description="Grows with the list; give it to `…/changes` to learn what came and went."
     )
     published_at: AwareDatetime
-    now: AwareDatetime = Field(description="The service's clock, for the `ts` of feedback.")
     actions: list[ListedAction]
     next_cursor: str | None = Field(description="Give it back for the next page; null at the end.")
+    now: AwareDatetime = Field(description="The service's clock, for the `ts` of feedback.")
 
 
 class RemovedAction(BaseModel):

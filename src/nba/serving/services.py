@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +14,7 @@ from nba.data.moments import at
 from nba.decisions.action_types import Catalogue
 from nba.errors import InputRefusedError
 from nba.schema.zones import zone_or
+from nba.serving.answers import Answers
 from nba.serving.cards import CustomerCards
 from nba.serving.shapes import ProductScore
 from nba.stores.books import Today
@@ -67,6 +68,8 @@ class Services:
         Folders of the server; answers do not name them.
     page : Path or None
         Folder of the clerk page, served at `/`.
+    answers : Answers
+        What was serialised already.
     """
 
     store: OperationalStore
@@ -80,6 +83,7 @@ class Services:
     on_change: Callable[[], None] | None = None
     places: Sequence[str] = ()
     page: Path | None = None
+    answers: Answers = field(default_factory=Answers)
 
     @property
     def unprofiled(self) -> tuple[str, ...]:

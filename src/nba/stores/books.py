@@ -33,6 +33,7 @@ from nba.decisions.settings import DecisionSettings
 from nba.schema.words import FeedbackKind, Mode
 from nba.stores import lists
 from nba.stores.lists import CLOSING, Slice
+from nba.stores.plans import CHUNK
 from nba.stores.schema import (
     actions,
     books,
@@ -55,7 +56,6 @@ REPLACEMENT, SUBSTITUTE, BACK = "replacement", "substitute", "back"
 #: Column of a published action: who serves the customer if the clerk falls out.
 SUBSTITUTE_CLERK: Final = "substitute_clerk_id"
 _ALL: Final = 100_000
-_CHUNK: Final = 2_000
 
 _NEWEST: ScalarSelect[date] = select(func.max(plans.c.as_of)).scalar_subquery()
 
@@ -76,6 +76,8 @@ class Book:
         Whether all that was accepted is worked into it.
     absent : bool
         Whether the clerk fell out today.
+    digest : str
+        The plan's.
     """
 
     as_of: date
@@ -83,6 +85,7 @@ class Book:
     version: int
     is_settled: bool
     absent: bool
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -117,33 +120,40 @@ class Today:
     services: Sequence[str] = ()
 
 
-def write_books(
-    connection: Connection,
-    as_of: date,
-    reserve: Sequence[Mapping[str, Any]],
-    closes_at: Mapping[str, datetime],
-    erased: set[str],
-) -> None:
-    """Open the books of a plan just written, and lay its reserve ready.
+def delete_reserve(connection: Connection, as_of: date) -> None:
+    """Delete what a day laid ready."""
+    connection.execute(delete(reserves).where(reserves.c.as_of == as_of))
 
-    Books, reserves and changes of other days go; what was decided stays. A plan of a day before
-    the newest plan's has none: it is not lived through any more.
+
+def insert_reserve(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Lay a plan's reserve ready."""
+    for start in range(0, len(rows), CHUNK):
+        connection.execute(insert(reserves), rows[start : start + CHUNK])
+
+
+def sweep_reserves(connection: Connection, as_of: date) -> int:
+    """Delete a part of what days before laid ready; return how many rows."""
+    part = select(reserves.c.action_id).where(reserves.c.as_of < as_of).limit(CHUNK)
+    return connection.execute(delete(reserves).where(reserves.c.action_id.in_(part))).rowcount
+
+
+def open_books(connection: Connection, as_of: date, closes_at: Mapping[str, datetime]) -> None:
+    """Open the books of a plan just written.
+
+    Books and changes of other days go; what was decided stays. A plan of a day before the newest
+    plan's has none: it is not lived through any more.
 
     Parameters
     ----------
     connection : Connection
     as_of : date
         The plan's day.
-    reserve : sequence of mapping
-        Rows of `reserves`.
     closes_at : mapping of str to datetime
         When each working clerk's shift ends, naive local.
-    erased : set of str
-        Customers who must not come back.
     """
     if as_of != connection.scalar(select(_NEWEST)):
         return
-    for table in (books, reserves, changes):
+    for table in (books, changes):
         connection.execute(delete(table))
     planned = (
         select(actions.c.clerk_id, func.sum(actions.c.minutes).label("minutes"))
@@ -174,9 +184,6 @@ def write_books(
     ]
     if rows:
         connection.execute(insert(books), rows)
-    waiting = [row for row in reserve if row["customer_id"] not in erased]
-    for start in range(0, len(waiting), _CHUNK):
-        connection.execute(insert(reserves), waiting[start : start + _CHUNK])
 
 
 def reserve_rows(frame: pl.DataFrame, as_of: date) -> Iterator[dict[str, Any]]:
@@ -259,21 +266,20 @@ def note_gone(connection: Connection, gone: Sequence[tuple[str, str]], now: date
             _note(connection, book.as_of, clerk_id, book.version, [found], now)
 
 
+_BOOK = (
+    select(books, plans.c.digest)
+    .join(plans, plans.c.as_of == books.c.as_of)
+    .where(books.c.as_of == _NEWEST, books.c.clerk_id == bindparam("clerk"))
+)
+
+
 def read_book(connection: Connection, clerk_id: str) -> Book | None:
     """Return the book of a clerk in the newest plan, or None where it has none."""
-    query = select(books).where(books.c.as_of == _NEWEST, books.c.clerk_id == clerk_id)
-    row = connection.execute(query).mappings().first()
-    return None if row is None else _book(row)
-
-
-def _book(row: RowMapping) -> Book:
-    return Book(
-        row["as_of"],
-        row["clerk_id"],
-        row["version"],
-        row["touched"] == row["settled"],
-        row["absent"],
-    )
+    row = connection.execute(_BOOK, {"clerk": clerk_id}).first()
+    if row is None:
+        return None
+    settled = row.touched == row.settled
+    return Book(row.as_of, row.clerk_id, row.version, settled, row.absent, row.digest)
 
 
 def touched(connection: Connection) -> list[str]:

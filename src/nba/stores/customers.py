@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
 from nba.data.lake import Lake, connect
 from nba.stores.feature_store import FeastFeatureStore
+from nba.stores.records import SCORES, newest_of
 
 Row = Mapping[str, Any]
 
-_PURCHASES: Final = """
-    SELECT ts, product_id, CAST(quantity AS DOUBLE) AS quantity,
-           CAST(quantity * unit_price - sign(quantity) * abs(coalesce(discount, 0)) AS DOUBLE)
-               AS amount
-    FROM ({transactions}) WHERE customer_id = ? AND ts < ? ORDER BY ts DESC, product_id LIMIT ?
-"""
-_CONTACTS: Final = """
-    SELECT i.ts, i.mode, i.channel, i.action_type, i.clerk_id,
-           list(r.kind ORDER BY r.ts) FILTER (r.kind IS NOT NULL) AS responses
-    FROM (SELECT * FROM ({interactions}) WHERE customer_id = ? AND ts < ?) AS i
-    LEFT JOIN ({responses}) AS r ON r.interaction_id = i.interaction_id
-    GROUP BY ALL ORDER BY i.ts DESC LIMIT ?
-"""
+#: From a customer and a plan's day to the packed record of that day, or None.
+RecordOf = Callable[[str, date], Mapping[str, list[dict[str, Any]]] | None]
+
+
+def remembered(read: RecordOf) -> RecordOf:
+    """Return a reader that does not unpack a record again within moments: a card asks often."""
+
+    @lru_cache(maxsize=256)
+    def within(
+        customer_id: str, day: date, moment: int
+    ) -> Mapping[str, list[dict[str, Any]]] | None:
+        return read(customer_id, day)
+
+    return lambda customer_id, day: within(customer_id, day, int(time.monotonic()))
 
 
 class CustomerRows:
@@ -38,9 +42,18 @@ class CustomerRows:
     features : FeastFeatureStore
     runs : Path
         The folder of the nightly runs.
+    record_of : callable
+        Reads what the night packed; what it did not pack is read from the lake and the run.
     """
 
-    def __init__(self, lake: Lake, features: FeastFeatureStore, runs: Path) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        features: FeastFeatureStore,
+        runs: Path,
+        record_of: RecordOf = lambda customer_id, day: None,
+    ) -> None:
+        self._record_of = record_of
         self._lake = lake
         self._features = features
         self._runs = runs
@@ -53,34 +66,59 @@ class CustomerRows:
 
     def online(self, view: str, customer_id: str) -> Row:
         """Return a customer's features online; all are None for an unknown id."""
-        keys = pl.DataFrame({"customer_id": [customer_id]})
-        return self._features.online(view, keys).drop("customer_id").row(0, named=True)
+        return self._features.online_one(view, customer_id=customer_id)
 
     def tags(self, customer_id: str) -> Sequence[Row]:
         """Return the tags that stand online; moments are naive local."""
         return self._features.online_rows("customer_tags", [customer_id]).to_dicts()
 
-    def purchases(self, customer_id: str, *, before: datetime, limit: int) -> list[Row]:
-        """Return the newest lines of the purchase record; moments are aware."""
-        return self._query(_PURCHASES, [customer_id, before, limit])
+    def purchases(
+        self, customer_id: str, *, before: datetime, limit: int, day: date | None = None
+    ) -> Sequence[Row]:
+        """Return the newest lines of the purchase record; moments are aware.
 
-    def contacts(self, customer_id: str, *, before: datetime, limit: int) -> list[Row]:
-        """Return the newest contacts with their responses; moments are aware."""
-        return self._query(_CONTACTS, [customer_id, before, limit])
+        Parameters
+        ----------
+        customer_id : str
+        before : datetime
+            Aware.
+        limit : int
+            At most `nba.stores.records.NEWEST`.
+        day : date, optional
+            The plan's, whose packed record is read.
+        """
+        return self._newest("purchases", customer_id, before, limit, day)
 
-    def _query(self, sql: str, parameters: list[object]) -> list[Row]:
-        tables = {
-            name: self._lake.relation(name)
-            for name in ("transactions", "interactions", "responses")
-        }
+    def contacts(
+        self, customer_id: str, *, before: datetime, limit: int, day: date | None = None
+    ) -> Sequence[Row]:
+        """Return the newest contacts with their responses; moments are aware.
+
+        Parameters
+        ----------
+        customer_id, before, limit, day
+            As for `purchases`.
+        """
+        return self._newest("contacts", customer_id, before, limit, day)
+
+    def _newest(
+        self, name: str, customer_id: str, before: datetime, limit: int, day: date | None
+    ) -> Sequence[Row]:
+        record = None if day is None else self._record_of(customer_id, day)
+        if record is not None:
+            return [row for row in record.get(name, ()) if row["ts"] < before][:limit]
         with self._duckdb.cursor() as cursor:  # a session of its own: threads do not meet
             cursor.execute("SET TimeZone = 'UTC'")
-            found = cursor.execute(sql.format(**tables), parameters).to_arrow_table()
+            query = newest_of(name, self._lake)
+            found = cursor.execute(query, [customer_id, before, limit]).to_arrow_table()
         rows: list[Row] = found.to_pylist()
         return rows
 
     def scores(self, name: str, customer_id: str, day: date) -> Sequence[Row]:
         """Return a customer's rows of one score table of a day's run."""
+        record = self._record_of(customer_id, day) if name in SCORES else None
+        if record is not None:
+            return record.get(name, [])
         path = self._runs / day.isoformat() / "scores" / f"{name}.parquet"
         if not path.is_file():
             return []

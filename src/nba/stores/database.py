@@ -62,9 +62,11 @@ class Database:
     ----------
     url : str
         `sqlite:///PATH` or `postgresql://…`.
+    wait_seconds : float
+        The longest that a lock, a free connection or a server is waited for.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, wait_seconds: float = 30.0) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite and self.url.database:
@@ -73,9 +75,10 @@ class Database:
             self.url,
             json_serializer=_as_json,
             hide_parameters=True,
-            connect_args={"timeout": 30} if self.is_sqlite else {},
+            connect_args=self._waits(wait_seconds),
             pool_size=8,
             max_overflow=24,
+            pool_timeout=wait_seconds,
             pool_pre_ping=not self.is_sqlite,
         )
         if self.is_sqlite:
@@ -84,6 +87,16 @@ class Database:
         self._reader = self._engine.execution_options(
             **({_READ_ONLY: True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"})
         )
+
+    def _waits(self, seconds: float) -> dict[str, Any]:
+        """Return the driver's arguments by which it waits no longer than that."""
+        if self.is_sqlite:
+            return {"timeout": seconds}
+        return {
+            "connect_timeout": max(2, round(seconds)),  # libpq takes less for two
+            "tcp_user_timeout": round(seconds * 1000),
+            "options": f"-c lock_timeout={round(seconds * 1000)}",
+        }
 
     def __repr__(self) -> str:
         return f"Database({self.url.render_as_string(hide_password=True)})"

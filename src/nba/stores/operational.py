@@ -6,7 +6,7 @@ is one transaction; `Writer` groups several writes into one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -27,6 +27,7 @@ from nba.stores import (
     people,
     plans,
     quotas,
+    records,
     tombstones,
 )
 from nba.stores.access import ApiKey, NewKey, Scope
@@ -55,7 +56,11 @@ class Writer:
 
     def accept(self, event: Event) -> Outcome:
         """Put a row into the outbox; see `nba.stores.outbox.accept`."""
-        return outbox.accept(self.connection, event, self.now)
+        return self.accept_all([event])[0]
+
+    def accept_all(self, events: Sequence[Event]) -> list[Outcome]:
+        """Put rows into the outbox; see `nba.stores.outbox.accept_all`."""
+        return outbox.accept_all(self.connection, events, self.now)
 
     def record(self, entry: Feedback) -> Outcome:
         """Record feedback on a published action.
@@ -75,9 +80,9 @@ class Writer:
             raise unknown_action(action_id)
         return action
 
-    def is_erased(self, customer_id: str) -> bool:
-        """Return whether a customer was erased and must not come back."""
-        return tombstones.read_receipt(self.connection, customer_id, self.secret) is not None
+    def erased_among(self, customer_ids: Iterable[str]) -> set[str]:
+        """Return which of some customers were erased and must not come back."""
+        return tombstones.erased_of(self.connection, customer_ids, self.secret)
 
     def replay(self, caller: str, key: str, body_digest: str) -> Mapping[str, Any] | None:
         """Return the response already given to an idempotency key, or None."""
@@ -120,12 +125,19 @@ class OperationalStore:
         Returns the present moment, aware.
     secret : bytes
         The project's, with which the ids of erased customers are hashed.
+    wait_seconds : float
+        The longest that a lock, a free connection or a server is waited for.
     """
 
     def __init__(
-        self, url: str, *, clock: Callable[[], datetime] = utc_now, secret: bytes = b""
+        self,
+        url: str,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        secret: bytes = b"",
+        wait_seconds: float = 30.0,
     ) -> None:
-        self._database = Database(url)
+        self._database = Database(url, wait_seconds=wait_seconds)
         self._clock = clock
         self._secret = secret
         self._database.migrate()
@@ -166,12 +178,14 @@ class OperationalStore:
         actions: pl.DataFrame,
         reserve: pl.DataFrame | None = None,
         shifts: pl.DataFrame | None = None,
+        packed: Iterable[Sequence[tuple[str, bytes]]] = (),
     ) -> bool:
-        """Replace the plan of its `as_of` by this one, in one transaction.
+        """Replace the plan of its `as_of` by this one: a reader sees the old plan or the new.
 
-        A reader sees the old plan or the new. In the same transaction contacts are reserved
-        in the quota ledger and those of actions that expired before the day are released.
-        Erased customers are left out.
+        A plan of a new day is brought in by short transactions, so that other writers wait for
+        none of them long; it stands from the last one on, which also reserves contacts in the
+        quota ledger and releases those of actions that expired before the day. A plan of a day
+        that has one replaces it in one transaction. Erased customers are left out.
 
         Parameters
         ----------
@@ -184,6 +198,8 @@ class OperationalStore:
             The same columns: who may take a free place during the day, `rank` in order.
         shifts : polars.DataFrame, optional
             clerk_id and closes_at (naive local) of the clerks who work.
+        packed : iterable of parts
+            Each customer's id and packed record: see `nba.stores.records`.
 
         Returns
         -------
@@ -194,16 +210,83 @@ class OperationalStore:
         waiting = [] if reserve is None else list(books.reserve_rows(reserve, day))
         prepared = plans.prepare_plan(plan, actions, self._clock(), waiting)
         closes_at = {} if shifts is None else dict(shifts.drop_nulls().iter_rows())
+        is_new = self.plan(day) is None
+        if is_new:
+            self._stage(day, prepared.rows, waiting)
+        self._pack(day, packed)
+        written = self._raise(prepared, waiting, closes_at, is_staged=is_new)
+        while written and self._swept(day):
+            pass
+        return written
+
+    def _pack(self, day: date, packed: Iterable[Sequence[tuple[str, bytes]]]) -> None:
+        """Write each customer's record of a day, part by part."""
+        with self.writing() as writer:
+            records.delete_records(writer.connection, day)
+        for part in packed:
+            with self.writing() as writer:
+                ids = [customer_id for customer_id, _ in part]
+                gone = tombstones.erased_among(writer.connection, ids, self._secret)
+                kept = [one for one in part if one[0] not in gone]
+                if kept:
+                    records.insert_records(writer.connection, day, kept)
+
+    def customer_record(
+        self, customer_id: str, as_of: date
+    ) -> dict[str, list[dict[str, Any]]] | None:
+        """Return a customer's packed record of a plan's day by name of rows, or None."""
+        with self._database.reading() as connection:
+            found = records.read_record(connection, as_of, customer_id)
+        return None if found is None else records.unpacked(found)
+
+    def _stage(
+        self,
+        day: date,
+        rows: Sequence[Mapping[str, Any]],
+        waiting: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Bring a day's rows in, part by part; no reader sees them before its header stands."""
+        with self.writing() as writer:
+            plans.delete_actions(writer.connection, day)
+            books.delete_reserve(writer.connection, day)
+        for write, given in ((plans.insert_actions, rows), (books.insert_reserve, waiting)):
+            for start in range(0, len(given), plans.CHUNK):
+                with self.writing() as writer:
+                    write(writer.connection, given[start : start + plans.CHUNK])
+
+    def _raise(
+        self,
+        prepared: plans.PreparedPlan,
+        waiting: Sequence[Mapping[str, Any]],
+        closes_at: Mapping[str, datetime],
+        *,
+        is_staged: bool,
+    ) -> bool:
+        """Let a plan stand; its rows are there already where it is staged."""
+        day = prepared.as_of
         customers = sorted({row["customer_id"] for row in (*prepared.rows, *waiting)})
         with self.writing() as writer:
-            erased = tombstones.erased_among(writer.connection, customers, self._secret)
-            written = plans.write_plan(writer.connection, prepared, erased)
-            if written:
-                midnight = datetime.combine(prepared.as_of, time())
-                quotas.release_expired(writer.connection, midnight, writer.now)
-                quotas.reserve_plan(writer.connection, prepared.as_of, writer.now)
-                books.write_books(writer.connection, prepared.as_of, waiting, closes_at, erased)
-            return written
+            connection = writer.connection
+            erased = tombstones.erased_among(connection, customers, self._secret)
+            if not plans.write_header(connection, prepared):
+                return False
+            if not is_staged:
+                plans.delete_actions(connection, day)
+                books.delete_reserve(connection, day)
+                plans.insert_actions(connection, prepared.rows)
+                books.insert_reserve(connection, waiting)
+            plans.leave_out(connection, day, erased)
+            midnight = datetime.combine(day, time())
+            quotas.release_expired(connection, midnight, writer.now)
+            quotas.reserve_plan(connection, day, writer.now)
+            books.open_books(connection, day, closes_at)
+            return True
+
+    def _swept(self, day: date) -> bool:
+        """Remove a part of what earlier days laid ready; return whether there was any."""
+        with self.writing() as writer:
+            swept = books.sweep_reserves(writer.connection, day)
+            return swept + records.sweep_records(writer.connection, day) > 0
 
     def plan(self, as_of: date | datetime) -> dict[str, Any] | None:
         """Return the header of the published plan of `as_of`, or None."""
@@ -215,11 +298,16 @@ class OperationalStore:
         with self._database.reading() as connection:
             return plans.read_header(connection, None)
 
-    def planned(self) -> dict[str, int]:
-        """Return how many actions the newest plan holds, by clerk."""
+    def mark(self) -> tuple[date, str] | None:
+        """Return the day and the digest of the newest plan, or None before the first."""
         with self._database.reading() as connection:
-            header = plans.read_header(connection, None)
-            return plans.count_actions(connection, header["as_of"]) if header else {}
+            return plans.read_mark(connection)
+
+    def planned(self, clerk_ids: Sequence[str] | None = None) -> dict[str, int]:
+        """Return how many actions the newest plan holds, by clerk; of all where none is named."""
+        with self._database.reading() as connection:
+            mark = plans.read_mark(connection)
+            return plans.count_actions(connection, mark[0], clerk_ids) if mark else {}
 
     def actions(self, as_of: date | datetime) -> pl.DataFrame:
         """Return the published actions of `as_of`, ordered by clerk and rank."""
@@ -316,7 +404,7 @@ class OperationalStore:
     def accept(self, events: Sequence[Event]) -> list[Outcome]:
         """Put rows into the outbox, each accepted or refused by itself, in one transaction."""
         with self.writing() as writer:
-            return [writer.accept(event) for event in events]
+            return writer.accept_all(events)
 
     def record(self, entries: Sequence[Feedback]) -> list[Outcome]:
         """Record feedback on published actions in one transaction."""
@@ -464,6 +552,11 @@ class OperationalStore:
         """Return the consent recorded over the API, or None where none was."""
         with self._database.reading() as connection:
             return people.read_consent(connection, customer_id)
+
+    def customer_mark(self, customer_id: str) -> tuple[object, ...]:
+        """Return what differs as soon as anything that a card shows of a customer may."""
+        with self._database.reading() as connection:
+            return people.read_mark(connection, customer_id)
 
     def consents(self) -> pl.DataFrame:
         """Return every consent recorded over the API, by customer, in the order they were said."""

@@ -10,7 +10,16 @@ from typing import Any, Literal
 
 import polars as pl
 import pyarrow as pa
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from nba.errors import NotFoundError
 from nba.schema.tables import LOADED_AT, TABLES, VALID_FROM, Kind, Table
@@ -28,6 +37,12 @@ SENT_PREFIX = "sent:"
 #: Tables whose rows are told again when what they tell of ends.
 ENDING = ("service_cases", "friendships")
 
+#: Keys asked for in one statement.
+_KEYS = 500
+_STANDING = select(outbox.c.row_key, outbox.c.digest, outbox.c.refused_at).where(
+    outbox.c.table_name == bindparam("table"),
+    outbox.c.row_key.in_(bindparam("keys", expanding=True)),
+)
 Outcome = Literal["accepted", "repeated", "conflict"]
 _Entry = tuple[int, Mapping[str, Any]]
 #: What typing a stored row may raise: text that is no number or moment, a number too large.
@@ -83,12 +98,7 @@ class Event:
 def accept(
     connection: Connection, event: Event, now: datetime, *, customer_id: str | None = None
 ) -> Outcome:
-    """Put one event into the outbox.
-
-    The same key with the same content again is `repeated` and changes nothing; with other
-    content it is a `conflict` and changes nothing either, unless the lake refused what stands:
-    then the corrected row takes its place. A row of a table whose rows end (`ENDING`) takes the
-    place of what stands under its key.
+    """Put one event into the outbox: see `accept_all`.
 
     Parameters
     ----------
@@ -100,41 +110,127 @@ def accept(
     customer_id : str, optional
         Whom a row without one is about.
     """
-    payload = {name: value for name, value in event.row.items() if value is not None}
-    content = digest(payload)
-    same_key = (outbox.c.table_name == event.table) & (outbox.c.row_key == event.key)
-    standing = connection.execute(
-        select(outbox.c.digest, outbox.c.refused_at).where(same_key)
-    ).first()
-    if standing is not None:
-        if standing.digest == content:
-            return "repeated"
-        if standing.refused_at is None and event.table not in ENDING:
-            return "conflict"
-        connection.execute(delete(outbox).where(same_key))
+    return accept_all(connection, [event], now, customer_id=customer_id)[0]
+
+
+def accept_all(
+    connection: Connection,
+    events: Sequence[Event],
+    now: datetime,
+    *,
+    customer_id: str | None = None,
+) -> list[Outcome]:
+    """Put events into the outbox; return what became of each.
+
+    The same key with the same content again is `repeated` and changes nothing; with other
+    content it is a `conflict` and changes nothing either, unless the lake refused what stands:
+    then the corrected row takes its place. A row of a table whose rows end (`ENDING`) takes the
+    place of what stands under its key.
+
+    Parameters
+    ----------
+    connection : Connection
+        Within a transaction.
+    events : sequence of Event
+    now : datetime
+        UTC.
+    customer_id : str, optional
+        Whom rows without one are about.
+    """
+    standing = _standing(connection, events)
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    outcomes: list[Outcome] = []
+    heard: set[str] = set()
+    for event in events:
+        payload = {name: value for name, value in event.row.items() if value is not None}
+        content, place = digest(payload), (event.table, event.key)
+        before = standing.get(place)
+        if before is not None and before.content == content:
+            outcomes.append("repeated")
+            continue
+        if before is not None and not before.is_refused and event.table not in ENDING:
+            outcomes.append("conflict")
+            continue
+        if before is not None and place not in rows:
+            _take_out(connection, place)
+        row = _row(connection, event, payload, content, now)
+        row["customer_id"] = customer_id or row["customer_id"]
+        rows[place], standing[place] = row, _Standing(content, is_refused=False)
+        if row["customer_id"] and (row["signal"] is not None or before is not None):
+            heard.add(row["customer_id"])
+        outcomes.append("accepted")
+    if rows:
+        connection.execute(insert(outbox), list(rows.values()))
+    for one in sorted(heard):
+        books.touch(connection, one)
+    for event, outcome in zip(events, outcomes, strict=True):
+        if event.table == "absences" and outcome == "accepted":
+            books.note_absence(connection, event.row["clerk_id"], event.row["date"])
+    return outcomes
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """What stands under a key."""
+
+    content: str
+    is_refused: bool
+
+
+def _standing(connection: Connection, events: Sequence[Event]) -> dict[tuple[str, str], _Standing]:
+    """Return what stands under the keys of events."""
+    keys: dict[str, set[str]] = {}
+    for event in events:
+        keys.setdefault(event.table, set()).add(event.key)
+    found = {}
+    for table, wanted in keys.items():
+        ordered = sorted(wanted)
+        for start in range(0, len(ordered), _KEYS):
+            part = ordered[start : start + _KEYS]
+            for row in connection.execute(_STANDING, {"table": table, "keys": part}):
+                refused = row.refused_at is not None
+                found[table, row.row_key] = _Standing(row.digest, refused)
+    return found
+
+
+def _take_out(connection: Connection, place: tuple[str, str]) -> None:
+    table, key = place
+    connection.execute(delete(outbox).where(outbox.c.table_name == table, outbox.c.row_key == key))
+
+
+def _row(
+    connection: Connection,
+    event: Event,
+    payload: Mapping[str, Any],
+    content: str,
+    now: datetime,
+) -> dict[str, Any]:
+    """Return the outbox's row of an event.
+
+    Parameters
+    ----------
+    connection : Connection
+    event : Event
+    payload : mapping
+        Its filled columns.
+    content : str
+        Their digest.
+    now : datetime
+    """
     action_id = event.row.get("action_id") if event.table == "interactions" else None
     if action_id is not None:
         _supersede(connection, str(action_id))
-    about = customer_id or event.row.get("customer_id") or _customer_of(connection, event)
-    connection.execute(
-        insert(outbox),
-        {
-            "table_name": event.table,
-            "row_key": event.key,
-            "digest": content,
-            "payload": payload,
-            "customer_id": about,
-            "signal": event.signal,
-            "action_id": action_id,
-            "occurred_at": event.occurred_at or now,
-            "accepted_at": now,
-        },
-    )
-    if about is not None and (event.signal is not None or standing is not None):
-        books.touch(connection, about)
-    if event.table == "absences":
-        books.note_absence(connection, event.row["clerk_id"], event.row["date"])
-    return "accepted"
+    return {
+        "table_name": event.table,
+        "row_key": event.key,
+        "digest": content,
+        "payload": payload,
+        "customer_id": event.row.get("customer_id") or _customer_of(connection, event),
+        "signal": event.signal,
+        "action_id": action_id,
+        "occurred_at": event.occurred_at or now,
+        "accepted_at": now,
+    }
 
 
 def _customer_of(connection: Connection, event: Event) -> str | None:

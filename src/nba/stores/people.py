@@ -7,13 +7,24 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    ScalarSelect,
+    Table,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from nba.schema.words import TagSource
 from nba.stores import books
 from nba.stores import outbox as outboxes
 from nba.stores.outbox import Event
-from nba.stores.schema import consents, tags
+from nba.stores.schema import consents, outbox, plans, tags, tombstones
 
 
 @dataclass(frozen=True)
@@ -173,6 +184,28 @@ def read_consent(connection: Connection, customer_id: str) -> Consent | None:
     if row is None:
         return None
     return Consent(row.consent_contact, row.consent_profiling, row.consent_at)
+
+
+def _newest(column: Column[Any], table: Table) -> ScalarSelect[Any]:
+    return (
+        select(func.max(column))
+        .where(table.c.customer_id == bindparam("customer"))
+        .scalar_subquery()
+    )
+
+
+_MARK = select(
+    select(plans.c.digest).order_by(plans.c.as_of.desc()).limit(1).scalar_subquery(),
+    _newest(outbox.c.outbox_id, outbox),
+    _newest(consents.c.consent_id, consents),
+    _newest(tags.c.tag_id, tags),
+    select(func.count()).select_from(tombstones).scalar_subquery(),
+)
+
+
+def read_mark(connection: Connection, customer_id: str) -> tuple[object, ...]:
+    """Return what differs as soon as anything that a card shows of a customer may."""
+    return tuple(connection.execute(_MARK, {"customer": customer_id}).one())
 
 
 def all_consents(connection: Connection) -> pl.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -22,7 +22,7 @@ from nba.decisions.writing import ACTION_SCHEMA
 from nba.errors import ConflictError
 from nba.schema.words import Mode
 from nba.stores.database import canonical
-from nba.stores.schema import actions, plans
+from nba.stores.schema import actions, plans, records, reserves
 
 _HEADER = tuple(column.name for column in plans.columns if column.name != "details")
 _COLUMNS = tuple(column.name for column in actions.columns if column.name != "details")
@@ -32,7 +32,9 @@ _SCHEMA: dict[str, Any] = {
     **{name: dtype for name, dtype in ACTION_SCHEMA.items() if name not in _JSON},
     "as_of": pl.Date,
 }
-_CHUNK = 2_000
+#: Rows written in one statement, and in one transaction where a plan comes in parts.
+CHUNK = 2_000
+_MARK = select(plans.c.as_of, plans.c.digest).order_by(plans.c.as_of.desc()).limit(1)
 
 
 def plan_day(as_of: date | datetime) -> date:
@@ -120,19 +122,37 @@ def _digest_of(rows: Sequence[Mapping[str, Any]], policy_version: str) -> str:
     return whole.hexdigest()
 
 
-def write_plan(connection: Connection, prepared: PreparedPlan, erased: set[str]) -> bool:
-    """Replace the plan of its `as_of`; return False where it already stands as given."""
+def write_header(connection: Connection, prepared: PreparedPlan) -> bool:
+    """Write a plan's header; return False where the plan already stands as given."""
     as_of = prepared.as_of
     standing = connection.scalar(select(plans.c.digest).where(plans.c.as_of == as_of))
     if standing == prepared.header["digest"]:
         return False
-    connection.execute(delete(actions).where(actions.c.as_of == as_of))
     connection.execute(delete(plans).where(plans.c.as_of == as_of))
     connection.execute(insert(plans), prepared.header)
-    rows = [row for row in prepared.rows if row["customer_id"] not in erased]
-    for start in range(0, len(rows), _CHUNK):
-        connection.execute(insert(actions), rows[start : start + _CHUNK])
     return True
+
+
+def delete_actions(connection: Connection, as_of: date) -> None:
+    """Delete the actions of a day."""
+    connection.execute(delete(actions).where(actions.c.as_of == as_of))
+
+
+def insert_actions(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert actions."""
+    for start in range(0, len(rows), CHUNK):
+        connection.execute(insert(actions), rows[start : start + CHUNK])
+
+
+def leave_out(connection: Connection, as_of: date, customer_ids: Iterable[str]) -> None:
+    """Delete what a plan and its reserve have for some customers."""
+    ids = sorted(customer_ids)
+    for table in (actions, reserves, records):
+        for start in range(0, len(ids), CHUNK):
+            part = ids[start : start + CHUNK]
+            connection.execute(
+                delete(table).where(table.c.as_of == as_of, table.c.customer_id.in_(part))
+            )
 
 
 def _refuse_repeats(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -175,22 +195,32 @@ def read_frame(connection: Connection, as_of: date) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema | extra, infer_schema_length=None)
 
 
-def count_actions(connection: Connection, as_of: date) -> dict[str, int]:
-    """Return how many actions the plan of `as_of` holds, by clerk."""
+def read_mark(connection: Connection) -> tuple[date, str] | None:
+    """Return the day and the digest of the newest plan, or None."""
+    row = connection.execute(_MARK).first()
+    return None if row is None else (row.as_of, row.digest)
+
+
+def count_actions(
+    connection: Connection, as_of: date, clerk_ids: Sequence[str] | None
+) -> dict[str, int]:
+    """Return how many actions the plan of `as_of` holds, by clerk; of all where none is named."""
     query = (
         select(actions.c.clerk_id, func.count().label("actions"))
         .where(actions.c.as_of == as_of, actions.c.mode != Mode.NONE)
         .group_by(actions.c.clerk_id)
     )
+    if clerk_ids is not None:
+        query = query.where(actions.c.clerk_id.in_(clerk_ids))
     return {row.clerk_id: row.actions for row in connection.execute(query)}
 
 
 def actions_of(connection: Connection, customer_ids: Sequence[str]) -> dict[str, str]:
     """Return action_id → customer_id of the customers' published actions."""
     found: dict[str, str] = {}
-    for start in range(0, len(customer_ids), _CHUNK):
+    for start in range(0, len(customer_ids), CHUNK):
         query = select(actions.c.action_id, actions.c.customer_id).where(
-            actions.c.customer_id.in_(customer_ids[start : start + _CHUNK])
+            actions.c.customer_id.in_(customer_ids[start : start + CHUNK])
         )
         found.update((row.action_id, row.customer_id) for row in connection.execute(query))
     return found

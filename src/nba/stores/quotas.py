@@ -12,7 +12,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, literal, or_, select, update
 
 from nba.schema.words import CHAT_CHANNELS, FeedbackKind, Mode
 from nba.stores.schema import actions, quotas
@@ -95,24 +95,17 @@ def reserve_plan(connection: Connection, as_of: date, now: datetime) -> None:
     """
     connection.execute(delete(quotas).where(quotas.c.as_of == as_of, quotas.c.state == RESERVED))
     known = select(quotas.c.action_id).where(quotas.c.as_of == as_of)
+    columns = ("action_id", "customer_id", "clerk_id", "channel", "as_of", "expires_at")
     wanted = select(
-        actions.c.action_id,
-        actions.c.customer_id,
-        actions.c.clerk_id,
-        actions.c.channel,
-        actions.c.as_of,
-        actions.c.expires_at,
+        *[actions.c[name] for name in columns],
+        literal(RESERVED),
+        literal(now, quotas.c.reserved_at.type),
     ).where(
         actions.c.as_of == as_of,
         actions.c.mode != Mode.NONE,
         actions.c.action_id.not_in(known),
     )
-    rows = [
-        dict(row) | {"state": RESERVED, "reserved_at": now}
-        for row in connection.execute(wanted).mappings()
-    ]
-    if rows:
-        connection.execute(insert(quotas), rows)
+    connection.execute(insert(quotas).from_select([*columns, "state", "reserved_at"], wanted))
 
 
 def settle(connection: Connection, action_id: str, kind: FeedbackKind, now: datetime) -> None:

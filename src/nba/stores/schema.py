@@ -20,6 +20,7 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -176,6 +177,15 @@ draws = Table(
     Column("propensity", Float, nullable=False),
     Column("explored", Boolean, nullable=False),
     Column("alternatives", Document, nullable=False),
+    Index(None, "customer_id"),
+)
+
+records = Table(
+    "records",
+    metadata,
+    Column("as_of", Date, primary_key=True),
+    Column("customer_id", String, primary_key=True),
+    Column("record", LargeBinary, nullable=False),
     Index(None, "customer_id"),
 )
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, insert, or_, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, or_, select, update
 from sqlalchemy import cast as as_type
 from sqlalchemy.types import Text
 
@@ -32,6 +32,7 @@ from nba.stores.schema import (
     nights,
     outbox,
     quotas,
+    records,
     reserves,
     tags,
     tombstones,
@@ -48,10 +49,14 @@ PERSONAL: tuple[Table, ...] = (
     reserves,
     draws,
     changes,
+    records,
 )
 #: Tables from which rows of customers are deleted, or that name them for a while.
 PURGED: tuple[str, ...] = tuple(table.name for table in (*PERSONAL, idempotency, tombstones))
 _CHUNK = 500
+_KNOWN = select(tombstones.c.customer_digest).where(
+    tombstones.c.customer_digest.in_(bindparam("digests", expanding=True))
+)
 
 
 @dataclass(frozen=True)
@@ -280,3 +285,14 @@ def among(known: frozenset[str], customer_ids: Sequence[str], secret: bytes) -> 
 def erased_among(connection: Connection, customer_ids: Sequence[str], secret: bytes) -> set[str]:
     """Return those of `customer_ids` that were erased and must not come back."""
     return among(digests(connection), customer_ids, secret)
+
+
+def erased_of(connection: Connection, customer_ids: Iterable[str], secret: bytes) -> set[str]:
+    """Return which of a few customers were erased, without reading all tombstones."""
+    by_digest = {customer_digest(one, secret): one for one in customer_ids}
+    known = sorted(by_digest)
+    found: set[str] = set()
+    for start in range(0, len(known), _CHUNK):
+        part = {"digests": known[start : start + _CHUNK]}
+        found.update(by_digest[one] for one in connection.scalars(_KNOWN, part))
+    return found

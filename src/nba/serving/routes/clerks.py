@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from hashlib import sha256
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from nba.errors import NotFoundError
 from nba.schema.words import Mode
-from nba.serving.auth import CallerDep, ServicesDep
-from nba.serving.conditional import NOT_MODIFIED, is_known, unchanged
+from nba.serving.answers import Ready
+from nba.serving.auth import Caller, CallerDep, ServicesDep
+from nba.serving.conditional import NOT_MODIFIED
 from nba.serving.cursors import read_cursor, read_version, write_cursor, write_version
 from nba.serving.errors import documented
 from nba.serving.paths import RawPathRoute
@@ -23,9 +26,12 @@ from nba.serving.schemas import (
     ListedClerk,
     RemovedAction,
 )
+from nba.serving.services import Services
 from nba.serving.settling import settled_book
 from nba.serving.views import show_actions
 from nba.stores.access import Scope
+from nba.stores.books import Book
+from nba.stores.database import canonical
 from nba.stores.lists import Slice
 
 router = APIRouter(prefix="/v1", tags=["clerks"], route_class=RawPathRoute)
@@ -36,19 +42,42 @@ MAX_PAGE = 200
 LONGEST = 10_000
 
 
-@router.get("/clerks", response_model=ClerkList, responses=documented(401, 403))
-def list_clerks(caller: CallerDep, services: ServicesDep) -> ClerkList:
+@router.get("/clerks", response_model=ClerkList, responses=documented(401, 403) | NOT_MODIFIED)
+def list_clerks(caller: CallerDep, services: ServicesDep, request: Request) -> Response:
     """Return the clerks that the caller may act for."""
     caller.require(Scope.CLERK, Scope.STORE)
+    mark = services.store.mark()
+    digest = mark[1] if mark else "none"
+    key = ("clerks", digest, caller.scope, caller.subject)
+    ready = services.answers.get(key, services.clock())
+    if ready is None:
+        content = _clerks_of(caller, services)
+        ready = services.answers.put(key, Ready.of(content, f'"{digest}"'))
+    return ready.answer(request)
+
+
+def _clerks_of(caller: Caller, services: Services) -> ClerkList:
     if caller.scope is Scope.CLERK:
         own = services.cards.clerk(str(caller.subject))
         clerks = [own] if own is not None else []
     else:
         clerks = [one for one in services.cards.clerks() if caller.sees_store(one.store_id)]
-    planned = services.store.planned()
+    ids = None if caller.scope is Scope.ADMIN else [one.clerk_id for one in clerks]
+    planned = services.store.planned(ids)
     return ClerkList(
         clerks=[ListedClerk(**dict(one), planned=planned.get(one.clerk_id, 0)) for one in clerks]
     )
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which part of a clerk's list is asked for."""
+
+    clerk_id: str
+    day: date | None
+    mode: Mode | None
+    limit: int
+    cursor: str | None
 
 
 @router.get(
@@ -62,14 +91,13 @@ def list_actions(
     caller: CallerDep,
     services: ServicesDep,
     request: Request,
-    response: Response,
     day: Annotated[
         date | None, Query(alias="date", description="The plan's day; by default the newest plan.")
     ] = None,
     mode: Annotated[Mode | None, Query(description="Only this mode.")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     cursor: Annotated[str | None, Query(max_length=500)] = None,
-) -> ActionList | Response:
+) -> Response:
     """Return a clerk's ranked list.
 
     Customers who bought, were contacted, blocked, complained or opted out since the plan's day
@@ -77,44 +105,72 @@ def list_actions(
     go to the next best customers, at the end of the list. The answer's `ETag` changes with it.
     """
     caller.require_clerk(clerk_id)
-    book = settled_book(services, clerk_id)
+    book, now = settled_book(services, clerk_id), services.clock()
+    page = Page(clerk_id, day, mode, limit, cursor)
+    key = (page, book)
+    ready = services.answers.get(key, now) if book is not None else None
+    if ready is None:
+        content = _page(page, book, services)
+        ready = Ready.of(content, _tag(content), leave="now", until=_until(content, services))
+        if book is not None and book.as_of == content.as_of:
+            services.answers.put(key, ready)
+    return ready.answer(request, b',"now":"%s"' % services.local(now).isoformat().encode())
+
+
+def _page(page: Page, book: Book | None, services: Services) -> ActionList:
+    """Return a page of a list as it stands."""
+    day, limit = page.day, page.limit
     after = None
-    if cursor is not None:
+    if page.cursor is not None:
         header = services.store.plan(day) if day else services.store.current_plan()
-        after = read_cursor(cursor, header["digest"]) if header else None
+        after = read_cursor(page.cursor, header["digest"]) if header else None
     part = Slice(
-        "clerk_id", clerk_id, mode, after, limit + 1, services.unprofiled, services.serving_types
+        "clerk_id",
+        page.clerk_id,
+        page.mode,
+        after,
+        limit + 1,
+        services.unprofiled,
+        services.serving_types,
     )
     header, rows = services.store.open_actions(day, part, since=services.day_begins)
     if header is None:
         raise no_plan(day)
-    is_living = book is not None and book.as_of == header["as_of"]
-    if is_living and book.absent:
+    living = book if book is not None and book.as_of == header["as_of"] else None
+    if living is not None and living.absent:
         rows = []
     following = None
     if len(rows) > limit:
         rows = rows[:limit]
         following = write_cursor(header["digest"], rows[-1]["rank"], rows[-1]["action_id"])
-    age_days = services.age_days(header["as_of"], services.zone_of_clerk(clerk_id))
-    version = write_version(header["digest"], book.version if is_living else 0)
-    shown = show_actions(rows, services)
-    if is_living:
-        expired = sum(action.expired for action in shown)
-        tag = f'W/"{version}.{age_days}.{expired}"'
-        if is_known(request, tag):
-            return unchanged(tag)
-        response.headers["ETag"] = tag
+    age_days = services.age_days(header["as_of"], services.zone_of_clerk(page.clerk_id))
     return ActionList(
         as_of=header["as_of"],
-        clerk_id=clerk_id,
+        clerk_id=page.clerk_id,
         stale=age_days != 0,
         age_days=age_days,
-        version=version,
+        version=write_version(header["digest"], living.version if living else 0),
         published_at=services.local(header["published_at"]),
-        now=services.local(services.clock()),
-        actions=shown,
+        actions=show_actions(rows, services),
         next_cursor=following,
+        now=services.local(services.clock()),
     )
+
+
+def _tag(content: ActionList) -> str:
+    """Return the entity tag of a page: what may change in it beside its version."""
+    shown = [(one.action_id, one.status, one.expired) for one in content.actions]
+    what = canonical([content.version, content.age_days, content.next_cursor, shown])
+    return f'W/"{sha256(what.encode()).hexdigest()[:24]}"'
+
+
+def _until(content: ActionList, services: Services) -> datetime:
+    """Return when a page must be made anew: an action expires, or the day of the store ends."""
+    zone = services.zone_of_clerk(content.clerk_id)
+    now = services.clock()
+    tomorrow = now.astimezone(zone).date() + timedelta(days=1)
+    ends = [one.expires_at for one in content.actions if one.expires_at and one.expires_at > now]
+    return min([datetime.combine(tomorrow, time(), zone), *ends])
 
 
 @router.get(

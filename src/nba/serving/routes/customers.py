@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Annotated, Any
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from nba.errors import NotFoundError
 from nba.schema.words import TagSource
+from nba.serving.answers import Ready
 from nba.serving.auth import CallerDep, ServicesDep
+from nba.serving.conditional import NOT_MODIFIED
 from nba.serving.errors import documented
 from nba.serving.paths import RawPathRoute
 from nba.serving.schemas import CustomerActions, CustomerProducts, Id, LiveCard, News
@@ -26,17 +29,36 @@ CustomerId = Annotated[Id, Path(description="The customer.")]
 _READ = documented(401, 403, 404, 422)
 
 
-@router.get("/customers/{customer_id}", response_model=LiveCard, responses=_READ)
-def read_card(customer_id: CustomerId, caller: CallerDep, services: ServicesDep) -> LiveCard:
+#: How long an answer may be kept where nothing was heard of the customer.
+_KEEP: Final = timedelta(minutes=5)
+
+
+@router.get("/customers/{customer_id}", response_model=LiveCard, responses=_READ | NOT_MODIFIED)
+def read_card(
+    customer_id: CustomerId, caller: CallerDep, services: ServicesDep, request: Request
+) -> Response:
     """Return a customer's card.
 
     Without the customer's consent to profiling it holds nothing that a model or rule
     concluded about them.
     """
     caller.require_customer(customer_id)
+    key = ("card", customer_id, services.store.customer_mark(customer_id))
+    now = services.clock()
+    ready = services.answers.get(key, now)
+    if ready is None:
+        content = _live_card(customer_id, services)
+        ends = [tag.expires_at for tag in content.tags if tag.expires_at and tag.expires_at > now]
+        tag = sha256(content.model_dump_json().encode()).hexdigest()[:24]
+        until = min([now + _KEEP, *ends])
+        ready = services.answers.put(key, Ready.of(content, f'"{tag}"', until=until))
+    return ready.answer(request)
+
+
+def _live_card(customer_id: str, services: Services) -> LiveCard:
     card = card_of(services, customer_id)
-    since = services.store.current_plan()
-    news = services.store.news(customer_id, services.day_begins(since["as_of"])) if since else []
+    mark = services.store.mark()
+    news = services.store.news(customer_id, services.day_begins(mark[0])) if mark else []
     return LiveCard(**dict(card), news=[_show_news(item, services) for item in news])
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter
@@ -18,7 +19,7 @@ from nba.serving.schemas import BatchResult, EventBatch, RowResult
 from nba.serving.services import Services
 from nba.stores.access import Scope
 from nba.stores.operational import Writer
-from nba.stores.outbox import Event
+from nba.stores.outbox import Event, Outcome
 
 router = APIRouter(prefix="/v1", tags=["events"], route_class=RawPathRoute)
 
@@ -40,12 +41,14 @@ def post_events(
     """
     caller.require(Scope.CLERK, Scope.STORE, Scope.SOURCE)
     # judged before the transaction begins, so that other writers do not wait for it
+    now = services.clock()
     judged = [
-        (table, index, _judge(table, row, caller, services)) for table, index, row in _rows(body)
+        Judged(table, index, _judge(table, row, caller, services, now))
+        for table, index, row in _rows(body)
     ]
 
     def take(writer: Writer) -> BatchResult:
-        return summed([_take(writer, table, index, verdict) for table, index, verdict in judged])
+        return summed(_take(writer, judged))
 
     result = once(services, caller, key, body, take)
     for row in result.rows:
@@ -56,11 +59,20 @@ def post_events(
 
 
 @dataclass(frozen=True)
-class Judged:
+class Parsed:
     """A row that is an event, and what its sender should know about it."""
 
     event: Event
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A row of the batch: an event, or why it is none."""
+
+    table: str
+    index: int
+    verdict: Parsed | NbaError
 
 
 def _rows(body: EventBatch) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
@@ -70,33 +82,61 @@ def _rows(body: EventBatch) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
 
 
 def _judge(
-    table: str, row: Mapping[str, Any], caller: Caller, services: Services
-) -> Judged | NbaError:
+    table: str, row: Mapping[str, Any], caller: Caller, services: Services, now: datetime
+) -> Parsed | NbaError:
     """Return the event that a row is, or why it is none."""
     try:
         caller.may_report(table)
-        parsed = parse_row(table, row, zone=services.zone, now=services.clock())
+        parsed = parse_row(table, row, zone=services.zone, now=now)
         _require_sight(caller, table, parsed.values)
     except NbaError as error:
         return error
-    return Judged(Event(table, caller.own_ids(table, parsed.values)), parsed.notes)
+    return Parsed(Event(table, caller.own_ids(table, parsed.values)), parsed.notes)
 
 
-def _take(writer: Writer, table: str, index: int, judged: Judged | NbaError) -> RowResult:
-    try:
-        if isinstance(judged, NbaError):
-            raise judged
-        _refuse_erased(writer, judged.event.row)
-        outcome = writer.accept(judged.event)
-        if outcome == "conflict":
-            raise ConflictError(
-                "the row's key is already taken by another row",
-                expected="the same content, or a new key",
-                next_step="use a new id for a new row",
-            )
-    except NbaError as error:
-        return RowResult(table=table, index=index, status="refused", problem=problem_of(error))
-    return RowResult(table=table, index=index, status=outcome, notes=list(judged.notes))
+def _take(writer: Writer, judged: Sequence[Judged]) -> list[RowResult]:
+    """Accept what is an event about nobody who was erased."""
+    events = {
+        place: one.verdict.event
+        for place, one in enumerate(judged)
+        if isinstance(one.verdict, Parsed)
+    }
+    customers = {str(event.row.get("customer_id") or "") for event in events.values()} - {""}
+    erased = writer.erased_among(customers)
+    events = {
+        place: event
+        for place, event in events.items()
+        if event.row.get("customer_id") not in erased
+    }
+    outcomes = dict(zip(events, writer.accept_all(list(events.values())), strict=True))
+    return [_result(one, outcomes.get(place)) for place, one in enumerate(judged)]
+
+
+def _result(judged: Judged, outcome: Outcome | None) -> RowResult:
+    verdict = judged.verdict
+    if outcome is None or outcome == "conflict" or isinstance(verdict, NbaError):
+        error = verdict if isinstance(verdict, NbaError) else _refusal(outcome)
+        return RowResult(
+            table=judged.table, index=judged.index, status="refused", problem=problem_of(error)
+        )
+    return RowResult(
+        table=judged.table, index=judged.index, status=outcome, notes=list(verdict.notes)
+    )
+
+
+def _refusal(outcome: Outcome | None) -> NbaError:
+    """Return why an event was not accepted."""
+    if outcome == "conflict":
+        return ConflictError(
+            "the row's key is already taken by another row",
+            expected="the same content, or a new key",
+            next_step="use a new id for a new row",
+        )
+    return NotPermittedError(
+        "this customer was erased and cannot come back",
+        expected="a customer who was not erased",
+        next_step="record the sale without a customer",
+    )
 
 
 def _require_sight(caller: Caller, table: str, values: Mapping[str, Any]) -> None:
@@ -114,14 +154,4 @@ def _require_sight(caller: Caller, table: str, values: Mapping[str, Any]) -> Non
             "this key may not report rows without a customer",
             expected="a customer_id, or a store's key for its own store_id",
             next_step="name the customer, or use the store's key",
-        )
-
-
-def _refuse_erased(writer: Writer, values: Mapping[str, Any]) -> None:
-    customer_id = values.get("customer_id")
-    if customer_id is not None and writer.is_erased(customer_id):
-        raise NotPermittedError(
-            "this customer was erased and cannot come back",
-            expected="a customer who was not erased",
-            next_step="record the sale without a customer",
         )

@@ -1,0 +1,133 @@
+"""Answers serialised once: kept as bytes, compressed once, sent many times."""
+
+from __future__ import annotations
+
+import struct
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from fastapi import Request, Response
+from pydantic import BaseModel
+
+from nba.serving.conditional import is_known, unchanged
+
+#: Bytes of answers that one process keeps.
+BUDGET: Final = 64 * 1024 * 1024
+#: Smaller answers are not worth compressing.
+_LEAST: Final = 1024
+_GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+_JSON: Final = "application/json"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A JSON object without its last brace, to which a request adds what is of the moment.
+
+    Parameters
+    ----------
+    head : bytes
+        The object's text up to the brace.
+    deflated : bytes
+        The same, deflated up to a whole byte.
+    crc : int
+        Its CRC-32.
+    tag : str
+        The entity tag.
+    until : datetime or None
+        From when on it must be made anew; None: while its key stands.
+    """
+
+    head: bytes
+    deflated: bytes
+    crc: int
+    tag: str
+    until: datetime | None = None
+
+    @classmethod
+    def of(
+        cls, content: BaseModel, tag: str, *, leave: str = "", until: datetime | None = None
+    ) -> Ready:
+        """Return an answer ready to be sent.
+
+        Parameters
+        ----------
+        content : BaseModel
+        tag : str
+            The entity tag.
+        leave : str
+            A field that each request adds.
+        until : datetime, optional
+        """
+        text = content.model_dump_json(exclude={leave} if leave else None)
+        head = text.encode()[:-1]
+        return cls(head, _deflated(head), zlib.crc32(head), tag, until)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        return len(self.head) + len(self.deflated)
+
+    def answer(self, request: Request, tail: bytes = b"") -> Response:
+        """Return the answer to a request, or that what the client holds still stands.
+
+        Parameters
+        ----------
+        request : Request
+        tail : bytes
+            What the request adds to the object, from its comma on.
+        """
+        if is_known(request, self.tag):
+            return unchanged(self.tag)
+        headers = {"ETag": self.tag, "Cache-Control": "private, no-cache"}
+        tail = tail + b"}"
+        if len(self.head) < _LEAST or "gzip" not in request.headers.get("accept-encoding", ""):
+            return Response(self.head + tail, headers=headers, media_type=_JSON)
+        headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        return Response(self._gzip(tail), headers=headers, media_type=_JSON)
+
+    def _gzip(self, tail: bytes) -> bytes:
+        """Return the gzip of the whole: of the head it is there already."""
+        last = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+        end = last.compress(tail) + last.flush()
+        length = (len(self.head) + len(tail)) & 0xFFFFFFFF
+        sums = struct.pack("<II", zlib.crc32(tail, self.crc), length)
+        return b"".join((_GZIP_HEADER, self.deflated, end, sums))
+
+
+def _deflated(head: bytes) -> bytes:
+    packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return packer.compress(head) + packer.flush(zlib.Z_FULL_FLUSH)
+
+
+class Answers:
+    """Ready answers by key; the least used go when they take more than the budget."""
+
+    def __init__(self, budget: int = BUDGET) -> None:
+        self._budget = budget
+        self._kept: OrderedDict[Hashable, Ready] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, now: datetime) -> Ready | None:
+        """Return the answer of a key, or None where it must be made."""
+        with self._lock:
+            found = self._kept.get(key)
+            if found is None or (found.until is not None and found.until <= now):
+                return None
+            self._kept.move_to_end(key)
+            return found
+
+    def put(self, key: Hashable, ready: Ready) -> Ready:
+        """Keep an answer, and return it."""
+        with self._lock:
+            before = self._kept.pop(key, None)
+            self._size += ready.size - (before.size if before else 0)
+            self._kept[key] = ready
+            while self._size > self._budget and len(self._kept) > 1:
+                self._size -= self._kept.popitem(last=False)[1].size
+        return ready

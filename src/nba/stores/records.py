@@ -1,0 +1,166 @@
+"""Packed records: what the lake and a night's scores hold of each customer, one row each.
+
+A card would otherwise scan Parquet for one customer. Publishing writes the records; a card reads
+one. What the night did not know is read from the outbox, as before.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, delete, insert, select
+
+from nba.data import sql
+from nba.data.lake import Lake, connect
+from nba.stores.schema import records
+
+Row = Mapping[str, Any]
+
+#: The most purchases, and the most contacts, that a record keeps.
+NEWEST: Final = 50
+#: Customers packed at once.
+_PART: Final = 2_000
+#: The tables of scores that a record keeps.
+SCORES: Final = ("timing", "timing_category", "affinity", "mode")
+_ORDER: Final = {"purchases": "ts DESC, product_id", "contacts": "ts DESC, interaction_id"}
+#: Columns that rows are told apart and put in order by, and that nobody reads.
+_KEYS: Final = {"purchases": (), "contacts": ("interaction_id",)}
+#: Relations over the lake, each row about one customer; moments in UTC.
+RELATIONS: Final[Mapping[str, str]] = {
+    "purchases": """
+        SELECT customer_id, ts, product_id, CAST(quantity AS DOUBLE) AS quantity,
+            CAST(quantity * unit_price - sign(quantity) * abs(coalesce(discount, 0)) AS DOUBLE)
+                AS amount
+        FROM ({transactions}) WHERE customer_id IS NOT NULL
+    """,
+    "contacts": """
+        SELECT i.customer_id, i.ts, i.mode, i.channel, i.action_type, i.clerk_id, i.interaction_id,
+            list(r.kind ORDER BY r.ts) FILTER (r.kind IS NOT NULL) AS responses
+        FROM ({interactions}) AS i
+        LEFT JOIN ({responses}) AS r ON r.interaction_id = i.interaction_id
+        GROUP BY ALL
+    """,
+}
+
+
+def relation_of(name: str, lake: Lake) -> str:
+    """Return a SELECT of one of `RELATIONS` over the lake."""
+    tables = ("transactions", "interactions", "responses")
+    return RELATIONS[name].format(**{table: lake.relation(table) for table in tables})
+
+
+def newest_of(name: str, lake: Lake) -> str:
+    """Return a SELECT of one customer's newest rows: parameters customer, before, limit."""
+    keys = ", ".join(("customer_id", *_KEYS[name]))
+    return (
+        f"SELECT * EXCLUDE ({keys}) FROM ({relation_of(name, lake)}) "
+        f"WHERE customer_id = ? AND ts < ? ORDER BY {_ORDER[name]} LIMIT ?"
+    )
+
+
+def pack_records(
+    lake: Lake, scores: Path, *, before: datetime, memory: str, scratch: Path
+) -> Iterator[list[tuple[str, bytes]]]:
+    """Yield the records of all customers, some thousand at a time: customer_id and record.
+
+    Parameters
+    ----------
+    lake : Lake
+    scores : Path
+        The folder of a run's scores.
+    before : datetime
+        Aware: later rows are not packed.
+    memory : str
+        That DuckDB may use.
+    scratch : Path
+        Where goes what does not fit.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    with connect(memory=memory, scratch=scratch) as connection:
+        parts = {name: _packed_relation(name, lake) for name in RELATIONS}
+        files = {name: scores / f"{name}.parquet" for name in SCORES}
+        parts |= {
+            name: f"SELECT customer_id, CAST(to_json(list(t)) AS VARCHAR) AS rows "
+            f"FROM {sql.parquet([path])} AS t GROUP BY customer_id"
+            for name, path in files.items()
+            if path.is_file()
+        }
+        union = " UNION ALL ".join(
+            f"SELECT customer_id, {sql.text(name)} AS name, rows FROM ({part})"
+            for name, part in parts.items()
+        )
+        cursor = connection.execute(
+            "SELECT customer_id, list(name), list(rows) "
+            f"FROM ({union}) GROUP BY customer_id ORDER BY customer_id",
+            [before] * len(RELATIONS),
+        )
+        while found := cursor.fetchmany(_PART):
+            yield [(customer, _packed(names, rows)) for customer, names, rows in found]
+
+
+def _packed_relation(name: str, lake: Lake) -> str:
+    return f"""
+        SELECT customer_id, CAST(to_json(list(t ORDER BY place)) AS VARCHAR) AS rows FROM (
+            SELECT * REPLACE (epoch_us(ts) AS ts),
+                row_number() OVER (PARTITION BY customer_id ORDER BY {_ORDER[name]}) AS place
+            FROM ({relation_of(name, lake)}) WHERE ts < ? QUALIFY place <= {NEWEST}
+        ) AS t GROUP BY customer_id
+    """
+
+
+def _packed(names: Sequence[str], rows: Sequence[str]) -> bytes:
+    parts = (f"{json.dumps(name)}:{text}" for name, text in zip(names, rows, strict=True))
+    return zlib.compress(f"{{{','.join(parts)}}}".encode(), 1)
+
+
+def unpacked(record: bytes) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of a record by name; moments are aware."""
+    found: dict[str, list[dict[str, Any]]] = json.loads(zlib.decompress(record))
+    for name in RELATIONS:
+        for row in found.get(name, ()):
+            row["ts"] = datetime.fromtimestamp(row["ts"] // 1_000_000, UTC).replace(
+                microsecond=row["ts"] % 1_000_000
+            )
+            for key in ("customer_id", "place", *_KEYS[name]):
+                row.pop(key)
+    return found
+
+
+_READ = select(records.c.record).where(
+    records.c.as_of == bindparam("day"), records.c.customer_id == bindparam("customer")
+)
+
+
+def read_record(connection: Connection, as_of: date, customer_id: str) -> bytes | None:
+    """Return a customer's record of a day, or None."""
+    return connection.scalar(_READ, {"day": as_of, "customer": customer_id})
+
+
+def insert_records(connection: Connection, as_of: date, part: Sequence[tuple[str, bytes]]) -> None:
+    """Write some records of a day."""
+    rows = [{"as_of": as_of, "customer_id": one, "record": record} for one, record in part]
+    connection.execute(insert(records), rows)
+
+
+def delete_records(connection: Connection, as_of: date) -> None:
+    """Delete the records of a day."""
+    connection.execute(delete(records).where(records.c.as_of == as_of))
+
+
+def sweep_records(connection: Connection, as_of: date) -> int:
+    """Delete a part of the records of days before; return how many."""
+    part = (
+        select(records.c.as_of, records.c.customer_id).where(records.c.as_of < as_of).limit(_PART)
+    )
+    keys = connection.execute(part).all()
+    for day in {key.as_of for key in keys}:
+        ids = [key.customer_id for key in keys if key.as_of == day]
+        connection.execute(
+            delete(records).where(records.c.as_of == day, records.c.customer_id.in_(ids))
+        )
+    return len(keys)
