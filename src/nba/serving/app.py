@@ -12,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 
 import nba
 from nba.serving import errors
+from nba.serving.answers import Answers
 from nba.serving.attempts import WrongKeys
 from nba.serving.errors import Problem
 from nba.serving.middleware import LimitBody, Metrics, Observe
@@ -49,8 +50,7 @@ def create_app(services: Services) -> FastAPI:
         settler.close()
 
     app = FastAPI(title="nba", version=nba.__version__, description=DESCRIPTION, lifespan=lifespan)
-    if services.on_change is None:
-        services = replace(services, on_change=settler.wake)
+    services = replace(services, on_change=services.on_change or settler.wake, answers=Answers())
     app.state.services = services
     app.state.metrics = Metrics()
     app.state.wrong_keys = WrongKeys()

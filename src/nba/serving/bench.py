@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count, cycle
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -20,6 +20,12 @@ from fastapi import Body, Response
 from fastapi.routing import APIRoute
 
 from nba.errors import UnavailableError, UsageError
+from nba.serving.app import create_app
+from nba.serving.run import services_of
+from nba.serving.services import Access
+from nba.settings import Project
+from nba.stores.access import Scope
+from nba.wiring import Wiring
 
 _CONSTANT: Final = "/bench/constant"
 _START_SECONDS: Final = 60.0
@@ -78,22 +84,43 @@ def bench_serving(project: str = "demo", seconds: float = 3.0, connections: int 
             found=project,
             next_step="give it with --option project=FOLDER",
         )
-    with _served(Path(project)) as port:
-        return [
-            _timed(port, name, make, seconds, connections) for name, make in _requests(port).items()
-        ]
+    store = Wiring(Project.open(Path(project))).plan_store
+    key = store.create_key(Scope.ADMIN, label="bench")
+    try:
+        with _served(Path(project)) as port:
+            server = Server(port, key.token)
+            return [
+                _timed(server, name, make, seconds, connections)
+                for name, make in _requests(server).items()
+            ]
+    finally:
+        store.revoke_key(key.key.key_id)
+        store.close()
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where the service answers, and the key that opens it."""
+
+    port: int
+    token: str = field(repr=False)
+
+    def headers(self, body: str | bytes | None) -> dict[str, str]:
+        """Return the headers of a request."""
+        known = {"Authorization": f"Bearer {self.token}"}
+        return known | {"Content-Type": "application/json"} if body else known
 
 
 def _timed(
-    port: int, name: str, make: Callable[[], Request], seconds: float, connections: int
+    server: Server, name: str, make: Callable[[], Request], seconds: float, connections: int
 ) -> Timed:
     """Measure one kind of request, and the handler that returns the same bytes."""
     method, path, body = make()
-    content = _send(port, method, path, body)
-    _send(port, "PUT", _CONSTANT, content)
+    content = _send(server, method, path, body)
+    _send(server, "PUT", _CONSTANT, content)
     like = "GET" if method == "GET" else "POST"
-    p50, p99, rate = _measure(port, make, seconds, connections)
-    base = _measure(port, lambda: (like, _CONSTANT, body), seconds, connections)
+    p50, p99, rate = _measure(server, make, seconds, connections)
+    base = _measure(server, lambda: (like, _CONSTANT, body), seconds, connections)
     return Timed(
         name,
         round(p50, 3),
@@ -105,10 +132,10 @@ def _timed(
     )
 
 
-def _requests(port: int) -> Mapping[str, Callable[[], Request]]:
-    clerks = _read(port, "/v1/clerks")["clerks"]
+def _requests(server: Server) -> Mapping[str, Callable[[], Request]]:
+    clerks = _read(server, "/v1/clerks")["clerks"]
     busy = [one["clerk_id"] for one in clerks if one["planned"]]
-    pages = [_read(port, f"/v1/clerks/{clerk}/actions?limit=30") for clerk in busy[:200]]
+    pages = [_read(server, f"/v1/clerks/{clerk}/actions?limit=30") for clerk in busy[:200]]
     actions = [action for page in pages for action in page["actions"]]
     if not actions:
         raise UsageError("the project's plan lists nobody", next_step="run `nba run` first")
@@ -144,22 +171,22 @@ def _requests(port: int) -> Mapping[str, Callable[[], Request]]:
 
 
 def _measure(
-    port: int, make: Callable[[], Request], seconds: float, connections: int
+    server: Server, make: Callable[[], Request], seconds: float, connections: int
 ) -> tuple[float, float, float]:
     """Return p50 and p99 in milliseconds, and requests per second."""
-    _loop(port, make, min(1.0, seconds / 3))
-    latencies = 1000 * np.array(_loop(port, make, seconds))
+    _loop(server, make, min(1.0, seconds / 3))
+    latencies = 1000 * np.array(_loop(server, make, seconds))
     with ThreadPoolExecutor(connections) as pool:
         started = time.perf_counter()
-        loops = list(pool.map(lambda _: _loop(port, make, seconds), range(connections)))
+        loops = list(pool.map(lambda _: _loop(server, make, seconds), range(connections)))
         elapsed = time.perf_counter() - started
     rate = sum(map(len, loops)) / elapsed
     return float(np.median(latencies)), float(np.quantile(latencies, 0.99)), rate
 
 
-def _loop(port: int, make: Callable[[], Request], seconds: float) -> list[float]:
+def _loop(server: Server, make: Callable[[], Request], seconds: float) -> list[float]:
     """Send requests over one connection and return the seconds that each took."""
-    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
     connection.connect()
     assert connection.sock is not None
     connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -167,7 +194,7 @@ def _loop(port: int, make: Callable[[], Request], seconds: float) -> list[float]
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
         method, path, body = make()
-        headers = {"Content-Type": "application/json"} if body else {}
+        headers = server.headers(body)
         started = time.perf_counter()
         connection.request(method, path, body, headers)
         response = connection.getresponse()
@@ -181,13 +208,13 @@ def _loop(port: int, make: Callable[[], Request], seconds: float) -> list[float]
     return taken
 
 
-def _read(port: int, path: str) -> Any:
-    return json.loads(_send(port, "GET", path, None))
+def _read(server: Server, path: str) -> Any:
+    return json.loads(_send(server, "GET", path, None))
 
 
-def _send(port: int, method: str, path: str, body: str | bytes | None) -> bytes:
-    connection = http.client.HTTPConnection("127.0.0.1", port)
-    connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+def _send(server: Server, method: str, path: str, body: str | bytes | None) -> bytes:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    connection.request(method, path, body, server.headers(body))
     return connection.getresponse().read()
 
 
@@ -200,18 +227,18 @@ def _served(project: Path) -> Iterator[int]:
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(project, port))
     process.start()
     try:
-        _wait(port)
+        _wait(Server(port, ""))
         yield port
     finally:
         process.terminate()
         process.join()
 
 
-def _wait(port: int) -> None:
+def _wait(server: Server) -> None:
     until = time.monotonic() + _START_SECONDS
     while True:
         try:
-            _read(port, "/healthz")
+            _read(server, "/healthz")
         except OSError as error:
             if time.monotonic() > until:
                 raise UnavailableError("the service did not start") from error
@@ -223,13 +250,7 @@ def _wait(port: int) -> None:
 def _serve(project: Path, port: int) -> None:
     import uvicorn
 
-    from nba.serving.app import create_app
-    from nba.serving.run import services_of
-    from nba.serving.services import Access
-    from nba.settings import Project
-    from nba.wiring import Wiring
-
-    app = create_app(services_of(Wiring(Project.open(project)), Access.OPEN))
+    app = create_app(services_of(Wiring(Project.open(project)), Access.KEYS))
     for route in reversed(_constant_routes()):
         app.router.routes.insert(0, route)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")

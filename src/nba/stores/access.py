@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from nba.errors import ConflictError, NotFoundError, UsageError
 from nba.stores.schema import api_keys, idempotency
@@ -114,11 +114,14 @@ def create_key(
     return NewKey(ApiKey(key_id, scope, subject, label), f"{_PREFIX}_{key_id}_{secret}")
 
 
+_KEY = select(api_keys).where(api_keys.c.key_id == bindparam("key"))
+
+
 def verify_token(connection: Connection, token: str, now: datetime) -> ApiKey | None:
     """Return the key of `token` if it is known, unexpired and not revoked."""
     prefix, _, rest = token.partition("_")
     key_id, _, secret = rest.partition("_")
-    row = connection.execute(select(api_keys).where(api_keys.c.key_id == key_id)).first()
+    row = connection.execute(_KEY, {"key": key_id}).first()
     if row is None or prefix != _PREFIX:
         return None
     if not hmac.compare_digest(row.secret_digest, _digest(secret)):

@@ -89,6 +89,11 @@ class Event:
         return None
 
     @property
+    def may_change_lists(self) -> bool:
+        """Whether a list may change by the row."""
+        return self.signal is not None or self.table in (*ENDING, "absences")
+
+    @property
     def occurred_at(self) -> datetime | None:
         """The moment of the row, where its table has one."""
         column = TABLES[self.table].time_column

@@ -53,7 +53,9 @@ def post_events(
     result = once(services, caller, key, body, take)
     for row in result.rows:
         metered(row.table, row.status)
-    if result.accepted:
+    if any(
+        isinstance(one.verdict, Parsed) and one.verdict.event.may_change_lists for one in judged
+    ):
         services.changed()
     return result
 

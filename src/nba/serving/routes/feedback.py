@@ -25,6 +25,7 @@ from nba.serving.schemas import (
 from nba.serving.services import Services
 from nba.stores.access import Scope
 from nba.stores.feedback import Feedback
+from nba.stores.lists import CLOSING
 from nba.stores.operational import Writer
 
 router = APIRouter(prefix="/v1", tags=["feedback"], route_class=RawPathRoute)
@@ -50,7 +51,8 @@ def give_feedback(
     with services.store.writing() as writer:
         receipt = record(writer, item, caller, services)
     metered("feedback", receipt.status)
-    services.changed()
+    if body.kind in CLOSING:
+        services.changed()
     return receipt
 
 
@@ -74,7 +76,8 @@ def give_feedback_on_many(
     result = once(services, caller, key, body, take)
     for row in result.rows:
         metered(row.table, row.status)
-    services.changed()
+    if any(item.kind in CLOSING for item in body.feedback):
+        services.changed()
     return result
 
 

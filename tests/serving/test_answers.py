@@ -1,0 +1,84 @@
+"""Answers that are serialised once."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from fastapi.testclient import TestClient
+from pydantic import BaseModel
+
+from nba.serving import Services
+from nba.serving.answers import Answers, Ready
+from nba.serving.shapes import CustomerCard
+
+Client = Callable[..., TestClient]
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+class Content(BaseModel):
+    text: str
+    now: str = ""
+
+
+def ready(text: str = "x", until: datetime | None = None) -> Ready:
+    return Ready.of(Content(text=text), '"t"', leave="now", until=until)
+
+
+def test_the_least_used_answers_go_when_there_are_too_many() -> None:
+    answers = Answers(budget=3 * ready("a" * 500).size)
+    for name in "abc":
+        answers.put(name, ready(name * 500))
+    assert answers.get("a", NOW) is not None
+    answers.put("d", ready("d" * 500))
+    assert [name for name in "abcd" if answers.get(name, NOW)] == ["a", "c", "d"]
+
+
+def test_an_answer_ends_at_its_moment() -> None:
+    answers = Answers()
+    answers.put("a", ready(until=NOW))
+    assert answers.get("a", NOW - timedelta(seconds=1)) is not None
+    assert answers.get("a", NOW) is None
+
+
+@pytest.mark.parametrize("path", ["/v1/clerks/k1/actions", "/v1/customers/c11"])
+def test_compressed_and_plain_answers_say_the_same(client: Client, path: str) -> None:
+    caller = client("clerk")
+    plain = caller.get(path, headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    with caller.stream("GET", path, headers={"Accept-Encoding": "gzip"}) as packed:
+        raw = b"".join(packed.iter_raw())
+        assert packed.headers["content-encoding"] == "gzip"
+        assert packed.headers["etag"] == plain.headers["etag"]
+    assert len(raw) < len(plain.content)
+    assert json.loads(gzip.decompress(raw)).keys() == plain.json().keys()
+
+
+@pytest.mark.parametrize("path", ["/v1/clerks", "/v1/customers/c11"])
+def test_what_a_client_holds_is_not_sent_again(client: Client, path: str) -> None:
+    caller = client("clerk")
+    known = {"If-None-Match": caller.get(path).headers["etag"]}
+    assert caller.get(path, headers=known).status_code == 304
+
+
+def test_a_card_is_made_once_until_something_is_heard(client: Client, services: Services) -> None:
+    made: list[str] = []
+    card = services.cards.card
+
+    def counted(customer_id: str) -> CustomerCard | None:
+        made.append(customer_id)
+        return card(customer_id)
+
+    services.cards.card = counted  # type: ignore[method-assign]
+    caller = client("clerk")
+    first = caller.get("/v1/customers/c11")
+    assert caller.get("/v1/customers/c11").json() == first.json()
+    assert made == ["c11"]
+    row = {"response_id": "r", "customer_id": "c11", "ts": "2026-03-02T09:00:00", "kind": "replied"}
+    assert caller.post("/v1/events", json={"responses": [row]}).json()["accepted"] == 1
+    assert [one["kind"] for one in caller.get("/v1/customers/c11").json()["news"]] == ["replied"]
+    services.store.erase("c11")
+    assert caller.get("/v1/customers/c11").status_code == 404

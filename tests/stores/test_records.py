@@ -1,0 +1,94 @@
+"""Packed records hold what the lake and the scores hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from nba.data.ingest import ingest
+from nba.data.lake import Lake, connect
+from nba.stores.operational import OperationalStore
+from nba.stores.records import NEWEST, newest_of, pack_records, unpacked
+
+DAY = date(2026, 3, 2)
+ENDS = datetime(2026, 3, 2, 16, tzinfo=UTC)
+Actions = Callable[..., pl.DataFrame]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """Return a lake of two customers, one of them with more purchases than a card shows."""
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    sales = ["order_id,line_no,customer_id,product_id,ts,quantity,unit_price,discount"]
+    for number in range(NEWEST + 5):
+        ts = datetime(2026, 3, 2, 1, tzinfo=UTC) - timedelta(days=number, microseconds=number)
+        sales.append(f"o{number},1,c1,p{number % 3},{ts.isoformat()},1,9.99,0.5")
+    sales.append("o-new,1,c1,p1,2026-03-03T10:00:00+08:00,1,9.99,")
+    sales.append("o-two,1,c2,p1,2026-03-01T10:00:00+08:00,-2,9.99,0.5")
+    (tables / "transactions.csv").write_text("\n".join(sales))
+    (tables / "interactions.csv").write_text(
+        "interaction_id,customer_id,ts,mode,channel\n"
+        "i1,c2,2026-02-01T10:00:00+08:00,private_partner,chat\n"
+        "i2,c2,2026-02-01T10:00:00+08:00,private_partner,chat\n"
+    )
+    (tables / "responses.csv").write_text(
+        "response_id,interaction_id,ts,kind\n"
+        "r1,i1,2026-02-01T11:00:00+08:00,read\n"
+        "r2,i1,2026-02-01T12:00:00+08:00,replied\n"
+    )
+    made = Lake(tmp_path / "lake")
+    ingest(tables, made, time_zone="Asia/Shanghai", now=ENDS + timedelta(days=3))
+    return made
+
+
+@pytest.fixture
+def scores(tmp_path: Path) -> Path:
+    folder = tmp_path / "scores"
+    folder.mkdir()
+    timing = {"customer_id": ["c1"], "p_purchase_30d": [0.1 + 0.2], "survival": [[1.0, 0.5]]}
+    pl.DataFrame(timing).write_parquet(folder / "timing.parquet")
+    return folder
+
+
+def packed(lake: Lake, scores: Path, tmp_path: Path) -> dict[str, bytes]:
+    parts = pack_records(lake, scores, before=ENDS, memory="1GB", scratch=tmp_path / "tmp")
+    return {customer: record for part in parts for customer, record in part}
+
+
+@pytest.mark.parametrize("name", ["purchases", "contacts"])
+@pytest.mark.parametrize("customer", ["c1", "c2"])
+def test_a_record_holds_the_rows_that_the_lake_gives(
+    lake: Lake, scores: Path, tmp_path: Path, name: str, customer: str
+) -> None:
+    with connect() as connection:
+        query = connection.execute(newest_of(name, lake), [customer, ENDS, NEWEST])
+        expected = query.to_arrow_table().to_pylist()
+    record = unpacked(packed(lake, scores, tmp_path)[customer])
+    assert record.get(name, []) == expected
+
+
+def test_scores_keep_every_digit(lake: Lake, scores: Path, tmp_path: Path) -> None:
+    record = unpacked(packed(lake, scores, tmp_path)["c1"])
+    assert record["timing"][0]["p_purchase_30d"] == 0.1 + 0.2
+    assert record["timing"][0]["survival"] == [1.0, 0.5]
+
+
+def test_records_go_with_their_plan_and_their_customer(
+    store: OperationalStore, make_actions: Actions, lake: Lake, scores: Path, tmp_path: Path
+) -> None:
+    part = list(packed(lake, scores, tmp_path).items())
+    plan = {"as_of": DAY, "policy_version": "p1"}
+    store.publish(plan, make_actions(), packed=[part])
+    assert store.customer_record("c1", DAY) == unpacked(part[0][1])
+    store.erase("c1")
+    assert store.customer_record("c1", DAY) is None
+    tomorrow = DAY + timedelta(days=1)
+    store.publish(plan | {"as_of": tomorrow}, make_actions(day=tomorrow), packed=[part])
+    assert store.customer_record("c1", tomorrow) is None
+    assert store.customer_record("c2", tomorrow) is not None
+    assert store.customer_record("c2", DAY) is None
