@@ -13,6 +13,7 @@ import pytest
 
 from nba.decisions.replacement import draw_replacements
 from nba.decisions.settings import DecisionSettings
+from nba.models.mode.assignments.records import decision_rows
 from nba.schema.words import FeedbackKind
 from nba.stores.books import Today, draw_seed
 from nba.stores.feedback import Feedback
@@ -266,3 +267,17 @@ def test_a_new_plan_begins_anew_and_an_older_one_changes_nothing(
     living.accept([bought("c12", "o9")])
     living.settle("k1", today())
     assert [one.sequence for one in living.day_decisions(DAY)] == [1, 2]
+
+
+def test_who_was_drawn_during_the_day_is_a_row_of_the_decision_log(
+    living: OperationalStore,
+) -> None:
+    assert living.drawn_during(DAY).is_empty()
+    living.accept([bought("c11")])
+    living.settle("k1", today())
+    drawn = living.drawn_during(DAY)
+    rows = decision_rows(drawn, drawn)
+    assert rows["customer_id"].to_list() == listed(living)[2:]
+    logged = living.day_decisions(DAY)[0].rows.filter(pl.col("mode").is_not_null())
+    assert rows["propensity"].to_list() == logged["propensity"].to_list()
+    assert rows["action_id"].to_list() == logged["action_id"].to_list()

@@ -135,6 +135,9 @@ class PlanStore(Protocol):
     def action(self, action_id: str) -> Mapping[str, Any]:
         """Return one published action; `NotFoundError` where there is none."""
 
+    def drawn_during(self, day: date) -> pl.DataFrame:
+        """Return who was drawn for a free place during a day, as rows of a decision log."""
+
     def quota_frame(self, day: date) -> pl.DataFrame:
         """Return what the quota ledger leaves on a day."""
 

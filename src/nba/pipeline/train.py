@@ -214,7 +214,8 @@ def decision_log(context: RunContext, window_days: int) -> pl.DataFrame | None:
 
     As `nba.models.mode.assignments.records.decision_rows` returns them. Customers for whom nothing
     was open had no choice made for them and are left out, and so are those who were erased: what
-    became of them is not known any more.
+    became of them is not known any more. Who was left alone at night and drawn for a free place
+    during the day counts by that later decision.
     """
     first = (context.as_of - timedelta(days=window_days)).date()
     parts = []
@@ -224,7 +225,10 @@ def decision_log(context: RunContext, window_days: int) -> pl.DataFrame | None:
             log = folder.read("plan/log").filter(
                 pl.col("closed").is_null(), ~pl.col("customer_id").str.starts_with(PSEUDONYM)
             )
-            parts.append(decision_rows(log, folder.read("plan/actions")))
+            during = context.ports.plan_store.drawn_during(day)
+            left = log.join(during, on="customer_id", how="anti", maintain_order="left")
+            parts.append(decision_rows(left, folder.read("plan/actions")))
+            parts.append(decision_rows(during, during))
     return pl.concat(parts, how="diagonal") if parts else None
 
 

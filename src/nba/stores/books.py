@@ -750,3 +750,27 @@ def read_decisions(
             )
         )
     return found
+
+
+_DRAWN: Final[Mapping[str, Any]] = {
+    "as_of": pl.Datetime("us"),
+    "customer_id": pl.String,
+    "arm": pl.String,
+    "mode": pl.String,
+    "action_id": pl.String,
+    "alternatives": pl.List(pl.Struct({"mode": pl.String, "probability": pl.Float64})),
+}
+
+
+def read_drawn(connection: Connection, day: date) -> pl.DataFrame:
+    """Return who was drawn during a day, as rows of a decision log."""
+    query = (
+        select(
+            draws.c.customer_id, draws.c.arm, draws.c.mode, draws.c.action_id, draws.c.alternatives
+        )
+        .where(draws.c.as_of == day, draws.c.mode.is_not(None))
+        .order_by(draws.c.customer_id)
+    )
+    begins = datetime.combine(day, datetime.min.time())
+    rows = [{"as_of": begins, **row} for row in connection.execute(query).mappings()]
+    return pl.DataFrame(rows, schema=_DRAWN)

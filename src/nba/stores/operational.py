@@ -399,6 +399,14 @@ class OperationalStore:
         with self._database.reading() as connection:
             return books.read_decisions(connection, as_of, clerk_id)
 
+    def drawn_during(self, day: date) -> pl.DataFrame:
+        """Return who was drawn for a free place during a day, as rows of a decision log.
+
+        as_of, customer_id, arm, mode, action_id, and `alternatives` with their probability.
+        """
+        with self._database.reading() as connection:
+            return books.read_drawn(connection, day)
+
     # -- feedback and events ------------------------------------------------------------
 
     def accept(self, events: Sequence[Event]) -> list[Outcome]:
