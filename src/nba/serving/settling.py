@@ -37,7 +37,7 @@ class Settler:
         self._store = store
         self._settle = settle
         self._wake = threading.Event()
-        self._closing = False
+        self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
 
     def start(self) -> None:
@@ -50,18 +50,18 @@ class Settler:
 
     def close(self) -> None:
         """End after the book at hand."""
-        self._closing = True
+        self._ending.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._closing:
+        while not self._ending.is_set():
             self._wake.wait(SWEEP_SECONDS)
             self._wake.clear()
             try:
                 for clerk_id in self._store.touched():
-                    if self._closing:
+                    if self._ending.is_set():
                         return
                     self._settle(clerk_id)
             except Exception as error:  # the next round tries again
