@@ -121,6 +121,10 @@ def test_erasure_leaves_a_receipt_a_tombstone_and_nothing_else(
         "tags": 1,
         "consents": 1,
         "quotas": 1,
+        "reserves": 0,
+        "draws": 0,
+        "changes": 0,
+        "records": 0,
         "idempotency": 0,
         "nights": 0,
     }

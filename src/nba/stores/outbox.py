@@ -159,7 +159,9 @@ def accept_all(
         if before is not None and place not in rows:
             _take_out(connection, place)
         row = _row(connection, event, payload, content, now)
-        row["customer_id"] = customer_id or row["customer_id"]
+        row["customer_id"] = (
+            customer_id or row["customer_id"] or _customer_of(connection, event, rows)
+        )
         rows[place], standing[place] = row, _Standing(content, is_refused=False)
         if row["customer_id"] and (row["signal"] is not None or before is not None):
             heard.add(row["customer_id"])
@@ -230,7 +232,7 @@ def _row(
         "row_key": event.key,
         "digest": content,
         "payload": payload,
-        "customer_id": event.row.get("customer_id") or _customer_of(connection, event),
+        "customer_id": event.row.get("customer_id"),
         "signal": event.signal,
         "action_id": action_id,
         "occurred_at": event.occurred_at or now,
@@ -238,11 +240,16 @@ def _row(
     }
 
 
-def _customer_of(connection: Connection, event: Event) -> str | None:
+def _customer_of(
+    connection: Connection, event: Event, rows: Mapping[tuple[str, str], Mapping[str, Any]]
+) -> str | None:
     """Return the customer of the interaction that a response names, if it came by here."""
     interaction_id = event.row.get("interaction_id")
     if event.table != "responses" or interaction_id is None:
         return None
+    known = rows.get(("interactions", interaction_id))
+    if known is not None:
+        return known["customer_id"]
     return connection.scalar(
         select(outbox.c.customer_id).where(
             outbox.c.table_name == "interactions", outbox.c.row_key == interaction_id

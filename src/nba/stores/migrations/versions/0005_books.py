@@ -38,7 +38,9 @@ def upgrade() -> None:
         sa.Column("action", sa.JSON(none_as_null=True), nullable=False),
         sa.PrimaryKeyConstraint("action_id", name=op.f("pk_reserves")),
     )
-    op.create_index(op.f("ix_reserves_as_of"), "reserves", ["as_of", "clerk_id", "place"])
+    op.create_index(
+        op.f("ix_reserves_as_of_clerk_id_place"), "reserves", ["as_of", "clerk_id", "place"]
+    )
     op.create_index(op.f("ix_reserves_customer_id"), "reserves", ["customer_id"])
     op.create_table(
         "changes",
@@ -53,7 +55,9 @@ def upgrade() -> None:
         sa.Column("changed_at", sa.DateTime(), nullable=False),
         sa.PrimaryKeyConstraint("change_id", name=op.f("pk_changes")),
     )
-    op.create_index(op.f("ix_changes_as_of"), "changes", ["as_of", "clerk_id", "version"])
+    op.create_index(
+        op.f("ix_changes_as_of_clerk_id_version"), "changes", ["as_of", "clerk_id", "version"]
+    )
     op.create_index(op.f("ix_changes_customer_id"), "changes", ["customer_id"])
     op.create_table(
         "decisions",
