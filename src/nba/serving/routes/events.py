@@ -53,9 +53,7 @@ def post_events(
     result = once(services, caller, key, body, take)
     for row in result.rows:
         metered(row.table, row.status)
-    if any(
-        isinstance(one.verdict, Parsed) and one.verdict.event.may_change_lists for one in judged
-    ):
+    if any(map(_may_change_lists, judged, result.rows)):
         services.changed()
     return result
 
@@ -124,6 +122,12 @@ def _result(judged: Judged, outcome: Outcome | None) -> RowResult:
     return RowResult(
         table=judged.table, index=judged.index, status=outcome, notes=list(verdict.notes)
     )
+
+
+def _may_change_lists(judged: Judged, row: RowResult) -> bool:
+    verdict = judged.verdict
+    is_event = row.status == "accepted" and isinstance(verdict, Parsed)
+    return is_event and verdict.event.may_change_lists
 
 
 def _refusal(outcome: Outcome | None) -> NbaError:
