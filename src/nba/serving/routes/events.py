@@ -125,9 +125,9 @@ def _result(judged: Judged, outcome: Outcome | None) -> RowResult:
 
 
 def _may_change_lists(judged: Judged, row: RowResult) -> bool:
-    verdict = judged.verdict
-    is_event = row.status == "accepted" and isinstance(verdict, Parsed)
-    return is_event and verdict.event.may_change_lists
+    if row.status != "accepted" or not isinstance(judged.verdict, Parsed):
+        return False
+    return judged.verdict.event.may_change_lists
 
 
 def _refusal(outcome: Outcome | None) -> NbaError:
