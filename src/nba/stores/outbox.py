@@ -249,7 +249,8 @@ def _customer_of(
         return None
     known = rows.get(("interactions", interaction_id))
     if known is not None:
-        return known["customer_id"]
+        customer_id: str | None = known["customer_id"]
+        return customer_id
     return connection.scalar(
         select(outbox.c.customer_id).where(
             outbox.c.table_name == "interactions", outbox.c.row_key == interaction_id
