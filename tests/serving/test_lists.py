@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -199,6 +199,46 @@ class Rescored:
 
     def products(self, customer_id: str) -> list[ProductScore] | None:
         return [] if self.ready else None
+
+    def why(self, customer_id: str) -> list[dict[str, Any]] | None:
+        common = {"mode": "private_partner", "stage": "open", "why": "", "need": "due:tea"}
+        common |= {"category": "tea", "value": 3.0, "minutes": 4.0, "price_per_minute": 0.5}
+        closed = {"door": "cool_down", "door_zh": "间隔期未到", "door_en": "cool_down"}
+        opened = {"door": "", "door_zh": "", "door_en": "", "opens_on": None}
+        rows = [
+            common | opened | {"action_type": "care_call", "uplift": 4.0, "due": float("nan")},
+            common | closed | {"action_type": "new_arrival", "opens_on": date(2026, 3, 5)},
+        ]
+        return rows if self.ready else None
+
+
+def test_every_action_type_says_why_it_is_open_or_not(client: Client, services: Services) -> None:
+    caller = client("clerk", live=Rescored(services))
+    body = caller.get("/v1/customers/c11/why").json()
+    assert (body["price_per_minute"], body["heard_since"]) == (0.5, False)
+    care, arrival = body["candidates"]
+    assert (care["open"], care["door"], care["value"]) == (True, None, 3.0)
+    assert care["factors"] == {"uplift": 4.0, "due": None}
+    assert arrival["door"] == {
+        "code": "cool_down",
+        "zh": "间隔期未到",
+        "en": "cool_down",
+        "opens_on": "2026-03-05",
+    }
+    one = caller.get("/v1/customers/c11/why", params={"action_type": "new_arrival"}).json()
+    assert [row["action_type"] for row in one["candidates"]] == ["new_arrival"]
+    assert caller.get("/v1/customers/c11/why?action_type=none").status_code == 404
+    assert caller.get("/v1/customers/c21/why").status_code == 403
+    assert client("clerk").get("/v1/customers/c11/why").status_code == 503
+
+
+def test_without_consent_to_profiling_nobody_reads_what_models_said(
+    client: Client, services: Services
+) -> None:
+    services.store.put_consent("c11", Consent(True, False, TODAY))
+    caller = client("clerk", live=Rescored(services))
+    for row in caller.get("/v1/customers/c11/why").json()["candidates"]:
+        assert (row["value"], row["need"], row["factors"]) == (None, None, {})
 
 
 def test_what_stands_on_the_list_comes_before_what_was_rescored(

@@ -12,6 +12,7 @@ import polars as pl
 
 from nba.arrays import Floats, Ints
 from nba.decisions.candidates import Candidates, build_candidates
+from nba.decisions.doors import door_of, text_of
 from nba.decisions.funnel import Stage
 from nba.decisions.inputs import conform_inputs
 from nba.decisions.modes import MODES, mode_averages
@@ -21,7 +22,6 @@ from nba.decisions.rules import DecisionRules
 from nba.decisions.substitution import with_substitutes
 from nba.errors import NotFoundError
 from nba.models.needs.base import FACTORS
-from nba.schema.words import CHAT_CHANNELS
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def explain(
         clerk_id=candidates.facts["clerk_id"][0] or "",
         arm=entry.get("arm") or "",
         closed=entry.get("closed") or candidates.stopped_by[0] or "",
-        candidates=_with_draw(_rows(candidates), entry),
+        candidates=_with_draw(candidate_rows(candidates), entry),
         facts=candidates.facts.row(0, named=True),
     )
 
@@ -107,7 +107,7 @@ def _logged(plan: Plan, customer_id: str) -> dict[str, Any]:
     return rows.row(0, named=True) if rows.height else {}
 
 
-def _rows(candidates: Candidates) -> pl.DataFrame:
+def candidate_rows(candidates: Candidates) -> pl.DataFrame:
     """Return a row per candidate, the best of those that came furthest first."""
     actions, effects, needs = candidates.actions, candidates.effects, candidates.needs
     chosen = effects.need[0]
@@ -160,28 +160,8 @@ def _need_columns(needs: CustomerNeeds, chosen: Ints, modes: Ints) -> dict[str, 
 
 
 def _why(candidates: Candidates, at: int, stage: Stage) -> str:
-    action = candidates.actions[at]
-    state = candidates.facts.row(0, named=True)
-    if not action.enabled:
-        return "switched off in the catalogue"
-    match stage:
-        case Stage.NOT_ELIGIBLE:
-            if not state["consent_contact"]:
-                return "no consent to contact"
-            if state["is_blocked"]:
-                return "has blocked us"
-            if action.channel in CHAT_CHANNELS and not state["is_friend"]:
-                return "not a friend"
-            if action.profiling and not state["consent_profiling"]:
-                return "no consent to profiling"
-            return f"eligible: {action.eligible}; or a mode that the clerk does not serve"
-        case Stage.NOT_APPLICABLE:
-            return f"applicable: {action.applicable}"
-        case Stage.NOT_SUITABLE:
-            return f"suitable: {action.suitable}; or an open service case comes first"
-        case Stage.POLICY:
-            return candidates.stopped_by[0] or "mode cools down, same type too soon, or quota spent"
-    return ""
+    code = door_of(candidates, at, stage)
+    return text_of(code, candidates.actions[at])["en"] if code else ""
 
 
 def _with_draw(rows: pl.DataFrame, entry: Mapping[str, Any]) -> pl.DataFrame:

@@ -10,6 +10,9 @@ import numpy as np
 import polars as pl
 
 from nba.decisions.candidates import build_candidates
+from nba.decisions.doors import door_of, opening_days, text_of
+from nba.decisions.explain import candidate_rows
+from nba.decisions.funnel import Stage
 from nba.decisions.inputs import DecisionInputs, conform_inputs
 from nba.decisions.modes import MODES, Averages, mode_averages
 from nba.decisions.pool import CHUNK, Pool, eligible_customers, fatigue_cost
@@ -82,10 +85,7 @@ def next_actions(
         alone; nothing for a customer who may not be contacted, is held out, or is left to the
         clerk's own habit.
     """
-    mine = book.tables.of_customers(pl.Series(customer_ids[:CHUNK], dtype=pl.String))
-    if scores:
-        conformed = conform_inputs({**mine.tables, **scores})
-        mine = DecisionInputs({**mine.tables, **{name: conformed[name] for name in scores}})
+    mine = tables_of(book, customer_ids[:CHUNK], scores)
     people = eligible_customers(mine, rules, as_of=as_of)
     people = people.filter(pl.col("arm").is_in(_PLANNED))
     mine = mine.of_customers(people["customer_id"])
@@ -99,6 +99,71 @@ def next_actions(
     chosen = [_of_mode(pool, mode, rules, as_of) for mode in range(len(MODES))]
     written = [write_actions(mine, rows, pool.facts, rules, as_of=as_of) for rows in chosen]
     return _ranked(pl.concat(written), rules)
+
+
+def tables_of(
+    book: OpenBook, customer_ids: list[str], scores: Mapping[str, pl.DataFrame] | None
+) -> DecisionInputs:
+    """Return the book's tables of some customers, with other scores in place of the book's."""
+    mine = book.tables.of_customers(pl.Series(customer_ids, dtype=pl.String))
+    if not scores:
+        return mine
+    conformed = conform_inputs({**mine.tables, **scores})
+    return DecisionInputs({**mine.tables, **{name: conformed[name] for name in scores}})
+
+
+def why_not(
+    book: OpenBook,
+    customer_id: str,
+    rules: DecisionRules,
+    *,
+    as_of: datetime,
+    scores: Mapping[str, pl.DataFrame] | None = None,
+) -> pl.DataFrame:
+    """Return every action type for one customer: how far it came, why no further, until when.
+
+    Parameters
+    ----------
+    book : OpenBook
+    customer_id : str
+    rules : DecisionRules
+    as_of : datetime
+    scores : mapping of str to DataFrame, optional
+        As for `next_actions`.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `Explanation.candidates` that need no draw, with `door` (a code of
+        `nba.decisions.doors`; empty where it is open), `door_zh`, `door_en`, `opens_on` and the
+        price of the clerk's minute; none for an unknown customer.
+    """
+    mine = tables_of(book, [customer_id], scores)
+    if mine["customer_state"].is_empty():
+        return pl.DataFrame()
+    actions = rules.catalogue.actions
+    candidates = build_candidates(mine, actions, book.averages, rules, as_of=as_of)
+    stages = [Stage(int(stage)) for stage in candidates.stage[0]]
+    codes = [door_of(candidates, at, stage) for at, stage in enumerate(stages)]
+    texts = [
+        text_of(code, action) if code else {"zh": "", "en": ""}
+        for code, action in zip(codes, actions, strict=True)
+    ]
+    doors = pl.DataFrame(
+        {
+            "action_type": [action.action_type for action in actions],
+            "door": codes,
+            "door_zh": [text["zh"] for text in texts],
+            "door_en": [text["en"] for text in texts],
+            "opens_on": pl.Series(
+                opening_days(mine, candidates, rules.policy, as_of=as_of), dtype=pl.Date
+            ),
+        }
+    )
+    price = book.price.get(candidates.facts["clerk_id"][0] or "")
+    return candidate_rows(candidates).join(
+        doors, on="action_type", how="left", maintain_order="left"
+    ).with_columns(price_per_minute=pl.lit(price, dtype=pl.Float64))  # fmt: skip
 
 
 def _of_mode(pool: Pool, mode: int, rules: DecisionRules, as_of: datetime) -> pl.DataFrame:

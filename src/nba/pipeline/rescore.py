@@ -8,7 +8,7 @@ from datetime import datetime
 
 import polars as pl
 
-from nba.decisions.next_actions import OpenBook, next_actions
+from nba.decisions.next_actions import OpenBook, next_actions, why_not
 from nba.decisions.rules import DecisionRules
 from nba.models.affinity.offers import offers
 from nba.models.base import Model, ModelInputs
@@ -61,6 +61,16 @@ class Rescorer:
     def customer(self, customer_id: str) -> pl.DataFrame:
         """Return the next best actions of one customer, best first; none for an unknown id."""
         return self._rescored([customer_id])
+
+    def why(self, customer_id: str) -> pl.DataFrame:
+        """Return every action type for one customer, with why it is closed; see `why_not`."""
+        return why_not(
+            self.book,
+            customer_id,
+            self.rules,
+            as_of=self.as_of,
+            scores=self.scores([customer_id]),
+        )
 
     def clerk(self, clerk_id: str) -> pl.DataFrame:
         """Return the next best actions of each customer whom a clerk serves today."""

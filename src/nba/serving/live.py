@@ -54,6 +54,14 @@ class LiveRescoring:
         with self._lock:
             return rescorer.customer(customer_id).to_dicts()
 
+    def why(self, customer_id: str) -> list[dict[str, Any]] | None:
+        """Return every action type with why it is closed; None while no rescorer is ready."""
+        rescorer = self._ready()
+        if rescorer is None:
+            return None
+        with self._lock:
+            return rescorer.why(customer_id).to_dicts()
+
     def products(self, customer_id: str) -> Sequence[ProductScore] | None:
         """Return ranked products; None while no rescorer is ready."""
         rescorer = self._ready()

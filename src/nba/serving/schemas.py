@@ -326,6 +326,49 @@ class CustomerActions(BaseModel):
     actions: list[ListedAction]
 
 
+class Door(BaseModel):
+    """Why an action is not open to a customer."""
+
+    code: str
+    zh: str
+    en: str
+    opens_on: date | None = Field(
+        description="The day from which the contact policy lets it go, if nobody contacts the "
+        "customer meanwhile; null: not by waiting alone, or not within 31 days."
+    )
+
+
+class Candidate(BaseModel):
+    """One action type for one customer, open or not."""
+
+    action_type: str
+    action_name: Name | None
+    mode: Mode
+    open: bool
+    door: Door | None = Field(description="Null where it is open.")
+    need: str | None
+    category: str | None
+    value: float | None = Field(description="Net effect times lever; null without profiling.")
+    minutes: float
+    factors: dict[str, float | None] = Field(
+        description="What the value is made of; empty without the consent to profiling."
+    )
+
+
+class CustomerWhy(BaseModel):
+    """Every action type for one customer, those that came furthest first."""
+
+    customer_id: str
+    as_of: date
+    heard_since: bool = Field(
+        description="True: something was heard of the customer since, which is not in here."
+    )
+    price_per_minute: float | None = Field(
+        description="What a minute of the clerk earns today: less per minute is not listed."
+    )
+    candidates: list[Candidate]
+
+
 class CustomerProducts(BaseModel):
     """Ranked products for one customer."""
 

@@ -34,6 +34,9 @@ class LiveScores(Protocol):
     def actions(self, customer_id: str) -> Sequence[Mapping[str, Any]] | None:
         """Return the next best actions, best first, as rows of the plan's action columns."""
 
+    def why(self, customer_id: str) -> Sequence[Mapping[str, Any]] | None:
+        """Return every action type: how far it came, why no further, and until when."""
+
     def products(self, customer_id: str) -> Sequence[ProductScore] | None:
         """Return ranked products."""
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from nba.serving.schemas import ListedAction, Name, PlanHeader, Product, Reason
+from nba.serving.schemas import (
+    Candidate,
+    Door,
+    ListedAction,
+    Name,
+    PlanHeader,
+    Product,
+    Reason,
+)
 from nba.serving.services import Services
 
 _SAME = (
@@ -78,3 +87,46 @@ def show_plan(header: Mapping[str, Any], services: Services) -> PlanHeader:
         "stale": age_days != 0,
     }
     return PlanHeader(**{name: known[name] for name in PlanHeader.model_fields})
+
+
+#: What is said of a candidate beside its factors.
+_PLAIN = frozenset(
+    {"action_type", "mode", "stage", "why", "need", "category", "value", "minutes", "door"}
+    | {"door_zh", "door_en", "opens_on", "price_per_minute"}
+)
+
+
+def show_candidates(
+    rows: Sequence[Mapping[str, Any]], services: Services, *, profiled: bool
+) -> list[Candidate]:
+    """Return candidates as the API shows them; without profiling, without what models said."""
+    types = services.catalogue.actions if services.catalogue else ()
+    names = {one.action_type: Name(zh=one.name.zh, en=one.name.en) for one in types}
+    return [
+        Candidate(
+            action_type=row["action_type"],
+            action_name=names.get(row["action_type"]),
+            mode=row["mode"],
+            open=not row["door"],
+            door=Door(
+                code=row["door"],
+                zh=row["door_zh"],
+                en=row["door_en"],
+                opens_on=row["opens_on"],
+            )
+            if row["door"]
+            else None,
+            need=row["need"] if profiled else None,
+            category=row["category"] if profiled else None,
+            value=_finite(row["value"]) if profiled else None,
+            minutes=row["minutes"],
+            factors={name: _finite(row[name]) for name in row if name not in _PLAIN}
+            if profiled
+            else {},
+        )
+        for row in rows
+    ]
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else value

@@ -9,17 +9,24 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from nba.errors import NotFoundError
+from nba.errors import NotFoundError, UnavailableError
 from nba.schema.words import TagSource
 from nba.serving.answers import Ready
 from nba.serving.auth import CallerDep, ServicesDep
 from nba.serving.conditional import NOT_MODIFIED
 from nba.serving.errors import documented
 from nba.serving.paths import RawPathRoute
-from nba.serving.schemas import CustomerActions, CustomerProducts, Id, LiveCard, News
+from nba.serving.schemas import (
+    CustomerActions,
+    CustomerProducts,
+    CustomerWhy,
+    Id,
+    LiveCard,
+    News,
+)
 from nba.serving.services import LiveScores, Services
 from nba.serving.shapes import CustomerCard, CustomerState, ProductScore, TagFact
-from nba.serving.views import show_actions
+from nba.serving.views import show_actions, show_candidates
 from nba.stores.lists import Slice
 from nba.stores.people import Tag
 
@@ -90,6 +97,51 @@ def next_actions(
         customer_id=customer_id,
         rescored=fresh is not None,
         actions=show_actions([*planned, *others], services),
+    )
+
+
+@router.get(
+    "/customers/{customer_id}/why",
+    response_model=CustomerWhy,
+    responses=documented(401, 403, 404, 422, 503),
+)
+def explain_candidates(
+    *,
+    customer_id: CustomerId,
+    caller: CallerDep,
+    services: ServicesDep,
+    action_type: Annotated[Id | None, Query(description="Only this one.")] = None,
+) -> CustomerWhy:
+    """Say of every action type why it is open to a customer or not, and what its value is made of.
+
+    By last night's models and rules, for anybody in the book. Each closed door has its reason
+    in both languages and, where waiting opens it, the day.
+    """
+    caller.require_customer(customer_id)
+    state = card_of(services, customer_id).state
+    rows = services.live.why(customer_id) if services.live is not None else None
+    mark = services.store.mark()
+    if rows is None or mark is None:
+        raise UnavailableError(
+            "the models for rescoring are not ready",
+            expected="a published plan that is kept here",
+            next_step="try again in some seconds",
+        )
+    if action_type is not None:
+        rows = [row for row in rows if row["action_type"] == action_type]
+    if not rows:
+        raise NotFoundError(
+            "there is nothing to explain",
+            expected="a customer of the plan's day, and an action type of the catalogue",
+            next_step="leave `action_type` away to see all",
+        )
+    heard = services.store.news(customer_id, services.day_begins(mark[0]))
+    return CustomerWhy(
+        customer_id=customer_id,
+        as_of=mark[0],
+        heard_since=bool(heard),
+        price_per_minute=rows[0]["price_per_minute"],
+        candidates=show_candidates(rows, services, profiled=state.consent_profiling),
     )
 
 
