@@ -15,6 +15,7 @@ from tests.serving.conftest import PLAN, actions_frame
 
 from nba.decisions.action_types import Catalogue
 from nba.decisions.settings import DecisionSettings
+from nba.errors import UnavailableError
 from nba.serving import Services
 from nba.serving.shapes import ProductScore
 from nba.stores.outbox import Event
@@ -337,3 +338,20 @@ def test_a_running_service_settles_lists_by_itself(client: Client, services: Ser
     book = services.store.book("k1")
     assert book is not None
     assert (book.is_settled, book.version) == (True, 1)
+
+
+def test_a_list_is_true_while_the_store_takes_no_writes(
+    client: Client, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = client("clerk")
+    skip(caller, "k1-2")
+
+    def locked(clerk_id: str, today: object) -> bool:
+        raise UnavailableError("the operational store does not answer")
+
+    monkeypatch.setattr(services.store, "settle", locked)
+    assert ids(caller.get("/v1/clerks/k1/actions")) == ["c11", "c13"]
+    skip(caller, "k1-1")
+    assert ids(caller.get("/v1/clerks/k1/actions")) == ["c13"]
+    monkeypatch.undo()
+    assert ids(caller.get("/v1/clerks/k1/actions")) == ["c13"]

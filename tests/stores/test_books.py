@@ -6,16 +6,17 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
 import pytest
 
-from nba.decisions.replacement import draw_replacements
 from nba.decisions.settings import DecisionSettings
 from nba.models.mode.assignments.records import decision_rows
+from nba.pipeline.replay import replay_action
 from nba.schema.words import FeedbackKind
-from nba.stores.books import Today, draw_seed
+from nba.stores.books import Today
 from nba.stores.feedback import Feedback
 from nba.stores.lists import Slice
 from nba.stores.operational import OperationalStore
@@ -233,14 +234,11 @@ def test_a_decision_of_the_day_can_be_drawn_again(living: OperationalStore) -> N
     logged = living.day_decisions(DAY)
     assert [one.sequence for one in logged] == [1, 2, 3]
     for one in logged:
-        options = one.rows.select("customer_id", "arm", "alternatives").explode("alternatives")
-        options = options.unnest("alternatives").filter(pl.col("mode") != "none")
-        settings = DecisionSettings.model_validate(one.settings)
-        seed = draw_seed(settings, one.as_of, one.clerk_id, one.sequence)
-        again = draw_replacements(options, one.minutes, settings, seed=seed).decided
-        assert again.select("customer_id", "mode", "propensity", "explored").equals(
-            one.rows.select("customer_id", "mode", "propensity", "explored")
-        )
+        assert one.drawn() == one.again()
+    action_id = next(iter(logged[0].drawn()))
+    found = replay_action(SimpleNamespace(plan_store=living), None, action_id)  # type: ignore[arg-type]
+    assert found.same
+    assert found.digest == found.logged_digest
 
 
 def test_two_who_settle_at_once_draw_once(living: OperationalStore) -> None:

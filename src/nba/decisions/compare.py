@@ -122,6 +122,10 @@ def decision_bytes(plan: Plan, action_id: str) -> bytes:
         )
     logged = plan.log.filter(pl.col("customer_id") == row["customer_id"][0])
     content = {"action": row.row(0, named=True), "log": logged.row(0, named=True)}
+    return _bytes(content)
+
+
+def _bytes(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, sort_keys=True, default=str, ensure_ascii=False).encode()
 
 
@@ -180,6 +184,15 @@ def replay(
     logged = decision_bytes(plan, action_id)
     again = decide(inputs, rules, as_of=as_of)
     now = decision_bytes(again, action_id) if action_id in again.actions["action_id"] else b"{}"
+    return _compared(action_id, logged, now)
+
+
+def compared(action_id: str, logged: Mapping[str, Any], now: Mapping[str, Any]) -> Replay:
+    """Compare a decision as it was logged with the same one recomputed, byte for byte."""
+    return _compared(action_id, _bytes(logged), _bytes(now))
+
+
+def _compared(action_id: str, logged: bytes, now: bytes) -> Replay:
     return Replay(
         action_id=action_id,
         same=logged == now,

@@ -135,6 +135,11 @@ class PlanStore(Protocol):
     def action(self, action_id: str) -> Mapping[str, Any]:
         """Return one published action; `NotFoundError` where there is none."""
 
+    def redraw(
+        self, day: date, clerk_id: str, sequence: int
+    ) -> tuple[Mapping[str, Mapping[str, Any]], Mapping[str, Mapping[str, Any]]]:
+        """Return what a decision of a day drew by action_id, as logged and drawn again."""
+
     def drawn_during(self, day: date) -> pl.DataFrame:
         """Return who was drawn for a free place during a day, as rows of a decision log."""
 

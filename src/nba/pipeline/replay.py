@@ -8,7 +8,7 @@ from datetime import datetime
 import polars as pl
 
 from nba.data.erasure import PSEUDONYM
-from nba.decisions.compare import Replay, replay
+from nba.decisions.compare import Replay, compared, replay
 from nba.decisions.plan import Plan
 from nba.pipeline.context import run_context
 from nba.pipeline.kept import kept_inputs, kept_plan, kept_rules
@@ -17,14 +17,19 @@ from nba.settings import Settings
 
 
 def replay_action(ports: Ports, settings: Settings, action_id: str) -> Replay:
-    """Recompute one decision of the plan that published it.
+    """Recompute one decision of the plan that published it, or of the day that it was lived in.
 
     Raises
     ------
     NotFoundError
         When no published plan has this action, or its plan is not kept.
     """
-    day = ports.plan_store.action(action_id)["as_of"]
+    action = ports.plan_store.action(action_id)
+    day = action["as_of"]
+    if action.get("sequence") is not None:
+        clerk_id = str(action.get("from_clerk_id") or action["clerk_id"])
+        drawn = ports.plan_store.redraw(day, clerk_id, int(action["sequence"]))
+        return compared(action_id, *(one.get(action_id, {}) for one in drawn))
     context = run_context(ports, settings, datetime(day.year, day.month, day.day))
     plan, inputs, rules = kept_plan(context), kept_inputs(context), kept_rules(context)
     found = replay(inputs, rules, action_id=action_id, as_of=context.as_of, plan=plan)

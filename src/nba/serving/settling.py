@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from nba.errors import UnavailableError
 from nba.logs import log
 from nba.serving.services import Services
 from nba.stores.books import Book
@@ -15,11 +16,19 @@ SWEEP_SECONDS = 5.0
 
 
 def settled_book(services: Services, clerk_id: str) -> Book | None:
-    """Return a clerk's book with all that was accepted worked in; None where there is none."""
+    """Return a clerk's book with all that was accepted worked in; None where there is none.
+
+    While the store takes no writes the book stays as it is: what became untrue is left out of the
+    list all the same, and free places wait.
+    """
     book = services.store.book(clerk_id)
     if book is None or book.is_settled:
         return book
-    services.store.settle(clerk_id, services.today(book.as_of))
+    try:
+        services.store.settle(clerk_id, services.today(book.as_of))
+    except UnavailableError as error:
+        log().warning("a list waits to be worked up to date", error=type(error).__name__)
+        return book
     return services.store.book(clerk_id)
 
 

@@ -714,6 +714,27 @@ class DayDecision:
     settings: Mapping[str, Any]
     rows: pl.DataFrame
 
+    def drawn(self) -> dict[str, dict[str, Any]]:
+        """Return what was drawn, by action_id."""
+        return _drawn_of(self.rows, self.rows)
+
+    def again(self) -> dict[str, dict[str, Any]]:
+        """Return the same drawn anew from those who stood for it."""
+        options = self.rows.select("customer_id", "arm", "alternatives").explode("alternatives")
+        options = options.unnest("alternatives").filter(pl.col("mode") != str(Mode.NONE))
+        settings = DecisionSettings.model_validate(self.settings)
+        seed = draw_seed(settings, self.as_of, self.clerk_id, self.sequence)
+        draw = draw_replacements(options, self.minutes, settings, seed=seed)
+        return _drawn_of(draw.decided, self.rows)
+
+
+def _drawn_of(decided: pl.DataFrame, logged: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return the drawn customers by the action_id that the log gives them."""
+    known = dict(logged.select("customer_id", "action_id").iter_rows())
+    columns = ("customer_id", "arm", "mode", "propensity", "explored", "alternatives")
+    rows = decided.filter(pl.col("mode").is_not_null()).select(columns)
+    return {known[row["customer_id"]] or "": row for row in rows.iter_rows(named=True)}
+
 
 def read_decisions(
     connection: Connection, as_of: date, clerk_id: str | None = None

@@ -399,6 +399,13 @@ class OperationalStore:
         with self._database.reading() as connection:
             return books.read_decisions(connection, as_of, clerk_id)
 
+    def redraw(
+        self, day: date, clerk_id: str, sequence: int
+    ) -> tuple[Mapping[str, Mapping[str, Any]], Mapping[str, Mapping[str, Any]]]:
+        """Return what a decision of a day drew by action_id, as logged and drawn again."""
+        found = [one for one in self.day_decisions(day, clerk_id) if one.sequence == sequence]
+        return (found[0].drawn(), found[0].again()) if found else ({}, {})
+
     def drawn_during(self, day: date) -> pl.DataFrame:
         """Return who was drawn for a free place during a day, as rows of a decision log.
 

@@ -108,11 +108,12 @@ def list_actions(
     book, now = settled_book(services, clerk_id), services.clock()
     page = Page(clerk_id, day, mode, limit, cursor)
     key = (page, book)
-    ready = services.answers.get(key, now) if book is not None else None
+    is_settled = book is not None and book.is_settled
+    ready = services.answers.get(key, now) if is_settled else None
     if ready is None:
         content = _page(page, book, services)
         ready = Ready.of(content, _tag(content), leave="now", until=_until(content, services))
-        if book is not None and book.as_of == content.as_of:
+        if is_settled and book is not None and book.as_of == content.as_of:
             services.answers.put(key, ready)
     return ready.answer(request, b',"now":"%s"' % services.local(now).isoformat().encode())
 
