@@ -260,6 +260,7 @@ def test_a_new_plan_begins_anew_and_an_older_one_changes_nothing(
     older = DAY - timedelta(days=1)
     living.publish(dict(PLAN) | {"as_of": older}, make_actions(day=older))
     assert version(living) == 1
+    living.mark_ingested(living.new_events()["transactions"]["outbox_id"].to_list())
     living.publish(PLAN, make_actions(salt="b"), reserve(make_actions()), shifts())
     assert version(living) == 0
     living.accept([bought("c12", "o9")])
@@ -279,3 +280,13 @@ def test_who_was_drawn_during_the_day_is_a_row_of_the_decision_log(
     logged = living.day_decisions(DAY)[0].rows.filter(pl.col("mode").is_not_null())
     assert rows["propensity"].to_list() == logged["propensity"].to_list()
     assert rows["action_id"].to_list() == logged["action_id"].to_list()
+
+
+def test_what_was_accepted_while_the_plan_was_made_is_worked_in(
+    store: OperationalStore, make_actions: Actions
+) -> None:
+    store.accept([bought("c11"), bought("nobody", "o2")])
+    store.publish(PLAN, make_actions(), reserve(make_actions()), shifts())
+    assert store.touched() == ["k1"]
+    store.settle("k1", today())
+    assert len(listed(store)) == 3

@@ -184,6 +184,18 @@ def open_books(connection: Connection, as_of: date, closes_at: Mapping[str, date
     ]
     if rows:
         connection.execute(insert(books), rows)
+    # what was accepted while the plan was made is not in the lake that it stood on
+    waiting = select(outbox.c.customer_id).where(
+        outbox.c.ingested_at.is_(None), outbox.c.signal.is_not(None)
+    )
+    named = select(actions.c.clerk_id).where(
+        actions.c.as_of == as_of, actions.c.customer_id.in_(waiting)
+    )
+    connection.execute(
+        update(books)
+        .where(books.c.as_of == as_of, books.c.clerk_id.in_(named))
+        .values(touched=books.c.touched + 1)
+    )
 
 
 def reserve_rows(frame: pl.DataFrame, as_of: date) -> Iterator[dict[str, Any]]:
