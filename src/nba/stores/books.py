@@ -632,6 +632,8 @@ class _Settling:
             name: row[name]
             for name in ("action_id", "customer_id", "clerk_id", "channel", "as_of", "expires_at")
         }
+        # a plan of the same day before this one may have reserved it
+        self._connection.execute(delete(quotas).where(quotas.c.action_id == row["action_id"]))
         self._connection.execute(
             insert(quotas), reservation | {"state": "reserved", "reserved_at": self._today.now}
         )
