@@ -143,9 +143,9 @@ def _candidate_ratio(model: TwoStageAffinity, purchases: pl.DataFrame, threads: 
     """Return seconds of the candidate stage over those of implicit's batch recommend."""
     from implicit.cpu.als import AlternatingLeastSquares
 
-    from nba.models.affinity.candidates.blas import one_blas_thread
     from nba.models.affinity.candidates.generation import candidate_blocks
     from nba.models.affinity.history.customers import history
+    from nba.models.blas import one_blas_thread
 
     fitted = model.fitted
     assert fitted is not None

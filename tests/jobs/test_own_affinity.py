@@ -87,3 +87,20 @@ def test_the_command_runs_on_any_folder_in_its_time_zone(tmp_path: Path) -> None
     page = (tmp_path / "out" / "table.md").read_text()
     assert "coverage@10" in page
     assert "2025-11-15" in page
+
+
+def test_a_page_says_which_model_to_use_and_the_time_limit_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "tables"
+    source.mkdir()
+    given = {"data": folder(source), "cutoff": "2025-12-01", "minutes": 0.0}
+    out = tmp_path / "out"
+    text = run_experiment(EXPERIMENTS["affinity"], given, out)
+    said = capsys.readouterr().err
+    assert "fitting two_stage" in said
+    assert "left out, the time is up: tifu_knn" in said
+    assert "decayed_counts" in text
+    assert "tifu_knn" not in text
+    page = (out / "README.md").read_text()
+    assert page.rstrip().splitlines()[-1].startswith("**Use `kind: ")

@@ -92,12 +92,15 @@ def test_a_cutoff_outside_the_records_says_what_they_span(tmp_path: Path) -> Non
     assert "2030-01-01" in str(caught.value)
 
 
-def test_the_verb_writes_and_logs(tmp_path: Path) -> None:
+def test_the_verb_writes_and_logs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write(tmp_path / "tables", drawn("irregular", 60))
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     given = {"data": folder, "cutoff": "2025-08-01", "seed": 3}
     text = run_experiment(EXPERIMENTS["timing"], given, tmp_path / "out", tracking_uri=uri)
     assert "concordance" in text
+    page = (tmp_path / "out" / "README.md").read_text()
+    assert page.rstrip().splitlines()[-1].startswith("**Use `kind: ")
+    assert "rehearsing them beside the simple rule" in capsys.readouterr().err
     written = json.loads((tmp_path / "out" / "result.json").read_text())
     figure = written["parts"]["2025-08-01"]["metrics"][HAZARD]["concordance"]
     client = MlflowClient(uri)

@@ -52,6 +52,10 @@ def experiment_run(
         list[str] | None, typer.Option(help="A column never to learn from, repeatable.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed.")] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Time limit: what is not asked for is left out after it (10)."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Default: experiments/NAME.")] = None,
     tracking_uri: Annotated[
         str, typer.Option(help="The MLflow store in which the run is logged; empty: none.")
@@ -74,6 +78,7 @@ def experiment_run(
         "propensity": propensity,
         "exclude": tuple(exclude or ()),
         "seed": seed,
+        "minutes": minutes,
     }
     given = {key: value for key, value in options.items() if value not in (None, "", ())}
     place = out or context.obj / "experiments" / name

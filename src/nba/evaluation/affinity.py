@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from nba.arrays import Ints, Reals
+from nba.evaluation.pace import Pace
 from nba.evaluation.ranking import (
     EMPTY,
     coverage,
@@ -49,6 +50,10 @@ SIMPLE_RULES = (
     "personal_filled_decayed",
 )
 LIST_LENGTH = 20
+#: The simple rule that `two_stage` carries, and the kind that it is alone.
+SIMPLE = "decayed_counts"
+#: Simple rules, which cost next to nothing.
+_PLAIN = ("popular", "personal_top", "personal_filled", "personal_filled_decayed", SIMPLE)
 Scores = Callable[[Ints], Reals]
 
 
@@ -142,17 +147,18 @@ def recommend_by_scores(
 
 
 def simple_recommendations(
-    task: RankingTask, fitted: Fitted, past: History, config: TwoStageConfig
+    task: RankingTask, fitted: Fitted, past: History, config: TwoStageConfig, pace: Pace
 ) -> dict[str, Recommendations]:
     """Return the recommendations of the baselines that share the model's sources.
 
     Parameters
     ----------
     task : RankingTask
-        Whom to recommend to, and when.
-    fitted, past : Fitted, History
-        The model's sources and the histories at the cut-off of the task.
+    fitted : Fitted
+    past : History
     config : TwoStageConfig
+    pace : Pace
+        Methods that are no simple rule are left out when its time is up.
     """
     n = task.log.n_customers
     popularity = fitted.products.popularity / max(fitted.products.popularity.max(), 1e-9)
@@ -160,19 +166,26 @@ def simple_recommendations(
     owned, rows = times > 0, task.rows()
     # The third half-life is 180 days by default, or 8 baskets where a log has no time.
     decayed = past.pairs.matrix(past.pairs.decayed[2], task.shape)
-    tifu = _tifu(task)
+    share, weight = fitted.popular_share, config.popularity_weight
     confidence, factors = past.confidence, fitted.factors
     methods: dict[str, Scores] = {
         "popular": lambda block: np.tile(popularity, (len(block), 1)),
         "personal_top": lambda block: times[block].toarray(),
         "personal_filled": lambda block: times[block].toarray() + 1e-3 * popularity,
         "personal_filled_decayed": lambda block: decayed[block].toarray() + 1e-6 * popularity,
+        SIMPLE: lambda block: decayed[block].toarray() + weight * share,
         "item_to_item": lambda block: (past.vectors[block] @ fitted.item).toarray(),
         "als": lambda block: np.maximum(factors.fold_in(confidence[block]) @ factors.products.T, 0),
-        "tifu_knn": tifu,
     }
     assert times.shape[0] == n
-    return {name: recommend_by_scores(scores, owned, rows) for name, scores in methods.items()}
+    found = {
+        name: recommend_by_scores(scores, owned, rows)
+        for name, scores in methods.items()
+        if name in _PLAIN or pace.allows(name)
+    }
+    if pace.allows("tifu_knn"):
+        found["tifu_knn"] = recommend_by_scores(_tifu(task), owned, rows)
+    return found
 
 
 def _tifu(task: RankingTask) -> Scores:
@@ -202,7 +215,7 @@ def model_recommendations(
     past = history(task.log, task.cutoff, fitted, model.config)
     rows = task.rows()
     reference = model.positions(task.log.customer_ids)
-    parts = list(model.rank(past, rows, reference, fitted.products.sold, whole=True))
+    parts = list(model.rank(past, rows, reference, fitted.products.sold))
     customer = np.concatenate([part.candidates.customer for part in parts])
     product = np.concatenate([part.candidates.product for part in parts])
     score = np.concatenate([part.score for part in parts])
@@ -232,7 +245,7 @@ def taste_correlation(task: RankingTask, model: TwoStageAffinity, truth: Reals) 
     rows = task.rows()
     reference = model.positions(task.log.customer_ids)
     ours = np.full((len(rows), task.log.n_products), -np.inf)
-    for part in model.rank(past, rows, reference, fitted.products.sold, whole=True):
+    for part in model.rank(past, rows, reference, fitted.products.sold):
         ours[part.candidates.customer, part.candidates.product] = part.score
     scores = {
         "two_stage": ours,
@@ -314,6 +327,7 @@ def compare(
     seed: int,
     others: Mapping[str, Callable[[RankingTask], Recommendations]] | None = None,
     truth: Reals | None = None,
+    pace: Pace | None = None,
 ) -> tuple[dict[str, Any], dict[str, dict[str, Reals]]]:
     """Fit the model, recommend by every method, and return report and raw metrics.
 
@@ -323,7 +337,11 @@ def compare(
         Further methods: each a function from the task to `Recommendations`.
     truth : (customers, products) array, optional
         True probabilities, where the log comes from a world that is known.
+    pace : Pace, optional
+        Says what is done; methods that are no simple rule are left out when its time is up.
     """
+    pace = pace or Pace()
+    pace.begin("fitting two_stage")
     model = TwoStageAffinity(config).fit_log(
         task.log.of(task.learners),
         task.catalogue,
@@ -331,11 +349,15 @@ def compare(
         seed,
     )
     assert model.fitted is not None
+    pace.begin("listing by two_stage")
     recommended, past = model_recommendations(task, model)
-    recommendations = simple_recommendations(task, model.fitted, past, config) | {
+    recommendations = simple_recommendations(task, model.fitted, past, config, pace) | {
         "two_stage": recommended
     }
-    recommendations |= {name: method(task) for name, method in (others or {}).items()}
+    recommendations |= {
+        name: method(task) for name, method in (others or {}).items() if pace.allows(name)
+    }
+    pace.begin("measuring")
     rows = task.rows()
     targets = task.targets()[rows]
     owned = (past.index > 0).astype(np.float32)[rows]

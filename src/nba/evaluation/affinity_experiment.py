@@ -11,6 +11,7 @@ import polars as pl
 
 from nba.errors import InputRefusedError
 from nba.evaluation.affinity import RankingTask, Recommendations, compare
+from nba.evaluation.pace import Pace
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.scores import homes
@@ -35,6 +36,7 @@ def run_affinity_experiment(
     horizon: int = 60,
     min_baskets: int = 3,
     others: Callable[[RankingTask], Methods] = _no_more,
+    pace: Pace | None = None,
 ) -> dict[str, Any]:
     """Compare all methods on a dated purchase log, at each cut-off.
 
@@ -56,6 +58,8 @@ def run_affinity_experiment(
     min_baskets : int
     others : callable
         Gives further methods by name for a task.
+    pace : Pace, optional
+        Says what is done; what is left out when its time is up.
 
     Raises
     ------
@@ -85,7 +89,7 @@ def run_affinity_experiment(
                 found="none",
                 next_step="choose a cut-off inside the log",
             )
-        report, _ = compare(task, config, seed=seed, others=others(task))
+        report, _ = compare(task, config, seed=seed, others=others(task), pace=pace)
         reports[moment.isoformat()] = report
     return {"cutoffs": reports, "seed": seed}
 

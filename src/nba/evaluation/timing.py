@@ -8,7 +8,7 @@ time already elapsed; times are censored at the horizon or where the records end
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import perf_counter
 from typing import Any
@@ -20,6 +20,7 @@ from nba.arrays import Floats, Ints
 from nba.errors import UsageError
 from nba.evaluation.calibration import calibration_error, lift, reliability
 from nba.evaluation.intervals import Interval, bootstrap
+from nba.evaluation.pace import Pace
 from nba.evaluation.survival import (
     Outcome,
     auc,
@@ -32,12 +33,15 @@ from nba.models.purchases import PurchaseDays, day_number, follow_up, purchases_
 from nba.models.timing.baselines import fit_baselines
 from nba.models.timing.core import CoreConfig, HazardCore, fit_core
 from nba.models.timing.hazard import HazardConfig
+from nba.models.timing.mixture import Mixture, MixtureConfig, mixture_of
 from nba.models.timing.panel import SINCE, Snapshot
 
 #: Customer ids, days since the last purchase, number of days → survival (n, days + 1).
 Curves = Callable[[pl.Series, Floats, int], Floats]
 
 HAZARD = "hazard"
+#: `hazard` as it answers, and the simple rule that it carries.
+SHIPS, SIMPLE = "as_it_ships", "recency_gap"
 HORIZONS = (7, 14, 30, 90)
 #: Brier scores are averaged from this day on.
 FIRST_DAY = 7
@@ -132,6 +136,8 @@ def run_timing_experiment(
     baselines: bool = True,
     others: Mapping[str, Curves] | None = None,
     core: HazardCore | None = None,
+    ships: bool = False,
+    pace: Pace | None = None,
     draws: int = 200,
     seed: int = 20261121,
     threads: int = 0,
@@ -158,6 +164,10 @@ def run_timing_experiment(
         number of days: the truth of a simulated world, or another model.
     core : HazardCore, optional
         The model of an earlier run on the same purchases and cut-off, to judge other customers.
+    ships : bool
+        Also judge the curves as the kind `hazard` answers, with its simple rule, and that rule.
+    pace : Pace, optional
+        Says what is done; baselines and intervals are left out when its time is up.
     draws : int
         Bootstrap draws, by customer; 0 for none.
 
@@ -168,6 +178,8 @@ def run_timing_experiment(
     """
     protocol = Protocol(cutoff, horizon_days, tuple(horizons), active_days, count_days, draws)
     config = config if config is not None else HazardConfig(active_days=active_days)
+    pace = pace or Pace()
+    pace.begin("fitting the learned curves")
     today = day_number(cutoff)
     everything = read_log(purchases, as_of=datetime.max)
     _check(everything, today, cutoff)
@@ -183,13 +195,21 @@ def run_timing_experiment(
     started = perf_counter()
     predictions = {HAZARD: _predict(core, snapshot, truth, threads)}
     seconds["score"] = perf_counter() - started
-    if baselines:
+    if ships and isinstance(config, MixtureConfig):
+        pace.begin("rehearsing them beside the simple rule")
+        mixture = mixture_of(core, everything, today, config, seed=seed, threads=threads)
+        predictions |= _as_it_ships(mixture, everything, snapshot, truth, threads)
+        notes.append(f"as it ships: {mixture.rehearsal.sentence()}")
+    if baselines and pace.allows("fitting the baselines"):
         predictions |= _baselines(core, everything, snapshot, truth, config)
     ids = everything.ids["customer_id"].gather(snapshot.known)
     for name, curves in (others or {}).items():
         survival = curves(ids, snapshot.static[:, SINCE], truth.watched_days)
         predictions[name] = Prediction(survival, None)
+    pace.begin(f"measuring {', '.join(predictions)}")
     metrics = {name: _measure(p, truth, protocol) for name, p in predictions.items()}
+    if draws and not pace.allows(f"intervals of {draws} draws"):
+        protocol = replace(protocol, draws=0)
     intervals, differences = _intervals(predictions, truth, protocol, seed)
     frames = _frames(predictions[HAZARD], truth, protocol, everything, snapshot)
     return TimingResult(
@@ -247,6 +267,17 @@ def _predict(core: HazardCore, snapshot: Snapshot, truth: Truth, threads: int) -
     survival = core.survival(snapshot, truth.watched_days, threads=threads)
     count = core.expected_purchases(snapshot, (float(truth.count_days),), threads=threads)[0]
     return Prediction(survival, count)
+
+
+def _as_it_ships(
+    mixture: Mixture, log: PurchaseDays, snapshot: Snapshot, truth: Truth, threads: int
+) -> dict[str, Prediction]:
+    days = truth.watched_days
+    simple = replace(mixture, rehearsal=replace(mixture.rehearsal, share=0.0))
+    return {
+        name: Prediction(one.answer(log, snapshot, days, threads=threads).survival, None)
+        for name, one in ((SHIPS, mixture), (SIMPLE, simple))
+    }
 
 
 def _baselines(

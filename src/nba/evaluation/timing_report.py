@@ -16,6 +16,7 @@ from nba.evaluation.timing import HAZARD, TimingResult
 
 RESULT_FILE = "result.json"
 TABLE_FILE = "result.md"
+PAGE_FILE = "README.md"
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,27 @@ class TimingRun:
         What was asked of it, and whether it is reached.
     findings : mapping
         Further figures, by part.
+    verdict : str
+        Which model to use, in a sentence; it ends the page.
     """
 
     command: str
     parts: Mapping[str, TimingResult]
     bars: Sequence[Mapping[str, Any]] = ()
     findings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    verdict: str = ""
 
 
 def write_run(run: TimingRun, folder: Path) -> str:
     """Write results, tables and plots into `folder`, and return the tables."""
     said: dict[str, Any] = {"command": run.command, "bars": run.bars, "findings": run.findings}
     write_results(folder, run.parts, **said)
-    return markdown(run.parts, **said)
+    page = markdown(run.parts, **said)
+    if not run.verdict:
+        return page
+    page = f"{page}\n{run.verdict}\n"
+    (folder / PAGE_FILE).write_text(f"# When does each customer come back?\n\n{page}")
+    return page
 
 
 def write_results(

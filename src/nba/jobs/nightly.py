@@ -128,6 +128,8 @@ def _walk(context: RunContext, due: list[NightlyStep], progress: Progress) -> No
     for one in due:
         with progress.step(one.name) as current:
             current.report.update(one.run(context))
+        for name, text in current.report.get("findings", {}).items():
+            progress(f"{name}: {text}")
         context.manifest.record(one.name, current.report)
 
 

@@ -13,13 +13,16 @@ from typing import Any, Final
 import polars as pl
 
 from nba.errors import InputRefusedError, UsageError
+from nba.evaluation.affinity import SIMPLE as RULE
 from nba.evaluation.affinity_experiment import DATED, run_affinity_experiment
 from nba.evaluation.mode_experiment import run_mode_experiment
 from nba.evaluation.mode_summary import ModeExperiment
-from nba.evaluation.timing import TimingResult, run_timing_experiment
-from nba.evaluation.timing_report import TimingRun
+from nba.evaluation.pace import Pace
+from nba.evaluation.timing import SHIPS, SIMPLE, TimingResult, run_timing_experiment
+from nba.evaluation.timing_report import PAGE_FILE, TimingRun
 from nba.jobs.affinity_report import table, write_report
 from nba.jobs.experiment_spec import RESULT_FILE
+from nba.jobs.progress import to_stderr
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.timing.hazard import HazardConfig
 
@@ -28,6 +31,8 @@ TIMING_SEED: Final = 20261121
 #: Asked about are customers who bought so many days before the cut-off; followed so many after.
 ACTIVE_DAYS: Final = 365
 HORIZON_DAYS: Final = 90
+#: The time limit of a comparison.
+MINUTES: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,7 @@ def timing(
     cutoff: str,
     mapping: str = "",
     time_zone: str = TIME_ZONE,
+    minutes: float = MINUTES,
     seed: int = TIMING_SEED,
 ) -> TimingRun:
     """Run the timing protocol on any transactions table, with all baselines.
@@ -119,12 +125,30 @@ def timing(
         A mapping's name or file; empty: none.
     time_zone : str
         Where naive times stand, unless the mapping says.
+    minutes : float
+        When they have passed, baselines and intervals are left out.
     seed : int
     """
-    day = _day(cutoff)
+    day, pace = _day(cutoff), Pace(to_stderr, minutes)
     tables = OwnTables(data, mapping or None, time_zone, datetime.now(UTC))
     command = f"nba experiment run timing --cutoff {cutoff}"
-    return TimingRun(command, timing_of(tables, day, seed=seed))
+    parts = timing_of(tables, day, seed=seed, pace=pace)
+    verdict = timing_verdict(next(iter(parts.values())))
+    return TimingRun(command, parts, verdict=verdict)
+
+
+def timing_verdict(result: TimingResult) -> str:
+    """Return which kind of timing model to use on these tables, in a sentence."""
+    ships, simple = result.metrics[SHIPS], result.metrics[SIMPLE]
+    better = ships["integrated_brier"] <= simple["integrated_brier"]
+    kind, other = ("hazard", SIMPLE) if better else (SIMPLE, "hazard")
+    mine, its = (ships, simple) if better else (simple, ships)
+    return (
+        f"**Use `kind: {kind}` in `models/timing.yaml`:** integrated Brier score "
+        f"{mine['integrated_brier']:.4f} against {its['integrated_brier']:.4f} of {other}, "
+        f"concordance {mine['concordance']:.3f} against {its['concordance']:.3f}, "
+        f"{result.customers:,} customers from {result.protocol.cutoff.date()} on."
+    )
 
 
 def timing_of(
@@ -134,6 +158,7 @@ def timing_of(
     config: HazardConfig | None = None,
     draws: int = 100,
     seed: int = TIMING_SEED,
+    pace: Pace | None = None,
 ) -> dict[str, TimingResult]:
     """Return the result of the timing protocol at one cut-off, by its day.
 
@@ -146,7 +171,10 @@ def timing_of(
     draws : int
         Bootstrap draws of the intervals.
     seed : int
+    pace : Pace, optional
     """
+    pace = pace or Pace()
+    pace.begin("reading the tables")
     purchases, _ = tables.read()
     result = run_timing_experiment(
         purchases.select("customer_id", "ts", "quantity", "amount"),
@@ -154,6 +182,8 @@ def timing_of(
         horizon_days=HORIZON_DAYS,
         active_days=ACTIVE_DAYS,
         config=config or HazardConfig(active_days=ACTIVE_DAYS),
+        ships=True,
+        pace=pace,
         draws=draws,
         seed=seed,
         threads=0,
@@ -165,7 +195,13 @@ def timing_of(
 
 
 def affinity(
-    *, data: Path, cutoff: str, mapping: str = "", time_zone: str = TIME_ZONE, seed: int = 0
+    *,
+    data: Path,
+    cutoff: str,
+    mapping: str = "",
+    time_zone: str = TIME_ZONE,
+    minutes: float = MINUTES,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Compare all methods on a retailer's own tables.
 
@@ -179,11 +215,28 @@ def affinity(
         A mapping's name or file; empty: none.
     time_zone : str
         Where naive times stand, unless the mapping says.
+    minutes : float
+        When they have passed, methods that are no simple rule are left out.
     seed : int
     """
-    day = _day(cutoff)
-    return affinity_of(
-        OwnTables(data, mapping or None, time_zone, datetime.now(UTC)), day, seed=seed
+    day, pace = _day(cutoff), Pace(to_stderr, minutes)
+    tables = OwnTables(data, mapping or None, time_zone, datetime.now(UTC))
+    result = affinity_of(tables, day, seed=seed, pace=pace)
+    return {**result, "verdict": affinity_verdict(next(iter(result["cutoffs"].values())))}
+
+
+def affinity_verdict(report: Mapping[str, Any]) -> str:
+    """Return which kind of affinity model to use on these tables, in a sentence."""
+    kinds = ("two_stage", RULE)
+    recall, ndcg = (
+        {kind: report["methods"][kind][name][0] for kind in kinds}
+        for name in ("recall@10", "ndcg@10")
+    )
+    kind, other = kinds if recall["two_stage"] >= recall[RULE] else kinds[::-1]
+    return (
+        f"**Use `kind: {kind}` in `models/affinity.yaml`:** recall@10 {recall[kind]:.4f} against "
+        f"{recall[other]:.4f} of {other}, ndcg@10 {ndcg[kind]:.4f} against {ndcg[other]:.4f}, "
+        f"next baskets of {report['customers']:,} customers."
     )
 
 
@@ -194,6 +247,7 @@ def affinity_of(
     config: TwoStageConfig = DATED,
     seed: int = 0,
     horizon: int = 60,
+    pace: Pace | None = None,
 ) -> dict[str, Any]:
     """Return the comparison of all methods at one cut-off.
 
@@ -206,12 +260,15 @@ def affinity_of(
     seed : int
     horizon : int
         Days within which the next basket counts.
+    pace : Pace, optional
 
     Raises
     ------
     InputRefusedError
         When the folder cannot be loaded, or nobody can be asked about at the cut-off.
     """
+    pace = pace or Pace()
+    pace.begin("reading the tables")
     purchases, products = tables.read()
     kinds = purchases["product_id"].n_unique()
     if kinds < 2:
@@ -229,13 +286,17 @@ def affinity_of(
         config=config,
         seed=seed,
         horizon=horizon,
+        pace=pace,
     )
 
 
 def write_affinity(result: Mapping[str, Any], folder: Path) -> str:
-    """Write result, table and plot, and return the table."""
+    """Write result, table, plot and page, and return the page."""
     write_report(result, folder)
-    return "\n".join(table(report["methods"]) for report in result["cutoffs"].values())
+    tables = "\n".join(table(report["methods"]) for report in result["cutoffs"].values())
+    page = f"{tables}\n\n{result['verdict']}\n"
+    (folder / PAGE_FILE).write_text(f"# What is in the next basket?\n\n{page}")
+    return page
 
 
 # -- mode ---------------------------------------------------------------------------------

@@ -127,6 +127,14 @@ class Model(ABC):
         """
         return pl.DataFrame(schema=CONTRIBUTION_SCHEMA)
 
+    def finding(self) -> str:
+        """Return what the fit found, in a sentence for people: which part answers and why."""
+        return ""
+
+    def figures(self) -> dict[str, float]:
+        """Return what the fit measured of itself on the retailer's own log, by name."""
+        return {}
+
     @abstractmethod
     def _write(self, folder: Path) -> None:
         """Write the fitted state into `folder` without pickle."""

@@ -1,13 +1,23 @@
-"""Which kinds of model exist, by name and kind, each imported when it is asked for."""
+"""Which kinds of model exist, by name and kind, each imported when it is asked for.
+
+A package of a retailer's own adds kinds by entry points of the group `nba.models`, named
+`NAME.KIND`::
+
+    [project.entry-points."nba.models"]
+    "affinity.store_best" = "acme_models:StoreBest"
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Final, cast
 
 from nba.errors import ConfigError
 from nba.models.base import Model
 
+#: The entry points by which a package adds kinds.
+GROUP: Final = "nba.models"
 #: (name, kind) → "module:class".
 KINDS: Final[dict[tuple[str, str], str]] = {
     ("timing", "recency_gap"): "nba.models.timing.recency_gap:RecencyGap",
@@ -38,13 +48,33 @@ def model_class(name: str, kind: str) -> type[Model]:
             next_step=f"write `kind: {RENAMED[name, kind]}` in models/{name}.yaml; "
             "the next `nba run` fits it anew",
         )
+    own = {} if (name, kind) in KINDS else own_kinds()
     try:
-        module, _, attribute = KINDS[name, kind].partition(":")
+        module, _, attribute = (KINDS | own)[name, kind].partition(":")
     except KeyError:
+        known = sorted(known for owner, known in KINDS | own if owner == name)
         raise ConfigError(
             f"models/{name}.yaml names an unknown kind",
-            expected=f"one of {sorted(known for owner, known in KINDS if owner == name)}",
+            expected=f"one of {known}",
             found=repr(kind),
-            next_step="correct `kind`",
+            next_step="correct `kind`, or install the package that brings it (entry points of "
+            f"the group {GROUP!r})",
         ) from None
-    return cast("type[Model]", getattr(import_module(module), attribute))
+    found = getattr(import_module(module), attribute)
+    if (found.name, found.kind) != (name, kind):
+        raise ConfigError(
+            f"the model of kind {kind!r} calls itself otherwise",
+            expected=f"name {name!r} and kind {kind!r} on {module}:{attribute}",
+            found=f"name {found.name!r} and kind {found.kind!r}",
+            next_step=f"make entry point and class agree: {name}.{kind}",
+        )
+    return cast("type[Model]", found)
+
+
+def own_kinds() -> dict[tuple[str, str], str]:
+    """Return the kinds that installed packages bring: (name, kind) → "module:class"."""
+    found = {}
+    for point in entry_points(group=GROUP):
+        name, _, kind = point.name.partition(".")
+        found[name, kind] = point.value
+    return found

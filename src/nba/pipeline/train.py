@@ -40,11 +40,12 @@ def train(context: RunContext) -> dict[str, Any]:
     """Fit the models that are due and note which version serves this run."""
     report: dict[str, Any] = {}
     versions: dict[str, dict[str, str]] = {}
+    findings: dict[str, str] = {}
     for name, spec in context.ports.specs.items():
         champion = context.ports.registry.champion(name)
         why = fit_is_due(spec, champion, context.as_of)
         if why or champion is None:
-            champion = fit_one(
+            champion, findings[name] = fit_one(
                 spec,
                 training_set(context, spec),
                 context.ports.registry,
@@ -53,7 +54,11 @@ def train(context: RunContext) -> dict[str, Any]:
             )
         versions[name] = describe_version(champion, why)
         report[name] = f"v{champion.version}" + (" (fitted)" if why else "")
-    return {**report, "versions": versions}
+    return {
+        **report,
+        "versions": versions,
+        "findings": {name: text for name, text in findings.items() if text},
+    }
 
 
 def models_stand(context: RunContext) -> bool:
@@ -104,8 +109,10 @@ def fit_one(
     *,
     as_of: datetime,
     seed: int,
-) -> ModelVersion:
+) -> tuple[ModelVersion, str]:
     """Fit a model, log and register it, and promote it unless a later champion stands.
+
+    Returns the version, and in a sentence what the fit found.
 
     Parameters
     ----------
@@ -124,13 +131,16 @@ def fit_one(
         model,
         as_of=as_of,
         parameters=model.config.model_dump(mode="json"),
-        metrics={f"rows_{name}": float(table.height) for name, table in training.items()},
+        metrics={
+            **{f"rows_{name}": float(table.height) for name, table in training.items()},
+            **model.figures(),
+        },
         seed=seed,
         config_digest=config_digest(spec),
     )
     if champion is None or champion.as_of <= as_of:
         registry.promote(version)
-    return version
+    return version, model.finding()
 
 
 def training_set(context: RunContext, spec: ModelSpec) -> ModelInputs:

@@ -288,6 +288,8 @@ class MlflowRegistry:
         run = self._client.create_run(self._experiment_of_runs(), run_name=model.name)
         now = int(time.time() * 1000)
         tags = {"as_of": fit.as_of.isoformat(), "model": model.name, "kind": model.kind}
+        if found := model.finding():
+            tags["finding"] = found
         given = {**fit.parameters, "seed": fit.seed}
         self._client.log_batch(
             run.info.run_id,

@@ -1,15 +1,15 @@
 """Decayed counts: the order that can be worked out by hand, and what must never be listed."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.models.contract import ModelContract
 
 from nba.models.affinity.decayed_counts import DecayedCountsAffinity, DecayedCountsConfig
-from nba.models.affinity.scores import SCORE_SCHEMA
+from nba.models.affinity.scores import SCORE_SCHEMA, returned_rest_days
 from nba.models.base import ModelInputs
+from nba.models.contract import ModelContract
 
 AS_OF = datetime(2026, 1, 1)
 
@@ -75,6 +75,30 @@ def test_what_was_returned_is_never_listed() -> None:
     assert "d" not in found["ann"]
     assert "b" not in found["bob"]
     assert "b" in found["ann"]
+
+
+def test_what_was_returned_comes_back_in_time_or_when_it_was_bought_again() -> None:
+    def listed(since_return: float) -> list[str]:
+        returned = BOUGHT.with_columns(
+            (pl.col("product_id") == "d").alias("returned"),
+            pl.lit(since_return).alias("days_since_return"),
+        )
+        return lists(returned)["ann"]
+
+    assert "d" not in listed(30.0), "bought 40 days ago, sent back 30 days ago"
+    assert "d" in listed(41.0), "bought again since"
+    assert "d" in listed(400.0)
+
+
+def test_how_long_a_return_rests_is_learned_where_enough_came_back() -> None:
+    rows = [
+        (f"c{i}", "p", AS_OF.replace(month=3) + timedelta(days=day), quantity)
+        for i in range(25)
+        for day, quantity in ((0, 1.0), (5, -1.0), (5 + 10 + i, 1.0))
+    ]
+    log = pl.DataFrame(rows, ["customer_id", "product_id", "ts", "quantity"], orient="row")
+    assert returned_rest_days(log, 99.0) == 22.0
+    assert returned_rest_days(log.head(12), 99.0) == 99.0
 
 
 def test_just_bought_rests_unless_replenishable() -> None:

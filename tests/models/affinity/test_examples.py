@@ -16,7 +16,7 @@ from nba.models.affinity.history.customers import history
 from nba.models.affinity.history.state import pair_state, product_state
 from nba.models.affinity.ranking.examples import examples_at, past_cutoffs, past_examples
 from nba.models.affinity.ranking.features import feature_names
-from nba.models.affinity.ranking.ranker import Examples
+from nba.models.affinity.ranking.ranker import Examples, Ranker
 from nba.models.purchases import PurchaseLog, day_number
 
 NOW = day_number(shop.AS_OF)
@@ -59,7 +59,7 @@ def test_thinning_keeps_what_was_bought_and_says_its_share() -> None:
     generator = np.random.default_rng(2)
     customer = np.repeat(np.arange(50), 40)
     label = generator.random(2000) < 0.1
-    part = Examples(customer, generator.random((2000, 3)), label)
+    part = Examples(customer, generator.random((2000, 3)), label, generator.random(2000))
     thin = part.thinned(700, seed=1)
     assert thin.label.sum() == label.sum()
     assert len(thin.label) == pytest.approx(700, rel=0.1)
@@ -75,30 +75,39 @@ def test_all_cutoffs_share_the_rows() -> None:
     assert sum(len(part.label) for part in parts) < 3600
 
 
+def learned_alone(ranker: Ranker) -> Ranker:
+    """Return the ranker with its learned order alone, whatever the rehearsal said."""
+    assert ranker.booster is not None
+    return replace(ranker, rehearsal=replace(ranker.rehearsal, share=1.0))
+
+
 def test_the_first_pass_keeps_the_best_and_the_full_scores() -> None:
     fitted = model()
-    assert fitted.ranker is not None
     log, catalogue = shop_log()
     part = examples_at(log, catalogue, NOW - 30, CONFIG, 3)
     assert part is not None
-    whole = fitted.ranker.predict(part.features)
-    kept, score = fitted.ranker.best(part.customer, part.features, trees=5, keep=10)
+    ranker = learned_alone(fitted.ranker)
+    whole = ranker.predict(part.features, part.plain)
+    given = (part.customer, part.features, part.plain)
+    tie = np.arange(len(part.customer))
+    kept, score = ranker.best(*given, tie=tie, trees=5, keep=10)
     assert score == pytest.approx(whole[kept])
     assert np.bincount(part.customer[kept]).max() == 10
-    everything, _ = fitted.ranker.best(part.customer, part.features, trees=5, keep=10_000)
+    everything, _ = ranker.best(*given, tie=tie, trees=5, keep=10_000)
     assert len(everything) == len(whole)
 
 
 def test_both_passes_score_alike_beside_each_other() -> None:
     """LightGBM mixes up the trees that threads ask one booster for."""
-    ranker = model().ranker
-    assert ranker is not None
+    ranker = learned_alone(model().ranker)
     log, catalogue = shop_log()
     part = examples_at(log, catalogue, NOW - 30, CONFIG, 3)
     assert part is not None
 
     def scores(_: int) -> list[float]:
-        return ranker.best(part.customer, part.features, trees=5, keep=10)[1].tolist()
+        tie = np.arange(len(part.customer))
+        given = (part.customer, part.features, part.plain)
+        return ranker.best(*given, tie=tie, trees=5, keep=10)[1].tolist()
 
     alone = scores(0)
     with ThreadPoolExecutor(4) as pool:
@@ -107,15 +116,12 @@ def test_both_passes_score_alike_beside_each_other() -> None:
 
 def test_relevance_is_right_on_average_though_examples_were_thinned() -> None:
     log, catalogue = shop_log()
-    from nba.models.affinity.ranking.ranker import Ranker
-
     part = examples_at(log, catalogue, NOW - 60, CONFIG, 3)
     assert part is not None
     names = feature_names(fit_sources(log, catalogue, NOW - 60, CONFIG, 3))
     thin = part.thinned(len(part.label) // 2, seed=1)
     ranker = Ranker.fit([thin], names, CONFIG, 1)
-    assert ranker is not None
-    told = ranker.relevance(ranker.predict(part.features)).mean()
+    told = ranker.relevance(ranker.predict(part.features, part.plain)).mean()
     assert told == pytest.approx(part.label.mean(), rel=0.25)
 
 

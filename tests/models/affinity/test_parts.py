@@ -6,13 +6,13 @@ import pytest
 import scipy.sparse as sp
 from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
-from nba.models.affinity.candidates.blas import one_blas_thread
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.candidates.sources import Factors, cosine_neighbours, fit_als
 from nba.models.affinity.candidates.tifu import TifuParameters, frequency_vectors, nearest
 from nba.models.affinity.history.state import customer_state, pair_state, product_log_price
 from nba.models.affinity.history.views import decayed_evenly
 from nba.models.affinity.ranking.lists import blend_places, diversify, rank_within, top_lists
+from nba.models.blas import one_blas_thread
 from nba.models.purchases import PurchaseLog
 
 
@@ -116,17 +116,24 @@ def test_evenly_spaced_purchases_decay_as_they_would_one_by_one() -> None:
     assert found[0, 0] == pytest.approx((0.5 ** (days / 7)).sum())
 
 
-def test_the_dial_is_a_zip() -> None:
+def test_exploration_takes_the_last_places() -> None:
     customer = np.zeros(6, dtype=np.int64)
     product = np.arange(6)
     repeat = np.array([True] * 3 + [False] * 3)
     score = np.array([9.0, 8, 7, 3, 2, 1])
-    place = blend_places(customer, product, repeat, score=score, explore_score=score, share=0.5)
-    listed, rank = top_lists(customer, product, place, 4)
-    assert rank.tolist() == [0, 1, 2, 3]
-    assert repeat[listed].sum() == 2
-    only = blend_places(customer, product, repeat, score=score, explore_score=score, share=None)
-    assert top_lists(customer, product, only, 3)[0].tolist() == [0, 1, 2]
+    new = np.where(repeat, -np.inf, score[::-1])
+
+    def listed(share: float | None) -> tuple[list[int], list[bool]]:
+        place, explored = blend_places(
+            customer, product, repeat, score=score, explore_score=new, share=share, top_n=4
+        )
+        at, rank = top_lists(customer, product, place, 4)
+        assert rank.tolist() == [0, 1, 2, 3]
+        return at.tolist(), explored[at].tolist()
+
+    assert listed(0.5) == ([0, 1, 5, 4], [False, False, True, True])
+    assert listed(0.25) == ([0, 1, 2, 5], [False, False, False, True])
+    assert listed(None) == ([0, 1, 2, 3], [False] * 4)
 
 
 def test_a_crowded_category_goes_to_the_end() -> None:

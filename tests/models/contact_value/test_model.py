@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 from tests.models.contact_value.planted import planted_rows
 from tests.models.contact_value.shop import views
-from tests.models.contract import ModelContract
 
 from nba.models.base import ModelInputs
 from nba.models.contact_value.model import ContactValueMode
 from nba.models.contact_value.rows import TABLE
+from nba.models.contract import ModelContract
 from nba.models.mode.scores import MODES
 from nba.models.needs.base import NEED_SCORE_SCHEMA
 

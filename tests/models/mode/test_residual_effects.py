@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
-from tests.models.contract import ModelContract
 
 from nba.models.base import Model, ModelInputs
+from nba.models.contract import ModelContract
 from nba.models.mode.assignments.features import assignment_features
 from nba.models.mode.effects.contacts import ARMS
 from nba.models.mode.prior import PriorMode

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
-from tests.models.contract import ModelContract
 
 from nba.models.base import Model, ModelInputs
+from nba.models.contract import ModelContract
 from nba.models.timing.boosted import BoostedConfig
 from nba.models.timing.hazard import Hazard, HazardConfig
 from nba.models.timing.recency_gap import RecencyGap

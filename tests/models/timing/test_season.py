@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from nba.models.purchases import PurchaseDays, day_number, read_log
-from nba.models.timing.season import YEAR_DAYS, fit_season
+from nba.models.timing.season import YEAR_DAYS, _learned_trust, fit_season
 
 START = datetime(2024, 1, 1)
 
@@ -65,3 +65,14 @@ def test_years_ahead_repeat_the_last_on_record() -> None:
     season = fit_season(log_of(days, autumn=1.8), today, trust=0.75, level_trust=0.0)
     assert season.at(at_week(44, years=2)) == pytest.approx(season.at(at_week(44, years=1)))
     assert season.at(at_week(33, years=2)) == pytest.approx(season.at(at_week(33, years=1)))
+
+
+def test_how_much_of_a_season_comes_again_is_learned_where_two_years_tell() -> None:
+    days = 3 * YEAR_DAYS
+    today = day_number(START) + days
+    same = fit_season(log_of(days, autumn=1.8), today, trust=0.5, level_trust=0.0)
+    assert same.trust > 0.75
+    swings = np.concatenate([np.sin(np.arange(52) / 8.0), -np.sin(np.arange(52) / 8.0)])
+    assert _learned_trust(swings, 0.75) < 0.2
+    assert _learned_trust(swings[:52], 0.75) == 0.75
+    assert _learned_trust(np.zeros(104), 0.75) == 0.75

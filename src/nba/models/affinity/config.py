@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pydantic import Field
 
 from nba.models.base import ModelConfig
@@ -21,17 +23,29 @@ class ListConfig(ModelConfig):
         description="Where no table states it, a category is replenishable when this share of "
         "its buyers bought the same product on two days or more.",
     )
+    returned_days: float = Field(
+        120.0,
+        ge=0,
+        description="A product that was sent back, and not bought since, rests for so many days; "
+        "where enough were bought again after a return, as long as half of those took.",
+    )
+    popularity_weight: float = Field(
+        0.4,
+        ge=0,
+        description="What the most popular product counts in the simple rule, in purchases of "
+        "one's own just now; less popular ones by their share of its buyers.",
+    )
 
 
 class TwoStageConfig(ListConfig):
     """Parameters of `two_stage`. Days are days of the log, or baskets where it has no time."""
 
     explore_share: float | None = Field(
-        0.3,
+        0.1,
         ge=0,
         le=1,
-        description="The blend: the share of the list that is kept for products new to the "
-        "customer; null leaves the order to the ranker.",
+        description="The share of the list, at its end, that is kept for the best of the products "
+        "new to the customer; null leaves the order to the ranker alone.",
     )
     max_category_share: float = Field(
         0.5, gt=0, le=1, description="The largest share of a list that one category may take."
@@ -109,4 +123,11 @@ class TwoStageConfig(ListConfig):
     part_customers: int = Field(
         4_000, ge=1, description="Customers whose history is reduced at a time, per thread."
     )
-    threads: int = Field(4, ge=1, description="Threads for scoring and for the ranker.")
+    threads: int = Field(
+        0, ge=0, description="Threads for scoring and for the ranker; 0 is all cores."
+    )
+
+    @property
+    def workers(self) -> int:
+        """How many threads there are."""
+        return self.threads or os.cpu_count() or 1

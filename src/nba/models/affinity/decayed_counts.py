@@ -1,8 +1,9 @@
 """The thin affinity model: decayed personal counts, filled with what is popular.
 
-The baseline that a first try at anything better has to beat. A customer's own products
-come first, by decayed count, ties by popularity; then the products that most customers
-bought lately and this one never did.
+The baseline that a first try at anything better has to beat, and the simple rule inside
+`two_stage`. A product counts by the customer's own purchases of it, decayed, plus a part of
+its share of the best seller's buyers: who bought much gets their own first, who bought little
+or long ago sees what is popular among it. Ties go by popularity, then by id.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from nba.models.affinity.config import ListConfig
 from nba.models.affinity.scores import (
     SCORE_SCHEMA,
     Source,
+    believed_relevance,
     customers,
     empty_scores,
     first_open,
     rebought_categories,
     replenishable_categories,
+    resting,
+    returned_rest_days,
     sellable,
     with_columns,
 )
@@ -36,6 +40,7 @@ _PAIR_COLUMNS = {
     "days_since_purchase": pl.Float64(),
     "gap_days_mean": pl.Float64(),
     "returned": pl.Boolean(),
+    "days_since_return": pl.Float64(),
 }
 _PRODUCT_COLUMNS = {"category": pl.String(), "buyers_90d": pl.Float64(), "sales_90d": pl.Float64()}
 
@@ -59,6 +64,7 @@ class DecayedCountsAffinity(Model):
         super().__init__(config)
         self._popularity: dict[str, float] = {}
         self._replenishable: dict[str, bool] = {}
+        self._returned_days = self.config.returned_days
 
     def fit(self, training: ModelInputs, *, as_of: datetime, seed: int) -> Self:
         """Learn what is popular, and which categories are bought again."""
@@ -77,6 +83,10 @@ class DecayedCountsAffinity(Model):
         )
         self._popularity = _shares(popularity)
         self._replenishable = rebought_categories(pairs, self.config.rebought_share)
+        self._returned_days = self.config.returned_days
+        if "purchases" in training:
+            visible = training["purchases"].filter(pl.col("ts") < as_of)
+            self._returned_days = returned_rest_days(visible, self.config.returned_days)
         return self
 
     def score(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
@@ -120,18 +130,17 @@ class DecayedCountsAffinity(Model):
                 return_dtype=pl.Boolean,
             )
         )
-        just_bought = pl.col("days_since_purchase") < self.config.just_bought_days
+        rests = resting(
+            ~replenishable,
+            just_bought_days=self.config.just_bought_days,
+            returned_days=self._returned_days,
+        )
         return (
             table.with_columns(pl.col("customer_id", "product_id").cast(pl.String))
             .drop("category")
             .join(people.select("customer_id"), on="customer_id", how="semi")
             .join(products, on="product_id", how="inner")
-            .with_columns(
-                (
-                    pl.col("returned").fill_null(False)
-                    | (just_bought & ~replenishable).fill_null(False)
-                ).alias("blocked")
-            )
+            .with_columns(rests.alias("blocked"))
         )
 
     def _score_chunk(
@@ -139,11 +148,16 @@ class DecayedCountsAffinity(Model):
     ) -> pl.DataFrame:
         top_n = self.config.top_n
         bought = bought.join(people.select("customer_id"), on="customer_id", how="semi")
-        repeat = (
+        own = (
             bought.filter(~pl.col("blocked"))
             .join(people.filter("profiled").select("customer_id"), on="customer_id", how="semi")
+            .with_columns(
+                (
+                    pl.col("decayed_count") + self.config.popularity_weight * pl.col("popularity")
+                ).alias("worth")
+            )
             .sort(
-                ["customer_id", "decayed_count", "popularity", "product_id"],
+                ["customer_id", "worth", "popularity", "product_id"],
                 descending=[False, True, True, False],
             )
             .group_by("customer_id", maintain_order=True)
@@ -152,56 +166,50 @@ class DecayedCountsAffinity(Model):
                 "customer_id",
                 "product_id",
                 "category",
-                (1.0 + pl.col("decayed_count")).alias("score"),
-                (0.5 + 0.5 * pl.col("decayed_count") / (1.0 + pl.col("decayed_count"))).alias(
-                    "relevance"
-                ),
+                pl.col("worth").alias("score"),
+                "popularity",
                 pl.lit(str(Source.REPEAT)).alias("source"),
                 pl.col("purchase_days").cast(pl.Int32).alias("times_bought"),
                 pl.col("days_since_purchase"),
                 pl.col("gap_days_mean").alias("gap_days"),
             )
         )
-        rows = pl.concat([repeat, self._fill(people, bought, repeat, products)])
+        rows = pl.concat([own, self._fill(people, bought, products)], how="diagonal")
         return (
-            rows.sort(["customer_id", "score", "product_id"], descending=[False, True, False])
+            rows.sort(
+                ["customer_id", "score", "popularity", "product_id"],
+                descending=[False, True, True, False],
+            )
+            .group_by("customer_id", maintain_order=True)
+            .head(top_n)
             .with_columns(
                 (pl.int_range(pl.len()).over("customer_id") + 1).cast(pl.Int32).alias("rank")
             )
+            .with_columns(believed_relevance(pl.col("score")).alias("relevance"))
             .select(*SCORE_SCHEMA)
         )
 
     def _fill(
-        self,
-        people: pl.DataFrame,
-        bought: pl.DataFrame,
-        repeat: pl.DataFrame,
-        products: pl.DataFrame,
+        self, people: pl.DataFrame, bought: pl.DataFrame, products: pl.DataFrame
     ) -> pl.DataFrame:
-        """Return the popular products, not yet bought, that bring each list to `top_n`."""
+        """Return the popular products, not yet bought, that may fill a list of `top_n`."""
         pool = products.head(self.config.pool)
         blocked = np.zeros((len(people), len(pool)), dtype=bool)
         profiled = people.with_row_index("row").filter("profiled").select("customer_id", "row")
         columns_of = pool.with_row_index("column").select("product_id", "column")
         owned = bought.join(profiled, on="customer_id").join(columns_of, on="product_id")
         blocked[owned["row"].to_numpy(), owned["column"].to_numpy()] = True
-        listed = people.join(
-            repeat.group_by("customer_id").len(),
-            on="customer_id",
-            how="left",
-            maintain_order="left",
-        )["len"].fill_null(0)
-        rows, columns = first_open(blocked, self.config.top_n - listed.to_numpy().astype(int))
+        rows, columns = first_open(blocked, np.full(len(people), self.config.top_n))
         picked = pool[columns]
         return pl.DataFrame(
             {
                 "customer_id": people["customer_id"][rows],
                 "product_id": picked["product_id"],
                 "category": picked["category"],
-                "score": picked["popularity"],
-                "relevance": 0.5 * picked["popularity"],
+                "popularity": picked["popularity"],
             }
         ).with_columns(
+            (self.config.popularity_weight * pl.col("popularity")).alias("score"),
             pl.lit(str(Source.POPULAR)).alias("source"),
             pl.lit(0, dtype=pl.Int32).alias("times_bought"),
             pl.lit(None, dtype=pl.Float64).alias("days_since_purchase"),
@@ -209,13 +217,18 @@ class DecayedCountsAffinity(Model):
         )
 
     def _write(self, folder: Path) -> None:
-        state = {"popularity": self._popularity, "replenishable": self._replenishable}
+        state = {
+            "popularity": self._popularity,
+            "replenishable": self._replenishable,
+            "returned_days": self._returned_days,
+        }
         (folder / _STATE).write_text(json.dumps(state, sort_keys=True))
 
     def _read(self, folder: Path) -> None:
         state = json.loads((folder / _STATE).read_text())
         self._popularity = state["popularity"]
         self._replenishable = state["replenishable"]
+        self._returned_days = state["returned_days"]
 
 
 def _recent_or_ever(products: pl.DataFrame) -> pl.Expr:

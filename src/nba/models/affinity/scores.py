@@ -7,6 +7,7 @@ profiling gets what does not depend on their profile.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
@@ -17,6 +18,15 @@ import polars as pl
 from nba.arrays import Ints, Reals
 from nba.models.base import ModelInputs
 from nba.schema.words import SERVICE_CATEGORY
+
+#: Log odds of being in the next basket of a product with one purchase just now.
+BELIEVED_LEVEL: Final = -2.0
+#: What is added to the simple rule's score before its logarithm is taken.
+LEAST_WORTH: Final = 1e-3
+
+
+#: Returns after which the same customer bought the product again, to learn from how soon.
+_FEWEST_REBOUGHT: Final = 20
 
 
 class Source(StrEnum):
@@ -103,6 +113,54 @@ def replenishable_categories(
     return replenishable
 
 
+def resting(lasting: pl.Expr, *, just_bought_days: float, returned_days: float) -> pl.Expr:
+    """Return whether a product rests for a customer: sent back, or just bought and lasting.
+
+    What was bought again after its return does not rest for it. Reads `days_since_purchase`,
+    `returned` and `days_since_return`; a return of unknown day rests for ever.
+
+    Parameters
+    ----------
+    lasting : polars.Expr
+        Whether it is not replenishable.
+    just_bought_days, returned_days : float
+    """
+    since, back = pl.col("days_since_purchase"), pl.col("days_since_return")
+    kept = (since < back).fill_null(False)
+    lately = (back < returned_days).fill_null(True)
+    just_bought = ((since < just_bought_days) & lasting).fill_null(False)
+    return (pl.col("returned").fill_null(False) & ~kept & lately) | just_bought
+
+
+def returned_rest_days(purchases: pl.DataFrame, believed: float) -> float:
+    """Return for how many days a returned product rests, as the log supports it.
+
+    Half of those who bought a product again after they had sent it back did so within that time.
+    With fewer than `_FEWEST_REBOUGHT` of them it is what is believed.
+
+    Parameters
+    ----------
+    purchases : polars.DataFrame
+        `customer_id`, `product_id`, `ts`, `quantity` (below zero for returns).
+    believed : float
+    """
+    if "quantity" not in purchases.columns:
+        return believed
+    pair = ["customer_id", "product_id"]
+    day = purchases.drop_nulls(pair).with_columns(pl.col("ts").dt.truncate("1d"))
+    back = day.filter(pl.col("quantity") < 0).select(*pair, sent=pl.col("ts")).unique()
+    bought = day.filter(pl.col("quantity") > 0).select(*pair, "ts").unique()
+    again = (
+        back.join(bought, on=pair)
+        .filter(pl.col("ts") > pl.col("sent"))
+        .group_by(*pair, "sent")
+        .agg((pl.col("ts").min() - pl.col("sent").first()).dt.total_days().alias("days"))
+    )
+    if len(again) < _FEWEST_REBOUGHT:
+        return believed
+    return float(np.median(again["days"].to_numpy()))
+
+
 def rebought_categories(pairs: pl.DataFrame, threshold: float) -> dict[str, bool]:
     """Return per category ("" where unknown) whether customers buy the same product again.
 
@@ -151,6 +209,18 @@ def homes(inputs: ModelInputs, purchases: pl.DataFrame) -> pl.DataFrame:
         .drop_nulls()
         .unique("customer_id", keep="first", maintain_order=True)
     )
+
+
+def believed_relevance(worth: pl.Expr) -> pl.Expr:
+    """Return the chance of being in the next basket that is believed in before anything is learned.
+
+    Parameters
+    ----------
+    worth : polars.Expr
+        The simple rule's score, in purchases just now: one of them stands for 12 %.
+    """
+    odds = math.exp(BELIEVED_LEVEL) * (worth + LEAST_WORTH)
+    return odds / (1.0 + odds)
 
 
 def score_table(

@@ -2,7 +2,7 @@
 
 Two rankers are learned on past cut-offs, each from what was visible then: one over all
 candidates, one over those new to the customer, because a list ranked as a whole is almost all
-repeats.
+repeats. The end of each list is kept for the best of the new.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import polars as pl
 
 from nba.arrays import Bools, Ints, Reals
 from nba.errors import ModelError
-from nba.models.affinity.candidates.blas import one_blas_thread
 from nba.models.affinity.candidates.fitted import Fitted, fit_sources
 from nba.models.affinity.candidates.generation import Candidates, candidate_blocks
 from nba.models.affinity.candidates.product_text import Catalogue
@@ -30,12 +29,13 @@ from nba.models.affinity.history.views import history_from_views
 from nba.models.affinity.ranking.examples import past_examples
 from nba.models.affinity.ranking.features import feature_names
 from nba.models.affinity.ranking.lists import blend_places, diversify, top_lists
-from nba.models.affinity.ranking.ranker import Ranker, read_ranker
+from nba.models.affinity.ranking.ranker import Ranker, ranker_head, read_ranker
 from nba.models.affinity.scores import (
     Source,
     customers,
     empty_scores,
     homes,
+    returned_rest_days,
     score_table,
     sellable,
 )
@@ -43,6 +43,7 @@ from nba.models.affinity.serving import storage
 from nba.models.affinity.serving.cold_start import Segments
 from nba.models.affinity.serving.cool_down import Resting, learn_rebought
 from nba.models.base import Model, ModelConfig, ModelInputs
+from nba.models.blas import one_blas_thread
 from nba.models.purchases import PurchaseLog, day_number
 
 PURCHASES = "purchases"
@@ -67,7 +68,10 @@ class Ranked:
 
 
 class TwoStageAffinity(Model):
-    """Candidates and a LambdaRank ranker, with a list of its own for what is new."""
+    """Candidates and a LambdaRank ranker, with a ranker of its own for what is new.
+
+    The simple rule of `decayed_counts` stands beside both, and answers where a rehearsal says so.
+    """
 
     name: ClassVar[str] = "affinity"
     kind: ClassVar[str] = "two_stage"
@@ -83,8 +87,9 @@ class TwoStageAffinity(Model):
         self.fitted: Fitted | None = None
         self.segments = Segments.none()
         self.rebought: dict[str, bool] = {}
-        self.ranker: Ranker | None = None
-        self.explorer: Ranker | None = None
+        self.returned_days = self.config.returned_days
+        self.ranker = Ranker(None)
+        self.explorer = Ranker(None)
 
     # -- fit ------------------------------------------------------------------------
 
@@ -108,6 +113,7 @@ class TwoStageAffinity(Model):
         self.fit_log(log, catalogue, day_number(as_of), seed)
         recent = log.where(log.day >= day_number(as_of) - self.config.windows[-1])
         self.segments = Segments.fit(training, recent, self.config)
+        self.returned_days = returned_rest_days(visible, self.config.returned_days)
         return self
 
     def fit_log(self, log: PurchaseLog, catalogue: Catalogue, cutoff: int, seed: int) -> Self:
@@ -160,6 +166,7 @@ class TwoStageAffinity(Model):
             catalogue=self._catalogue(),
             learned=self.rebought,
             just_bought_days=self.config.just_bought_days,
+            returned_days=self.returned_days,
             as_of=as_of,
         )
         step = self._part(len(people))
@@ -179,12 +186,12 @@ class TwoStageAffinity(Model):
 
         if len(parts) == 1:
             return scored(0)
-        with ThreadPoolExecutor(self.config.threads) as pool:
+        with ThreadPoolExecutor(self.config.workers) as pool:
             return pl.concat([empty_scores(), *pool.map(scored, range(len(parts)))])
 
     def _part(self, many: int) -> int:
         """Return how many of `many` customers make a part, so that all threads end together."""
-        most, threads = self.config.part_customers, self.config.threads
+        most, threads = self.config.part_customers, self.config.workers
         rounds = ceil(many / (most * threads))
         return most if many <= most else ceil(many / (rounds * threads))
 
@@ -204,15 +211,18 @@ class TwoStageAffinity(Model):
         reference: Ints,
         open_products: Bools,
         *,
-        whole: bool,
         rest: Resting | None = None,
     ) -> Iterator[Ranked]:
         """Yield what may be listed for the customers `rows` of `past`, with its scores.
 
         Parameters
         ----------
-        whole : bool
-            Score new products by the ranker of all candidates too, not only by their own.
+        past : History
+        rows : array of int
+        reference : array of int
+            Where each customer stands among the fitted neighbours, -1 for nowhere.
+        open_products : array of bool
+            Which products may be brought.
         rest : Resting, optional
             Pairs that are left out.
         """
@@ -226,29 +236,22 @@ class TwoStageAffinity(Model):
         ):
             if rest is not None:
                 block = block.where(~rest.contains(rows[block.customer], block.product))
-            yield self._predict(block, whole)
+            yield self._predict(block)
 
-    def _predict(self, block: Candidates, whole: bool) -> Ranked:
-        if self.ranker is None or self.explorer is None:
-            # Without a past to learn from: own purchases by decay, then what is popular.
-            names = feature_names(self._fitted())
-            decayed = np.nan_to_num(block.features[:, names.index("decayed_2")])
-            popular = block.features[:, names.index("product_sales")] / 1e4
-            plain = np.asarray(decayed + popular, dtype=np.float64)
-            return Ranked(block, plain, plain)
+    def _predict(self, block: Candidates) -> Ranked:
         new = block.features[:, -1] == 0
         score = np.full(len(new), -np.inf)
         explore_score = np.full(len(new), -np.inf)
-        asked = np.ones(len(new), dtype=bool) if whole else ~new
-        for ranker, chosen, into in (
-            (self.ranker, asked, score),
-            (self.explorer, new, explore_score),
+        for ranker, at, into in (
+            (self.ranker, np.arange(len(new)), score),
+            (self.explorer, np.flatnonzero(new), explore_score),
         ):
-            at = np.flatnonzero(chosen)
             if len(at):
                 best, best_score = ranker.best(
                     block.customer[at],
                     block.features.take(at, axis=0),
+                    block.plain[at],
+                    tie=self._fitted().tie[block.product[at]],
                     trees=self.config.first_trees,
                     keep=max(self.config.first_kept, 2 * self.config.top_n),
                 )
@@ -268,10 +271,9 @@ class TwoStageAffinity(Model):
         known = past.own_products > 0
         rows = np.flatnonzero(profiled & known)
         reference = self.positions(people["customer_id"])
-        whole = self.config.explore_share is None
         lists = [
             self._lists(people, rows, ranked)
-            for ranked in self.rank(past, rows, reference, open_products, whole=whole, rest=rest)
+            for ranked in self.rank(past, rows, reference, open_products, rest=rest)
         ]
         cold = np.flatnonzero(~(profiled & known))
         lists += [
@@ -282,28 +284,27 @@ class TwoStageAffinity(Model):
 
     def _lists(self, people: pl.DataFrame, rows: Ints, ranked: Ranked) -> pl.DataFrame:
         config, fitted = self.config, self._fitted()
-        if config.explore_share is None:
-            ranked = ranked.where(np.isfinite(ranked.score))
         product, features = ranked.candidates.product, ranked.candidates.features
-        customer = rows[ranked.candidates.customer]
+        customer, tie = rows[ranked.candidates.customer], fitted.tie[product]
         is_repeat = features[:, -1] > 0
-        place = blend_places(
+        place, explored = blend_places(
             customer,
-            product,
+            tie,
             is_repeat,
             score=ranked.score,
             explore_score=ranked.explore_score,
             share=config.explore_share,
+            top_n=config.top_n,
         )
-        place = diversify(customer, product, fitted.category[product], place, self._largest)
-        listed, rank = top_lists(customer, product, place, config.top_n)
+        place = diversify(customer, tie, fitted.category[product], place, self._largest)
+        listed, rank = top_lists(customer, tie, place, config.top_n)
         popular = np.isin(product[listed], fitted.popular[: config.top_n])
         repeat = is_repeat[listed]
-        by_ranker = repeat | (config.explore_share is None)
-        shown = np.where(by_ranker, ranked.score[listed], ranked.explore_score[listed])
+        by_explorer = explored[listed] | ~np.isfinite(ranked.score[listed])
+        shown = np.where(by_explorer, ranked.explore_score[listed], ranked.score[listed])
         relevance = np.zeros(len(shown))
-        for ranker, at in ((self.ranker, by_ranker), (self.explorer, ~by_ranker)):
-            relevance[at] = 0.5 if ranker is None else ranker.relevance(shown[at])
+        for ranker, at in ((self.ranker, ~by_explorer), (self.explorer, by_explorer)):
+            relevance[at] = ranker.relevance(shown[at])
         return score_table(
             people["customer_id"].gather(customer[listed]),
             self.product_ids.gather(product[listed]),
@@ -388,7 +389,7 @@ class TwoStageAffinity(Model):
 
     def importance(self) -> dict[str, float]:
         """Return the share of the ranker's gain that each feature brought, largest first."""
-        if self.ranker is None:
+        if self.ranker.booster is None:
             return {}
         gain = self.ranker.booster.feature_importance("gain")
         share = gain / max(gain.sum(), 1e-9)
@@ -408,11 +409,21 @@ class TwoStageAffinity(Model):
         assert self.catalogue is not None
         return self.catalogue
 
+    def finding(self) -> str:
+        """Return which order answers, for all products and for new ones, and why."""
+        self._fitted()
+        whole, new = self.ranker.rehearsal, self.explorer.rehearsal
+        return f"{whole.sentence()}; new things: {new.sentence()}"
+
+    def figures(self) -> dict[str, float]:
+        """Return what the rehearsals measured; those of new things begin with `new_`."""
+        new = {f"new_{name}": value for name, value in self.explorer.rehearsal.figures().items()}
+        return self.ranker.rehearsal.figures() | new
+
     # -- save and load ---------------------------------------------------------------
 
     def _write(self, folder: Path) -> None:
         rankers = {_RANKER: self.ranker, _EXPLORER: self.explorer}
-        fitted = {name: ranker for name, ranker in rankers.items() if ranker is not None}
         storage.write(
             folder,
             fitted=self._fitted(),
@@ -423,10 +434,14 @@ class TwoStageAffinity(Model):
                 "store_ids": self.store_ids.to_list(),
                 "neighbour_ids": self.neighbour_ids.to_list(),
                 "rebought": self.rebought,
-                "curves": {name: [ranker.slope, ranker.level] for name, ranker in fitted.items()},
+                "returned_days": self.returned_days,
+                "rankers": {name: ranker_head(ranker) for name, ranker in rankers.items()},
             },
         )
-        for name, ranker in fitted.items():
+        for name, ranker in rankers.items():
+            if ranker.booster is None:
+                (folder / f"{name}.txt").unlink(missing_ok=True)
+                continue
             ranker.booster.save_model(str(folder / f"{name}.txt"))
 
     @classmethod
@@ -442,7 +457,8 @@ class TwoStageAffinity(Model):
             setattr(self, name, pl.Series(name[:-1], state[name], dtype=pl.String))
         self.neighbour_ids = self.neighbour_ids.alias("customer_id")
         self.rebought = state["rebought"]
+        self.returned_days = state["returned_days"]
         self.ranker, self.explorer = (
-            read_ranker(folder / f"{name}.txt", state["curves"].get(name))
+            read_ranker(folder / f"{name}.txt", state["rankers"][name])
             for name in (_RANKER, _EXPLORER)
         )

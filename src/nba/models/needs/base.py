@@ -41,10 +41,6 @@ class ModeModel(Model):
 
     name: ClassVar[str] = "mode"
 
-    def finding(self) -> str:
-        """Return what a marketer should know of what was learned, in a few words, or nothing."""
-        return ""
-
     def score_modes(
         self, needs: pl.DataFrame, inputs: ModelInputs, *, as_of: datetime
     ) -> pl.DataFrame:

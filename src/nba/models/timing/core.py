@@ -86,7 +86,12 @@ class CoreConfig(ModelConfig):
         int, Field(ge=1, description="days kept back to choose trees and weights")
     ] = 98
     season_trust: Annotated[
-        float, Field(ge=0, le=1, description="share of last year's season expected again")
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="share of last year's season expected again, before several years tell",
+        ),
     ] = 0.75
     level_trust: Annotated[
         float, Field(ge=0, le=1, description="share of the latest level expected to stay")
@@ -174,7 +179,11 @@ class HazardCore:
             "typical_gap": self.builder.typical_gap,
             "first_day": self.builder.first_day,
             "boosters": [b.corrects for b in self.boosters],
-            "season": {"first": self.season.first, "today": self.season.today},
+            "season": {
+                "first": self.season.first,
+                "today": self.season.today,
+                "trust": self.season.trust,
+            },
             "count_trees": self.correction.trees is not None,
         }
         (folder / "core.json").write_text(json.dumps(head, indent=1))
@@ -221,7 +230,7 @@ class HazardCore:
             head["season"]["first"],
             head["season"]["today"],
             arrays["season"],
-            config.season_trust,
+            head["season"]["trust"],
             config.level_trust,
         )
         trees = load_trees(folder / "counts.txt") if head["count_trees"] else None

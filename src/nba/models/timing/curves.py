@@ -82,3 +82,14 @@ def with_curves(
         curve = pl.Series("survival", np.ascontiguousarray(survival), dtype=shape)
         series.append(curve.cast(pl.List(pl.Float64)))
     return pl.DataFrame(series)
+
+
+def lengthened(survival: Floats, days: int) -> Floats:
+    """Carry curves on to `days` with the average hazard of their last 30 days."""
+    have = survival.shape[1] - 1
+    if days <= have:
+        return survival
+    rate = np.log(np.maximum(survival[:, have - 30], 1e-12) / np.maximum(survival[:, have], 1e-12))
+    more = np.arange(1, days - have + 1)
+    tail = survival[:, [have]] * np.exp(-rate[:, None] / 30.0 * more)
+    return np.concatenate([survival, tail], axis=1)

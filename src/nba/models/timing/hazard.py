@@ -22,6 +22,7 @@ from pydantic import Field
 from nba.arrays import Floats, Ints
 from nba.errors import ModelError
 from nba.models.base import ModelConfig, ModelInputs, TimingModel
+from nba.models.blas import one_blas_thread
 from nba.models.purchases import (
     CUSTOMER,
     CUSTOMER_CATEGORY,
@@ -30,16 +31,17 @@ from nba.models.purchases import (
     purchases_of,
     read_log,
 )
-from nba.models.timing.core import CoreConfig, HazardCore, fit_core
 from nba.models.timing.curves import (
     CURVE_DAYS,
     HORIZONS,
     MoneyConfig,
     expected_dates,
+    lengthened,
     probabilities,
     with_curves,
 )
 from nba.models.timing.features import FEATURES
+from nba.models.timing.mixture import Mixture, MixtureConfig, fit_mixture
 from nba.models.timing.panel import Snapshot
 
 COUNT: Final = list(FEATURES).index("purchase_days")
@@ -48,7 +50,7 @@ EVERYBODY: Final = ""
 YEAR: Final = 365
 
 
-class HazardConfig(CoreConfig, MoneyConfig):
+class HazardConfig(MixtureConfig, MoneyConfig):
     """Parameters of the timing model `hazard`."""
 
     segment: Annotated[
@@ -96,6 +98,9 @@ class Newcomers:
 class Hazard(TimingModel):
     """Discrete-time hazard with BG/NBD and MBG/CNBD-k as features and as a third opinion.
 
+    The rule of `recency_gap` is fitted beside it, and answers in its place, or in part, where a
+    rehearsal of the last weeks says so.
+
     Reads `purchases` (`customer_id`, `ts`, `amount`; `quantity`, `margin` and
     `category` where there) in `fit` and in `score`. Where `customer_state` or
     `customer_behaviour` is given too, its customers are those that are scored, and who
@@ -106,23 +111,28 @@ class Hazard(TimingModel):
     kind = "hazard"
     Config: ClassVar[type[ModelConfig]] = HazardConfig
     config: HazardConfig
-    _core: HazardCore
-    _category: HazardCore | None
+    _customer: Mixture
+    _category: Mixture | None
     _newcomers: Newcomers
 
     # -- fitting --------------------------------------------------------------------
 
     def fit(self, training: ModelInputs, *, as_of: datetime, seed: int) -> Hazard:
         """Fit on `purchases` before `as_of`."""
+        # sums of more than one BLAS thread differ in their last bits, and grow other trees
+        with one_blas_thread():
+            return self._fit(training, as_of, seed)
+
+    def _fit(self, training: ModelInputs, as_of: datetime, seed: int) -> Hazard:
         config, today = self.config, day_number(as_of)
         log = self._log(training, as_of)
-        self._core = fit_core(log, today, config, seed=seed, threads=config.threads)
+        self._customer = fit_mixture(log, today, config, seed=seed, threads=config.threads)
         self._newcomers = self._fit_newcomers(log, training, as_of)
         self._category = None
         if config.categories and "category" in training["purchases"].columns:
             pairs = self._log(training, as_of, CUSTOMER_CATEGORY)
             fewer = config.model_copy(update={"cutoff_step_days": config.category_step_days})
-            self._category = fit_core(pairs, today, fewer, seed=seed, threads=config.threads)
+            self._category = fit_mixture(pairs, today, fewer, seed=seed, threads=config.threads)
         return self
 
     def _log(
@@ -135,18 +145,17 @@ class Hazard(TimingModel):
         self, log: PurchaseDays, training: ModelInputs, as_of: datetime
     ) -> Newcomers:
         """Average the curves of those who bought once, lately, by segment."""
-        snapshot = self._core.builder.at(log, day_number(as_of)).active(YEAR)
+        builder = self._customer.core.builder
+        snapshot = builder.at(log, day_number(as_of)).active(YEAR)
         once = snapshot.take(snapshot.static[:, COUNT] == 1)
         purchases = max(1, len(log.day))
         margin, amount = float(log.margin.sum()) / purchases, float(log.amount.sum()) / purchases
         if not len(once.known):
-            flat = np.exp(-np.arange(CURVE_DAYS + 1) / (4.0 * self._core.builder.typical_gap))
-            counts = np.array([[CURVE_DAYS, YEAR]]) / (4.0 * self._core.builder.typical_gap)
+            flat = np.exp(-np.arange(CURVE_DAYS + 1) / (4.0 * builder.typical_gap))
+            counts = np.array([[CURVE_DAYS, YEAR]]) / (4.0 * builder.typical_gap)
             return Newcomers([EVERYBODY], flat[None, :], counts, margin, amount)
-        survival = self._core.survival(once, CURVE_DAYS, threads=self.config.threads)
-        counts = np.column_stack(
-            self._core.expected_purchases(once, (CURVE_DAYS, YEAR), threads=self.config.threads)
-        )
+        said = self._customer.answer(log, once, CURVE_DAYS, threads=self.config.threads)
+        survival, counts = said.survival, np.column_stack([said.purchases_90d, said.purchases_365d])
         values = np.column_stack([survival, counts])
         segments = self._segments(training, log.ids["customer_id"].gather(once.known))
         names = sorted({name for name in segments if name})
@@ -193,6 +202,12 @@ class Hazard(TimingModel):
         As many chunks as there are threads are worked on at once, each by one thread.
         """
         self._check()
+        with one_blas_thread():
+            yield from self._chunks(inputs, as_of, horizon_days)
+
+    def _chunks(
+        self, inputs: ModelInputs, as_of: datetime, horizon_days: int
+    ) -> Iterator[pl.DataFrame]:
         log, strangers = self._whom(inputs, as_of)
         size, today = self.config.chunk, day_number(as_of)
         firsts = range(0, max(1, log.entities), size)
@@ -224,17 +239,16 @@ class Hazard(TimingModel):
     def _score_part(
         self, log: PurchaseDays, today: int, horizon_days: int, threads: int
     ) -> pl.DataFrame:
-        core = self._core
-        snapshot = core.builder.at(log, today)
-        longest = max(horizon_days, *HORIZONS)
-        survival = core.survival(snapshot, longest, threads=threads)
-        soon, year = core.expected_purchases(snapshot, (CURVE_DAYS, YEAR), threads=threads)
+        snapshot = self._customer.core.builder.at(log, today)
+        said = self._customer.answer(log, snapshot, max(horizon_days, *HORIZONS), threads=threads)
+        survival = said.survival
+        median = self._customer.rehearsal.medians(said.purchases_90d)
         margin, amount = self._values(log, snapshot)
         columns = {
             **self._of_curve(survival, horizon_days),
             "overdue_ratio": snapshot.static[:, OVERDUE],
-            "p_alive": core.builder.regular.p_alive(snapshot.summary),
-            **_money(soon, year, margin, amount),
+            "p_alive": said.p_alive,
+            **_money(said.purchases_90d, median, said.purchases_365d, margin, amount),
         }
         return with_curves(_known(log, snapshot), columns, survival[:, : horizon_days + 1])
 
@@ -257,22 +271,23 @@ class Hazard(TimingModel):
     ) -> pl.DataFrame:
         new = self._newcomers
         row = new.rows(self._segments(inputs, customers))
-        survival = _lengthened(new.survival, max(horizon_days, *HORIZONS))[row]
+        survival = lengthened(new.survival, max(horizon_days, *HORIZONS))[row]
         n = len(customers)
         soon, year = new.counts[row, 0], new.counts[row, 1]
+        median = self._customer.rehearsal.medians(soon)
         columns = {
             **self._of_curve(survival, horizon_days),
             "overdue_ratio": np.zeros(n),
             "p_alive": np.ones(n),
-            **_money(soon, year, np.full(n, new.margin), np.full(n, new.amount)),
+            **_money(soon, median, year, np.full(n, new.margin), np.full(n, new.amount)),
         }
         return with_curves(customers.to_frame(), columns, survival[:, : horizon_days + 1])
 
     def score_categories(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
         """Return one row per customer and category bought in, sorted by both."""
         self._check()
-        core, threads = self._category, self.config.threads
-        if core is None:
+        category, threads = self._category, self.config.threads
+        if category is None:
             raise ModelError(
                 "the timing model has no category curves",
                 expected="a model fitted on purchases with a category column",
@@ -283,8 +298,8 @@ class Hazard(TimingModel):
         parts = []
         for first in range(0, max(1, log.entities), self.config.chunk):
             part = log.part(first, min(first + self.config.chunk, log.entities))
-            snapshot = core.builder.at(part, day_number(as_of))
-            survival = core.survival(snapshot, CURVE_DAYS, threads=threads)
+            snapshot = category.core.builder.at(part, day_number(as_of))
+            survival = category.answer(part, snapshot, CURVE_DAYS, threads=threads).survival
             columns = {
                 **probabilities(survival, (14, 30)),
                 "expected_days": expected_dates(survival)["expected_days"],
@@ -294,16 +309,26 @@ class Hazard(TimingModel):
         return pl.concat(parts)
 
     def _check(self) -> None:
-        if not hasattr(self, "_core"):
+        if not hasattr(self, "_customer"):
             raise ModelError(
                 "the timing model is not fitted", expected="a fitted model", next_step="fit it"
             )
+
+    def finding(self) -> str:
+        """Return which part answers, and why."""
+        self._check()
+        return self._customer.rehearsal.sentence()
+
+    def figures(self) -> dict[str, float]:
+        """Return what the rehearsal measured."""
+        self._check()
+        return self._customer.rehearsal.figures()
 
     # -- keeping --------------------------------------------------------------------
 
     def _write(self, folder: Path) -> None:
         self._check()
-        self._core.write(folder / "customer")
+        self._customer.write(folder / "customer")
         if self._category is not None:
             self._category.write(folder / "category")
         new = self._newcomers
@@ -313,9 +338,9 @@ class Hazard(TimingModel):
         np.savez(folder / "newcomers.npz", survival=new.survival, counts=new.counts)
 
     def _read(self, folder: Path) -> None:
-        self._core = HazardCore.read(folder / "customer", self.config)
+        self._customer = Mixture.read(folder / "customer", self.config)
         category = folder / "category"
-        self._category = HazardCore.read(category, self.config) if category.is_dir() else None
+        self._category = Mixture.read(category, self.config) if category.is_dir() else None
         head = json.loads((folder / "newcomers.json").read_text())
         with np.load(folder / "newcomers.npz", allow_pickle=False) as arrays:
             self._newcomers = Newcomers(
@@ -341,23 +366,15 @@ def _in_order(
             yield running.popleft().result()
 
 
-def _money(soon: Floats, year: Floats, margin: Floats, amount: Floats) -> dict[str, Floats]:
+def _money(
+    soon: Floats, median: Floats, year: Floats, margin: Floats, amount: Floats
+) -> dict[str, Floats]:
     return {
         "expected_purchases_90d": soon,
+        "median_purchases_90d": median,
         "expected_purchases_365d": year,
         "expected_spend_90d": soon * amount,
         "expected_spend_365d": year * amount,
         "expected_margin_90d": soon * margin,
         "expected_margin_365d": year * margin,
     }
-
-
-def _lengthened(survival: Floats, days: int) -> Floats:
-    """Carry curves on to `days` with the average hazard of their last 30 days."""
-    have = survival.shape[1] - 1
-    if days <= have:
-        return survival
-    rate = np.log(np.maximum(survival[:, have - 30], 1e-12) / np.maximum(survival[:, have], 1e-12))
-    more = np.arange(1, days - have + 1)
-    tail = survival[:, [have]] * np.exp(-rate[:, None] / 30.0 * more)
-    return np.concatenate([survival, tail], axis=1)

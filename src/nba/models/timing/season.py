@@ -6,7 +6,8 @@ only, so that it means the same in the first year on record as in later ones: a 
 knows whole histories would take the start of the records for a season. Models are fitted with
 the index as an offset, so that what they learn of customers is free of the calendar.
 
-What is to come is last year's index, shrunk since one year is one draw, plus what of the latest
+What is to come is last year's index, shrunk since one year is one draw (by how much of it came
+again, where several years tell), plus what of the latest
 level it does not explain. With less than a year on record there is no index: a cohort that
 fades cannot be told from a season.
 """
@@ -116,7 +117,23 @@ def fit_season(log: PurchaseDays, today: int, *, trust: float, level_trust: floa
     # the variance of a smoothed week: weights squared over the sum of weights, per information
     noise = (kernel**2).sum(axis=1) / kernel.sum(axis=1) / np.maximum(information, 1e-9)
     signal = max(0.0, float(np.var(index) - noise.mean()))
-    return Season(starts[0], today, index * signal / (signal + noise), trust, level_trust)
+    index = index * signal / (signal + noise)
+    return Season(starts[0], today, index, _learned_trust(index, trust), level_trust)
+
+
+def _learned_trust(index: Floats, believed: float) -> float:
+    """Return the share of a year's index that came again a year later, shrunk to what is believed.
+
+    What is believed weighs as much as half a year of average swings: with less than a year and a
+    half on record, or none of the swings seen twice, it stands.
+    """
+    weeks = YEAR_DAYS // WEEK
+    if len(index) <= weeks:
+        return believed
+    then, now = index[:-weeks] - index[:-weeks].mean(), index[weeks:] - index[weeks:].mean()
+    weight = float(index.var()) * weeks / 2.0
+    share = (float(then @ now) + believed * weight) / max(float(then @ then) + weight, 1e-12)
+    return float(np.clip(share, 0.0, 1.0)) if weight > 0.0 else believed
 
 
 def _week(log: PurchaseDays, start: int) -> tuple[Floats, Floats]:

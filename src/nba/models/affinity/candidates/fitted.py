@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -55,6 +56,18 @@ class Fitted:
     season: Ints
     new: Ints
     buyer_share: Reals
+
+    @cached_property
+    def popular_share(self) -> Reals:
+        """Sales of the last months per product, as a share of the best seller's."""
+        values, names = self.products.values.astype(np.float64), self.products.names
+        lately = values[:, 2] + 1e-3 * values[:, names.index("product_sales")]
+        return np.asarray(lately / max(float(lately.max(initial=0.0)), 1e-9))
+
+    @cached_property
+    def tie(self) -> Ints:
+        """Place of each product by popularity, then by id: what orders equal scores."""
+        return np.argsort(np.argsort(-self.popular_share, kind="stable"), kind="stable")
 
 
 def fit_sources(

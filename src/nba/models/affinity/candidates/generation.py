@@ -29,15 +29,20 @@ class Candidates:
         Positions in the customers asked for.
     product : array of int
     features : array of shape (candidates, features), float32
+    plain : array of float
+        The score of the simple rule: own purchases by decay, and popularity.
     """
 
     customer: Ints
     product: Ints
     features: Reals
+    plain: Reals
 
     def where(self, rows: Bools) -> Self:
         """Return the candidates `rows`."""
-        return type(self)(self.customer[rows], self.product[rows], self.features[rows])
+        return type(self)(
+            self.customer[rows], self.product[rows], self.features[rows], self.plain[rows]
+        )
 
 
 def candidate_blocks(
@@ -109,7 +114,10 @@ def _block(
         blend=taken(blend, line, product),
         als=np.einsum("ij,ij->i", factors[line], fitted.factors.products[product]),
     )
-    return Candidates(line, product, features_of(candidates, past, fitted, scores, rows))
+    decayed = np.append(past.pairs.decayed[2], 0.0)[candidates.pair]  # -1, never bought, is 0
+    plain = decayed + config.popularity_weight * fitted.popular_share[product]
+    features = features_of(candidates, past, fitted, scores, rows)
+    return Candidates(line, product, features, plain)
 
 
 def source_scores(past: History, fitted: Fitted, rows: Ints, reference: Ints) -> dict[str, Reals]:

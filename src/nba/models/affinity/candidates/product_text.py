@@ -95,8 +95,10 @@ def _known(name: str) -> pl.Expr:
 
 def _similar(table: pl.DataFrame, columns: list[str], neighbours: int) -> sp.csr_matrix:
     n = len(table)
+    if not columns:
+        return sp.csr_matrix((n, n), dtype=np.float32)
     text = table.select(pl.concat_str([pl.col(c).fill_null("") for c in columns], separator=" | "))
-    words = text.to_series().to_list() if columns else []
+    words = text.to_series().to_list()
     if not any(any(character.isalnum() for character in word) for word in words):
         return sp.csr_matrix((n, n), dtype=np.float32)
     from sklearn.feature_extraction.text import TfidfVectorizer

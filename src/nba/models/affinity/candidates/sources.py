@@ -16,8 +16,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from nba.arrays import Ints, Reals
-from nba.models.affinity.candidates.blas import one_blas_thread
 from nba.models.affinity.candidates.tifu import nearest_columns, neighbour_mean, squared_norms
+from nba.models.blas import one_blas_thread
 
 
 def cosine_neighbours(matrix: sp.csr_matrix, k: int, *, block: int = 1000) -> sp.csr_matrix:

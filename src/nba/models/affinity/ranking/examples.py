@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 
 from nba.arrays import Ints
-from nba.models.affinity.candidates.blas import one_blas_thread
 from nba.models.affinity.candidates.fitted import Fitted, fit_sources
 from nba.models.affinity.candidates.generation import candidate_blocks
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.customers import history
 from nba.models.affinity.ranking.ranker import Examples
+from nba.models.blas import one_blas_thread
 from nba.models.purchases import PurchaseLog
 
 
@@ -55,7 +56,7 @@ def past_examples(
         examples = examples_at(log, catalogue, moment, config, seed)
         return None if examples is None else examples.thinned(most, seed)
 
-    with one_blas_thread(), ThreadPoolExecutor(config.threads) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(config.workers) as pool:
         return [part for part in pool.map(at, moments) if part is not None and len(part.label)]
 
 
@@ -95,15 +96,17 @@ def examples_at(
         )
     )
     bought = np.unique(target.customer * log.n_products + target.product)
-    customer = np.concatenate([block.customer for block in blocks])
+    customer = rows[np.concatenate([block.customer for block in blocks])]
     product = np.concatenate([block.product for block in blocks])
     examples = Examples(
         customer,
         np.vstack([block.features for block in blocks]),
-        np.isin(rows[customer] * log.n_products + product, bought),
+        np.isin(customer * log.n_products + product, bought),
+        np.concatenate([block.plain for block in blocks]),
         whole=bool(log.day.max(initial=cutoff) >= cutoff + config.horizon - 1),
     )
-    return examples.of(np.ones(len(customer), dtype=bool))
+    kept = examples.of(np.ones(len(customer), dtype=bool))
+    return replace(kept, found=len(np.unique(kept.customer)) / len(rows))
 
 
 def reference_of(fitted: Fitted, n_customers: int) -> Ints:

@@ -1,8 +1,8 @@
-"""From ranked candidates to lists: the blend of repeat and new, and diversity.
+"""From ranked candidates to lists: exploration beside the best, and diversity.
 
-The blend keeps a share of every list for products that are new to the customer: own products
-and new ones are ranked apart and then merged like a zip, so that each beginning of the list
-holds about that share. Without one, the ranker's order stands.
+The ranker's order stands from the top. The last places of every list are kept for the best of
+the products that are new to the customer and not yet listed, so that exploration takes nothing
+from what is most likely to be bought.
 """
 
 from __future__ import annotations
@@ -41,28 +41,39 @@ def _short(codes: Ints) -> npt.NDArray[np.integer[Any]]:
 
 def blend_places(
     customer: Ints,
-    product: Ints,
+    tie: Ints,
     is_repeat: Bools,
     *,
     score: Reals,
     explore_score: Reals,
     share: float | None,
-) -> Reals:
-    """Return the place that each candidate wants, smaller first.
+    top_n: int,
+) -> tuple[Reals, Bools]:
+    """Return the place that each candidate wants, smaller first, and who has it by exploration.
 
     Parameters
     ----------
-    score, explore_score : arrays of float
+    customer : array of int of shape (candidates,)
+    tie : array of int of shape (candidates,)
+        What orders equal scores, smaller first.
+    is_repeat : array of bool of shape (candidates,)
+    score, explore_score : arrays of float of shape (candidates,)
         From the ranker of all candidates and from the ranker of new ones.
     share : float or None
-        Share of each list kept for new products; None for the order of `score`.
+        Share of each list, at its end, kept for new products; None for the order of `score`.
+    top_n : int
+        Length of a list.
     """
-    if share is None:
-        return rank_within(customer, score, product).astype(np.float64)
-    apart = np.where(is_repeat, score, explore_score)
-    rank = rank_within(customer * 2 + is_repeat, apart, product)
-    width = np.where(is_repeat, 1.0 - share, share)
-    return (rank + 0.5) / np.maximum(width, 1e-6)
+    rank = rank_within(customer, score, tie)
+    kept = 0 if share is None else round(share * top_n)
+    top = rank < top_n - kept
+    at = np.flatnonzero(~top & ~is_repeat & np.isfinite(explore_score))
+    at = at[rank_within(customer[at], explore_score[at], tie[at]) < kept]
+    place = np.where(top, rank, top_n + rank).astype(np.float64)
+    place[at] = top_n - kept + rank_within(customer[at], explore_score[at], tie[at])
+    explored = np.zeros(len(customer), dtype=bool)
+    explored[at] = True
+    return place, explored
 
 
 def diversify(customer: Ints, product: Ints, category: Ints, place: Reals, largest: int) -> Reals:

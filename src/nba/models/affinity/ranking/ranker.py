@@ -1,9 +1,9 @@
-"""The second stage: LightGBM LambdaRank over the candidates of past cut-offs."""
+"""The second stage: LightGBM LambdaRank over the candidates of past cut-offs, or a simple rule."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +12,11 @@ import numpy as np
 from nba.arrays import Bools, Ints, Reals
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.ranking.lists import rank_within
+from nba.models.affinity.ranking.rehearsal import Rehearsal, Scale, compare, has_splits
+from nba.models.affinity.scores import BELIEVED_LEVEL
+
+#: Lists of candidates from which an order is learned at all.
+_FEWEST_LISTS = 20
 
 
 @dataclass(frozen=True)
@@ -23,17 +28,23 @@ class Examples:
     customer : array of int, rising
     features : (rows, features) array; the last feature says whether it was bought before
     label : array of bool
+    plain : array of float
+        The simple rule's score.
     whole : bool
         Whether the whole horizon after the cut-off had passed.
     share : float
         The share that was kept of what was not bought.
+    found : float
+        The share of next baskets that held any candidate.
     """
 
     customer: Ints
     features: Reals
     label: Bools
+    plain: Reals
     whole: bool = True
     share: float = 1.0
+    found: float = 1.0
 
     def of(self, rows: Bools) -> Self:
         """Return the examples `rows`, of customers with a bought candidate among them.
@@ -48,11 +59,16 @@ class Examples:
             customer=self.customer[used],
             features=self.features[used],
             label=self.label[used],
+            plain=self.plain[used],
         )
 
     def new_only(self) -> Self:
         """Return the examples that were new to the customer."""
         return self.of(self.features[:, -1] == 0)
+
+    def fold(self, number: int) -> Self:
+        """Return the examples of every other customer: 0 or 1."""
+        return self.of(self.customer % 2 == number)
 
     def thinned(self, rows: int, seed: int) -> Self:
         """Return about `rows` examples at most: a seeded share of those that were not bought."""
@@ -71,18 +87,25 @@ class Examples:
 
 @dataclass(frozen=True)
 class Ranker:
-    """A booster, and the curve from its score to relevance.
+    """A learned order and the simple rule, how much each counts, and the curve to relevance.
 
     Parameters
     ----------
-    booster : lightgbm.Booster
-    slope, level : float
-        Of the logistic curve from score to P(bought next).
+    booster : lightgbm.Booster or None
+        None where there was nothing to learn from, or nothing was found in it.
+    rehearsal : Rehearsal
+        Which of them answers, and why.
+    scale : Scale
+    slope, level, found : float
+        P(bought next) is `found` times the logistic curve of the score.
     """
 
     booster: Any
-    slope: float = 0.0
-    level: float = 0.0
+    rehearsal: Rehearsal = field(default_factory=Rehearsal)
+    scale: Scale = field(default_factory=Scale)
+    slope: float = 1.0
+    level: float = BELIEVED_LEVEL
+    found: float = 1.0
     _splits: dict[int, tuple[Any, Any]] = field(default_factory=dict, init=False, compare=False)
 
     @classmethod
@@ -92,50 +115,76 @@ class Ranker:
         names: Sequence[str],
         config: TwoStageConfig,
         seed: int,
-    ) -> Ranker | None:
-        """Fit on all cut-offs, the newest first; None where nothing was bought.
+    ) -> Ranker:
+        """Fit on all cut-offs, the newest first, after a rehearsal on one of them.
 
         Parameters
         ----------
         examples : sequence of Examples
-            By cut-off, the newest first; the first whole one gives the relevance curve.
         names : sequence of str
-            Of the columns of the features.
+            Names of the features.
         config : TwoStageConfig
         seed : int
         """
-        if not any(part.label.any() for part in examples):
-            return None
-        booster = _booster(examples, names, config, seed)
+        examples = [part for part in examples if part.label.any()]
+        if not examples:
+            return cls(None)
         newest = next((part for part in examples if part.whole), examples[0])
-        return cls(booster, *_relevance(booster, newest))
+        unseen = _unseen_scores(examples, newest, names, config, seed)
+        rehearsal = compare(newest.customer, unseen, newest.plain, newest.label)
+        booster = _booster(examples, names, config, seed) if rehearsal.share else None
+        if booster is None or unseen is None:
+            rehearsal, unseen = replace(rehearsal, share=0.0, mixed=rehearsal.simple), None
+        scored = Scale.of(unseen, newest.plain).mix(unseen, newest.plain, rehearsal.share)
+        slope, level = _relevance(scored, newest)
+        learned = None if booster is None else _predict(booster, newest.features)
+        scale = Scale.of(learned, newest.plain)
+        return cls(booster, rehearsal, scale, slope, level, newest.found)
 
-    def predict(self, features: Reals) -> Reals:
-        """Return the scores by all trees."""
-        return _predict(self.booster, features)
+    @property
+    def share(self) -> float:
+        """Share of the learned order in the answer."""
+        return 0.0 if self.booster is None else self.rehearsal.share
 
-    def best(self, customer: Ints, features: Reals, *, trees: int, keep: int) -> tuple[Ints, Reals]:
+    def predict(self, features: Reals, plain: Reals) -> Reals:
+        """Return the scores by all trees and the simple rule."""
+        learned = _predict(self.booster, features) if self.share else None
+        return self.scale.mix(learned, plain, self.share)
+
+    def best(
+        self,
+        customer: Ints,
+        features: Reals,
+        plain: Reals,
+        *,
+        tie: Ints,
+        trees: int,
+        keep: int,
+    ) -> tuple[Ints, Reals]:
         """Return the best `keep` rows per customer by the first trees, with their full scores.
 
         Most candidates are far from any list, and a few trees tell.
 
         Parameters
         ----------
-        customer : array of int
-            Shape (candidates,).
-        features : array of float
-            Shape (candidates, features).
-        trees : int
-            How many trees choose.
-        keep : int
-            Candidates per customer that all trees score.
+        customer : array of int of shape (rows,)
+        features : array of shape (rows, features)
+        plain : array of float of shape (rows,)
+            The simple rule's score.
+        tie : array of int of shape (rows,)
+            What orders equal scores, smaller first.
+        trees, keep : int
         """
-        if np.bincount(customer).max(initial=0) <= keep:
-            return np.arange(len(customer)), self.predict(features)
+        crowded = np.bincount(customer).max(initial=0) > keep
+        if not crowded or self.share < 1.0:
+            score = self.predict(features, plain)
+            best = np.flatnonzero(rank_within(customer, score, tie) < keep)
+            return best, score[best]
         first, others = self._split(trees)
         start = _predict(first, features)
-        best = np.flatnonzero(rank_within(customer, start) < keep)
-        return best, start[best] + _predict(others, features[best])
+        best = np.flatnonzero(rank_within(customer, start, tie) < keep)
+        learned = start[best] + _predict(others, features[best])
+        return best, self.scale.mix(learned, plain[best], 1.0)
 
     def _split(self, trees: int) -> tuple[Any, Any]:
         """Return a booster of the first trees and one of the others.
@@ -156,7 +205,7 @@ class Ranker:
 
     def relevance(self, score: Reals) -> Reals:
         """Return the probability that a product of that score is in the next basket."""
-        return np.asarray(1 / (1 + np.exp(-(self.slope * score + self.level))))
+        return np.asarray(self.found / (1 + np.exp(-(self.slope * score + self.level))))
 
 
 def _predict(booster: Any, features: Reals) -> Reals:
@@ -165,14 +214,41 @@ def _predict(booster: Any, features: Reals) -> Reals:
     return np.asarray(booster.predict(features, num_threads=1), dtype=np.float64)
 
 
+def _unseen_scores(
+    examples: Sequence[Examples],
+    newest: Examples,
+    names: Sequence[str],
+    config: TwoStageConfig,
+    seed: int,
+) -> Reals | None:
+    """Return scores of `newest` by boosters that have not seen its customers; None without any.
+
+    They learn from older cut-offs, whose customers knew less of what was to come; where there is
+    none, from the same one.
+    """
+    place = next(i for i, part in enumerate(examples) if part is newest)
+    older = examples[place + 1 :] or [newest]
+    scores = np.zeros(len(newest.label))
+    for number in (0, 1):
+        learned = [part for part in (one.fold(1 - number) for one in older) if part.label.any()]
+        booster = _booster(learned, names, config, seed) if learned else None
+        if booster is None:
+            return None
+        asked = newest.customer % 2 == number
+        scores[asked] = _predict(booster, newest.features[asked])
+    return scores
+
+
 def _booster(
     examples: Sequence[Examples], names: Sequence[str], config: TwoStageConfig, seed: int
 ) -> Any:
+    groups = np.concatenate([part.groups for part in examples])
+    if len(groups) < _FEWEST_LISTS:
+        return None
     import lightgbm as lgb
 
     features = np.vstack([part.features for part in examples])
     labels = np.concatenate([part.label for part in examples]).astype(np.float32)
-    groups = np.concatenate([part.groups for part in examples])
     # A leaf needs enough that was bought to say anything, however rare that is.
     leaf = max(config.min_data_in_leaf, int(config.min_bought_in_leaf / labels.mean()))
     parameters = {
@@ -188,31 +264,46 @@ def _booster(
         "lambda_l2": 20.0,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": config.threads,
+        "num_threads": config.workers,
         "seed": seed,
         "verbosity": -1,
     }
     data = lgb.Dataset(features, labels, group=groups, feature_name=list(names), params=parameters)
-    return lgb.train(parameters, data, num_boost_round=config.trees)
+    booster = lgb.train(parameters, data, num_boost_round=config.trees)
+    return booster if has_splits(booster) else None
 
 
-def _relevance(booster: Any, examples: Examples) -> tuple[float, float]:
-    """Return slope and level of the logistic curve from ranker score to P(bought next).
+def _relevance(score: Reals, examples: Examples) -> tuple[float, float]:
+    """Return slope and level of the logistic curve from a score to P(bought next).
 
-    Fitted on the newest whole cut-off, which the ranker has seen: a little too sure of itself.
+    The score is of those who had not seen these customers, so that the curve is not too sure.
     """
     from sklearn.linear_model import LogisticRegression
 
     if len(np.unique(examples.label)) < 2:
-        return 0.0, 0.0
-    score = np.asarray(booster.predict(examples.features))[:, None]
-    curve = LogisticRegression(C=1e6).fit(score, examples.label)
+        return 1.0, BELIEVED_LEVEL
+    curve = LogisticRegression(C=1e6).fit(score[:, None], examples.label)
     # What was thinned out would have lowered the odds by the share that was kept.
-    return float(curve.coef_[0, 0]), float(curve.intercept_[0] + np.log(max(examples.share, 1e-6)))
+    level = float(curve.intercept_[0] + np.log(max(examples.share, 1e-6)))
+    return max(float(curve.coef_[0, 0]), 1e-3), level
 
 
-def read_ranker(path: Path, curve: Sequence[float] | None) -> Ranker | None:
-    """Return the ranker whose booster was saved at `path`, None where none was fitted."""
+def read_ranker(path: Path, head: Mapping[str, Any]) -> Ranker:
+    """Return the ranker that `ranker_head` and the booster at `path` describe."""
     import lightgbm as lgb
 
-    return None if curve is None else Ranker(lgb.Booster(model_file=str(path)), *curve)
+    return Ranker(
+        lgb.Booster(model_file=str(path)) if path.exists() else None,
+        Rehearsal(**head["rehearsal"]),
+        Scale(**head["scale"]),
+        *head["curve"],
+    )
+
+
+def ranker_head(ranker: Ranker) -> dict[str, Any]:
+    """Return all but the booster of a ranker, for `read_ranker`."""
+    return {
+        "rehearsal": asdict(ranker.rehearsal),
+        "scale": asdict(ranker.scale),
+        "curve": [ranker.slope, ranker.level, ranker.found],
+    }

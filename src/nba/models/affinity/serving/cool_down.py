@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 import polars as pl
 
 from nba.arrays import Bools, Ints
 from nba.models.affinity.candidates.product_text import Catalogue
-from nba.models.affinity.scores import rebought_categories, replenishable_categories
+from nba.models.affinity.scores import (
+    rebought_categories,
+    replenishable_categories,
+    resting,
+    with_columns,
+)
 from nba.models.base import ModelInputs
 from nba.models.purchases import PurchaseLog
+
+_PAIR: Final = ("customer_id", "product_id")
+_READ: Final = {
+    "days_since_purchase": pl.Float64(),
+    "returned": pl.Boolean(),
+    "days_since_return": pl.Float64(),
+}
 
 
 def learn_rebought(log: PurchaseLog, catalogue: Catalogue, threshold: float) -> dict[str, bool]:
@@ -49,6 +61,7 @@ class Resting:
         catalogue: Catalogue,
         learned: Mapping[str, bool],
         just_bought_days: float,
+        returned_days: float,
         as_of: datetime,
     ) -> Self:
         """Find them in `customer_product`, else in `purchases`.
@@ -57,15 +70,13 @@ class Resting:
         ----------
         inputs : ModelInputs
         customer_ids, product_ids : polars.Series
-            The code spaces of the pairs.
+            The code spaces.
         catalogue : Catalogue
         learned : mapping of str to bool
-            Per category ("" where unknown) whether the same product is bought again; where
-            `inputs` says so itself, that counts.
-        just_bought_days : float
-            For so many days a product that is not bought again rests.
+            Whether the category is bought again, where no table states it.
+        just_bought_days, returned_days : float
+            How long what was just bought, or sent back, rests.
         as_of : datetime
-            Purchases before it count.
         """
         pairs = _pairs(inputs, as_of)
         places = pl.DataFrame(
@@ -79,11 +90,12 @@ class Resting:
         lasting = ~pl.col("category").fill_null("").replace_strict(
             replenishable_categories(inputs, learned), default=False, return_dtype=pl.Boolean
         )
-        just_bought = pl.col("days_since_purchase") < just_bought_days
         closed = (
             pairs.join(places, on="product_id")
             .join(people, on="customer_id")
-            .filter(pl.col("returned").fill_null(False) | (just_bought & lasting).fill_null(False))
+            .filter(
+                resting(lasting, just_bought_days=just_bought_days, returned_days=returned_days)
+            )
         )
         n = len(product_ids)
         keys = closed["customer"].to_numpy().astype(np.int64) * n + closed["product"].to_numpy()
@@ -102,28 +114,19 @@ class Resting:
 
 
 def _pairs(inputs: ModelInputs, as_of: datetime) -> pl.DataFrame:
-    """Return `customer_id`, `product_id`, `days_since_purchase`, `returned`."""
-    ids = [pl.col("customer_id").cast(pl.String), pl.col("product_id").cast(pl.String)]
+    """Return `customer_id`, `product_id`, and the columns that `resting` reads."""
     if "customer_product" in inputs:
-        table = inputs.require("customer_product", ["customer_id", "product_id"])
-        since = "days_since_purchase"
-        return table.select(
-            *ids,
-            (pl.col(since) if since in table.columns else pl.lit(None))
-            .cast(pl.Float64)
-            .alias(since),
-            (pl.col("returned") if "returned" in table.columns else pl.lit(False)).alias(
-                "returned"
-            ),
-        )
+        table = inputs.require("customer_product", list(_PAIR))
+        return with_columns(table, _READ).select(pl.col(_PAIR).cast(pl.String), *_READ)
     table = inputs["purchases"].filter(pl.col("ts") < as_of)
     quantity = pl.col("quantity") if "quantity" in table.columns else pl.lit(1.0)
-    sold = pl.col("ts").filter(quantity > 0).max()
+    ago = (pl.lit(as_of) - pl.col("ts")) / timedelta(days=1)
     return (
-        table.with_columns(ids)
-        .group_by("customer_id", "product_id")
+        table.with_columns(pl.col(_PAIR).cast(pl.String))
+        .group_by(_PAIR)
         .agg(
-            ((as_of - sold) / timedelta(days=1)).alias("days_since_purchase"),
-            (quantity.sum() <= 0).alias("returned"),
+            ago.filter(quantity > 0).min().alias("days_since_purchase"),
+            ago.filter(quantity < 0).min().alias("days_since_return"),
+            (quantity < 0).any().alias("returned"),
         )
     )

@@ -1,8 +1,8 @@
-"""The contract suite: what every model promises, whatever it answers.
+"""The contract suite: what every model promises, whatever it answers; it needs `pytest`.
 
 Use it by subclassing in a test module::
 
-    from tests.models.contract import ModelContract
+    from nba.models.contract import ModelContract
 
     class TestRecencyGapContract(ModelContract):
         model_class = RecencyGap
@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,10 +36,7 @@ def assert_same_scores(left: pl.DataFrame, right: pl.DataFrame) -> None:
     assert_frame_equal(left, right, check_exact=False, rel_tol=1e-9, abs_tol=1e-9)
 
 
-@cache
-def _fitted(suite: type[ModelContract]) -> Model:
-    case = suite()
-    return case.make().fit(case.training(), as_of=case.as_of, seed=case.seed)
+_FITTED: dict[str, Model] = {}
 
 
 class ModelContract:
@@ -66,7 +62,11 @@ class ModelContract:
 
     def fitted(self) -> Model:
         """Return the fitted model; fitted once per suite."""
-        return _fitted(type(self))
+        suite = f"{type(self).__module__}.{type(self).__qualname__}"
+        if suite not in _FITTED:
+            model = self.make()
+            _FITTED[suite] = model.fit(self.training(), as_of=self.as_of, seed=self.seed)
+        return _FITTED[suite]
 
     def score(self, model: Model, inputs: ModelInputs) -> pl.DataFrame:
         return model.score(inputs, as_of=self.as_of)

@@ -1,0 +1,281 @@
+"""Learned curves and the simple rule side by side: a rehearsal says how much each one counts.
+
+Both are fitted as they would have been some weeks ago, on some of the customers, and asked what
+came since. The learned curves answer alone where they say it better; where they do not, or where
+the records are too short to tell, the rule of `recency_gap` answers beside them or instead.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import numpy as np
+from pydantic import Field
+
+from nba.arrays import Floats, Ints
+from nba.models.purchases import PurchaseDays, follow_up, purchases_between, summarise_purchases
+from nba.models.timing.cells import YEAR, Cells, CellsConfig, fit_cells, p_alive
+from nba.models.timing.core import CoreConfig, HazardCore, fit_core
+from nba.models.timing.curves import CURVE_DAYS, lengthened
+from nba.models.timing.panel import Snapshot
+
+#: Shares of the learned curves that are tried.
+_SHARES: Final = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
+#: What the simple rule must win by, in nats over all customers, to answer alone.
+_NATS_OF_TRUST: Final = 2.0
+#: Bins of the expected purchases of the rehearsed days, for their medians.
+_COUNT_EDGES: Final = np.array([0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0])
+#: Customers who buy as expected that are added to each bin.
+_MEDIAN_PRIOR: Final = 10.0
+_SHORTEST_HISTORY_DAYS: Final = 28
+_FEWEST_CUSTOMERS: Final = 50
+_FEWEST_BUYERS: Final = 15
+
+
+class MixtureConfig(CoreConfig):
+    """Parameters of the learned curves, of the simple rule beside them, and of the rehearsal."""
+
+    simple: Annotated[
+        CellsConfig, Field(description="the simple rule that is fitted beside the learned curves")
+    ] = CellsConfig()
+    rehearsal_customers: Annotated[
+        int, Field(ge=100, description="customers on whom learned and simple are compared, at most")
+    ] = 4_000
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What the learned curves and the simple rule said of the last weeks, and what came.
+
+    Parameters
+    ----------
+    history_days, days : int
+        Days on record; days that were rehearsed, 0 where there was too little.
+    customers, buyers : int
+        Who was asked about, and how many of them bought.
+    learned, simple, mixed : float
+        Log loss per customer, the mean over the horizons; NaN where nothing was rehearsed.
+    share : float
+        Share of the learned curves in the answer.
+    median : tuple of float
+        What the expected purchases are multiplied by for their median, by `_COUNT_EDGES`.
+    """
+
+    history_days: int
+    days: int = 0
+    customers: int = 0
+    buyers: int = 0
+    learned: float = float("nan")
+    simple: float = float("nan")
+    mixed: float = float("nan")
+    share: float = 0.0
+    median: tuple[float, ...] = ()
+
+    def sentence(self) -> str:
+        """Return which part answers, and why."""
+        if not self.days:
+            return f"{self.history_days} days of history: simple rule"
+        who = {0.0: "simple rule", 1.0: "learned curves"}.get(
+            self.share, f"{self.share:.0%} learned curves, {1 - self.share:.0%} simple rule"
+        )
+        return (
+            f"{who}: log loss {self.learned:.4f} learned, {self.simple:.4f} simple, "
+            f"{self.mixed:.4f} as it answers; last {self.days} days, {self.customers} customers"
+        )
+
+    def figures(self) -> dict[str, float]:
+        """Return what was measured, by name."""
+        given = {"rehearsal_share_learned": self.share, "history_days": float(self.history_days)}
+        if self.days:
+            given |= {
+                "rehearsal_days": float(self.days),
+                "rehearsal_customers": float(self.customers),
+                "rehearsal_log_loss": self.mixed,
+                "rehearsal_log_loss_learned": self.learned,
+                "rehearsal_log_loss_simple": self.simple,
+            }
+        return given
+
+    def medians(self, expected: Floats) -> Floats:
+        """Return the median number of purchases where so many are expected, shape (n,)."""
+        if not self.median:
+            return expected
+        return np.asarray(expected * np.array(self.median)[_count_bin(expected)])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of n customers: curves of shape (n, days + 1), counts and P(alive)."""
+
+    survival: Floats
+    purchases_90d: Floats
+    purchases_365d: Floats
+    p_alive: Floats
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The learned curves, the simple rule, and how much each one counts."""
+
+    core: HazardCore
+    cells: Cells
+    rehearsal: Rehearsal
+
+    def answer(self, log: PurchaseDays, snapshot: Snapshot, days: int, *, threads: int) -> Answer:
+        """Return what is said of the customers of a snapshot of `log`."""
+        share = self.rehearsal.share
+        if share == 0.0:
+            return self._simple(log, snapshot, days)
+        learned = self._learned(snapshot, days, threads)
+        if share == 1.0:
+            return learned
+        simple = self._simple(log, snapshot, days)
+
+        def mixed(one: Floats, other: Floats) -> Floats:
+            return np.asarray(share * one + (1.0 - share) * other)
+
+        return Answer(
+            mixed(learned.survival, simple.survival),
+            mixed(learned.purchases_90d, simple.purchases_90d),
+            mixed(learned.purchases_365d, simple.purchases_365d),
+            mixed(learned.p_alive, simple.p_alive),
+        )
+
+    def _learned(self, snapshot: Snapshot, days: int, threads: int) -> Answer:
+        survival = self.core.survival(snapshot, days, threads=threads)
+        soon, year = self.core.expected_purchases(snapshot, (CURVE_DAYS, YEAR), threads=threads)
+        return Answer(survival, soon, year, self.core.builder.regular.p_alive(snapshot.summary))
+
+    def _simple(self, log: PurchaseDays, snapshot: Snapshot, days: int) -> Answer:
+        past, some = summarise_purchases(log, snapshot.cutoff), snapshot.known
+        own = self.cells.own_gap(past.count, past.gap_median)[some]
+        given = (past.count[some], past.days_since[some], own)
+        survival, rate = self.cells.survival(*given), self.cells.purchases_per_day(*given)
+        longer = lengthened(survival, days)[:, : days + 1]
+        return Answer(longer, rate * CURVE_DAYS, rate * YEAR, p_alive(survival))
+
+    def write(self, folder: Path) -> None:
+        """Write both parts and the rehearsal."""
+        self.core.write(folder)
+        np.savez(folder / "simple.npz", **self.cells.arrays("cells"))  # type: ignore[arg-type]
+        (folder / "rehearsal.json").write_text(json.dumps(asdict(self.rehearsal)))
+
+    @classmethod
+    def read(cls, folder: Path, config: MixtureConfig) -> Mixture:
+        """Read what `write` wrote."""
+        with np.load(folder / "simple.npz", allow_pickle=False) as arrays:
+            cells = Cells.of_arrays(arrays, "cells")
+        kept = json.loads((folder / "rehearsal.json").read_text())
+        rehearsal = Rehearsal(**{**kept, "median": tuple(kept["median"])})
+        return cls(HazardCore.read(folder, config), cells, rehearsal)
+
+
+def fit_mixture(
+    log: PurchaseDays, today: int, config: MixtureConfig, *, seed: int, threads: int
+) -> Mixture:
+    """Fit both on everything before `today`, after a rehearsal of the last weeks."""
+    core = fit_core(log, today, config, seed=seed, threads=threads)
+    return mixture_of(core, log, today, config, seed=seed, threads=threads)
+
+
+def mixture_of(
+    core: HazardCore,
+    log: PurchaseDays,
+    today: int,
+    config: MixtureConfig,
+    *,
+    seed: int,
+    threads: int,
+) -> Mixture:
+    """Return learned curves that were fitted before `today` with the simple rule beside them.
+
+    Parameters
+    ----------
+    core : HazardCore
+    log : PurchaseDays
+        What stands at or after `today` is not read.
+    today : int
+    config : MixtureConfig
+    seed, threads : int
+    """
+    log = log.before(today)
+    return Mixture(
+        core,
+        fit_cells(log, today, config.simple),
+        rehearse(log, today, config, seed=seed, threads=threads),
+    )
+
+
+def rehearse(
+    log: PurchaseDays, today: int, config: MixtureConfig, *, seed: int, threads: int
+) -> Rehearsal:
+    """Fit both as some weeks ago, on some of the customers, and compare them with what came."""
+    history = today - int(log.day.min()) if len(log.day) else 0
+    nothing = Rehearsal(history)
+    if history < _SHORTEST_HISTORY_DAYS:
+        return nothing
+    days = min(CURVE_DAYS, history // 3)
+    moment = today - days
+    every = -(-log.entities // config.rehearsal_customers)
+    some = log if every <= 1 else log.only(np.arange(0, log.entities, every))
+    past = some.before(moment)
+    asked = summarise_purchases(past, moment).days_since <= config.active_days
+    after = follow_up(some, moment, today)
+    buyers = int(after.event[asked].sum())
+    if asked.sum() < _FEWEST_CUSTOMERS or buyers < _FEWEST_BUYERS:
+        return nothing
+    core = fit_core(past, moment, config, seed=seed, threads=threads)
+    both = Mixture(core, fit_cells(past, moment, config.simple), nothing)
+    snapshot = core.builder.at(past, moment).active(config.active_days)
+    horizons = [edge for edge in core.builder.edges[1:] if edge <= days] or [days]
+    bought = np.column_stack([after.event & (after.time <= h) for h in horizons])[snapshot.known]
+    counts = purchases_between(some, moment, today)[snapshot.known]
+    p_learned = 1.0 - core.survival(snapshot, days, threads=threads)[:, horizons]
+    simple = both._simple(past, snapshot, days)
+    p_simple = 1.0 - simple.survival[:, horizons]
+    losses = [_log_loss(share * p_learned + (1 - share) * p_simple, bought) for share in _SHARES]
+    best = int(np.argmin(len(bought) * np.array(losses) + _NATS_OF_TRUST * (1.0 - _SHARES)))
+    share = float(_SHARES[best])
+    expected = core.expected_purchases(snapshot, (days,), threads=threads)[0]
+    expected = share * expected + (1.0 - share) * simple.purchases_90d * days / CURVE_DAYS
+    return Rehearsal(
+        history_days=history,
+        days=days,
+        customers=len(bought),
+        buyers=buyers,
+        learned=losses[-1],
+        simple=losses[0],
+        mixed=losses[best],
+        share=share,
+        median=_median_factors(expected, counts.astype(np.float64)),
+    )
+
+
+def _count_bin(expected: Floats) -> Ints:
+    return np.searchsorted(_COUNT_EDGES, expected, side="right").astype(np.int64)
+
+
+def _median_factors(expected: Floats, count: Floats) -> tuple[float, ...]:
+    """Return per bin of `expected` the factor that makes the sum of absolute errors least.
+
+    The median of count / expected, weighted by what is expected, with `_MEDIAN_PRIOR` customers
+    who buy as expected among them.
+    """
+    factors = []
+    at = _count_bin(expected)
+    for number in range(len(_COUNT_EDGES) + 1):
+        mean = expected[at == number]
+        ratio = np.append(count[at == number] / np.maximum(mean, 1e-9), 1.0)
+        weight = np.append(mean, _MEDIAN_PRIOR * (mean.mean() if len(mean) else 1.0))
+        order = np.argsort(ratio, kind="stable")
+        reached = np.cumsum(weight[order]) >= 0.5 * weight.sum()
+        factors.append(float(ratio[order][reached.argmax()]))
+    return tuple(factors)
+
+
+def _log_loss(p: Floats, bought: Floats) -> float:
+    p = np.clip(p, 1e-4, 1.0 - 1e-4)
+    return float(-np.where(bought, np.log(p), np.log1p(-p)).mean())

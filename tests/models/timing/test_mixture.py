@@ -1,0 +1,106 @@
+"""The simple rule beside the learned curves: who answers, and that the mixture is one of both."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.models.timing.test_contract import AS_OF, purchase_log
+
+from nba.models.base import ModelInputs
+from nba.models.purchases import day_number, purchases_of, read_log
+from nba.models.timing.boosted import BoostedConfig
+from nba.models.timing.hazard import Hazard, HazardConfig
+from nba.models.timing.mixture import Mixture, Rehearsal, _median_factors, fit_mixture
+
+CONFIG = HazardConfig(
+    cutoff_step_days=28, threads=1, boosted=BoostedConfig(trees=20, rows_per_leaf=50)
+)
+
+
+@cache
+def fitted() -> Hazard:
+    inputs = ModelInputs({"purchases": purchase_log()})
+    return Hazard(CONFIG).fit(inputs, as_of=AS_OF, seed=1)
+
+
+def test_regular_rhythms_are_left_to_the_learned_curves() -> None:
+    found = fitted()._customer.rehearsal
+    assert found.share >= 0.5
+    assert found.days == 90
+    assert found.buyers <= found.customers
+    assert fitted().figures()["rehearsal_log_loss"] == found.mixed
+    assert "log loss" in fitted().finding()
+
+
+def test_three_weeks_are_left_to_the_simple_rule() -> None:
+    recent = purchase_log().filter(pl.col("ts") > AS_OF - timedelta(days=21))
+    inputs = ModelInputs({"purchases": recent})
+    model = Hazard(CONFIG).fit(inputs, as_of=AS_OF, seed=1)
+    assert model.finding() == "21 days of history: simple rule"
+    assert model.score(inputs, as_of=AS_OF)["p_purchase_30d"].is_between(0, 1).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_the_answer_is_the_mixture_of_both(share: float) -> None:
+    log = read_log(
+        purchases_of(ModelInputs({"purchases": purchase_log()})),
+        as_of=AS_OF,
+        keys=("customer_id",),
+        margin_rate=0.4,
+    )
+    both = fitted()._customer
+    snapshot = both.core.builder.at(log, day_number(AS_OF))
+
+    def survival(part: float) -> np.ndarray:
+        mixture = Mixture(both.core, both.cells, Rehearsal(400, share=part))
+        return mixture.answer(log, snapshot, 120, threads=1).survival
+
+    assert survival(share) == pytest.approx(share * survival(1.0) + (1 - share) * survival(0.0))
+    assert survival(share).shape[1] == 121
+    assert (np.diff(survival(share), axis=1) <= 1e-12).all()
+
+
+def test_reading_back_keeps_the_rehearsal(tmp_path: Path) -> None:
+    fitted().save(tmp_path / "m")
+    again = Hazard.load(tmp_path / "m")
+    assert isinstance(again, Hazard)
+    assert again.finding() == fitted().finding()
+
+
+def test_no_history_at_all() -> None:
+    log = read_log(
+        purchases_of(ModelInputs({"purchases": purchase_log().clear()})),
+        as_of=AS_OF,
+        keys=("customer_id",),
+        margin_rate=0.4,
+    )
+    both = fit_mixture(log, day_number(datetime(2026, 3, 1)), CONFIG, seed=1, threads=1)
+    assert both.rehearsal.sentence() == "0 days of history: simple rule"
+
+
+def test_the_median_is_what_errs_least() -> None:
+    rng = np.random.default_rng(1)
+    expected = np.repeat([0.1, 3.0, 12.0], 2_000)
+    count = rng.poisson(expected * rng.gamma(0.5, 2.0, len(expected))).astype(float)
+    found = Rehearsal(400, median=_median_factors(expected, count))
+    median = found.medians(expected)
+    assert median[0] == 0.0
+    for mean in (3.0, 12.0):
+        mine = expected == mean
+        assert median[mine][0] == pytest.approx(np.median(count[mine]), abs=0.01)
+    assert np.abs(median - count).sum() < 0.9 * np.abs(expected - count).sum()
+    assert Rehearsal(400).medians(expected) is expected
+
+
+def test_medians_are_named_beside_means() -> None:
+    scores = fitted().score(ModelInputs({"purchases": purchase_log()}), as_of=AS_OF)
+    both = scores.select("expected_purchases_90d", "median_purchases_90d")
+    assert (both["median_purchases_90d"] >= 0).all()
+    assert both["median_purchases_90d"].sum() == pytest.approx(
+        both["expected_purchases_90d"].sum(), rel=0.3
+    )
