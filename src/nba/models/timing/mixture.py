@@ -125,7 +125,17 @@ class Mixture:
     rehearsal: Rehearsal
 
     def answer(self, log: PurchaseDays, snapshot: Snapshot, days: int, *, threads: int) -> Answer:
-        """Return what is said of the customers of a snapshot of `log`."""
+        """Return what is said of the customers of a snapshot of `log`.
+
+        Parameters
+        ----------
+        log : PurchaseDays
+        snapshot : Snapshot
+            Of that log, as the builder of `core` sees it.
+        days : int
+            Length of the curves.
+        threads : int
+        """
         share = self.rehearsal.share
         if share == 0.0:
             return self._simple(log, snapshot, days)
@@ -176,7 +186,16 @@ class Mixture:
 def fit_mixture(
     log: PurchaseDays, today: int, config: MixtureConfig, *, seed: int, threads: int
 ) -> Mixture:
-    """Fit both on everything before `today`, after a rehearsal of the last weeks."""
+    """Fit both on everything before `today`, after a rehearsal of the last weeks.
+
+    Parameters
+    ----------
+    log : PurchaseDays
+    today : int
+        Day number; what stands at or after it is not read.
+    config : MixtureConfig
+    seed, threads : int
+    """
     core = fit_core(log, today, config, seed=seed, threads=threads)
     return mixture_of(core, log, today, config, seed=seed, threads=threads)
 
@@ -212,7 +231,16 @@ def mixture_of(
 def rehearse(
     log: PurchaseDays, today: int, config: MixtureConfig, *, seed: int, threads: int
 ) -> Rehearsal:
-    """Fit both as some weeks ago, on some of the customers, and compare them with what came."""
+    """Fit both as some weeks ago, on some of the customers, and compare them with what came.
+
+    Parameters
+    ----------
+    log : PurchaseDays
+    today : int
+        Day number of the fit; the rehearsal ends there.
+    config : MixtureConfig
+    seed, threads : int
+    """
     history = today - int(log.day.min()) if len(log.day) else 0
     nothing = Rehearsal(history)
     if history < _SHORTEST_HISTORY_DAYS:
