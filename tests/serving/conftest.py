@@ -7,27 +7,36 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 import pytest
 from fastapi.testclient import TestClient
 
+from nba.data.lake import Lake
 from nba.schema.words import Mode, TagSource
 from nba.serving import Access, Services, create_app
 from nba.serving.shapes import (
+    BookEntry,
     Clerk,
     CustomerCard,
     CustomerState,
     ModeScore,
+    OfferFacts,
     Owner,
+    Person,
+    ProductFacts,
     ProductScore,
     Purchase,
     TagFact,
     Timing,
 )
 from nba.stores.access import Scope
+from nba.stores.book_rows import BookRows
+from nba.stores.customers import CustomerRows
+from nba.stores.feature_store import FeastFeatureStore
 from nba.stores.operational import OperationalStore
+from nba.stores.run_folders import RunFolders
 
 DAY = date(2026, 3, 2)
 NOW = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)  # ten in the morning in Shanghai
@@ -41,7 +50,7 @@ class Shop:
     """
 
     def __init__(self) -> None:
-        self.profiled: dict[str, bool] = {}
+        self.names: dict[str, dict[str, str]] = {}
 
     def owner(self, customer_id: str) -> Owner | None:
         clerk_id = f"k{customer_id[1:2]}"
@@ -55,6 +64,7 @@ class Shop:
             return None
         return CustomerCard(
             **owner.model_dump(),
+            person=self.person(customer_id),
             state=CustomerState(
                 is_friend=True, is_blocked=False, consent_contact=True, consent_profiling=True
             ),
@@ -81,8 +91,36 @@ class Shop:
     def clerks(self) -> Sequence[Clerk]:
         return [Clerk(clerk_id=clerk_id, store_id=store) for clerk_id, store in CLERKS.items()]
 
-    def product_names(self, product_ids: Sequence[str]) -> Mapping[str, str]:
-        return {"05": "Green tea"}
+    def clerk_rows(self) -> Mapping[str, Mapping[str, Any]]:
+        return {clerk: {"works_today": True, "minutes_per_day": 30.0} for clerk in CLERKS}
+
+    def products(self, product_ids: Sequence[str]) -> Mapping[str, ProductFacts]:
+        tea = ProductFacts(name="绿茶 | Green tea", category="tea", price=30.0, on_hand=4)
+        return {"05": tea}
+
+    def offers(self, offer_ids: Sequence[str]) -> Mapping[str, OfferFacts]:
+        return {}
+
+    def people(self, customer_ids: Sequence[str]) -> Mapping[str, Person]:
+        return {one: self.person(one) for one in customer_ids}
+
+    def person(self, customer_id: str) -> Person:
+        names = self.names.get(customer_id, {"name": f"王{customer_id[-1]}丽"})
+        return Person(**names, phone_tail=f"00{customer_id[1:]}", external_id=f"wm{customer_id}")
+
+    def book(self, clerk_id: str) -> Sequence[BookEntry]:
+        known = [clerk_id[1]] if clerk_id in CLERKS else []
+        ids = [f"c{clerk}{number}" for clerk in known for number in range(1, 9)]
+        return [
+            BookEntry(customer_id=one, person=self.person(one), tags=["loyal"], is_friend=True)
+            for one in ids
+        ]
+
+    def by_external_id(self, external_id: str) -> str | None:
+        return external_id.removeprefix("wm") if self.owner(external_id[2:]) else None
+
+    def category_names(self) -> Mapping[str, str | None]:
+        return {"tea": "茶叶 | Tea", "cups": None}
 
 
 def _product(rank: int, product_id: str, category: str, price: float, on_hand: int) -> ProductScore:
@@ -198,3 +236,38 @@ def open_client(services: Services) -> Callable[..., TestClient]:
         return TestClient(app, base_url=f"http://{host}", client=(address, 50000))
 
     return make
+
+
+def books_of(folder: Path) -> BookRows:
+    """Return whole books over a lake with a group, and a kept plan with posts and hand-overs."""
+    lake = Lake(folder / "lake")
+    runs = folder / "runs"
+    kept = RunFolders(runs).of(DAY)
+    post = {"clerk_id": "k1", "content_id": None, "minutes": 5.0, "posted": True}
+    posts = [
+        {**post, "audience": "moments:k1", "channel": "moments", "mode": "shopping_assistant"},
+        {**post, "audience": "group:g1", "channel": "group", "mode": "topic_expert"},
+    ]
+    kept.write("plan/posts", pl.DataFrame([{**one, "members": 2} for one in posts]))
+    members = [
+        {
+            "audience": one["audience"],
+            "customer_id": customer,
+            "clerk_id": "k1",
+            "mode": one["mode"],
+            "channel": one["channel"],
+            "content_id": None,
+            "propensity": 0.95,
+        }
+        for one in posts
+        for customer in ("c11", "c12")
+    ]
+    kept.write("plan/post_members", pl.DataFrame(members))
+    handover = {"from_clerk_id": "k9", "to_clerk_id": "k2", "reason": "store"}
+    kept.write("plan/handovers", pl.DataFrame([{"customer_id": "c18", **handover}]))
+    arms = [
+        {"customer_id": f"c1{number}", "clerk_id": "k1", "arm": "engine"} for number in range(1, 9)
+    ]
+    kept.write("plan/log", pl.DataFrame(arms))
+    kept.write("plan/actions", actions_frame())
+    return BookRows(CustomerRows(lake, cast("FeastFeatureStore", None), runs), runs)

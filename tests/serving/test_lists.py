@@ -35,10 +35,10 @@ def test_a_clerk_reads_a_ranked_list_with_names_reasons_and_offsets(client: Clie
     assert (body["as_of"], body["clerk_id"], body["next_cursor"]) == ("2026-03-02", "k1", None)
     first = body["actions"][0]
     assert first["rank"] == 1
-    assert first["products"] == [
-        {"product_id": "05", "name": "Green tea"},
-        {"product_id": "7", "name": None},
-    ]
+    tea, unknown = first["products"]
+    assert (tea["product_id"], tea["name"], tea["price"]) == ("05", "绿茶 | Green tea", 30.0)
+    assert (unknown["product_id"], unknown["name"]) == ("7", None)
+    assert first["person"]["name"] == "王1丽"
     assert first["reasons"][0] == {
         "code": "due",
         "kind": "reason",

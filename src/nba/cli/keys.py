@@ -25,6 +25,9 @@ def keys_create(
     allow_unknown: Annotated[
         bool, typer.Option("--allow-unknown", help="For a clerk or store that no table has yet.")
     ] = False,
+    expires_days: Annotated[
+        int, typer.Option(min=0, max=3650, help="Days for which it is valid; 0: until revoked.")
+    ] = 0,
 ) -> None:
     """Make an API key; its token is shown this once."""
     from nba.jobs.inspect import new_key
@@ -39,6 +42,7 @@ def keys_create(
         subject=subject or name,
         label=label,
         allow_unknown=allow_unknown,
+        expires_days=expires_days,
     )
     typer.echo(token)
 

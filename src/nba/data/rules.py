@@ -16,6 +16,7 @@ from nba.schema.tables import (
     EARLIEST,
     ID_BYTES,
     MAX_MONEY,
+    PHONE_TAIL,
     VALID_FROM,
     Column,
     Kind,
@@ -34,6 +35,7 @@ RAW = "r_"
 _FORMS = {
     CLOCK: "a time of day such as 09:30, up to 24:00",
     "[1-7]*": "weekdays such as 12345, Monday being 1",
+    PHONE_TAIL: "the last two to four digits of a telephone number",
 }
 
 

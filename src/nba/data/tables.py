@@ -194,13 +194,22 @@ def visible(
         rows = f"SELECT * FROM ({rows}) WHERE {table.time_column} < {sql.moment(moment)}"
     if table.history:
         rows = _resolved(table, rows, moment)
-    present = [row[0] for row in connection.execute(f"DESCRIBE {rows}").fetchall()]
+    present = _columns(connection, rows)
     columns = [column.name for column in table.columns]
     columns += sorted(name for name in present if name.startswith(ATTRIBUTE_PREFIX))
     parts = ", ".join(
         f"{_local(table, name, moment, time_zone)} AS {sql.name(name)}" for name in columns
     )
     return f"SELECT {parts} FROM ({_with_absent(table, rows, present)})"
+
+
+def with_contract(connection: duckdb.DuckDBPyConnection, table: Table, rows: str) -> str:
+    """Return the SELECT of `rows` with every column of the contract, absent ones empty."""
+    return _with_absent(table, rows, _columns(connection, rows))
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, rows: str) -> list[str]:
+    return [str(row[0]) for row in connection.execute(f"DESCRIBE {rows}").fetchall()]
 
 
 def _with_absent(table: Table, rows: str, present: Collection[str]) -> str:

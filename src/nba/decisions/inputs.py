@@ -109,6 +109,7 @@ OTHER_TABLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "customer_tags": {"customer_id": _TEXT, "tag": _TEXT, "value": _TEXT},
         "categories": {"category": _TEXT, "name": _TEXT},
         "names": {"customer_id": _TEXT, "name": _TEXT, "alias": _TEXT, "gender": _TEXT},
+        "snoozes": {"customer_id": _TEXT, "until": _TIME},
         "said": {"customer_id": _TEXT, "text": _TEXT},
         "timing_category": {
             "customer_id": _TEXT,

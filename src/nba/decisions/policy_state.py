@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,9 @@ from nba.decisions.action_types import ActionType
 from nba.decisions.inputs import DecisionInputs
 from nba.decisions.policy import ContactPolicy
 from nba.schema.words import CONTACT_MODES, Mode, ResponseKind
+
+#: Why a customer is left alone whom the clerk set aside; an open case does not wait for it.
+SNOOZED: Final = "snoozed"
 
 
 def contact_history(
@@ -98,6 +102,7 @@ def policy_state(
     for part in (
         negative_history(inputs, as_of=as_of, policy=policy),
         inputs["customer_contact"].select("customer_id", "unanswered_streak"),
+        inputs["snoozes"].group_by("customer_id").agg(pl.col("until").max().alias("snoozed_until")),
     ):
         history = history.join(part, on="customer_id", how="left", maintain_order="left")
     reasons = [
@@ -139,6 +144,7 @@ def _stop_conditions(as_of: datetime, policy: ContactPolicy) -> dict[str, pl.Exp
             & (pl.col("last") <= pause.unanswered_days)
         ),
         "cool_down": cooling,
+        SNOOZED: pl.col("snoozed_until") >= as_of + timedelta(days=1),
     }
 
 
@@ -158,6 +164,7 @@ def policy_open(
         What `policy_state` returned, a row per customer.
     """
     free = state["stopped_by"].is_null().to_numpy()
+    aside = (state["stopped_by"] == SNOOZED).fill_null(False).to_numpy()
     cooling = {mode: state[f"cools_{mode}"].to_numpy() for mode in CONTACT_MODES}
     recent = _days_since_type(inputs, state, actions, as_of)
     spent = _spent_quota(inputs, state)
@@ -166,7 +173,8 @@ def policy_open(
     allowed = np.zeros((state.height, len(actions)), dtype=bool)
     for position, action in enumerate(actions):
         waited = (recent[action.action_type] > action.wait_days).fill_null(True).to_numpy()
-        allowed[:, position] = free & ~cooling[action.mode] & waited
+        open_to = free | aside if action.service else free
+        allowed[:, position] = open_to & ~cooling[action.mode] & waited
         if str(action.channel) in spent:
             allowed[:, position] &= ~spent[str(action.channel)]
     return allowed

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from nba.data.quarantine import summary
 from nba.decisions.explain import Explanation
 from nba.errors import NotFoundError, UsageError
 from nba.stores.access import NAMED, Scope
+from nba.stores.operational import utc_now
 from nba.wiring import Wiring
 
 
@@ -52,7 +53,13 @@ def quarantine_counts(wiring: Wiring) -> list[dict[str, Any]]:
 
 
 def new_key(
-    wiring: Wiring, scope: str, *, subject: str, label: str, allow_unknown: bool = False
+    wiring: Wiring,
+    scope: str,
+    *,
+    subject: str,
+    label: str,
+    allow_unknown: bool = False,
+    expires_days: int = 0,
 ) -> str:
     """Make an API key and return its token.
 
@@ -66,6 +73,8 @@ def new_key(
         What the key is for.
     allow_unknown : bool
         Make it although the lake knows no such clerk or store yet.
+    expires_days : int
+        Days after which it is no longer valid; 0: it stays valid until it is revoked.
 
     Raises
     ------
@@ -86,7 +95,12 @@ def new_key(
         )
     if known in (Scope.CLERK, Scope.STORE) and not allow_unknown:
         _require_known(wiring, scope, subject)
-    key = wiring.plan_store.create_key(known, subject=subject or None, label=label or None)
+    key = wiring.plan_store.create_key(
+        known,
+        subject=subject or None,
+        label=label or None,
+        expires_at=utc_now() + timedelta(days=expires_days) if expires_days else None,
+    )
     return str(key.token)
 
 

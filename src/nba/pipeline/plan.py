@@ -174,8 +174,18 @@ def decision_tables(context: RunContext) -> dict[str, pl.DataFrame]:
     read["names"] = lake.collect(tables["customers"].select(*_NAMES))
     store, day = context.ports.plan_store, as_of.date()
     read["quota"] = store.quota_frame(day)
+    read["snoozes"] = _snoozes(context)
     read["said"] = store.said(day - timedelta(days=SAME_TEXT_DAYS), day)
     return read
+
+
+def _snoozes(context: RunContext) -> pl.DataFrame:
+    """Return whom clerks set aside beyond the plan's day: customer_id, until (local)."""
+    zone = ZoneInfo(context.settings.time_zone)
+    day_ends = (context.as_of + timedelta(days=1)).replace(tzinfo=zone)
+    found = context.ports.plan_store.snoozed(day_ends - timedelta(seconds=1))
+    local = pl.col("until").dt.convert_time_zone(str(zone)).dt.replace_time_zone(None)
+    return found.with_columns(local)
 
 
 def consented_state(context: RunContext) -> pl.DataFrame:

@@ -146,6 +146,9 @@ class PlanStore(Protocol):
     def quota_frame(self, day: date) -> pl.DataFrame:
         """Return what the quota ledger leaves on a day."""
 
+    def snoozed(self, after: datetime) -> pl.DataFrame:
+        """Return customer_id and until (UTC) of customers set aside beyond `after` (aware)."""
+
     def said(self, since: date, before: date) -> pl.DataFrame:
         """Return customer_id and text of what plans of [`since`, `before`) say to customers."""
 

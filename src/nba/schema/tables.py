@@ -459,6 +459,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     _text("kind", required=True, values=_values(FeedbackKind)),
                     _text("reason"),
                     Column("position", Kind.INTEGER, minimum=0),
+                    _time("until", planned=True),
                 ),
                 time_column="ts",
                 partition_by="ts",

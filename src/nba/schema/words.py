@@ -110,6 +110,7 @@ class FeedbackKind(StrEnum):
     OPENED = "opened"
     SENT = "sent"
     SKIPPED = "skipped"
+    SNOOZED = "snoozed"
     DISMISSED = "dismissed"
     EXPIRED = "expired"
     UNDELIVERED = "undelivered"

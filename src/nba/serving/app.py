@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.staticfiles import StaticFiles
 
 import nba
 from nba.serving import errors
@@ -16,7 +15,18 @@ from nba.serving.answers import Answers
 from nba.serving.attempts import WrongKeys
 from nba.serving.errors import Problem
 from nba.serving.middleware import LimitBody, Metrics, Observe
-from nba.serving.routes import clerks, customers, events, feedback, people, plans, platform
+from nba.serving.page import PageFiles
+from nba.serving.routes import (
+    clerks,
+    customers,
+    events,
+    feedback,
+    people,
+    plans,
+    platform,
+    posts,
+    team,
+)
 from nba.serving.services import Services
 from nba.serving.settling import Settler, settled_book
 
@@ -57,12 +67,13 @@ def create_app(services: Services) -> FastAPI:
     errors.install(app)
     app.add_middleware(LimitBody)
     app.add_middleware(Observe, metrics=app.state.metrics)
-    for module in (clerks, customers, people, feedback, events, plans, platform):
+    for module in (clerks, posts, team, customers, people, feedback, events, plans, platform):
         app.include_router(module.router)
     if services.preview is not None:
         app.include_router(plans.preview_router)
     if services.page is not None:
-        app.mount("/", StaticFiles(directory=services.page, html=True), name="page")
+        hosts = services.clerk_page.frame_ancestors
+        app.mount("/", PageFiles(services.page, hosts), name="page")
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -117,6 +117,17 @@ class Caller:
             return True
         return self.scope is Scope.STORE and store_id == self.subject
 
+    def require_store(self, store_id: str) -> None:
+        """Refuse a caller who does not speak for this store as a whole.
+
+        Raises
+        ------
+        NotPermittedError
+        """
+        self.require(Scope.STORE)
+        if not self.sees_store(store_id):
+            raise self._stranger("store", store_id)
+
     def _sees(self, clerk_id: str | None, store_id: str | None) -> bool:
         if self.scope is Scope.ADMIN:
             return True

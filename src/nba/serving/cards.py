@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final, Protocol
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from nba.serving.shapes import (
+    BookEntry,
     Clerk,
     Contact,
     CustomerCard,
     CustomerState,
+    Matter,
     ModeScore,
+    NextNeed,
+    OfferFacts,
     Owner,
+    Person,
+    ProductFacts,
     ProductScore,
     Purchase,
     TagFact,
     Timing,
 )
+from nba.settings import CHAT_LINK_FIELDS
 from nba.stores.customers import CustomerRows, Row
 from nba.stores.records import NEWEST
 
 #: How many purchases and contacts a card shows.
 RECENT: Final = NEWEST
+#: How many categories that are due next a card shows.
+NEXT_NEEDS: Final = 3
 #: What is known of the store of a clerk who has none.
 _NO_STORE: Final[Row] = MappingProxyType({"timezone": None})
 
@@ -44,8 +55,26 @@ class CustomerCards(Protocol):
     def clerks(self) -> Sequence[Clerk]:
         """Return all clerks who have not left, by id."""
 
-    def product_names(self, product_ids: Sequence[str]) -> Mapping[str, str]:
-        """Return the names of those products that have one."""
+    def clerk_rows(self) -> Mapping[str, Row]:
+        """Return what the day's features say of each clerk, by id."""
+
+    def products(self, product_ids: Sequence[str]) -> Mapping[str, ProductFacts]:
+        """Return what is known of products, by id."""
+
+    def offers(self, offer_ids: Sequence[str]) -> Mapping[str, OfferFacts]:
+        """Return content and events, by id."""
+
+    def people(self, customer_ids: Sequence[str]) -> Mapping[str, Person]:
+        """Return who some customers are, by id."""
+
+    def book(self, clerk_id: str) -> Sequence[BookEntry]:
+        """Return the customers of a clerk, by id."""
+
+    def by_external_id(self, external_id: str) -> str | None:
+        """Return the customer whom the chat platform knows by an id."""
+
+    def category_names(self) -> Mapping[str, str | None]:
+        """Return `categories.name` by category."""
 
 
 class ProjectCards:
@@ -59,6 +88,8 @@ class ProjectCards:
     time_zone : str
     clock : callable
         Returns the present moment, aware.
+    chat_link : str
+        The template of a link that opens the chat with a customer; empty: none.
     """
 
     def __init__(
@@ -68,11 +99,13 @@ class ProjectCards:
         *,
         time_zone: str,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        chat_link: str = "",
     ) -> None:
         self._rows = rows
         self._plan_day = plan_day
         self._zone = ZoneInfo(time_zone)
         self._clock = clock
+        self._chat_link = chat_link
         self._dimensions: tuple[date | None, dict[str, Row], dict[str, Row]] = (None, {}, {})
 
     # -- dimensions: small, read once per plan -------------------------------------------
@@ -100,11 +133,63 @@ class ProjectCards:
         rows = self._read_dimensions()[0]
         return [_clerk(rows[clerk_id]) for clerk_id in sorted(rows)]
 
-    def product_names(self, product_ids: Sequence[str]) -> Mapping[str, str]:
-        """Return the names of those products that have one."""
-        products = self._read_dimensions()[1]
-        rows = {name: products[name] for name in product_ids if name in products}
-        return {name: str(row["name"]) for name, row in rows.items() if row["name"]}
+    def clerk_rows(self) -> Mapping[str, Row]:
+        """Return what the day's features say of each clerk, by id."""
+        return self._read_dimensions()[0]
+
+    def products(self, product_ids: Sequence[str]) -> Mapping[str, ProductFacts]:
+        """Return what is known of products, by id."""
+        known = self._read_dimensions()[1]
+        pages = self._rows.product_pages(product_ids)
+        return {
+            one: ProductFacts(**_fields(ProductFacts, {**known.get(one, {}), **pages.get(one, {})}))
+            for one in product_ids
+        }
+
+    def offers(self, offer_ids: Sequence[str]) -> Mapping[str, OfferFacts]:
+        """Return content and events, by id."""
+        rows = self._rows.offers(offer_ids)
+        return {one: OfferFacts(**_fields(OfferFacts, row)) for one, row in rows.items()}
+
+    def category_names(self) -> Mapping[str, str | None]:
+        """Return `categories.name` by category."""
+        return self._rows.category_names()
+
+    # -- who customers are -------------------------------------------------------------------
+
+    def people(self, customer_ids: Sequence[str]) -> Mapping[str, Person]:
+        """Return who some customers are, by id."""
+        rows = self._rows.identities(customer_ids)
+        return {one: self._person(row) for one, row in rows.items()}
+
+    def _person(self, row: Row) -> Person:
+        fields = {name: row[name] for name in Person.model_fields if row.get(name)}
+        ids = {name: row.get(name) for name in CHAT_LINK_FIELDS}
+        wanted = {name for name in CHAT_LINK_FIELDS if f"{{{name}}}" in self._chat_link}
+        if self._chat_link and all(ids[name] for name in wanted):
+            quoted = {name: quote(str(value), safe="") for name, value in ids.items()}
+            fields["chat_link"] = self._chat_link.format_map(quoted)
+        return Person(**fields)
+
+    def book(self, clerk_id: str) -> Sequence[BookEntry]:
+        """Return the customers of a clerk on the plan's day, by id."""
+        day = self._plan_day()
+        rows = [] if day is None else self._rows.book(clerk_id, day)
+        people = self.people([row["customer_id"] for row in rows])
+        return [
+            BookEntry(
+                customer_id=row["customer_id"],
+                person=people.get(row["customer_id"], Person()),
+                tags=row.get("tags") or [],
+                is_friend=bool(row["is_friend"]),
+                is_blocked=bool(row["is_blocked"]),
+            )
+            for row in rows
+        ]
+
+    def by_external_id(self, external_id: str) -> str | None:
+        """Return the customer whom the chat platform knows by an id."""
+        return self._rows.by_external_id(external_id)
 
     # -- one customer ----------------------------------------------------------------------
 
@@ -138,6 +223,12 @@ class ProjectCards:
                 ModeScore(**_fields(ModeScore, row)) for row in self._scores("mode", customer_id)
             ],
             contacts=self._contacts(customer_id),
+            person=self.people([customer_id]).get(customer_id, Person()),
+            needs=self._needs(customer_id),
+            matters=[
+                Matter(**_fields(Matter, row))
+                for row in self._rows.matters(customer_id, now=self._clock())
+            ],
         )
 
     def _aware(self, moment: datetime | None) -> datetime | None:
@@ -148,7 +239,14 @@ class ProjectCards:
             {**row, "ts": self._aware(row["ts"]), "expires_at": self._aware(row["expires_at"])}
             for row in self._rows.tags(customer_id)
         ]
-        return [TagFact(**{name: fact[name] for name in TagFact.model_fields}) for fact in facts]
+        products = self._read_dimensions()[1]
+        return [
+            TagFact(
+                **{name: fact[name] for name in TagFact.model_fields if name in fact},
+                value_name=(products.get(fact["value"] or "") or {}).get("name"),
+            )
+            for fact in facts
+        ]
 
     def _purchases(self, customer_id: str) -> list[Purchase]:
         products = self._read_dimensions()[1]
@@ -181,6 +279,22 @@ class ProjectCards:
     def _timing(self, customer_id: str) -> Timing | None:
         rows = self._scores("timing", customer_id)
         return Timing(**_fields(Timing, rows[0])) if rows else None
+
+    def _needs(self, customer_id: str) -> list[NextNeed]:
+        """Return the categories that are due next, soonest first."""
+        day = self._plan_day()
+        rows = [
+            row
+            for row in self._scores("timing_category", customer_id)
+            if row.get("expected_days") is not None and math.isfinite(row["expected_days"])
+        ]
+        return [
+            NextNeed(
+                **_fields(NextNeed, row),
+                due_on=day + timedelta(days=round(row["expected_days"])) if day else None,
+            )
+            for row in sorted(rows, key=lambda row: float(row["expected_days"]))[:NEXT_NEEDS]
+        ]
 
     def _affinity(self, customer_id: str) -> list[ProductScore]:
         rows = self._scores("affinity", customer_id)

@@ -24,6 +24,7 @@ from nba.serving.live import LiveRescoring
 from nba.serving.routes.clerks import no_plan
 from nba.serving.services import Access, Services
 from nba.settings import Project
+from nba.stores.book_rows import BookRows
 from nba.stores.customers import CustomerRows, remembered
 from nba.stores.operational import utc_now
 from nba.wiring import Wiring
@@ -100,16 +101,18 @@ def services_of(wiring: Wiring, access: Access) -> Services:
 
     zone = ZoneInfo(wiring.settings.time_zone)
     clock = plan_clock(store, zone) if access is Access.OPEN else utc_now
+    rows = CustomerRows(
+        wiring.lake,
+        wiring.feature_store,
+        wiring.project.runs,
+        remembered(store.customer_record),
+    )
     cards = ProjectCards(
-        CustomerRows(
-            wiring.lake,
-            wiring.feature_store,
-            wiring.project.runs,
-            remembered(store.customer_record),
-        ),
+        rows,
         plan_day,
         time_zone=wiring.settings.time_zone,
         clock=clock,
+        chat_link=wiring.settings.clerk_page.chat_link,
     )
     page = wiring.project.root / "serving" / "page"
     return Services(
@@ -123,6 +126,15 @@ def services_of(wiring: Wiring, access: Access) -> Services:
         preview=lambda changes: preview_current(wiring, changes),
         places=(f"{wiring.project.root}/", str(wiring.project.root)),
         page=page if page.is_dir() else None,
+        clerk_page=wiring.settings.clerk_page,
+        currency=wiring.settings.currency,
+        books=BookRows(rows, wiring.project.runs),
+        margin_rate=wiring.settings.margin_rate,
+        texts=wiring.decision_files.texts,
+        tag_names={
+            tag: {"zh": rule.name.zh, "en": rule.name.en}
+            for tag, rule in wiring.feature_store.repository.tags.rules.items()
+        },
     )
 
 

@@ -5,12 +5,27 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 from nba.schema.words import Channel, FeedbackKind, Mode
 from nba.serving.errors import Problem
 from nba.serving.rows import RowOf
-from nba.serving.shapes import Clerk, CustomerCard, ProductScore, TagFact
+from nba.serving.shapes import (
+    BookEntry,
+    Clerk,
+    CustomerCard,
+    OfferFacts,
+    Person,
+    ProductFacts,
+    ProductScore,
+    TagFact,
+)
 from nba.stores.nights import NightState
 
 #: An id: text without control characters; leading zeros count.
@@ -32,11 +47,16 @@ class Reason(BaseModel):
     en: str
 
 
-class Product(BaseModel):
+class Product(ProductFacts):
     """A product that an action brings."""
 
     product_id: str
-    name: str | None = None
+
+
+class Offer(OfferFacts):
+    """Content or an event that an action brings."""
+
+    offer_id: str
 
 
 class Name(BaseModel):
@@ -54,12 +74,14 @@ class ListedAction(BaseModel):
     clerk_id: str | None
     rank: int | None
     customer_id: str
+    person: Person
     mode: Mode
     action_type: str | None
     action_name: Name | None
     channel: Channel | None
     products: list[Product]
     content_id: str | None
+    offer: Offer | None
     contact_from: AwareDatetime | None
     contact_to: AwareDatetime | None
     minutes: float | None
@@ -91,6 +113,21 @@ class PlanHeader(Age):
     published_at: AwareDatetime
 
 
+class ClosedAction(BaseModel):
+    """An action of the day that was done, skipped or set aside."""
+
+    action_id: str
+    customer_id: str
+    person: Person
+    action_name: Name | None
+    mode: Mode
+    minutes: float | None
+    kind: FeedbackKind
+    reason: str | None
+    ts: AwareDatetime
+    until: AwareDatetime | None = Field(description="Of `snoozed`: when it comes back.")
+
+
 class ActionList(Age):
     """A page of a clerk's list."""
 
@@ -101,6 +138,9 @@ class ActionList(Age):
     )
     published_at: AwareDatetime
     actions: list[ListedAction]
+    closed: list[ClosedAction] = Field(
+        description="What the clerk has dealt with today, newest first; on the first page only."
+    )
     next_cursor: str | None = Field(description="Give it back for the next page; null at the end.")
     now: AwareDatetime = Field(description="The service's clock, for the `ts` of feedback.")
 
@@ -141,10 +181,43 @@ class ListedClerk(Clerk):
     planned: int = Field(0, description="Actions that the newest plan holds for the clerk.")
 
 
+class PageSettings(BaseModel):
+    """What the clerk page is to show."""
+
+    currency: str
+    show_value: bool = Field(description="Whether clerks see expected gains in money.")
+
+
 class ClerkList(BaseModel):
-    """Clerks that the caller may act for."""
+    """Clerks whose lists the caller may see."""
 
     clerks: list[ListedClerk]
+    own: str | None = Field(description="The clerk whose key this is; null: nobody's own.")
+    leads: bool = Field(description="Whether the caller sees a store or all of them.")
+    is_open: bool = Field(description="Open access: everybody may act as anybody.")
+    page: PageSettings
+
+
+class NameList(BaseModel):
+    """Names of codes for people."""
+
+    categories: dict[str, Name]
+    tags: dict[str, Name]
+    actions: dict[str, Name]
+
+
+class FoundCustomer(BookEntry):
+    """A customer of the book, with today's action if the list holds one."""
+
+    action_id: str | None = None
+
+
+class FoundCustomers(BaseModel):
+    """Customers of a clerk's book that meet a search, best first."""
+
+    clerk_id: str
+    customers: list[FoundCustomer]
+    total: int = Field(description="How many met the search.")
 
 
 class FeedbackBody(_Request):
@@ -156,12 +229,124 @@ class FeedbackBody(_Request):
     clerk_id: Id | None = Field(None, description="Who did it; by default the action's clerk.")
     reason: Note | None = None
     position: int | None = Field(None, ge=0, le=1_000_000, description="Where it was shown.")
+    until: datetime | None = Field(
+        None,
+        description="Of `snoozed` alone: when the action comes back; by default the next day.",
+    )
 
 
 class FeedbackItem(FeedbackBody):
     """What became of one of many actions."""
 
     action_id: Id
+
+
+class PostFeedback(_Request):
+    """What became of a post."""
+
+    feedback_id: Id = Field(description="Chosen by the client; the same again changes nothing.")
+    kind: FeedbackKind = Field(description="sent or skipped.")
+    ts: datetime = Field(description="ISO 8601; without offset it stands in the project's zone.")
+    reason: Note | None = None
+
+
+class Post(BaseModel):
+    """Something to post to a group or to moments."""
+
+    audience: str
+    topic: str | None = Field(description="Of the group.")
+    channel: Channel
+    mode: Mode
+    offer: Offer | None
+    members: int = Field(description="Whom it is expected to reach.")
+    minutes: float
+    status: str = Field(description="new, sent or skipped")
+
+
+class PostList(BaseModel):
+    """A clerk's posts of the plan's day."""
+
+    clerk_id: str
+    as_of: date
+    posts: list[Post]
+
+
+class Increment(BaseModel):
+    """What contacts brought, against customers left alone: never without its interval."""
+
+    amount: float
+    low: float
+    high: float
+    customers: int
+    left_alone: int
+
+
+class Results(BaseModel):
+    """A clerk's own month."""
+
+    clerk_id: str
+    month: str
+    listed: int
+    sent: int
+    skipped: int
+    contacts: int
+    answered: int
+    cases_closed: int
+    increment: Increment | None = Field(description="null: too few were left alone to tell.")
+
+
+class Coaching(BaseModel):
+    """Where help is welcome."""
+
+    kind: Literal["late_cases", "many_skips", "low_adoption"]
+    count: int | None = None
+    share: float | None = None
+    reason: str | None = None
+
+
+class TeamMember(BaseModel):
+    """A clerk as the store manager sees them: nobody is ranked by sales."""
+
+    clerk_id: str
+    name: str | None
+    works_today: bool
+    absent: list[date] = Field(description="Days of the coming week.")
+    substitute: str | None = Field(description="Who serves most of their customers today.")
+    planned: int
+    planned_minutes: float
+    minutes_per_day: float | None
+    listed: int = Field(description="In the past 14 days.")
+    sent: int
+    answered: int
+    contacts: int
+    margin: float | None = Field(description="This month, of the clerk's book.")
+    expected_margin: float | None = Field(description="What was expected of that book.")
+    coaching: list[Coaching]
+
+
+class Handover(BaseModel):
+    """A proposal to give a customer to another clerk."""
+
+    customer_id: str
+    person: Person
+    from_clerk_id: str | None
+    to_clerk_id: str
+    reason: str
+    accepted: bool
+
+
+class Team(BaseModel):
+    """A store's clerks and the hand-overs that wait."""
+
+    as_of: date
+    clerks: list[TeamMember]
+    handovers: list[Handover]
+
+
+class HandoverBody(_Request):
+    """To whom a customer is given."""
+
+    to_clerk_id: Id
 
 
 class FeedbackBatch(_Request):
@@ -237,6 +422,12 @@ class LiveCard(CustomerCard):
     """A customer's card with what came in since last night."""
 
     news: list[News] = Field(default_factory=list)
+
+
+class KnownCustomer(BaseModel):
+    """Whom an id of the chat platform names."""
+
+    customer_id: str
 
 
 class TagBody(_Request):

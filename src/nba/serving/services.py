@@ -12,11 +12,15 @@ from zoneinfo import ZoneInfo
 
 from nba.data.moments import at
 from nba.decisions.action_types import Catalogue
+from nba.decisions.names import Texts
 from nba.errors import InputRefusedError
+from nba.schema.defaults import MARGIN_RATE
 from nba.schema.zones import zone_or
 from nba.serving.answers import Answers
 from nba.serving.cards import CustomerCards
 from nba.serving.shapes import ProductScore
+from nba.settings import ClerkPage
+from nba.stores.book_rows import BookRows
 from nba.stores.books import Today
 from nba.stores.operational import OperationalStore, utc_now
 
@@ -73,6 +77,18 @@ class Services:
         Folder of the clerk page, served at `/`.
     answers : Answers
         What was serialised already.
+    clerk_page : ClerkPage
+        What the page shows, and where it may be embedded.
+    currency : str
+        The project's.
+    texts : Texts
+        Names of codes.
+    tag_names : mapping of str to mapping of str to str
+        Names of the tags by rule, by tag and language.
+    books : BookRows or None
+        Whole books: posts, results, hand-overs; none of these without it.
+    margin_rate : float
+        Of goods whose cost is not known.
     """
 
     store: OperationalStore
@@ -87,6 +103,12 @@ class Services:
     places: Sequence[str] = ()
     page: Path | None = None
     answers: Answers = field(default_factory=Answers)
+    clerk_page: ClerkPage = field(default_factory=ClerkPage)
+    currency: str = "CNY"
+    texts: Texts = field(default_factory=Texts)
+    tag_names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    books: BookRows | None = None
+    margin_rate: float = MARGIN_RATE
 
     @property
     def unprofiled(self) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from nba.schema.words import Mode, TagSource
@@ -30,11 +32,23 @@ class Owner(_Shape):
     store_id: str | None = None
 
 
+class Person(_Shape):
+    """Who a customer is, for the eyes of who may see them."""
+
+    name: str | None = None
+    alias: str | None = Field(None, description="What the clerk calls them.")
+    avatar: str | None = None
+    phone_tail: str | None = None
+    external_id: str | None = Field(None, description="The chat platform's id.")
+    chat_link: str | None = Field(None, description="Opens the chat with them.")
+
+
 class TagFact(_Shape):
     """A tag that stands."""
 
     tag: str
     value: str | None = None
+    value_name: str | None = Field(None, description="The product that the value names.")
     source: TagSource
     ts: AwareDatetime
     expires_at: AwareDatetime | None = None
@@ -65,6 +79,53 @@ class Timing(_Shape):
     survival: list[float] = Field(
         default_factory=list, description="P(no purchase by day 0, 1, …, 90)."
     )
+
+
+class NextNeed(_Shape):
+    """A category that the customer is expected to need next."""
+
+    category: str
+    expected_days: float | None = None
+    due_on: date | None = None
+    p_purchase_14d: float | None = None
+
+
+class Matter(_Shape):
+    """Something open between the customer and the shop: a case, or a benefit to use."""
+
+    kind: str = Field(description="question, complaint, after_sale, coupon, points or gift")
+    opened_at: AwareDatetime | None = None
+    expires_at: AwareDatetime | None = None
+    amount: float | None = None
+
+
+class ProductFacts(_Shape):
+    """What is known of a product that an action brings."""
+
+    name: str | None = None
+    category: str | None = None
+    price: float | None = None
+    on_hand: float | None = Field(None, description="In stock; null: not known.")
+    link: str | None = None
+    image: str | None = None
+
+
+class OfferFacts(_Shape):
+    """Content or an event that an action brings."""
+
+    title: str
+    link: str | None = None
+    starts_at: AwareDatetime | None = None
+
+
+class BookEntry(_Shape):
+    """A customer in a clerk's book."""
+
+    customer_id: str
+    person: Person
+    tags: list[str] = Field(default_factory=list)
+    is_friend: bool = False
+    is_blocked: bool = False
 
 
 class ProductScore(_Shape):
@@ -118,6 +179,7 @@ class CustomerCard(_Shape):
     customer_id: str
     clerk_id: str | None = None
     store_id: str | None = None
+    person: Person = Person()
     state: CustomerState
     behaviour: dict[str, float | str | None] = Field(
         default_factory=dict, description="Features of the view customer_behaviour, by name."
@@ -128,3 +190,5 @@ class CustomerCard(_Shape):
     affinity: list[ProductScore] = Field(default_factory=list)
     modes: list[ModeScore] = Field(default_factory=list)
     contacts: list[Contact] = Field(default_factory=list, description="Newest first.")
+    needs: list[NextNeed] = Field(default_factory=list, description="Soonest first.")
+    matters: list[Matter] = Field(default_factory=list)

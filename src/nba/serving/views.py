@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from nba.serving.schemas import (
     Candidate,
+    ClosedAction,
     Door,
     ListedAction,
     Name,
+    Offer,
     PlanHeader,
     Product,
     Reason,
 )
 from nba.serving.services import Services
+from nba.serving.shapes import OfferFacts, Person, ProductFacts
 
 _SAME = (
     "action_id",
@@ -34,29 +38,67 @@ _SAME = (
     "p_repurchase_30d",
     "talking_point",
 )
+_CLOSED = ("action_id", "customer_id", "mode", "minutes", "kind", "reason")
 _MOMENTS = ("contact_from", "contact_to", "expires_at")
 
 
 def show_actions(rows: Sequence[Mapping[str, Any]], services: Services) -> list[ListedAction]:
-    """Return rows of the plan's action columns with product names.
+    """Return rows of the plan's action columns with who it is about and what is brought.
 
     Windows and expiry carry the offset of the store's time zone.
     """
-    ids = {product_id for row in rows for product_id in row.get("product_ids") or ()}
-    products = services.cards.product_names(sorted(ids)) if ids else {}
+    context = _Context.of(rows, services)
+    return [_show(row, context, services) for row in rows]
+
+
+def show_closed(rows: Sequence[Mapping[str, Any]], services: Services) -> list[ClosedAction]:
+    """Return actions that were dealt with, with the feedback that closed them."""
+    people = services.cards.people(sorted({str(row["customer_id"]) for row in rows}))
+    names = action_names(services)
+    return [
+        ClosedAction(
+            **{name: row[name] for name in _CLOSED},
+            person=people.get(row["customer_id"], Person()),
+            action_name=names.get(str(row["action_type"])),
+            ts=services.local(row["ts"]),
+            until=services.local(row["until"]) if row["until"] else None,
+        )
+        for row in rows
+    ]
+
+
+def action_names(services: Services) -> dict[str, Name]:
+    """Return the names of action types."""
     types = services.catalogue.actions if services.catalogue else ()
-    names = {one.action_type: Name(zh=one.name.zh, en=one.name.en) for one in types}
-    now = services.clock()
-    return [_show(row, products, names, services, now) for row in rows]
+    return {one.action_type: Name(zh=one.name.zh, en=one.name.en) for one in types}
 
 
-def _show(
-    row: Mapping[str, Any],
-    products: Mapping[str, str],
-    names: Mapping[str, Name],
-    services: Services,
-    now: datetime,
-) -> ListedAction:
+@dataclass(frozen=True)
+class _Context:
+    """What the actions of an answer name, read at once."""
+
+    people: Mapping[str, Person]
+    products: Mapping[str, ProductFacts]
+    offers: Mapping[str, OfferFacts]
+    names: Mapping[str, Name]
+    now: datetime
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]], services: Services) -> _Context:
+        cards = services.cards
+        people = {str(row["customer_id"]) for row in rows}
+        products = {one for row in rows for one in row.get("product_ids") or ()}
+        offers = {str(row["content_id"]) for row in rows if row.get("content_id")}
+        return cls(
+            people=cards.people(sorted(people)) if people else {},
+            products=cards.products(sorted(products)) if products else {},
+            offers=cards.offers(sorted(offers)) if offers else {},
+            names=action_names(services),
+            now=services.clock(),
+        )
+
+
+def _show(row: Mapping[str, Any], context: _Context, services: Services) -> ListedAction:
     zone = services.zone_of_clerk(row.get("clerk_id"))
     moments = {
         name: services.aware(row[name]).astimezone(zone) if row.get(name) is not None else None
@@ -66,15 +108,27 @@ def _show(
     return ListedAction(
         **{name: row.get(name) for name in _SAME},
         **moments,
-        action_name=names.get(str(row.get("action_type"))),
+        person=context.people.get(row["customer_id"], Person()),
+        action_name=context.names.get(str(row.get("action_type"))),
         products=[
-            Product(product_id=product_id, name=products.get(product_id))
-            for product_id in row.get("product_ids") or ()
+            Product(product_id=one, **dict(context.products.get(one, ProductFacts())))
+            for one in row.get("product_ids") or ()
         ],
+        offer=_offer(row.get("content_id"), context.offers, services),
         reasons=[Reason.model_validate(reason) for reason in row.get("reasons") or ()],
-        expired=expires_at is not None and expires_at <= now,
+        expired=expires_at is not None and expires_at <= context.now,
         status=row.get("status", "new"),
     )
+
+
+def _offer(
+    offer_id: str | None, offers: Mapping[str, OfferFacts], services: Services
+) -> Offer | None:
+    found = offers.get(offer_id) if offer_id is not None else None
+    if found is None:
+        return None
+    starts_at = services.local(found.starts_at) if found.starts_at else None
+    return Offer(**{**dict(found), "starts_at": starts_at}, offer_id=str(offer_id))
 
 
 def show_plan(header: Mapping[str, Any], services: Services) -> PlanHeader:

@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import duckdb
 import polars as pl
 
 from nba.data.lake import Lake, connect
+from nba.data.tables import with_contract
+from nba.schema.tables import TABLES
 from nba.stores.feature_store import FeastFeatureStore
 from nba.stores.records import SCORES, newest_of
 
@@ -31,6 +34,51 @@ def remembered(read: RecordOf) -> RecordOf:
         return read(customer_id, day)
 
     return lambda customer_id, day: within(customer_id, day, int(time.monotonic()))
+
+
+class _Relations(dict[str, str]):
+    """The lake's tables by name, each as a SELECT with every column of the contract."""
+
+    def __init__(self, lake: Lake, connection: duckdb.DuckDBPyConnection) -> None:
+        super().__init__()
+        self._lake, self._connection = lake, connection
+
+    def __missing__(self, name: str) -> str:
+        return with_contract(self._connection, TABLES[name], self._lake.relation(name))
+
+
+_PERSONAL: Final = "customer_id, name, alias, external_id, avatar, phone_tail"
+_IDENTITIES: Final = f"""
+    SELECT {_PERSONAL} FROM ({{customers}}) WHERE customer_id IN (SELECT unnest(?))
+    QUALIFY row_number() OVER (PARTITION BY customer_id ORDER BY valid_from DESC) = 1
+"""
+_BY_EXTERNAL_ID: Final = """
+    SELECT customer_id FROM (
+        SELECT customer_id, external_id FROM ({customers})
+        QUALIFY row_number() OVER (PARTITION BY customer_id ORDER BY valid_from DESC) = 1)
+    WHERE external_id = ? ORDER BY customer_id LIMIT 1
+"""
+_MATTERS: Final = """
+    SELECT kind, opened_at, CAST(NULL AS TIMESTAMPTZ) AS expires_at, CAST(NULL AS DOUBLE) AS amount
+    FROM ({service_cases})
+    WHERE customer_id = $who AND opened_at < $now AND (closed_at IS NULL OR closed_at >= $now)
+    UNION ALL
+    SELECT kind, NULL, expires_at, CAST(amount AS DOUBLE) FROM ({benefits})
+    WHERE customer_id = $who AND (used_at IS NULL OR used_at >= $now)
+        AND (expires_at IS NULL OR expires_at >= $now)
+    ORDER BY opened_at NULLS LAST, expires_at NULLS LAST LIMIT 20
+"""
+_OFFERS: Final = """
+    SELECT content_id AS offer_id, title, link, CAST(NULL AS TIMESTAMPTZ) AS starts_at
+    FROM ({content}) WHERE content_id IN (SELECT unnest($ids))
+    UNION ALL
+    SELECT event_id, topic, link, starts_at FROM ({events})
+    WHERE event_id IN (SELECT unnest($ids))
+"""
+_PRODUCT_PAGES: Final = """
+    SELECT product_id, link, image FROM ({products}) WHERE product_id IN (SELECT unnest(?))
+    QUALIFY row_number() OVER (PARTITION BY product_id ORDER BY valid_from DESC) = 1
+"""
 
 
 class CustomerRows:
@@ -111,6 +159,66 @@ class CustomerRows:
             cursor.execute("SET TimeZone = 'UTC'")
             query = newest_of(name, self._lake)
             found = cursor.execute(query, [customer_id, before, limit]).to_arrow_table()
+            rows: list[Row] = found.to_pylist()
+        return rows
+
+    def matters(self, customer_id: str, *, now: datetime) -> list[Row]:
+        """Return open cases and unused benefits: kind, opened_at, expires_at, amount."""
+        return self.query(_MATTERS, {"who": customer_id, "now": now})
+
+    def identities(self, customer_ids: Sequence[str]) -> dict[str, Row]:
+        """Return what the lake knows of who some customers are, by id."""
+        rows = self.query(_IDENTITIES, [list(customer_ids)])
+        return {row["customer_id"]: row for row in rows}
+
+    def by_external_id(self, external_id: str) -> str | None:
+        """Return the customer whom the chat platform knows by an id."""
+        rows = self.query(_BY_EXTERNAL_ID, [external_id])
+        return str(rows[0]["customer_id"]) if rows else None
+
+    def offers(self, offer_ids: Sequence[str]) -> dict[str, Row]:
+        """Return title, link and beginning of content and events, by id."""
+        rows = self.query(_OFFERS, {"ids": list(offer_ids)})
+        return {row["offer_id"]: row for row in rows}
+
+    def product_pages(self, product_ids: Sequence[str]) -> dict[str, Row]:
+        """Return link and picture of products, by id."""
+        rows = self.query(_PRODUCT_PAGES, [list(product_ids)])
+        return {row["product_id"]: row for row in rows}
+
+    def category_names(self) -> dict[str, str | None]:
+        """Return `categories.name` by category."""
+        rows = self.query("SELECT category, name FROM ({categories})", [])
+        return {row["category"]: row["name"] for row in rows}
+
+    def book(self, clerk_id: str, day: date) -> list[Row]:
+        """Return the customers of a clerk on a day: customer_id, is_friend, is_blocked, tags."""
+        state = self._scan("customer_state", day)
+        if state is None:
+            return []
+        mine = state.filter(pl.col("clerk_id") == clerk_id)
+        people = mine.select("customer_id", "is_friend", "is_blocked").collect()
+        tags = self._scan("customer_tags", day)
+        if tags is not None:
+            theirs = tags.join(people.lazy().select("customer_id"), on="customer_id", how="semi")
+            names = theirs.group_by("customer_id").agg(pl.col("tag").sort().alias("tags")).collect()
+            people = people.join(names, on="customer_id", how="left")
+        return people.sort("customer_id").to_dicts()
+
+    def _scan(self, view: str, day: date) -> pl.LazyFrame | None:
+        moment = datetime(day.year, day.month, day.day)
+        snapshots = self._features.snapshots
+        if not snapshots.stands(view, moment):
+            return None
+        files = str(snapshots.folder(view, moment) / "*.parquet")
+        return pl.scan_parquet(files, hive_partitioning=False)
+
+    def query(self, sql: str, parameters: object) -> list[Row]:
+        """Return the rows of a SELECT that names tables of the lake in braces; times in UTC."""
+        with self._duckdb.cursor() as cursor:  # a session of its own: threads do not meet
+            cursor.execute("SET TimeZone = 'UTC'")
+            text = sql.format_map(_Relations(self._lake, cursor))
+            found = cursor.execute(text, parameters).to_arrow_table()
         rows: list[Row] = found.to_pylist()
         return rows
 

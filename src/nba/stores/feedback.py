@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+import polars as pl
+from sqlalchemy import Connection, func, insert, select
 
 from nba.schema.words import FeedbackKind
 from nba.stores import books, outbox, quotas
 from nba.stores.lists import CLOSING
 from nba.stores.outbox import SENT_PREFIX, Event, Outcome
-from nba.stores.schema import feedback
+from nba.stores.schema import actions, feedback
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Feedback:
     kind: FeedbackKind
     reason: str | None = None
     position: int | None = None
+    #: Of `snoozed`: when the action comes back; an aware moment.
+    until: datetime | None = None
 
     @property
     def row(self) -> dict[str, Any]:
@@ -39,6 +42,7 @@ class Feedback:
             "kind": str(self.kind),
             "reason": self.reason,
             "position": self.position,
+            "until": self.until,
         }
 
 
@@ -69,7 +73,7 @@ def record(
         insert(feedback),
         entry.row | {"customer_id": customer_id, "accepted_at": now},
     )
-    if entry.kind in CLOSING:
+    if entry.kind in (*CLOSING, FeedbackKind.SNOOZED):
         books.touch(connection, customer_id)
     else:
         books.note_shown(connection, str(action["clerk_id"]))
@@ -99,6 +103,88 @@ def _interaction(entry: Feedback, action: Mapping[str, Any]) -> dict[str, Any]:
             )
         },
     }
+
+
+def record_post(
+    connection: Connection,
+    entry: Feedback,
+    contacts: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> Outcome:
+    """Record what became of a post, which is about no single customer.
+
+    Parameters
+    ----------
+    connection : Connection
+    entry : Feedback
+        `action_id` names the post.
+    contacts : sequence of mapping
+        Rows of `interactions`, one per member; they follow from `sent`, once.
+    now : datetime
+    """
+    outcome = outbox.accept(connection, Event("feedback", entry.row), now)
+    if outcome != "accepted":
+        return outcome
+    connection.execute(insert(feedback), entry.row | {"customer_id": "", "accepted_at": now})
+    if entry.kind is FeedbackKind.SENT:
+        for contact in contacts:
+            outbox.accept(connection, Event("interactions", contact), now)
+    return outcome
+
+
+def tallies(
+    connection: Connection, clerk_ids: Sequence[str], first: date, last: date
+) -> list[dict[str, Any]]:
+    """Return each listed action of some days with the latest feedback that closed it."""
+    closing = (
+        select(feedback.c.action_id, feedback.c.kind, feedback.c.reason)
+        .where(feedback.c.kind.in_(CLOSING))
+        .order_by(feedback.c.ts, feedback.c.accepted_at)
+    )
+    latest = {row.action_id: row for row in connection.execute(closing)}
+    query = select(
+        actions.c.action_id, actions.c.clerk_id, actions.c.as_of, actions.c.minutes
+    ).where(
+        actions.c.as_of >= first,
+        actions.c.as_of < last,
+        actions.c.clerk_id.in_(clerk_ids),
+        actions.c.rank.is_not(None),
+    )
+    found = []
+    for row in connection.execute(query):
+        told = latest.get(row.action_id)
+        kind, reason = (told.kind, told.reason) if told else (None, None)
+        found.append({**row._mapping, "kind": kind, "reason": reason})
+    return found
+
+
+def snoozed(connection: Connection, after: datetime) -> pl.DataFrame:
+    """Return customer_id and until (UTC) of customers set aside beyond `after`."""
+    query = (
+        select(feedback.c.customer_id, func.max(feedback.c.until).label("until"))
+        .where(feedback.c.kind == FeedbackKind.SNOOZED, feedback.c.until > after)
+        .group_by(feedback.c.customer_id)
+        .order_by(feedback.c.customer_id)
+    )
+    rows = [(row.customer_id, row.until) for row in connection.execute(query)]
+    schema = {"customer_id": pl.String, "until": pl.Datetime("us", "UTC")}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def of_clerk(connection: Connection, clerk_id: str, as_of: date) -> list[dict[str, Any]]:
+    """Return what became of a clerk's actions of a day: each with its latest closing feedback."""
+    query = (
+        select(actions, feedback.c.kind, feedback.c.reason, feedback.c.ts, feedback.c.until)
+        .join(feedback, feedback.c.action_id == actions.c.action_id)
+        .where(
+            actions.c.as_of == as_of,
+            actions.c.clerk_id == clerk_id,
+            feedback.c.kind.in_((*CLOSING, FeedbackKind.SNOOZED)),
+        )
+        .order_by(feedback.c.ts, feedback.c.accepted_at)
+    )
+    latest = {row.action_id: dict(row._mapping) for row in connection.execute(query)}
+    return sorted(latest.values(), key=lambda row: row["ts"], reverse=True)
 
 
 def of_action(connection: Connection, action_id: str) -> list[dict[str, Any]]:

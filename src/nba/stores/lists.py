@@ -69,7 +69,13 @@ class Slice:
 
 
 def read_list(
-    connection: Connection, as_of: date, part: Slice, *, since: datetime, published_at: datetime
+    connection: Connection,
+    as_of: date,
+    part: Slice,
+    *,
+    since: datetime,
+    published_at: datetime,
+    now: datetime,
 ) -> list[dict[str, Any]]:
     """Return open actions in rank order with `status`: `new`, or the latest feedback.
 
@@ -80,6 +86,8 @@ def read_list(
     published_at : datetime
         Blocks and withdrawn consents recorded later than this are news, whenever they
         happened.
+    now : datetime
+        What is set aside beyond this moment is not listed.
     """
     rank, action_id = part.after or (None, None)
     values = {
@@ -93,6 +101,7 @@ def read_list(
         "services": list(part.services),
         "since": since,
         "published_at": published_at,
+        "now": now,
     }
     query = _query(part.by, part.mode is not None, part.after is not None)
     return [
@@ -134,7 +143,12 @@ def _query(by: str, of_mode: bool, resumed: bool) -> Select[Any]:
                 and_(actions.c.rank == rank, actions.c.action_id > action_id),
             )
         )
-    return still_true(query, actions)
+    snoozed = exists().where(
+        feedback.c.action_id == actions.c.action_id,
+        feedback.c.kind == FeedbackKind.SNOOZED,
+        feedback.c.until > bindparam("now"),
+    )
+    return still_true(query, actions).where(~snoozed)
 
 
 def still_true(query: Select[Any], table: Table) -> Select[Any]:

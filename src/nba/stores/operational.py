@@ -73,6 +73,10 @@ class Writer:
         action = self.action(entry.action_id)
         return feedback.record(self.connection, entry, action, self.now)
 
+    def record_post(self, entry: Feedback, contacts: Sequence[Mapping[str, Any]]) -> Outcome:
+        """Record what became of a post; one that was sent becomes its `contacts`, once."""
+        return feedback.record_post(self.connection, entry, contacts, self.now)
+
     def action(self, action_id: str) -> dict[str, Any]:
         """Return one published action, or raise `NotFoundError`."""
         action = plans.read_action(self.connection, action_id)
@@ -357,6 +361,7 @@ class OperationalStore:
                 part,
                 since=since(header["as_of"]),
                 published_at=header["published_at"],
+                now=self._clock(),
             )
         return header, found
 
@@ -430,6 +435,33 @@ class OperationalStore:
         """Return the feedback on one action, oldest first."""
         with self._database.reading() as connection:
             return feedback.of_action(connection, action_id)
+
+    def closed_actions(self, clerk_id: str, as_of: date) -> list[dict[str, Any]]:
+        """Return a clerk's actions of a day that were done, skipped or set aside, newest first.
+
+        Rows hold the action's columns and `kind`, `reason`, `ts` and `until` of the feedback.
+        """
+        with self._database.reading() as connection:
+            return feedback.of_clerk(connection, clerk_id, as_of)
+
+    def tallies(self, clerk_ids: Sequence[str], first: date, last: date) -> list[dict[str, Any]]:
+        """Return what became of the actions of plans from `first` on and before `last`.
+
+        A row per action that was listed: clerk_id, as_of, minutes, kind and reason of the latest
+        closing feedback, null where there is none.
+        """
+        with self._database.reading() as connection:
+            return feedback.tallies(connection, clerk_ids, first, last)
+
+    def accepted_since(self, table: str, since: datetime) -> list[dict[str, Any]]:
+        """Return the rows of one table that were accepted from `since` on, oldest first."""
+        with self._database.reading() as connection:
+            return outbox.accepted_since(connection, table, since)
+
+    def snoozed(self, after: datetime) -> pl.DataFrame:
+        """Return customer_id and until (UTC) of customers whom clerks set aside beyond `after`."""
+        with self._database.reading() as connection:
+            return feedback.snoozed(connection, after)
 
     def is_blocked(self, customer_id: str, since: datetime) -> bool:
         """Return whether a block by the customer was accepted from `since` on."""

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from nba.errors import NotFoundError
 from nba.schema.tables import LOADED_AT, TABLES, VALID_FROM, Kind, Table
-from nba.schema.words import Mode, ResponseKind
+from nba.schema.words import Channel, Mode, ResponseKind
 from nba.stores import books
 from nba.stores.database import digest
 from nba.stores.lists import BLOCKED, BOUGHT, COMPLAINED, CONTACTED, ENDED
@@ -31,6 +31,8 @@ from nba.stores.schema import outbox
 
 #: Name of the column that `new_events` adds and `mark_ingested` takes.
 OUTBOX_ID = "outbox_id"
+#: Channels that reach many at once: who saw a post is not thereby talked to today.
+POSTED = (Channel.MOMENTS, Channel.GROUP)
 #: Interactions that a clerk's `sent` created carry this prefix before the action's id.
 SENT_PREFIX = "sent:"
 
@@ -77,7 +79,7 @@ class Event:
         if self.table == "transactions" and row["quantity"] > 0:
             return BOUGHT
         if self.table == "interactions" and row["mode"] != Mode.NONE:
-            return CONTACTED
+            return None if row.get("channel") in POSTED else CONTACTED
         if self.table == "responses" and row["kind"] == ResponseKind.BLOCKED:
             return BLOCKED
         if self.table == "responses" and row["kind"] == ResponseKind.COMPLAINED:
@@ -284,6 +286,16 @@ def news(connection: Connection, customer_id: str, since: datetime) -> list[dict
         }
         for row in connection.execute(query)
     ]
+
+
+def accepted_since(connection: Connection, table: str, since: datetime) -> list[dict[str, Any]]:
+    """Return the rows of one table that were accepted from `since` on, oldest first."""
+    query = (
+        select(outbox.c.payload)
+        .where(outbox.c.table_name == table, outbox.c.accepted_at >= since)
+        .order_by(outbox.c.outbox_id)
+    )
+    return [dict(row.payload) for row in connection.execute(query)]
 
 
 def is_blocked(connection: Connection, customer_id: str, since: datetime) -> bool:

@@ -200,6 +200,7 @@ feedback = Table(
     Column("kind", String, nullable=False),
     Column("reason", Text),
     Column("position", Integer),
+    Column("until", UtcDateTime),
     Column("accepted_at", UtcDateTime, nullable=False),
     Index(None, "action_id"),
     Index(None, "customer_id"),

@@ -13,6 +13,7 @@ from nba.errors import NotFoundError
 from nba.schema.words import Mode
 from nba.serving.answers import Ready
 from nba.serving.auth import Caller, CallerDep, ServicesDep
+from nba.serving.book import find_in_book
 from nba.serving.conditional import NOT_MODIFIED
 from nba.serving.cursors import read_cursor, read_version, write_cursor, write_version
 from nba.serving.errors import documented
@@ -21,14 +22,20 @@ from nba.serving.schemas import (
     ActionList,
     AddedAction,
     ClerkList,
+    ClosedAction,
+    FoundCustomer,
+    FoundCustomers,
     Id,
     ListChanges,
     ListedClerk,
+    Name,
+    NameList,
+    PageSettings,
     RemovedAction,
 )
 from nba.serving.services import Services
 from nba.serving.settling import settled_book
-from nba.serving.views import show_actions
+from nba.serving.views import action_names, show_actions, show_closed
 from nba.stores.access import Scope
 from nba.stores.books import Book
 from nba.stores.database import canonical
@@ -44,7 +51,7 @@ LONGEST = 10_000
 
 @router.get("/clerks", response_model=ClerkList, responses=documented(401, 403) | NOT_MODIFIED)
 def list_clerks(caller: CallerDep, services: ServicesDep, request: Request) -> Response:
-    """Return the clerks that the caller may act for."""
+    """Return the clerks whose lists the caller may see, and who the caller is."""
     caller.require(Scope.CLERK, Scope.STORE)
     mark = services.store.mark()
     digest = mark[1] if mark else "none"
@@ -65,7 +72,11 @@ def _clerks_of(caller: Caller, services: Services) -> ClerkList:
     ids = None if caller.scope is Scope.ADMIN else [one.clerk_id for one in clerks]
     planned = services.store.planned(ids)
     return ClerkList(
-        clerks=[ListedClerk(**dict(one), planned=planned.get(one.clerk_id, 0)) for one in clerks]
+        clerks=[ListedClerk(**dict(one), planned=planned.get(one.clerk_id, 0)) for one in clerks],
+        own=caller.subject if caller.scope is Scope.CLERK else None,
+        leads=caller.scope is not Scope.CLERK,
+        is_open=caller.is_open,
+        page=PageSettings(currency=services.currency, show_value=services.clerk_page.show_value),
     )
 
 
@@ -153,6 +164,7 @@ def _page(page: Page, book: Book | None, services: Services) -> ActionList:
         version=write_version(header["digest"], living.version if living else 0),
         published_at=services.local(header["published_at"]),
         actions=show_actions(rows, services),
+        closed=_closed(services, page.clerk_id, header["as_of"]) if page.cursor is None else [],
         next_cursor=following,
         now=services.local(services.clock()),
     )
@@ -161,16 +173,18 @@ def _page(page: Page, book: Book | None, services: Services) -> ActionList:
 def _tag(content: ActionList) -> str:
     """Return the entity tag of a page: what may change in it beside its version."""
     shown = [(one.action_id, one.status, one.expired) for one in content.actions]
-    what = canonical([content.version, content.age_days, content.next_cursor, shown])
+    closed = [(one.action_id, one.kind, one.ts.isoformat()) for one in content.closed]
+    what = canonical([content.version, content.age_days, content.next_cursor, shown, closed])
     return f'W/"{sha256(what.encode()).hexdigest()[:24]}"'
 
 
 def _until(content: ActionList, services: Services) -> datetime:
-    """Return when a page must be made anew: an action expires, or the day of the store ends."""
+    """Return when a page must be made anew: an action expires or comes back, or the day ends."""
     zone = services.zone_of_clerk(content.clerk_id)
     now = services.clock()
     tomorrow = now.astimezone(zone).date() + timedelta(days=1)
     ends = [one.expires_at for one in content.actions if one.expires_at and one.expires_at > now]
+    ends += [one.until for one in content.closed if one.until and one.until > now]
     return min([datetime.combine(tomorrow, time(), zone), *ends])
 
 
@@ -220,6 +234,51 @@ def list_changes(
             for one in changes
             if one.kind == "removed"
         ],
+    )
+
+
+def _closed(services: Services, clerk_id: str, day: date) -> list[ClosedAction]:
+    return show_closed(services.store.closed_actions(clerk_id, day), services)
+
+
+@router.get(
+    "/clerks/{clerk_id}/customers",
+    response_model=FoundCustomers,
+    responses=documented(401, 403, 422),
+)
+def search_book(
+    *,
+    clerk_id: ClerkId,
+    caller: CallerDep,
+    services: ServicesDep,
+    q: Annotated[
+        str, Query(max_length=100, description="A name, alias, end of a phone number, tag or id.")
+    ] = "",
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20,
+) -> FoundCustomers:
+    """Search a clerk's own customers, by name, alias, end of the phone number, tag or id."""
+    caller.require_clerk(clerk_id)
+    found = find_in_book(services.cards.book(clerk_id), q, tag_names=services.tag_names)
+    erased = services.store.erased_among([one.customer_id for one in found])
+    found = [one for one in found if one.customer_id not in erased]
+    part = Slice("clerk_id", clerk_id, limit=MAX_PAGE, unprofiled=services.unprofiled)
+    listed = services.store.open_actions(None, part, since=services.day_begins)[1]
+    actions = {row["customer_id"]: row["action_id"] for row in listed}
+    shown = [
+        FoundCustomer(**dict(one), action_id=actions.get(one.customer_id)) for one in found[:limit]
+    ]
+    return FoundCustomers(clerk_id=clerk_id, customers=shown, total=len(found))
+
+
+@router.get("/names", response_model=NameList, responses=documented(401, 403))
+def read_names(caller: CallerDep, services: ServicesDep) -> NameList:
+    """Return what codes are called in both languages: categories, tags, action types."""
+    caller.require(Scope.CLERK, Scope.STORE)
+    names = services.texts.category_names(services.cards.category_names())
+    return NameList(
+        categories={code: Name(**name) for code, name in names.items()},
+        tags={code: Name(**name) for code, name in services.tag_names.items()},
+        actions=action_names(services),
     )
 
 

@@ -21,6 +21,7 @@ from nba.serving.schemas import (
     CustomerProducts,
     CustomerWhy,
     Id,
+    KnownCustomer,
     LiveCard,
     News,
 )
@@ -67,6 +68,24 @@ def _live_card(customer_id: str, services: Services) -> LiveCard:
     mark = services.store.mark()
     news = services.store.news(customer_id, services.day_begins(mark[0])) if mark else []
     return LiveCard(**dict(card), news=[_show_news(item, services) for item in news])
+
+
+@router.get(
+    "/external-ids/{external_id}",
+    response_model=KnownCustomer,
+    responses=_READ,
+)
+def find_external_id(
+    external_id: Annotated[Id, Path(description="The chat platform's id of a customer.")],
+    caller: CallerDep,
+    services: ServicesDep,
+) -> KnownCustomer:
+    """Return which customer the chat platform knows by an id, for a sidebar of the chat app."""
+    customer_id = services.cards.by_external_id(external_id)
+    caller.require_customer(customer_id or "")
+    if customer_id is None:
+        raise unknown_customer(external_id)
+    return KnownCustomer(customer_id=customer_id)
 
 
 def _show_news(item: Mapping[str, Any], services: Services) -> News:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC
-from typing import Annotated
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Response
 
 from nba.errors import ConflictError, NbaError, UsageError
+from nba.schema.words import FeedbackKind
 from nba.serving.auth import Caller, CallerDep, ServicesDep
 from nba.serving.batches import IdempotencyKey, Metered, once, summed
 from nba.serving.errors import documented, problem_of
@@ -27,6 +28,9 @@ from nba.stores.access import Scope
 from nba.stores.feedback import Feedback
 from nba.stores.lists import CLOSING
 from nba.stores.operational import Writer
+
+#: How long an action can be set aside.
+LONGEST_SNOOZE: Final = timedelta(days=31)
 
 router = APIRouter(prefix="/v1", tags=["feedback"], route_class=RawPathRoute)
 
@@ -101,15 +105,17 @@ def record(
     if clerk_id != action["clerk_id"]:
         caller.require_clerk(clerk_id)
     ts = services.aware(item.ts).astimezone(UTC)
-    if ts > services.clock().astimezone(UTC) + AHEAD:
-        raise UsageError(
-            "feedback cannot come from the future",
-            expected="a `ts` of now or earlier",
-            found=item.ts.isoformat(),
-            next_step="check the client's clock and time zone",
-        )
+    refuse_future(ts, services)
+    until = _until(item, ts, services)
     entry = Feedback(
-        item.feedback_id, item.action_id, clerk_id, ts, item.kind, item.reason, item.position
+        item.feedback_id,
+        item.action_id,
+        clerk_id,
+        ts,
+        item.kind,
+        item.reason,
+        item.position,
+        until,
     )
     outcome = writer.record(entry)
     if outcome == "conflict":
@@ -119,3 +125,36 @@ def record(
             next_step="use a new feedback_id for new feedback",
         )
     return FeedbackReceipt(feedback_id=item.feedback_id, action_id=item.action_id, status=outcome)
+
+
+def refuse_future(ts: datetime, services: Services) -> None:
+    """Refuse feedback whose time (aware) is yet to come.
+
+    Raises
+    ------
+    UsageError
+    """
+    if ts > services.clock().astimezone(UTC) + AHEAD:
+        raise UsageError(
+            "feedback cannot come from the future",
+            expected="a `ts` of now or earlier",
+            found=ts.isoformat(),
+            next_step="check the client's clock and time zone",
+        )
+
+
+def _until(item: FeedbackItem, ts: datetime, services: Services) -> datetime | None:
+    """Return when a snoozed action comes back; None for any other kind."""
+    if item.kind is not FeedbackKind.SNOOZED:
+        return None
+    if item.until is None:
+        return services.day_begins(services.local(ts).date() + timedelta(days=1))
+    until = services.aware(item.until).astimezone(UTC)
+    if not ts < until <= ts + LONGEST_SNOOZE:
+        raise UsageError(
+            "an action is set aside until a moment after now",
+            expected=f"an `until` within {LONGEST_SNOOZE.days} days of `ts`",
+            found=until.isoformat(),
+            next_step="dismiss what does not suit the customer",
+        )
+    return until
