@@ -226,7 +226,7 @@ class ProjectCards:
             person=self.people([customer_id]).get(customer_id, Person()),
             needs=self._needs(customer_id),
             matters=[
-                Matter(**_fields(Matter, row))
+                Matter(**{**_fields(Matter, row), **self._moments(row)})
                 for row in self._rows.matters(customer_id, now=self._clock())
             ],
         )
@@ -266,6 +266,11 @@ class ProjectCards:
         return [
             Contact(**{**self._local(row), "responses": row["responses"] or []}) for row in contacts
         ]
+
+    def _moments(self, row: Row) -> dict[str, datetime]:
+        """Return the moments of a row with the offset of the project's time zone."""
+        found = {name: value for name, value in row.items() if isinstance(value, datetime)}
+        return {name: value.astimezone(self._zone) for name, value in found.items()}
 
     def _local(self, row: Row) -> Row:
         return {**row, "ts": row["ts"].astimezone(self._zone)}
