@@ -15,7 +15,7 @@ const ORDER = "nba-order";
 const DAY = "nba-day";
 const state = {
   me: null, view: "list", list: null, found: null, text: "", order: localStorage.getItem(ORDER) ?? "by_rank",
-  customer: null, opener: null, told: new Set(),
+  customer: null, opener: null, told: new Set(), laid: new Set(),
 };
 // Views beside the list: what to load, how to draw it, and for whom.
 export const VIEWS = {
@@ -165,9 +165,11 @@ function tell(actions, kind) {
 
 // Today's cards are laid by for when there is no network.
 async function keepCards() {
-  for (const action of state.list.actions.slice(0, 20)) {
+  for (const { customer_id: customer } of state.list.actions.slice(0, 20)) {
     if (!api.network.online) return;
-    await api.card(action.customer_id).catch(() => {});
+    if (state.laid.has(customer)) continue;
+    state.laid.add(customer);
+    await api.card(customer).catch(() => state.laid.delete(customer));
   }
 }
 
