@@ -81,12 +81,12 @@ class BookRows:
         topics = {row["group_id"]: row["topic"] for row in found}
         return [{**row, "topic": topics.get(row["audience"].removeprefix(GROUP))} for row in rows]
 
-    def post_members(self, audience: str, day: date) -> list[Row]:
+    def post_members(self, audience: str, day: date) -> Sequence[Row]:
         """Return whom a post reaches."""
         members = self._kept(day, "plan/post_members")
         return [] if members is None else members.filter(pl.col("audience") == audience).to_dicts()
 
-    def handovers(self, day: date) -> list[Row]:
+    def handovers(self, day: date) -> Sequence[Row]:
         """Return the hand-overs that the plan of a day proposes."""
         found = self._kept(day, "plan/handovers")
         return [] if found is None else found.to_dicts()

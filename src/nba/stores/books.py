@@ -438,6 +438,7 @@ class _Settling:
             part,
             since=today.since,
             published_at=self._published_at,
+            now=today.since + timedelta(days=1),  # later today is still of today's list
         )
         return {row["action_id"] for row in found}
 

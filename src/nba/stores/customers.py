@@ -191,7 +191,7 @@ class CustomerRows:
         rows = self.query("SELECT category, name FROM ({categories})", [])
         return {row["category"]: row["name"] for row in rows}
 
-    def book(self, clerk_id: str, day: date) -> list[Row]:
+    def book(self, clerk_id: str, day: date) -> Sequence[Row]:
         """Return the customers of a clerk on a day: customer_id, is_friend, is_blocked, tags."""
         state = self._scan("customer_state", day)
         if state is None:

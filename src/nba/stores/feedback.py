@@ -167,7 +167,7 @@ def snoozed(connection: Connection, after: datetime) -> pl.DataFrame:
         .order_by(feedback.c.customer_id)
     )
     rows = [(row.customer_id, row.until) for row in connection.execute(query)]
-    schema = {"customer_id": pl.String, "until": pl.Datetime("us", "UTC")}
+    schema = {"customer_id": pl.String(), "until": pl.Datetime("us", "UTC")}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
