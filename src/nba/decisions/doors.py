@@ -46,6 +46,7 @@ DOORS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "pause_after_no": {"zh": "客户多次表示拒绝，暂停联系", "en": "pause_after_no"},
         "pause_after_silence": {"zh": "客户一直没有回应，暂停联系", "en": "pause_after_silence"},
         "cool_down": {"zh": "刚联系过，间隔期未到", "en": "cool_down"},
+        "snoozed": {"zh": "导购已推迟，到时再联系", "en": "set aside by the clerk until later"},
     }
 )
 _RULES: Final = {

@@ -154,8 +154,7 @@ def show_candidates(
     rows: Sequence[Mapping[str, Any]], services: Services, *, profiled: bool
 ) -> list[Candidate]:
     """Return candidates as the API shows them; without profiling, without what models said."""
-    types = services.catalogue.actions if services.catalogue else ()
-    names = {one.action_type: Name(zh=one.name.zh, en=one.name.en) for one in types}
+    names = action_names(services)
     return [
         Candidate(
             action_type=row["action_type"],

@@ -176,6 +176,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "cap_per_month": ("已达每月上限", "monthly cap reached"),
         "pause_after_no": ("负面回应后暂停", "pause after a no"),
         "pause_after_silence": ("多次无回应后暂停", "pause after silence"),
+        "snoozed": ("导购推迟", "set aside by the clerk"),
         "blocked_response": ("顾客已屏蔽", "the customer blocked"),
         "holiday": ("节假日不打扰", "holiday"),
         "quota": ("平台配额用尽", "the platform's quota is spent"),
