@@ -11,7 +11,7 @@ export function customerCard(card, next, handlers) {
       button("×", handlers.close, { className: "close", aria: { label: t("close") } })),
     chatLink(card),
     ...consent(card.state),
-    ...section("news", card.news, (item) => [clock(item.ts), newsText(item)], { quietly: true }),
+    ...section("news", card.news.filter((item) => !SEEN.includes(item.kind)), (item) => [clock(item.ts), newsText(item)], { quietly: true }),
     ...section("matters", card.matters, matter, { quietly: true }),
     ...actionsNow(next, handlers),
     ...section("next_need", card.needs.filter((one) => categoryName(one.category)), (one) => [categoryName(one.category), one.due_on ? t("around")(shortDay(one.due_on)) : ""], { quietly: true }),
@@ -28,6 +28,8 @@ export function customerCard(card, next, handlers) {
   ].filter(Boolean);
 }
 
+// That something was looked at is no news to whoever looks.
+const SEEN = ["shown", "opened"];
 const heading = (name) => make("h3", { text: t(name) });
 const about = (card) => [
   card.person.phone_tail && t("tail")(card.person.phone_tail),

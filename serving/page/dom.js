@@ -31,9 +31,10 @@ export const money = (value) => Number(value).toLocaleString(locale(), {
 // Times are shown as the shop's clock shows them: the offset is part of the answer.
 export const clock = (moment) => moment?.slice(11, 16);
 export const day = (moment) => moment?.slice(0, 10);
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 export const shortDay = (moment) => {
   const [, month, date] = day(moment).split("-").map(Number);
-  return language === "zh" ? `${month}月${date}日` : `${date}/${month}`;
+  return language === "zh" ? `${month}月${date}日` : `${date} ${MONTHS[month - 1]}`;
 };
 
 // A text of the shop may hold both languages: 中文 | English.
@@ -52,8 +53,8 @@ export const tagText = (tag) => {
 
 export function personName(person, id) {
   const { alias, name } = person ?? {};
-  if (alias && name && alias !== name) return `${named(alias)} (${named(name)})`;
-  return named(alias ?? name) || t("unnamed")(id);
+  if (alias && name && !named(name).startsWith(named(alias))) return `${named(alias)} (${named(name)})`;
+  return named(name ?? alias) || t("unnamed")(id);
 }
 
 // Pictures come from the shop's own servers; without one the first character stands for it.

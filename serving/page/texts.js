@@ -7,7 +7,7 @@ export const TEXTS = {
     moments: "朋友圈", subscription: "服务通知", chat: "私聊", group: "社群",
     mini_program: "小程序", phone: "电话", store: "门店", event: "活动", web: "网店",
     by_rank: "按优先", by_time: "按时间",
-    progress: (done, all, minutes) => (minutes ? `已完成 ${done}/${all} · 还需约 ${minutes} 分钟` : `已完成 ${done}/${all}`),
+    progress: (done, all, minutes) => (minutes ? `已完成 ${done}/${all} · 剩 ${minutes} 分钟` : `已完成 ${done}/${all}`),
     stale: (day, age) => (age > 0
       ? `这是 ${day} 的名单（${age} 天前），不是今天的：请不要照此发送。请让管理员检查夜间任务。`
       : `这是 ${day} 的名单（${-age} 天后），还不是今天的：请先不要发送。`),

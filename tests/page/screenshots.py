@@ -24,8 +24,9 @@ LOCALES = {"zh": "zh-CN", "en": "en-US"}
 def shown(page: Page, view: str) -> None:
     """Open a view of the page and wait until it stands."""
     page.locator(f"#tab-{view}").click()
-    page.locator("#main > *").first.wait_for()
-    page.wait_for_timeout(400)
+    page.locator("#main .panel, #main .find, #main .empty").first.wait_for()
+    page.locator("#main:not([aria-busy])").wait_for()
+    page.wait_for_timeout(300)
 
 
 def card(page: Page) -> None:
