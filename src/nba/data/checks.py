@@ -13,7 +13,7 @@ from nba.data.keys import Merged
 from nba.data.lake import Writer, relation
 from nba.data.mapping import Mapping
 from nba.data.prepare import Prepared
-from nba.data.readers import SUFFIXES, SourceFile
+from nba.data.readers import JSON_SUFFIXES, SUFFIXES, SourceFile
 from nba.data.report import IngestReport, Status, Totals
 from nba.data.staging import Context
 from nba.schema.tables import TABLES
@@ -321,7 +321,7 @@ def of_folder(report: IngestReport, folder: Path, mapping: Mapping, files: set[S
         str(path.relative_to(folder))
         for path in sorted(folder.rglob("*"))
         if path.is_file()
-        and path.name.endswith((*SUFFIXES, ".tsv", ".txt", ".json", ".xlsx", ".gz"))
+        and path.name.endswith((*SUFFIXES, *JSON_SUFFIXES, ".tsv", ".txt", ".xlsx", ".gz"))
         and str(path) not in taken
     ]
     if left:

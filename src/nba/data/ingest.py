@@ -17,17 +17,20 @@ from pathlib import Path
 import duckdb
 
 from nba.data import absence, checks, page, profile, quarantine
+from nba.data.exports.recognise import recognise
+from nba.data.exports.translate import Translated, Translation
 from nba.data.inputs import Input
 from nba.data.kept_out import Erased
 from nba.data.lake import Lake, Writer, connect
 from nba.data.mapping import CANONICAL, Mapping, read_mapping
 from nba.data.merge import Incoming, merge
-from nba.data.prepare import Prepared, prepare, prepare_inputs
-from nba.data.readers import SourceFile, check_folder
+from nba.data.prepare import Prepared, find_inputs, prepare, prepare_inputs
+from nba.data.readers import SourceFile, base_name, check_folder
 from nba.data.report import IngestReport, LoadRefusedError, Status, TableReport
 from nba.data.staging import Context, reading
 from nba.errors import InputRefusedError, NbaError
 from nba.files import write_text
+from nba.schema.defaults import CURRENCY
 from nba.schema.tables import TABLES
 
 REQUIRED_TABLE = "transactions"
@@ -43,6 +46,8 @@ def ingest(
     check_only: bool = False,
     is_increment: bool = False,
     erased: Erased | None = None,
+    currency: str = CURRENCY,
+    secret: bytes = b"",
 ) -> IngestReport:
     """Load every table that `folder` holds, or none.
 
@@ -51,7 +56,8 @@ def ingest(
     folder : Path or str
     lake : Lake
     mapping : Mapping, str, Path or None
-        A mapping, the name of one that ships, or a file; None for files that keep the contract.
+        A mapping, the name of one that ships, or a file; None for files that keep the contract
+        and for exports that are known by their header.
     time_zone : str
         The project's zone, in which naive times stand unless the mapping says otherwise.
     now : datetime
@@ -62,6 +68,10 @@ def ingest(
         The folder may lack `transactions` although the lake has none.
     erased : callable, optional
         Returns those of some customers that were erased: their rows are kept out and counted.
+    currency : str
+        The project's, for exports that name the currency of each line.
+    secret : bytes
+        With which the keys of customers in `identities` are hashed.
 
     Returns
     -------
@@ -89,6 +99,8 @@ def ingest(
                 connection, chosen, zone, time_zone, now, writer.scratch, erased=erased
             )
             load = Load(context, writer, report)
+            if mapping is None:
+                load.recognise(Path(folder), currency, secret)
             load.run(Path(folder), is_increment=is_increment)
             report.version_before = report.version = writer.before.version
             if report.failed:
@@ -180,6 +192,31 @@ class Load:
         self.report = report
         self.prepared: list[Prepared] = []
         self.files: set[SourceFile] = set()
+        self.translated: Translated | None = None
+
+    def recognise(self, folder: Path, currency: str, secret: bytes) -> None:
+        """Look for known exports, and make tables of them."""
+        if not folder.is_dir():
+            return
+        context = self.context
+        found, unreadable = recognise(self.connection, folder, context.scratch / "headers")
+        for text in unreadable:
+            self.report.add(Status.WARN, "input", "unreadable", text, count=1)
+        for one in found:
+            if one.problem:
+                self.report.add(Status.FAIL, "input", "export", one.problem, count=1)
+        if self.report.failed or not found:
+            return
+        known = self.writer.lake.relation("identities", self.writer.before)
+        translation = Translation(context, self.report, currency)
+        try:
+            self.translated = translation.run(found, f"({known})", secret)
+        except InputRefusedError as error:
+            self._refuse("input", error)
+            return
+        self.mapping = self.translated.mapping
+        self.context = replace(context, mapping=self.mapping)
+        self.report.mapping = self.mapping.name
 
     def run(self, folder: Path, *, is_increment: bool) -> None:
         """Stage and check every table."""
@@ -205,9 +242,19 @@ class Load:
             self.report.add(Status.PASS, "input", "time_features", text)
 
     def _prepare(self, folder: Path, name: str) -> None:
-        prepared = prepare(self.context, folder, TABLES[name])
-        if prepared is not None:
-            self._take(prepared)
+        if self.translated is None:
+            prepared = prepare(self.context, folder, TABLES[name])
+            if prepared is not None:
+                self._take(prepared)
+            return
+        made = self.translated.inputs.get(name, [])
+        taken = {base_name(file.path) for incoming in made for file in incoming.files}
+        inputs, rejected = (
+            ([], []) if name in taken else find_inputs(self.context, folder, TABLES[name])
+        )
+        inputs, rejected = [*inputs, *made], [*rejected, *self.translated.rejected.get(name, [])]
+        if inputs:
+            self._take(prepare_inputs(self.context, TABLES[name], inputs, rejected))
 
     def prepare_again(self, name: str, inputs: list[Input]) -> None:
         """Stage rows out of the quarantine; those made `distinct` are of the contract already."""

@@ -7,6 +7,7 @@ that are no records.
 from __future__ import annotations
 
 from collections.abc import Mapping as Dict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -169,18 +170,20 @@ class QueryInput(Input):
 
 
 class RowsInput(Input):
-    """Rows out of the quarantine: a Parquet file of text with `_file` and `_line`."""
+    """Rows that know where they come from: a Parquet file of text with `_file` and `_line`.
 
-    def __init__(self, path: Path, columns: list[str]) -> None:
-        super().__init__([])
+    What the quarantine held, or what was made of files that are named.
+    """
+
+    def __init__(self, path: Path, columns: list[str], files: Sequence[SourceFile] = ()) -> None:
+        super().__init__(list(files))
         self._path = path
         self._columns = columns
 
     def source(self, *, with_lines: bool = False) -> Source:
-        """Return the relation; file and line are those of the first try."""
-        return Source(
-            sql.parquet([self._path]), dict.fromkeys(self._columns, "VARCHAR"), "the quarantine"
-        )
+        """Return the relation; file and line are those of the rows."""
+        shown = " + ".join(file.path.name for file in self.files) or "the quarantine"
+        return Source(sql.parquet([self._path]), dict.fromkeys(self._columns, "VARCHAR"), shown)
 
 
 def _renamed(group: FileGroup, aliases: Dict[str, str], line: str, rejects: str) -> Source:

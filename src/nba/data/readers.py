@@ -19,10 +19,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nba.data import sql
+from nba.data import encodings, sql
 from nba.errors import InputRefusedError
 
 SUFFIXES = (".parquet", ".csv", ".csv.gz")
+JSON_SUFFIXES = tuple(
+    f".{name}{end}" for name in ("jsonl", "ndjson", "json") for end in ("", ".gz")
+)
 #: What other programs call a file that they have not finished.
 UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".inprogress", ".filepart", ".swp")
 DELIMITERS = (",", ";", "\t", "|")
@@ -273,9 +276,18 @@ def _describe_csv(path: Path, dialect: Dialect, scratch: Path, hints: frozenset[
     )
 
 
+def _is_utf8(encoding: str) -> bool:
+    return encoding.lower().replace("_", "-") in {"utf-8", "utf8"}
+
+
 def _plain(path: Path, encoding: str, scratch: Path) -> Path:
-    """Return a plain UTF-8 file: the path itself, or an expanded copy of it."""
-    is_utf8 = encoding.lower().replace("_", "-") in {"utf-8", "utf8"}
+    """Return a plain UTF-8 file: the path itself, or an expanded copy of it.
+
+    Where nothing else is said, a file in UTF-16 or GB18030 is recognised.
+    """
+    if _is_utf8(encoding):
+        encoding = _detected(path)
+    is_utf8 = _is_utf8(encoding)
     if path.suffix != ".gz" and is_utf8:
         return path
     scratch.mkdir(parents=True, exist_ok=True)
@@ -294,6 +306,13 @@ def _plain(path: Path, encoding: str, scratch: Path) -> Path:
     return target
 
 
+def _detected(path: Path) -> str:
+    try:
+        return encodings.detect(path)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        return encodings.UTF_8  # a damaged file is refused where it is expanded
+
+
 def _transcode(path: Path, encoding: str, target: Path) -> None:
     opener = gzip.open if path.suffix == ".gz" else open
     with (
@@ -306,8 +325,6 @@ def _transcode(path: Path, encoding: str, target: Path) -> None:
 def _header_line(plain: Path, shown: Path) -> str:
     with plain.open("rb") as stream:
         raw = stream.readline(HEADER_BYTES)
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _unreadable(shown, "UTF-8", "UTF-16; set `encoding: utf-16` in the mapping")
     if raw.startswith(b"PK\x03\x04"):
         raise _unreadable(shown, "CSV text", "a spreadsheet or zip file; export it as CSV")
     try:

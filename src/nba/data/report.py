@@ -91,6 +91,10 @@ class IngestReport:
     folder, mapping : str
     load_id : str
     loaded_at : datetime
+    recognised : list of str
+        Files that are known exports by their header.
+    currency : str
+        That of most money, where files say it.
     """
 
     folder: str
@@ -103,6 +107,8 @@ class IngestReport:
     seconds: float = 0.0
     tables: dict[str, TableReport] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
+    recognised: list[str] = field(default_factory=list)
+    currency: str = ""
 
     def add(
         self,
@@ -155,6 +161,7 @@ class IngestReport:
             Add every check that passed.
         """
         lines = [f"{self.folder} with mapping {self.mapping}"]
+        lines += [f"recognised {text}" for text in self.recognised]
         lines += [
             f"{table.name}: read {table.read.text(with_money=table.has_money)}; "
             f"{table.new:,} new, {table.changed:,} changed, {table.unchanged:,} unchanged, "

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from nba.schema.tables import ATTRIBUTE_PREFIX, Column, Kind
+
+
+def plain_name(name: str) -> str:
+    """Return a column's name in lower case with `_` for every run of other signs.
+
+    >>> plain_name(" Lineitem sku"), plain_name("Product(s)"), plain_name("订单 编号")
+    ('lineitem_sku', 'product_s', '订单_编号')
+    """
+    return re.sub(r"[\W_]+", "_", name.strip("\ufeff ").lower()).strip("_")
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def ingest_folder(
     folder : Path
         Holds a file or a folder per table.
     mapping : str
-        A mapping's name or file; empty: the tables' own names.
+        A mapping's name or file; empty: the tables' own names, and exports by their header.
     check_only : bool
         Read and check; load nothing.
     progress : Progress
@@ -43,6 +43,8 @@ def ingest_folder(
             now=datetime.now(UTC),
             check_only=check_only,
             erased=wiring.plan_store.keeper(),
+            currency=wiring.settings.currency,
+            secret=wiring.project.secret(),
         )
         tables = report.tables.values()
         current.report["tables"] = len(tables)

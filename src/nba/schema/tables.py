@@ -20,6 +20,7 @@ from nba.schema.words import (
     CUSTOMER_ID,
     PRODUCT_ID,
     STORE_ID,
+    BehaviourKind,
     BenefitKind,
     CategoryKind,
     Channel,
@@ -543,6 +544,28 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     _time("closed_at"),
                 ),
                 time_column="opened_at",
+            ),
+            Table(
+                "behaviour",
+                (
+                    _id("event_id", key=True),
+                    _id(CUSTOMER_ID, required=True, references="customers"),
+                    _time("ts", required=True),
+                    _text("kind", required=True, values=_values(BehaviourKind)),
+                    _id(PRODUCT_ID, references="products"),
+                    _id(CATEGORY, references="categories"),
+                    _text("value"),
+                ),
+                time_column="ts",
+                partition_by="ts",
+            ),
+            Table(
+                "identities",
+                (
+                    _id("kind", key=True),
+                    _id("value", key=True),
+                    _id(CUSTOMER_ID),
+                ),
             ),
         )
     }

@@ -150,6 +150,16 @@ class ServiceCaseKind(StrEnum):
     AFTER_SALE = "after_sale"
 
 
+class BehaviourKind(StrEnum):
+    """What a customer did in a shop's app or site that is no purchase."""
+
+    VIEW = "view"
+    SEARCH = "search"
+    CART = "cart"
+    FAVOURITE = "favourite"
+    SHARE = "share"
+
+
 class EndedBy(StrEnum):
     """Who ended a friendship."""
 

@@ -1,0 +1,395 @@
+"""Make the contract's tables of recognised exports: query by query, with files and lines kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from nba.data import keys, sql
+from nba.data.exports import functions
+from nba.data.exports.identities import KEYS, Resolved, resolve, who_sql
+from nba.data.exports.kinds import ExportKind
+from nba.data.exports.recognise import Found
+from nba.data.inputs import FILE, LINE, CsvInput, Input, ParquetInput, RowsInput
+from nba.data.mapping import Mapping, TableMapping
+from nba.data.readers import SourceFile
+from nba.data.report import IngestReport, Status
+from nba.data.rules import input_columns
+from nba.data.staging import Context, reading
+from nba.schema.tables import ATTRIBUTE_PREFIX, LIMITS, TABLES, Kind
+from nba.schema.words import CUSTOMER_ID
+
+IDENTITIES: Final = "identities"
+_TIMES: Final = (Kind.TIMESTAMP, Kind.DATE, Kind.BIRTHDAY)
+#: Money of a line, which is that of the project's currency only where the line says so.
+_MONEY: Final = ("unit_price", "discount")
+
+
+@dataclass(frozen=True)
+class Made:
+    """One table of one export: a Parquet file of text, and where its rows come from."""
+
+    kind: ExportKind
+    table: str
+    path: Path
+    columns: tuple[str, ...]
+    files: tuple[SourceFile, ...]
+
+    @property
+    def rows(self) -> str:
+        """The relation."""
+        return sql.parquet([self.path])
+
+
+@dataclass
+class Translated:
+    """What a folder's exports became.
+
+    Parameters
+    ----------
+    mapping : Mapping
+        How the texts are read.
+    inputs : dict of str to list of Input
+        By table.
+    rejected : dict of str to list of str
+        Tables of lines that are no records, by the table that they would have been of.
+    """
+
+    mapping: Mapping
+    inputs: dict[str, list[Input]] = field(default_factory=dict)
+    rejected: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Translation:
+    """The translation of one folder.
+
+    Parameters
+    ----------
+    context : Context
+        Its mapping is that of files which keep the contract.
+    report : IngestReport
+        Takes what was recognised and what needs a look.
+    currency : str
+        The project's.
+    """
+
+    def __init__(self, context: Context, report: IngestReport, currency: str) -> None:
+        self.context = context
+        self.connection = context.connection
+        self.report = report
+        self.currency = currency
+        self.space = context.scratch / "exports"
+        self.space.mkdir(exist_ok=True)
+
+    def run(self, found: Sequence[Found], known: str, secret: bytes) -> Translated:
+        """Return the inputs of every table that the exports make.
+
+        Parameters
+        ----------
+        found : sequence of Found
+            All of them usable.
+        known : str
+            The relation of `identities` as the lake keeps it.
+        secret : bytes
+            With which keys of customers are hashed.
+        """
+        functions.make(self.connection)
+        kinds = list({one.kind.name: one.kind for one in found}.values())
+        translated = Translated(_mapping(kinds))
+        made: list[Made] = []
+        for kind in kinds:
+            mine = [one for one in found if one.kind is kind]
+            rejected = self._source(kind, mine)
+            self._note(kind, mine)
+            tables = [self._make(kind, table, query, mine) for table, query in kind.tables.items()]
+            translated.rejected.setdefault(tables[0].table, []).extend(rejected)
+            made += tables
+        self._resolve(made, known, secret, translated)
+        return translated
+
+    # ------------------------------------------------------------------ files to `source`
+
+    def _source(self, kind: ExportKind, found: Sequence[Found]) -> list[str]:
+        """Make the view `source` of all files of a kind; return tables of rejected lines."""
+        parts: list[str] = []
+        rejected: list[str] = []
+        for place, one in enumerate(found):
+            target = self.space / f"{kind.name}-{place}-source.parquet"
+            if one.is_json:
+                rejected.append(self._json(one, target))
+            else:
+                rejected += self._rows(one, target)
+            parts.append(f"SELECT * FROM {sql.parquet([target])}")
+        everything = " UNION ALL BY NAME ".join(parts)
+        if kind.whole and len(found) > 1:
+            # an export that overlaps another one: each order counts as its last file has it
+            whole = sql.name(kind.whole)
+            everything = (
+                f"SELECT * FROM ({everything}) QUALIFY {whole} IS NULL "
+                f"OR {FILE} = max({FILE}) OVER (PARTITION BY {whole})"
+            )
+        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW source AS {everything}")
+        return rejected
+
+    def _rows(self, one: Found, target: Path) -> list[str]:
+        """Write the columns that the queries use, by their plain names."""
+        incoming: Input = (
+            CsvInput(one.group, {}, self.space)
+            if one.group.is_text
+            else ParquetInput(one.group, {})
+        )
+        with reading(one.kind.title, one.path.name), _in_order(self.connection):
+            for _ in range(2):
+                source = incoming.source(with_lines=True)
+                cells = [_cell(one, name) for name in one.kind.used]
+                self._copy(
+                    f"SELECT {', '.join(cells)}, {sql.text(str(one.path))} AS {FILE}, {LINE} "
+                    f"FROM {source.relation}",
+                    target,
+                )
+                if not incoming.settle(self.connection):
+                    break
+        return [incoming.rejected] if incoming.rejected else []
+
+    def _json(self, one: Found, target: Path) -> str:
+        """Write the members that the queries use; return the table of lines that are no JSON."""
+        lines = f"json_lines_{target.stem.replace('-', '_')}"
+        with reading(one.kind.title, one.path.name), _in_order(self.connection):
+            self.connection.execute(
+                f"""CREATE OR REPLACE TEMP TABLE {lines} AS
+                SELECT content, row_number() OVER () AS line, json_valid(content) AS good
+                FROM read_csv({sql.text(str(one.path))}, columns = {{'content': 'VARCHAR'}},
+                    delim = chr(1), quote = '', escape = '', header = false, auto_detect = false,
+                    max_line_size = 100000000)"""
+            )
+            cells = [_member(one, name) for name in one.kind.used]
+            self._copy(
+                f"SELECT {', '.join(cells)}, {sql.text(str(one.path))} AS {FILE}, line AS {LINE} "
+                f"FROM {lines} WHERE good",
+                target,
+            )
+        rejected = f"{lines}_rejected"
+        self.connection.execute(
+            f"""CREATE OR REPLACE TEMP TABLE {rejected} AS
+            SELECT {sql.text(str(one.path))} AS file, line, '' AS "column", content,
+                'no JSON' AS message FROM {lines} WHERE NOT good AND trim(content) <> ''"""
+        )
+        self.connection.execute(f"DROP TABLE {lines}")
+        return rejected
+
+    def _copy(self, query: str, target: Path) -> None:
+        self.connection.execute(
+            f"COPY ({query}) TO {sql.text(str(target))} (FORMAT parquet, COMPRESSION lz4)"
+        )
+
+    def _note(self, kind: ExportKind, found: Sequence[Found]) -> None:
+        """Say what was recognised, which columns are not known, and what was counted."""
+        for one in found:
+            known = len(one.columns) - len(one.unknown)
+            self.report.recognised.append(
+                f"{one.path.name}: {kind.title} ({known} of {len(one.columns)} columns known)"
+            )
+            if one.unknown:
+                self.report.add(
+                    Status.WARN,
+                    "input",
+                    "unknown_columns",
+                    f"{len(one.unknown)} columns of {one.path.name} are not known of {kind.title} "
+                    f"and were left out: {', '.join(one.unknown)}",
+                    count=len(one.unknown),
+                )
+        for note in kind.notes:
+            count = keys.single_number(self.connection, note.count)
+            if count:
+                text = f"{count:,} {note.text}"
+                self.report.add(Status.WARN, "input", f"note.{kind.name}", text, count=count)
+
+    # ------------------------------------------------------------------ `source` to tables
+
+    def _make(self, kind: ExportKind, table: str, query: str, found: Sequence[Found]) -> Made:
+        """Run one query; every column is text, with `_who` for all keys of the row."""
+        rows = self.connection.execute(f"DESCRIBE {query}").fetchall()
+        columns = [row[0] for row in rows]
+        texts = ", ".join(
+            f"CAST({sql.name(name)} AS VARCHAR) AS {sql.name(name)}"
+            for name in columns
+            if name not in (FILE, LINE, *KEYS)
+        )
+        target = self.space / f"{kind.name}-{table}.parquet"
+        self._copy(
+            f"SELECT {texts}, {FILE}, {LINE}, {who_sql(kind.system, columns)} AS _who "
+            f"FROM ({query})",
+            target,
+        )
+        kept = tuple(name for name in columns if name not in (FILE, LINE, *KEYS))
+        files = tuple(file for one in found for file in one.group.files)
+        return Made(kind, table, target, kept, files)
+
+    def _resolve(
+        self, made: Sequence[Made], known: str, secret: bytes, translated: Translated
+    ) -> None:
+        """Put the customer in the place of the keys, and hand out the inputs."""
+        outcome = resolve(self.connection, [one.rows for one in made], known, secret)
+        self._tell(outcome)
+        main = self._main_currency(made)
+        for table in {one.table: None for one in made}:
+            mine = [one for one in made if one.table == table]
+            if table == "customers":
+                translated.inputs[table] = [self._customers(mine)]
+            else:
+                translated.inputs[table] = [self._final(one, main) for one in mine]
+        found = f"SELECT *, 'identities' AS {FILE}, row_number() OVER () AS {LINE} "
+        found += "FROM found_identities ORDER BY kind, value"
+        if keys.single_number(self.connection, "SELECT count(*) FROM found_identities"):
+            columns = ["kind", "value", CUSTOMER_ID]
+            translated.inputs[IDENTITIES] = [self._input(found, IDENTITIES, columns, ())]
+
+    def _tell(self, outcome: Resolved) -> None:
+        texts = {
+            "joined": "customers are known to more than one system and were joined by exact keys",
+            "shared": "e-mail addresses or phone numbers belong to several customers of one system "
+            "and join nobody",
+            "conflicts": "groups of keys would have made one of several customers of one system: "
+            "they stay apart",
+            "late": "customers known before turned out to be one with another: load their exports "
+            "again to bring their past together",
+        }
+        for name, text in texts.items():
+            count = getattr(outcome, name)
+            if count:
+                status = Status.PASS if name == "joined" else Status.WARN
+                line = f"{count:,} {text}"
+                self.report.add(status, IDENTITIES, f"identities.{name}", line, count=count)
+
+    def _input(
+        self, query: str, name: str, columns: Sequence[str], files: Iterable[SourceFile]
+    ) -> Input:
+        target = self.space / f"final-{name}.parquet"
+        self._copy(query, target)
+        return RowsInput(target, list(columns), list(files))
+
+    def _final(self, one: Made, main: str) -> Input:
+        """One table of one export with its customers, and money of one currency only."""
+        columns = _kept(one.table, one.columns)
+        cells = [sql.name(name) for name in columns]
+        if "currency" in one.columns:
+            cells = [_money(name, main) for name in columns]
+            extra = [f"attr_{name}" for name in ("currency", *_MONEY)]
+            cells += ["currency AS attr_currency"]
+            cells += [
+                f"CASE WHEN upper(currency) <> {sql.text(main)} THEN {name} END AS attr_{name}"
+                for name in _MONEY
+            ]
+            columns = [*columns, *extra]
+        query = (
+            f"SELECT {', '.join(cells)}, r.customer_id, {FILE}, {LINE} FROM {one.rows} AS t "
+            "LEFT JOIN resolved AS r ON t._who = r.who"
+        )
+        name = f"{one.kind.name}-{one.table}"
+        return self._input(query, name, [*columns, CUSTOMER_ID], one.files)
+
+    def _customers(self, made: Sequence[Made]) -> Input:
+        """All exports' customers, one row each: what the first export says counts."""
+        columns = _kept("customers", {name: None for one in made for name in one.columns})
+        parts = " UNION ALL BY NAME ".join(
+            f"SELECT *, {place} AS _place FROM {one.rows}" for place, one in enumerate(made)
+        )
+        cells = [
+            f"any_value({sql.name(name)} ORDER BY _place, {LINE}) AS {sql.name(name)}"
+            for name in columns
+        ]
+        cells += [f"min({name}) AS {name}" for name in (FILE, LINE)]
+        query = (
+            f"SELECT r.customer_id, {', '.join(cells)} FROM ({parts}) AS t "
+            "JOIN resolved AS r ON t._who = r.who GROUP BY r.customer_id"
+        )
+        files = [file for one in made for file in one.files]
+        return self._input(query, "customers", [CUSTOMER_ID, *columns], files)
+
+    def _main_currency(self, made: Sequence[Made]) -> str:
+        """Return the project's currency where any line has it, else that of most lines."""
+        parts = [f"SELECT * FROM {one.rows}" for one in made if "currency" in one.columns]
+        if not parts:
+            return self.currency
+        rows = self.connection.execute(
+            "SELECT upper(currency), count(*), sum(num(quantity) * num(unit_price) "
+            f"- coalesce(num(discount), 0)) FROM ({' UNION ALL BY NAME '.join(parts)}) "
+            "WHERE currency IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"
+        ).fetchall()
+        found = [row[0] for row in rows]
+        if not found:
+            return self.currency
+        main = self.currency if self.currency in found else found[0]
+        self.report.currency = main
+        for name, count, money in rows:
+            text = f"{count:,} lines in {name} of {money:,.2f} in all"
+            if name != main:
+                text += f": no rate is known, they count with what their products cost in {main}"
+            status = Status.PASS if name == main else Status.WARN
+            self.report.add(status, "transactions", f"currency.{name}", text, count=count)
+        return str(main)
+
+
+def _in_order(connection: duckdb.DuckDBPyConnection) -> _Ordered:
+    return _Ordered(connection)
+
+
+class _Ordered:
+    """While it lasts rows come in the order of their file, so that lines can be counted."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("SET preserve_insertion_order = true")
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.execute("SET preserve_insertion_order = false")
+
+
+def _cell(one: Found, name: str) -> str:
+    """SQL of one column of a file: trimmed, NULL where empty or absent."""
+    if name not in one.columns:
+        return f"CAST(NULL AS VARCHAR) AS {sql.name(name)}"
+    value = f"trim(CAST({sql.name(one.columns[name])} AS VARCHAR))"
+    if name in one.kind.ids:
+        value = f"ltrim({value}, '''')"
+    return f"nullif({value}, '') AS {sql.name(name)}"
+
+
+def _member(one: Found, name: str) -> str:
+    """SQL of one member of a line of JSON; lines need not all have the same members."""
+    path = sql.text(f'$."{one.kind.spelling.get(name, name)}"')
+    return f"nullif(json_extract_string(content, {path}), '') AS {sql.name(name)}"
+
+
+def _kept(table: str, columns: Iterable[str]) -> list[str]:
+    """Return the columns that the contract has or keeps."""
+    known = {column.name for column in input_columns(TABLES[table])} - {CUSTOMER_ID}
+    return [name for name in columns if name in known or name.startswith(ATTRIBUTE_PREFIX)]
+
+
+def _money(name: str, main: str) -> str:
+    if name not in _MONEY:
+        return sql.name(name)
+    own = f"coalesce(upper(currency), {sql.text(main)}) = {sql.text(main)}"
+    return f"CASE WHEN {own} THEN {name} END AS {name}"
+
+
+def _mapping(kinds: Sequence[ExportKind]) -> Mapping:
+    """Return how the texts of all tables are read."""
+    times = tuple(dict.fromkeys(reading for kind in kinds for reading in kind.times))
+    tables = {}
+    for table in TABLES.values():
+        columns = input_columns(table)
+        tables[table.name] = TableMapping(
+            source=(table.name,),
+            numbers={column.name: "point" for column in columns if column.kind in LIMITS},
+            times={column.name: times for column in columns if column.kind in _TIMES and times},
+        )
+    title = ", ".join(kind.title for kind in kinds)
+    return Mapping(name=f"by header ({title})", tables=tables)
