@@ -269,6 +269,20 @@ def random_tables(seed: int, customers: int = 60, lines: int = 1500) -> dict[str
                 "closed_at": later(opened),
             },
         ),
+        "behaviour": arrow(
+            "behaviour",
+            {
+                "event_id": [f"b{i}" for i in range(n_contacts)],
+                "customer_id": ids("c", n_contacts, customers),
+                "ts": moments(n_contacts),
+                "kind": [
+                    ["view", "view", "search", "cart", "favourite", "share"][i % 6]
+                    for i in range(n_contacts)
+                ],
+                "product_id": maybe(ids("p", n_contacts, 44)),
+            },
+        ),
+        "identities": arrow("identities", {}),
     }
 
 

@@ -25,7 +25,7 @@ def test_a_slice_equals_the_whole(
     features = FreshFeatures(views)
     for now in (NOW, NOW.replace(hour=23, second=0), NOW + timedelta(days=1)):
         fresh = features.rows(loaded, now, chosen)
-        assert len(fresh) == 6
+        assert len(fresh) == 7
         for name, frame in fresh.items():
             whole = views[name].build(loaded, now).to_polars().sort(views[name].entity_keys)
             expected = whole.filter(pl.col("customer_id").is_in(chosen))

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from nba.jobs import alerts as module
-from nba.jobs.alerts import alert, sign
+from nba.jobs.alerts import alert
 from nba.settings import Alerts
+from nba.stores.signing import sign
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

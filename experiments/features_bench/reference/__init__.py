@@ -21,6 +21,7 @@ VIEWS: Final = (
     "customer_category",
     "customer_product",
     "customer_contact",
+    "customer_browsing",
     "customer_tags",
     "product",
     "clerk",

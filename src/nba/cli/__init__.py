@@ -15,6 +15,7 @@ import typer
 from nba.cli import (
     experiments,
     features,
+    hooks,
     keys,
     nightly,
     outbox,
@@ -40,6 +41,7 @@ app.add_typer(features.features_app, name="features")
 app.add_typer(quarantine.quarantine_app, name="quarantine")
 app.add_typer(outbox.outbox_app, name="outbox")
 app.add_typer(keys.keys_app, name="keys")
+app.add_typer(hooks.hooks_app, name="hooks")
 app.add_typer(privacy.verbs)
 app.add_typer(reports.verbs)
 app.add_typer(experiments.verbs)

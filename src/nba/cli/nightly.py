@@ -23,18 +23,21 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Walk the nightly job: ingest, features, train (when due), score, plan, publish."""
+    from nba.connect.courier import told
     from nba.jobs.nightly import days_between, run_nightly
 
     wiring = wiring_of(context)
     days = days_between(backfill) if backfill else [moment(wiring, as_of)]
     progress = shown()
-    for day in days:
-        progress(f"nba run --as-of {day.date()}")
-        manifest = run_nightly(
-            wiring, day, progress=progress, force=force, from_step=from_step or None
-        )
-        if as_json:
-            typer.echo(json.dumps({"inputs": manifest.inputs, "steps": manifest.steps}, indent=1))
+    with told(wiring):
+        for day in days:
+            progress(f"nba run --as-of {day.date()}")
+            manifest = run_nightly(
+                wiring, day, progress=progress, force=force, from_step=from_step or None
+            )
+            if as_json:
+                report = {"inputs": manifest.inputs, "steps": manifest.steps}
+                typer.echo(json.dumps(report, indent=1))
 
 
 def _step_verb(name: str, text: str) -> None:

@@ -80,21 +80,57 @@ def plan_replay(
 @actions_app.command("export")
 def actions_export(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(help="The file to write: .csv, .parquet or .jsonl.")],
+    out: Annotated[
+        Path, typer.Option(help="The file to write: .csv, .parquet, .jsonl, or .xlsx to fill in.")
+    ],
     as_of: AsOf = "",
     everything: Annotated[bool, typer.Option("--all", help="Every row of the decision log.")] = (
         False
     ),
     bom: Bom = False,
     raw: Raw = False,
+    locale: Annotated[str, typer.Option(help="With .xlsx: zh or en.")] = "en",
+    clerk: Annotated[str, typer.Option(help="With .xlsx: one clerk's list.")] = "",
 ) -> None:
-    """Write one row per action of a plan; CSV is safe to open with a spreadsheet."""
+    """Write one row per action of a plan; CSV and workbooks are safe to open.
+
+    A workbook has a sheet per clerk with names, links and a choice of feedback; `nba actions
+    feedback FILE` reads it back.
+    """
     from nba.jobs.export import CsvStyle, export_actions
+    from nba.jobs.workbook import ENDING, export_workbook
 
     wiring = wiring_of(context)
     day, style = moment(wiring, as_of), CsvStyle(bom, raw)
+    if out.suffix == ENDING:
+        rows = export_workbook(wiring, day, out, locale=locale, clerk=clerk)
+        typer.echo(f"wrote {rows} rows to {out}")
+        return
     rows = export_actions(wiring, day, out, everything=everything, style=style)
     typer.echo(f"wrote {rows} rows to {out}")
+
+
+@actions_app.command("feedback")
+def actions_feedback(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A filled workbook of `actions export`.")],
+    as_json: AsJson = False,
+) -> None:
+    """Read a filled workbook back as feedback; the same file again changes nothing."""
+    from nba.jobs.workbook import read_feedback
+
+    taken = read_feedback(wiring_of(context), file)
+    emit(
+        as_json,
+        vars(taken),
+        lambda: [
+            f"{taken.accepted} recorded, {taken.repeated} recorded before, "
+            f"{taken.blank} left empty",
+            *(f"refused: {line}" for line in taken.refused),
+        ],
+    )
+    if taken.refused:
+        raise typer.Exit(1)
 
 
 @actions_app.command("show")

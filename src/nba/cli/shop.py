@@ -93,9 +93,11 @@ def serve(
 def _serve(
     wiring: Wiring, *, port: int, host: str = "127.0.0.1", access: str, workers: int = 1
 ) -> None:
+    from nba.connect.courier import courier
     from nba.serving.run import serve_api
 
-    serve_api(wiring.project, host=host, port=port, access=access, workers=workers)
+    with courier(wiring.plan_store):
+        serve_api(wiring.project, host=host, port=port, access=access, workers=workers)
 
 
 @verbs.command()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _numbers = count()
 #: Tables of events are read where they lie, in the lake's Parquet: they outgrow the memory.
-IN_PLACE = frozenset({"transactions", "interactions", "responses"})
+IN_PLACE = frozenset({"transactions", "interactions", "responses", "behaviour"})
 #: Facts with a time of their own, which is not yet known before that time.
 LATER_FACTS = {
     "customers": ("blocked_at",),

@@ -9,6 +9,7 @@ from typing import Final
 from nba.features import (
     clerk,
     customer_behaviour,
+    customer_browsing,
     customer_category,
     customer_contact,
     customer_product,
@@ -29,6 +30,7 @@ VIEWS: Final[Mapping[str, View]] = MappingProxyType(
             customer_category,
             customer_product,
             customer_contact,
+            customer_browsing,
             customer_tags,
             product,
             clerk,

@@ -27,6 +27,7 @@ BY_CUSTOMER: Final = (
     "memberships",
     "benefits",
     "service_cases",
+    "behaviour",
 )
 #: Tables that the customers' views read whole.
 WHOLE: Final = ("products", "categories")

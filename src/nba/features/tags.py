@@ -27,7 +27,12 @@ from nba.features.view import IBIS_TYPES, Feature, Tables, View
 from nba.schema.words import CUSTOMER_ID, TagSource
 
 #: The views whose features a rule over the customer reads, one row per customer.
-CUSTOMER_VIEWS: Final = ("customer_state", "customer_behaviour", "customer_contact")
+CUSTOMER_VIEWS: Final = (
+    "customer_state",
+    "customer_behaviour",
+    "customer_contact",
+    "customer_browsing",
+)
 #: What a rule can be over: the views it reads, and how rows of one customer are ordered.
 OVER: Final[Mapping[str, tuple[str, ...]]] = {
     "customer": CUSTOMER_VIEWS,

@@ -1,60 +1,21 @@
-"""Who is told when a night failed: a command, a webhook, or both.
-
-The webhook keeps Standard Webhooks (https://www.standardwebhooks.com): its signature is the
-HMAC-SHA256 of `id.timestamp.body` under the shared secret.
-"""
+"""Who is told when a night failed: a command, a webhook, or both."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
 import json
 import os
 import shlex
 import subprocess
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from nba.logs import log, new_id
 from nba.settings import Alerts
+from nba.stores.signing import TIMEOUT_SECONDS, post
 
 NIGHT_FAILED: Final = "night.failed"
-#: Seconds that a command, or one attempt at the webhook, may take.
-TIMEOUT_SECONDS: Final = 10
 ATTEMPTS: Final = 3
-
-
-def sign(secret: str, message_id: str, timestamp: int, body: str) -> str:
-    """Return the signature header of a message.
-
-    Parameters
-    ----------
-    secret : str
-        `whsec_` and base64; a secret that is no base64 counts as its own bytes.
-    message_id : str
-    timestamp : int
-        Seconds since 1970.
-    body : str
-
-    Examples
-    --------
-    The example of the specification's own libraries:
-
-    >>> sign("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek",
-    ...      1614265330, '{"test": 2432232314}')
-    'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE='
-    """
-    plain = secret.removeprefix("whsec_")
-    try:
-        key = base64.b64decode(plain, validate=True)
-    except binascii.Error:
-        key = plain.encode()
-    content = f"{message_id}.{timestamp}.{body}".encode()
-    return "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
 
 
 def alert(alerts: Alerts, kind: str, facts: Mapping[str, Any]) -> None:
@@ -76,7 +37,9 @@ def alert(alerts: Alerts, kind: str, facts: Mapping[str, Any]) -> None:
         _attempt("command", lambda: _run(alerts.command, kind, body), attempts=1)
     if alerts.webhook_url:
         message_id = f"msg_{new_id()}"
-        _attempt("webhook", lambda: _post(alerts, message_id, body), attempts=ATTEMPTS)
+        secrets = [alerts.secret] if alerts.secret else []
+        url = alerts.webhook_url
+        _attempt("webhook", lambda: post(url, message_id, body, secrets), attempts=ATTEMPTS)
 
 
 def _iso(seconds: float) -> str:
@@ -105,18 +68,3 @@ def _run(command: str, kind: str, body: str) -> None:
         check=True,
         stdout=subprocess.DEVNULL,
     )
-
-
-def _post(alerts: Alerts, message_id: str, body: str) -> None:
-    sent_at = int(time.time())
-    headers = {
-        "Content-Type": "application/json",
-        "webhook-id": message_id,
-        "webhook-timestamp": str(sent_at),
-    }
-    secret = alerts.secret
-    if secret:
-        headers["webhook-signature"] = sign(secret, message_id, sent_at, body)
-    request = urllib.request.Request(alerts.webhook_url, data=body.encode(), headers=headers)
-    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):
-        pass

@@ -67,8 +67,8 @@ def begin(connection: Connection, as_of: date, now: datetime) -> int:
     return int(made[0])
 
 
-def end(connection: Connection, night_id: int, failure: NightFailure | None, now: datetime) -> None:
-    """Note how a run ended.
+def end(connection: Connection, night_id: int, failure: NightFailure | None, now: datetime) -> date:
+    """Note how a run ended; return its day.
 
     Parameters
     ----------
@@ -87,6 +87,10 @@ def end(connection: Connection, night_id: int, failure: NightFailure | None, now
         .where(nights.c.night_id == night_id)
         .values(state=str(state), ended_at=now, **said)
     )
+    day: date = connection.execute(
+        select(nights.c.as_of).where(nights.c.night_id == night_id)
+    ).scalar_one()
+    return day
 
 
 def last(connection: Connection) -> Night | None:

@@ -21,6 +21,7 @@ from nba.stores import (
     access,
     books,
     feedback,
+    hooks,
     lists,
     nights,
     outbox,
@@ -34,6 +35,7 @@ from nba.stores.access import ApiKey, NewKey, Scope
 from nba.stores.books import Book, Change, DayDecision, Today
 from nba.stores.database import Database
 from nba.stores.feedback import Feedback
+from nba.stores.hooks import HookEvent
 from nba.stores.lists import Slice
 from nba.stores.nights import Night, NightFailure
 from nba.stores.outbox import Event, Outcome, Pending
@@ -71,7 +73,12 @@ class Writer:
             When no published plan holds the action.
         """
         action = self.action(entry.action_id)
-        return feedback.record(self.connection, entry, action, self.now)
+        outcome = feedback.record(self.connection, entry, action, self.now)
+        if outcome == "accepted":
+            names = ("feedback_id", "action_id", "clerk_id", "ts", "kind")
+            facts = {name: entry.row[name] for name in names}
+            hooks.emit(self.connection, HookEvent.FEEDBACK_RECORDED, facts, self.now)
+        return outcome
 
     def record_post(self, entry: Feedback, contacts: Sequence[Mapping[str, Any]]) -> Outcome:
         """Record what became of a post; one that was sent becomes its `contacts`, once."""
@@ -284,6 +291,8 @@ class OperationalStore:
             quotas.release_expired(connection, midnight, writer.now)
             quotas.reserve_plan(connection, day, writer.now)
             books.open_books(connection, day, closes_at)
+            facts = {"as_of": day, "actions": len(prepared.rows)}
+            hooks.emit(connection, HookEvent.PLAN_PUBLISHED, facts, writer.now)
             return True
 
     def _swept(self, day: date) -> bool:
@@ -536,7 +545,10 @@ class OperationalStore:
     def end_night(self, night_id: int, failure: NightFailure | None = None) -> None:
         """Note how a run ended."""
         with self.writing() as writer:
-            nights.end(writer.connection, night_id, failure, writer.now)
+            as_of = nights.end(writer.connection, night_id, failure, writer.now)
+            if failure is not None:
+                facts = {"as_of": as_of, "step": failure.step, "error": failure.error}
+                hooks.emit(writer.connection, HookEvent.NIGHT_FAILED, facts, writer.now)
 
     def last_night(self) -> Night | None:
         """Return the last run of the newest day, or None before the first."""
@@ -646,6 +658,8 @@ class OperationalStore:
         """Note what was erased elsewhere; from then on only a digest of the id is kept."""
         with self.writing() as writer:
             tombstones.complete(writer.connection, receipt_id, counts, writer.now)
+            facts = {"receipt_id": receipt_id}
+            hooks.emit(writer.connection, HookEvent.ERASURE_DONE, facts, writer.now)
 
     def erased_among(self, customer_ids: Sequence[str]) -> set[str]:
         """Return those customers that were erased and must not come back."""
@@ -739,6 +753,46 @@ class OperationalStore:
         """Return all keys without their secrets."""
         with self._database.reading() as connection:
             return access.list_keys(connection)
+
+    # -- webhooks -------------------------------------------------------------------------
+
+    def add_hook(self, url: str, events: Sequence[HookEvent]) -> tuple[str, str]:
+        """Keep a webhook; return its id and its secret."""
+        with self.writing() as writer:
+            row = hooks.add(writer.connection, url, events, writer.now)
+        return str(row.hook_id), str(row.secret)
+
+    def rotate_hook(self, hook_id: str) -> str:
+        """Return a new secret of a webhook; the one before signs too for a day."""
+        with self.writing() as writer:
+            return hooks.rotate(writer.connection, hook_id, writer.now)
+
+    def remove_hook(self, hook_id: str) -> None:
+        """Forget a webhook and what waits for it."""
+        with self.writing() as writer:
+            hooks.remove(writer.connection, hook_id)
+
+    def hooks(self) -> list[dict[str, Any]]:
+        """Return every webhook without its secrets."""
+        with self._database.reading() as connection:
+            return hooks.listed(connection)
+
+    def tell(self, event: HookEvent, facts: Mapping[str, Any], *, only: str = "") -> None:
+        """Write a message for the webhooks that ask for it, or for one."""
+        with self.writing() as writer:
+            if only:
+                hooks.read(writer.connection, only)
+            hooks.emit(writer.connection, event, facts, writer.now, only=only)
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """Return the messages that were given up."""
+        with self._database.reading() as connection:
+            return hooks.dead(connection)
+
+    def revive_hook(self, hook_id: str) -> int:
+        """Let the dead letters of a webhook wait again; return how many."""
+        with self.writing() as writer:
+            return hooks.revive(writer.connection, hook_id, writer.now)
 
 
 def unknown_action(action_id: str) -> NotFoundError:

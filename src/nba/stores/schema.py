@@ -322,3 +322,32 @@ idempotency = Table(
     Column("response", Document),
     Column("created_at", UtcDateTime, nullable=False),
 )
+
+hooks = Table(
+    "hooks",
+    metadata,
+    Column("hook_id", String, primary_key=True),
+    Column("url", String, nullable=False),
+    Column("events", Document, nullable=False),
+    Column("secret", String, nullable=False),
+    Column("old_secret", String),
+    Column("old_secret_until", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("gone_at", UtcDateTime),
+)
+
+hook_deliveries = Table(
+    "hook_deliveries",
+    metadata,
+    Column("delivery_id", Integer, primary_key=True, autoincrement=True),
+    Column("hook_id", String, nullable=False),
+    Column("event_id", String, nullable=False),
+    Column("event", String, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("failure", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "state", "due_at"),
+)
