@@ -208,7 +208,8 @@ class Load:
         if self.report.failed or not found:
             return
         known = self.writer.lake.relation("identities", self.writer.before)
-        translation = Translation(context, self.report, currency)
+        is_new = REQUIRED_TABLE not in self.writer.before.tables
+        translation = Translation(context, self.report, currency, is_new=is_new)
         try:
             self.translated = translation.run(found, f"({known})", secret)
         except InputRefusedError as error:

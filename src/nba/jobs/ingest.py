@@ -7,8 +7,11 @@ from pathlib import Path
 
 from nba.data.ingest import ingest, retry
 from nba.data.report import IngestReport
+from nba.files import write_text
+from nba.jobs.init import with_settings
 from nba.jobs.lock import project_lock
 from nba.jobs.progress import Progress, silent
+from nba.settings import SETTINGS_FILE
 from nba.wiring import Wiring
 
 
@@ -47,10 +50,21 @@ def ingest_folder(
             secret=wiring.project.secret(),
         )
         tables = report.tables.values()
+        _adopt_currency(wiring, report)
         current.report["tables"] = len(tables)
         current.report["rows"] = sum(table.read.rows for table in tables)
         current.report["quarantined"] = sum(table.quarantined.rows for table in tables)
         return report
+
+
+def _adopt_currency(wiring: Wiring, report: IngestReport) -> None:
+    """Write the currency of a project's first sales into its settings, where files say it."""
+    currency, before = report.currency, wiring.settings.currency
+    if not currency or currency == before or not report.committed:
+        return
+    path = wiring.project.root / SETTINGS_FILE
+    write_text(path, with_settings(path.read_text(encoding="utf-8"), {"currency": currency}))
+    report.recognised.append(f"{SETTINGS_FILE}: currency is now {currency}, it was {before}")
 
 
 def retry_quarantine(wiring: Wiring, *, mapping: str = "") -> IngestReport:

@@ -51,11 +51,11 @@ def init_project(folder: Path, settings: Mapping[str, object]) -> Project:
     for name in EDITABLE_FOLDERS:
         shutil.copytree(template_path(name), folder / name, ignore=_CACHES, dirs_exist_ok=True)
     text = template_path(SETTINGS_FILE).read_text(encoding="utf-8")
-    (folder / SETTINGS_FILE).write_text(_with_settings(text, settings), encoding="utf-8")
+    (folder / SETTINGS_FILE).write_text(with_settings(text, settings), encoding="utf-8")
     return Project.open(folder)
 
 
-def _with_settings(text: str, settings: Mapping[str, object]) -> str:
+def with_settings(text: str, settings: Mapping[str, object]) -> str:
     """Return the settings file with the entries of `settings` replaced or added."""
     lines = text.splitlines()
     for name, value in settings.items():

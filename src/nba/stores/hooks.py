@@ -78,7 +78,18 @@ def new_secret() -> str:
 
 
 def add(connection: Connection, url: str, events: Sequence[HookEvent], now: datetime) -> Row[Any]:
-    """Keep a webhook; the row returned holds its secret."""
+    """Keep a webhook; the row returned holds its secret.
+
+    Parameters
+    ----------
+    connection : Connection
+    url : str
+        Where messages go.
+    events : sequence of HookEvent
+        What it is told.
+    now : datetime
+        UTC.
+    """
     row = {
         "hook_id": f"hook_{random.token_hex(8)}",
         "url": url,

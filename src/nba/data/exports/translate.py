@@ -75,13 +75,18 @@ class Translation:
         Takes what was recognised and what needs a look.
     currency : str
         The project's.
+    is_new : bool
+        There are no sales yet, so that the first ones may be in another currency.
     """
 
-    def __init__(self, context: Context, report: IngestReport, currency: str) -> None:
+    def __init__(
+        self, context: Context, report: IngestReport, currency: str, *, is_new: bool
+    ) -> None:
         self.context = context
         self.connection = context.connection
         self.report = report
         self.currency = currency
+        self.is_new = is_new
         self.space = context.scratch / "exports"
         self.space.mkdir(exist_ok=True)
 
@@ -311,7 +316,7 @@ class Translation:
         return self._input(query, "customers", [CUSTOMER_ID, *columns], files)
 
     def _main_currency(self, made: Sequence[Made]) -> str:
-        """Return the project's currency where any line has it, else that of most lines."""
+        """Return the project's currency; that of most lines where no line and no sale has it."""
         parts = [f"SELECT * FROM {one.rows}" for one in made if "currency" in one.columns]
         if not parts:
             return self.currency
@@ -323,7 +328,7 @@ class Translation:
         found = [row[0] for row in rows]
         if not found:
             return self.currency
-        main = self.currency if self.currency in found else found[0]
+        main = found[0] if self.is_new and self.currency not in found else self.currency
         self.report.currency = main
         for name, count, money in rows:
             text = f"{count:,} lines in {name} of {money:,.2f} in all"
