@@ -39,7 +39,7 @@ def copilot_of(wiring: Wiring, *, personal: bool, access: str) -> Copilot:
         from nba.connect.copilot import Copilot, templates_of
     except ImportError as error:
         raise ConfigError(
-            "copilots need the package `mcp`", next_step="pip install 'nba[mcp]'"
+            "copilots need the package `mcp`", next_step="install nba with the extra `mcp`"
         ) from error
     if access not in ("keys", "open"):
         raise UsageError("unknown --access", expected="keys or open", found=access)
