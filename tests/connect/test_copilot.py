@@ -166,7 +166,7 @@ def test_a_key_sees_through_mcp_what_it_sees_through_the_api(made: Path) -> None
     listed, refused, answers = asyncio.run(ask())
     assert [row["rank"] for row in listed] == sorted(row["rank"] for row in listed)
     assert refused.is_error
-    assert refused.content[0].text.endswith("403: not permitted")
+    assert refused.content[0].text.endswith("403: Forbidden")
     assert not any(answer.is_error for answer in answers)
     ids = set(actions["customer_id"])
     assert not any(one in str(listed) + str(answers) for one in ids)

@@ -18,6 +18,8 @@ from nba.schema.tables import TABLES, VALID_FROM, Kind, Table
 
 DAY_MICROSECONDS: Final = 86_400_000_000
 OFFSET_DAYS: Final = 3100
+#: Tables that the world does not make: it has no app to look around in, and knows everybody.
+NOT_MADE: Final = frozenset({"feedback", "behaviour", "identities"})
 _POLARS: Final[Mapping[Kind, pl.DataType]] = {
     Kind.ID: pl.String(),
     Kind.TEXT: pl.String(),
@@ -138,8 +140,8 @@ class TableWriter:
 
     def close(self) -> None:
         """Finish all files; tables never written get an empty file."""
-        absent = [name for name in TABLES if name not in self._writers and name != "feedback"]
-        self.write({name: canonical(name, []) for name in absent})
+        absent = set(TABLES) - set(self._writers) - NOT_MADE
+        self.write({name: canonical(name, []) for name in sorted(absent)})
         for writer in self._writers.values():
             writer.close()
 
