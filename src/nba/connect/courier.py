@@ -59,6 +59,9 @@ def deliver_due(
     takes it once by that.
     """
     done = Round()
+    with store.database.reading() as connection:
+        if not hooks.is_due(connection, clock()):
+            return done  # nothing to write, and nobody else has to wait for it
     while stop is None or not stop.is_set():
         with store.database.writing() as connection:
             delivery = hooks.take(connection, clock())

@@ -215,6 +215,21 @@ def emit(
     connection.execute(insert(hook_deliveries), rows)
 
 
+def is_due(connection: Connection, now: datetime) -> bool:
+    """Return whether any message is due."""
+    waiting = (
+        select(hook_deliveries.c.delivery_id)
+        .join(hooks, hooks.c.hook_id == hook_deliveries.c.hook_id)
+        .where(
+            hook_deliveries.c.state == str(DeliveryState.WAITING),
+            hook_deliveries.c.due_at <= now,
+            hooks.c.gone_at.is_(None),
+        )
+        .limit(1)
+    )
+    return connection.execute(waiting).first() is not None
+
+
 def take(connection: Connection, now: datetime) -> Delivery | None:
     """Take the message that has been due longest, or None; no other process has it meanwhile."""
     due = (
