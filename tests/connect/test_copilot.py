@@ -62,6 +62,13 @@ async def canned(path: str, params: Mapping[str, object]) -> tuple[int, Any]:
         return 200, {"as_of": "2026-03-01", "counts": {"actions": 1}}
     if path.endswith("/products"):
         return 200, {"products": [{"rank": 1, "product_id": "p1", "name": "Tea"}]}
+    if path.endswith("/why"):
+        door = {"code": "birthday_far", "zh": "生日还有 3 天", "en": "3 days to the birthday",
+                "opens_on": "2026-04-01"}  # fmt: skip
+        closed = {"action_type": "gift", "action_name": None, "mode": "private_partner",
+                  "open": False, "door": door, "need": None, "category": None}  # fmt: skip
+        opened = closed | {"action_type": "care_call", "open": True, "door": None}
+        return 200, {"customer_id": "13800001234", "candidates": [opened, closed]}
     if path.startswith("/v1/quotas/"):
         return 200, {"customer_id": "13800001234", "channels": []}
     if path.endswith("/actions"):
@@ -159,7 +166,14 @@ def test_a_key_sees_through_mcp_what_it_sees_through_the_api(made: Path) -> None
             customer = listed.structured_content["result"][0]["customer"]
             answers = [
                 await client.call_tool(tool, {"customer": customer})
-                for tool in ("customer", "why", "what_would_change", "products", "quotas")
+                for tool in (
+                    "customer",
+                    "why",
+                    "why_not",
+                    "what_would_change",
+                    "products",
+                    "quotas",
+                )
             ]
             return listed.structured_content["result"], refused, answers
 
@@ -168,5 +182,6 @@ def test_a_key_sees_through_mcp_what_it_sees_through_the_api(made: Path) -> None
     assert refused.is_error
     assert refused.content[0].text.endswith("403: Forbidden")
     assert not any(answer.is_error for answer in answers)
+    assert answers[2].structured_content["result"]  # some action is closed to everybody
     ids = set(actions["customer_id"])
     assert not any(one in str(listed) + str(answers) for one in ids)

@@ -83,6 +83,7 @@ class Copilot:
             self.customer,
             self.next_actions,
             self.why,
+            self.why_not,
             self.what_would_change,
             self.products,
             self.quotas,
@@ -169,6 +170,20 @@ class Copilot:
             for row in found["actions"]
         ]
 
+    async def why_not(self, customer: Customer, language: Language = "en") -> list[dict[str, Any]]:
+        """Return which actions are closed to a customer, why, and the day on which each opens."""
+        found = await self._get(f"{self._customer_path(customer)}/why")
+        return [
+            {
+                "action": (row["action_name"] or {}).get(language) or row["action_type"],
+                **_only(row, "action_type", "mode", "need", "category"),
+                "why_not": self._text(row["door"], language),
+                "opens_on": row["door"]["opens_on"],
+            }
+            for row in found["candidates"]
+            if row["door"] is not None
+        ]
+
     async def what_would_change(
         self, customer: Customer, language: Language = "en"
     ) -> list[dict[str, Any]]:
@@ -252,11 +267,12 @@ class Copilot:
         return shown
 
     def _reasons(self, row: Row, language: Language, *kinds: str) -> list[str]:
-        return [
-            one["code"] if _TELLING in one["code"] and not self.is_personal else one[language]
-            for one in row["reasons"]
-            if one["kind"] in kinds
-        ]
+        return [self._text(one, language) for one in row["reasons"] if one["kind"] in kinds]
+
+    def _text(self, one: Row, language: Language) -> str:
+        """Return a text, or its code alone where it tells a date of somebody's life."""
+        telling = _TELLING in one["code"] and not self.is_personal
+        return str(one["code"] if telling else one[language])
 
 
 def _only(row: Row, *names: str) -> dict[str, Any]:
