@@ -82,3 +82,21 @@ def test_a_card_is_made_once_until_something_is_heard(client: Client, services: 
     assert [one["kind"] for one in caller.get("/v1/customers/c11").json()["news"]] == ["replied"]
     services.store.erase("c11")
     assert caller.get("/v1/customers/c11").status_code == 404
+
+
+def test_answers_tell_browsers_what_they_may_not_do(client: Client) -> None:
+    for path in ("/v1/customers/c11", "/v1/customers/c99"):
+        headers = client("clerk").get(path).headers
+        assert headers["cache-control"] == "no-store"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["content-security-policy"] == "frame-ancestors 'none'"
+
+
+def test_head_answers_as_get_without_the_body(client: Client) -> None:
+    caller = client("clerk")
+    got, head = caller.get("/v1/customers/c11"), caller.head("/v1/customers/c11")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["etag"] == got.headers["etag"]
+    assert head.headers["content-length"] == got.headers["content-length"]
+    refused = caller.head("/v1/events")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")

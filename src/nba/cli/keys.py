@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -45,6 +46,35 @@ def keys_create(
         expires_days=expires_days,
     )
     typer.echo(token)
+
+
+@keys_app.command("issue")
+def keys_issue(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="The CSV file to write the tokens to; a new one.")],
+    expires_days: Annotated[
+        int, typer.Option(min=0, max=3650, help="Days for which they are valid; 0: until revoked.")
+    ] = 0,
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="One for every clerk, in place of those of before.")
+    ] = False,
+    overlap_days: Annotated[
+        int, typer.Option(min=0, max=365, help="With --rotate: days in which both are valid.")
+    ] = 7,
+) -> None:
+    """Make a key for every clerk who has none, all at once."""
+    from nba.jobs.clerk_keys import issue_clerk_keys
+
+    issued = issue_clerk_keys(
+        wiring_of(context),
+        out,
+        expires_days=expires_days,
+        rotate=rotate,
+        overlap_days=overlap_days,
+    )
+    typer.echo(f"wrote {issued.made} keys to {out}")
+    if issued.ending:
+        typer.echo(f"{issued.ending} keys of before end in {overlap_days} days")
 
 
 @keys_app.command("list")

@@ -83,7 +83,7 @@ class Ready:
         """
         if is_known(request, self.tag):
             return unchanged(self.tag)
-        headers = {"ETag": self.tag, "Cache-Control": "private, no-cache"}
+        headers = {"ETag": self.tag}
         tail = tail + b"}"
         if len(self.head) < _LEAST or "gzip" not in request.headers.get("accept-encoding", ""):
             return Response(self.head + tail, headers=headers, media_type=_JSON)

@@ -14,7 +14,7 @@ from nba.serving import errors
 from nba.serving.answers import Answers
 from nba.serving.attempts import WrongKeys
 from nba.serving.errors import Problem
-from nba.serving.middleware import LimitBody, Metrics, Observe
+from nba.serving.middleware import Guard, LimitBody, Metrics, Observe
 from nba.serving.page import PageFiles
 from nba.serving.routes import (
     clerks,
@@ -66,6 +66,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.wrong_keys = WrongKeys()
     errors.install(app)
     app.add_middleware(LimitBody)
+    app.add_middleware(Guard)
     app.add_middleware(Observe, metrics=app.state.metrics)
     for module in (clerks, posts, team, customers, people, feedback, events, plans, platform):
         app.include_router(module.router)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from nba.errors import ConflictError, NotFoundError, UsageError
 from nba.stores.schema import api_keys, idempotency
@@ -141,6 +141,19 @@ def revoke_key(connection: Connection, key_id: str, now: datetime) -> None:
         .where(api_keys.c.key_id == key_id, api_keys.c.revoked_at.is_(None))
         .values(revoked_at=now)
     )
+
+
+def end_keys(connection: Connection, key_ids: Sequence[str], moment: datetime) -> None:
+    """Let keys end at a moment, where they do not end before."""
+    for key_id in key_ids:
+        connection.execute(
+            update(api_keys)
+            .where(
+                api_keys.c.key_id == key_id,
+                or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > moment),
+            )
+            .values(expires_at=moment)
+        )
 
 
 def list_keys(connection: Connection) -> list[dict[str, Any]]:

@@ -739,6 +739,47 @@ class OperationalStore:
                 now=writer.now,
             )
 
+    def issue_keys(
+        self,
+        scope: Scope,
+        subjects: Sequence[str],
+        *,
+        expires_at: datetime | None,
+        ending: Sequence[str],
+        ends_at: datetime,
+        keep: Callable[[Sequence[NewKey]], None],
+    ) -> None:
+        """Make a key for each of many, all or none.
+
+        Parameters
+        ----------
+        scope : Scope
+        subjects : sequence of str
+            Whom the keys are for.
+        expires_at : datetime or None
+            When the new keys end.
+        ending : sequence of str
+            Ids of keys that the new ones take the place of.
+        ends_at : datetime
+            When those end, where they do not end before.
+        keep : callable
+            Writes the tokens down; where it fails, nothing was made.
+        """
+        with self.writing() as writer:
+            made = [
+                access.create_key(
+                    writer.connection,
+                    scope,
+                    subject=subject,
+                    label=None,
+                    expires_at=expires_at,
+                    now=writer.now,
+                )
+                for subject in subjects
+            ]
+            access.end_keys(writer.connection, ending, ends_at)
+            keep(made)
+
     def verify_token(self, token: str) -> ApiKey | None:
         """Return the key of a token that is known, unexpired and not revoked."""
         with self._database.reading() as connection:
