@@ -25,7 +25,7 @@ from pydantic import (
 
 from nba.errors import ConfigError
 from nba.schema import defaults
-from nba.schema.words import Arm
+from nba.schema.words import SIMPLE_ARMS, Arm
 
 SETTINGS_FILE = "nba.yaml"
 EDITABLE_FOLDERS = ("features", "models", "serving", "experiments")
@@ -38,7 +38,7 @@ class _Section(BaseModel):
 
 
 class ArmShares(_Section):
-    """Shares of customers per arm; what is left goes to the engine."""
+    """Shares of customers per arm; what they and the simple lists leave goes to the engine."""
 
     holdout: Share = Field(
         defaults.HOLDOUT_SHARE, description="Left uncontacted on purpose, to measure the gain."
@@ -53,14 +53,67 @@ class ArmShares(_Section):
             raise ValueError(f"the arms' shares add up to {total:g}, more than 1")
         return self
 
-    @property
-    def engine(self) -> float:
-        """The share that the engine plans: what the others leave."""
-        return 1 - (self.holdout + self.random + self.business_as_usual)
+
+class PolicyShares(_Section):
+    """Shares of customers whose contacts a simple list plans, beside the engine.
+
+    A simple list needs no learned effect. It scores the same needs, under the same contact policy
+    and its share of each clerk's minutes.
+    """
+
+    due_worth: Share = Field(
+        0.0, description="Margin of an order, how due it is, fit of mode and kind, who answers."
+    )
+    most_overdue: Share = Field(
+        0.0, description="Who is most overdue, with the product bought last."
+    )
+    recency_spend: Share = Field(
+        0.0, description="Recent and large buyers, the product bought last."
+    )
+    top_propensity: Share = Field(
+        0.0, description="Who buys most likely within 30 days, the product bought last."
+    )
+    clerk_habit: Share = Field(
+        0.0,
+        description="Who was contacted most so far, in the same modes, the product bought last.",
+    )
+    auto: bool = Field(
+        False,
+        description="Moves the shares of the running lists, and the engine's, each night towards "
+        "what earned more.",
+    )
+    floor: Share = Field(
+        0.05, description="With `auto`: the smallest share of the engine and of each list."
+    )
 
     def of(self, arm: Arm) -> float:
-        """Return the share of `arm`."""
+        """Return the share of a simple list."""
         return float(getattr(self, str(arm)))
+
+    @property
+    def running(self) -> tuple[Arm, ...]:
+        """The lists that plan for some customers."""
+        return tuple(arm for arm in SIMPLE_ARMS if self.of(arm) > 0)
+
+
+def arm_shares(arms: ArmShares, policies: PolicyShares) -> dict[Arm, float]:
+    """Return the share of every arm; the engine plans what the others leave.
+
+    Raises
+    ------
+    ValueError
+        When the shares add up to more than one.
+    """
+    shares = {
+        Arm.HOLDOUT: arms.holdout,
+        Arm.RANDOM: arms.random,
+        Arm.BUSINESS_AS_USUAL: arms.business_as_usual,
+        **{arm: policies.of(arm) for arm in SIMPLE_ARMS},
+    }
+    total = sum(shares.values())
+    if total > 1 + 1e-9:
+        raise ValueError(f"the shares of `arms` and `policies` add up to {total:g}, more than 1")
+    return {**shares, Arm.ENGINE: max(1.0 - total, 0.0)}
 
 
 #: What a chat link may name.
@@ -150,6 +203,9 @@ class Settings(_Section):
     salt: str = Field(defaults.SALT, min_length=1, description="Salts the draw of arms.")
     seed: int = Field(20261121, ge=0, description="Seed of every random draw.")
     arms: ArmShares = Field(default_factory=ArmShares, description="Shares of customers per arm.")
+    policies: PolicyShares = Field(
+        default_factory=PolicyShares, description="Simple lists that run beside the engine."
+    )
     feature_engine: Literal["duckdb", "spark"] = Field(
         "duckdb", description="The engine that computes the feature views."
     )

@@ -218,6 +218,7 @@ class Wiring:
             "salt": settings.salt,
             "seed": settings.seed,
             "arms": settings.arms,
+            "policies": settings.policies,
             "outcome_days": settings.outcome_days,
         }
         repeated = sorted(given.keys() & settings.decisions.keys())

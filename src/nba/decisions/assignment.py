@@ -20,6 +20,7 @@ from nba.decisions.integer import appeal
 from nba.decisions.mixture import PlanMixture, make_plans
 from nba.decisions.rounding import draw
 from nba.decisions.settings import DecisionSettings, Rounding
+from nba.schema.words import LISTED_ARMS, SIMPLE_ARMS, Arm
 
 #: Clerks worked on at once; bounds memory.
 BLOCK = 250
@@ -63,10 +64,10 @@ class Day:
     Parameters
     ----------
     programme : Programme
-        With all open alternatives of customers in the engine's and the random arm; nothing
-        is open for others.
-    random : array of bool, shape (customers,)
-        Customers of the random arm.
+        With all open alternatives of customers in the arms that are listed; nothing is open for
+        others.
+    arm : array of int, shape (customers,)
+        Position of each customer's arm in `LISTED_ARMS`.
     customers, clerks : Series of str
         The ids, in the order of the programme.
     seed : str
@@ -74,10 +75,22 @@ class Day:
     """
 
     programme: Programme
-    random: Bools
+    arm: Ints
     customers: pl.Series
     clerks: pl.Series
     seed: str
+
+    def is_of(self, arm: Arm) -> Bools:
+        """Return who is in an arm."""
+        mine: Bools = self.arm == LISTED_ARMS.index(arm)
+        return mine
+
+    def of_arm(self, arm: Arm, budget: Floats | None = None) -> Day:
+        """Return the day with nothing open but for one arm, and its minutes."""
+        programme = self.programme
+        is_open = programme.open & self.is_of(arm)[:, None]
+        minutes = programme.budget if budget is None else budget
+        return replace(self, programme=replace(programme, open=is_open, budget=minutes))
 
 
 def assign(day: Day, settings: DecisionSettings) -> Assignment:
@@ -106,7 +119,7 @@ def _block(day: Day, first: int, rows: slice) -> Day:
             programme.open[rows],
             programme.budget[first : first + BLOCK],
         ),
-        day.random[rows],
+        day.arm[rows],
         day.customers[rows],
         day.clerks[first : first + BLOCK],
         day.seed,
@@ -119,24 +132,40 @@ def _assign_block(day: Day, settings: DecisionSettings) -> Assignment:
     is_open = shared.open & fits
     plans = max(1, round(1 / settings.exploration_floor)) if settings.exploration_floor else 100
     plan_index = np.floor(uniform(day.clerks, f"plan/{day.seed}") * plans).astype(np.int64)
-    arms = settings.arms
-    working = max(1.0 - arms.holdout, 1e-9)
-    own = shared.budget * (1.0 - arms.business_as_usual / working)
-    of_random_arm = replace(day, programme=replace(shared, open=is_open & day.random[:, None]))
-    sample = _random_arm(of_random_arm, own, plan_index, plans=plans, share=arms.random / working)
-    engine = replace(shared, open=is_open & ~day.random[:, None], budget=own)
-    planned = _engine(
-        replace(day, programme=engine), own[:, None] - sample.minutes, plan_index, settings
+    shares = settings.shares
+    working = max(1.0 - shares[Arm.HOLDOUT], 1e-9)
+    own = shared.budget * (1.0 - shares[Arm.BUSINESS_AS_USUAL] / working)
+    day = replace(day, programme=replace(shared, open=is_open))
+    random = day.of_arm(Arm.RANDOM)
+    sample = _random_arm(random, own, plan_index, plans=plans, share=shares[Arm.RANDOM] / working)
+    lists = [arm for arm in SIMPLE_ARMS if shares[arm] > 0]
+    left = own[:, None] - sample.minutes
+    whole = max(
+        1.0 - shares[Arm.RANDOM] - shares[Arm.BUSINESS_AS_USUAL] - shares[Arm.HOLDOUT], 1e-9
     )
-    return Assignment(
-        marginal=np.where(day.random[:, None], sample.marginal, planned.marginal),
-        p_shortlist=np.where(day.random, sample.p_shortlist, planned.p_shortlist),
-        listed=np.where(day.random, sample.drawn >= 0, planned.listed),
-        drawn=np.where(day.random, sample.drawn, planned.drawn),
-        explored=np.where(day.random, sample.drawn >= 0, planned.explored),
-        bound=planned.bound,
-        price=planned.price,
-    )
+    parts = [(sample.assignment(), day.is_of(Arm.RANDOM))]
+    for arm in (*lists, Arm.ENGINE):
+        minutes = shares[arm] / whole
+        of_arm = day.of_arm(arm, own * minutes)
+        planned = _planned(of_arm, left * minutes, plan_index, settings)
+        parts.append((planned, day.is_of(arm)))
+    return _joined(parts)
+
+
+def _joined(parts: list[tuple[Assignment, Bools]]) -> Assignment:
+    """Return the assignments of several arms as one; bounds add up, the price is the engine's."""
+    result = parts[-1][0]
+    for part, mine in parts[:-1]:
+        result = Assignment(
+            marginal=np.where(mine[:, None], part.marginal, result.marginal),
+            p_shortlist=np.where(mine, part.p_shortlist, result.p_shortlist),
+            listed=np.where(mine, part.listed, result.listed),
+            drawn=np.where(mine, part.drawn, result.drawn),
+            explored=np.where(mine, part.explored, result.explored),
+            bound=result.bound + part.bound,
+            price=result.price,
+        )
+    return result
 
 
 @dataclass(frozen=True)
@@ -147,6 +176,11 @@ class _Sample:
     p_shortlist: Floats
     drawn: Ints
     minutes: Floats
+
+    def assignment(self) -> Assignment:
+        """Return the draw: whoever is drawn explores; without a bound and a price."""
+        drawn, none = self.drawn >= 0, np.zeros(len(self.minutes))
+        return Assignment(self.marginal, self.p_shortlist, drawn, self.drawn, drawn, none, none)
 
 
 def _random_arm(day: Day, budget: Floats, plan_index: Ints, *, plans: int, share: float) -> _Sample:
@@ -240,8 +274,8 @@ def _shortlist(
     return _Shortlist(best, pool, place, np.where(pool, slot, np.iinfo(np.int64).max))
 
 
-def _engine(day: Day, budget: Floats, plan_index: Ints, settings: DecisionSettings) -> Assignment:
-    """Plan the engine's arm; `budget` has the minutes of each plan, shape (clerks, plans)."""
+def _planned(day: Day, budget: Floats, plan_index: Ints, settings: DecisionSettings) -> Assignment:
+    """Plan an arm by its values; `budget` has the minutes of each plan, shape (clerks, plans)."""
     mean = replace(day.programme, budget=budget.mean(axis=1))
     relaxed = solve(mean)
     key = uniform(day.customers, f"few/{day.seed}")

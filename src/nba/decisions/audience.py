@@ -238,7 +238,7 @@ def _draw(posts: pl.DataFrame, as_of: datetime, settings: DecisionSettings) -> p
         posts["audience"],
         salt=settings.salt,
         day=as_of.date(),
-        shares=settings.arms,
+        shares=settings.shares,
         period_days=settings.arm_period_days,
     )
     floor = settings.exploration_floor

@@ -21,6 +21,7 @@ from nba.decisions.needs import CustomerNeeds, open_needs
 from nba.decisions.policy_state import policy_open, policy_state
 from nba.decisions.rules import DecisionRules
 from nba.features.expressions import TAG_PREFIX, parse_expression
+from nba.schema.words import Arm
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ def build_candidates(
     rules: DecisionRules,
     *,
     as_of: datetime,
+    arm: pl.Series | None = None,
 ) -> Candidates:
     """Walk the funnel and price every candidate of the customers of `inputs`.
 
@@ -116,6 +118,8 @@ def build_candidates(
         Over all customers of the plan.
     rules : DecisionRules
     as_of : datetime
+    arm : Series of str, optional
+        The arm of each customer, by id; without it all are of the engine's.
     """
     policy = rules.policy
     people = inputs["customer_state"].select("customer_id", "consent_profiling")
@@ -125,8 +129,9 @@ def build_candidates(
     facts = build_facts(inputs, needs.rows, as_of=as_of, policy=policy, tags=used_tags(actions))
     state = policy_state(inputs, facts, as_of=as_of, policy=policy)
     allowed = policy_open(inputs, state, actions, as_of=as_of, policy=policy)
+    arms = pl.repeat(str(Arm.ENGINE), facts.height, eager=True) if arm is None else arm
     scores = mode_scores(inputs, facts.select("customer_id", "consent_profiling"), averages)
-    effects = contact_effects(facts, scores, needs, actions, averages, rules)
+    effects = contact_effects(facts, scores, needs, actions, averages, rules, arms)
     lever = lever_factors(needs, effects.need, actions, rules.levers)
     if not rules.settings.factors.levers:
         lever = np.ones_like(lever)

@@ -23,7 +23,7 @@ from nba.decisions.rules import DecisionRules
 from nba.decisions.substitution import propose_handovers, with_substitutes
 from nba.decisions.when import reachable_hours
 from nba.decisions.writing import write_actions
-from nba.schema.words import Arm
+from nba.schema.words import LISTED_ARMS, Arm
 
 
 def decide(inputs: Mapping[str, pl.DataFrame], rules: DecisionRules, *, as_of: datetime) -> Plan:
@@ -94,8 +94,9 @@ def _day(
     )
     clerk = people["at"].fill_null(-1).to_numpy()
     arm = people["arm"]
-    planned = ((arm == str(Arm.ENGINE)) | (arm == str(Arm.RANDOM))).to_numpy()
-    rows = np.flatnonzero((clerk >= 0) & planned)
+    names = {str(name): place for place, name in enumerate(LISTED_ARMS)}
+    place = arm.replace_strict(names, default=-1, return_dtype=pl.Int64).fill_null(-1).to_numpy()
+    rows = np.flatnonzero((clerk >= 0) & (place >= 0))
     rows = rows[np.argsort(clerk[rows], kind="stable")]
     programme = Programme(
         clerk=clerk[rows],
@@ -110,7 +111,7 @@ def _day(
         programme = replace(programme, budget=lent)
     day = Day(
         programme=programme,
-        random=(arm == str(Arm.RANDOM)).to_numpy()[rows],
+        arm=place[rows],
         customers=people["customer_id"][rows],
         clerks=working["clerk_id"],
         seed=f"{settings.seed}/{as_of.date().isoformat()}",

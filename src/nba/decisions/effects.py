@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from nba.arrays import Floats, Ints
+from nba.arrays import Bools, Floats, Ints
 from nba.decisions.action_types import ActionType
 from nba.decisions.funnel import numbers_of
 from nba.decisions.modes import MODES, Averages, ModeScores
 from nba.decisions.needs import CustomerNeeds, best_needs
 from nba.decisions.policy import Levers
 from nba.decisions.rules import DecisionRules
-from nba.schema.words import Mode
+from nba.decisions.simple import simple_scores
+from nba.schema.words import SIMPLE_ARMS, Mode
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class ContactEffects:
         The probability of losing the friend, and the share of purchases that goes with them.
     customer_value : array of float, shape (customers,)
         The expected margin of the coming year.
+    simple : array of bool, shape (customers,)
+        Customers whose list a simple policy makes: `drawn` is its score, and nothing is deducted.
     """
 
     need: Ints
@@ -48,6 +51,7 @@ class ContactEffects:
     risk: Floats
     lost_share: Floats
     customer_value: Floats
+    simple: Bools
 
     @property
     def expected_gain(self) -> Floats:
@@ -63,7 +67,8 @@ class ContactEffects:
     @property
     def net(self) -> Floats:
         """drawn x relevance + worth - churn cost, before what it takes from later contacts."""
-        net: Floats = self.drawn * self.relevance + self.worth - self.churn_cost
+        cost = np.where(self.simple[:, None], 0.0, self.churn_cost)
+        net: Floats = self.drawn * self.relevance + self.worth - cost
         return net
 
 
@@ -74,6 +79,7 @@ def contact_effects(
     actions: Sequence[ActionType],
     averages: Averages,
     rules: DecisionRules,
+    arm: pl.Series,
 ) -> ContactEffects:
     """Return the effects of the candidates, the factors that are switched off left out.
 
@@ -90,16 +96,22 @@ def contact_effects(
     averages : Averages
         For what is not known, or may not be used, of a customer.
     rules : DecisionRules
+    arm : Series of str
+        The arm of each customer.
     """
     factors = rules.settings.factors
     uplift, drawn = needs.worth("uplift_amount"), needs.worth("uplift_drawn")
     if not factors.draws:
         drawn = uplift
+    is_simple = arm.is_in([str(name) for name in SIMPLE_ARMS]).to_numpy()
+    if is_simple.any():
+        drawn = simple_scores(needs, facts, arm, drawn)
     weight = category_factors(needs, rules.levers) if factors.levers else np.ones(len(drawn))
     chosen = best_needs(needs, actions, drawn, weight)
     if not factors.uplift:
         flat = np.full_like(uplift[:-1], float(np.mean(averages.uplift)))
-        uplift = drawn = np.pad(flat, ((0, 1), (0, 0)))
+        uplift = np.pad(flat, ((0, 1), (0, 0)))
+        drawn = simple_scores(needs, facts, arm, uplift) if is_simple.any() else uplift
     mode = np.array([MODES.index(action.mode) for action in actions], dtype=np.int64)
     relevance = np.clip(numbers_of(facts, [action.relevance for action in actions]), 0.0, 1.0)
     worth = numbers_of(facts, [action.worth for action in actions])
@@ -113,6 +125,7 @@ def contact_effects(
         risk=risk[:, mode] * np.array([action.risk_share for action in actions]),
         lost_share=scores.lost_share[:, mode],
         customer_value=_customer_value(facts, averages),
+        simple=is_simple,
     )
 
 

@@ -8,20 +8,26 @@ Flood 2014), vectorised over the rows.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import date
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nba.schema.words import Arm
-from nba.settings import ArmShares
+from nba.schema.words import SIMPLE_ARMS, Arm
 
 _OFFSET = np.uint64(0xCBF29CE484222325)
 _PRIME = np.uint64(0x100000001B3)
 #: The order in which the arms take their share of the unit interval; engine is last, so
 #: that growing another arm takes customers from the engine only at one end.
-ARM_ORDER: tuple[Arm, ...] = (Arm.HOLDOUT, Arm.RANDOM, Arm.BUSINESS_AS_USUAL, Arm.ENGINE)
+ARM_ORDER: tuple[Arm, ...] = (
+    Arm.HOLDOUT,
+    Arm.RANDOM,
+    Arm.BUSINESS_AS_USUAL,
+    *SIMPLE_ARMS,
+    Arm.ENGINE,
+)
 
 
 def _mix(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -62,7 +68,7 @@ def arm_period(day: date, period_days: int) -> int:
 
 
 def draw_arms(
-    units: pl.Series, *, salt: str, day: date, shares: ArmShares, period_days: int
+    units: pl.Series, *, salt: str, day: date, shares: Mapping[Arm, float], period_days: int
 ) -> pl.Series:
     """Return the arm of each unit: sticky within a period, drawn anew in the next.
 
@@ -71,8 +77,14 @@ def draw_arms(
     units : Series of str
         The customer, or the group that the customer joined first: members of a group
         share their arm.
+    salt : str
+    day : date
+    shares : mapping of Arm to float
+        The share of every arm.
+    period_days : int
+        Days for which a unit keeps its arm.
     """
     u = uniform(units, f"arm/{salt}/{arm_period(day, period_days)}")
-    edges = np.cumsum([shares.of(arm) for arm in ARM_ORDER])[:-1]
+    edges = np.cumsum([shares[arm] for arm in ARM_ORDER])[:-1]
     names = np.array([str(arm) for arm in ARM_ORDER], dtype=object)
     return pl.Series("arm", names[np.searchsorted(edges, u, side="right")], dtype=pl.String)

@@ -14,7 +14,7 @@ from nba.decisions.assignment import Assignment
 from nba.decisions.modes import MODES
 from nba.decisions.pool import Pool
 from nba.decisions.rules import DecisionRules
-from nba.schema.words import Arm, Mode
+from nba.schema.words import LISTED_ARMS, Mode
 
 
 def decision_log(
@@ -35,7 +35,7 @@ def decision_log(
     full = _Full.of(pool, assigned, rows)
     planned = np.zeros(pool.people.height, dtype=bool)
     planned[rows] = True
-    working_arm = pl.col("arm").is_in([str(Arm.ENGINE), str(Arm.RANDOM)])
+    working_arm = pl.col("arm").is_in([str(arm) for arm in LISTED_ARMS])
     names = np.array([*(action.action_type for action in rules.actions), ""], dtype=object)
     frame = pool.people.with_columns(
         closed=pl.when(~pl.Series(planned) & working_arm)

@@ -61,6 +61,12 @@ class CustomerNeeds:
         wide = self.rows.select(pl.col(f"{column}_{mode}").fill_null(0.0) for mode in MODES)
         return np.pad(wide.to_numpy(), ((0, 1), (0, 0)))
 
+    def customers(self) -> Ints:
+        """Return the position of each need's customer, shape (needs,)."""
+        whose = np.zeros(self.rows.height + 1, dtype=np.int64)
+        whose[self.place] = np.arange(len(self.place))[:, None]
+        return whose[:-1]
+
     def ahead(self) -> Floats:
         """Return what each need is worth later, relative to today, shape (needs + 1, days)."""
         wide = self.rows.select(pl.col(f"ahead_{days}d").fill_null(1.0) for days in AHEAD_DAYS)

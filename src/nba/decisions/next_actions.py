@@ -19,9 +19,9 @@ from nba.decisions.pool import CHUNK, Pool, eligible_customers, fatigue_cost
 from nba.decisions.rules import DecisionRules
 from nba.decisions.substitution import with_substitutes
 from nba.decisions.writing import ACTION_SCHEMA, write_actions
-from nba.schema.words import Arm
+from nba.schema.words import LISTED_ARMS
 
-_PLANNED = (str(Arm.ENGINE), str(Arm.RANDOM))
+_PLANNED = tuple(str(arm) for arm in LISTED_ARMS)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,9 @@ def next_actions(
     people = eligible_customers(mine, rules, as_of=as_of)
     people = people.filter(pl.col("arm").is_in(_PLANNED))
     mine = mine.of_customers(people["customer_id"])
-    candidates = build_candidates(mine, rules.actions, book.averages, rules, as_of=as_of)
+    candidates = build_candidates(
+        mine, rules.actions, book.averages, rules, as_of=as_of, arm=people["arm"]
+    )
     pool = Pool.of(people, candidates)
     price = people["clerk_id"].replace_strict(
         book.price, default=float("inf"), return_dtype=pl.Float64

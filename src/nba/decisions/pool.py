@@ -20,6 +20,7 @@ from nba.decisions.reasons import TEXT_FACTS
 from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import DecisionSettings
 from nba.models.needs.base import AHEAD_DAYS
+from nba.schema.words import SIMPLE_ARMS
 
 #: Customers worked on at once; bounds memory.
 CHUNK: Final = 100_000
@@ -152,7 +153,7 @@ def with_arms(
         units["unit"],
         salt=settings.salt,
         day=as_of.date(),
-        shares=settings.arms,
+        shares=settings.shares,
         period_days=settings.arm_period_days,
     )
     return units.select(people.columns).with_columns(arms)
@@ -166,7 +167,9 @@ def evaluate(tables: DecisionInputs, rules: DecisionRules, *, as_of: datetime) -
     for start in range(0, max(people.height, 1), CHUNK):
         chunk = people[start : start + CHUNK]
         inputs = tables.of_customers(chunk["customer_id"])
-        candidates = build_candidates(inputs, rules.actions, averages, rules, as_of=as_of)
+        candidates = build_candidates(
+            inputs, rules.actions, averages, rules, as_of=as_of, arm=chunk["arm"]
+        )
         parts.append(Pool.of(chunk, candidates))
     return Pool.concat(parts)
 
@@ -183,6 +186,8 @@ def fatigue_cost(pool: Pool, price: Floats, rules: DecisionRules) -> Floats:
     """
     if not rules.settings.factors.fatigue_cost:
         return np.zeros(len(pool.value))
+    is_simple = pool.people["arm"].is_in([str(arm) for arm in SIMPLE_ARMS]).to_numpy()
+    price = np.where(is_simple, np.inf, price)
     value = np.where((pool.action >= 0) & np.isfinite(price)[:, None], pool.value, 0.0)
     known = np.where(np.isfinite(price), price, 0.0)
     worth = worth_ahead(value, pool.ahead, AHEAD_DAYS, known, pool.minutes)

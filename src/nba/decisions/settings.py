@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nba.schema import defaults
-from nba.settings import ArmShares
+from nba.schema.words import Arm
+from nba.settings import ArmShares, PolicyShares, arm_shares
 
 #: Former names of fields of `DecisionSettings` and of its `factors`.
 FORMER_NAMES: Final = MappingProxyType(
@@ -69,6 +70,9 @@ class DecisionSettings(BaseModel):
     salt: str = Field(defaults.SALT, description="salt of the hash that draws the arms")
     seed: int = Field(0, ge=0, description="seed of the day's draws")
     arms: ArmShares = Field(default_factory=ArmShares, description="share of each arm")
+    policies: PolicyShares = Field(
+        default_factory=PolicyShares, description="shares of the simple lists beside the engine"
+    )
     arm_period_days: int = Field(
         182, ge=1, description="days for which a customer stays in an arm, counted from 1970-01-01"
     )
@@ -108,6 +112,16 @@ class DecisionSettings(BaseModel):
     )
     locale: str = Field("zh", description="language where the customer's locale is unknown")
     factors: Factors = Field(default_factory=lambda: Factors(), description="factors switched on")
+
+    @property
+    def shares(self) -> dict[Arm, float]:
+        """The share of every arm."""
+        return arm_shares(self.arms, self.policies)
+
+    @model_validator(mode="after")
+    def _leave_room_for_the_engine(self) -> Self:
+        arm_shares(self.arms, self.policies)
+        return self
 
     @model_validator(mode="before")
     @classmethod

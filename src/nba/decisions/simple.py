@@ -14,8 +14,9 @@ import numpy as np
 import polars as pl
 
 from nba.arrays import Floats
+from nba.decisions.needs import CustomerNeeds
 from nba.models.needs.words import Need
-from nba.schema.words import CONTACT_MODES, CategoryKind, Mode
+from nba.schema.words import CONTACT_MODES, Arm, CategoryKind, Mode
 
 #: Rough fit of the kind of a category and a mode, as brands report it.
 FIT: Final = np.array([[1.0, 0.5, 0.4], [0.55, 1.0, 0.6], [0.35, 0.55, 1.2]])
@@ -75,16 +76,46 @@ def clerk_habit(rows: pl.DataFrame) -> Floats:
     return np.asarray((contacts + 0.1) * (recent * _is_last(rows))[:, None])
 
 
-#: The simple policies by name.
-SIMPLE_POLICIES: Final[Mapping[str, SimplePolicy]] = MappingProxyType(
+#: The simple policies by the arm that they plan.
+SIMPLE_POLICIES: Final[Mapping[Arm, SimplePolicy]] = MappingProxyType(
     {
-        "due_worth": due_worth,
-        "most_overdue": most_overdue,
-        "recency_spend": recency_spend,
-        "top_propensity": top_propensity,
-        "clerk_habit": clerk_habit,
+        Arm.DUE_WORTH: due_worth,
+        Arm.MOST_OVERDUE: most_overdue,
+        Arm.RECENCY_SPEND: recency_spend,
+        Arm.TOP_PROPENSITY: top_propensity,
+        Arm.CLERK_HABIT: clerk_habit,
     }
 )
+
+
+def simple_scores(
+    needs: CustomerNeeds, facts: pl.DataFrame, arm: pl.Series, other: Floats
+) -> Floats:
+    """Return what each need is worth to the policy of its customer, shape (needs + 1, modes).
+
+    Parameters
+    ----------
+    needs : CustomerNeeds
+        Of the customers of `facts`.
+    facts : DataFrame
+        A row per customer.
+    arm : Series of str
+        The arm of each customer.
+    other : array of shape (needs + 1, modes)
+        What needs are worth to customers of the other arms.
+    """
+    scores = other.copy()
+    whose = needs.customers()
+    for name, policy in SIMPLE_POLICIES.items():
+        mine = (arm == str(name)).to_numpy()
+        rows = np.flatnonzero(mine[whose])
+        if not len(rows):
+            continue
+        of_customer = facts[whose[rows].tolist()]
+        own = needs.rows[rows.tolist()]
+        known = [column for column in of_customer.columns if column not in own.columns]
+        scores[rows] = policy(own.hstack(of_customer.select(known)))
+    return scores
 
 
 def _numbers(rows: pl.DataFrame, name: str, default: float) -> Floats:

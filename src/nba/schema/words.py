@@ -132,6 +132,23 @@ class Arm(StrEnum):
     HOLDOUT = "holdout"
     RANDOM = "random"
     BUSINESS_AS_USUAL = "business_as_usual"
+    DUE_WORTH = "due_worth"
+    MOST_OVERDUE = "most_overdue"
+    RECENCY_SPEND = "recency_spend"
+    TOP_PROPENSITY = "top_propensity"
+    CLERK_HABIT = "clerk_habit"
+
+
+#: Arms that a simple policy plans: lists without any learned effect.
+SIMPLE_ARMS: Final = (
+    Arm.DUE_WORTH,
+    Arm.MOST_OVERDUE,
+    Arm.RECENCY_SPEND,
+    Arm.TOP_PROPENSITY,
+    Arm.CLERK_HABIT,
+)
+#: Arms whose customers are on lists, each list drawn with logged propensities.
+LISTED_ARMS: Final = (Arm.ENGINE, Arm.RANDOM, *SIMPLE_ARMS)
 
 
 class BenefitKind(StrEnum):
