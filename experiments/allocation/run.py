@@ -283,7 +283,7 @@ def _bench_lottery(
     )  # fmt: skip
     for number in range(draws):
         done = assign(
-            Day(small, day.random[rows], day.customers[rows], day.clerks[:clerks], f"d{number}"),
+            Day(small, day.arm[rows], day.customers[rows], day.clerks[:clerks], f"d{number}"),
             settings,
         )
         at = np.maximum(done.drawn, 0)[:, None]

@@ -19,7 +19,8 @@ from nba.decisions.assignment import Day, assign
 from nba.decisions.integer import integer_plan
 from nba.decisions.rounding import draw
 from nba.decisions.settings import DecisionSettings
-from nba.settings import ArmShares
+from nba.schema.words import LISTED_ARMS, Arm
+from nba.settings import ArmShares, PolicyShares
 
 
 def random_programme(seed: int, clerks: int = 200, per_clerk: int = 25) -> Programme:
@@ -34,12 +35,17 @@ def random_programme(seed: int, clerks: int = 200, per_clerk: int = 25) -> Progr
     )
 
 
-def day_of(programme: Programme, seed: str = "0", random: float = 0.0) -> Day:
+def day_of(
+    programme: Programme, seed: str = "0", random: float = 0.0, simple: float = 0.0
+) -> Day:
     rng = np.random.default_rng(1)
     n, clerks = len(programme.clerk), len(programme.budget)
+    u = rng.random(n)
+    arms = np.where(u < random, Arm.RANDOM, Arm.ENGINE)
+    arms = np.where((u >= random) & (u < random + simple), Arm.DUE_WORTH, arms)
     return Day(
         programme,
-        rng.random(n) < random,
+        np.array([LISTED_ARMS.index(Arm(arm)) for arm in arms]),
         pl.Series([f"c{i}" for i in range(n)], dtype=pl.String),
         pl.Series([f"k{i}" for i in range(clerks)], dtype=pl.String),
         seed,
@@ -146,23 +152,24 @@ def test_rounding_keeps_every_probability_and_the_minutes() -> None:
 
 
 @pytest.mark.parametrize("rounding", ["strict", "expected"])
-@pytest.mark.parametrize("random", [0.0, 0.15])
+@pytest.mark.parametrize(("random", "simple"), [(0.0, 0.0), (0.15, 0.0), (0.1, 0.3)])
 @pytest.mark.parametrize("draws", [150, pytest.param(2000, marks=pytest.mark.proof)])
 def test_frequencies_over_days_agree_with_logged_propensities(
-    rounding: str, random: float, draws: int
+    rounding: str, random: float, simple: float, draws: int
 ) -> None:
     """Over many draws of everything: shortlist, random arm and plan."""
     programme = bench_programme(200, 4, minutes=60, seed=7)
     chosen = DecisionSettings(
         rounding=rounding,
         arms=ArmShares(holdout=0.1, random=random),
+        policies=PolicyShares(due_worth=0.9 * simple),
         shortlist_size=24,
     )
     counts = np.zeros((200, 4))
-    first = assign(day_of(programme, "d0", random), chosen)
+    first = assign(day_of(programme, "d0", random, simple), chosen)
     over = 0.0
     for number in range(draws):
-        done = assign(day_of(programme, f"d{number}", random), chosen)
+        done = assign(day_of(programme, f"d{number}", random, simple), chosen)
         assert np.array_equal(done.marginal, first.marginal)
         counts[np.arange(200), done.drawn] += 1
         over = max(over, float((spent(programme, done.drawn) - programme.budget).max()))

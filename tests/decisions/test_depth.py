@@ -29,7 +29,7 @@ from nba.decisions.modes import preferred_now
 from nba.decisions.outlook import outlook, purchase_probabilities
 from nba.decisions.rules import DecisionRules
 from nba.errors import NotFoundError
-from nba.settings import ArmShares
+from nba.settings import ArmShares, PolicyShares, arm_shares
 
 Inputs = dict[str, pl.DataFrame]
 
@@ -262,14 +262,15 @@ def test_lent_minutes_stay_in_the_store_and_raise_its_value() -> None:
 
 def test_arms_keep_their_shares_and_stick() -> None:
     ids = pl.Series([f"c{i}" for i in range(50_000)])
-    shares = ArmShares(holdout=0.1, random=0.05, business_as_usual=0.15)
+    given = ArmShares(holdout=0.1, random=0.05, business_as_usual=0.15)
+    shares = arm_shares(given, PolicyShares(due_worth=0.08, clerk_habit=0.02))
 
     def arms(day: date, salt: str = "s") -> pl.Series:
         return draw_arms(ids, salt=salt, day=day, shares=shares, period_days=100)
 
     first = arms(date(2026, 3, 2))
-    for name, share in shares.model_dump().items():
-        assert (first == name).mean() == pytest.approx(share, abs=0.007)
+    for arm, share in shares.items():
+        assert (first == str(arm)).mean() == pytest.approx(share, abs=0.007)
     period = (date(2026, 3, 2) - date(1970, 1, 1)).days // 100
     start = date(1970, 1, 1) + timedelta(days=period * 100)
     assert arms(start).equals(arms(start + timedelta(days=99)))

@@ -197,3 +197,28 @@ def test_simple_policies_score_every_need(name: str, told: Inputs) -> None:
     goods = (rows["need"] == "due").to_numpy()
     assert worth[goods].max() > 0
     assert worth[~goods].max() == 0
+
+
+def test_a_simple_list_plans_for_its_share_of_customers_and_minutes(
+    told: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    shares = {"arms": {"holdout": 0.1}, "policies": {"due_worth": 0.4}}
+    plan = decide(told, files.rules(DecisionSettings(**shares)), as_of=world.AS_OF)
+    listed = plan.log.filter(pl.col("action_type").is_not_null())
+    used = dict(listed.group_by("arm").agg(pl.col("minutes").sum()).iter_rows())
+    assert set(used) == {"engine", "due_worth"}
+    assert used["due_worth"] <= 0.4 / 0.9 * plan.clerks["minutes"].sum() + 1e-9
+    simple = listed.filter((pl.col("arm") == "due_worth") & pl.col("category").is_not_null())
+    # the rule takes serum and tea by the fit of their kind, whatever the effects say
+    assert set(simple["mode"]) == {"shopping_assistant"}
+    assert (simple["fatigue_cost"] == 0).all()
+    without = decide(told, files.rules(DecisionSettings(arms=shares["arms"])), as_of=world.AS_OF)
+    before = without.log.select("customer_id", was="arm")
+    both = plan.log.join(before, on="customer_id")
+    assert (both.filter(pl.col("was") == "holdout")["arm"] == "holdout").all()
+    assert set(both.filter(pl.col("arm") == "due_worth")["was"]) == {"engine"}
+
+
+def test_shares_of_more_than_all_customers_are_refused() -> None:
+    with pytest.raises(ValueError, match="more than 1"):
+        DecisionSettings(arms={"holdout": 0.5}, policies={"most_overdue": 0.6})

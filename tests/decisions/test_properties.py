@@ -147,6 +147,7 @@ def check_day(
             "rounding": rounding,
             "exploration_floor": floor,
             "seed": seed,
+            "policies": {"due_worth": shares[0] / 2, "most_overdue": shares[1] / 2},
         }
     )
     rules = DecisionRules(catalogue=catalogue, policy=policy, levers=Levers(), settings=chosen)
@@ -155,7 +156,7 @@ def check_day(
     assert plan.log.equals(again.log)
     check_log(plan.log)
     contacts = plan.actions.filter(pl.col("mode") != "none")
-    assert set(contacts["arm"]) <= {"engine", "random"}
+    assert set(contacts["arm"]) <= {"engine", "random", "due_worth", "most_overdue"}
     assert plan.actions["customer_id"].is_unique().all()
     check_minutes(contacts, inputs, rounding)
     check_consent(contacts, inputs, catalogue)

@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nba.decisions.policy import ContactPolicy
-from nba.decisions.when import contact_windows, reachable_hours
+from nba.decisions.when import best_start, contact_windows, reachable_hours
 from nba.schema.words import CONTACT_MODES
 from nba.schema.zones import minutes_ahead
 
@@ -125,3 +126,48 @@ def test_no_window_leaves_shift_or_enters_quiet_hours(
 )
 def test_minutes_ahead(name: str, moment: datetime, minutes: float) -> None:
     assert minutes_ahead(name, ZoneInfo("Australia/Sydney"), moment) == minutes
+
+
+@given(
+    curve=st.lists(st.floats(0.01, 0.99), min_size=24, max_size=24),
+    opens=st.integers(9 * 4, 15 * 4),
+    length=st.integers(1, 6 * 4),
+    width=st.sampled_from([0.5, 1.0, 2.0, 3.0]),
+    ahead=st.sampled_from([0, 60, -300, 330]),
+)
+def test_the_window_is_where_most_is_read(
+    curve: list[float], opens: int, length: int, width: float, ahead: int
+) -> None:
+    """Against every window of the shift, one after the other."""
+    first, last = opens / 4, opens / 4 + length / 4
+    width = min(width, last - first)
+
+    def smooth(hour: int) -> float:
+        return curve[hour % 24] / 2 + (curve[(hour - 1) % 24] + curve[(hour + 1) % 24]) / 4
+
+    def mean(start: float) -> float:
+        quarters = [start + step / 4 for step in range(round(width * 4))]
+        return sum(smooth(int((q - ahead / 60) // 1)) for q in quarters) / len(quarters)
+
+    starts = [first + step / 4 for step in range(length + 1) if first + step / 4 + width <= last]
+    found = best_start(
+        np.array([curve]), np.array([first]), np.array([last]), np.array([width]),
+        np.array([float(ahead)]),
+    )[0]  # fmt: skip
+    assert found in starts
+    assert mean(float(found)) == pytest.approx(max(mean(start) for start in starts))
+
+
+def test_a_known_curve_goes_before_the_hour_of_answers() -> None:
+    read = [0.2] * 24
+    read[18] = 0.9
+    facts = pl.DataFrame(
+        {"opens": [10.0] * 2, "closes": [20.0] * 2, "ahead_minutes": [0.0] * 2,
+         "purchase_hour_peak": [11.0] * 2, "purchase_days": [50.0] * 2,
+         "response_hour_peak": [11.0] * 2, "responses_90d": [50.0] * 2, "reach": [read, None]},
+        schema_overrides={"reach": pl.List(pl.Float64)},
+    )  # fmt: skip
+    first, last = contact_windows(facts, as_of=DAY, policy=POLICY)
+    assert first[0] <= DAY + timedelta(hours=18)
+    assert last[0] >= DAY + timedelta(hours=19)
+    assert last[1] < DAY + timedelta(hours=14)

@@ -12,6 +12,7 @@ import polars as pl
 from nba.decisions.plain_needs import plain_needs
 from nba.errors import InputRefusedError
 from nba.models.needs.base import NEED_SCORE_SCHEMA
+from nba.schema.words import CONTACT_MODES
 
 _TEXT: Final = pl.String
 _NUMBER: Final = pl.Float64
@@ -60,6 +61,8 @@ CUSTOMER_TABLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "days_since_contact": _NUMBER,
             "responses_90d": _NUMBER,
             "response_rate": _NUMBER,
+            **{f"response_rate_{mode}": _NUMBER for mode in CONTACT_MODES},
+            **{f"contacts_{mode}_365d": _NUMBER for mode in CONTACT_MODES},
             "unanswered_streak": _NUMBER,
             "friend_days": _NUMBER,
             "groups_joined": _NUMBER,
@@ -140,6 +143,7 @@ OTHER_TABLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "uplift_drawn": _NUMBER,
             "risk": _NUMBER,
             "lost_share": _NUMBER,
+            "reach": pl.List(pl.Float64),
         },
         "preferred_mode": {"customer_id": _TEXT, "mode": _TEXT},
         "contributions": {"customer_id": _TEXT, "feature": _TEXT, "contribution": _NUMBER},

@@ -13,6 +13,9 @@ from nba.decisions.policy import ContactPolicy
 
 SHIFT_START: Final = "10:00"
 SHIFT_END: Final = "20:00"
+HOURS: Final = 24
+#: Windows start on quarters of an hour.
+QUARTERS: Final = 4
 
 
 def _hours(column: pl.Expr, default: str) -> pl.Expr:
@@ -57,11 +60,13 @@ def contact_windows(
     facts : DataFrame
         With `opens`, `closes` (hours of the store's clocks), `ahead_minutes` (by which the
         store's clocks are ahead of the project's; null: they are the same) and the hour habits
-        of each customer, by the project's clocks.
+        of each customer, by the project's clocks; `reach`, where it is known: the chance that a
+        message sent in each hour of the day is read, 24 numbers.
 
     Notes
     -----
-    The hour of responses is pulled towards the hour of purchases, and this towards the
+    Where `reach` is known, the window is the one in which most messages are read. Else the hour of
+    responses is pulled towards the hour of purchases, and this towards the
     middle of the shift, by `hour_shrinkage` pretended observations: three answers do not
     make a habit.
     """
@@ -73,6 +78,10 @@ def contact_windows(
     hour = _shrink(bought, facts, "response_hour_peak", "responses_90d", ahead, shrinkage)
     width = np.minimum(policy.window_hours, np.maximum(closes - opens, 0.0))
     start = np.clip(np.floor((hour - width / 2) * 4 + 0.5) / 4, opens, closes - width)
+    read = _reading(facts)
+    known = np.isfinite(read).all(axis=1)
+    best = best_start(read[known], opens[known], closes[known], width[known], ahead[known])
+    start[known] = best
     minutes = np.round(start * 60 - ahead).astype(np.int64)
     length = np.floor(width * 60).astype(np.int64)
     moment = pl.Series("from", [as_of], dtype=pl.Datetime("us"))
@@ -82,6 +91,50 @@ def contact_windows(
         contact_to=pl.lit(moment[0]) + pl.duration(minutes="end"),
     )
     return windows["contact_from"], windows["contact_to"]
+
+
+def _reading(facts: pl.DataFrame) -> Floats:
+    """Return `reach`, shape (customers, 24); NaN where it is not known."""
+    nothing = np.full((facts.height, HOURS), np.nan)
+    if "reach" not in facts.columns or facts["reach"].null_count() == facts.height:
+        return nothing
+    known = facts["reach"].list.len().fill_null(0).to_numpy() == HOURS
+    rows = np.flatnonzero(known)
+    flat = facts["reach"].gather(rows).explode(empty_as_null=False).to_numpy()
+    nothing[rows] = flat.reshape(len(rows), HOURS)
+    return nothing
+
+
+def best_start(
+    reach: Floats, opens: Floats, closes: Floats, width: Floats, ahead: Floats
+) -> Floats:
+    """Return the start of the window, in hours, in which most messages are read, (customers,).
+
+    Parameters
+    ----------
+    reach : array of shape (customers, 24)
+        The chance of a read by the hour of the project's clocks.
+    opens, closes, width : arrays of shape (customers,)
+        Hours of the store's clocks; `closes` may be past midnight.
+    ahead : array of shape (customers,)
+        Minutes by which the store's clocks are ahead of the project's.
+    """
+    if not len(reach):
+        return np.zeros(0)
+    quarters = HOURS * QUARTERS
+    shift = np.round(ahead / 60 * QUARTERS).astype(np.int64)
+    place = (np.arange(2 * quarters)[None, :] - shift[:, None]) % quarters // QUARTERS
+    smooth = reach / 2 + (np.roll(reach, 1, axis=1) + np.roll(reach, -1, axis=1)) / 4
+    curve = np.take_along_axis(smooth, place, axis=1)
+    total = np.cumsum(np.pad(curve, ((0, 0), (1, 0))), axis=1)
+    length = np.maximum(np.round(width * QUARTERS).astype(np.int64), 1)[:, None]
+    starts = np.arange(quarters)[None, :]
+    end = np.minimum(starts + length, 2 * quarters)
+    mean = (np.take_along_axis(total, end, axis=1) - total[:, :quarters]) / length
+    at = starts / QUARTERS
+    able = (at >= opens[:, None]) & (at + width[:, None] <= closes[:, None] + 1e-9)
+    best = np.where(able, mean, -1.0).argmax(axis=1) / QUARTERS
+    return np.where(able.any(axis=1), best, opens)
 
 
 def _column(facts: pl.DataFrame, name: str) -> Floats:

@@ -140,6 +140,7 @@ def _with_context(
         (_names(inputs), "clerk_id"),
         (reachable_hours(inputs["clerk"], rules.policy), "clerk_id"),
         (inputs["clocks"].select("clerk_id", "ahead_minutes"), "clerk_id"),
+        (_reach(inputs), "customer_id"),
         (types, "action_type"),
     ):
         rows = rows.join(part, on=key, how="left", maintain_order="left")
@@ -152,6 +153,13 @@ def _persons(inputs: DecisionInputs) -> pl.DataFrame:
     return names.select(
         "customer_id", person_name="name", person_alias="alias", person_gender="gender"
     )
+
+
+def _reach(inputs: DecisionInputs) -> pl.DataFrame:
+    """Return `customer_id, reach` of who may be profiled, see `contact_windows`."""
+    may = inputs["customer_state"].filter(pl.col("consent_profiling")).select("customer_id")
+    scored = inputs["mode"].select("customer_id", "reach").drop_nulls()
+    return scored.unique("customer_id", keep="first").join(may, on="customer_id", how="semi")
 
 
 def _names(inputs: DecisionInputs) -> pl.DataFrame:

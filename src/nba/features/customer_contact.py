@@ -12,7 +12,7 @@ from nba.features import customer_state, prepare
 from nba.features.customer_behaviour import peak
 from nba.features.exact import WEIGHT_UNITS, total, units
 from nba.features.view import Feature, Tables, View
-from nba.schema.words import CONTACT_MODES, CUSTOMER_ID, Channel, ResponseKind
+from nba.schema.words import CONTACT_MODES, CUSTOMER_ID, HOUR_BANDS, Channel, ResponseKind
 
 WINDOWS: Final = (7, 30, 90, 365)
 MODES: Final = tuple(str(mode) for mode in CONTACT_MODES)
@@ -21,6 +21,8 @@ PRIOR_RESPONSES: Final = 1.0
 PRIOR_CONTACTS: Final = 5.0
 #: Days after which a contact wears half as much.
 FATIGUE_HALF_LIFE_DAYS: Final = 14.0
+#: Responses that only somebody who has read the message gives.
+SEEN: Final = (ResponseKind.READ, ResponseKind.REPLIED, ResponseKind.CLICKED)
 #: A friend who has not engaged for so many days is silent.
 SILENT_DAYS: Final = 90
 
@@ -93,6 +95,31 @@ def _answered_contacts(tables: Tables, as_of: datetime) -> ir.Table:
     )
 
 
+def _hours(tables: Tables, as_of: datetime) -> ir.Table:
+    """Return per customer a year's messages by the hour when they were sent, and those read.
+
+    Posts that many see are no messages.
+    """
+    rows = prepare.contacts(tables, as_of)
+    posts = [str(Channel.GROUP), str(Channel.MOMENTS)]
+    rows = rows.filter(
+        (rows.day >= prepare.day_number(as_of) - 365) & ~rows.channel.isin(posts).fill_null(False)
+    )
+    replies = prepare.answers(tables, as_of)
+    seen = replies.filter(
+        replies.kind.isin([str(kind) for kind in SEEN]) & replies.interaction_id.notnull()
+    )
+    seen = seen.select(seen_id="interaction_id").distinct()
+    rows = rows.left_join(seen, rows.interaction_id == seen.seen_id)
+    hour = rows.ts.hour().cast("int64")
+    columns: dict[str, ir.Value] = {}
+    for band, (first, end) in HOUR_BANDS.items():
+        within = (hour >= first) & (hour < end)
+        columns[f"sent_{band}_365d"] = within.sum()
+        columns[f"read_{band}_365d"] = (within & rows.seen_id.notnull()).sum()
+    return rows.group_by(CUSTOMER_ID).agg(**columns)
+
+
 def _streak(tables: Tables, as_of: datetime) -> ir.Table:
     """Return per customer the contacts since the last engaged response."""
     rows, replies = prepare.contacts(tables, as_of), prepare.answers(tables, as_of)
@@ -151,6 +178,7 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
         _contacts(tables, as_of),
         _answers(tables, as_of),
         _answered_contacts(tables, as_of),
+        _hours(tables, as_of),
         _streak(tables, as_of),
         _groups(tables, as_of),
         hours,
@@ -209,6 +237,13 @@ VIEW = View(
             for mode in MODES
         ),
         _count("reads_90d", "messages read in the last 90 days", "90d"),
+        *(
+            _count(
+                f"{name}_{band}_365d", f"a year's messages {name} from {first} to {end} h", "365d"
+            )
+            for name in ("sent", "read")
+            for band, (first, end) in HOUR_BANDS.items()
+        ),
         _since("days_since_response", "the last engaged response"),
         Feature(
             "response_rate",

@@ -5,7 +5,9 @@ String enums, so that a value compares equal to what stands in a table.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final, NewType
 
 CustomerId = NewType("CustomerId", str)
@@ -100,6 +102,20 @@ ENGAGED_RESPONSES: tuple[ResponseKind, ...] = (
     ResponseKind.JOINED,
     ResponseKind.ATTENDED,
     ResponseKind.PURCHASED,
+)
+
+
+#: Bands of the hours of a day in which reading is counted: first hour, and the one after the last.
+HOUR_BANDS: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
+    {
+        "night": (0, 8),
+        "morning": (8, 11),
+        "noon": (11, 14),
+        "afternoon": (14, 16),
+        "late_afternoon": (16, 18),
+        "evening": (18, 20),
+        "late_evening": (20, 24),
+    }
 )
 
 

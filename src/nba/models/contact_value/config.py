@@ -19,18 +19,18 @@ class ContactValueConfig(ModelConfig):
         description="Chance that a contact about a category at its gap, in the fitting mode, "
         "brings an order that would not have come.",
     )
-    scale_error: float = Field(default=0.035, gt=0, description="Standard deviation of the scale.")
+    scale_error: float = Field(default=0.02, gt=0, description="Standard deviation of the scale.")
     history_trust: float = Field(
-        default=0.5,
+        default=0.25,
         gt=0,
         le=1,
         description="Weight of a contact that a clerk chose, against one that was drawn: how those "
         "who were chosen differ is never told apart wholly from what the contact did.",
     )
     category_error: float = Field(
-        default=0.25, gt=0, description="Spread of categories around their kind."
+        default=0.15, gt=0, description="Spread of categories around their kind."
     )
-    clerk_error: float = Field(default=0.2, gt=0, description="Spread of clerks.")
+    clerk_error: float = Field(default=0.12, gt=0, description="Spread of clerks.")
     pull_forward: float = Field(
         default=-0.2, description="Orders missing after the window, per extra one in it."
     )

@@ -25,7 +25,7 @@ from nba.models.needs.words import NEEDS, Need
 
 #: Log of the elapsed share of a gap counts between these; beyond, nothing changes any more.
 SOONEST: Final = -1.6
-LATEST: Final = 1.8
+LATEST: Final = 2.2
 #: Fatigue counts up to this.
 MOST_FATIGUE: Final = 5.0
 #: Where the chance without a contact changes nothing.
@@ -70,14 +70,18 @@ class Beliefs(ModelConfig):
     event: Belief = Field(default=_b(-1.5, 0.8), description="Against a due category.")
     gift: Belief = Field(default=_b(-1.2, 0.8), description="Against a due category.")
     soon: Belief = Field(default=_b(-1.1, 0.5), description="Square of log due below one gap.")
-    late: Belief = Field(default=_b(-0.7, 0.4), description="Square of log due beyond it.")
+    late: Belief = Field(default=_b(-0.4, 0.15), description="Square of log due beyond it.")
     slope: Belief = Field(default=_b(0.0, 0.3), description="Log due, on both sides.")
     once: Belief = Field(default=_b(-0.4, 0.4), description="Bought once so far.")
+    lapsed: Belief = Field(
+        default=_b(-0.25, 0.15),
+        description="Square of log days since any purchase over the overall gap, beyond it.",
+    )
     without: Belief = Field(default=_b(0.2, 0.35), description="Log chance without a contact.")
     unknown: Belief = Field(default=_b(-0.5, 0.4), description="A product never bought before.")
     relevance: Belief = Field(default=_b(0.3, 0.3), description="Log relevance, centred.")
     several: Belief = Field(default=_b(-0.6, 0.4), description="Log of the categories brought.")
-    answers: Belief = Field(default=_b(0.8, 0.3), description="Log ratio of answers.")
+    answers: Belief = Field(default=_b(1.1, 0.4), description="Log ratio of answers.")
     answers_in_mode: Belief = Field(default=_b(0.7, 0.4), description="Of answers in the mode.")
     reads: Belief = Field(default=_b(0.5, 0.4), description="Log ratio of reads.")
     fatigue: Belief = Field(default=_b(-0.25, 0.15), description="Per unit of fatigue.")
@@ -86,7 +90,7 @@ class Beliefs(ModelConfig):
 
 _SINGLE: Final = (
     "companion", "new", "discovery", "content", "event", "gift", "soon", "late", "slope", "once",
-    "without", "unknown", "relevance", "several", *SIGNALS, "fatigue", "birthday",
+    "lapsed", "without", "unknown", "relevance", "several", *SIGNALS, "fatigue", "birthday",
 )  # fmt: skip
 #: Names of the parameters, in the order of the columns.
 NAMES: Final = (
@@ -101,7 +105,7 @@ GROUPS: Final = {
     group: tuple(NAMES.index(name) for name in names)
     for group, names in {
         "need": ("companion", "new", "discovery", "content", "event", "gift"),
-        "due": ("soon", "late", "slope", "once", "without"),
+        "due": ("soon", "late", "slope", "once", "lapsed", "without"),
         "goods": ("unknown", "relevance", "several"),
         "customer": (*SIGNALS, "fatigue"),
         "moment": ("birthday",),
@@ -133,6 +137,8 @@ class Situation:
         Days since over the personal gap, NaN where never bought.
     gap : array
         The personal gap in days.
+    overall : array
+        Days since anything was bought over the overall gap, NaN where nothing ever was.
     times, p_without, relevance : arrays
         `relevance` is the log ratio to what is usual for the need, 0 where unknown.
     is_known : array
@@ -146,6 +152,7 @@ class Situation:
     kind: Ints
     due: Floats
     gap: Floats
+    overall: Floats
     times: Floats
     p_without: Floats
     relevance: Floats
@@ -163,7 +170,19 @@ class Situation:
         nowhere = np.zeros(rows, dtype=np.int64)
         signals = np.zeros((rows, len(MODES), len(SIGNALS)))
         return cls(
-            nowhere, nowhere, due, one, 2.0 * one, p_without, zero, one, one, signals, zero, zero
+            nowhere,
+            nowhere,
+            due,
+            one,
+            one,
+            2.0 * one,
+            p_without,
+            zero,
+            one,
+            one,
+            signals,
+            zero,
+            zero,
         )
 
     def take(self, rows: Ints) -> Situation:
@@ -182,7 +201,8 @@ class Situation:
             single[:, place] = self.need == NEEDS.index(name)
         place = 6
         never = ~np.isfinite(self.due)
-        for value in (*due_terms(self.due), np.where(never, 0.0, self.times <= 1)):
+        lapsed = due_terms(self.overall)[1]
+        for value in (*due_terms(self.due), np.where(never, 0.0, self.times <= 1), lapsed):
             single[:, place] = value
             place += 1
         chance = np.log(np.clip(self.p_without, 0.02, 0.9) / USUAL_CHANCE)

@@ -152,6 +152,7 @@ def situation_of(rows: pl.DataFrame, rhythm: Rhythm, answers: Responsiveness) ->
         kind=codes(kinds, KINDS),
         due=numbers("due", float("nan")),
         gap=numbers("gap_days", 60.0),
+        overall=numbers("overall_due", float("nan")),
         times=numbers("times"),
         p_without=numbers("p_without", 0.05),
         relevance=relevance,

@@ -22,6 +22,7 @@ from nba.models.contact_value.config import ContactValueConfig
 from nba.models.contact_value.design import GROUPS, NAMES, Situation, prior_of
 from nba.models.contact_value.draws import normal_draws
 from nba.models.contact_value.fit import Posterior
+from nba.models.contact_value.hours import HourHabits
 from nba.models.contact_value.learning import learn, situation_of
 from nba.models.contact_value.responsiveness import Responsiveness, counts_of_view
 from nba.models.contact_value.rows import TABLE, near_birthday
@@ -63,6 +64,7 @@ class ContactValueMode(ModeModel):
         self.prior = PriorMode(self.config.risk)
         self.rhythm = Rhythm({}, {}, {})
         self.answers = Responsiveness()
+        self.hours = HourHabits.none()
         self.levels: dict[str, dict[str, float]] = {}
         self.kept, self.spread_over = 1.0, 1.0
         self.report: dict[str, Any] = {"learned": False, "reason": "not fitted"}
@@ -85,10 +87,11 @@ class ContactValueMode(ModeModel):
         """Learn the shop's rhythm and margins, who answers and, from contacts, what they change."""
         self.prior.fit(training, as_of=as_of, seed=seed)
         self.rhythm = rhythm_of(training)
-        self.answers = Responsiveness()
+        self.answers, self.hours = Responsiveness(), HourHabits.none()
         self._believe()
         if CONTACT in training:
             self.answers = Responsiveness.of(counts_of_view(training[CONTACT]))
+            self.hours = HourHabits.of(training[CONTACT], seed)
         rows = training.get(TABLE)
         contacts = 0 if rows is None or rows.is_empty() else int((rows["mode"] != "none").sum())
         if rows is None or contacts < self.config.min_contacts:
@@ -217,7 +220,17 @@ class ContactValueMode(ModeModel):
         """Return the same of needs that are scored already."""
         customers = needs_customers(needs)
         risk = self.prior.risk(fatigue_frame(customers, inputs))
-        return best_of_needs(needs, customers, risk, self.prior.churn.share)
+        return best_of_needs(
+            needs, customers, risk, self.prior.churn.share, self._reach(customers, inputs)
+        )
+
+    def _reach(self, customers: pl.Series, inputs: ModelInputs) -> pl.Series | None:
+        """Return the chance of a read by hour for each customer, where hours are known."""
+        if CONTACT not in inputs:
+            return None
+        curves = self.hours.curves(inputs[CONTACT]).unique("customer_id")
+        wanted = customers.to_frame("customer_id")
+        return wanted.join(curves, on="customer_id", how="left", maintain_order="left")["reach"]
 
     # -- keeping ----------------------------------------------------------------------
 
@@ -226,6 +239,7 @@ class ContactValueMode(ModeModel):
         state = {
             "rhythm": self.rhythm.state(),
             "answers": self.answers.state(),
+            "hours": self.hours.state(),
             "levels": self.levels,
             "kept": self.kept,
             "spread_over": self.spread_over,
@@ -245,6 +259,7 @@ class ContactValueMode(ModeModel):
         state = json.loads((folder / STATE_FILE).read_text())
         self.rhythm = Rhythm(**state["rhythm"])
         self.answers = Responsiveness.read(state["answers"])
+        self.hours = HourHabits.read(state["hours"])
         self.levels = state["levels"]
         self.kept, self.spread_over = state["kept"], state["spread_over"]
         self.report = state["report"]

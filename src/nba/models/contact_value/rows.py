@@ -171,6 +171,8 @@ def contact_rows(
     days = purchase_days(history.sales)
     brought = _brought(closed, history, days, rhythm, seed)
     rows = with_pair_state(brought, days, rhythm)
+    whole = with_pair_state(rows.with_columns(category=pl.lit(EVERYTHING)), days, rhythm)
+    rows = rows.with_columns(whole["due"].alias("overall_due"))
     rows = _with_needs(rows, history)
     rows = _with_answers(rows, history)
     rows = _with_reading(rows, history, outcome_days)

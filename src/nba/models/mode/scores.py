@@ -21,6 +21,7 @@ SCORE_SCHEMA: Final[dict[str, Any]] = {
     "uplift_drawn": pl.Float64,
     "risk": pl.Float64,
     "lost_share": pl.Float64,
+    "reach": pl.List(pl.Float64),
 }
 BEHAVIOUR: Final = "customer_behaviour"
 CONTACT: Final = "customer_contact"
@@ -68,6 +69,7 @@ def score_table(
     drawn: Floats,
     risk: Floats,
     lost_share: float,
+    reach: pl.Series | None = None,
 ) -> pl.DataFrame:
     """Return the long score customers: one row per customer and contact mode.
 
@@ -79,7 +81,10 @@ def score_table(
         uplift, see `nba.models.mode.effects.draws`.
     lost_share : float
         Share of a customer's margin that goes with the friendship.
+    reach : Series of n lists, optional
+        The chance that a message is read by the hour of the day when it is sent, 24 numbers.
     """
+    hours = pl.repeat(None, len(customer_id), dtype=pl.List(pl.Float64), eager=True)
     count = len(customer_id)
     which = np.tile(np.arange(len(MODES), dtype=np.uint32), count)
     return pl.DataFrame(
@@ -91,6 +96,9 @@ def score_table(
             "uplift_drawn": drawn.ravel(),
             "risk": risk.ravel(),
             "lost_share": np.full(count * len(MODES), lost_share),
+            "reach": (hours if reach is None else reach).gather(
+                np.repeat(np.arange(count), len(MODES))
+            ),
         },
         schema=SCORE_SCHEMA,
     )

@@ -57,7 +57,11 @@ class ModeModel(Model):
 
 
 def best_of_needs(
-    needs: pl.DataFrame, customer_id: pl.Series, risk: Floats, lost_share: float
+    needs: pl.DataFrame,
+    customer_id: pl.Series,
+    risk: Floats,
+    lost_share: float,
+    reach: pl.Series | None = None,
 ) -> pl.DataFrame:
     """Return per customer and mode what the contact about the best need of goods is worth.
 
@@ -69,6 +73,8 @@ def best_of_needs(
         Customers without any such need are worth nothing.
     risk : array of shape (n, modes)
     lost_share : float
+    reach : Series of n lists, optional
+        See `nba.models.mode.scores.score_table`.
     """
     goods = needs.filter(pl.col("need").is_in([str(need) for need in PRODUCT_NEEDS]))
     parts = []
@@ -81,8 +87,9 @@ def best_of_needs(
         parts.append(wide.to_numpy())
     uplift, lower, drawn = parts
     return score_table(
-        customer_id, uplift=uplift, lower=lower, drawn=drawn, risk=risk, lost_share=lost_share
-    )
+        customer_id, uplift=uplift, lower=lower, drawn=drawn, risk=risk, lost_share=lost_share,
+        reach=reach,
+    )  # fmt: skip
 
 
 def fatigue_frame(customer_id: pl.Series, inputs: ModelInputs) -> pl.DataFrame:

@@ -93,12 +93,18 @@ def build_needs(inputs: ModelInputs, rhythm: Rhythm) -> pl.DataFrame:
         As in `NEED_SCHEMA`, sorted by customer and need.
     """
     shop, states = Shop.of(inputs), category_states(inputs, rhythm)
+    whole = _with_state(_everything(inputs).sort("customer_id"), rhythm)
+    overall = whole.select("customer_id", overall_due="due")
     parts = [
         _due(inputs, states, shop),
         *_goods(inputs, states, shop, rhythm),
         *_bare(inputs, states, rhythm),
     ]
-    table = pl.concat([_conform(part) for part in parts if part.height or part.columns])
+    table = pl.concat(
+        _conform(part.join(overall, on="customer_id", how="left"))
+        for part in parts
+        if part.height or part.columns
+    )
     return table.sort("customer_id", "need_id")
 
 
