@@ -35,9 +35,7 @@ def random_programme(seed: int, clerks: int = 200, per_clerk: int = 25) -> Progr
     )
 
 
-def day_of(
-    programme: Programme, seed: str = "0", random: float = 0.0, simple: float = 0.0
-) -> Day:
+def day_of(programme: Programme, seed: str = "0", random: float = 0.0, simple: float = 0.0) -> Day:
     rng = np.random.default_rng(1)
     n, clerks = len(programme.clerk), len(programme.budget)
     u = rng.random(n)
@@ -173,7 +171,8 @@ def test_frequencies_over_days_agree_with_logged_propensities(
         assert np.array_equal(done.marginal, first.marginal)
         counts[np.arange(200), done.drawn] += 1
         over = max(over, float((spent(programme, done.drawn) - programme.budget).max()))
-    assert over <= (1e-9 if rounding == "strict" else 10.0)
+    # with `expected` each arm that plans by value may overshoot by one action
+    assert over <= (1e-9 if rounding == "strict" else 10.0 * (1 + (simple > 0)))
     ratio, cells = frequency_chi_square(counts[:, :-1], first.marginal, draws)
     # Cells of one clerk depend on each other, so the bound is wider than chi-square's own.
     assert abs(ratio - 1) < 6 * np.sqrt(2 / cells)

@@ -141,13 +141,14 @@ def check_day(
     inputs = make_inputs(customers, 3, seed=seed)
     inputs["quota"] = quotas(inputs["customer_state"]["customer_id"].to_list(), seed)
     names = ("holdout", "random", "business_as_usual")
+    rest = max(1.0 - sum(shares[:3]), 0.0)
     chosen = DecisionSettings.model_validate(
         {
             "arms": dict(zip(names, shares[:3], strict=True)),
             "rounding": rounding,
             "exploration_floor": floor,
             "seed": seed,
-            "policies": {"due_worth": shares[0] / 2, "most_overdue": shares[1] / 2},
+            "policies": {"due_worth": rest / 2, "most_overdue": rest / 4},
         }
     )
     rules = DecisionRules(catalogue=catalogue, policy=policy, levers=Levers(), settings=chosen)

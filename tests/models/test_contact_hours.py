@@ -11,7 +11,9 @@ from nba.schema.words import HOUR_BANDS
 BANDS = list(HOUR_BANDS)
 
 
-def contacts(customers: int = 1500, each: int = 14, seed: int = 3) -> tuple[pl.DataFrame, np.ndarray]:
+def contacts(
+    customers: int = 1500, each: int = 14, seed: int = 3
+) -> tuple[pl.DataFrame, np.ndarray]:
     """Return counts of customers who read at noon (a third) or in the evening."""
     rng = np.random.default_rng(seed)
     noon = rng.random(customers) < 1 / 3

@@ -50,6 +50,29 @@ answered AS (
       AND interaction_id IN (SELECT interaction_id FROM ref_answer
                              WHERE engaged AND interaction_id IS NOT NULL)
     GROUP BY ALL),
+hours AS (
+    SELECT customer_id,
+           count(*) FILTER (h >= 0 AND h < 8) AS sent_night,
+           count(*) FILTER (h >= 8 AND h < 11) AS sent_morning,
+           count(*) FILTER (h >= 11 AND h < 14) AS sent_noon,
+           count(*) FILTER (h >= 14 AND h < 16) AS sent_afternoon,
+           count(*) FILTER (h >= 16 AND h < 18) AS sent_late_afternoon,
+           count(*) FILTER (h >= 18 AND h < 20) AS sent_evening,
+           count(*) FILTER (h >= 20 AND h < 24) AS sent_late_evening,
+           count(*) FILTER (h >= 0 AND h < 8 AND seen) AS read_night,
+           count(*) FILTER (h >= 8 AND h < 11 AND seen) AS read_morning,
+           count(*) FILTER (h >= 11 AND h < 14 AND seen) AS read_noon,
+           count(*) FILTER (h >= 14 AND h < 16 AND seen) AS read_afternoon,
+           count(*) FILTER (h >= 16 AND h < 18 AND seen) AS read_late_afternoon,
+           count(*) FILTER (h >= 18 AND h < 20 AND seen) AS read_evening,
+           count(*) FILTER (h >= 20 AND h < 24 AND seen) AS read_late_evening
+    FROM (SELECT customer_id, hour(ts) AS h,
+                 interaction_id IN (SELECT interaction_id FROM ref_answer
+                                    WHERE kind IN ('read', 'replied', 'clicked')
+                                      AND interaction_id IS NOT NULL) AS seen
+          FROM ref_contact
+          WHERE day >= $today - 365 AND coalesce(channel NOT IN ('group', 'moments'), true))
+    GROUP BY ALL),
 streak AS (
     SELECT c.customer_id, count(*) FILTER (l.ts IS NULL OR c.ts > l.ts) AS unanswered_streak
     FROM ref_contact c
@@ -101,6 +124,20 @@ SELECT s.customer_id,
        coalesce(responses_topic_expert_365d, 0)::BIGINT AS responses_topic_expert_365d,
        coalesce(responses_private_partner_365d, 0)::BIGINT AS responses_private_partner_365d,
        coalesce(reads_90d, 0)::BIGINT AS reads_90d,
+       coalesce(o.sent_night, 0)::BIGINT AS sent_night_365d,
+       coalesce(o.sent_morning, 0)::BIGINT AS sent_morning_365d,
+       coalesce(o.sent_noon, 0)::BIGINT AS sent_noon_365d,
+       coalesce(o.sent_afternoon, 0)::BIGINT AS sent_afternoon_365d,
+       coalesce(o.sent_late_afternoon, 0)::BIGINT AS sent_late_afternoon_365d,
+       coalesce(o.sent_evening, 0)::BIGINT AS sent_evening_365d,
+       coalesce(o.sent_late_evening, 0)::BIGINT AS sent_late_evening_365d,
+       coalesce(o.read_night, 0)::BIGINT AS read_night_365d,
+       coalesce(o.read_morning, 0)::BIGINT AS read_morning_365d,
+       coalesce(o.read_noon, 0)::BIGINT AS read_noon_365d,
+       coalesce(o.read_afternoon, 0)::BIGINT AS read_afternoon_365d,
+       coalesce(o.read_late_afternoon, 0)::BIGINT AS read_late_afternoon_365d,
+       coalesce(o.read_evening, 0)::BIGINT AS read_evening_365d,
+       coalesce(o.read_late_evening, 0)::BIGINT AS read_late_evening_365d,
        days_since_response::DOUBLE AS days_since_response,
        (coalesce(w.n, 0) + 1) / (coalesce(contacts_365d, 0) + 5) AS response_rate,
        (coalesce(w.n_shopping_assistant, 0) + 1) / (coalesce(contacts_shopping_assistant_365d, 0) + 5) AS response_rate_shopping_assistant,
@@ -120,5 +157,5 @@ SELECT s.customer_id,
        friend_days::DOUBLE AS friend_days,
        is_friend AND coalesce(days_since_response > 90, true) AND coalesce(friend_days > 90, false) AS is_silent_friend
 FROM state s LEFT JOIN contact USING (customer_id) LEFT JOIN answer USING (customer_id)
-LEFT JOIN answered w USING (customer_id) LEFT JOIN streak USING (customer_id)
+LEFT JOIN answered w USING (customer_id) LEFT JOIN hours o USING (customer_id) LEFT JOIN streak USING (customer_id)
 LEFT JOIN membership USING (customer_id) LEFT JOIN peak h USING (customer_id)

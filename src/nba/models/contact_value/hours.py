@@ -141,13 +141,11 @@ def _band_of_hour() -> np.ndarray:
 def _counts(contact: pl.DataFrame) -> tuple[Floats, Floats]:
     """Return contacts and reads by band, shape (customers, bands); what is absent counts none."""
 
+    absent = [name for name in (*SENT, *READ) if name not in contact.columns]
+    known = contact.with_columns(pl.lit(0.0).alias(name) for name in absent)
+
     def matrix(names: tuple[str, ...]) -> Floats:
-        columns = [
-            pl.col(name).cast(pl.Float64).fill_null(0.0) if name in contact.columns else pl.lit(0.0)
-            for name in names
-        ]
-        named = [column.alias(str(place)) for place, column in enumerate(columns)]
-        wide = contact.select(pl.lit(0.0).alias("none"), *named).drop("none")
+        wide = known.select(pl.col(name).cast(pl.Float64).fill_null(0.0) for name in names)
         return np.asarray(wide.to_numpy(), dtype=np.float64).reshape(contact.height, len(names))
 
     sent, read = matrix(SENT), matrix(READ)
