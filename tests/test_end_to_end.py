@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from fastapi.testclient import TestClient
 
-from nba.pipeline.kept import kept_plan
+from nba.pipeline.kept import kept_inputs, kept_plan
 from nba.serving import Access, create_app
 from nba.serving.live import LiveRescoring
 from nba.serving.run import services_of
@@ -156,8 +156,12 @@ def test_anybody_in_the_book_is_rescored_as_the_night_valued_them(shop: Path) ->
     services.live.wait()
     app = create_app(services)
     client = TestClient(app, base_url="http://localhost", client=("127.0.0.1", 1))
-    plan = kept_plan(wiring.run(datetime(DAY.year, DAY.month, DAY.day)))
-    planned = plan.log.filter(pl.col("arm") == "engine")
+    night = wiring.run(datetime(DAY.year, DAY.month, DAY.day))
+    plan = kept_plan(night)
+    profiled = kept_inputs(night)["customer_state"].filter(pl.col("consent_profiling"))
+    planned = plan.log.filter(pl.col("arm") == "engine").join(
+        profiled.select("customer_id"), on="customer_id", how="semi"
+    )
     listed = plan.actions["customer_id"].to_list()
     unlisted = planned.filter(~pl.col("customer_id").is_in(listed) & pl.col("closed").is_null())
     values = (

@@ -62,7 +62,7 @@ class Beliefs(ModelConfig):
         description="Log fit of kind (short, group, premium) and mode.",
     )
     mode_error: float = Field(default=0.25, gt=0, description="Of what all kinds share in a mode.")
-    fit_error: float = Field(default=0.25, gt=0, description="Of a mode in one kind.")
+    fit_error: float = Field(default=0.4, gt=0, description="Of a mode in one kind.")
     companion: Belief = Field(default=_b(-1.2, 0.7), description="Against a due category.")
     new: Belief = Field(default=_b(-0.9, 0.6), description="Against a due category.")
     discovery: Belief = Field(default=_b(-1.8, 0.8), description="Against a due category.")
