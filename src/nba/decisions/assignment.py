@@ -93,6 +93,13 @@ class Day:
         return replace(self, programme=replace(programme, open=is_open, budget=minutes))
 
 
+def arm_places(arm: pl.Series) -> Ints:
+    """Return the position of each arm in `LISTED_ARMS`; -1 where it is not listed."""
+    names = {str(name): place for place, name in enumerate(LISTED_ARMS)}
+    places = arm.replace_strict(names, default=-1, return_dtype=pl.Int64).fill_null(-1)
+    return np.asarray(places.to_numpy(), dtype=np.int64)
+
+
 def assign(day: Day, settings: DecisionSettings) -> Assignment:
     """Return probabilities and the draw of the day, a block of clerks at a time."""
     programme = day.programme

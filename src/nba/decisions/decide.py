@@ -11,7 +11,7 @@ import polars as pl
 
 from nba.arrays import Ints
 from nba.decisions.allocation import Programme, solve
-from nba.decisions.assignment import Day, assign
+from nba.decisions.assignment import Day, arm_places, assign
 from nba.decisions.inputs import DecisionInputs, conform_inputs
 from nba.decisions.lending import lent_minutes, pooled_bound, store_places
 from nba.decisions.log import clerk_report, decision_log
@@ -23,7 +23,7 @@ from nba.decisions.rules import DecisionRules
 from nba.decisions.substitution import propose_handovers, with_substitutes
 from nba.decisions.when import reachable_hours
 from nba.decisions.writing import write_actions
-from nba.schema.words import LISTED_ARMS, Arm
+from nba.schema.words import Arm
 
 
 def decide(inputs: Mapping[str, pl.DataFrame], rules: DecisionRules, *, as_of: datetime) -> Plan:
@@ -93,9 +93,7 @@ def _day(
         working.select("clerk_id", "at"), on="clerk_id", how="left", maintain_order="left"
     )
     clerk = people["at"].fill_null(-1).to_numpy()
-    arm = people["arm"]
-    names = {str(name): place for place, name in enumerate(LISTED_ARMS)}
-    place = arm.replace_strict(names, default=-1, return_dtype=pl.Int64).fill_null(-1).to_numpy()
+    place = arm_places(people["arm"])
     rows = np.flatnonzero((clerk >= 0) & (place >= 0))
     rows = rows[np.argsort(clerk[rows], kind="stable")]
     programme = Programme(

@@ -18,7 +18,7 @@ import polars as pl
 
 from nba.arrays import Bools, Floats
 from nba.decisions.allocation import EPSILON, Programme
-from nba.decisions.assignment import Day, assign
+from nba.decisions.assignment import Day, arm_places, assign
 from nba.decisions.inputs import DecisionInputs
 from nba.decisions.log import none_probability
 from nba.decisions.modes import MODES
@@ -29,7 +29,7 @@ from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import DecisionSettings
 from nba.decisions.when import reachable_hours
 from nba.decisions.writing import ACTION_SCHEMA
-from nba.schema.words import Arm
+from nba.schema.words import LISTED_ARMS
 
 #: Customers of each clerk's reserve.
 RESERVE_SIZE: Final = 20
@@ -81,7 +81,7 @@ def write_reserve(
 def _waiting(log: pl.DataFrame, clerks: pl.DataFrame) -> pl.DataFrame:
     """Return the best customers of each working clerk who were not drawn: customer_id, place."""
     price = clerks.select("clerk_id", price="price_per_minute")
-    planned = pl.col("arm").is_in([str(Arm.ENGINE), str(Arm.RANDOM)])
+    planned = pl.col("arm").is_in([str(arm) for arm in LISTED_ARMS])
     rows = (
         log.filter(planned & pl.col("action_type").is_null())
         .select("customer_id", "clerk_id", "alternatives")
@@ -159,7 +159,7 @@ def draw_replacements(
             open=is_open,
             budget=np.array([_whole_budget(minutes, settings)]),
         ),
-        random=(people["arm"] == str(Arm.RANDOM)).to_numpy(),
+        arm=arm_places(people["arm"]),
         customers=people["customer_id"],
         clerks=pl.Series(["place"]),
         seed=seed,

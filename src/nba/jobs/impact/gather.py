@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import polars as pl
 
-from nba.decisions.hashing import ARM_ORDER
 from nba.errors import NotFoundError
 from nba.evaluation.impact.inputs import HISTORY_DAYS, SEQUENCE_DAYS, ImpactInputs, day_of_log
 from nba.features.exact import MONEY_UNITS
@@ -75,7 +74,7 @@ def gather(wiring: Wiring, first: date, last: date) -> ImpactInputs:
         last=last,
         outcome_days=wiring.settings.outcome_days,
         arm_period_days=wiring.decision_settings.arm_period_days,
-        shares={str(arm): wiring.settings.arms.of(arm) for arm in ARM_ORDER},
+        shares={str(arm): share for arm, share in wiring.decision_settings.shares.items()},
         log=log.join(known, on=CUSTOMER_ID, how="semi"),
         chances=chances,
         days=_sales(tables, collect, moment, first),
