@@ -14,7 +14,11 @@ from typer.testing import CliRunner
 
 from experiments.report_world.play import Quarter, make_project, play_quarter
 from nba.cli import app
+from nba.evaluation.impact.arms import arms_table
+from nba.evaluation.impact.cohort import build_cohort
+from nba.jobs.impact.gather import gather, period
 from nba.jobs.impact.run import Written, write_impact_report
+from nba.jobs.policies import standing
 from nba.settings import ArmShares
 from nba.simulation.config import WorldConfig
 from nba.wiring import Wiring
@@ -229,3 +233,13 @@ def test_the_command_prints_the_sentence_and_the_files(project: Wiring, tmp_path
     assert done.exit_code == 0, done.output
     assert "report.en.html" in done.output
     assert (tmp_path / "tables" / "arms.csv").is_file()
+
+
+def test_what_is_kept_of_each_night_is_what_the_report_says(
+    project: Wiring, quarter: Quarter
+) -> None:
+    after = quarter.last + dt.timedelta(days=1)
+    first, last = period(project, None, None)
+    whole = arms_table(build_cohort(gather(project, first, last)))
+    assert standing(project, after).equals(whole)
+    assert standing(project, first).is_empty()

@@ -11,6 +11,7 @@ from nba.decisions.action_types import ActionType, Catalogue
 from nba.decisions.names import Texts
 from nba.decisions.policy import ContactPolicy, Levers
 from nba.decisions.settings import FORMER_FACTORS, DecisionSettings
+from nba.settings import PolicyShares
 
 #: Settings of older versions that nothing reads any more.
 _IDLE_SETTINGS: Final = (
@@ -67,6 +68,11 @@ class DecisionRules(BaseModel):
             FORMER_FACTORS.get(name, name): value for name, value in factors.items()
         }
         return {**given, "settings": current}
+
+    def with_policies(self, policies: PolicyShares) -> DecisionRules:
+        """Return the rules with other shares of the simple lists."""
+        settings = self.settings.model_copy(update={"policies": policies})
+        return self.model_copy(update={"settings": settings})
 
     @property
     def actions(self) -> tuple[ActionType, ...]:

@@ -16,13 +16,14 @@ import nba
 from nba.errors import ConflictError, UsageError
 from nba.jobs.lock import project_lock
 from nba.jobs.outbox import drain_outbox
+from nba.jobs.policies import plan_with_lists
 from nba.jobs.progress import Progress
 from nba.jobs.watch import watched
 from nba.pipeline.context import RunContext
 from nba.pipeline.erase import erase_pending
 from nba.pipeline.features import build_features, features_stand
 from nba.pipeline.manifest import Manifest
-from nba.pipeline.plan import plan, plan_stands
+from nba.pipeline.plan import plan_stands
 from nba.pipeline.publish import is_published, publish
 from nba.pipeline.score import score, scores_stand
 from nba.pipeline.train import models_stand, train
@@ -56,7 +57,7 @@ SEQUENCE: Final = (
     NightlyStep("features", build_features, features_stand),
     NightlyStep("train", train, models_stand, renews=("score", "plan", "publish")),
     NightlyStep("score", score, scores_stand),
-    NightlyStep("plan", plan, plan_stands, renews=("publish",)),
+    NightlyStep("plan", plan_with_lists, plan_stands, renews=("publish",)),
     NightlyStep("publish", publish, is_published),
 )
 STEPS: Final = (INGEST, *(one.name for one in SEQUENCE))

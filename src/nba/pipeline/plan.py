@@ -26,6 +26,7 @@ from nba.pipeline.inputs import STATE
 from nba.pipeline.manifest import Manifest
 from nba.pipeline.score import read_scores
 from nba.schema.zones import minutes_ahead
+from nba.settings import PolicyShares
 
 GROUP: Final = "plan"
 INPUTS: Final = "inputs"
@@ -50,9 +51,14 @@ _NAMES = ("customer_id", "name", "alias", "gender")
 _RECENT = ("interactions", "responses")
 
 
-def plan(context: RunContext) -> dict[str, Any]:
-    """Decide, and keep the decision log, the actions, the clerks' budgets and the plan reports."""
+def plan(context: RunContext, policies: PolicyShares | None = None) -> dict[str, Any]:
+    """Decide, and keep the decision log, the actions, the clerks' budgets and the plan reports.
+
+    `policies` takes the place of the configured shares of simple lists.
+    """
     rules = context.ports.decision_rules(model_versions_text(context.manifest))
+    if policies is not None:
+        rules = rules.with_policies(policies)
     decided = make_plan(context, rules)
     return {
         "eligible": decided.log.height,

@@ -12,7 +12,7 @@ from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import Factors
 from nba.errors import UsageError
 from nba.pipeline.context import RunContext
-from nba.pipeline.kept import kept_inputs, kept_plan
+from nba.pipeline.kept import kept_inputs, kept_plan, kept_rules
 from nba.pipeline.plan import model_versions_text
 
 
@@ -43,6 +43,7 @@ def preview(
     standing = kept_plan(context)
     versions = model_versions_text(context.manifest)
     rules = context.ports.decision_rules(versions, changes=changes)
+    rules = rules.with_policies(kept_rules(context).settings.policies)
     plan = decide(kept_inputs(context), _without(rules, without), as_of=context.as_of)
     return plan, diff_plans(standing.actions, plan.actions)
 

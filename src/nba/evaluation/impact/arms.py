@@ -11,7 +11,7 @@ import polars as pl
 from nba.evaluation.arm_effects import Effect, adjusted, difference, relative, sample_ratio
 from nba.evaluation.arm_effects import shrunk as pulled
 from nba.evaluation.impact.cohort import CONTROL, SEGMENTS, Cohort
-from nba.schema.words import Arm
+from nba.schema.words import SIMPLE_ARMS, Arm
 
 #: A group with fewer customers in either arm is not shown apart.
 MIN_CUSTOMERS: Final = 10
@@ -48,6 +48,26 @@ def arms_table(cohort: Cohort) -> pl.DataFrame:
             row |= _in_money(cohort.against(arm).effect("margin"), own.height)
         rows.append(row)
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def against_lists(cohort: Cohort) -> tuple[str, Effect] | None:
+    """Return the simple list that earned most, and what the engine earned over it per customer.
+
+    None where no list ran beside the engine.
+    """
+    arms = cohort.table.group_by("arm").agg(pl.col("margin").mean()).sort("arm")
+    lists = arms.filter(pl.col("arm").is_in([str(arm) for arm in SIMPLE_ARMS]))
+    if lists.is_empty() or str(Arm.ENGINE) not in arms["arm"]:
+        return None
+    best = str(lists.sort("margin", descending=True, maintain_order=True)["arm"][0])
+    both = Cohort(cohort.table.filter(pl.col("arm").is_in([best, str(Arm.ENGINE)])))
+    effect = difference(
+        both.array("margin"),
+        (both.table["arm"] == str(Arm.ENGINE)).to_numpy(),
+        covariates=both.covariates,
+        cluster=both.unit,
+    )
+    return best, effect
 
 
 def _in_money(effect: Effect, customers: int) -> dict[str, float]:

@@ -9,6 +9,7 @@ import polars as pl
 
 from nba.evaluation.arm_effects import Effect
 from nba.evaluation.impact.arms import (
+    against_lists,
     arms_table,
     groups_table,
     levers_table,
@@ -16,7 +17,7 @@ from nba.evaluation.impact.arms import (
     ratio_check,
     weeks_to_tell,
 )
-from nba.evaluation.impact.cohort import CONTROL, build_cohort
+from nba.evaluation.impact.cohort import CONTROL, Cohort, build_cohort
 from nba.evaluation.impact.contacts import (
     contacts_with_answers,
     content_table,
@@ -97,6 +98,18 @@ class ImpactReport:
         }
 
 
+def _against_lists(cohort: Cohort) -> pl.DataFrame:
+    """Return the best simple list and what the engine earned over it; empty where none ran.
+
+    Columns: arm, estimate, standard_error, lower, upper, per customer of the engine.
+    """
+    found = against_lists(cohort)
+    if found is None:
+        return pl.DataFrame(schema={"arm": pl.String, "estimate": pl.Float64})
+    best, effect = found
+    return pl.DataFrame([{"arm": best, **effect.columns()}])
+
+
 def build_report(inputs: ImpactInputs, *, seed: int) -> ImpactReport:
     """Return what contacting brought in a period.
 
@@ -125,6 +138,7 @@ def build_report(inputs: ImpactInputs, *, seed: int) -> ImpactReport:
     has_control = bool((cohort.table["arm"] == CONTROL).any())
     tables = {
         "arms": arms_table(cohort),
+        "against_lists": _against_lists(cohort),
         "levers": levers_table(cohort, arm) if has_control else pl.DataFrame(),
         "stores": groups_table(cohort, arm, "store_id", shrink=True),
         "clerks": groups_table(cohort, arm, "clerk_id", shrink=True),

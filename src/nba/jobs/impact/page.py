@@ -138,10 +138,32 @@ class Page:
             lines.append(self.t("hold_out"))
         if head.verdict == "open" and math.isfinite(head.weeks_to_tell):
             lines.append(self.t("wait", weeks=f"{math.ceil(head.weeks_to_tell):,}"))
+        lines.extend(self._lists())
         if head.ratio_p < RATIO_ALARM:
             lines.append(f'<strong class="alarm">{self._ratio()}</strong>')
         body = "".join(f"<p>{line}</p>" for line in lines)
         return f'<h1 class="{head.verdict}">{title}</h1>{body}{self._numbers()}'
+
+    def _lists(self) -> list[str]:
+        """Return the sentence on the engine against the best simple list, where one ran."""
+        rows = self._table("against_lists")
+        if not rows or not math.isfinite(rows[0]["estimate"]):
+            return []
+        row = rows[0]
+        key = "level_with_lists"
+        if row["lower"] > 0:
+            key = "beats_lists"
+        elif row["upper"] < 0:
+            key = "below_lists"
+        return [
+            self.t(
+                key,
+                arm=self.t(row["arm"]),
+                estimate=self.money(abs(row["estimate"])),
+                lower=self.money(row["lower"], signed=True),
+                upper=self.money(row["upper"], signed=True),
+            )
+        ]
 
     def _numbers(self) -> str:
         head = self.report.headline

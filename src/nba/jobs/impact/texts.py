@@ -33,6 +33,21 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "95% 的把握在 {lower} 与 {upper} 之间;估计值 {total}",
             "between {lower} and {upper} with 95 % confidence; best estimate {total}",
         ),
+        "beats_lists": (
+            "引擎比最好的简单名单({arm})每位顾客多赚 {estimate}(95% 区间 {lower} 至 {upper})",
+            "The engine earned {estimate} more per customer than the best simple list, {arm} "
+            "({lower} to {upper} with 95 % confidence)",
+        ),
+        "below_lists": (
+            "引擎每位顾客比最好的简单名单({arm})少赚 {estimate}(95% 区间 {lower} 至 {upper})",
+            "The engine earned {estimate} less per customer than the best simple list, {arm} "
+            "({lower} to {upper} with 95 % confidence)",
+        ),
+        "level_with_lists": (
+            "引擎与最好的简单名单({arm})还分不出高下:每位顾客相差 {lower} 至 {upper}",
+            "It cannot be told yet whether the engine beats the best simple list, {arm}: "
+            "{lower} to {upper} per customer",
+        ),
         "wait": (
             "若效果保持现状,约再需 {weeks} 周可得出结论",
             "if it goes on as it looks, about {weeks} more weeks will tell",
@@ -235,6 +250,11 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "holdout": ("对照组", "holdout"),
         "random": ("随机", "random"),
         "business_as_usual": ("照旧", "business as usual"),
+        "due_worth": ("到期价值名单", "due worth"),
+        "most_overdue": ("最久未购名单", "most overdue"),
+        "recency_spend": ("近期高消费名单", "recency and spend"),
+        "top_propensity": ("购买概率名单", "top propensity"),
+        "clerk_habit": ("导购习惯名单", "the clerk's habit"),
         "stores_all": ("所有门店", "all stores"),
         "clerks_many": ("位导购", "clerks"),
         "clerk": ("导购", "clerk"),

@@ -1,0 +1,123 @@
+"""Simple lists beside the engine: what each earned so far, and how `auto` shares out customers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any, Final, cast
+
+import numpy as np
+import polars as pl
+
+from nba.decisions.hashing import arm_period
+from nba.evaluation.impact.arms import arms_table
+from nba.evaluation.impact.cohort import build_cohort
+from nba.jobs.impact.gather import gather
+from nba.pipeline.context import RunContext
+from nba.pipeline.plan import plan
+from nba.schema.words import Arm
+from nba.settings import PolicyShares, arm_shares
+from nba.wiring import Wiring
+
+#: What is kept of every night on which a list runs beside the engine.
+STANDING: Final = "policies/standing"
+#: Shares move once in so many days.
+MOVE_DAYS: Final = 7
+DRAWS: Final = 4000
+
+
+def plan_with_lists(context: RunContext) -> dict[str, Any]:
+    """Plan; where simple lists run, keep what each arm earned, and move shares with `auto`."""
+    wiring = cast(Wiring, context.ports)
+    policies = wiring.settings.policies
+    if not policies.running:
+        return plan(context)
+    today = context.as_of.date()
+    context.folder.write(STANDING, standing(wiring, today))
+    if policies.auto:
+        earned = standing(wiring, today - timedelta(days=today.toordinal() % MOVE_DAYS))
+        policies = moved_shares(wiring, earned)
+    return plan(context, policies)
+
+
+def standing(wiring: Wiring, before: date) -> pl.DataFrame:
+    """Return what each arm earned over the holdout since its period began.
+
+    Customers who changed their arm within the period are left out: shares move along a hash, so
+    those who stayed are as good as drawn.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    before : date
+        The first day that does not count.
+
+    Returns
+    -------
+    DataFrame
+        As `nba.evaluation.impact.arms.arms_table`; empty where no plan is kept.
+    """
+    days = wiring.decision_settings.arm_period_days
+    now = arm_period(before, days)
+    kept = [d for d in wiring.runs.planned_days() if d < before and arm_period(d, days) == now]
+    if not kept:
+        return pl.DataFrame(schema={"arm": pl.String, "customers": pl.Int64})
+    inputs = gather(wiring, kept[0], before - timedelta(days=1))
+    stayed = inputs.log.filter(pl.col("arm").n_unique().over("customer_id") == 1)
+    return arms_table(build_cohort(replace(inputs, log=stayed)))
+
+
+def moved_shares(wiring: Wiring, earned: pl.DataFrame) -> PolicyShares:
+    """Return the shares of the lists, moved towards what earned more.
+
+    See `shares_by_chance`.
+    """
+    settings = wiring.settings
+    shares = arm_shares(settings.arms, settings.policies)
+    arms = (Arm.ENGINE, *settings.policies.running)
+    given = {str(arm): shares[arm] for arm in arms}
+    moved = shares_by_chance(given, earned, floor=settings.policies.floor, seed=settings.seed)
+    lists = {str(arm): moved[str(arm)] for arm in settings.policies.running}
+    return settings.policies.model_copy(update=lists)
+
+
+def shares_by_chance(
+    given: Mapping[str, float], earned: pl.DataFrame, *, floor: float, seed: int
+) -> dict[str, float]:
+    """Return shares by the chance of each arm to be the one that earns most (Thompson 1933).
+
+    Parameters
+    ----------
+    given : mapping of str to float
+        The configured shares; without evidence they stay, and their sum always does.
+    earned : DataFrame
+        arm, estimate, standard_error, per customer.
+    floor : float
+        No share falls below it, or below the configured one where that is smaller.
+    seed : int
+
+    Examples
+    --------
+    >>> earned = pl.DataFrame({"arm": ["a", "b"], "estimate": [9.0, 1.0],
+    ...                        "standard_error": [0.5, 0.5]})
+    >>> shares_by_chance({"a": 0.5, "b": 0.4}, earned, floor=0.1, seed=0)
+    {'a': 0.8, 'b': 0.1}
+    """
+    names = list(given)
+    if not {"estimate", "standard_error"} <= set(earned.columns):
+        return dict(given)
+    rows = {row["arm"]: row for row in earned.iter_rows(named=True)}
+    mean = np.array([rows.get(name, {}).get("estimate") for name in names], dtype=np.float64)
+    error = np.array([rows.get(name, {}).get("standard_error") for name in names], dtype=np.float64)
+    if not np.isfinite(mean).all() or not np.isfinite(error).all():
+        return dict(given)
+    draws = np.random.default_rng(seed).normal(mean, error, (DRAWS, len(names)))
+    best = np.bincount(draws.argmax(axis=1), minlength=len(names)) / DRAWS
+    share = np.array([given[name] for name in names])
+    least = np.minimum(floor, share)
+    weight = share * best
+    moved = np.maximum(share.sum() * weight / max(float(weight.sum()), 1e-12), least)
+    above = moved - least
+    moved = moved - (moved.sum() - share.sum()) * above / max(float(above.sum()), 1e-12)
+    return {name: round(float(value), 6) for name, value in zip(names, moved, strict=True)}
