@@ -187,10 +187,14 @@ class Settings(_Section):
         defaults.TIME_ZONE,
         description="IANA name; naive timestamps stand here, a day begins here.",
     )
-    currency: str = Field(defaults.CURRENCY, description="ISO 4217 code; one currency per project.")
+    currency: str = Field(
+        defaults.CURRENCY,
+        pattern=r"^[A-Z]{3}$",
+        description="ISO 4217 code; one currency per project.",
+    )
     margin_rate: float = Field(
         defaults.MARGIN_RATE,
-        ge=-1,
+        ge=0,
         le=1,
         description="Gross margin where neither product nor category states a cost.",
     )
@@ -201,7 +205,7 @@ class Settings(_Section):
         description="Days in which a contact's effect is counted.",
     )
     salt: str = Field(defaults.SALT, min_length=1, description="Salts the draw of arms.")
-    seed: int = Field(20261121, ge=0, description="Seed of every random draw.")
+    seed: int = Field(20261121, ge=0, lt=2**31, description="Seed of every random draw.")
     arms: ArmShares = Field(default_factory=ArmShares, description="Shares of customers per arm.")
     policies: PolicyShares = Field(
         default_factory=PolicyShares, description="Simple lists that run beside the engine."

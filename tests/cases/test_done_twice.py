@@ -149,6 +149,19 @@ def test_the_report_tells_times_in_the_projects_zone(shop) -> None:
     assert any("from 2025-01-01 to 2025-01-01" in line for line in report.lines(verbose=True))
 
 
+def test_months_and_gaps_of_a_report_are_those_of_the_projects_days(shop) -> None:
+    # the export stands in New York's evening, on which Shanghai already has the next day
+    mapping = {
+        "time_zone": "America/New_York",
+        "tables": {"transactions": {"source": "transactions"}},
+    }
+    rows = "order_id,product_id,ts,quantity\no1,p,2025-12-31 20:00,1\no2,p,2026-01-31 20:00,1\n"
+    facts = shop.load(mapping, transactions=rows).tables["transactions"].facts
+    assert facts["months"] == {"2026-01": 1, "2026-02": 1}
+    assert facts["gaps"] == [{"until": "2026-02-01", "days": 30}]
+    assert facts["first"].startswith("2026-01-01T09:00")
+
+
 def test_codes_of_clock_changes_are_those_of_the_load() -> None:
     place = ZoneInfo("Europe/London")
     assert parse_moment("2026-10-25 01:30", place).change == clock.AMBIGUOUS

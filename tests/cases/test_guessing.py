@@ -71,6 +71,7 @@ def test_files_of_one_load_are_read_in_one_order(shop) -> None:
         (("1714730400", "1716458400"), "epoch_seconds", datetime(2024, 5, 3, 10)),
         (("1714730400000", "1716458400000"), "epoch_milliseconds", datetime(2024, 5, 3, 10)),
         (("3 May 2024", "23 May 2024"), "%d %b %Y", datetime(2024, 5, 3)),
+        (("May 3 2024", "May 23 2024"), "%b %d %Y", datetime(2024, 5, 3)),
         (("2024-05-03 08:00", "2024-05-23 08:00"), None, datetime(2024, 5, 3, 8)),
     ],
 )
@@ -92,6 +93,9 @@ def test_moments_as_people_write_them(shop, values, reading, first) -> None:
         (("1\u00a0250,00 €", "7,50 €"), "comma", ("1250", "7.5")),
         (("1'250.00", "7.50"), "point", ("1250", "7.5")),
         (("１２５０．００", "７．５０"), "point", ("1250", "7.5")),
+        (("١٢٥٠٫٠٠", "٧٫٥٠"), "point", ("1250", "7.5")),
+        (("₹1,250.00", "₹7.50"), "point", ("1250", "7.5")),
+        (("1,250.00 USD", "7.50 USD"), "point", ("1250", "7.5")),
         (("1250", "7.5"), None, ("1250", "7.5")),
     ],
 )
@@ -144,6 +148,31 @@ def test_a_file_is_known_by_its_name_in_any_language(shop, name: str) -> None:
     rows = "1,m1,s1,2024-05-01,1,3\n"
     _, draft, _ = shop.draft(**{name: "ticket,client,sku,date,qty,price\n" + rows})
     assert draft["tables"]["transactions"]["source"] == name
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("売上", "売上日,伝票番号,会員番号,商品コード,数量,単価"),
+        ("매출", "판매일,주문번호,회원번호,상품코드,수량,단가"),
+        ("訂單", "訂購時間,訂單編號,會員編號,商品編號,數量,單價"),
+        ("продажи", "Дата,Номер заказа,Клиент,Артикул,Количество,Цена"),
+        ("vendite", "Data,Ordine,Cliente,Articolo,Quantità,Prezzo"),
+        ("vendas", "Data,Pedido,Cliente,Produto,Quantidade,Preço"),
+    ],
+)
+def test_an_export_is_known_by_its_words_in_any_language(shop, name: str, header: str) -> None:
+    rows = "2024-05-01,D1,M1,S1,1,12.5\n2024-05-13,D2,M2,S2,2,3\n"
+    text, _, folder = shop.draft(**{name: f"{header}\n{rows}"})
+    shop.load_draft(text, folder)
+    assert shop.column("unit_price") == [Decimal("12.5"), Decimal(3)]
+    assert shop.column("customer_id") == ["M1", "M2"]
+
+
+def test_a_draft_looks_past_lines_that_are_no_records(shop) -> None:
+    rows = "1,m1,s1,03.05.2024,2,9\n2,m1,s1,23.05.2024,2\n3,m1,s1,24.05.2024,2,9,9\n"
+    _, draft, _ = shop.draft(sales="Receipt,Member,SKU,Date,Qty,Price\n" + rows)
+    assert draft["tables"]["transactions"]["times"] == {"ts": "day_first"}
 
 
 def test_a_draft_in_another_encoding(shop) -> None:

@@ -110,7 +110,18 @@ def test_what_an_older_version_accepted_never_stops_a_night(shop) -> None:
     report = ingest(folder, shop.lake, time_zone="UTC", now=NOW, is_increment=True)
     assert report.exit_code == 0
     assert shop.column("order_id") == ["b"]
-    assert [(column, rule) for column, rule, _ in shop.quarantine] == [("quantity", "range")]
+    assert [(row["line"], row["column"], row["rule"]) for row in report.refused] == [
+        (1, "quantity", "range")
+    ]
+    assert shop.quarantine == []  # who keeps the rows is told, and keeps them
+
+
+def test_a_row_that_is_refused_again_is_told_again(shop) -> None:
+    row = "order_id,product_id,ts,quantity,unit_price\na,p,2026-05-01,6901234567892,99\n"
+    for _ in range(2):
+        folder = shop.folder(transactions=row)
+        report = ingest(folder, shop.lake, time_zone="UTC", now=NOW, is_increment=True)
+        assert [row["rule"] for row in report.refused] == ["range"]
 
 
 def test_events_may_come_before_the_first_sale(shop) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from nba.cli import main
 from nba.decisions.loading import load_decision_files
 from nba.errors import ConfigError
 from nba.features.tags import load_tags
+from nba.jobs.configuration import configuration_faults, with_all_faults
 from nba.jobs.init import init_project
 from nba.models.spec import read_spec
-from nba.settings import read_yaml
+from nba.settings import Settings, read_yaml
+from nba.stores.database import Database
 from nba.stores.feature_services import read_services
 
 WRONG = {
@@ -82,3 +87,63 @@ def test_all_faults_of_the_decision_files_come_at_once(shop: Path, tmp_path: Pat
         load_decision_files(folder)
     for name in ("actions", "contact_policy", "levers"):
         assert sum(f"{name}.yaml" in problem for problem in raised.value.problems) >= 2
+
+
+FILES = (
+    "nba.yaml", "models/timing.yaml", "models/affinity.yaml", "models/mode.yaml",
+    "serving/actions.yaml", "serving/contact_policy.yaml", "serving/levers.yaml",
+    "features/services.yaml", "features/tags.yaml",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", [("run",), ("doctor",), ("serve",), ("keys", "create", "admin")])
+def test_all_faults_of_all_files_come_at_once(
+    shop: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    verb: tuple[str, ...],
+) -> None:
+    project = shutil.copytree(shop, tmp_path / "shop")
+    for name in FILES:
+        spoil(project / name, b"one: 1\ntwo: 2\n")
+    spoil(project / "features" / "feature_store.yaml", b"- 1\n")
+    monkeypatch.setattr(sys, "argv", ["nba", "--project", str(project), *verb])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == ConfigError.exit_code
+    said = capsys.readouterr().err
+    lines = said.splitlines()
+    for name in FILES:
+        assert [line for line in lines if Path(name).name in line], name
+    assert "feature_store.yaml" in said
+    assert len([line for line in lines if line.startswith("  - ")]) >= 2 * len(FILES) - 2
+
+
+def test_right_files_add_nothing_to_an_error(shop: Path) -> None:
+    assert configuration_faults(shop) == []
+    error = ConfigError("something else", found="x")
+    assert with_all_faults(error, shop) is error
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("nonsense", "no URL"),
+        ("sqlite://", "without a database"),
+        ("mysql://root:secret@host/x", "type mysql"),
+        ("postgresql://host", "without a database"),
+    ],
+)
+def test_an_operational_store_that_cannot_be(url: str, found: str) -> None:
+    with pytest.raises(ConfigError, match=found) as raised:
+        Database(url)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "content", [{"currency": ""}, {"currency": "x" * 500}, {"margin_rate": -1}, {"seed": 10**39}]
+)
+def test_settings_beyond_sense(content: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate(content)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nba.decisions.policy import ContactPolicy
-from nba.decisions.when import best_start, contact_windows, reachable_hours
+from nba.decisions.when import best_start, contact_windows, quiet_shifts, reachable_hours
 from nba.schema.words import CONTACT_MODES
 from nba.schema.zones import minutes_ahead
 
@@ -73,6 +73,18 @@ def test_a_shift_in_quiet_hours_reaches_nobody(start: str, end: str) -> None:
     assert closes <= opens
 
 
+def test_shifts_in_quiet_hours_are_named() -> None:
+    clerks = pl.DataFrame(
+        {
+            "clerk_id": ["k2", "k1", "k3", "k4"],
+            "shift_start": ["22:00", "10:00", None, "05:00"],
+            "shift_end": ["06:00", "19:00", None, "08:30"],
+            "has_left": [False, False, False, True],
+        }
+    )
+    assert quiet_shifts(clerks, POLICY).rows() == [("k2", "22:00", "06:00")]
+
+
 def test_a_window_is_that_of_the_stores_clocks() -> None:
     sydney, perth = ZoneInfo("Australia/Sydney"), ZoneInfo("Australia/Perth")
     ahead = minutes_ahead("Australia/Perth", sydney, DAY + timedelta(hours=12))
@@ -82,12 +94,12 @@ def test_a_window_is_that_of_the_stores_clocks() -> None:
     assert last - first == timedelta(hours=2)
 
 
-def test_habits_are_moved_to_the_stores_clocks() -> None:
-    # buys at 18:00 in Sydney, which is 15:00 in Perth
-    habit = {"purchase_hour_peak": 18.0, "purchase_days": 1e9}
+def test_habits_stand_by_the_stores_clocks() -> None:
+    # buys at 15:00 in Perth, which is 18:00 in Sydney
+    habit = {"purchase_hour_peak": 15.0, "purchase_days": 1e9}
     first, _ = window("10:00", "20:00", ahead_minutes=-180.0, **habit)
     assert first == DAY + timedelta(hours=14 + 3)
-    assert window("10:00", "20:00", **habit)[0] == DAY + timedelta(hours=17)
+    assert window("10:00", "20:00", **habit)[0] == DAY + timedelta(hours=14)
 
 
 times = st.builds("{:02}:{:02}".format, st.integers(0, 23), st.integers(0, 59))

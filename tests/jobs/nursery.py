@@ -12,15 +12,13 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+import alembic.runtime.environment  # noqa: F401
 import duckdb  # noqa: F401
+import ibis.backends.duckdb  # noqa: F401
 import lightgbm  # noqa: F401
 import mlflow.pyfunc  # noqa: F401
 import uvicorn
 
-import nba.data.ingest
-import nba.models.kinds
-import nba.stores.feature_store
-import nba.stores.online_feast  # noqa: F401
 from nba.jobs.nightly import run_nightly
 from nba.jobs.progress import silent
 from nba.logs import configure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import date, timedelta
@@ -21,6 +23,10 @@ import polars as pl
 import pytest
 from tests.jobs.conftest import DAY, wiring
 
+from nba.jobs.ingest import ingest_folder
+from nba.jobs.init import init_project
+from nba.jobs.nightly import STEPS
+from nba.simulation import WorldConfig, simulate
 from nba.stores.access import Scope
 
 #: How often something is killed; fewer where the machine is busy.
@@ -53,6 +59,8 @@ class Nursery:
         self._process.stdin.write("quit\n")
         self._process.stdin.close()
         self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
 
 def runs(pid: int) -> bool:
@@ -70,7 +78,7 @@ def ended(pid: int, seconds: float) -> bool:
     while runs(pid):
         if time.monotonic() > until:
             return False
-        time.sleep(0.01)
+        time.sleep(0.02)
     return True
 
 
@@ -101,7 +109,7 @@ class Poster(threading.Thread):
             rows = [self._row(draw, f"{number}-{n}") for n in range(draw.randint(1, 5))]
             while not self._posted(rows) and not self.stop.is_set():
                 self.failures += 1
-                time.sleep(0.05)
+                time.sleep(0.2)
             time.sleep(draw.random() * 0.5)
 
     def _row(self, draw: random.Random, order_id: str) -> dict[str, object]:
@@ -164,44 +172,106 @@ def plans(project: Path, days: list[date]) -> list[pl.DataFrame]:
     return [frame.drop("model_versions", "details", strict=False) for frame in found]
 
 
+@pytest.fixture
+def small(tmp_path: Path) -> tuple[Path, float]:
+    """Return a project of sixty customers with two plans, and how long its nights take."""
+    config = WorldConfig(
+        customers=60, clerks=2, stores=1, start=DAY - timedelta(days=60), days=60, seed=7
+    )
+    simulate(config, tmp_path / "tables", tmp_path / "truth")
+    project = tmp_path / "made"
+    init_project(project, {})
+    wired = wiring(project)
+    ingest_folder(wired, tmp_path / "tables")
+    wired.plan_store.close()
+    with nursery() as nest:
+        for day in (DAY - timedelta(days=1), DAY):
+            began = time.monotonic()
+            assert ended(nest.fork("night", project, day), 600)
+            assert is_published(project, day)
+    return project, time.monotonic() - began
+
+
+class Disturber:
+    """Kills nights and the service at moments drawn evenly on a scale of factors.
+
+    A night goes on where it ended, so that early and late steps are struck alike.
+
+    Parameters
+    ----------
+    nest : Nursery
+    shop : Path
+    port : int
+    longest : float
+        Seconds within which a night is killed at first: a little more than it takes.
+    """
+
+    def __init__(self, nest: Nursery, shop: Path, port: int, longest: float) -> None:
+        self.nest, self.shop, self.port = nest, shop, port
+        self.struck: Counter[str] = Counter()
+        self.draw, self.longest = random.Random(1), longest
+        self.service = nest.fork("serve", shop, port)
+
+    @property
+    def kills(self) -> int:
+        """How often something was killed."""
+        return self.struck.total()
+
+    def round(self, day: date) -> None:
+        """Begin or go on with a night, and kill it, the service, or both."""
+        began = time.monotonic()
+        pid = self.nest.fork("night", self.shop, day)
+        moment = self.longest * (0.02 ** self.draw.random())
+        if self.draw.random() < 0.8:
+            ended(pid, moment * self.draw.random())
+            kill(self.service)
+            self.struck["service"] += 1
+            self.service = self.nest.fork("serve", self.shop, self.port)
+        if ended(pid, began + moment - time.monotonic()):
+            self.longest = max(1.3 * (time.monotonic() - began), 0.9 * self.longest)
+            return
+        kill(pid)
+        self.struck[self.next_step(day)] += 1
+        self.longest *= 1.02  # a slower machine, too, is given time to end a night
+
+    def next_step(self, day: date) -> str:
+        """Return the step that a killed night was at."""
+        manifest = self.shop / "data" / "runs" / str(day) / "manifest.json"
+        done = json.loads(manifest.read_text())["steps"] if manifest.exists() else {}
+        return next((step for step in STEPS if step not in done), "end")
+
+
 @pytest.mark.proof
-def test_kills_lose_nothing_and_change_no_plan(made: Path, tmp_path: Path) -> None:
+def test_kills_lose_nothing_and_change_no_plan(small: tuple[Path, float], tmp_path: Path) -> None:
+    made, night_seconds = small
     shop = Path(shutil.copytree(made, tmp_path / "shop"))
     undisturbed = Path(shutil.copytree(made, tmp_path / "undisturbed"))
     wired = wiring(shop)
     customers = wired.lake.polars("customers")["customer_id"].to_list()
     token = wired.plan_store.create_key(Scope.SOURCE, subject="POS").token
     wired.plan_store.close()
-    draw, port = random.Random(1), free_port()
-    days, day, kills, longest = [], DAY + timedelta(days=1), 0, 20.0
+    began, port = time.monotonic(), free_port()
+    days, day = [], DAY + timedelta(days=1)
     with nursery() as nest:
-        service = nest.fork("serve", shop, port)
+        disturber = Disturber(nest, shop, port, 1.3 * night_seconds)
         poster = Poster(f"http://127.0.0.1:{port}", token, customers)
         poster.start()
         try:
-            while kills < KILLS:
-                # in every other round nothing new comes in, so that a run goes on where it ended
-                (poster.go.set if draw.random() < 0.5 else poster.go.clear)()
-                began = time.monotonic()
-                pid = nest.fork("night", shop, day)
-                if ended(pid, draw.random() * longest):
-                    longest = max(2.0, 1.2 * (time.monotonic() - began))
-                else:
-                    kill(pid)
-                    kills += 1
-                if draw.random() < 0.25:
-                    kill(service)
-                    kills += 1
-                    service = nest.fork("serve", shop, port)
+            while disturber.kills < KILLS:
+                # in most rounds nothing new comes in, so that a run goes on where it ended
+                (poster.go.set if disturber.draw.random() < 0.35 else poster.go.clear)()
+                disturber.round(day)
                 if is_published(shop, day):
                     days.append(day)
                     day += timedelta(days=1)
             poster.go.set()
-            time.sleep(1)
+            until = time.monotonic() + 60
+            while not poster.acknowledged and time.monotonic() < until:
+                time.sleep(0.1)
         finally:
             poster.stop.set()
             poster.join()
-            kill(service)
+            kill(disturber.service)
         days.append(day)
         for last in (day, day):  # the last call is the scheduler's second one
             assert ended(nest.fork("night", shop, last), 600)
@@ -214,7 +284,8 @@ def test_kills_lose_nothing_and_change_no_plan(made: Path, tmp_path: Path) -> No
     wired.plan_store.close()
     lost = poster.acknowledged - kept
     print(
-        f"{kills} kills over {len(days)} nights, {len(poster.acknowledged)} rows acknowledged, "
+        f"{disturber.kills} kills {dict(disturber.struck)} over {len(days)} nights in "
+        f"{(time.monotonic() - began) / 60:.1f} min, {len(poster.acknowledged)} rows acknowledged, "
         f"{poster.failures} posts tried again: {len(lost)} lost"
     )
     assert poster.refused == 0

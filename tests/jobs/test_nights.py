@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 import threading
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import Any
 
 import polars as pl
 import pytest
+import schemathesis
 from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given, seed, settings
 from tests.jobs.conftest import DAY, nba, wiring
 from tests.jobs.test_alerts import Receiver
 
@@ -75,7 +78,13 @@ def test_what_the_lake_refuses_is_set_aside_and_never_blocks_the_rest(shop: Path
     assert {row["state"] for row in counted} == {"refused"}
     assert "2 were refused" in nba("--project", shop, "doctor")
 
+    # what the API brought stands in the outbox alone, however often it is tried
+    said = nba("--project", shop, "quarantine", "list")
+    assert "the quarantine is empty" in said
+    assert "2 rows of the API were refused" in said
+
     ids = {row["row"]["order_id"]: row["outbox_id"] for row in rows}
+    assert "refused 1" in nba("--project", shop, "outbox", "retry", ids["barcode"])
     assert "refused 1" in nba("--project", shop, "outbox", "retry", ids["barcode"])
     assert '"barcode"' in nba("--project", shop, "outbox", "drop", ids["barcode"])
     assert "does not hold" in nba("--project", shop, "outbox", "show", ids["barcode"], code=1)
@@ -224,3 +233,34 @@ def test_rows_beyond_sense_stop_no_night_and_none_is_lost(shop: Path) -> None:
 @pytest.mark.proof
 def test_twenty_thousand_rows_beyond_sense_stop_no_night(shop: Path) -> None:
     fuzzed(shop, 20_000)
+
+
+@pytest.mark.proof
+def test_whatever_the_document_allows_stops_no_night(shop: Path) -> None:
+    wired = wiring(shop)
+    tables = ("transactions", "interactions", "responses")
+    before = {name: wired.lake.rows(name) for name in tables}
+    token = wired.plan_store.create_key(Scope.SOURCE, subject="POS").token
+    app = create_app(services_of(wired, Access.KEYS))
+    api = schemathesis.openapi.from_asgi("/openapi.json", app)
+    accepted: Counter[str] = Counter()
+    calls: Counter[int] = Counter()
+
+    @seed(1)
+    @settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(case=api["/v1/events"]["POST"].as_strategy())
+    def post(case: schemathesis.Case) -> None:
+        answer = case.call(headers={"Authorization": f"Bearer {token}"})
+        calls[answer.status_code] += 1
+        assert answer.status_code < 500
+        if answer.status_code == 200:
+            accepted.update(r["table"] for r in answer.json()["rows"] if r["status"] == "accepted")
+
+    post()
+    nba("--project", shop, "run", "--as-of", DAY + timedelta(days=1))
+    kept = {name: wired.lake.rows(name) - before[name] for name in tables}
+    refused = Counter(row["table"] for row in wired.plan_store.open_rows([]))
+    print(f"answers {dict(calls)}; accepted {dict(accepted)} = lake {kept} + {dict(refused)}")
+    assert accepted
+    assert wired.plan_store.backlog()[0] == 0
+    assert all(accepted[name] == kept[name] + refused[name] for name in tables)

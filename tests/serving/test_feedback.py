@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from fastapi.testclient import TestClient
 
 from nba.serving import Services
 
 Client = Callable[..., TestClient]
 URL = "/v1/actions/k1-1/feedback"
+JSON = {"Content-Type": "application/json"}
 
 
 def body(**changes: Any) -> dict[str, Any]:
@@ -65,6 +68,43 @@ def test_many_are_accepted_and_refused_each_by_itself(client: Client) -> None:
         "not_found",
     ]
     assert (result["accepted"], result["repeated"], result["refused"]) == (1, 1, 2)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"reason": "\ud800"},
+        {"feedback_id": "f\x00"},
+        {"ts": "yesterday"},
+        {"ts": "0001-01-01T00:00:00+08:00"},
+        {"kind": "loved"},
+        {"position": -1},
+        {"unknown": 1},
+        {"reason": "x" * 1_000_000},
+    ],
+)
+def test_an_item_that_breaks_its_shape_takes_nothing_from_the_others(
+    client: Client, services: Services, wrong: dict[str, Any]
+) -> None:
+    good = [body(action_id=f"k1-{n}", feedback_id=f"f{n}") for n in (1, 2)]
+    rows = [good[0], body(action_id="k1-3", feedback_id="f3") | wrong, good[1]]
+    caller = client("clerk")
+    for status in ("accepted", "repeated"):
+        answer = caller.post("/v1/feedback", content=json.dumps({"feedback": rows}), headers=JSON)
+        assert answer.status_code == 200
+        told = answer.json()["rows"]
+        assert [row["status"] for row in told] == [status, "refused", status]
+        assert (told[1]["index"], told[1]["problem"]["code"]) in {
+            (1, "invalid_request"), (1, "bad_request"),
+        }  # fmt: skip
+    assert len(services.store.new_events()["feedback"]) == 2
+
+
+@pytest.mark.parametrize("item", [5, None, "x", [], {"problem": {}}])
+def test_an_item_that_is_none_is_refused_by_itself(client: Client, item: Any) -> None:
+    rows = {"feedback": [body(action_id="k1-1"), item]}
+    told = client("clerk").post("/v1/feedback", json=rows).json()["rows"]
+    assert [row["status"] for row in told] == ["accepted", "refused"]
 
 
 def test_an_idempotency_key_gives_the_same_answer_again(client: Client) -> None:

@@ -72,7 +72,6 @@ def test_a_cursor_holds_its_place() -> None:
     [
         ("PUT", "/v1/customers/c11/tags/x", {"value": HALF}),
         ("POST", "/v1/actions/k1-1/feedback", {"feedback_id": HALF, "kind": "sent", "ts": "x"}),
-        ("POST", "/v1/feedback", {"feedback": [{"reason": HALF}]}),
         ("POST", "/v1/plans/preview", {HALF: 1}),
     ],
 )
@@ -115,6 +114,13 @@ def test_a_row_that_cannot_be_kept_is_refused_and_the_good_one_is_not_lost(
     assert (first["accepted"], first["refused"]) == (1, 1)
     assert first["rows"][1]["problem"]["status"] == 422
     assert (answers[1].json() == first) == (key is not None)
+
+
+@pytest.mark.parametrize("row", [None, 5, "x", [], True])
+def test_a_row_that_is_no_object_is_refused_by_itself(client: Client, row: Any) -> None:
+    good = {"response_id": "r", "customer_id": "c11", "ts": "2026-03-01", "kind": "replied"}
+    answer = client("clerk").post("/v1/events", json={"responses": [row, good]})
+    assert [one["status"] for one in answer.json()["rows"]] == ["refused", "accepted"]
 
 
 @pytest.mark.parametrize("ts", ["0001-01-01T00:00:00+08:00", "9999-12-31T23:59:59Z"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -54,19 +55,27 @@ class Shop:
         return Wiring(Project.open(self.root))
 
     def bytes_of(self, customer_id: str) -> int:
-        """Count the id in every file, also as stored in Parquet and archives, and in databases."""
-        found = 0
+        """Count the id in everything that is kept."""
+        return self.bytes_of_each([customer_id])[customer_id]
+
+    def bytes_of_each(self, customer_ids: Sequence[str]) -> dict[str, int]:
+        """Count ids in every file, also as stored in Parquet and archives, and in databases."""
+        found = dict.fromkeys(customer_ids, 0)
+        for content in self._contents():
+            for one in customer_ids:
+                found[one] += content.count(one.encode())
+        return found
+
+    def _contents(self) -> Iterator[bytes]:
         for path in self.root.rglob("*"):
             if not path.is_file():
                 continue
-            found += path.read_bytes().count(customer_id.encode())
+            yield path.read_bytes()
             if path.suffix == ".parquet":
-                table = pl.read_parquet(path, hive_partitioning=False)
-                found += table.write_json().count(customer_id)
+                yield pl.read_parquet(path, hive_partitioning=False).write_json().encode()
             if path.suffix == ".npz":
                 with zipfile.ZipFile(path) as archive:
-                    parts = [archive.read(name) for name in archive.namelist()]
-                found += sum(part.count(customer_id.encode()) for part in parts)
+                    yield from (archive.read(name) for name in archive.namelist())
         if self.url:
             with self.wiring.plan_store.database.reading() as connection:
                 names = connection.scalars(
@@ -74,8 +83,7 @@ class Shop:
                 ).all()
                 for name in names:
                     rows = connection.execute(text(f'SELECT t::text FROM "{name}" AS t')).all()
-                    found += str(rows).count(customer_id)
-        return found
+                    yield str(rows).encode()
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +205,32 @@ def test_erased_customers_stand_nowhere_and_stay_out(shop: Shop) -> None:
         replayed = replay_action(shop.wiring, shop.wiring.settings, action_id)
         assert replayed.same or replayed.erased_beside > 0
     client.close()
+
+
+@pytest.mark.proof
+def test_fifty_random_customers(shop: Shop) -> None:
+    wiring = shop.wiring
+    actions = wiring.runs.of(DAY.date()).read("plan/actions")
+    everybody = wiring.lake.polars("customers")["customer_id"].to_list()
+    gone = random.Random(50).sample(everybody, 50)
+    live(wiring, gone, actions)
+    counted = {"before": shop.bytes_of_each(gone)}
+    client = TestClient(
+        create_app(services_of(wiring, Access.OPEN)),
+        base_url="http://localhost",
+        client=("127.0.0.1", 1),
+    )
+    for one in gone:
+        assert client.delete(f"/v1/customers/{one}").status_code == 200
+    client.close()
+    counted["after the call"] = shop.bytes_of_each(gone)
+    run_nightly(shop.wiring, DAY + timedelta(days=1), progress=silent)
+    counted["after the next night"] = shop.bytes_of_each(gone)
+    ingest_folder(shop.wiring, shop.tables)
+    counted["after the old files were loaded again"] = shop.bytes_of_each(gone)
+    for stage, found in counted.items():
+        print(f"{'PostgreSQL' if shop.url else 'SQLite'}, {stage}: {sum(found.values()):,} times")
+    assert all(counted["before"].values())
+    for stage in ("after the next night", "after the old files were loaded again"):
+        assert counted[stage] == dict.fromkeys(gone, 0)
+    assert shop.wiring.plan_store.pending_erasures() == {}

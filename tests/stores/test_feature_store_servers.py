@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -16,9 +17,11 @@ import pytest
 import redis
 import yaml
 
+from nba.data.erasure import Leaving
 from nba.data.ingest import ingest
 from nba.data.lake import Lake
 from nba.data.tables import load_tables
+from nba.errors import NbaError
 from nba.stores.feature_store import FeastFeatureStore
 
 from .conftest import create_database
@@ -115,6 +118,42 @@ def test_redis_holds_what_the_packed_store_serves(
     client.close()
     assert lives
     assert all(0 < seconds <= longest for seconds in lives)
+    forgets(store)
+    assert from_redis(store, "05", "c2") == [None, 20.0]
+
+
+def forgets(store: FeastFeatureStore) -> None:
+    """Erase a customer, who must leave the store that Feast names; the others stay."""
+
+    def keys() -> dict[str, int]:
+        return dict(store.repository.keys_online(["05", "c2"], delete=False))
+
+    before = keys()
+    assert before["05"] > 3
+    tally = store.erase(Leaving.of(["05"], {}))
+    assert tally.rows["05"] > before["05"]
+    assert keys() == {"c2": before["c2"]}
+
+
+def test_erased_customers_leave_a_database_that_feast_names(
+    tmp_path: Path, repository: Path
+) -> None:
+    online = {"type": "sqlite", "path": str(tmp_path / "feast.db")}
+    store = project(tmp_path, repository, online_store=online)
+    store.build(SECOND)
+    store.materialise(SECOND)
+    forgets(store)
+    store.repository.feast._get_provider().online_store._conn.close()
+
+
+def test_an_online_store_that_nothing_is_known_of_keeps_the_erasure_open(
+    tmp_path: Path, repository: Path
+) -> None:
+    store = project(tmp_path, repository, online_store={"type": "faiss"})
+    feast = SimpleNamespace(config=SimpleNamespace(online_store=SimpleNamespace(type="faiss")))
+    store.repository._feast = feast  # type: ignore[assignment]
+    with pytest.raises(NbaError, match="type 'faiss'"):
+        store.repository.keys_online(["05"], delete=True)
 
 
 @pytest.mark.requires("postgres")

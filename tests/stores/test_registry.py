@@ -248,3 +248,41 @@ def test_an_erased_customer_is_in_no_kept_model_and_the_champion_still_serves(
     fetched = registry.load(champion)  # its SHA-256 is the one noted beside the artifacts
     assert isinstance(fetched, Mean)
     assert fetched.mean == 4.0
+
+
+def changed(version: ModelVersion) -> Path:
+    path = version.folder / "mean.json"
+    path.write_text("9.0")
+    return path
+
+
+def test_a_version_that_was_changed_on_disk_is_fetched_again(registry: MlflowRegistry) -> None:
+    version = register(registry, 1.5)
+    changed(version)
+    model = registry.load(version)
+    assert isinstance(model, Mean)
+    assert model.mean == 1.5
+    assert json.loads((version.folder / "mean.json").read_text()) == 1.5
+
+
+def test_a_changed_version_is_never_loaded(registry: MlflowRegistry, tmp_path: Path) -> None:
+    version = register(registry, 1.5)
+    changed(version)
+    alone = MlflowRegistry(f"sqlite:///{tmp_path / 'gone.db'}", tmp_path / "models", model_class)
+    with pytest.raises(ModelError, match="changed after it was registered"):
+        alone.load(version)
+    shutil.rmtree(version.folder)
+    with pytest.raises(ModelError, match="is not on disk"):
+        alone.load(version)
+
+
+def test_a_version_stored_before_its_digest_was_noted_is_known_by_its_name(
+    registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    version = register(registry, 1.5)
+    version.folder.with_name(f"{version.folder.name}.sha256").unlink()
+    alone = MlflowRegistry(f"sqlite:///{tmp_path / 'gone.db'}", tmp_path / "models", model_class)
+    assert isinstance(alone.load(version), Mean)
+    changed(version)
+    with pytest.raises(ModelError, match="changed"):
+        alone.load(version)

@@ -26,7 +26,8 @@ from nba.cli import (
     reports,
     shop,
 )
-from nba.errors import NbaError
+from nba.errors import ConfigError, NbaError
+from nba.settings import SETTINGS_FILE
 
 app = typer.Typer(
     help="Next best action for social retail.",
@@ -56,11 +57,25 @@ def options(
     project: Annotated[Path, typer.Option("--project", help="The project's folder.")] = Path(),
 ) -> None:
     """Take the options that every verb shares."""
-    context.obj = project
+    context.obj = _called["project"] = project
+
+
+#: The project of this call, for what is said when it fails.
+_called: dict[str, Path] = {}
 
 
 def _stop(signum: int, frame: object) -> None:
     raise SystemExit(128 + signum)
+
+
+def _with_all_faults(error: NbaError) -> NbaError:
+    """Return an error of configuration with what is wrong in the project's other files."""
+    project = _called.get("project", Path())
+    if not isinstance(error, ConfigError) or not (project / SETTINGS_FILE).is_file():
+        return error
+    from nba.jobs.configuration import with_all_faults
+
+    return with_all_faults(error, project)
 
 
 def _reported(call: Callable[[], None]) -> Callable[[], None]:
@@ -69,7 +84,7 @@ def _reported(call: Callable[[], None]) -> Callable[[], None]:
         try:
             call()
         except NbaError as error:
-            print(f"nba: {error}", file=sys.stderr)
+            print(f"nba: {_with_all_faults(error)}", file=sys.stderr)
             raise SystemExit(error.exit_code) from None
         except OSError as error:
             where = f" {error.filename}" if error.filename else ""

@@ -17,8 +17,15 @@ def quarantine_list(context: typer.Context, as_json: AsJson = False) -> None:
     """Print how many rows each rule refused, by table and column, and the first of them."""
     from nba.jobs.inspect import quarantine_counts
 
-    found = quarantine_counts(wiring_of(context))
-    emit(as_json, found, lambda: [_line(row) for row in found] or ["the quarantine is empty"])
+    wiring = wiring_of(context)
+    found = quarantine_counts(wiring)
+    refused = wiring.plan_store.refused_rows()
+    beside = [f"{refused:,} rows of the API were refused too: `nba outbox list`"] if refused else []
+    emit(
+        as_json,
+        found,
+        lambda: [*([_line(row) for row in found] or ["the quarantine is empty"]), *beside],
+    )
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -65,7 +65,9 @@ def ingest(
     check_only : bool
         Read and check everything, load nothing.
     is_increment : bool
-        The folder may lack `transactions` although the lake has none.
+        The folder holds rows that the caller keeps until the lake has them: it may lack
+        `transactions` although the lake has none, and what is refused stands in the report's
+        `refused` and not in the quarantine.
     erased : callable, optional
         Returns those of some customers that were erased: their rows are kept out and counted.
     currency : str
@@ -106,8 +108,10 @@ def ingest(
             if report.failed:
                 raise LoadRefusedError(report)
             profile.add(load.context, report, load.prepared)
+            if is_increment:
+                report.refused = quarantine.offences(connection, load.prepared)
             if not check_only:
-                load.commit()
+                load.commit(keeps_quarantine=not is_increment)
             report.seconds = time.monotonic() - started
             if report.committed:
                 load.write_report()
@@ -313,7 +317,7 @@ class Load:
                 )
                 self._refuse("input", error)
 
-    def commit(self, held: str = "") -> None:
+    def commit(self, held: str = "", *, keeps_quarantine: bool = True) -> None:
         """Merge every table and make the new version count; `held` rows leave quarantine."""
         brought = {prepared.table.name: prepared for prepared in self.prepared}
         for prepared in self.prepared:
@@ -321,7 +325,8 @@ class Load:
             with reading(prepared.table.name, shown):
                 self._merge(prepared, self.report.tables[prepared.table.name])
             checks.of_merge(self.context, self.report, prepared, (self.writer, brought))
-        quarantine.keep(self.connection, self.writer, self.prepared, self.now, held)
+        if keeps_quarantine:
+            quarantine.keep(self.connection, self.writer, self.prepared, self.now, held)
         self._check_stable()
         if self.report.failed:
             raise LoadRefusedError(self.report)

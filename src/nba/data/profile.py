@@ -40,13 +40,13 @@ def _filled(context: Context, prepared: Prepared) -> dict[str, float]:
 
 
 def _span(context: Context, prepared: Prepared, time: str) -> dict[str, Any]:
-    """Return the rows per local month, and the long gaps between days that have any."""
+    """Return the rows per month of the project's zone, and the long gaps between its days."""
     connection = context.connection
     # Every zone's days begin at a quarter of an hour; whole numbers are counted fastest.
     quarters = f"SELECT epoch_us({time}) // 900000000 AS quarter, count(*) AS n"
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE days AS
-        SELECT CAST(timezone({sql.text(context.zone)}, to_timestamp(quarter * 900)) AS DATE)
+        SELECT CAST(timezone({sql.text(context.home)}, to_timestamp(quarter * 900)) AS DATE)
             AS day, sum(n) AS n
         FROM ({quarters} FROM {prepared.good} GROUP BY ALL) GROUP BY ALL"""
     )

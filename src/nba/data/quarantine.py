@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -78,6 +79,16 @@ def _offence(prepared: Prepared, staged: Staged, number: int) -> str:
         f'{sql.text(rule.column)} AS "column", {sql.text(rule.name)} AS rule, '
         f"s.{VALUE} AS value, {sql.text(rule.expected)} AS expected, s.{ROW} AS row FROM {rows}"
     )
+
+
+def offences(connection: duckdb.DuckDBPyConnection, tables: list[Prepared]) -> list[dict[str, Any]]:
+    """Return what a load did not accept: table, file, line, column, rule, value, expected, row."""
+    bad = [prepared for prepared in tables if prepared.report.quarantined.rows]
+    if not bad:
+        return []
+    union = " UNION ALL ".join(f"({select(prepared)})" for prepared in bad)
+    rows: list[dict[str, Any]] = connection.execute(union).pl().to_dicts()
+    return rows
 
 
 def keep(

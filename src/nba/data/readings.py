@@ -40,8 +40,9 @@ NUMBER_WORDS: Final[Mapping[str, str]] = {POINT: "as 1,234.50", COMMA: "as 1.234
 #: So large a share of a column may be mistyped and still not tell its order.
 MISTYPED: Final = 0.01
 
-_WIDE: Final = "０１２３４５６７８９：．／－，　＋（）"
-_NARROW: Final = "0123456789:./-, +()"
+#: Full-width, Arabic and Persian digits and signs, each with the plain one below it.
+_WIDE: Final = "０１２３４５６７８９：．／－，　＋（）٠١٢٣٤٥٦٧٨٩٫٬۰۱۲۳۴۵۶۷۸۹"
+_NARROW: Final = "0123456789:./-, +()0123456789.,0123456789"
 _CHINESE: Final = "年月时時点點分"
 _DATE: Final = (
     r"^(\d{1,4})([-./])(\d{1,2})[-./](\d{1,4})\.?(?:[T, ]+(AM|PM)? *"
@@ -55,7 +56,7 @@ _GROUPS: Final = " '’\u00a0\u202f\u2009"
 
 
 def narrow(text: str) -> str:
-    """Return the SQL of a text with full-width digits and signs as plain ones."""
+    """Return the SQL of a text with digits and signs of other scripts as plain ones."""
     return f"translate({text}, {sql.text(_WIDE)}, {sql.text(_NARROW)})"
 
 

@@ -95,6 +95,8 @@ class IngestReport:
         Files that are known exports by their header.
     currency : str
         That of most money, where files say it.
+    refused : list of dict
+        Rows that an increment did not accept and that its caller keeps, see `nba.data.ingest`.
     """
 
     folder: str
@@ -109,6 +111,7 @@ class IngestReport:
     checks: list[Check] = field(default_factory=list)
     recognised: list[str] = field(default_factory=list)
     currency: str = ""
+    refused: list[dict[str, Any]] = field(default_factory=list)
 
     def add(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ import yaml
 
 from nba.data import keys, moments, readings, sql
 from nba.data.lake import connect
-from nba.data.readers import SUFFIXES, Dialect, FileGroup, base_name, group
+from nba.data.readers import SUFFIXES, Dialect, base_name, group
 from nba.data.readings import (
     ASK,
     COMMA,
@@ -32,6 +33,7 @@ from nba.data.readings import (
     Choice,
 )
 from nba.data.rules import input_columns, is_required
+from nba.data.staging import reading
 from nba.data.wordlist import EXPORTS, FILE_WORDS, LINE_ATTRIBUTES, SYNONYMS
 from nba.errors import InputRefusedError
 from nba.schema.tables import LIMITS, TABLES, Column, Kind, Table
@@ -42,7 +44,7 @@ _NAMED = tuple(
     day + time
     for day in (
         "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y",
-        "%a, %d %b %Y", "%Y%m%d",
+        "%b %d %Y", "%B %d %Y", "%a, %d %b %Y", "%Y%m%d",
     )
     for time in ("", " %H:%M", " %H:%M:%S", " %I:%M %p")
 )  # fmt: skip
@@ -139,16 +141,20 @@ def suggest_mapping(folder: Path | str, *, encoding: str = "utf-8") -> str:
 def _guesses(path: Path, encoding: str) -> list[_Guess]:
     with connect() as connection, tempfile.TemporaryDirectory(prefix="nba-suggest-") as scratch:
         files = group(connection, [path], Dialect(encoding=encoding), Path(scratch))[0]
-        seen = [_look_at(connection, files, name) for name in files.columns]
+        with reading("the draft", path.name):
+            # lines that are no records are for the load to tell
+            rows = f"CREATE TEMP TABLE whole AS SELECT * FROM {files.scan('broken')}"
+            connection.execute(rows)
+            seen = [_look_at(connection, name) for name in files.columns]
     return [_match(path, table, seen) for table in TABLES.values()]
 
 
-def _look_at(connection: duckdb.DuckDBPyConnection, files: FileGroup, name: str) -> _Seen:
+def _look_at(connection: duckdb.DuckDBPyConnection, name: str) -> _Seen:
     """Read every value of a column and say what they are."""
     value = f"trim(CAST({sql.name(name)} AS VARCHAR))"
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE seen AS SELECT {value} AS v, count(*) AS n "
-        f"FROM {files.scan()} WHERE {value} <> '' GROUP BY 1"
+        f"FROM whole WHERE {value} <> '' GROUP BY 1"
     )
     row = connection.execute("SELECT coalesce(sum(n), 0), min(v) FROM seen").fetchone()
     assert row is not None
@@ -213,19 +219,25 @@ def _named_times(connection: duckdb.DuckDBPyConnection, choice: Choice) -> Choic
 
 def _numbered_times(connection: duckdb.DuckDBPyConnection, total: int) -> Choice | None:
     """Say which count of days or seconds numbers may be; None where they are none."""
-    for reading, (low, high) in _SPANS.items():
+    for count, (low, high) in _SPANS.items():
         row = connection.execute(
             f"SELECT coalesce(sum(n), 0) FROM seen "
             f"WHERE TRY_CAST(v AS DOUBLE) BETWEEN {low} AND {high}"
         ).fetchone()
         assert row is not None
         if row[0] > _MOST * total:
-            return Choice(reading, int(row[0]))
+            return Choice(count, int(row[0]))
     return None
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name.lower())
+    """Return a name in lower case, without signs, and Latin letters without accents."""
+    return "".join(map(_base, re.sub(r"[\W_]+", "", name.lower())))
+
+
+def _base(letter: str) -> str:
+    first = unicodedata.normalize("NFKD", letter)[0]
+    return first if first.isascii() else letter
 
 
 def _match(path: Path, table: Table, seen: list[_Seen]) -> _Guess:

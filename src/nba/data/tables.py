@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 
-from nba.data import derive, sql
+from nba.data import derive, sql, store_clock
 from nba.data.lake import Lake, State, connect, duckdb_type, relation
 from nba.data.staging import NOT_SAID
 from nba.schema.tables import ATTRIBUTE_PREFIX, LOADED_AT, TABLES, VALID_FROM, Table
@@ -66,7 +66,8 @@ def load_tables(
     -------
     dict of str to ibis.Table
         Every table of the contract; empty where there is nothing. Timestamps are naive and
-        local, decimals are float64, defaults are filled in.
+        local, decimals are float64, defaults are filled in. Sales and responses also have
+        `store_ts` where a store has a clock of its own, see `nba.data.store_clock`.
 
     Notes
     -----
@@ -129,6 +130,7 @@ def build(
     if moment is not None:
         _forget_later_customers(connection, lake, state, prefix, moment)
     derive.fill(connection, prefix, derive.given(state), _limit(moment, time_zone))
+    store_clock.add(connection, prefix, time_zone)
 
 
 def _forget_later_customers(

@@ -50,6 +50,24 @@ def reachable_hours(clerks: pl.DataFrame, policy: ContactPolicy) -> pl.DataFrame
     )
 
 
+def quiet_shifts(clerks: pl.DataFrame, policy: ContactPolicy) -> pl.DataFrame:
+    """Return the clerks whose shift lies wholly in quiet hours: clerk_id, shift_start, shift_end.
+
+    Whoever has left is not among them.
+    """
+    hours = reachable_hours(clerks, policy).filter(pl.col("closes") <= pl.col("opens"))
+    return (
+        clerks.filter(~pl.col("has_left"))
+        .join(hours, on="clerk_id", how="semi")
+        .select(
+            "clerk_id",
+            pl.col("shift_start").fill_null(SHIFT_START),
+            pl.col("shift_end").fill_null(SHIFT_END),
+        )
+        .sort("clerk_id")
+    )
+
+
 def contact_windows(
     facts: pl.DataFrame, *, as_of: datetime, policy: ContactPolicy
 ) -> tuple[pl.Series, pl.Series]:
@@ -60,7 +78,7 @@ def contact_windows(
     facts : DataFrame
         With `opens`, `closes` (hours of the store's clocks), `ahead_minutes` (by which the
         store's clocks are ahead of the project's; null: they are the same) and the hour habits
-        of each customer, by the project's clocks; `reach`, where it is known: the chance that a
+        of each customer, by the store's clocks; `reach`, where it is known: the chance that a
         message sent in each hour of the day is read, 24 numbers.
 
     Notes
@@ -74,8 +92,8 @@ def contact_windows(
     ahead = np.nan_to_num(_column(facts, "ahead_minutes"))
     middle = (opens + closes) / 2
     shrinkage = policy.hour_shrinkage
-    bought = _shrink(middle, facts, "purchase_hour_peak", "purchase_days", ahead, shrinkage)
-    hour = _shrink(bought, facts, "response_hour_peak", "responses_90d", ahead, shrinkage)
+    bought = _shrink(middle, facts, "purchase_hour_peak", "purchase_days", shrinkage)
+    hour = _shrink(bought, facts, "response_hour_peak", "responses_90d", shrinkage)
     width = np.minimum(policy.window_hours, np.maximum(closes - opens, 0.0))
     start = np.clip(np.floor((hour - width / 2) * 4 + 0.5) / 4, opens, closes - width)
     read = _reading(facts)
@@ -141,11 +159,8 @@ def _column(facts: pl.DataFrame, name: str) -> Floats:
     return facts[name].cast(pl.Float64).to_numpy()
 
 
-def _shrink(
-    prior: Floats, facts: pl.DataFrame, peak: str, count: str, ahead: Floats, k: float
-) -> Floats:
+def _shrink(prior: Floats, facts: pl.DataFrame, peak: str, count: str, k: float) -> Floats:
     hour = facts[peak].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    hour = np.where(ahead == 0, hour, (hour + ahead / 60) % 24)
     n = facts[count].cast(pl.Float64).fill_null(0.0).to_numpy()
     weight = np.where(np.isfinite(hour), n / np.maximum(n + k, 1e-9), 0.0)
     pulled: Floats = prior + weight * (np.nan_to_num(hour) - prior)

@@ -102,7 +102,7 @@ def _rhythm_and_money(tables: Tables, as_of: datetime) -> ir.Table:
 
 def _habits(tables: Tables, as_of: datetime) -> ir.Table:
     orders = prepare.customer_orders(tables, as_of)
-    weekday = (orders.day + 3) % 7
+    weekday = orders.weekday
     total = orders.count().cast("float64")
     by_weekday = {f"weekday_{i + 1}_share": (weekday == i).sum() / total for i in range(7)}
     by_part = {
@@ -211,14 +211,13 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
     """Return the behaviour of every customer with a visible purchase."""
     orders = prepare.customer_orders(tables, as_of)
     hours = peak(orders, CUSTOMER_ID, "hour", 24).rename(purchase_hour_peak="peak")
-    weekdays = orders.select(CUSTOMER_ID, weekday=(orders.day + 3) % 7)
     table = _rhythm_and_money(tables, as_of)
     for part in (
         _habits(tables, as_of),
         _taste(tables, as_of),
         _goods(tables, as_of),
         hours,
-        peak(weekdays, CUSTOMER_ID, "weekday", 7).rename(weekday_peak="peak"),
+        peak(orders, CUSTOMER_ID, "weekday", 7).rename(weekday_peak="peak"),
     ):
         table = table.left_join(part, CUSTOMER_ID).drop("customer_id_right")
     gross = table.spend_amount + table.discount_amount

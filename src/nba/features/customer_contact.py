@@ -167,12 +167,7 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
     state = customer_state.state_of(tables, as_of)
     replies = prepare.answers(tables, as_of)
     engaged = replies.filter(replies.engaged)
-    hours = peak(
-        engaged.select(CUSTOMER_ID, hour=engaged.ts.hour().cast("int64")),
-        CUSTOMER_ID,
-        "hour",
-        24,
-    ).rename(response_hour_peak="peak")
+    hours = peak(engaged, CUSTOMER_ID, "hour", 24).rename(response_hour_peak="peak")
     table = state.select(CUSTOMER_ID, "is_friend", "friend_since")
     for part in (
         _contacts(tables, as_of),

@@ -20,6 +20,7 @@ from nba.schema.defaults import MARGIN_RATE
 from nba.schema.words import (
     CATEGORY,
     CLERK_ID,
+    CLOCK,
     CUSTOMER_ID,
     ENGAGED_RESPONSES,
     NEGATIVE_RESPONSES,
@@ -49,6 +50,11 @@ def age_days(column: ir.TimestampColumn, as_of: datetime) -> ir.FloatingColumn:
 def before(column: ir.TimestampColumn, as_of: datetime) -> ir.BooleanColumn:
     """Return whether a timestamp is visible at `as_of`; an empty one is not."""
     return (column < ibis.timestamp(as_of)).fill_null(False)
+
+
+def clock_of(table: ir.Table) -> ir.TimestampColumn:
+    """Return the times of a table by the clock of the store, where it has one of its own."""
+    return table[CLOCK] if CLOCK in table.columns else table.ts
 
 
 def product_facts(tables: Tables, as_of: datetime) -> ir.Table:
@@ -111,6 +117,7 @@ def sales_lines(tables: Tables, as_of: datetime) -> ir.Table:
         clerk_id=joined.clerk_id,
         channel=joined.channel,
         ts=joined.ts,
+        clock=clock_of(joined),
         day=days_of(joined.ts),
         quantity=joined.quantity,
         amount=amount,
@@ -178,7 +185,8 @@ def customer_orders(tables: Tables, as_of: datetime) -> ir.Table:
         return tables["customer_orders"]
     lines = sales_lines(tables, as_of).filter(ibis._.customer_id.notnull() & (ibis._.quantity > 0))
     return lines.group_by([CUSTOMER_ID, "order_id", "day"]).agg(
-        hour=lines.ts.hour().min().cast("int64"),
+        hour=lines.clock.hour().min().cast("int64"),
+        weekday=((days_of(lines.clock) + 3) % 7).min(),
         lines=lines.count(),
         items=total_units(lines.quantity_units),
         amount=total_units(lines.amount_units),
@@ -245,6 +253,7 @@ def answers(tables: Tables, as_of: datetime) -> ir.Table:
         mode=joined.mode,
         group_id=joined.group_id,
         ts=joined.ts,
+        hour=clock_of(joined).hour().cast("int64"),
         day=days_of(joined.ts),
         kind=joined.kind,
         engaged=joined.kind.isin([str(kind) for kind in ENGAGED_RESPONSES]),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, time
 from typing import Any
 
 import nba
 from nba.errors import NbaError
 from nba.jobs.lock import is_locked
+from nba.pipeline.plan import WARNINGS
 from nba.pipeline.train import MODELS
 from nba.stores.nights import NightState
 from nba.wiring import Wiring
@@ -28,7 +30,7 @@ def examine(wiring: Wiring) -> dict[str, Any]:
         "erasures": _try(lambda: f"{len(wiring.plan_store.pending_erasures())} wait for a night"),
         "last night": _try(lambda: _last_night(wiring)),
         "outbox": _try(lambda: _outbox(wiring)),
-        "current plan": _try(lambda: (wiring.plan_store.current_plan() or {}).get("as_of", "none")),
+        "current plan": _try(lambda: _plan(wiring)),
     }
     for name in MODELS:
         report[f"champion {name}"] = _try(lambda name=name: _champion(wiring, name))
@@ -63,6 +65,15 @@ def _outbox(wiring: Wiring) -> str:
     if refused:
         return f"PROBLEM: {said}, {refused:,} were refused: see `nba outbox list`"
     return said
+
+
+def _plan(wiring: Wiring) -> str:
+    current = wiring.plan_store.current_plan()
+    if current is None:
+        return "none"
+    day = current["as_of"]
+    steps = wiring.run(datetime.combine(day, time())).manifest.steps
+    return "; ".join([f"{day}", *steps.get("plan", {}).get(WARNINGS, ())])
 
 
 def _champion(wiring: Wiring, name: str) -> str:

@@ -23,7 +23,7 @@ from nba.pipeline.context import RunContext
 from nba.pipeline.erase import erase_pending
 from nba.pipeline.features import build_features, features_stand
 from nba.pipeline.manifest import Manifest
-from nba.pipeline.plan import plan_stands
+from nba.pipeline.plan import WARNINGS, plan_stands
 from nba.pipeline.publish import is_published, publish
 from nba.pipeline.score import score, scores_stand
 from nba.pipeline.train import models_stand, train
@@ -132,6 +132,8 @@ def _walk(context: RunContext, due: list[NightlyStep], progress: Progress) -> No
         for name, text in current.report.get("findings", {}).items():
             progress(f"{name}: {text}")
         context.manifest.record(one.name, current.report)
+        for line in current.report.get(WARNINGS, ()):
+            progress(line)
 
 
 def input_versions(wiring: Wiring) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import polars as pl
 import pyarrow as pa
 
 from nba.data.ingest import ingest
-from nba.data.quarantine import quarantined
 from nba.data.report import IngestReport, LoadRefusedError, Status
 from nba.errors import InputRefusedError
 from nba.jobs.lock import project_lock
@@ -92,8 +91,8 @@ class _Drain:
         self._mark(events, report)
 
     def _mark(self, events: Events, report: IngestReport) -> None:
-        """Note which rows the lake holds, and which went to its quarantine."""
-        broken = _quarantined(self.wiring, events, report)
+        """Note which rows the lake holds, and which it refused."""
+        broken = _broken(events, report)
         ids = [str(name) for rows in events.values() for name in rows[OUTBOX_ID]]
         self.refuse(broken)
         taken = [name for name in ids if name not in broken]
@@ -131,19 +130,14 @@ def _parts(events: Events) -> list[Events]:
     return [{name: rows[:middle]}, {name: rows[middle:]}]
 
 
-def _quarantined(
-    wiring: Wiring, events: Events, report: IngestReport
-) -> dict[str, Mapping[str, Any]]:
-    """Return by `outbox_id` why the lake's rules put a row of this load into quarantine."""
-    if not any(table.quarantined.rows for table in report.tables.values()):
-        return {}
+def _broken(events: Events, report: IngestReport) -> dict[str, Mapping[str, Any]]:
+    """Return by `outbox_id` which rule of the lake a row of this load breaks."""
     found: dict[str, Mapping[str, Any]] = {}
-    for row in quarantined(wiring.lake).iter_rows(named=True):
-        if row["load_id"] == report.load_id:
-            outbox_id = events[row["table"]][OUTBOX_ID][int(row["line"]) - 1]
-            said = {name: row[name] for name in ("column", "rule", "value", "expected")}
-            reason = f"{row['table']}.{row['column']} breaks the rule {row['rule']}"
-            found[str(outbox_id)] = {"reason": reason, **said}
+    for row in report.refused:
+        outbox_id = events[row["table"]][OUTBOX_ID][int(row["line"]) - 1]
+        said = {name: row[name] for name in ("column", "rule", "value", "expected")}
+        reason = f"{row['table']}.{row['column']} breaks the rule {row['rule']}"
+        found[str(outbox_id)] = {"reason": reason, **said}
     return found
 
 

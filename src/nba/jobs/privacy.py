@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import create_engine
 
+from nba.errors import NbaError
 from nba.jobs.lock import project_lock
 from nba.pipeline.erase import erase
 from nba.pipeline.ports import ErasureReceipt
@@ -53,9 +54,23 @@ def search(wiring: Wiring, customer_id: str) -> Search:
                 engine.dispose()
         elif not _inside(wiring, url):
             found.unseen.append(f"{name} at {url.partition('://')[0]}://…: not below the project")
-    if wiring.feature_store.repository.has_other_online_store:
-        found.unseen.append("the online store that features/feature_store.yaml names")
+    _search_online(wiring, found)
     return found
+
+
+def _search_online(wiring: Wiring, found: Search) -> None:
+    """Search the online store that Feast has beside the packed one, where there is any."""
+    repository = wiring.feature_store.repository
+    if not repository.has_other_online_store:
+        return
+    place = "online stores of features/feature_store.yaml"
+    try:
+        keys = repository.keys_online([found.customer_id], delete=False)
+    except NbaError as error:
+        found.unseen.append(f"{place}: {error}")
+        return
+    found.note(place)
+    found.add(place, "keys", sum(keys.values()), kept=True)
 
 
 def _inside(wiring: Wiring, url: str) -> bool:

@@ -18,6 +18,7 @@ from nba.decisions.replacement import shift_ends, write_reserve
 from nba.decisions.rules import DecisionRules
 from nba.decisions.substitution import stand_ins, with_substitutes
 from nba.decisions.talking import SAME_TEXT_DAYS
+from nba.decisions.when import quiet_shifts
 from nba.models.affinity.offers import offers
 from nba.models.base import ModelInputs
 from nba.pipeline.consents import with_consents
@@ -31,6 +32,8 @@ from nba.settings import PolicyShares
 GROUP: Final = "plan"
 INPUTS: Final = "inputs"
 RULES: Final = "rules.json"
+#: In the report of a step: what it warns of, a line each.
+WARNINGS: Final = "warnings"
 #: Where a store's clocks differ from the project's; kept with the plan.
 CLOCKS: Final = "clocks"
 #: The tables of a plan that are kept.
@@ -64,7 +67,21 @@ def plan(context: RunContext, policies: PolicyShares | None = None) -> dict[str,
         "eligible": decided.log.height,
         "actions": decided.actions.filter(pl.col("mode") != "none").height,
         "policy_version": rules.policy_version,
+        WARNINGS: plan_warnings(context.inputs["clerk"], rules),
     }
+
+
+def plan_warnings(clerks: pl.DataFrame, rules: DecisionRules) -> list[str]:
+    """Return what the plan leaves empty without a fault: shifts that lie in quiet hours."""
+    silent = quiet_shifts(clerks, rules.policy)
+    if silent.is_empty():
+        return []
+    clerk_id, start, end = silent.row(0)
+    quiet = rules.policy.quiet_hours
+    return [
+        f"WARN shift in quiet hours: {silent.height} of {clerks.height} clerks get no list, e.g. "
+        f"{clerk_id} ({start}-{end}; quiet from {quiet.start:%H:%M} to {quiet.end:%H:%M})"
+    ]
 
 
 def plan_stands(context: RunContext) -> bool:

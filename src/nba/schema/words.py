@@ -22,6 +22,8 @@ CLERK_ID: Final = "clerk_id"
 STORE_ID: Final = "store_id"
 PRODUCT_ID: Final = "product_id"
 CATEGORY: Final = "category"
+#: Times by the clock of the store, beside `ts`, where a store has another zone than the project.
+CLOCK: Final = "store_ts"
 
 
 class Mode(StrEnum):

@@ -169,6 +169,11 @@ def _without_places(problem: Problem, places: Sequence[str]) -> Problem:
 
 def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
+    return respond(invalid(error.errors()))
+
+
+def invalid(errors: Sequence[Any]) -> Problem:
+    """Return the problem of an input that breaks its shape, from what pydantic says of it."""
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     fields = [
         FieldProblem(
@@ -176,18 +181,16 @@ def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
             rule=_printable(item["msg"]),
             found=_shown(item["input"]),
         )
-        for item in error.errors()
+        for item in errors
     ]
-    return respond(
-        Problem(
-            type=_type("invalid_request"),
-            title=status.phrase,
-            status=status,
-            detail="; ".join(f"{field.field}: {field.rule}" for field in fields[:3]),
-            code="invalid_request",
-            next_step="correct the fields under `errors`; the schema is at /openapi.json",
-            errors=fields,
-        )
+    return Problem(
+        type=_type("invalid_request"),
+        title=status.phrase,
+        status=status,
+        detail="; ".join(f"{field.field}: {field.rule}" for field in fields[:3]),
+        code="invalid_request",
+        next_step="correct the fields under `errors`; the schema is at /openapi.json",
+        errors=fields,
     )
 
 

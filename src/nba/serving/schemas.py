@@ -11,10 +11,14 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
 )
+from pydantic.json_schema import SkipJsonSchema
 
 from nba.schema.words import Channel, FeedbackKind, Mode
-from nba.serving.errors import Problem
+from nba.serving.errors import Problem, invalid
 from nba.serving.rows import RowOf
 from nba.serving.shapes import (
     BookEntry,
@@ -349,10 +353,25 @@ class HandoverBody(_Request):
     to_clerk_id: Id
 
 
+class WrongItem(BaseModel):
+    """One item of a batch that breaks its shape: it is refused, and the others are not."""
+
+    problem: Problem
+
+
+def _by_itself(value: Any, _: ValidatorFunctionWrapHandler) -> FeedbackItem | WrongItem:
+    try:
+        return FeedbackItem.model_validate(value)
+    except ValidationError as error:
+        return WrongItem(problem=invalid(error.errors()))
+
+
 class FeedbackBatch(_Request):
     """Feedback on many actions; each is accepted or refused by itself."""
 
-    feedback: list[FeedbackItem] = Field(min_length=1, max_length=MAX_BATCH)
+    feedback: list[
+        Annotated[FeedbackItem | SkipJsonSchema[WrongItem], WrapValidator(_by_itself)]
+    ] = Field(min_length=1, max_length=MAX_BATCH)
 
 
 class FeedbackReceipt(BaseModel):
@@ -387,13 +406,13 @@ class BatchResult(BaseModel):
 class EventBatch(_Request):
     """Rows of the contract's tables; each is accepted or refused by itself."""
 
-    transactions: list[Annotated[dict[str, Any], RowOf("transactions")]] = Field(
+    transactions: list[Annotated[Any, RowOf("transactions")]] = Field(
         default_factory=list, max_length=MAX_BATCH
     )
-    interactions: list[Annotated[dict[str, Any], RowOf("interactions")]] = Field(
+    interactions: list[Annotated[Any, RowOf("interactions")]] = Field(
         default_factory=list, max_length=MAX_BATCH
     )
-    responses: list[Annotated[dict[str, Any], RowOf("responses")]] = Field(
+    responses: list[Annotated[Any, RowOf("responses")]] = Field(
         default_factory=list, max_length=MAX_BATCH
     )
     service_cases: list[Annotated[dict[str, Any], RowOf("service_cases")]] = Field(

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from nba.errors import NbaError, UnavailableError
+from nba.errors import ConfigError, NbaError, UnavailableError
 
 _READ_ONLY = "nba_read_only"
 _MIGRATION_LOCK = 7_310_201
@@ -67,20 +67,23 @@ class Database:
     """
 
     def __init__(self, url: str, *, wait_seconds: float = 30.0) -> None:
-        self.url = make_url(url)
+        self.url = _supported(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-        self._engine = create_engine(
-            self.url,
-            json_serializer=_as_json,
-            hide_parameters=True,
-            connect_args=self._waits(wait_seconds),
-            pool_size=8,
-            max_overflow=24,
-            pool_timeout=wait_seconds,
-            pool_pre_ping=not self.is_sqlite,
-        )
+        try:
+            self._engine = create_engine(
+                self.url,
+                json_serializer=_as_json,
+                hide_parameters=True,
+                connect_args=self._waits(wait_seconds),
+                pool_size=8,
+                max_overflow=24,
+                pool_timeout=wait_seconds,
+                pool_pre_ping=not self.is_sqlite,
+            )
+        except ImportError as error:
+            raise _no_store(f"no driver: {error}", "install nba[postgres]") from error
         if self.is_sqlite:
             event.listen(self._engine, "connect", _configure_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
@@ -182,6 +185,30 @@ def _translated(url: URL) -> Iterator[None]:
             found=" ".join([type(error.orig).__name__, *(fact for fact in facts if fact)]),
             next_step="this is a fault of nba: please report it with these words",
         ) from None
+
+
+def _supported(url: str) -> URL:
+    """Return the URL of a store that can be kept; `ConfigError` for any other."""
+    try:
+        made = make_url(url)
+        backend = made.get_backend_name()
+    except ArgumentError as error:
+        raise _no_store("a text that is no URL", "correct `operational_url`") from error
+    if backend not in ("sqlite", "postgresql"):
+        raise _no_store(f"a database of type {backend}", "name one of the two")
+    if not made.database:
+        raise _no_store("a URL without a database", "name the file or the database")
+    return made
+
+
+def _no_store(found: str, next_step: str) -> ConfigError:
+    """Return an error that names no part of the URL, which may hold a password."""
+    return ConfigError(
+        "the operational store cannot be opened: `operational_url` or NBA_OPERATIONAL_URL is wrong",
+        expected="sqlite:///PATH or postgresql://USER@HOST/DATABASE",
+        found=found,
+        next_step=next_step,
+    )
 
 
 def _alembic_config() -> Any:

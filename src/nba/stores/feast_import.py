@@ -47,6 +47,9 @@ with _without_typeguard():
     )
     from feast.data_format import ParquetFormat
     from feast.data_source import PushMode
+    from feast.infra.key_encoding_utils import deserialize_entity_key
+    from feast.infra.online_stores.helpers import _redis_key_prefix as redis_key_prefix
+    from feast.infra.online_stores.helpers import compute_table_id
     from feast.infra.online_stores.online_store import OnlineStore
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
     from feast.protos.feast.types.Value_pb2 import (
@@ -95,5 +98,8 @@ __all__ = [
     "UnixTimestamp",
     "Value",
     "ValueType",
+    "compute_table_id",
+    "deserialize_entity_key",
+    "redis_key_prefix",
     "spark_source",
 ]

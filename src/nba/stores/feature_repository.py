@@ -11,7 +11,7 @@ import hashlib
 import json
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 import polars as pl
-import yaml
 
 from nba.data.moments import BadMomentError, at, parse_moment
 from nba.errors import UsageError
@@ -28,6 +27,7 @@ from nba.features.engine import EVENT_TIMESTAMP
 from nba.features.expressions import nearest
 from nba.features.tags import load_tags, with_tags
 from nba.files import write_text
+from nba.settings import read_yaml
 from nba.stores.feature_services import read_services
 from nba.stores.snapshots import Snapshots
 
@@ -77,13 +77,13 @@ class FeatureRepository:
 
     def _read_settings(self) -> dict[str, Any]:
         path = self.folder / STORE_FILE
-        raw: dict[str, Any] = yaml.safe_load(path.read_text()) if path.exists() else {}
+        raw = read_yaml(path) if path.exists() else {}
         return {
             "project": "nba",
             "provider": "local",
             "offline_store": {"type": "duckdb"},
             "entity_key_serialization_version": 3,
-            **(raw or {}),
+            **raw,
         }
 
     @property
@@ -235,6 +235,19 @@ class FeatureRepository:
         store = self.feast
         with _FEAST_LOCK:
             store.push(f"{view}_push", rows.to_pandas(), to=PushMode.ONLINE)
+
+    def keys_online(self, customer_ids: Sequence[str], *, delete: bool) -> Mapping[str, int]:
+        """Return how many keys of the online store that Feast names hold each customer.
+
+        See `nba.stores.online_erasure.keys_online`; nothing where the packed store is alone.
+        """
+        if not self.has_other_online_store or not customer_ids:
+            return {}
+        from nba.stores.online_erasure import keys_online
+
+        store = self.feast
+        with _FEAST_LOCK:
+            return keys_online(store, customer_ids, delete=delete)
 
     def historical(self, service: str, entities: pl.DataFrame) -> pl.DataFrame:
         """Join a service onto `entities` point-in-time, see `FeastFeatureStore.historical`."""

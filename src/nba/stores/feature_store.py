@@ -308,6 +308,7 @@ class FeastFeatureStore:
             for as_of in self.moments():
                 tally.merge(self._rewrite_without(view, as_of, ids))
         self.online_store.purge()
+        tally.add(self.repository.keys_online(ids, delete=True).items())
         return tally
 
     def _rewrite_without(self, view: View, as_of: datetime, customer_ids: Sequence[str]) -> Tally:

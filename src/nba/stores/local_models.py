@@ -1,7 +1,8 @@
 """The last good copy of each champion on local disk, checked by SHA-256, swapped atomically.
 
-Layout of the folder: `NAME/VERSION-DIGEST/…` holds a model, `NAME/champion.json` points at one
-of them. The pointer is replaced by one rename, so a reader finds the old champion or the new.
+Layout of the folder: `NAME/VERSION-DIGEST/…` holds a model, `NAME/VERSION-DIGEST.sha256` says what
+its files hash to, `NAME/champion.json` points at one of them. The pointer is replaced by one
+rename, so a reader finds the old champion or the new.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class LocalModels:
         digest = folder_digest(source)
         target = self._root / name / f"{version}-{digest[:12]}"
         if target.is_dir() and folder_digest(target) == digest:
+            self._note(target, digest)
             return target, digest
         target.parent.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(prefix=".staged-", dir=target.parent))
@@ -69,7 +71,24 @@ class LocalModels:
         if target.exists():
             shutil.rmtree(target)
         staged.rename(target)
+        self._note(target, digest)
         return target, digest
+
+    def is_good(self, folder: Path) -> bool:
+        """Return whether a model is there and its files are as they were stored or amended."""
+        if not folder.is_dir():
+            return False
+        digest, noted = folder_digest(folder), _noted(folder)
+        if noted.is_file():
+            return noted.read_text(encoding="utf-8") == digest
+        # stored before this was noted: the name says how the digest begins
+        pointer = self.pointer(folder.parent.name)
+        if pointer is not None and pointer.folder == folder.name:
+            return pointer.sha256 == digest
+        return digest.startswith(folder.name.rpartition("-")[2])
+
+    def _note(self, folder: Path, digest: str) -> None:
+        write_text(_noted(folder), digest)
 
     def point(
         self, name: str, folder: Path, *, version: str, run_id: str, as_of: str, config_digest: str
@@ -116,7 +135,8 @@ class LocalModels:
         return sorted(path.parent for path in self._root.glob(f"*/*/{CONFIG_FILE}"))
 
     def amended(self, folder: Path) -> None:
-        """Note that a model was changed on purpose, where it is the champion of its name."""
+        """Note that a model was changed on purpose."""
+        self._note(folder, folder_digest(folder))
         pointer = self.pointer(folder.parent.name)
         if pointer is not None and pointer.folder == folder.name:
             noted = asdict(replace(pointer, sha256=folder_digest(folder)))
@@ -132,3 +152,9 @@ class LocalModels:
         for folder in folders[_KEPT:]:
             if folder != champion:
                 shutil.rmtree(folder, ignore_errors=True)
+                _noted(folder).unlink(missing_ok=True)
+
+
+def _noted(folder: Path) -> Path:
+    """Return the file beside a model's folder that holds the SHA-256 of its files."""
+    return folder.with_name(f"{folder.name}.sha256")

@@ -162,14 +162,37 @@ class MlflowRegistry:
         return True
 
     def load(self, version: ModelVersion) -> Model:
-        """Return the model of `version`, fetched again where its local copy is gone."""
+        """Return the model of `version`, fetched again where its local copy is gone or changed.
+
+        Raises
+        ------
+        ModelError
+            When the tracking server has no copy that is as it was registered.
+        """
         folder = self._local.folder(version.name, version.folder)
-        if not folder.is_dir():
-            with quiet():
-                found = self._client.get_model_version(version.name, version.version)
-            folder = self._fetch(found).folder
+        if not self._local.is_good(folder):
+            folder = self._fetched_again(version, folder)
         head = read_head(folder)
         return self._loader(head["name"], head["kind"]).load(folder)
+
+    def _fetched_again(self, version: ModelVersion, folder: Path) -> Path:
+        from mlflow.exceptions import MlflowException
+
+        what = "was changed after it was registered" if folder.is_dir() else "is not on disk"
+        try:
+            if not self._tracking_may_answer():
+                raise FileNotFoundError("there is no tracking database")
+            with quiet():
+                found = self._client.get_model_version(version.name, version.version)
+            return self._fetch(found).folder
+        except (MlflowException, OSError) as error:
+            raise ModelError(
+                f"version {version.version} of the model {version.name!r} {what}",
+                expected="files with the SHA-256 of their registration, here or on the "
+                "tracking server",
+                found=str(error).partition("\n")[0],
+                next_step="start the tracking server, or train again",
+            ) from error
 
     # -- beyond the port --------------------------------------------------------------
 

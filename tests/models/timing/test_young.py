@@ -9,12 +9,14 @@ import polars as pl
 import pytest
 
 from nba.models.base import ModelInputs, TimingModel
-from nba.models.timing.hazard import Hazard
+from nba.models.kinds import KINDS as ALL_KINDS
+from nba.models.kinds import model_class
+from nba.models.timing.curves import BELIEVED_GAP_DAYS, shrink_young
 from nba.models.timing.recency_gap import RecencyGap
 
 AS_OF = datetime(2026, 11, 20)
-KINDS = [RecencyGap, Hazard]
-DEFAULT_GAP_DAYS = 60.0
+KINDS = [model_class(name, kind) for name, kind in ALL_KINDS if name == "timing"]
+DEFAULT_GAP_DAYS = BELIEVED_GAP_DAYS
 
 
 def new_shop(days: int, customers: int, returned: int) -> ModelInputs:
@@ -105,3 +107,52 @@ def test_the_typical_gap_is_the_median_among_many_and_the_belief_among_none() ->
     assert model._cells["customer"].gap == pytest.approx(7.0, rel=0.001)
     nobody = RecencyGap().fit(ModelInputs({"purchases": purchases.clear()}), as_of=AS_OF, seed=1)
     assert nobody._cells["customer"].gap == pytest.approx(DEFAULT_GAP_DAYS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("days", [1, 2, 3, 5, 7])
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_days_in_which_half_or_all_came_back_promise_little(
+    kind: type[TimingModel], days: int, share: float
+) -> None:
+    inputs = new_shop(days, customers=200, returned=int(200 * share))
+    model = fitted(kind, inputs)
+    scores = model.score(inputs, as_of=AS_OF)
+    assert scores["p_purchase_7d"].max() < 0.75
+    assert scores["p_purchase_14d"].max() < 0.85
+    assert scores["p_purchase_30d"].max() < 0.9
+    assert scores["expected_margin_365d"].max() < 50 * 365 / 15
+    assert model.score_categories(inputs, as_of=AS_OF)["p_purchase_30d"].max() < 0.9
+
+
+def test_a_long_record_is_believed_as_it_was_learned() -> None:
+    curve = np.exp(-np.arange(91) / 2.0)[None, :]
+    assert shrink_young(curve, 270) is curve
+    assert not np.array_equal(shrink_young(curve, 269), curve)
+    seldom = np.exp(-np.arange(91) / 1000.0)[None, :]
+    assert np.allclose(shrink_young(seldom, 0), seldom, atol=0.005)
+
+
+def test_a_record_of_no_length_believes_in_the_default_gap() -> None:
+    curve = np.exp(-np.arange(91) / 2.0)[None, :]
+    believed = np.exp(-np.arange(91) / BELIEVED_GAP_DAYS)[None, :]
+    assert (shrink_young(curve, 0) >= believed).all()
+    assert np.allclose(shrink_young(curve, 0)[:, :31], believed[:, :31], atol=0.06)
+
+
+@pytest.mark.parametrize("days", [0, 1, 7, 28, 90, 200])
+@pytest.mark.parametrize("gap", [0.1, 1.0, 7.0, 60.0, 500.0])
+def test_shrunken_curves_are_curves_and_never_sure(days: int, gap: float) -> None:
+    curve = np.exp(-np.arange(91) / gap)[None, :]
+    shrunken = shrink_young(curve, days)
+    assert shrunken[0, 0] == 1.0
+    assert (np.diff(shrunken) <= 1e-12).all()
+    assert (shrunken >= curve - 1e-12).all()
+    assert shrunken.min() > (0.0009 if days < 200 else 0.0)
+
+
+def test_longer_records_are_believed_more() -> None:
+    curve = np.exp(-np.arange(91) / 2.0)[None, :]
+    ends = [float(shrink_young(curve, days)[0, 14]) for days in (0, 2, 7, 14, 28, 42)]
+    assert ends == sorted(ends, reverse=True)
+    assert ends[-1] < 0.03

@@ -24,7 +24,7 @@ from nba.models.purchases import (
     purchases_between,
     summarise_purchases,
 )
-from nba.models.timing.curves import CURVE_DAYS
+from nba.models.timing.curves import BELIEVED_GAP_DAYS, CURVE_DAYS, shrink_young, young_share
 
 #: Lower edges of the groups by number of purchase days; 0 has never bought.
 COUNT_EDGES = np.array([1, 2, 3, 6])
@@ -54,7 +54,7 @@ class CellsConfig(ModelConfig):
     ] = 50.0
     default_gap_days: Annotated[
         float, Field(gt=0, description="the gap believed in before anybody has bought twice")
-    ] = 60.0
+    ] = BELIEVED_GAP_DAYS
     typical_gap_prior: Annotated[
         float, Field(gt=0, description="weight of that belief, in customers who came back")
     ] = 20.0
@@ -77,6 +77,8 @@ class Cells:
     hazard : array, shape (GROUPS × BINS, len(GRID))
     rate : array, shape (GROUPS × BINS,)
         Purchase days per gap.
+    first : float
+        Number of the first day on record: how long a record is decides what it may promise.
     """
 
     gap: float
@@ -84,12 +86,13 @@ class Cells:
     gap_prior: float
     hazard: Floats
     rate: Floats
+    first: float = 0.0
 
     def own_gap(self, count: Ints, gap: Floats) -> Floats:
         """Shrink personal gaps (NaN for none) towards the population's."""
         return _own_gap(count, gap, self.gap, self.gap_prior)
 
-    def survival(self, count: Ints, since: Floats, own_gap: Floats) -> Floats:
+    def survival(self, count: Ints, since: Floats, own_gap: Floats, today: int) -> Floats:
         """Return P(no purchase in the first t days), shape (n, CURVE_DAYS + 1).
 
         Parameters
@@ -98,7 +101,12 @@ class Cells:
             Days with a purchase.
         since, own_gap : arrays of shape (n,)
             Days since the last purchase (NaN for none), and what `own_gap` returned.
+        today : int
+            Day number of the moment.
         """
+        return shrink_young(self._learned(count, since, own_gap), today - self.first)
+
+    def _learned(self, count: Ints, since: Floats, own_gap: Floats) -> Floats:
         units = np.arange(CURVE_DAYS + 1) / own_gap[:, None]
         at = np.clip(np.searchsorted(GRID, units, side="right") - 1, 0, len(GRID) - 2)
         share = np.clip((units - GRID[at]) / (GRID[at + 1] - GRID[at]), 0.0, 1.0)
@@ -107,14 +115,21 @@ class Cells:
         high = np.take_along_axis(table, at + 1, axis=1)
         return np.asarray(np.exp(-(low + share * (high - low))))
 
-    def purchases_per_day(self, count: Ints, since: Floats, own_gap: Floats) -> Floats:
-        """Return the expected purchase days per day, shape (n,); arguments as in `survival`."""
-        return np.asarray(self.rate[_cell(count, since / own_gap)] / own_gap)
+    def purchases_per_day(self, count: Ints, since: Floats, own_gap: Floats, today: int) -> Floats:
+        """Return the expected purchase days per day, shape (n,).
+
+        Parameters
+        ----------
+        count, since, own_gap, today
+            As in `survival`.
+        """
+        left = young_share(self._learned(count, since, own_gap), today - self.first)
+        return np.asarray(self.rate[_cell(count, since / own_gap)] / own_gap * left)
 
     def arrays(self, prefix: str) -> dict[str, Floats]:
         """Return what `of_arrays` reads, by names that begin with `prefix`."""
         return {
-            f"{prefix}_head": np.array([self.gap, self.margin, self.gap_prior]),
+            f"{prefix}_head": np.array([self.gap, self.margin, self.gap_prior, self.first]),
             f"{prefix}_hazard": self.hazard,
             f"{prefix}_rate": self.rate,
         }
@@ -122,8 +137,8 @@ class Cells:
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, Any], prefix: str) -> Self:
         """Return the cells that `arrays` wrote."""
-        gap, margin, prior = (float(value) for value in arrays[f"{prefix}_head"])
-        return cls(gap, margin, prior, arrays[f"{prefix}_hazard"], arrays[f"{prefix}_rate"])
+        gap, margin, prior, first = (float(value) for value in arrays[f"{prefix}_head"])
+        return cls(gap, margin, prior, arrays[f"{prefix}_hazard"], arrays[f"{prefix}_rate"], first)
 
 
 def fit_cells(log: PurchaseDays, today: int, config: CellsConfig) -> Cells:
@@ -146,7 +161,9 @@ def fit_cells(log: PurchaseDays, today: int, config: CellsConfig) -> Cells:
         np.add.at(bought, cell, purchases_between(log, cutoff, until)[some])
         np.add.at(exposed, cell, (until - cutoff) / own)
     margin = float(known.margin.sum() / max(1, known.count.sum()))
-    return Cells(gap, margin, config.gap_prior, *_smooth(died, leaving, bought, exposed, config))
+    first = float(log.day.min()) if len(log.day) else float(today)
+    hazard, rate = _smooth(died, leaving, bought, exposed, config)
+    return Cells(gap, margin, config.gap_prior, hazard, rate, first)
 
 
 def _own_gap(count: Ints, gap: Floats, typical: float, prior: float) -> Floats:

@@ -32,6 +32,12 @@ from nba.models.timing.boosted import (
 )
 from nba.models.timing.btyd import Btyd, fit_btyd, fit_regular, summarise
 from nba.models.timing.counts import CountCorrection, fit_correction
+from nba.models.timing.curves import (
+    BELIEVED_GAP_DAYS,
+    is_old,
+    shrink_young,
+    young_share,
+)
 from nba.models.timing.linear import Proportional, fit_proportional
 from nba.models.timing.panel import PERIOD, Panel, PanelBuilder, Snapshot, build_panel, expit
 from nba.models.timing.season import Season, fit_season
@@ -125,6 +131,10 @@ class HazardCore:
 
     def survival(self, snapshot: Snapshot, days: int, *, threads: int) -> Floats:
         """Return P(no purchase in the first t days) for t = 0..days, shape (n, days + 1)."""
+        learned = self._learned(snapshot, days, threads=threads)
+        return shrink_young(learned, snapshot.cutoff - self.builder.first_day)
+
+    def _learned(self, snapshot: Snapshot, days: int, *, threads: int) -> Floats:
         step = -np.log1p(-np.clip(self.hazards(snapshot, threads=threads), 0.0, 1.0 - 1e-9))
         share = self._shares(snapshot.cutoff)
         last = int(self.builder.edges[-1])
@@ -166,7 +176,16 @@ class HazardCore:
     ) -> list[Floats]:
         """Return the expected number of purchase days within each of `horizons` (days)."""
         seasons = [self.season.mean(snapshot.cutoff, int(days)) for days in horizons]
-        return self.correction.expected(snapshot, horizons, seasons, threads=threads)
+        counts = self.correction.expected(snapshot, horizons, seasons, threads=threads)
+        share = self._young_share(snapshot, threads=threads)
+        return [count * share for count in counts]
+
+    def _young_share(self, snapshot: Snapshot, *, threads: int) -> Floats:
+        on_record, days = snapshot.cutoff - self.builder.first_day, int(self.builder.edges[-1])
+        if is_old(on_record, days):
+            return np.ones(len(snapshot.known))
+        learned = self._learned(snapshot, days, threads=threads)
+        return young_share(learned, on_record)
 
     # -- keeping --------------------------------------------------------------------
 
@@ -314,7 +333,7 @@ def _fit_builder(log: PurchaseDays, today: int, config: CoreConfig) -> PanelBuil
     gaps = gaps[~np.isnan(gaps)]
     first = int(log.day.min()) if len(log.day) else today
     if len(summary.repeats) < _FEWEST_CUSTOMERS or not len(gaps):
-        return PanelBuilder(edges, 60.0, first, DEFAULT_BTYD, DEFAULT_BTYD)
+        return PanelBuilder(edges, BELIEVED_GAP_DAYS, first, DEFAULT_BTYD, DEFAULT_BTYD)
     regular = fit_regular(summary, largest_k=config.largest_k)
     return PanelBuilder(edges, float(np.median(gaps)), first, fit_btyd(summary), regular)
 

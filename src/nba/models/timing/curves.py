@@ -19,6 +19,12 @@ HORIZONS: Final = (7, 14, 30, 90)
 LONGEST_WAIT_DAYS: Final = 730.0
 #: The tail of the curve that is carried on beyond its end.
 TAIL_DAYS: Final = 30
+#: Days between purchases that are believed in before any were seen.
+BELIEVED_GAP_DAYS: Final = 60.0
+#: A day of the curve is believed as it was learned where the record is so many times as long.
+_TIMES_ON_RECORD: Final = 3.0
+_WEEK: Final = 7
+_LEAST: Final = 1e-300
 
 
 class MoneyConfig(ModelConfig):
@@ -41,6 +47,58 @@ def probabilities(survival: Floats, horizons: Sequence[int] = HORIZONS) -> dict[
         P(no purchase in the first t days), column t.
     """
     return {f"p_purchase_{h}d": 1.0 - survival[:, h] for h in horizons if h < survival.shape[1]}
+
+
+def shrink_young(survival: Floats, days_on_record: float) -> Floats:
+    """Return curves that promise no more than so short a record can know.
+
+    Where the hazard (the mean of seven days up to a day) lies above that of `BELIEVED_GAP_DAYS`,
+    it is shrunk to it on the scale of logarithms: day t counts by `days_on_record / 3t`, at most
+    1. What lies below stays. By the rule of succession one customer in `days_on_record + 2` may
+    never come back, which fades as the record grows. Every curve of a shop with three times its
+    length on record stays as it is.
+
+    Parameters
+    ----------
+    survival : array, shape (n, days + 1)
+        P(no purchase in the first t days), column t.
+    days_on_record : float
+        From the first purchase of the shop to the moment of scoring.
+    """
+    if is_old(days_on_record, survival.shape[1] - 1):
+        return survival
+    believed = np.exp(-_shrunken(survival, days_on_record))
+    record = max(days_on_record, 0.0)
+    gone = max(0.0, 1.0 - record / (_TIMES_ON_RECORD * CURVE_DAYS)) / (max(record, 1.0) + 2.0)
+    # who comes back more seldom than that has not gone: the curve is bent at its low end
+    floor = gone * (1.0 - believed) ** 2
+    return np.asarray(np.minimum(floor + (1.0 - floor) * believed, 1.0))
+
+
+def young_share(survival: Floats, days_on_record: float) -> Floats:
+    """Return the share of expected purchases that `shrink_young` leaves, shape (n,)."""
+    if is_old(days_on_record, survival.shape[1] - 1):
+        return np.ones(len(survival))
+    was = -np.log(np.maximum(survival[:, -1], _LEAST))
+    left = _shrunken(survival, days_on_record)[:, -1]
+    return np.asarray(np.where(was > left, left / np.maximum(was, _LEAST), 1.0))
+
+
+def is_old(days_on_record: float, days: int) -> bool:
+    """Return whether a record is long enough to believe curves of so many days."""
+    return days_on_record >= _TIMES_ON_RECORD * max(days, CURVE_DAYS)
+
+
+def _shrunken(survival: Floats, days_on_record: float) -> Floats:
+    """Return the cumulative hazards of curves, each day shrunk by how little is known."""
+    days = np.arange(1, survival.shape[1])
+    weight = np.minimum(1.0, max(days_on_record, 0.0) / (_TIMES_ON_RECORD * days))
+    reached = -np.log(np.maximum(survival, _LEAST))
+    week = np.minimum(days, _WEEK)
+    level = (reached[:, 1:] - reached[:, days - week]) / week
+    factor = np.maximum(level * BELIEVED_GAP_DAYS, 1.0) ** (weight - 1.0)
+    shrunken = np.cumsum(np.diff(reached, axis=1) * factor, axis=1)
+    return np.asarray(np.concatenate([reached[:, :1], shrunken], axis=1))
 
 
 def days_until(survival: Floats, level: float) -> Floats:

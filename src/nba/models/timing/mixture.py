@@ -162,7 +162,7 @@ class Mixture:
     def _simple(self, log: PurchaseDays, snapshot: Snapshot, days: int) -> Answer:
         past, some = summarise_purchases(log, snapshot.cutoff), snapshot.known
         own = self.cells.own_gap(past.count, past.gap_median)[some]
-        given = (past.count[some], past.days_since[some], own)
+        given = (past.count[some], past.days_since[some], own, snapshot.cutoff)
         survival, rate = self.cells.survival(*given), self.cells.purchases_per_day(*given)
         longer = lengthened(survival, days)[:, : days + 1]
         return Answer(longer, rate * CURVE_DAYS, rate * YEAR, p_alive(survival))

@@ -69,11 +69,11 @@ class RecencyGap(TimingModel):
         known = self._customers(inputs, as_of)
         count = known["purchase_days"].to_numpy()
         since, gap = known["days_since_purchase"].to_numpy(), known["gap_days_median"].to_numpy()
-        own = cells.own_gap(count, gap)
-        survival = cells.survival(count, since, own)
+        own, today = cells.own_gap(count, gap), day_number(as_of)
+        survival = cells.survival(count, since, own, today)
         prior = self.config.value_prior
         margin = (known["margin_amount"].to_numpy() + prior * cells.margin) / (count + prior)
-        rate = cells.purchases_per_day(count, since, own)
+        rate = cells.purchases_per_day(count, since, own, today)
         columns = {
             **probabilities(survival),
             **expected_dates(survival),
@@ -90,10 +90,11 @@ class RecencyGap(TimingModel):
         """Return one row per customer and category bought in, sorted by both."""
         cells = self._fitted("category")
         log = read_log(purchases_of(inputs, CUSTOMER_CATEGORY), as_of=as_of, keys=CUSTOMER_CATEGORY)
-        past = summarise_purchases(log, day_number(as_of))
+        today = day_number(as_of)
+        past = summarise_purchases(log, today)
         own = cells.own_gap(past.count, past.gap_median)
         overdue = past.days_since / own
-        survival = cells.survival(past.count, past.days_since, own)
+        survival = cells.survival(past.count, past.days_since, own, today)
         columns = {
             **probabilities(survival, (14, 30)),
             "expected_days": expected_dates(survival)["expected_days"],

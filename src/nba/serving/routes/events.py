@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from nba.errors import ConflictError, NbaError, NotPermittedError
+from nba.errors import ConflictError, InputRefusedError, NbaError, NotPermittedError
 from nba.serving.auth import Caller, CallerDep, ServicesDep
 from nba.serving.batches import IdempotencyKey, Metered, once, summed
 from nba.serving.errors import documented, problem_of
@@ -75,18 +75,25 @@ class Judged:
     verdict: Parsed | NbaError
 
 
-def _rows(body: EventBatch) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
+def _rows(body: EventBatch) -> Iterator[tuple[str, int, Any]]:
     for table in EventBatch.model_fields:
         for index, row in enumerate(getattr(body, table)):
             yield table, index, row
 
 
 def _judge(
-    table: str, row: Mapping[str, Any], caller: Caller, services: Services, now: datetime
+    table: str, row: Any, caller: Caller, services: Services, now: datetime
 ) -> Parsed | NbaError:
     """Return the event that a row is, or why it is none."""
     try:
         caller.may_report(table)
+        if not isinstance(row, Mapping):
+            raise InputRefusedError(
+                f"a row of {table} is no JSON object",
+                expected="an object with a value per column",
+                found=type(row).__name__,
+                next_step="send each row as an object",
+            )
         parsed = parse_row(table, row, zone=services.zone, now=now)
         _require_sight(caller, table, parsed.values)
     except NbaError as error:

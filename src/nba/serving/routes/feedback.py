@@ -22,6 +22,7 @@ from nba.serving.schemas import (
     FeedbackReceipt,
     Id,
     RowResult,
+    WrongItem,
 )
 from nba.serving.services import Services
 from nba.stores.access import Scope
@@ -80,14 +81,21 @@ def give_feedback_on_many(
     result = once(services, caller, key, body, take)
     for row in result.rows:
         metered(row.table, row.status)
-    if any(item.kind in CLOSING for item in body.feedback):
+    kinds = (item.kind for item in body.feedback if isinstance(item, FeedbackItem))
+    if any(kind in CLOSING for kind in kinds):
         services.changed()
     return result
 
 
 def _one(
-    writer: Writer, index: int, item: FeedbackItem, caller: Caller, services: Services
+    writer: Writer,
+    index: int,
+    item: FeedbackItem | WrongItem,
+    caller: Caller,
+    services: Services,
 ) -> RowResult:
+    if isinstance(item, WrongItem):
+        return RowResult(table="feedback", index=index, status="refused", problem=item.problem)
     try:
         receipt = record(writer, item, caller, services)
     except NbaError as error:
