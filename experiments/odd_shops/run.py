@@ -114,7 +114,10 @@ def _calibrated(p: Floats, bought: Bools, days: int) -> dict[str, float]:
 def _affinity(purchases: pl.DataFrame, products: pl.DataFrame, seed: int) -> list[dict[str, Any]]:
     past = purchases.filter(pl.col("ts") < AS_OF)
     tables = {"purchases": past, "product": products}
-    views = {"customer_product": pairs_of(past, AS_OF), "product": _popular(products, past)}
+    views = {
+        "customer_product": pairs_of(past, products, AS_OF),
+        "product": _popular(products, past),
+    }
     given = read_spec(_MODELS / "affinity.yaml").parameters
     learned = TwoStageAffinity(TwoStageAffinity.Config.model_validate({**given, "top_n": _LIST}))
     simple = DecayedCountsAffinity(DecayedCountsConfig(top_n=_LIST))
@@ -132,16 +135,18 @@ def _affinity(purchases: pl.DataFrame, products: pl.DataFrame, seed: int) -> lis
     return rows
 
 
-def pairs_of(past: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+def pairs_of(past: pl.DataFrame, products: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     """Return what `customer_product` would hold of a log without returns."""
+    kinds = products.select("product_id", pl.col("^category$"))
     ago = (pl.lit(as_of) - pl.col("ts").dt.truncate("1d")).dt.total_days().cast(pl.Float64)
     days = past.select("customer_id", "product_id", ago.alias("ago")).unique()
-    return days.group_by("customer_id", "product_id").agg(
+    pairs = days.group_by("customer_id", "product_id").agg(
         pl.len().alias("purchase_days"),
         (0.5 ** (pl.col("ago") / _HALF_LIFE_DAYS)).sum().alias("decayed_count"),
         pl.col("ago").min().alias("days_since_purchase"),
         pl.lit(False).alias("returned"),
     )
+    return pairs.join(kinds, on="product_id", how="left")
 
 
 def _popular(products: pl.DataFrame, past: pl.DataFrame) -> pl.DataFrame:
