@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 COMPILE := uv pip compile pyproject.toml requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-strip-extras --quiet
+# A file of tests on one worker, so that what it builds is built once; the long ones first.
+APART := -n auto --dist loadfile --no-loadscope-reorder
 DEMO ?= demo
 DATA ?=
 MAPPING ?=
 AS_OF ?=
 SERVE ?= 1
 
-.PHONY: demo test check proof lock format clean
+.PHONY: demo test coverage check proof lock format clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is to do
@@ -37,7 +39,10 @@ check: $(VENV)/dev ## Format, lint, types, imports, docs (generated pages, and t
 	site=$$(mktemp -d); NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir $$site; failed=$$?; rm -rf $$site; exit $$failed
 
 test: $(VENV)/dev ## All tests, doctests and the walk-through in examples/; a missing server or Java is a skip that names it (NBA_REQUIRE=all: a failure)
-	$(BIN)/python -m pytest -m "not proof" -n auto --dist loadgroup --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not proof" $(APART)
+
+coverage: $(VENV)/dev ## The same, and which lines no test runs
+	$(BIN)/python -m pytest -m "not proof" $(APART) --cov --cov-report=term:skip-covered
 
 proof: $(VENV)/dev ## The long statistical, kill and scale suites; date and result of each go to experiments/proof
 	$(BIN)/python -m pytest -m proof -p tests.proof_record --record experiments/proof

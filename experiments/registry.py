@@ -16,6 +16,6 @@ FOLDER: Final = Path(__file__).resolve().parent
 def experiments() -> Mapping[str, ExperimentSpec]:
     """Return all experiments by name."""
     packages = [module.name for module in iter_modules([str(FOLDER)]) if module.ispkg]
-    found = [import_module(f"experiments.{name}") for name in packages if name != "common"]
-    specs: list[ExperimentSpec] = [module.SPEC for module in found]
+    modules = [import_module(f"experiments.{name}") for name in packages if name != "common"]
+    specs: list[ExperimentSpec] = [module.SPEC for module in modules]
     return {spec.name: spec for spec in specs}

@@ -27,6 +27,29 @@ FOUND = {
 }
 
 
+#: Begun first, the longest first, so that no worker is left alone with one of them at the end.
+LONG = (
+    "tests/simulation/test_families.py",
+    "tests/experiments/test_worlds.py",
+    "tests/jobs/test_nights.py",
+    "tests/features/test_engines.py",
+    "tests/test_end_to_end.py",
+    "tests/stores/test_erasure.py",
+    "tests/experiments/test_closed_loop.py",
+    "tests/jobs/test_moved_projects.py",
+    "tests/models/mode/test_residual_effects.py",
+    "tests/models/timing/test_hazard.py",
+    "tests/models/timing/test_contract.py",
+    "tests/models/mode/test_learner.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files of `LONG` first."""
+    place = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(LONG)))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose requirement is missing, or fail it under NBA_REQUIRE=all."""
     for marker in item.iter_markers("requires"):

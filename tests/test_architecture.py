@@ -65,3 +65,11 @@ def test_a_planted_import_of_the_lab_is_reported(repository: Path, tmp_path: Pat
     result = planted(repository, tmp_path, "jobs/demo.py", "experiments.registry")
     assert result.returncode != 0
     assert "nba.jobs.demo -> experiments.registry" in result.stdout
+
+
+def test_every_file_that_the_walk_of_a_night_names_is_there(repository: Path) -> None:
+    page = (repository / "docs" / "architecture.md").read_text(encoding="utf-8")
+    walk = page.partition("## A night, file by file")[2].partition("\n## ")[0]
+    named = re.findall(r"`([\w/]+\.py)`", walk)
+    assert len(named) > 10
+    assert not [name for name in named if not (repository / "src" / "nba" / name).is_file()]

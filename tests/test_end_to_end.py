@@ -22,8 +22,6 @@ from nba.settings import Project
 from nba.simulation import WorldConfig, simulate
 from nba.wiring import Wiring
 
-pytestmark = pytest.mark.xdist_group("end_to_end")
-
 START, DAYS = date(2025, 3, 1), 150
 DAY = START + timedelta(days=DAYS)
 

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("examples")
-
 COMMAND = re.compile(r"^(?:\$ )?nba (.+?)(?: #.*| &)?$", re.MULTILINE)
 
 

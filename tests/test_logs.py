@@ -42,6 +42,18 @@ def test_a_step_is_one_line_with_the_runs_id(capsys: pytest.CaptureFixture[str])
     assert step["run"] == said["run"] == progress.run_id
     assert "manifest" not in step
     assert current.report["seconds"] >= 0
+    assert step["peak_mb"] == current.report["peak_mb"] > 10
+
+
+def test_the_peak_of_memory_is_that_of_the_step() -> None:
+    progress = Progress()
+    with progress.step("large") as large:
+        bytearray(b"x") * 200_000_000
+    with progress.step("small") as small:
+        pass
+    assert large.report["peak_mb"] > 200
+    if sys.platform == "linux":
+        assert small.report["peak_mb"] < large.report["peak_mb"] - 100
 
 
 def test_a_step_that_fails_says_which_and_how(capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,7 +74,8 @@ def test_text_is_for_people_and_levels_hold(capsys: pytest.CaptureFixture[str]) 
     configure("info", "text")
     with Progress().step("plan") as current:
         current.report["actions"] = 3
-    assert re.fullmatch(r"\S+Z plan actions=3 seconds=[\d.]+ run=\w{16}\n", capsys.readouterr().err)
+    line = r"\S+Z plan actions=3 seconds=[\d.]+ peak_mb=\d+ run=\w{16}\n"
+    assert re.fullmatch(line, capsys.readouterr().err)
     configure("warning", "text")
     with Progress().step("plan"):
         pass

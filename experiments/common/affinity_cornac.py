@@ -26,15 +26,15 @@ def cornac_methods(task: RankingTask) -> dict[str, Callable[[RankingTask], Recom
         return {}
     from cornac.models import TIFUKNN, GPTop
 
-    found = {"cornac_gptop": _method(lambda: GPTop())}
+    methods = {"cornac_gptop": _method(lambda: GPTop())}
     if find_spec("similaripy") is not None:
         from cornac.models import UPCF
 
-        found["cornac_upcf"] = _method(lambda: UPCF())
+        methods["cornac_upcf"] = _method(lambda: UPCF())
     if task.log.n_customers * task.log.n_products <= _LARGEST:
         near = min(300, int(task.learners.sum()))
-        found["cornac_tifuknn"] = _method(lambda: TIFUKNN(n_neighbors=near))
-    return found
+        methods["cornac_tifuknn"] = _method(lambda: TIFUKNN(n_neighbors=near))
+    return methods
 
 
 def _method(make: Callable[[], Any]) -> Callable[[RankingTask], Recommendations]:
@@ -73,7 +73,7 @@ def _baskets(customer: Ints, basket: Ints, item: Ints) -> dict[int, list[list[in
     known = item >= 0
     customer, basket, item = customer[known], basket[known], item[known]
     starts = np.flatnonzero(np.diff(basket, prepend=-1))
-    found: dict[int, list[list[int]]] = {}
+    baskets: dict[int, list[list[int]]] = {}
     for one, items in zip(customer[starts], np.split(item, starts[1:]), strict=True):
-        found.setdefault(int(one), []).append(items.tolist())
-    return found
+        baskets.setdefault(int(one), []).append(items.tolist())
+    return baskets

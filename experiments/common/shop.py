@@ -37,11 +37,11 @@ def generated_shop(customers: int, seed: int, days: int) -> Iterator[tuple[Wirin
         yield wiring, day
 
 
-def over_views(found: list[Agreement]) -> dict[str, Any]:
+def over_views(agreements: list[Agreement]) -> dict[str, Any]:
     """Return the largest difference, the unequal values, and the same by view."""
     return {
-        "values": sum(item.values for item in found),
-        "largest_difference": max(item.largest_difference for item in found),
-        "unequal": sum(sum(item.unequal.values()) for item in found),
-        "views": {item.view: item for item in found},
+        "values": sum(item.values for item in agreements),
+        "largest_difference": max(item.largest_difference for item in agreements),
+        "unequal": sum(sum(item.unequal.values()) for item in agreements),
+        "views": {item.view: item for item in agreements},
     }

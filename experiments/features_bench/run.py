@@ -246,7 +246,7 @@ def bench_features(
     folder : Path, optional
         Where tables and views are written; by default a temporary folder.
     """
-    found = []
+    rows = []
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         for at, (customers, lines) in enumerate(sizes):
             root = Path(temporary) / f"{lines}"
@@ -257,10 +257,10 @@ def bench_features(
                     shutil.rmtree(root / side, ignore_errors=True)
                     runs[side].append(_in_process(side, root, threads, memory_limit))
             different = {name: _different_rows(name, root, memory_limit) for name in VIEWS}
-            found.append(_compared(customers, lines, runs, different))
-            print(found[-1].line(), file=sys.stderr, flush=True)
+            rows.append(_compared(customers, lines, runs, different))
+            print(rows[-1].line(), file=sys.stderr, flush=True)
             shutil.rmtree(root)
-    return found
+    return rows
 
 
 def _in_process(side: str, root: Path, threads: int, memory_limit: str) -> Run:
@@ -275,25 +275,25 @@ def _different_rows(name: str, root: Path, memory_limit: str) -> int:
     view = VIEWS[name]
     tests = []
     for feature in view.features:
-        one, other = f'a."{feature.name}"', f'b."{feature.name}"'
+        mine, other = f'a."{feature.name}"', f'b."{feature.name}"'
         if feature.dtype == "float64":
             tests.append(
-                f"({one} IS NULL) <> ({other} IS NULL) OR abs({one} - {other}) > "
-                f"1e-9 * greatest(abs({one}), abs({other}), 1e-3)"
+                f"({mine} IS NULL) <> ({other} IS NULL) OR abs({mine} - {other}) > "
+                f"1e-9 * greatest(abs({mine}), abs({other}), 1e-3)"
             )
         else:
-            tests.append(f"{one} IS DISTINCT FROM {other}")
+            tests.append(f"{mine} IS DISTINCT FROM {other}")
     # Both sides are sorted by key: row stands beside row.
     tests += [f'a."{key}" IS DISTINCT FROM b."{key}"' for key in view.entity_keys]
     sides = [f"read_parquet('{root / side / name}/*.parquet')" for side in SIDES]
     with duckdb.connect() as connection:
         connection.execute(f"SET memory_limit = '{memory_limit}'; SET enable_progress_bar = false")
-        found = connection.execute(
+        count = connection.execute(
             f"SELECT count(*) FROM {sides[0]} a POSITIONAL JOIN {sides[1]} b "
             f"WHERE {' OR '.join(tests)}"
         ).fetchone()
-    assert found is not None
-    return int(found[0])
+    assert count is not None
+    return int(count[0])
 
 
 def _compared(

@@ -37,13 +37,13 @@ def bench_engines(*, customers: int = 500, days: int = DAYS, seed: int = 5) -> d
             store.build(day, force=True)
             frames[engine] = {name: store.snapshot(name, day) for name in store.views}
             views = store.views
-    found = [agreement(v, frames["duckdb"][n], frames["spark"][n]) for n, v in views.items()]
+    agreements = [agreement(v, frames["duckdb"][n], frames["spark"][n]) for n, v in views.items()]
     return {
         "as_of": str(day),
         "customers": customers,
         "days": days,
         "seed": seed,
-        **over_views(found),
+        **over_views(agreements),
     }
 
 

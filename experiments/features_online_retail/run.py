@@ -49,8 +49,8 @@ def returned(store: FeastFeatureStore, lake: Lake, as_of: datetime) -> dict[str,
     )
     tags = store.snapshot("customer_tags", as_of).join(bought, on="customer_id", how="left")
     rates = tags.group_by("tag").agg(pl.col("came").fill_null(value=False).mean())
-    found = dict(rates.iter_rows())
-    return {stage: found[stage] for stage in STAGES if stage in found}
+    shares = dict(rates.iter_rows())
+    return {stage: shares[stage] for stage in STAGES if stage in shares}
 
 
 def life_cycle() -> dict[str, Any]:

@@ -163,7 +163,9 @@ def _measure(source: _Source, repeats: int, earlier: Sequence[IngestBench]) -> I
     copied, loaded = min(copies), min(seconds for seconds, _ in loads)
     peak, ratio = max(peak for _, peak in loads), loaded / copied
     same = [
-        one for one in earlier if (one.format, one.line_numbers) == (source.format, source.numbered)
+        result
+        for result in earlier
+        if (result.format, result.line_numbers) == (source.format, source.numbered)
     ]
     per_line = same[0].ingest_seconds / same[0].lines if same else loaded / source.lines
     growth = loaded / source.lines / per_line

@@ -132,6 +132,6 @@ def _kill(source: Path, lake: Lake, after: float) -> None:
 def _strays(lake: Lake) -> bool:
     """Return whether there are files that no version needs, or not all that one needs."""
     used = {str(path) for table in lake.state().tables for path in lake.files(table)}
-    kept = {str(lake.root / name) for name in lake.state().retired}
+    retired = {str(lake.root / name) for name in lake.state().retired}
     there = {str(path) for path in (lake.root / "tables").rglob("*.parquet")}
-    return there != used | kept
+    return there != used | retired

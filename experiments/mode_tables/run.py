@@ -178,15 +178,15 @@ def judged(name: str, *, differ: bool, seed: int) -> dict[str, Any]:
         largest `effect` of an arm.
     """
     table, case = planted_table(name, differ, seed)
-    found = run_mode_experiment(
+    experiment = run_mode_experiment(
         table, "arm", "a0", "y", compare=(), folds=5, cost=case.cost, **case.options
     )
-    row = next(policy for policy in found.result["policies"] if policy["policy"] == OURS)
+    row = next(policy for policy in experiment.result["policies"] if policy["policy"] == OURS)
     cost = np.array([case.cost.get(f"a{i}", 0.0) for i in range(case.mean.shape[1])])
-    true = (case.mean - cost)[found.assignments["row"].to_numpy()]
+    true = (case.mean - cost)[experiment.assignments["row"].to_numpy()]
     rows = np.arange(len(true))
     chosen, single = (
-        found.assignments[column].str.slice(1).cast(pl.Int64).to_numpy()
+        experiment.assignments[column].str.slice(1).cast(pl.Int64).to_numpy()
         for column in ("chosen_arm", "best_single_arm")
     )
     return {

@@ -163,11 +163,11 @@ def _lake(folder: Path, observed: ObservedTables) -> Lake:
 
 def _truth(world: World, friends: pl.DataFrame) -> Floats:
     """Return the true effect of bringing the usual products, shape (friends, modes)."""
-    found = [
+    rows = [
         world.true_effect(world.day, friends["customer_id"], mode, friends["product_ids"])
         for mode in MODES
     ]
-    return np.column_stack([effect["window_amount"].to_numpy() for effect in found])
+    return np.column_stack([effect["window_amount"].to_numpy() for effect in rows])
 
 
 def _models(
@@ -185,20 +185,20 @@ def _models(
         margin_check_amount=pl.when(checked).then("margin_check_amount")
     )
     known = setting.assignments if last else until
-    found: dict[str, tuple[Floats, Floats | None]] = {
+    models: dict[str, tuple[Floats, Floats | None]] = {
         "learned": _scored(_fitted(setting, known, seed), setting)
     }
     if not last:
-        return found
+        return models
     prior = PriorMode().fit(setting.inputs, as_of=setting.as_of, seed=seed)
-    found["prior"] = _scored(prior, setting)
+    models["prior"] = _scored(prior, setting)
     pilot = known.filter(pl.col("source") == str(Source.LOGGED))
-    found["learned, pilot only"] = _scored(_fitted(setting, pilot, seed), setting)
+    models["learned, pilot only"] = _scored(_fitted(setting, pilot, seed), setting)
     habits = known.filter(pl.col("source") == str(Source.HISTORY))
-    found["learned, history only"] = _scored(_fitted(setting, habits, seed), setting)
-    found |= _usual(pilot, setting, seed)
+    models["learned, history only"] = _scored(_fitted(setting, habits, seed), setting)
+    models |= _usual(pilot, setting, seed)
     others = _usual(known, setting, seed)
-    return found | {f"{name}, history too": value for name, value in others.items()}
+    return models | {f"{name}, history too": value for name, value in others.items()}
 
 
 def _fitted(setting: Setting, known: pl.DataFrame, seed: int) -> ResidualEffectsMode:
@@ -232,11 +232,11 @@ def _usual(
     )
     today = customer_table(setting.inputs, config.behaviour, config.contact)
     at = encoder.transform(today)
-    found: dict[str, tuple[Floats, Floats | None]] = {}
+    models: dict[str, tuple[Floats, Floats | None]] = {}
     for name in ("T-learner", "X-learner"):
         values = BASELINES[name](sample, len(ARMS), np.zeros((0, len(ARMS))), seed)(at)
-        found[name] = (values[:, 1:] - values[:, [0]], None)
-    return found
+        models[name] = (values[:, 1:] - values[:, [0]], None)
+    return models
 
 
 def judge(truth: Floats, effect: Floats, lower: Floats | None) -> dict[str, Any]:

@@ -97,26 +97,26 @@ def _estimates(
     own, own_error, low, high = mean_interval(target["click"].to_numpy().astype(np.float64))
     rows = []
     for method in Method:
-        found = policy_value(log, policy, method=method, predicted=predicted)
+        estimate = policy_value(log, policy, method=method, predicted=predicted)
         rows.append(
             {
                 "campaign": campaign,
                 "logged_by": logged,
                 "policy": other,
                 "method": str(method),
-                "value": found.value,
-                "standard_error": found.standard_error,
-                "lower": found.lower,
-                "upper": found.upper,
-                "effective_rows": found.effective_rows,
-                "mean_weight": found.mean_weight,
-                "clipped_share": found.clipped_share,
-                "problems": list(found.problems),
+                "value": estimate.value,
+                "standard_error": estimate.standard_error,
+                "lower": estimate.lower,
+                "upper": estimate.upper,
+                "effective_rows": estimate.effective_rows,
+                "mean_weight": estimate.mean_weight,
+                "clipped_share": estimate.clipped_share,
+                "problems": list(estimate.problems),
                 "on_policy": own,
                 "on_policy_lower": low,
                 "on_policy_upper": high,
-                "z_to_on_policy": (found.value - own)
-                / float(np.hypot(found.standard_error, own_error)),
+                "z_to_on_policy": (estimate.value - own)
+                / float(np.hypot(estimate.standard_error, own_error)),
             }
         )
     return rows

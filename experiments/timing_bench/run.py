@@ -82,8 +82,8 @@ def bench_timing(
 def _single(model: Hazard, tables: ModelInputs, *, repeats: int = 200) -> float:
     """Return the median milliseconds of scoring one customer from their own purchases."""
     purchases = tables["purchases"]
-    one = purchases.filter(pl.col("customer_id") == purchases["customer_id"][0])
-    inputs = ModelInputs({"purchases": one})
+    customer = purchases.filter(pl.col("customer_id") == purchases["customer_id"][0])
+    inputs = ModelInputs({"purchases": customer})
     spent = []
     for _ in range(repeats):
         started = perf_counter()

@@ -113,14 +113,14 @@ def _accuracy(result: WorldsResult) -> list[str]:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in result.rows:
-        found = row["accuracy"]
-        if not found:
+        accuracy = row["accuracy"]
+        if not accuracy:
             continue
         cells = [
-            row["preset"], row["family"], str(row["seed"]), f"{found['contacts']:,}",
-            _number(found["rank_correlation"]), _number(found["rank_correlation_window"]),
-            _number(found["slope"]), f"{found['predicted_mean']:.2f}",
-            f"{found['true_mean']:.2f}", f"{row['night_seconds']:.1f}",
+            row["preset"], row["family"], str(row["seed"]), f"{accuracy['contacts']:,}",
+            _number(accuracy["rank_correlation"]), _number(accuracy["rank_correlation_window"]),
+            _number(accuracy["slope"]), f"{accuracy['predicted_mean']:.2f}",
+            f"{accuracy['true_mean']:.2f}", f"{row['night_seconds']:.1f}",
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
     return lines

@@ -105,6 +105,7 @@ def play_worlds(
     ),
     customers: int = 2000,
     clerks: int = 12,
+    days: int = 365,
     weeks: int = 6,
     tail_weeks: int = 4,
     assortment: str = "fashion",
@@ -123,6 +124,8 @@ def play_worlds(
         Beside `no_contact`, which is always played.
     customers, clerks : int
         Size of each world.
+    days : int
+        Of history, before the first contact of a policy.
     weeks, tail_weeks : int
         With contact, then without any, so that what was pulled forward is charged.
     assortment : str
@@ -149,6 +152,7 @@ def play_worlds(
                 seed=seed,
                 customers=customers,
                 clerks=clerks,
+                days=days,
                 assortment=Assortments(assortment),
             )
             if todo:

@@ -180,6 +180,15 @@ class Alerts(_Section):
         return os.environ.get("NBA_ALERT_SECRET") or configured
 
 
+class Landing(_Section):
+    """Where new tables arrive; `nba run` loads them before it plans. Empty: nowhere."""
+
+    folder: str = Field(
+        "", description="The folder, absolute or within the project; empty: `nba ingest` alone."
+    )
+    mapping: str = Field("", description="A mapping's name or file; empty: the tables' own names.")
+
+
 class Settings(_Section):
     """What holds for the whole project."""
 
@@ -236,6 +245,9 @@ class Settings(_Section):
         "text", description="Log lines for people or for machines; `NBA_LOG_FORMAT` goes before it."
     )
     alerts: Alerts = Field(default_factory=Alerts, description="Told when a night failed.")
+    landing: Landing = Field(
+        default_factory=Landing, description="Loaded by `nba run` before it plans."
+    )
     decisions: dict[str, Any] = Field(
         default_factory=dict,
         description="Exploration, horizon, rounding …: the fields listed in docs/decisions.md.",
@@ -303,6 +315,18 @@ class Project:
     def lake(self) -> Path:
         """The tables."""
         return self.data / "lake"
+
+    @property
+    def landing(self) -> Path | None:
+        """Where new tables arrive, if anywhere."""
+        configured = self.settings.landing.folder
+        return self.root / configured if configured else None
+
+    @property
+    def landing_mapping(self) -> str | Path | None:
+        """The mapping of what arrives: a file of the project, or the name of one that ships."""
+        name = self.settings.landing.mapping
+        return self.root / name if (self.root / name).is_file() else name or None
 
     @property
     def features(self) -> Path:

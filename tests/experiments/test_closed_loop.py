@@ -13,8 +13,6 @@ from nba.decisions.settings import Factors
 from nba.jobs.experiment_spec import figures_of
 from nba.simulation import WorldConfig
 
-pytestmark = pytest.mark.xdist_group("end_to_end")
-
 
 def test_a_week_of_the_engine_beside_no_contact(tmp_path: Path) -> None:
     config = WorldConfig(customers=400, clerks=3, stores=1, days=120, pilot_days=14)

@@ -13,7 +13,8 @@ from polars.testing import assert_frame_equal
 
 from experiments.closed_loop.run import EnginePolicy as NightlyEngine
 from experiments.common.compare import prepare
-from experiments.worlds.ablate import replaced_choices
+from experiments.world_choices.choices import replaced_choices
+from experiments.world_choices.run import world_choices
 from experiments.worlds.engine import EnginePolicy
 from experiments.worlds.lists import LISTS, category_states
 from experiments.worlds.play import Played, accuracy
@@ -27,7 +28,6 @@ MOMENTS = [dt.datetime(2025, 10, 1), dt.datetime(2026, 2, 20), dt.datetime(2025,
 SMALL = WorldConfig(customers=300, clerks=3, stores=1, days=120, pilot_days=28, seed=4)
 
 
-@pytest.mark.xdist_group("end_to_end")
 def test_plans_equal_those_of_the_nightly_job_on_the_same_tables(tmp_path: Path) -> None:
     """Two nights: the second takes in an increment, and reads what the first one planned."""
     world, observed = prepare(SMALL)
@@ -106,7 +106,7 @@ def test_accuracy_of_a_prediction_is_measured_on_the_contacts_listed() -> None:
 
 def test_worlds_are_played_once_and_reported(tmp_path: Path) -> None:
     options = {"presets": ["published"], "families": ["null"], "seeds": [1, 2], "customers": 120,
-               "clerks": 2, "weeks": 1, "tail_weeks": 1, "observable_worlds": 1,
+               "clerks": 2, "days": 120, "weeks": 1, "tail_weeks": 1, "observable_worlds": 1,
                "policies": ["due_worth", "observable_oracle", "oracle"],
                "log": str(tmp_path / "log.jsonl")}  # fmt: skip
     result = play_worlds(**options)
@@ -131,6 +131,13 @@ def test_each_choice_of_the_truth_is_worth_at_least_the_lists_own(played) -> Non
     nobody = replaced_choices(world, observed, plan.clear(), rules)
     assert nobody["listed"] == 0
     assert nobody["true_customers_too"] == worth["true_customers_too"]
+
+
+def test_one_night_is_asked_which_choice_loses_most() -> None:
+    rows = world_choices(presets=["published"], families=["extra_orders"], seeds=[5],
+                         policies=["due_worth"], customers=80, clerks=2, days=120)  # fmt: skip
+    assert rows["policy"].to_list() == ["due_worth"]
+    assert rows["listed"][0] <= rows["true_customers_too"][0]
 
 
 def row(policy: str, seed: int, amount: float) -> dict[str, object]:

@@ -12,10 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
-import pytest
 from tests.jobs.conftest import DAY, nba, wiring
-
-pytestmark = pytest.mark.xdist_group("nights")
 
 
 def contents(folder: Path) -> dict[str, str]:

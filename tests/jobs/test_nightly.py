@@ -61,6 +61,14 @@ def due(run: RunContext, inputs: dict[str, str] = INPUTS, **how: Any) -> list[st
     return [one.name for one in found(run, inputs, **how).steps]
 
 
+def test_a_step_alone_is_refused_where_others_are_due_before_it(tmp_path: Path) -> None:
+    ready = found(context(tmp_path / "ready", done=["ingest", *NAMES]), from_step="plan")
+    nightly._refuse_more_than("plan", ready.steps[:1])
+    torn = found(context(tmp_path / "torn", done=["ingest", "features"]), from_step="plan")
+    with pytest.raises(ConflictError, match="train, score due"):
+        nightly._refuse_more_than("plan", torn.steps[:3])
+
+
 def test_a_first_run_walks_all_steps_and_a_second_none(tmp_path: Path) -> None:
     assert due(context(tmp_path / "first", done=[])) == NAMES
     assert due(context(tmp_path / "second", done=list(STEPS))) == []

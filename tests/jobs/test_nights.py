@@ -25,8 +25,6 @@ from nba.serving.run import services_of
 from nba.stores.access import Scope
 from nba.stores.outbox import Event
 
-pytestmark = pytest.mark.xdist_group("nights")
-
 
 @pytest.fixture
 def shop(made: Path, tmp_path: Path) -> Path:

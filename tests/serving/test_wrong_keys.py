@@ -12,15 +12,15 @@ from nba.serving.attempts import MOST_WRONG_KEYS, WINDOW_SECONDS, WrongKeys
 Client = Callable[..., TestClient]
 
 
-def test_thousands_of_wrong_keys_are_slowed_and_logged_once(client: Client) -> None:
+def test_a_flood_of_wrong_keys_is_slowed_and_logged_once(client: Client) -> None:
     guest = client(None)
     with structlog.testing.capture_logs() as lines:
         answers = [
             guest.get("/v1/clerks", headers={"Authorization": f"Bearer nba_{n:06}_guess"})
-            for n in range(3000)
+            for n in range(300)
         ]
     statuses = [answer.status_code for answer in answers]
-    assert statuses == [401] * MOST_WRONG_KEYS + [429] * (3000 - MOST_WRONG_KEYS)
+    assert statuses == [401] * MOST_WRONG_KEYS + [429] * (300 - MOST_WRONG_KEYS)
     last = answers[-1]
     assert 1 <= int(last.headers["Retry-After"]) <= WINDOW_SECONDS
     assert (last.json()["code"], last.json()["status"]) == ("too_many_requests", 429)

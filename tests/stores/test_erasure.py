@@ -32,8 +32,6 @@ from nba.stores.feedback import Feedback
 from nba.stores.people import Consent, Tag
 from nba.wiring import Wiring
 
-pytestmark = pytest.mark.xdist_group("erasure")
-
 START, DAYS = date(2025, 3, 1), 60
 DAY = datetime(2025, 4, 30)
 NOW = datetime(2025, 4, 30, 2, tzinfo=UTC)

@@ -203,6 +203,20 @@ def test_the_quota_left_counts_the_month_but_not_the_days_own_reservations(
     assert store.quota_frame(date(2026, 4, 1)).is_empty()
 
 
+def test_a_plan_for_a_past_day_leaves_the_current_one_and_its_contacts(
+    store: OperationalStore, make_actions: Actions
+) -> None:
+    store.publish(PLAN, make_actions(clerks=1, per_clerk=2))
+    current, left = store.current_plan(), store.quota_frame(date(2026, 3, 3))
+    past = date(2026, 2, 20)
+    lasting = make_actions(past, clerks=1, per_clerk=2)
+    store.publish(PLAN | {"as_of": past}, lasting)
+    assert store.actions(past)["clerk_id"].to_list() == ["k1"] * 3  # one is held out
+    assert store.current_plan() == current
+    assert store.quota_frame(date(2026, 3, 3)).equals(left)
+    assert store.quota_used(past, past).is_empty()
+
+
 def test_an_idempotency_key_replays_its_response_and_refuses_another_body(
     store: OperationalStore,
 ) -> None:

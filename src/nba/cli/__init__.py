@@ -64,8 +64,12 @@ def options(
 _called: dict[str, Path] = {}
 
 
+class Stopped(SystemExit):
+    """The process was asked to end: steps, locks and transactions end as with any error."""
+
+
 def _stop(signum: int, frame: object) -> None:
-    raise SystemExit(128 + signum)
+    raise Stopped(128 + signum)
 
 
 def _with_all_faults(error: NbaError) -> NbaError:

@@ -32,8 +32,8 @@ def features_show(
     from nba.jobs.inspect import customer_features, feature_lines
 
     wiring = wiring_of(context)
-    found = customer_features(wiring, customer, moment(wiring, as_of))
-    emit(as_json, found, lambda: feature_lines(found))
+    features = customer_features(wiring, customer, moment(wiring, as_of))
+    emit(as_json, features, lambda: feature_lines(features))
 
 
 @features_app.command("diff")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from nba.cli.common import AsJson, AsOf, Force, moment, wiring_of
+from nba.errors import UsageError
 from nba.jobs.progress import shown
 
 verbs = typer.Typer()
@@ -19,22 +20,35 @@ def run(
     as_of: AsOf = "",
     force: Force = False,
     from_step: Annotated[str, typer.Option("--from", help="Redo from this step on.")] = "",
+    only: Annotated[str, typer.Option(help="Redo this step alone, on what stands.")] = "",
     backfill: Annotated[str, typer.Option(help="FIRST..LAST: one run per day.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Walk the nightly job: ingest, features, train (when due), score, plan, publish."""
     from nba.connect.courier import told
-    from nba.jobs.nightly import days_between, run_nightly
+    from nba.jobs.nightly import STEPS, days_between, run_nightly
 
+    if only and from_step:
+        raise UsageError("--only and --from exclude each other", next_step="leave one of them away")
     wiring = wiring_of(context)
     days = days_between(backfill) if backfill else [moment(wiring, as_of)]
     progress = shown()
     with told(wiring):
         for day in days:
             progress(f"nba run --as-of {day.date()}")
-            manifest = run_nightly(
-                wiring, day, progress=progress, force=force, from_step=from_step or None
-            )
+            try:
+                manifest = run_nightly(
+                    wiring,
+                    day,
+                    progress=progress,
+                    force=force,
+                    from_step=only or from_step or None,
+                    until_step=only or STEPS[-1],
+                    alone=bool(only),
+                )
+            except SystemExit:
+                progress("asked to stop: the same call goes on where this one ended")
+                raise
             if as_json:
                 report = {"inputs": manifest.inputs, "steps": manifest.steps}
                 typer.echo(json.dumps(report, indent=1))

@@ -22,8 +22,8 @@ def outbox_list(context: typer.Context, as_json: AsJson = False) -> None:
     """Print how many rows wait or were refused, by table and reason, and the first of each."""
     from nba.jobs.outbox import counted, open_rows
 
-    found = counted(open_rows(wiring_of(context)))
-    emit(as_json, found, lambda: [_line(row) for row in found] or ["nothing waits"])
+    groups = counted(open_rows(wiring_of(context)))
+    emit(as_json, groups, lambda: [_line(row) for row in groups] or ["nothing waits"])
 
 
 def _line(row: dict[str, Any]) -> str:

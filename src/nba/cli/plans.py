@@ -163,16 +163,16 @@ def actions_posts(
 ) -> None:
     """Print what each group and each clerk's moments could be sent today."""
     from nba.jobs.export import CsvStyle
-    from nba.jobs.plan_reports import print_posts, write_post_members
+    from nba.jobs.plan_reports import print_posts, write_report
+    from nba.pipeline.plan import POST_MEMBERS
 
     wiring = wiring_of(context)
     day = moment(wiring, as_of)
     if out is None:
         print_posts(wiring, day, locale=locale)
     else:
-        typer.echo(
-            f"wrote {write_post_members(wiring, day, out, CsvStyle(bom, raw))} rows to {out}"
-        )
+        rows = write_report(wiring, day, POST_MEMBERS, out, CsvStyle(bom, raw))
+        typer.echo(f"wrote {rows} rows to {out}")
 
 
 @actions_app.command("outlook")
@@ -189,11 +189,13 @@ def actions_outlook(
 ) -> None:
     """Print for how many customers each of the coming days is the best."""
     from nba.jobs.export import CsvStyle
-    from nba.jobs.plan_reports import print_outlook, write_outlook
+    from nba.jobs.plan_reports import print_outlook, write_report
+    from nba.pipeline.plan import OUTLOOK
 
     wiring = wiring_of(context)
     day = moment(wiring, as_of)
     if out is None:
         print_outlook(wiring, day, clerk_id=clerk, locale=locale)
     else:
-        typer.echo(f"wrote {write_outlook(wiring, day, out, CsvStyle(bom, raw))} rows to {out}")
+        rows = write_report(wiring, day, OUTLOOK, out, CsvStyle(bom, raw))
+        typer.echo(f"wrote {rows} rows to {out}")

@@ -26,9 +26,9 @@ def erase(
 
     wiring = wiring_of(context)
     if verify:
-        found = search(wiring, customer)
-        emit(as_json, found.to_json(), lambda: search_lines(found))
-        raise typer.Exit(1 if found.kept else 0)
+        remainders = search(wiring, customer)
+        emit(as_json, remainders.to_json(), lambda: search_lines(remainders))
+        raise typer.Exit(1 if remainders.kept else 0)
     receipt = erase_customer(wiring, customer, by=by)
     report = {
         name: getattr(receipt, name)

@@ -67,12 +67,12 @@ class Tally:
 
     def add(self, counts: Iterable[tuple[str, int]]) -> bool:
         """Count the rows per customer that one file held; return whether there were any."""
-        found = False
+        has_any = False
         for customer_id, rows in counts:
             self.rows[customer_id] = self.rows.get(customer_id, 0) + rows
             self.files[customer_id] = self.files.get(customer_id, 0) + 1
-            found = True
-        return found
+            has_any = True
+        return has_any
 
     def merge(self, other: Tally) -> None:
         """Add what another tally counted."""
@@ -158,7 +158,9 @@ def _register(
     action_ids: Mapping[str, str],
 ) -> None:
     connection.execute("CREATE TEMP TABLE leaving (customer_id VARCHAR)")
-    connection.executemany("INSERT INTO leaving VALUES (?)", [[one] for one in customer_ids])
+    connection.executemany(
+        "INSERT INTO leaving VALUES (?)", [[customer_id] for customer_id in customer_ids]
+    )
     connection.execute("CREATE TEMP TABLE leaving_actions (action_id VARCHAR, customer_id VARCHAR)")
     if action_ids:
         pairs = [list(pair) for pair in action_ids.items()]
@@ -309,19 +311,22 @@ def quarantined_customer(
         Whose erasure is under way.
     """
     if row is None:
-        return next((one for one in customer_ids if value and mentions(value, one)), None)
+        return next(
+            (customer_id for customer_id in customer_ids if value and mentions(value, customer_id)),
+            None,
+        )
     wanted = set(customer_ids)
     named = {str(column): value, **_fields(row)}
-    for name, found in named.items():
-        text = str(found).strip() if found is not None else ""
+    for name, content in named.items():
+        text = str(content).strip() if content is not None else ""
         if text in wanted and (names_customer(name) or not _SHORT_NUMBER.fullmatch(text)):
             return text
     return None
 
 
 def _fields(row: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(row)
-    return found
+    fields: dict[str, Any] = json.loads(row)
+    return fields
 
 
 def erase_reports(folder: Path, customer_ids: Sequence[str]) -> Tally:
@@ -347,10 +352,10 @@ def _examples(content: Any, customer_ids: Sequence[str]) -> Iterator[tuple[str, 
     """Yield each example of a report's checks that names a customer, with whom it names."""
     for check in content.get("checks", ()):
         text = check.get("first") or ""
-        for one in customer_ids:
-            quoted = repr(one) in text
-            if quoted or (mentions(text, one) and not _SHORT_NUMBER.fullmatch(one)):
-                yield text, one
+        for customer_id in customer_ids:
+            quoted = repr(customer_id) in text
+            if quoted or (mentions(text, customer_id) and not _SHORT_NUMBER.fullmatch(customer_id)):
+                yield text, customer_id
 
 
 def _blanked(value: Any, texts: Collection[str]) -> Any:

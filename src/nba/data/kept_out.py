@@ -30,7 +30,9 @@ def keep_out(connection: duckdb.DuckDBPyConnection, staged: Staged, erased: Eras
         return 0
     name = f"kept_out_{next(_numbers)}"
     connection.execute(f"CREATE TEMP TABLE {name} (id VARCHAR)")
-    connection.executemany(f"INSERT INTO {name} VALUES (?)", [[one] for one in sorted(gone)])
+    connection.executemany(
+        f"INSERT INTO {name} VALUES (?)", [[customer_id] for customer_id in sorted(gone)]
+    )
     rows = keys.single_number(
         connection,
         f"SELECT count(*) FROM {staged.relation} WHERE {CUSTOMER} IN (SELECT id FROM {name})",

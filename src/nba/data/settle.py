@@ -42,7 +42,7 @@ def settle(context: Context, table: Table, inputs: list[Input]) -> Context:
 
 
 def _refuse_open(table: Table, own: TableMapping) -> None:
-    left_open = [name for name, found in own.times.items() if ASK in found]
+    left_open = [name for name, formats in own.times.items() if ASK in formats]
     left_open += [name for name, mark in own.numbers.items() if mark == ASK]
     if left_open:
         raise InputRefusedError(

@@ -131,20 +131,20 @@ def prepare(
     _require(table, [*named, *(features or ()), *exclude])
     _refuse_doubles(named)
     notes: list[str] = []
-    kept, row = _usable(table, arm, outcome, propensity, notes)
-    arms = _arms(kept[arm], control)
-    code = kept[arm].replace_strict(list(arms), list(range(len(arms))), return_dtype=pl.Int64)
-    groups = None if group is None else kept[group].cast(pl.String).fill_null("").rank("dense")
+    rows, row = _usable(table, arm, outcome, propensity, notes)
+    arms = _arms(rows[arm], control)
+    code = rows[arm].replace_strict(list(arms), list(range(len(arms))), return_dtype=pl.Int64)
+    groups = None if group is None else rows[group].cast(pl.String).fill_null("").rank("dense")
     own = set(named) | set(exclude)
     candidates = [n for n in (features or table.columns) if n not in own]
-    chance = None if propensity is None else kept[propensity].to_numpy().astype(np.float64)
+    chance = None if propensity is None else rows[propensity].to_numpy().astype(np.float64)
     codes = code.to_numpy().astype(np.int64)
-    y = kept[outcome].to_numpy().astype(np.float64)
+    y = rows[outcome].to_numpy().astype(np.float64)
     if features is None:
-        late = _after_the_arm(kept, candidates, codes, len(arms), y, chance)
+        late = _after_the_arm(rows, candidates, codes, len(arms), y, chance)
         candidates = [name for name in candidates if name not in late]
         notes += [f"{name}: left out, {reason}" for name, reason in late.items()]
-    encoder = Encoder.fit(kept, candidates)
+    encoder = Encoder.fit(rows, candidates)
     notes += [f"{name}: left out, {reason}" for name, reason in encoder.dropped]
     if not encoder.names:
         raise InputRefusedError(
@@ -154,7 +154,7 @@ def prepare(
             next_step="add what was known of each row before its arm was drawn",
         )
     sample = Sample(
-        x=encoder.transform(kept),
+        x=encoder.transform(rows),
         arm=codes,
         outcome=y,
         propensity=chance,
@@ -200,30 +200,30 @@ def _usable(
     good = pl.col(arm).is_not_null() & pl.col(outcome).is_finite().fill_null(False)
     if propensity is not None:
         good &= pl.col(propensity).is_between(0, 1, closed="right").fill_null(False)
-    kept = numeric.filter(good)
-    lost = table.height - kept.height
+    complete = numeric.filter(good)
+    lost = table.height - complete.height
     if lost:
         notes.append(f"{lost} of {table.height} rows left out: no arm, outcome or propensity")
-    if kept.height < MIN_ROWS:
+    if complete.height < MIN_ROWS:
         raise InputRefusedError(
             "too few usable rows",
             expected=f"at least {MIN_ROWS} rows with an arm and a numeric outcome",
-            found=f"{kept.height} of {table.height}",
+            found=f"{complete.height} of {table.height}",
             next_step="check the outcome, arm and propensity columns",
         )
-    return kept.drop("row__"), kept["row__"].to_numpy().astype(np.int64)
+    return complete.drop("row__"), complete["row__"].to_numpy().astype(np.int64)
 
 
 def _arms(column: pl.Series, control: str) -> tuple[str, ...]:
-    found = sorted(column.unique().to_list())
-    if control not in found or len(found) < 2:
+    values = sorted(column.unique().to_list())
+    if control not in values or len(values) < 2:
         raise UsageError(
             "the control is not an arm of the test",
             expected=f"{control!r} and at least one other value",
-            found=", ".join(map(repr, found[:20])),
+            found=", ".join(map(repr, values[:20])),
             next_step="name one of the values as the control",
         )
-    return (control, *(value for value in found if value != control))
+    return (control, *(value for value in values if value != control))
 
 
 def _costs(cost: Mapping[str, float] | None, arms: tuple[str, ...]) -> Floats:

@@ -45,7 +45,7 @@ def s_learner(sample: Sample, arms: int, scores: Floats, seed: int) -> Values:
 
     model = grow(at(sample.x, sample.arm), sample.outcome, TREES, ROUNDS, seed)
     return lambda x: np.column_stack(
-        [predict(model, at(x, np.full(len(x), one))) for one in range(arms)]
+        [predict(model, at(x, np.full(len(x), code))) for code in range(arms)]
     )
 
 
@@ -80,10 +80,10 @@ def x_learner(sample: Sample, arms: int, scores: Floats, seed: int) -> Values:
     models = _per_arm(sample, arms, seed)
     control = sample.arm == 0
     pairs = []
-    for one in range(1, arms):
-        mine = sample.arm == one
+    for arm in range(1, arms):
+        mine = sample.arm == arm
         treated = sample.outcome[mine] - predict(models[0], sample.x[mine])
-        untreated = predict(models[one], sample.x[control]) - sample.outcome[control]
+        untreated = predict(models[arm], sample.x[control]) - sample.outcome[control]
         share = mine.sum() / max(mine.sum() + control.sum(), 1)
         pairs.append(
             (
@@ -195,8 +195,8 @@ BASELINES: Final[dict[str, Baseline]] = {
 
 def _per_arm(sample: Sample, arms: int, seed: int) -> list[Any]:
     return [
-        grow(sample.x[sample.arm == one], sample.outcome[sample.arm == one], TREES, ROUNDS, seed)
-        for one in range(arms)
+        grow(sample.x[sample.arm == arm], sample.outcome[sample.arm == arm], TREES, ROUNDS, seed)
+        for arm in range(arms)
     ]
 
 

@@ -107,11 +107,11 @@ def run_mode_experiment(
         )
         for r in range(repeats)
     ]
-    found = summary(data, runs, folds=folds, seed=seed, columns=(arm, outcome))
+    experiment = summary(data, runs, folds=folds, seed=seed, columns=(arm, outcome))
     for name in also:
         other = table[name].cast(pl.Float64).to_numpy()[data.row]
-        found.result.setdefault("also", {})[name] = _valued_on(data, runs, other, config, seed)
-    return found
+        experiment.result.setdefault("also", {})[name] = _valued_on(data, runs, other, config, seed)
+    return experiment
 
 
 def _outer_folds(sample: Sample, arms: int, folds: int) -> int:

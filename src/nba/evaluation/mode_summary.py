@@ -85,7 +85,7 @@ def summary(
     """
     arms, first = len(data.arms), runs[0]
     policies = [policy_row(name, data, runs) for name in first.choice]
-    single = [_arm_row(one, data, runs) for one in range(arms)]
+    single = [_arm_row(arm, data, runs) for arm in range(arms)]
     scores = [row_scores(run.log, arms, run.predicted) for run in runs]
     curves = [
         multi_arm_uplift(run.effect, score, fold=run.fold, group=data.sample.group)
@@ -161,8 +161,8 @@ def policy_row(name: str, data: TestTable, runs: list[Repeat]) -> dict[str, Any]
             estimates[method].append(value)
         single = one_arm(run.choice[SINGLE], arms, len(run.fold))
         anchors.append(policy_value(run.log, single, predicted=run.predicted).contributions)
-    for method, found in estimates.items():
-        contributions = np.mean([one.contributions for one in found], axis=0)
+    for method, values in estimates.items():
+        contributions = np.mean([estimate.contributions for estimate in values], axis=0)
         mean, error, low, high = mean_interval(contributions, group=group)
         row |= {
             str(method): mean,
@@ -170,7 +170,7 @@ def policy_row(name: str, data: TestTable, runs: list[Repeat]) -> dict[str, Any]
             f"{method}_lower": low,
             f"{method}_upper": high,
         }
-    gap = np.mean([one.contributions for one in estimates[Method.DR]], axis=0)
+    gap = np.mean([estimate.contributions for estimate in estimates[Method.DR]], axis=0)
     difference = _difference(gap - np.mean(anchors, axis=0), group)
     last = estimates[Method.DR]
     return row | {
@@ -179,9 +179,9 @@ def policy_row(name: str, data: TestTable, runs: list[Repeat]) -> dict[str, Any]
         "difference_lower": difference.lower,
         "difference_upper": difference.upper,
         "z": difference.z,
-        "effective_rows": float(np.mean([one.effective_rows for one in last])),
-        "mean_weight": float(np.mean([one.mean_weight for one in last])),
-        "clipped_share": float(np.mean([one.clipped_share for one in last])),
+        "effective_rows": float(np.mean([estimate.effective_rows for estimate in last])),
+        "mean_weight": float(np.mean([estimate.mean_weight for estimate in last])),
+        "clipped_share": float(np.mean([estimate.clipped_share for estimate in last])),
         "problems": list(last[0].problems),
     }
 
@@ -191,18 +191,18 @@ def _difference(values: Floats, group: Ints | None) -> Difference:
     return Difference(value, error, value / error if error > 0 else 0.0, low, high)
 
 
-def _arm_row(one: int, data: TestTable, runs: list[Repeat]) -> dict[str, Any]:
+def _arm_row(arm: int, data: TestTable, runs: list[Repeat]) -> dict[str, Any]:
     run = runs[0]
-    policy = one_arm(one, len(data.arms), len(run.fold))
+    policy = one_arm(arm, len(data.arms), len(run.fold))
     doubly = policy_value(run.log, policy, predicted=run.predicted)
     weighted = policy_value(run.log, policy, method=Method.IPS)
     return {
-        "arm": data.arms[one],
-        "rows": int((data.sample.arm == one).sum()),
+        "arm": data.arms[arm],
+        "rows": int((data.sample.arm == arm).sum()),
         "dr": doubly.value,
         "dr_error": doubly.standard_error,
         "ips": weighted.value,
-        "chosen_in_folds": float((run.choice[SINGLE] == one).mean()),
+        "chosen_in_folds": float((run.choice[SINGLE] == arm).mean()),
     }
 
 
@@ -231,7 +231,7 @@ def _calibrations(
     rows = []
     for low in range(len(data.arms)):
         for high in range(low + 1, len(data.arms)):
-            found = [
+            fits = [
                 calibration(
                     run.effect[:, high] - run.effect[:, low],
                     score[:, high] - score[:, low],
@@ -243,9 +243,9 @@ def _calibrations(
                 {
                     "arm": data.arms[high],
                     "against": data.arms[low],
-                    "slope": float(np.mean([one.slope for one in found])),
-                    "t": float(np.mean([one.t for one in found])),
-                    "deciles": found[0].deciles.to_dicts(),
+                    "slope": float(np.mean([fit.slope for fit in fits])),
+                    "t": float(np.mean([fit.t for fit in fits])),
+                    "deciles": fits[0].deciles.to_dicts(),
                 }
             )
     return rows

@@ -103,13 +103,13 @@ class Estimate:
     @property
     def problems(self) -> tuple[str, ...]:
         """What speaks against trusting the estimate; empty when nothing does."""
-        found = []
+        problems_found = []
         if self.effective_rows < MIN_EFFECTIVE_ROWS:
-            found.append(f"effective sample size {self.effective_rows:.0f} < 100")
+            problems_found.append(f"effective sample size {self.effective_rows:.0f} < 100")
         low, high = MEAN_WEIGHT_RANGE
         if not low <= self.mean_weight <= high:
-            found.append(f"mean weight {self.mean_weight:.3f} outside {low}-{high}")
-        return tuple(found)
+            problems_found.append(f"mean weight {self.mean_weight:.3f} outside {low}-{high}")
+        return tuple(problems_found)
 
     def trusted(self) -> Estimate:
         """Return the estimate itself, or refuse.

@@ -37,8 +37,8 @@ def covariate_balance(
     centred = np.where(known, x - everyone, 0.0)
     spread = np.sqrt(np.square(centred).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
     spread[spread < 1e-12] = np.inf
-    for one in range(arms):
-        mine = arm == one
+    for code in range(arms):
+        mine = arm == code
         weight = 1.0 / propensity[mine]
         raw = centred[mine].sum(axis=0) / np.maximum(known[mine].sum(axis=0), 1)
         sums = weight @ known[mine]
@@ -48,7 +48,7 @@ def covariate_balance(
         frames.append(
             pl.DataFrame(
                 {
-                    "arm": np.full(len(names), one),
+                    "arm": np.full(len(names), code),
                     "column": list(names),
                     "before": raw / spread,
                     "after": mean / spread,

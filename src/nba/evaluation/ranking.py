@@ -56,8 +56,8 @@ def hits(lists: Ints, targets: sp.csr_matrix) -> Reals:
     """
     rows = np.repeat(np.arange(lists.shape[0]), lists.shape[1])
     places = np.maximum(lists.ravel(), 0)
-    found = np.asarray(targets[rows, places]).ravel() > 0
-    met: Reals = (found & (lists.ravel() != EMPTY)).reshape(lists.shape).astype(np.float64)
+    is_hit = np.asarray(targets[rows, places]).ravel() > 0
+    met: Reals = (is_hit & (lists.ravel() != EMPTY)).reshape(lists.shape).astype(np.float64)
     return met
 
 
@@ -81,15 +81,15 @@ def ranking_metrics(
     size = np.diff(targets.indptr).astype(np.float64)
     discount = 1.0 / np.log2(np.arange(2, max(hit.shape[1], int(size.max(initial=1))) + 2))
     ideal = np.concatenate([[0.0], np.cumsum(discount)])[size.astype(int)]
-    found: dict[str, Reals] = {}
+    metrics: dict[str, Reals] = {}
     for cut in cuts:
         top = hit[:, :cut]
-        found[f"recall@{cut}"] = _ratio(top.sum(axis=1), size)
-        found[f"ndcg@{cut}"] = _ratio(top @ discount[: top.shape[1]], ideal)
-        found[f"hit_rate@{cut}"] = _ratio((top.sum(axis=1) > 0).astype(np.float64), size > 0)
+        metrics[f"recall@{cut}"] = _ratio(top.sum(axis=1), size)
+        metrics[f"ndcg@{cut}"] = _ratio(top @ discount[: top.shape[1]], ideal)
+        metrics[f"hit_rate@{cut}"] = _ratio((top.sum(axis=1) > 0).astype(np.float64), size > 0)
     if history is not None:
-        found |= _split_recall(lists, targets, history, cuts)
-    return found
+        metrics |= _split_recall(lists, targets, history, cuts)
+    return metrics
 
 
 def _split_recall(
@@ -98,12 +98,12 @@ def _split_recall(
     repeated = targets.multiply(history > 0).tocsr()
     explored = (targets - repeated).tocsr()
     explored.eliminate_zeros()
-    found = {}
+    recalls = {}
     for name, part in (("repeat", repeated), ("explore", explored)):
         hit, size = hits(lists, part), np.diff(part.indptr).astype(np.float64)
         for cut in cuts:
-            found[f"{name}_recall@{cut}"] = _ratio(hit[:, :cut].sum(axis=1), size)
-    return found
+            recalls[f"{name}_recall@{cut}"] = _ratio(hit[:, :cut].sum(axis=1), size)
+    return recalls
 
 
 def _ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Reals:

@@ -58,9 +58,9 @@ def _uncensored(outcome: Outcome) -> tuple[Floats, Floats]:
 
 def censoring_weights(outcome: Outcome, at: Floats) -> Floats:
     """Return 1 / G(t) for each time in `at`; 0 where nobody is left uncensored."""
-    times, kept = _uncensored(outcome)
+    times, uncensored = _uncensored(outcome)
     where = np.searchsorted(times, at, side="right") - 1
-    g = np.where(where >= 0, kept[np.maximum(where, 0)], 1.0)
+    g = np.where(where >= 0, uncensored[np.maximum(where, 0)], 1.0)
     return np.where(g > 0, 1.0 / np.maximum(g, 1e-300), 0.0)
 
 

@@ -64,8 +64,8 @@ def rank_share(key: Floats, fold: Ints | None = None) -> Floats:
     """Return each row's rank from the top within its fold, as a share in (0, 1); ties averaged."""
     fold = np.zeros(len(key), dtype=np.int64) if fold is None else fold
     share = np.empty(len(key))
-    for one in np.unique(fold):
-        rows = np.flatnonzero(fold == one)
+    for number in np.unique(fold):
+        rows = np.flatnonzero(fold == number)
         share[rows] = (stats.rankdata(-key[rows]) - 0.5) / len(rows)
     return share
 

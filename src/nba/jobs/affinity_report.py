@@ -67,8 +67,8 @@ def write_report(result: Mapping[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "result.json").write_text(json.dumps(dict(result), indent=1) + "\n")
     parts = {
-        **{name: one["test"] for name, one in result.get("protocols", {}).items()},
-        **{name: one["methods"] for name, one in result.get("cutoffs", {}).items()},
+        **{name: protocol["test"] for name, protocol in result.get("protocols", {}).items()},
+        **{name: protocol["methods"] for name, protocol in result.get("cutoffs", {}).items()},
     }
     pages = {name: f"### {name}\n\n{table(methods)}" for name, methods in parts.items()}
     for name, report in result.get("cutoffs", {}).items():

@@ -210,8 +210,8 @@ def _log(name: str, given: Mapping[str, Any], files: Sequence[Path], tracking_ur
 
 def _named(place: str) -> Callable[..., Any]:
     module, _, attribute = place.partition(":")
-    found: Callable[..., Any] = getattr(import_module(module), attribute)
-    return found
+    function: Callable[..., Any] = getattr(import_module(module), attribute)
+    return function
 
 
 def _parse(key: str, text: str, default: Any) -> Any:

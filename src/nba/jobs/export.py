@@ -133,15 +133,15 @@ def with_offsets(
     for name, dtype in frame.schema.items():
         if dtype != pl.Datetime("us"):
             continue
-        moments = [None if one is None else at(one, here).value for one in frame[name]]
+        moments = [None if moment is None else at(moment, here).value for moment in frame[name]]
         if not as_text:
             utc = pl.Series(name, moments, dtype=pl.Datetime("us", "UTC"))
             columns.append(utc.dt.convert_time_zone(here.key))
             continue
         own = zones if name in STORE_MOMENTS else {}
         texts = [
-            None if one is None else one.astimezone(zone_or(own.get(clerk), here)).isoformat()
-            for one, clerk in zip(moments, clerks, strict=True)
+            None if moment is None else moment.astimezone(zone_or(own.get(clerk), here)).isoformat()
+            for moment, clerk in zip(moments, clerks, strict=True)
         ]
         columns.append(pl.Series(name, texts, dtype=pl.String))
     return frame.with_columns(columns)

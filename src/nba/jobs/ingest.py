@@ -1,12 +1,15 @@
-"""A folder of tables, or what the quarantine holds, into the lake."""
+"""A folder of tables, what has landed, or what the quarantine holds, into the lake."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Final
 
 from nba.data.ingest import ingest, retry
 from nba.data.report import IngestReport
+from nba.errors import ConfigError
 from nba.files import write_text
 from nba.jobs.init import with_settings
 from nba.jobs.lock import project_lock
@@ -38,23 +41,27 @@ def ingest_folder(
         Where the step is shown.
     """
     with project_lock(wiring.project.data), progress.step("tables") as current:
-        report = ingest(
-            folder,
-            wiring.lake,
-            mapping=mapping or None,
-            time_zone=wiring.settings.time_zone,
-            now=datetime.now(UTC),
-            check_only=check_only,
-            erased=wiring.plan_store.keeper(),
-            currency=wiring.settings.currency,
-            secret=wiring.project.secret(),
-        )
-        tables = report.tables.values()
-        _adopt_currency(wiring, report)
-        current.report["tables"] = len(tables)
-        current.report["rows"] = sum(table.read.rows for table in tables)
-        current.report["quarantined"] = sum(table.quarantined.rows for table in tables)
+        report = _load(wiring, folder, mapping or None, check_only=check_only)
+        current.report.update(_counts(report))
         return report
+
+
+def _load(
+    wiring: Wiring, folder: Path, mapping: str | Path | None, *, check_only: bool = False
+) -> IngestReport:
+    report = ingest(
+        folder,
+        wiring.lake,
+        mapping=mapping,
+        time_zone=wiring.settings.time_zone,
+        now=datetime.now(UTC),
+        check_only=check_only,
+        erased=wiring.plan_store.keeper(),
+        currency=wiring.settings.currency,
+        secret=wiring.project.secret(),
+    )
+    _adopt_currency(wiring, report)
+    return report
 
 
 def _adopt_currency(wiring: Wiring, report: IngestReport) -> None:
@@ -65,6 +72,62 @@ def _adopt_currency(wiring: Wiring, report: IngestReport) -> None:
     path = wiring.project.root / SETTINGS_FILE
     write_text(path, with_settings(path.read_text(encoding="utf-8"), {"currency": currency}))
     report.recognised.append(f"{SETTINGS_FILE}: currency is now {currency}, it was {before}")
+
+
+def _counts(report: IngestReport) -> dict[str, int]:
+    tables = report.tables.values()
+    return {
+        "tables": len(tables),
+        "rows": sum(table.read.rows for table in tables),
+        "quarantined": sum(table.quarantined.rows for table in tables),
+    }
+
+
+#: In the data folder: what lay in the landing folder when it was loaded last.
+LANDED: Final = "landing.json"
+
+
+def ingest_landed(wiring: Wiring) -> dict[str, int]:
+    """Load the landing folder if it is set and holds anything new; return the counts.
+
+    Nothing in the folder is moved or deleted: it may belong to whoever fills it. What was there
+    at the last load is told by names, sizes and times of change. Names that begin with a dot are
+    left alone, so that a file may be written under such a name and renamed when it is whole.
+
+    Raises
+    ------
+    ConfigError
+        Where the folder that is set does not exist.
+    LoadRefusedError
+        Where a table cannot be loaded; nothing was committed, and the next call tries again.
+    """
+    folder = wiring.project.landing
+    if folder is None:
+        return {}
+    if not folder.is_dir():
+        raise ConfigError(
+            "there is no landing folder",
+            expected=f"a folder {folder}",
+            found="no such folder",
+            next_step="make it, or take `landing` out of nba.yaml",
+        )
+    files, noted = _landed_files(folder), wiring.project.data / LANDED
+    if not files or (noted.exists() and json.loads(noted.read_text()) == files):
+        return {}
+    report = _load(wiring, folder, wiring.project.landing_mapping)
+    write_text(noted, json.dumps(files, indent=1))
+    return _counts(report)
+
+
+def _landed_files(folder: Path) -> dict[str, Any]:
+    """Return size and time of change of every file in a folder, hidden ones aside."""
+    states: dict[str, Any] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") for part in name.parts):
+            state = path.stat()
+            states[str(name)] = [state.st_size, state.st_mtime_ns]
+    return states
 
 
 def retry_quarantine(wiring: Wiring, *, mapping: str = "") -> IngestReport:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import nba
 from nba.errors import ConflictError, UsageError
+from nba.jobs.ingest import ingest_landed
 from nba.jobs.lock import project_lock
 from nba.jobs.outbox import drain_outbox
 from nba.jobs.policies import plan_with_lists
@@ -51,7 +52,7 @@ class NightlyStep:
     renews: tuple[str, ...] = ()
 
 
-#: Brings what the API accepted into the lake, before a run knows what it stands on.
+#: Brings what landed and what the API accepted into the lake, before a run knows what it stands on.
 INGEST: Final = "ingest"
 SEQUENCE: Final = (
     NightlyStep("features", build_features, features_stand),
@@ -71,6 +72,7 @@ def run_nightly(
     force: bool = False,
     from_step: str | None = None,
     until_step: str = STEPS[-1],
+    alone: bool = False,
 ) -> Manifest:
     """Walk the steps for `as_of` and return the manifest.
 
@@ -85,6 +87,8 @@ def run_nightly(
         Run on changed inputs, and redo what is already there.
     from_step, until_step : str
         Redo from this step on; end with this step.
+    alone : bool
+        Refuse where a step before `from_step` would have to be done first.
 
     Notes
     -----
@@ -94,8 +98,9 @@ def run_nightly(
     Raises
     ------
     ConflictError
-        When `from_step` asks to redo a published plan on other inputs without `force`, or
-        when what was lost of it cannot be made again from the same inputs.
+        When `from_step` asks to redo a published plan on other inputs without `force`, when
+        what was lost of it cannot be made again from the same inputs, or when a step that runs
+        `alone` stands on one that is not done.
     LockHeldError
         When another run is under way.
     """
@@ -109,10 +114,14 @@ def run_nightly(
             with progress.step("erase") as current:
                 current.report.update(erase_pending(wiring))
         with progress.step(INGEST) as current:
-            current.report.update(drain_outbox(wiring))
+            current.report.update({**ingest_landed(wiring), **drain_outbox(wiring)})
         context, inputs = wiring.run(as_of), input_versions(wiring)
+        if until_step == INGEST:
+            return context.manifest
         due = steps_due(context, inputs, force=force, from_step=from_step)
         steps = [one for one in due.steps if STEPS.index(one.name) <= STEPS.index(until_step)]
+        if alone:
+            _refuse_more_than(from_step, steps)
         for line in notices(context, due, steps):
             progress(line)
         if not steps:
@@ -122,6 +131,18 @@ def run_nightly(
             context.manifest.record(INGEST, current.report)
         _walk(context, steps, progress)
         return context.manifest
+
+
+def _refuse_more_than(name: str | None, steps: Sequence[NightlyStep]) -> None:
+    """Refuse to do more than one step."""
+    first = [step.name for step in steps if step.name != name]
+    if first:
+        raise ConflictError(
+            f"{name} alone cannot be done",
+            expected="the steps before it done, on the inputs of now",
+            found=f"{', '.join(first)} due",
+            next_step=f"run from {first[0]} on: nba run --from {first[0]}",
+        )
 
 
 def _walk(context: RunContext, due: list[NightlyStep], progress: Progress) -> None:

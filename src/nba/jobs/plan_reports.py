@@ -13,7 +13,7 @@ from rich.table import Table
 
 from nba.jobs.export import FOR_PEOPLE, CsvStyle, write_table
 from nba.jobs.listing import MODES, WIDE
-from nba.pipeline.plan import GROUP, OUTLOOK, POST_MEMBERS, POSTS
+from nba.pipeline.plan import GROUP, OUTLOOK, POSTS
 from nba.wiring import Wiring
 
 POST_HEADINGS = {
@@ -32,38 +32,25 @@ def read_report(wiring: Wiring, as_of: datetime, name: str) -> pl.DataFrame:
     return wiring.runs.planned(as_of.date()).read(f"{GROUP}/{name}")
 
 
-def write_post_members(
-    wiring: Wiring, as_of: datetime, out: Path, style: CsvStyle = FOR_PEOPLE
+def write_report(
+    wiring: Wiring, as_of: datetime, name: str, out: Path, style: CsvStyle = FOR_PEOPLE
 ) -> int:
-    """Write whom the day's posts reach, one row per post and member; return the rows.
+    """Write a report of the plan of a day to a file; return the rows.
 
     Parameters
     ----------
     wiring : Wiring
     as_of : datetime
         The day of the plan.
+    name : str
+        `POST_MEMBERS`: whom the day's posts reach, a row per post and member. `OUTLOOK`: each
+        customer's best day within the horizon.
     out : Path
+        The file; its ending says the format.
     style : CsvStyle
         How CSV is written; for Parquet it does not matter.
     """
-    rows = read_report(wiring, as_of, POST_MEMBERS)
-    write_table(rows, out, style)
-    return rows.height
-
-
-def write_outlook(wiring: Wiring, as_of: datetime, out: Path, style: CsvStyle = FOR_PEOPLE) -> int:
-    """Write each customer's best day within the horizon; return the rows.
-
-    Parameters
-    ----------
-    wiring : Wiring
-    as_of : datetime
-        The day of the plan.
-    out : Path
-    style : CsvStyle
-        How CSV is written; for Parquet it does not matter.
-    """
-    rows = read_report(wiring, as_of, OUTLOOK)
+    rows = read_report(wiring, as_of, name)
     write_table(rows, out, style)
     return rows.height
 

@@ -11,9 +11,13 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
+from nba.jobs.memory import begin_peak, peak_mb
 from nba.logs import for_machines, log, new_id
+
+#: What is measured of every step.
+MEASURED: Final = ("seconds", "peak_mb")
 
 
 def to_stderr(line: str) -> None:
@@ -57,8 +61,9 @@ class Progress:
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """Show a step, time it, and show what it reported; a failure is shown too."""
+        """Show a step, measure its time and memory, and show what it reported or how it failed."""
         started, current = time.perf_counter(), Step(name)
+        begin_peak()
         with self._shown(current):
             try:
                 yield current
@@ -67,6 +72,7 @@ class Progress:
                 self._failed(current, time.perf_counter() - started, error)
                 raise
             current.report["seconds"] = round(time.perf_counter() - started, 2)
+            current.report["peak_mb"] = peak_mb()
         self._done(current)
 
     def _shown(self, current: Step) -> AbstractContextManager[None]:
@@ -105,7 +111,8 @@ class Bars(Progress):
             task = display.add_task(current.name, total=None, facts="")
             yield
             facts = current.facts()
-            facts.pop("seconds", None)
+            for name in MEASURED:
+                facts.pop(name, None)
             shown = ", ".join(f"{key} {value}" for key, value in facts.items())
             display.update(task, total=1, completed=1, facts=shown)
 

@@ -25,17 +25,17 @@ def settle(project: Project) -> None:
     ConfigError
         When a newer version of nba made it, or its number cannot be read.
     """
-    found = _format_of(project.data)
-    if found > FORMAT:
+    known = _format_of(project.data)
+    if known > FORMAT:
         raise ConfigError(
             f"{project.data} was made by a newer version of nba",
             expected=f"format {FORMAT} or before, as nba {nba.__version__} knows it",
-            found=f"format {found}",
+            found=f"format {known}",
             next_step="install that version of nba, or start from the tables in a new project",
         )
-    if found == FORMAT and (project.data / FILE).exists():
+    if known == FORMAT and (project.data / FILE).exists():
         return
-    for step in range(found, FORMAT):
+    for step in range(known, FORMAT):
         UPGRADES[step](project.data)
     write_text(
         project.data / FILE, json.dumps({"format": FORMAT, "nba": nba.__version__}, indent=1)

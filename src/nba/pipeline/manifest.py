@@ -1,4 +1,4 @@
-"""What a run leaves behind: per step its inputs, counts, versions and seconds."""
+"""What a run leaves behind: the inputs, and per step counts, versions, seconds and memory."""
 
 from __future__ import annotations
 

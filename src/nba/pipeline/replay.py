@@ -32,8 +32,8 @@ def replay_action(ports: Ports, settings: Settings, action_id: str) -> Replay:
         return compared(action_id, *(one.get(action_id, {}) for one in drawn))
     context = run_context(ports, settings, datetime(day.year, day.month, day.day))
     plan, inputs, rules = kept_plan(context), kept_inputs(context), kept_rules(context)
-    found = replay(inputs, rules, action_id=action_id, as_of=context.as_of, plan=plan)
-    return replace(found, erased_beside=_erased_beside(plan, action_id))
+    outcome = replay(inputs, rules, action_id=action_id, as_of=context.as_of, plan=plan)
+    return replace(outcome, erased_beside=_erased_beside(plan, action_id))
 
 
 def _erased_beside(plan: Plan, action_id: str) -> int:

@@ -82,22 +82,22 @@ class PackedStore:
     @property
     def connection(self) -> sqlite3.Connection:
         """The connection of this thread."""
-        found: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if found is None:
+        opened: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if opened is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            found = sqlite3.connect(self.path, isolation_level=None, timeout=30)
-            found.execute("PRAGMA journal_mode=WAL")
-            found.execute("PRAGMA synchronous=NORMAL")
-            found.execute("PRAGMA secure_delete=ON")
-            found.executescript(_META)
-            self._local.connection = found
-        return found
+            opened = sqlite3.connect(self.path, isolation_level=None, timeout=30)
+            opened.execute("PRAGMA journal_mode=WAL")
+            opened.execute("PRAGMA synchronous=NORMAL")
+            opened.execute("PRAGMA secure_delete=ON")
+            opened.executescript(_META)
+            self._local.connection = opened
+        return opened
 
     def close(self) -> None:
         """Close the connection of this thread."""
-        found = getattr(self._local, "connection", None)
-        if found is not None:
-            found.close()
+        opened = getattr(self._local, "connection", None)
+        if opened is not None:
+            opened.close()
             self._local.connection = None
 
     @contextmanager
@@ -119,12 +119,12 @@ class PackedStore:
         """Make the table of a view where it does not exist, anew where its keys changed."""
         with self.transaction():
             keys = json.dumps(view.keys)
-            found = self.connection.execute(
+            row = self.connection.execute(
                 "SELECT keys FROM nba_views WHERE view = ?", (view.name,)
             ).fetchone()
-            if found and found[0] == keys:
+            if row and row[0] == keys:
                 return
-            if found:
+            if row:
                 self.drop(view.name)
             columns = ", ".join(f"{_quoted(key)} TEXT NOT NULL" for key in view.keys)
             key_list = ", ".join(map(_quoted, view.keys))
@@ -189,19 +189,19 @@ class PackedStore:
         with self.transaction():
             self.create(view)
             floor = self.snapshot_us(view.name)
-            kept = [row for row in rows if row[1] >= floor]
+            fresh = [row for row in rows if row[1] >= floor]
             if moment_us >= floor:
                 self.connection.executemany(
                     f"DELETE FROM {_quoted('view_' + view.name)} "
                     f"WHERE {_quoted(view.keys[0])} = ? AND event_us < ?",
                     [(key, moment_us) for key in whole],
                 )
-            if not kept:
+            if not fresh:
                 return
-            self._upsert(view, kept)
+            self._upsert(view, fresh)
             self.connection.execute(
                 "UPDATE nba_views SET newest_us = max(newest_us, ?) WHERE view = ?",
-                (max(row[1] for row in kept), view.name),
+                (max(row[1] for row in fresh), view.name),
             )
 
     def forget(self, name: str, key: str, values: Sequence[str]) -> int:
@@ -239,17 +239,17 @@ class PackedStore:
         self.connection.execute(
             "INSERT OR IGNORE INTO nba_schemas (view, columns) VALUES (?, ?)", (view.name, columns)
         )
-        found = self.connection.execute(
+        row = self.connection.execute(
             "SELECT id FROM nba_schemas WHERE view = ? AND columns = ?", (view.name, columns)
         ).fetchone()
-        return int(found[0])
+        return int(row[0])
 
     def _columns(self, schema_id: int) -> tuple[str, ...]:
         if schema_id not in self._schemas:
-            found = self.connection.execute(
+            row = self.connection.execute(
                 "SELECT columns FROM nba_schemas WHERE id = ?", (schema_id,)
             ).fetchone()
-            self._schemas[schema_id] = tuple(json.loads(found[0]))
+            self._schemas[schema_id] = tuple(json.loads(row[0]))
         return self._schemas[schema_id]
 
     def snapshot_us(self, name: str) -> int:
@@ -261,10 +261,10 @@ class PackedStore:
         return self._moment(name, "newest_us")
 
     def _moment(self, name: str, column: str) -> int:
-        found = self.connection.execute(
+        row = self.connection.execute(
             f"SELECT {column} FROM nba_views WHERE view = ?", (name,)
         ).fetchone()
-        return int(found[0]) if found else 0
+        return int(row[0]) if row else 0
 
     def read(
         self, view: OnlineView, keys: Sequence[Key], *, now_us: int | None = None

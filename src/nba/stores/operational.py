@@ -195,8 +195,9 @@ class OperationalStore:
 
         A plan of a new day is brought in by short transactions, so that other writers wait for
         none of them long; it stands from the last one on, which also reserves contacts in the
-        quota ledger and releases those of actions that expired before the day. A plan of a day
-        that has one replaces it in one transaction. Erased customers are left out.
+        quota ledger and releases those of actions that expired before the newest plan's day: a
+        plan made for a past day takes nothing from it. A plan of a day that has one replaces it
+        in one transaction. Erased customers are left out.
 
         Parameters
         ----------
@@ -287,9 +288,10 @@ class OperationalStore:
                 plans.insert_actions(connection, prepared.rows)
                 books.insert_reserve(connection, waiting)
             plans.leave_out(connection, day, erased)
-            midnight = datetime.combine(day, time())
-            quotas.release_expired(connection, midnight, writer.now)
             quotas.reserve_plan(connection, day, writer.now)
+            # a plan made for a past day holds no contact any more
+            newest = plans.newest_day(connection) or day
+            quotas.release_expired(connection, datetime.combine(newest, time()), writer.now)
             books.open_books(connection, day, closes_at)
             facts = {"as_of": day, "actions": len(prepared.rows)}
             hooks.emit(connection, HookEvent.PLAN_PUBLISHED, facts, writer.now)

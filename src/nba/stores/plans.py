@@ -182,6 +182,11 @@ def read_header(connection: Connection, as_of: date | None) -> dict[str, Any] | 
     return header | (header.pop("details") or {})
 
 
+def newest_day(connection: Connection) -> date | None:
+    """Return the day of the newest plan, or None."""
+    return connection.scalar(select(func.max(plans.c.as_of)))
+
+
 def read_frame(connection: Connection, as_of: date) -> pl.DataFrame:
     """Return the published actions of `as_of`, ordered by clerk and rank."""
     query = (

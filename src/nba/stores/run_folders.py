@@ -117,11 +117,11 @@ class RunFolders:
     def action_ids(self, customer_ids: Sequence[str]) -> dict[str, str]:
         """Return every action that a kept plan has for the customers, each with its customer."""
         paths = sorted(self.root.glob(f"*/{_PLAN}.parquet"))
-        found: dict[str, str] = {}
+        customers: dict[str, str] = {}
         for path in paths:
             table = pl.read_parquet(path, columns=["action_id", CUSTOMER])
-            found.update(table.filter(pl.col(CUSTOMER).is_in(list(customer_ids))).rows())
-        return found
+            customers.update(table.filter(pl.col(CUSTOMER).is_in(list(customer_ids))).rows())
+        return customers
 
     def of(self, day: date) -> RunFolder:
         """Return the folder of one day, made or not."""

@@ -279,8 +279,8 @@ def _search_text(search: Search, content: bytes, suffix: str, place: str, own: b
             search.add(place, key, count, kept=own and search.means(key))
         return
     words = re.compile(rf"(?<!\w){re.escape(search.customer_id)}(?!\w)")
-    kept = own and not search.customer_id.isdecimal()
-    search.add(place, "text", len(words.findall(text)), kept=kept)
+    is_remainder = own and not search.customer_id.isdecimal()
+    search.add(place, "text", len(words.findall(text)), kept=is_remainder)
 
 
 def _may_be_escaped(customer_id: str) -> bool:

@@ -79,8 +79,8 @@ class Snapshots:
         path = self._manifest(as_of)
         if not path.exists():
             return None
-        found: dict[str, Any] = json.loads(path.read_text())
-        return found
+        manifest: dict[str, Any] = json.loads(path.read_text())
+        return manifest
 
     def moments(self) -> list[datetime]:
         """Return every moment that was built, in order."""

@@ -67,8 +67,8 @@ class TagHistory:
         if not paths:
             return pl.DataFrame(schema=_SCHEMA)
         wanted = pl.col("customer_id").is_in(list(customer_ids))
-        found = pl.scan_parquet(paths).filter(wanted).collect()
-        return found.sort("as_of", "customer_id", "tag", "change")
+        tags = pl.scan_parquet(paths).filter(wanted).collect()
+        return tags.sort("as_of", "customer_id", "tag", "change")
 
     def erase(self, customer_ids: Sequence[str]) -> Tally:
         """Take customers out of the log; return what was there."""

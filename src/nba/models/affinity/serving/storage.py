@@ -109,11 +109,14 @@ def rename(folder: Path, name: str, ids: Collection[str]) -> list[str]:
     The list keeps its length and stays free of repeats, as the arrays beside it need.
     """
     head = json.loads((folder / _STATE).read_text())
-    found = sorted(set(ids).intersection(head[name]))
-    if found:
-        head[name] = [f"erased:{token_hex(12)}" if one in found else one for one in head[name]]
+    gone = sorted(set(ids).intersection(head[name]))
+    if gone:
+        head[name] = [
+            f"erased:{token_hex(12)}" if customer_id in gone else customer_id
+            for customer_id in head[name]
+        ]
         write_text(folder / _STATE, json.dumps(head, ensure_ascii=False, sort_keys=True))
-    return found
+    return gone
 
 
 def read(folder: Path) -> Saved:

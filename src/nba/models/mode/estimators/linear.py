@@ -114,7 +114,7 @@ def ridge_path(terms: Floats, targets: Floats, fold: Ints, folds: int) -> RidgeP
     folds : int
     """
     width, count = terms.shape[1], targets.shape[1]
-    parts = [np.flatnonzero(fold == one) for one in range(folds)]
+    parts = [np.flatnonzero(fold == number) for number in range(folds)]
     sums = [_moments(terms[rows], targets[rows]) for rows in parts]
     total = [np.sum([part[i] for part in sums], axis=0) for i in range(4)]
     n_all = float(len(terms))
@@ -122,27 +122,27 @@ def ridge_path(terms: Floats, targets: Floats, fold: Ints, folds: int) -> RidgeP
     coefficients = np.zeros((len(grid), folds, width, count))
     intercepts = np.zeros((len(grid), folds, count))
     errors = np.zeros((len(grid), count))
-    for one, rows in enumerate(parts):
+    for number, rows in enumerate(parts):
         n = n_all - len(rows)
         if n < 2:
             continue
-        gram, cross, mean, level = (total[i] - sums[one][i] for i in range(4))
+        gram, cross, mean, level = (total[i] - sums[number][i] for i in range(4))
         mean, level = mean / n, level / n
         values, vectors = np.linalg.eigh(gram / n - np.outer(mean, mean))
         projected = vectors.T @ (cross / n - np.outer(mean, level))
         values = np.maximum(values, 0.0)
         for i, penalty in enumerate(grid):
             slope = vectors @ (projected / (values + penalty)[:, None])
-            coefficients[i, one] = slope
-            intercepts[i, one] = level - mean @ slope
-            guess = terms[rows] @ slope + intercepts[i, one]
+            coefficients[i, number] = slope
+            intercepts[i, number] = level - mean @ slope
+            guess = terms[rows] @ slope + intercepts[i, number]
             errors[i] += np.square(targets[rows] - guess).sum(axis=0)
     best = errors.argmin(axis=0)
     chosen = np.stack([coefficients[b, :, :, j] for j, b in enumerate(best)], axis=-1)
     level = np.stack([intercepts[b, :, j] for j, b in enumerate(best)], axis=-1)
     held_out = np.zeros(targets.shape)
-    for one, rows in enumerate(parts):
-        held_out[rows] = terms[rows] @ chosen[one] + level[one]
+    for number, rows in enumerate(parts):
+        held_out[rows] = terms[rows] @ chosen[number] + level[number]
     return RidgePath(chosen, level, held_out)
 
 

@@ -93,9 +93,9 @@ def only_trees_with(booster: Any, columns: set[int]) -> Any:
     head, *blocks = re.split(r"(?m)^Tree=\d+\n", booster.model_to_string())
     last, end, tail = blocks[-1].partition("end of trees")
     blocks[-1] = last
-    kept = [block for block in blocks if _splits(block) & columns] or blocks[:1]
+    asked = [block for block in blocks if _splits(block) & columns] or blocks[:1]
     head = re.sub(r"(?m)^tree_sizes=.*\n", "", head)
-    trees = "".join(f"Tree={i}\n{block}" for i, block in enumerate(kept))
+    trees = "".join(f"Tree={i}\n{block}" for i, block in enumerate(asked))
     return lightgbm.Booster(model_str=head + trees + end + tail)
 
 

@@ -1,0 +1,95 @@
+"""What arrives in the landing folder is loaded by the nightly job, once, and left where it is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from nba.data.report import LoadRefusedError
+from nba.errors import ConfigError
+from nba.jobs.init import init_project
+from nba.jobs.nightly import run_nightly
+from nba.jobs.progress import silent
+from nba.settings import Project
+from nba.wiring import Wiring
+
+HEAD = "order_id,customer_id,product_id,ts,quantity,unit_price\n"
+DAY = datetime(2026, 3, 2)
+
+
+@pytest.fixture
+def wiring(tmp_path: Path) -> Wiring:
+    init_project(tmp_path / "shop", {"landing": {"folder": "landing"}})
+    (tmp_path / "shop" / "landing").mkdir()
+    return Wiring(Project.open(tmp_path / "shop"))
+
+
+def arrive(wiring: Wiring, name: str, *lines: str) -> Path:
+    assert wiring.project.landing is not None
+    path = wiring.project.landing / name
+    path.write_text(HEAD + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def night(wiring: Wiring) -> set[str]:
+    """Walk the job's first step, and return the orders that the lake then has."""
+    run_nightly(wiring, DAY, progress=silent, until_step="ingest")
+    if not wiring.lake.version:
+        return set()
+    return set(wiring.lake.polars("transactions")["order_id"].to_list())
+
+
+def test_what_landed_is_loaded_once_and_stays_where_it_is(wiring: Wiring) -> None:
+    path = arrive(wiring, "transactions.csv", "o1,c1,p1,2026-03-01,1,5")
+    assert night(wiring) == {"o1"}
+    version = wiring.lake.version
+    assert night(wiring) == {"o1"}
+    assert wiring.lake.version == version
+    assert path.exists()
+    arrive(wiring, "transactions.csv", "o2,c1,p1,2026-03-01,1,5")
+    assert night(wiring) == {"o1", "o2"}
+
+
+def test_a_file_under_a_hidden_name_waits_until_it_is_whole(wiring: Wiring) -> None:
+    arrive(wiring, "transactions.csv", "o1,c1,p1,2026-03-01,1,5")
+    night(wiring)
+    part = arrive(wiring, ".transactions.csv.part", "o3,c1,p1,2026-03-01")
+    assert night(wiring) == {"o1"}
+    part.write_text(HEAD + "o3,c1,p1,2026-03-01,1,5\n", encoding="utf-8")
+    part.replace(part.with_name("transactions.csv"))
+    assert night(wiring) == {"o1", "o3"}
+
+
+def test_what_is_refused_fails_the_night_until_it_is_mended(wiring: Wiring) -> None:
+    path = arrive(wiring, "transactions.csv", "o1,c1,p1,2026-03-01,1,5")
+    text = path.read_text()
+    path.write_text(text.replace("product_id", "sku"), encoding="utf-8")
+    for _ in range(2):
+        with pytest.raises(LoadRefusedError, match="product_id"):
+            night(wiring)
+    path.write_text(text, encoding="utf-8")
+    assert night(wiring) == {"o1"}
+
+
+def test_a_mapping_reads_what_landed(tmp_path: Path) -> None:
+    project = init_project(
+        tmp_path / "shop", {"landing": {"folder": str(tmp_path / "in"), "mapping": "pos.yaml"}}
+    )
+    (project.root / "pos.yaml").write_text(
+        "tables: {transactions: {source: till, rename: {order_id: bon, customer_id: card, "
+        "product_id: sku, ts: at, quantity: n, unit_price: price}}}\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "till.csv").write_text(
+        "bon,card,sku,at,n,price\no1,c1,p1,2026-03-01,1,5\n", encoding="utf-8"
+    )
+    assert night(Wiring(Project.open(project.root))) == {"o1"}
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+    init_project(tmp_path / "shop", {"landing": {"folder": "nowhere"}})
+    with pytest.raises(ConfigError, match="landing folder"):
+        night(Wiring(Project.open(tmp_path / "shop")))
