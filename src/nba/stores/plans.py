@@ -184,7 +184,8 @@ def read_header(connection: Connection, as_of: date | None) -> dict[str, Any] | 
 
 def newest_day(connection: Connection) -> date | None:
     """Return the day of the newest plan, or None."""
-    return connection.scalar(select(func.max(plans.c.as_of)))
+    day: date | None = connection.scalar(select(func.max(plans.c.as_of)))
+    return day
 
 
 def read_frame(connection: Connection, as_of: date) -> pl.DataFrame:
