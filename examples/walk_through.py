@@ -117,6 +117,7 @@ def main(folder: Path) -> None:
     nba(folder, "--project", "shop", "run", "--as-of", str(TOMORROW))
     _export(folder, TOMORROW, "tomorrow.csv")
     tomorrow = listed(folder / "tomorrow.csv")
+    nba(folder, "--project", "shop", "report")
     print(f"\n{len(today)} actions today, {len(tomorrow)} tomorrow")
     for row, why in ((action, "was contacted today"), (other, "has blocked the clerk")):
         place = "is listed" if row["customer_id"] in tomorrow else "is not listed tomorrow"

@@ -44,6 +44,17 @@ def form_of_address(
     An alias is what the clerk calls them, and stands as it is. In Chinese a Chinese name
     becomes family name and title where the gender is known.
 
+    Parameters
+    ----------
+    name, alias : str or None
+        Of the customer.
+    gender : str or None
+        In any of the words that exports use.
+    language : {"zh", "en"}
+        Of the sentence.
+
+    Examples
+    --------
     >>> form_of_address("王丽", None, "female", "zh"), form_of_address("欧阳明", None, "男", "zh")
     ('王女士', '欧阳先生')
     >>> form_of_address("王丽", "丽姐", "female", "zh"), form_of_address("王丽", None, None, "zh")

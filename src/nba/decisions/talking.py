@@ -130,7 +130,19 @@ class TalkingPoints:
 
     @classmethod
     def of(cls, texts: Texts, said: pl.DataFrame, *, as_of: datetime, locale: str) -> TalkingPoints:
-        """Return the writer of a plan; `said` holds customer_id and text."""
+        """Return the writer of a plan.
+
+        Parameters
+        ----------
+        texts : Texts
+            Templates and names.
+        said : DataFrame
+            customer_id, text: what each customer was told lately.
+        as_of : datetime
+            00:00 of the plan's day.
+        locale : str
+            Where the customer's is not known.
+        """
         known: dict[str, set[str]] = {}
         for customer, text in said.select("customer_id", "text").drop_nulls().iter_rows():
             known.setdefault(customer, set()).add(text)

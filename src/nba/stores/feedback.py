@@ -135,7 +135,21 @@ def record_post(
 def tallies(
     connection: Connection, clerk_ids: Sequence[str], first: date, last: date
 ) -> list[dict[str, Any]]:
-    """Return each listed action of some days with the latest feedback that closed it."""
+    """Return each listed action of some days with the latest feedback that closed it.
+
+    Parameters
+    ----------
+    connection : Connection
+        Within a transaction.
+    clerk_ids : sequence of str
+    first, last : date
+        Days of the plans; `last` is not among them.
+
+    Returns
+    -------
+    list of dict
+        action_id, clerk_id, as_of, minutes, kind and reason (None where nothing closed it).
+    """
     closing = (
         select(feedback.c.action_id, feedback.c.kind, feedback.c.reason)
         .where(feedback.c.kind.in_(CLOSING))
