@@ -213,6 +213,9 @@ class Load:
             return
         known = self.writer.lake.relation("identities", self.writer.before)
         is_new = REQUIRED_TABLE not in self.writer.before.tables
+        # the sales that are there say in which currency the next ones are
+        said = [load["currency"] for load in self.writer.before.loads if load.get("currency")]
+        currency = said[-1] if said else currency
         translation = Translation(context, self.report, currency, is_new=is_new)
         try:
             self.translated = translation.run(found, f"({known})", secret)
@@ -338,6 +341,7 @@ class Load:
                     "folder": self.report.folder,
                     "mapping": self.report.mapping,
                     "time_features": self.mapping.time_features,
+                    "currency": self.report.currency,
                 }
             )
             self.report.version = state.version
