@@ -8,7 +8,7 @@ an increment is appended to Parquet files in a scratch folder, as the lake keeps
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from nba.data.lake import WHOLE, Lake, Partition, State
 from nba.errors import NotFoundError
 from nba.features.view import View
 from nba.models.base import Model
+from nba.models.story import FitStory
 from nba.models.version import ModelVersion
 from nba.schema.tables import LOADED_AT, TABLES
 from nba.stores.feature_store import FeastFeatureStore
@@ -210,6 +211,7 @@ class ScratchRegistry:
 
     models: dict[tuple[str, str], Model] = field(default_factory=dict)
     champions: dict[str, ModelVersion] = field(default_factory=dict)
+    challengers: dict[str, ModelVersion] = field(default_factory=dict)
 
     def register(
         self,
@@ -220,6 +222,7 @@ class ScratchRegistry:
         metrics: Mapping[str, float],
         seed: int,
         config_digest: str,
+        story: FitStory | None = None,
     ) -> ModelVersion:
         """Keep a fitted model and return its version."""
         name = model.name
@@ -227,9 +230,21 @@ class ScratchRegistry:
         self.models[name, number] = model
         return ModelVersion(name, number, "", Path(), as_of, config_digest)
 
-    def promote(self, version: ModelVersion) -> None:
+    def promote(
+        self, version: ModelVersion, *, reason: str = "", pinned: bool = False
+    ) -> ModelVersion:
         """Make a version the champion."""
-        self.champions[version.name] = version
+        self.champions[version.name] = replace(version, reason=reason, pinned=pinned)
+        return self.champions[version.name]
+
+    def refuse(self, version: ModelVersion, *, reason: str) -> ModelVersion:
+        """Keep a version as the challenger."""
+        self.challengers[version.name] = replace(version, reason=reason)
+        return self.challengers[version.name]
+
+    def challenger(self, name: str) -> ModelVersion | None:
+        """Return the challenger's version."""
+        return self.challengers.get(name)
 
     def champion(self, name: str) -> ModelVersion | None:
         """Return the champion's version."""

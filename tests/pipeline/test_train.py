@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -47,3 +48,15 @@ def test_other_parameters_and_another_version_of_nba_fit_anew(
     assert "configuration" in fit_is_due(other, fitted, AS_OF)
     monkeypatch.setattr(nba, "__version__", "99")
     assert "version" in fit_is_due(one, fitted, AS_OF)
+
+
+def test_a_refused_fit_is_tried_again_by_age_and_a_pinned_champion_stays() -> None:
+    one = spec()
+    old = champion(spec(parameters={"believed_share": 0.3}), AS_OF - timedelta(days=3))
+    refused = champion(one, AS_OF - timedelta(days=2))
+    assert "configuration" in fit_is_due(one, old, AS_OF)
+    assert fit_is_due(one, old, AS_OF, refused=refused) == ""
+    assert "configuration" in fit_is_due(one, old, AS_OF + timedelta(days=5), refused=refused)
+    pinned = replace(old, pinned=True)
+    assert fit_is_due(one, pinned, AS_OF + timedelta(days=90)) == ""
+    assert "later data" in fit_is_due(one, pinned, AS_OF - timedelta(days=9))

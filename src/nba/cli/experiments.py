@@ -7,6 +7,11 @@ from typing import Annotated
 
 import typer
 
+from nba.cli.common import AsJson, emit, wiring_of
+
+Version = Annotated[str, typer.Option("--version", help="The version's number.")]
+Reason = Annotated[str, typer.Option(help="Why; written to the version and its MLflow run.")]
+ModelName = Annotated[str, typer.Argument(help="timing, affinity or mode.")]
 verbs = typer.Typer()
 experiment_app = typer.Typer(help="Models compared on your own tables.", no_args_is_help=True)
 
@@ -103,3 +108,41 @@ def experiment_report(
 
     for line in report_lines(context.obj / "experiments", name):
         typer.echo(line)
+
+
+@experiment_app.command("models")
+def experiment_models(context: typer.Context, as_json: AsJson = False) -> None:
+    """List every version of every model: which serves, which was refused, and why."""
+    from nba.jobs.promotion import list_models, model_lines
+
+    rows = list_models(wiring_of(context))
+    emit(as_json, rows, lambda: model_lines(rows))
+
+
+@experiment_app.command("promote")
+def experiment_promote(
+    context: typer.Context,
+    model: ModelName,
+    reason: Reason,
+    version: Version = "",
+    override: Annotated[
+        bool, typer.Option("--override", help="Also where its trial refused it.")
+    ] = False,
+) -> None:
+    """Make a version of a model (by default the challenger) the champion."""
+    from nba.jobs.promotion import promote, said
+
+    wiring = wiring_of(context)
+    promoted = promote(wiring, model, number=version, reason=reason, override=override)
+    typer.echo(said(promoted))
+
+
+@experiment_app.command("rollback")
+def experiment_rollback(
+    context: typer.Context, model: ModelName, reason: Reason, version: Version = ""
+) -> None:
+    """Go back to an earlier version (by default the champion before) and hold it."""
+    from nba.jobs.promotion import rollback, said
+
+    wiring = wiring_of(context)
+    typer.echo(said(rollback(wiring, model, number=version, reason=reason)))

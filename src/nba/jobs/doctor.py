@@ -34,6 +34,9 @@ def examine(wiring: Wiring) -> dict[str, Any]:
     }
     for name in MODELS:
         report[f"champion {name}"] = _try(lambda name=name: _champion(wiring, name))
+        challenger = wiring.registry.challenger(name)
+        if challenger is not None:
+            report[f"challenger {name}"] = f"v{challenger.version}, {challenger.reason}"
     return report
 
 
@@ -78,7 +81,11 @@ def _plan(wiring: Wiring) -> str:
 
 def _champion(wiring: Wiring, name: str) -> str:
     version = wiring.registry.champion(name)
-    return "none yet" if version is None else f"v{version.version}, fitted at {version.as_of}"
+    if version is None:
+        return "none yet"
+    why = f", {version.reason}" if version.reason else ""
+    held = " (held until another is promoted by hand)" if version.pinned else ""
+    return f"v{version.version}, fitted at {version.as_of}{why}{held}"
 
 
 def _try(look: Any) -> Any:

@@ -15,6 +15,7 @@ from nba.data.erasure import Leaving, Tally
 from nba.decisions.rules import DecisionRules
 from nba.models.base import Model
 from nba.models.spec import ModelSpec
+from nba.models.story import FitStory
 from nba.models.version import ModelVersion
 
 
@@ -75,6 +76,7 @@ class ModelRegistry(Protocol):
         metrics: Mapping[str, float],
         seed: int,
         config_digest: str,
+        story: FitStory | None = None,
     ) -> ModelVersion:
         """Log the fit as a run, store the model and return its version (not yet champion).
 
@@ -88,10 +90,20 @@ class ModelRegistry(Protocol):
         seed : int
         config_digest : str
             Of the model's file: with another one the model is due again.
+        story : FitStory, optional
+            What the run says of itself.
         """
 
-    def promote(self, version: ModelVersion) -> None:
-        """Point the `champion` alias at `version`."""
+    def promote(
+        self, version: ModelVersion, *, reason: str = "", pinned: bool = False
+    ) -> ModelVersion:
+        """Point the `champion` alias at `version` and write why; pinned: by hand, until undone."""
+
+    def refuse(self, version: ModelVersion, *, reason: str) -> ModelVersion:
+        """Keep `version` as the challenger that was not promoted, and write why."""
+
+    def challenger(self, name: str) -> ModelVersion | None:
+        """Return the version that was refused last, or None."""
 
     def champion(self, name: str) -> ModelVersion | None:
         """Return the champion's version from the last good local copy, or None before a fit."""

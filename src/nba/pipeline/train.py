@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +26,8 @@ from nba.models.spec import ModelSpec
 from nba.models.version import ModelVersion
 from nba.pipeline.context import RunContext
 from nba.pipeline.inputs import of_service
-from nba.pipeline.ports import ModelRegistry
+from nba.pipeline.story import FitFacts, fit_metrics, tell
+from nba.pipeline.trial import needs_trial, readable, try_out
 
 MODELS: Final = ("timing", "affinity", "mode")
 #: Mode models that learn from assignments; the prior needs none.
@@ -34,6 +36,8 @@ LEARNED_MODES: Final = ("residual_effects",)
 NEED_MODES: Final = ("contact_value",)
 #: Features of an assignment are at most this old.
 ANCHOR_DAYS: Final = 7
+#: Why a gate is not passed where no trial could be held.
+TOO_FEW: Final = "too few customers were seen in the days held back to prove its gates"
 
 
 def train(context: RunContext) -> dict[str, Any]:
@@ -41,19 +45,22 @@ def train(context: RunContext) -> dict[str, Any]:
     report: dict[str, Any] = {}
     versions: dict[str, dict[str, str]] = {}
     findings: dict[str, str] = {}
+    registry = context.ports.registry
     for name, spec in context.ports.specs.items():
-        champion = context.ports.registry.champion(name)
-        why = fit_is_due(spec, champion, context.as_of)
+        champion = registry.champion(name)
+        why = fit_is_due(spec, champion, context.as_of, refused=registry.challenger(name))
+        if champion is not None and champion.pinned and readable(context, champion) is None:
+            why = why or "the champion that was pinned cannot be read by this version of nba"
+        report[name] = ""
         if why or champion is None:
-            champion, findings[name] = fit_one(
-                spec,
-                training_set(context, spec),
-                context.ports.registry,
-                as_of=context.as_of,
-                seed=context.settings.seed,
-            )
+            champion, findings[name] = fit_one(context, spec)
+            refused = registry.challenger(name)
+            if refused is not None and champion.as_of != context.as_of:
+                report[name], why = f" stays; v{refused.version} {refused.reason}", ""
+            else:
+                report[name] = " (fitted)"
         versions[name] = describe_version(champion, why)
-        report[name] = f"v{champion.version}" + (" (fitted)" if why else "")
+        report[name] = f"v{champion.version}{report[name]}"
     return {
         **report,
         "versions": versions,
@@ -79,21 +86,39 @@ def config_digest(spec: ModelSpec) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def fit_is_due(spec: ModelSpec, champion: ModelVersion | None, as_of: datetime) -> str:
+def fit_is_due(
+    spec: ModelSpec,
+    champion: ModelVersion | None,
+    as_of: datetime,
+    *,
+    refused: ModelVersion | None = None,
+) -> str:
     """Return why a fit is due at `as_of`, or an empty text.
 
-    A champion that was fitted after `as_of` has seen its future and never serves it.
+    Parameters
+    ----------
+    spec : ModelSpec
+    champion : ModelVersion or None
+        One that was fitted after `as_of` has seen its future and never serves it; one that was
+        pinned by hand stays.
+    as_of : datetime
+    refused : ModelVersion or None
+        A fit of the same file that was refused is tried again when it is due by its age.
     """
     if champion is None:
         return "no champion yet"
-    if champion.config_digest != config_digest(spec):
-        return "its configuration or the version of nba changed"
     if champion.as_of > as_of:
         return "the champion has seen later data"
+    if champion.pinned:
+        return ""
+    digest, every = config_digest(spec), timedelta(days=spec.retrain_every_days)
+    tried = refused is not None and refused.config_digest == digest and refused.as_of <= as_of
+    if tried and refused is not None and as_of - refused.as_of < every:
+        return ""
+    if champion.config_digest != digest:
+        return "its configuration or the version of nba changed"
     age = as_of - champion.as_of
-    if age >= timedelta(days=spec.retrain_every_days):
-        return f"the champion is {age.days} days old"
-    return ""
+    return f"the champion is {age.days} days old" if age >= every else ""
 
 
 def new_model(spec: ModelSpec) -> Model:
@@ -102,45 +127,65 @@ def new_model(spec: ModelSpec) -> Model:
     return cls(parse_config(cls.Config, spec.parameters, f"models/{spec.name}.yaml"))
 
 
-def fit_one(
-    spec: ModelSpec,
-    training: ModelInputs,
-    registry: ModelRegistry,
-    *,
-    as_of: datetime,
-    seed: int,
-) -> tuple[ModelVersion, str]:
-    """Fit a model, log and register it, and promote it unless a later champion stands.
+def fit_one(context: RunContext, spec: ModelSpec) -> tuple[ModelVersion, str]:
+    """Fit a model, try it where that is due, log and register it; return what serves.
 
-    Returns the version, and in a sentence what the fit found.
+    A later champion stays, and the fit serves this run alone. A fit that its trial refuses is
+    kept as the challenger, and the champion goes on; without one that can be read, it serves.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-    training : ModelInputs
-        The tables on which it is fitted.
-    registry : ModelRegistry
-    as_of : datetime
-        The moment of the fit; nothing from it on is read.
-    seed : int
+    Returns the version that serves the run, and in a sentence what the fit found.
     """
-    model = new_model(spec)
+    registry, as_of, seed = context.ports.registry, context.as_of, context.settings.seed
     champion = registry.champion(spec.name)
+    later = champion is not None and champion.as_of > as_of
+    standing = None if later else readable(context, champion)
+    training = training_set(context, spec)
+    model = new_model(spec)
     model.fit(training, as_of=as_of, seed=seed)
+    tried = not later and needs_trial(spec, standing)
+    trial = try_out(context, spec, standing) if tried else None
+    doubts = trial.refusals if trial is not None else (TOO_FEW,) if tried and spec.gates else ()
+    decision = decide(doubts, tried=trial is not None, stands=standing is not None, later=later)
+    facts = FitFacts(
+        spec, model, training, trial, as_of, seed, context.ports.tables.version, decision
+    )
     version = registry.register(
         model,
         as_of=as_of,
         parameters=model.config.model_dump(mode="json"),
-        metrics={
-            **{f"rows_{name}": float(table.height) for name, table in training.items()},
-            **model.figures(),
-        },
+        metrics=fit_metrics(facts),
         seed=seed,
         config_digest=config_digest(spec),
+        story=tell(facts),
     )
-    if champion is None or champion.as_of <= as_of:
-        registry.promote(version)
-    return version, model.finding()
+    if later:
+        return version, model.finding()
+    if doubts and standing is not None and champion is not None:
+        registry.refuse(version, reason=decision)
+        return champion, ""
+    return registry.promote(version, reason=decision), model.finding()
+
+
+def decide(doubts: Sequence[str], *, tried: bool, stands: bool, later: bool) -> str:
+    """Return in words what becomes of a fit.
+
+    Parameters
+    ----------
+    doubts : sequence of str
+        What speaks against it.
+    tried : bool
+        Whether a trial was held.
+    stands : bool
+        Whether there is a champion that can go on.
+    later : bool
+        Whether the champion was fitted for a later day.
+    """
+    if later:
+        return "fitted for a past day: a later champion stays"
+    if doubts:
+        said = "; ".join(doubts)
+        return f"refused: {said}" if stands else f"promoted for want of another, although {said}"
+    return "promoted: it passed its trial" if tried else "promoted without a trial"
 
 
 def training_set(context: RunContext, spec: ModelSpec) -> ModelInputs:

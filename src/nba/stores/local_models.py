@@ -1,8 +1,9 @@
 """The last good copy of each champion on local disk, checked by SHA-256, swapped atomically.
 
 Layout of the folder: `NAME/VERSION-DIGEST/…` holds a model, `NAME/VERSION-DIGEST.sha256` says what
-its files hash to, `NAME/champion.json` points at one of them. The pointer is replaced by one
-rename, so a reader finds the old champion or the new.
+its files hash to, `NAME/champion.json` points at one of them, `NAME/challenger.json` at the last
+one that was refused. A pointer is replaced by one rename, so a reader finds the old champion or the
+new.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import json
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from nba.files import write_text
 from nba.models.base import CONFIG_FILE
+from nba.models.version import ModelVersion
 
-_POINTER = "champion.json"
+CHAMPION, CHALLENGER = "champion", "challenger"
 _KEPT = 3
 
 
@@ -31,6 +34,8 @@ class Pointer:
     config_digest: str
     sha256: str
     folder: str
+    reason: str = ""
+    pinned: bool = False
 
 
 def folder_digest(folder: Path) -> str:
@@ -90,45 +95,65 @@ class LocalModels:
     def _note(self, folder: Path, digest: str) -> None:
         write_text(_noted(folder), digest)
 
-    def point(
-        self, name: str, folder: Path, *, version: str, run_id: str, as_of: str, config_digest: str
-    ) -> None:
-        """Make the stored `folder` the champion of `name`, atomically.
+    def point(self, version: ModelVersion, folder: Path, *, alias: str = CHAMPION) -> None:
+        """Point an alias of the model at the stored `folder`, atomically.
 
         Parameters
         ----------
-        name : str
+        version : ModelVersion
+            What is noted with it.
         folder : Path
-            From `store`.
-        version, run_id : str
-            Of the registry.
-        as_of : str
-            The moment of the fit, ISO 8601.
-        config_digest : str
-            Of the model's file.
+            Where its files lie here.
+        alias : str
+            `champion` or `challenger`.
         """
-        pointer = Pointer(version, run_id, as_of, config_digest, folder_digest(folder), folder.name)
-        write_text(
-            self._root / name / _POINTER, json.dumps(asdict(pointer), indent=1, sort_keys=True)
+        pointer = Pointer(
+            version=version.version,
+            run_id=version.run_id,
+            as_of=version.as_of.isoformat(),
+            config_digest=version.config_digest,
+            sha256=folder_digest(folder),
+            folder=folder.name,
+            reason=version.reason,
+            pinned=version.pinned,
         )
-        self._prune(name, folder)
+        write_text(
+            self._file(version.name, alias), json.dumps(asdict(pointer), indent=1, sort_keys=True)
+        )
+        self._prune(version.name)
 
-    def pointer(self, name: str) -> Pointer | None:
-        """Return where the champion of `name` points, or None."""
+    def clear(self, name: str, alias: str) -> None:
+        """Let an alias point at nothing."""
+        self._file(name, alias).unlink(missing_ok=True)
+
+    def pointer(self, name: str, alias: str = CHAMPION) -> Pointer | None:
+        """Return where an alias of `name` points, or None."""
         try:
-            return Pointer(**json.loads((self._root / name / _POINTER).read_text()))
+            return Pointer(**json.loads(self._file(name, alias).read_text()))
         except (OSError, ValueError, TypeError):
             return None
 
-    def good_copy(self, name: str) -> tuple[Path, Pointer] | None:
-        """Return the champion's folder if it is there and its files are unchanged."""
-        pointer = self.pointer(name)
+    def good_copy(self, name: str, alias: str = CHAMPION) -> ModelVersion | None:
+        """Return the version of an alias if its files are there and unchanged."""
+        pointer = self.pointer(name, alias)
         if pointer is None:
             return None
         folder = self._root / name / pointer.folder
         if not folder.is_dir() or folder_digest(folder) != pointer.sha256:
             return None
-        return folder, pointer
+        return ModelVersion(
+            name=name,
+            version=pointer.version,
+            run_id=pointer.run_id,
+            folder=folder,
+            as_of=datetime.fromisoformat(pointer.as_of),
+            config_digest=pointer.config_digest,
+            reason=pointer.reason,
+            pinned=pointer.pinned,
+        )
+
+    def _file(self, name: str, alias: str) -> Path:
+        return self._root / name / f"{alias}.json"
 
     def folders(self) -> list[Path]:
         """Return the folder of every model that is kept here."""
@@ -137,20 +162,24 @@ class LocalModels:
     def amended(self, folder: Path) -> None:
         """Note that a model was changed on purpose."""
         self._note(folder, folder_digest(folder))
-        pointer = self.pointer(folder.parent.name)
-        if pointer is not None and pointer.folder == folder.name:
-            noted = asdict(replace(pointer, sha256=folder_digest(folder)))
-            write_text(folder.parent / _POINTER, json.dumps(noted, indent=1, sort_keys=True))
+        name = folder.parent.name
+        for alias in (CHAMPION, CHALLENGER):
+            pointer = self.pointer(name, alias)
+            if pointer is not None and pointer.folder == folder.name:
+                noted = asdict(replace(pointer, sha256=folder_digest(folder)))
+                write_text(self._file(name, alias), json.dumps(noted, indent=1, sort_keys=True))
 
-    def _prune(self, name: str, champion: Path) -> None:
+    def _prune(self, name: str) -> None:
         """Keep the newest few versions: a reader may still be loading the last champion."""
+        pointers = [self.pointer(name, alias) for alias in (CHAMPION, CHALLENGER)]
+        named = {pointer.folder for pointer in pointers if pointer is not None}
         folders = sorted(
             (path for path in (self._root / name).iterdir() if path.is_dir()),
             key=lambda path: path.stat().st_mtime_ns,
             reverse=True,
         )
         for folder in folders[_KEPT:]:
-            if folder != champion:
+            if folder.name not in named:
                 shutil.rmtree(folder, ignore_errors=True)
                 _noted(folder).unlink(missing_ok=True)
 

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -19,16 +19,20 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from nba.data.erasure import Leaving, Tally
-from nba.errors import ModelError
+from nba.errors import ModelError, NotFoundError
 from nba.models.base import Model, read_head
+from nba.models.story import FitStory
 from nba.models.version import ModelVersion
-from nba.stores.local_models import LocalModels, folder_digest
+from nba.stores.local_models import CHALLENGER, CHAMPION, LocalModels, folder_digest
 from nba.stores.tracking_place import ARTIFACTS, follow
 
-CHAMPION = "champion"
 #: Where a model lies in the artifacts of its version.
 _ARTIFACT = "artifacts/model"
 _SHA_TAG, _AS_OF_TAG, _CONFIG_TAG = "nba.sha256", "nba.as_of", "nba.config_digest"
+#: Why a version was promoted or refused, and which was champion before it.
+_REASON_TAG, _REFUSED_TAG, _BEFORE_TAG = "nba.reason", "nba.refused", "nba.champion_before"
+#: What MLflow shows as the description of a run.
+_NOTE_TAG = "mlflow.note.content"
 _ENVIRONMENT = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -47,6 +51,7 @@ class Fit:
     config_digest: str
     parameters: dict[str, Any]
     metrics: dict[str, float]
+    story: FitStory
 
 
 class MlflowRegistry:
@@ -95,6 +100,7 @@ class MlflowRegistry:
         metrics: Mapping[str, float],
         seed: int,
         config_digest: str,
+        story: FitStory | None = None,
     ) -> ModelVersion:
         """Log the fit as a run, store the model and return its version (not yet champion).
 
@@ -108,22 +114,57 @@ class MlflowRegistry:
         seed : int
         config_digest : str
             Of the model's file: with another one the model is due again.
+        story : FitStory, optional
+            What the run says of itself.
         """
-        fit = Fit(as_of, seed, config_digest, dict(parameters), dict(metrics))
+        told = story or FitStory(title=model.name, description="")
+        fit = Fit(as_of, seed, config_digest, dict(parameters), dict(metrics), told)
         with quiet(), tempfile.TemporaryDirectory(prefix="nba-model-") as scratch:
             saved = Path(scratch) / "model"
             model.save(saved)
             run_id = self._start_run(model, fit)
+            self._log_story(run_id, told, Path(scratch) / "story")
             version = self._log_version(model, fit, saved, run_id, Path(scratch) / "pyfunc")
             self._client.set_terminated(run_id)
             folder, _ = self._local.store(model.name, version, saved)
         return ModelVersion(model.name, version, run_id, folder, as_of, config_digest)
 
-    def promote(self, version: ModelVersion) -> None:
-        """Point the `champion` alias at `version`, on the server and in the local copy."""
+    def promote(
+        self, version: ModelVersion, *, reason: str = "", pinned: bool = False
+    ) -> ModelVersion:
+        """Point the `champion` alias at `version`, on the server and in the local copy.
+
+        Parameters
+        ----------
+        version : ModelVersion
+        reason : str
+            Written to the version and its run.
+        pinned : bool
+            Keep it until another is promoted by hand.
+        """
+        promoted = replace(version, reason=reason, pinned=pinned)
         with quiet():
+            before = self._aliased(version.name, CHAMPION)
+            if before is not None and not pinned and before.version != version.version:
+                self._tag(version, _BEFORE_TAG, str(before.version))
+            self._tag(version, _REASON_TAG, reason)
             self._client.set_registered_model_alias(version.name, CHAMPION, version.version)
-        self._install(version)
+            challenger = self._aliased(version.name, CHALLENGER)
+            if challenger is not None and str(challenger.version) == version.version:
+                self._client.delete_registered_model_alias(version.name, CHALLENGER)
+                self._local.clear(version.name, CHALLENGER)
+        self._install(promoted)
+        return promoted
+
+    def refuse(self, version: ModelVersion, *, reason: str) -> ModelVersion:
+        """Keep `version` as the challenger that was not promoted, and write why."""
+        refused = replace(version, reason=reason)
+        with quiet():
+            self._tag(version, _REFUSED_TAG, reason)
+            self._client.set_registered_model_alias(version.name, CHALLENGER, version.version)
+        folder, _ = self._local.store(version.name, version.version, version.folder)
+        self._local.point(refused, folder, alias=CHALLENGER)
+        return refused
 
     def champion(self, name: str) -> ModelVersion | None:
         """Return the champion's version from the last good local copy, or None before a fit.
@@ -136,15 +177,11 @@ class MlflowRegistry:
         good = self._local.good_copy(name)
         if good is None:
             return self.refresh(name) if self._tracking_may_answer() else None
-        folder, pointer = good
-        return ModelVersion(
-            name=name,
-            version=pointer.version,
-            run_id=pointer.run_id,
-            folder=folder,
-            as_of=datetime.fromisoformat(pointer.as_of),
-            config_digest=pointer.config_digest,
-        )
+        return good
+
+    def challenger(self, name: str) -> ModelVersion | None:
+        """Return the version that was refused last, as far as none was promoted since."""
+        return self._local.good_copy(name, CHALLENGER)
 
     def has(self, version: ModelVersion) -> bool:
         """Return whether the version is on disk, or known to the tracking server."""
@@ -195,6 +232,57 @@ class MlflowRegistry:
             ) from error
 
     # -- beyond the port --------------------------------------------------------------
+
+    def versions(self, name: str) -> list[dict[str, str]]:
+        """Return every version of a model, the latest first: what `nba experiment models` shows."""
+        if not self._tracking_may_answer():
+            return []
+        with quiet():
+            found = self._client.search_model_versions(f"name = '{name}'", max_results=1000)
+            aliases = {
+                alias: str(one.version)
+                for alias in (CHAMPION, CHALLENGER)
+                if (one := self._aliased(name, alias)) is not None
+            }
+        rows = [
+            {
+                "model": name,
+                "version": str(one.version),
+                "kind": one.tags.get("kind", ""),
+                "as_of": one.tags.get(_AS_OF_TAG, ""),
+                "alias": ", ".join(a for a, v in aliases.items() if v == str(one.version)),
+                "reason": one.tags.get(_REFUSED_TAG) or one.tags.get(_REASON_TAG, ""),
+                "run_id": one.run_id,
+            }
+            for one in found
+        ]
+        return sorted(rows, key=lambda row: -int(row["version"]))
+
+    def version(self, name: str, number: str) -> ModelVersion:
+        """Return a version by its number, fetched where it is not here.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such version.
+        """
+        known = {row["version"] for row in self.versions(name)}
+        if number not in known:
+            raise NotFoundError(
+                f"there is no version {number} of the model {name!r}",
+                expected=f"one of {', '.join(sorted(known, key=int)) or 'none'}",
+                next_step="`nba experiment models` lists them",
+            )
+        with quiet():
+            found = self._client.get_model_version(name, number)
+        refused = found.tags.get(_REFUSED_TAG, "")
+        return replace(self._fetch(found), reason=refused)
+
+    def before(self, version: ModelVersion) -> str:
+        """Return the number of the version that was champion before `version`; empty: none."""
+        with quiet():
+            found = self._client.get_model_version(version.name, version.version)
+        return str(found.tags.get(_BEFORE_TAG, ""))
 
     def refresh(self, name: str) -> ModelVersion | None:
         """Fetch the champion that the tracking server names and return it, or None."""
@@ -308,11 +396,18 @@ class MlflowRegistry:
     def _start_run(self, model: Model, fit: Fit) -> str:
         from mlflow.entities import Metric, Param, RunTag
 
-        run = self._client.create_run(self._experiment_of_runs(), run_name=model.name)
+        run = self._client.create_run(self._experiment_of_runs(), run_name=fit.story.title[:250])
         now = int(time.time() * 1000)
-        tags = {"as_of": fit.as_of.isoformat(), "model": model.name, "kind": model.kind}
+        tags = {
+            "as_of": fit.as_of.isoformat(),
+            "model": model.name,
+            "kind": model.kind,
+            **fit.story.tags,
+        }
         if found := model.finding():
             tags["finding"] = found
+        if fit.story.description:
+            tags[_NOTE_TAG] = fit.story.description
         given = {**fit.parameters, "seed": fit.seed}
         self._client.log_batch(
             run.info.run_id,
@@ -321,6 +416,36 @@ class MlflowRegistry:
             tags=[RunTag(key, value) for key, value in tags.items()],
         )
         return str(run.info.run_id)
+
+    def _log_story(self, run_id: str, story: FitStory, folder: Path) -> None:
+        """Keep the cards, tables and pictures of a fit with its run."""
+        if not (story.card or story.tables):
+            return
+        folder.mkdir()
+        for language, card in story.card.items():
+            (folder / f"card.{language}.md").write_text(card, encoding="utf-8")
+        for name, table in story.tables.items():
+            table.write_csv(folder / f"{name}.csv")
+        for name, draw in story.pictures.items():
+            figure = draw()
+            if figure is not None:
+                figure.savefig(folder / f"{name}.png", dpi=120)
+        self._client.log_artifacts(run_id, str(folder))
+
+    def _aliased(self, name: str, alias: str) -> Any:
+        """Return the version under an alias on the server, or None."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._client.get_model_version_by_alias(name, alias)
+        except MlflowException:
+            return None
+
+    def _tag(self, version: ModelVersion, name: str, value: str) -> None:
+        """Write a tag to a version and to its run."""
+        if value:
+            self._client.set_model_version_tag(version.name, version.version, name, value)
+            self._client.set_tag(version.run_id, name, value)
 
     def _log_version(self, model: Model, fit: Fit, saved: Path, run_id: str, package: Path) -> str:
         import mlflow.pyfunc
@@ -349,6 +474,7 @@ class MlflowRegistry:
             source=logged.artifact_location,
             run_id=run_id,
             model_id=logged.model_id,
+            description=fit.story.description or None,
             tags={
                 "kind": model.kind,
                 _SHA_TAG: folder_digest(saved),
@@ -360,14 +486,7 @@ class MlflowRegistry:
 
     def _install(self, version: ModelVersion) -> None:
         folder, _ = self._local.store(version.name, version.version, version.folder)
-        self._local.point(
-            version.name,
-            folder,
-            version=version.version,
-            run_id=version.run_id,
-            as_of=version.as_of.isoformat(),
-            config_digest=version.config_digest,
-        )
+        self._local.point(version, folder)
 
     def _fetch(self, found: Any) -> ModelVersion:
         """Bring a version from the artifact store to local disk, checked by its SHA-256."""

@@ -1,0 +1,187 @@
+"""What a fit says of itself in MLflow: a sentence, a description, a card in two languages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final
+
+import polars as pl
+
+import nba
+from nba.evaluation.intervals import Interval
+from nba.evaluation.pictures import empty_figure
+from nba.evaluation.trials import BASELINE, CHAMPION, Trial
+from nba.models.base import Model, ModelInputs
+from nba.models.spec import ModelSpec
+from nba.models.story import FitStory
+
+#: The metric that a sentence names, by model.
+LEADING: Final = MappingProxyType({"timing": "auc", "affinity": "hit_10"})
+_ANSWERS: Final = MappingProxyType(
+    {
+        "timing": ("顾客何时再次购买", "when a customer will buy again"),
+        "affinity": ("现在给顾客带什么商品", "which products to bring to a customer now"),
+        "mode": ("每种模式的联系会带来什么变化", "what a contact in each mode changes"),
+    }
+)
+_BEWARE: Final = (
+    "结果只对最近一段时间的顾客成立;促销、换季或缺货会改变它。它不说明联系是否值得,那由对照组证明。",
+    "It holds for the customers of the last weeks: a promotion, a new season or empty shelves "
+    "change it. It does not say whether contacting pays; the held-out group does.",
+)
+
+
+@dataclass(frozen=True)
+class FitFacts:
+    """What is told of a fit.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    model : Model
+        Fitted.
+    training : ModelInputs
+    trial : Trial or None
+    as_of : datetime
+    seed : int
+    digest : str
+        Of the lake that was read.
+    decision : str
+        Why it became the champion, or was refused.
+    """
+
+    spec: ModelSpec
+    model: Model
+    training: ModelInputs
+    trial: Trial | None
+    as_of: datetime
+    seed: int
+    digest: str
+    decision: str
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows of each table that was learned from."""
+        return {name: table.height for name, table in self.training.items()}
+
+
+def fit_metrics(facts: FitFacts) -> dict[str, float]:
+    """Return the metrics of a run: rows read, and those of the trial with both ends."""
+    metrics = {f"rows_{name}": float(rows) for name, rows in facts.rows.items()}
+    metrics |= facts.model.figures()
+    for name, found in (facts.trial.metrics if facts.trial else {}).items():
+        metrics[name] = found.estimate
+        if found.lower != found.upper:
+            metrics |= {f"{name}_lower": found.lower, f"{name}_upper": found.upper}
+    return metrics
+
+
+def tell(facts: FitFacts) -> FitStory:
+    """Return what a fit says of itself."""
+    spec, trial = facts.spec, facts.trial
+    return FitStory(
+        title=_title(facts),
+        description=_card(facts, "en"),
+        tags={
+            "feature_service": spec.feature_service,
+            "data": facts.digest,
+            "nba": nba.__version__,
+            "seed": str(facts.seed),
+            "decision": facts.decision,
+        },
+        card={language: _card(facts, language) for language in ("zh", "en")},
+        tables=_tables(trial),
+        pictures={"calibration": lambda: _calibration(trial)} if trial else {},
+    )
+
+
+def _title(facts: FitFacts) -> str:
+    spec, day = facts.spec, f"{facts.as_of:%Y-%m-%d}"
+    name = LEADING.get(spec.name, "")
+    if facts.trial is None or name not in facts.trial.metrics:
+        return f"{spec.name} by {spec.kind}, as of {day}: {facts.decision}"
+    found = facts.trial.metrics
+    beside = [
+        f"{other} {found[f'{other}/{name}'].estimate:.3f}"
+        for other in (CHAMPION, BASELINE)
+        if f"{other}/{name}" in found
+    ]
+    against = f" ({', '.join(beside)})" if beside else ""
+    return (
+        f"{spec.name} by {spec.kind}, as of {day}: {name} {_ends(found[name])}{against}, "
+        f"{facts.decision}"
+    )
+
+
+def _ends(found: Interval) -> str:
+    return f"{found.estimate:.3f} [{found.lower:.3f}, {found.upper:.3f}]"
+
+
+def _card(facts: FitFacts, language: str) -> str:
+    place = ("zh", "en").index(language)
+    spec = facts.spec
+    heads = (
+        ("用途", "训练数据", "留出检验", "决定", "注意"),
+        ("What it answers", "What it learned from", "On days held back", "Decision", "Beware"),
+    )[place]
+    rows = ", ".join(f"{name} {count:,}" for name, count in facts.rows.items())
+    parameters = ", ".join(f"{k}={v}" for k, v in spec.parameters.items()) or "–"
+    learned = (
+        f"截至 {facts.as_of:%Y-%m-%d} 之前 {spec.window_days} 天;行数:{rows}。参数:{parameters}。",
+        f"{spec.window_days} days before {facts.as_of:%Y-%m-%d}; rows: {rows}. "
+        f"Parameters: {parameters}.",
+    )[place]
+    found = facts.model.finding()
+    bodies = (
+        f"{_ANSWERS[spec.name][place]} (`{spec.name}` / `{spec.kind}`)",
+        f"{learned}\n\n{found}" if found else learned,
+        _trial_text(facts.trial, place),
+        facts.decision,
+        _BEWARE[place],
+    )
+    parts = [f"## {head}\n\n{body}" for head, body in zip(heads, bodies, strict=True)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _trial_text(trial: Trial | None, place: int) -> str:
+    if trial is None:
+        return (
+            "未检验:设计与现任模型相同且没有设置门槛,或留出期内顾客太少。",
+            "None held: the design is the champion's and no gate is set, or too few customers "
+            "were seen in the days held back.",
+        )[place]
+    said = (
+        f"{trial.customers:,} 位顾客,{trial.days} 天;方括号内为 95% 区间。",
+        f"{trial.customers:,} customers, {trial.days} days; 95 % intervals in brackets.",
+    )[place]
+    rows = [f"| {name} | {_ends(found)} |" for name, found in trial.metrics.items()]
+    return "\n".join([said, "", "| metric | value |", "|---|---|", *rows])
+
+
+def _tables(trial: Trial | None) -> Mapping[str, pl.DataFrame]:
+    if trial is None:
+        return {}
+    metrics = pl.DataFrame({"metric": name, **one.as_dict()} for name, one in trial.metrics.items())
+    tables = {"metrics": metrics, "segments": trial.segments}
+    return tables if trial.reliability.is_empty() else {**tables, "reliability": trial.reliability}
+
+
+def _calibration(trial: Trial | None) -> Any | None:
+    """Draw predicted against observed shares; None without chances or without matplotlib."""
+    if trial is None or trial.reliability.is_empty():
+        return None
+    figure = empty_figure(5.0, 4.5)
+    if figure is None:
+        return None
+    axes = figure.subplots()
+    predicted, observed = trial.reliability["predicted"], trial.reliability["observed"]
+    top = max(float(predicted.max() or 0), float(observed.max() or 0), 0.01)  # type: ignore[arg-type]
+    axes.plot([0, top], [0, top], color="0.7", linewidth=1)
+    axes.plot(predicted.to_numpy(), observed.to_numpy(), "o-", color="#3d6fb6")
+    axes.set_xlabel("predicted chance")
+    axes.set_ylabel("share that bought")
+    axes.set_title(f"Calibration on {trial.days} days held back, {trial.customers:,} customers")
+    return figure
