@@ -243,3 +243,27 @@ def test_what_is_kept_of_each_night_is_what_the_report_says(
     whole = arms_table(build_cohort(gather(project, first, last)))
     assert standing(project, after).equals(whole)
     assert standing(project, first).is_empty()
+
+
+def test_running_arms_are_analysed_for_a_look_of_any_day(project: Wiring, written: Written) -> None:
+    call = ["--project", str(project.project.root), "experiment", "analyse"]
+    done = CliRunner().invoke(app, call)
+    assert done.exit_code == 0, done.output
+    assert "engine against holdout: go on" in done.output
+    rows = json.loads(CliRunner().invoke(app, [*call, "--json"]).output)
+    margin = next(row for row in rows if row["outcome"] == "margin")
+    head = written.report.headline.effect
+    assert margin["estimate"] == pytest.approx(head.estimate)
+    assert margin["lower"] < margin["fixed_lower"] == pytest.approx(head.lower)
+    done = CliRunner().invoke(app, [*call, "--control", "nobody"])
+    assert done.exit_code == 2 or "engine, holdout" in str(done.exception)
+
+
+def test_what_a_test_could_find_is_said_before_it_begins(project: Wiring, written: Written) -> None:
+    call = ["--project", str(project.project.root), "experiment", "power", "--to"]
+    done = CliRunner().invoke(app, [*call, str(written.last), "--json"])
+    assert done.exit_code == 0, done.output
+    rows = json.loads(done.output)
+    assert [row["weeks"] for row in rows] == [2, 4, 8, 13, 26]
+    shares = [row["share_of_margin"] for row in rows]
+    assert shares == sorted(shares, reverse=True)

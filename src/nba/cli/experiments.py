@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nba.cli.common import AsJson, emit, wiring_of
+from nba.cli.common import AsJson, emit, moment, wiring_of
 
 Version = Annotated[str, typer.Option("--version", help="The version's number.")]
 Reason = Annotated[str, typer.Option(help="Why; written to the version and its MLflow run.")]
@@ -146,3 +146,42 @@ def experiment_rollback(
 
     wiring = wiring_of(context)
     typer.echo(said(rollback(wiring, model, number=version, reason=reason)))
+
+
+First = Annotated[str, typer.Option("--from", help="The first day (default: of the first plan).")]
+Last = Annotated[str, typer.Option("--to", help="The last day (default: of the last plan).")]
+
+
+@experiment_app.command("analyse")
+def experiment_analyse(
+    context: typer.Context,
+    first: First = "",
+    last: Last = "",
+    control: Annotated[str, typer.Option(help="The arm to hold against.")] = "holdout",
+    as_json: AsJson = False,
+) -> None:
+    """Say what every running arm changed so far; may be looked at every day."""
+    from nba.jobs.impact.live import analyse_arms, analysis_lines
+
+    wiring = wiring_of(context)
+    days = [
+        moment(wiring, text, option=option).date() if text else None
+        for option, text in (("--from", first), ("--to", last))
+    ]
+    found = analyse_arms(wiring, *days, control=control)
+    emit(as_json, found.to_dicts(), lambda: analysis_lines(found, wiring.settings.currency))
+
+
+@experiment_app.command("power")
+def experiment_power(
+    context: typer.Context,
+    share: Annotated[float, typer.Option(help="Share of customers in the control.")] = 0.1,
+    last: Annotated[str, typer.Option("--to", help="The last day of sales to look at.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say how small a difference a test of so many weeks could find, before it begins."""
+    from nba.jobs.impact.live import plan_lines, plan_test
+
+    wiring = wiring_of(context)
+    found = plan_test(wiring, moment(wiring, last, option="--to").date(), share=share)
+    emit(as_json, found.to_dicts(), lambda: plan_lines(found, wiring.settings.currency, share))

@@ -93,7 +93,7 @@ def build_cohort(inputs: ImpactInputs) -> Cohort:
         .join(inputs.clerks.select("clerk_id", "store_id"), on="clerk_id", how="left")
         .with_columns(days_counted=(pl.col("end") - pl.col("start")).dt.total_days() + 1)
     )
-    return Cohort(_with_segments(_with_purchases(table, inputs.days)).sort("customer_id", "start"))
+    return Cohort(_with_segments(with_purchases(table, inputs.days)).sort("customer_id", "start"))
 
 
 def _with_units(table: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
@@ -112,7 +112,7 @@ def _with_units(table: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _with_purchases(table: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+def with_purchases(table: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
     """Add what each customer bought while counted, and in the year before."""
     spans = table.select("customer_id", "start", "end")
     rows = spans.join(days, on="customer_id").with_columns(

@@ -77,7 +77,7 @@ def gather(wiring: Wiring, first: date, last: date) -> ImpactInputs:
         shares={str(arm): share for arm, share in wiring.decision_settings.shares.items()},
         log=log.join(known, on=CUSTOMER_ID, how="semi"),
         chances=chances,
-        days=_sales(tables, collect, moment, first),
+        days=sales_days(tables, collect, moment, first),
         actions=actions.filter(pl.col("mode") != str(Mode.NONE)),
         ledger=ledger,
         **recent,
@@ -85,7 +85,7 @@ def gather(wiring: Wiring, first: date, last: date) -> ImpactInputs:
     )
 
 
-def _sales(tables: Any, collect: Any, moment: datetime, first: date) -> pl.DataFrame:
+def sales_days(tables: Any, collect: Any, moment: datetime, first: date) -> pl.DataFrame:
     """Return orders, amount and margin per customer and day; returns are deducted.
 
     Parameters

@@ -1,0 +1,170 @@
+"""A running test of arms: what each changed, whether to go on, and how long it must run."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from nba.arrays import Bools, Floats
+from nba.evaluation.arm_effects import Effect, adjusted, difference, sample_ratio
+from nba.evaluation.impact.cohort import CONTROL, COVARIATES, Cohort
+from nba.evaluation.impact.inputs import ImpactInputs
+from nba.evaluation.sequential import always_valid, detectable
+from nba.schema.words import ResponseKind
+
+#: What must not rise; a test of an arm that raises it beyond doubt is to be stopped.
+GUARDRAILS: Final = ("blocked", "complained")
+#: Below this, arms are not as large as they should be.
+RATIO_ALARM: Final = 0.001
+
+
+def analyse(inputs: ImpactInputs, cohort: Cohort, control: str = CONTROL) -> pl.DataFrame:
+    """Return what every arm changed against the control, at a look of any day.
+
+    Parameters
+    ----------
+    inputs : ImpactInputs
+    cohort : Cohort
+    control : str
+        The arm that the others are held against.
+
+    Returns
+    -------
+    DataFrame
+        A row per arm and outcome (`margin`, `orders`, `blocked`, `complained`): customers, held
+        (of the control), estimate, standard_error, lower, upper (always valid), fixed_lower,
+        fixed_upper (for a single look at the planned end), on_contacted (the margin changed for
+        those who were contacted because of the arm), ratio_p, verdict: `stop_harm`,
+        `stop_broken`, `better`, `worse`, `go_on`.
+    """
+    table = _with_events(cohort.table, inputs)
+    arms = sorted(set(table["arm"].unique().to_list()) - {control})
+    return pl.concat([_against(table, arm, control, inputs) for arm in arms])
+
+
+def _with_events(table: pl.DataFrame, inputs: ImpactInputs) -> pl.DataFrame:
+    """Add whether a customer was contacted, blocked, or complained, while counted."""
+    sent = inputs.interactions.select("interaction_id", sent_to="customer_id")
+    answers = inputs.responses.join(sent, on="interaction_id", how="left").select(
+        customer_id=pl.coalesce("customer_id", "sent_to"), day=pl.col("ts").dt.date(), kind="kind"
+    )
+    made = inputs.contacts.select(
+        "customer_id", day=pl.col("ts").dt.date(), kind=pl.lit("contacted")
+    )
+    kinds = ("contacted", str(ResponseKind.BLOCKED), str(ResponseKind.COMPLAINED))
+    found = (
+        table.select("customer_id", "start", "end")
+        .join(pl.concat([answers, made]), on="customer_id")
+        .filter(pl.col("day").is_between(pl.col("start"), pl.col("end")))
+        .group_by("customer_id", "start")
+        .agg((pl.col("kind") == kind).any().alias(kind) for kind in kinds)
+    )
+    return table.join(found, on=["customer_id", "start"], how="left").with_columns(
+        pl.col(kinds).fill_null(False).cast(pl.Float64)
+    )
+
+
+def _against(table: pl.DataFrame, arm: str, control: str, inputs: ImpactInputs) -> pl.DataFrame:
+    pair = table.filter(pl.col("arm").is_in([arm, control]))
+    treated = (pair["arm"] == arm).to_numpy()
+    unit = pair["unit"].rank("dense").to_numpy()
+    covariates = np.column_stack([pair[name].cast(pl.Float64).to_numpy() for name in COVARIATES])
+    ratio = _ratio(pair, arm, control, inputs)
+    rows: list[dict[str, Any]] = []
+    for outcome in ("margin", "orders", *GUARDRAILS):
+        y = pair[outcome].cast(pl.Float64).to_numpy()
+        known = covariates if outcome in ("margin", "orders") else None
+        fixed = difference(y, treated, covariates=known, cluster=unit)
+        valid = always_valid(fixed, _planned(pair, outcome, fixed))
+        rows.append(
+            {
+                "arm": arm,
+                "control": control,
+                "outcome": outcome,
+                "customers": fixed.treated,
+                "held": fixed.control,
+                **valid.columns(),
+                "fixed_lower": fixed.lower,
+                "fixed_upper": fixed.upper,
+                "on_contacted": _on_contacted(pair, treated, fixed, outcome),
+                "ratio_p": ratio,
+            }
+        )
+    found = pl.DataFrame(rows, infer_schema_length=None)
+    return found.with_columns(verdict=pl.lit(_verdict(found)))
+
+
+def _planned(pair: pl.DataFrame, outcome: str, effect: Effect) -> float:
+    """Return the standard error that a quarter like the one before would give."""
+    if outcome != "margin" or min(effect.treated, effect.control) == 0:
+        return effect.standard_error
+    spread = float(pair["margin_quarter_before"].cast(pl.Float64).to_numpy().std())
+    planned = spread * float(np.sqrt(1 / effect.treated + 1 / effect.control))
+    return planned if planned > 0 else effect.standard_error
+
+
+def _on_contacted(pair: pl.DataFrame, treated: Bools, effect: Effect, outcome: str) -> float | None:
+    """Return the effect per customer whom the arm made the clerk contact (Wald's ratio)."""
+    if outcome != "margin":
+        return None
+    contacted: Floats = pair["contacted"].to_numpy()
+    reached = difference(contacted, treated).estimate
+    return effect.estimate / reached if np.isfinite(reached) and reached > 0.01 else None
+
+
+def _ratio(pair: pl.DataFrame, arm: str, control: str, inputs: ImpactInputs) -> float:
+    counts = pair.unique(["unit", "period", "arm"]).group_by("arm").len()
+    shares = {name: inputs.shares.get(name, 0.0) for name in (arm, control)}
+    return sample_ratio(dict(counts.iter_rows()), shares)
+
+
+def _verdict(found: pl.DataFrame) -> str:
+    if found["ratio_p"][0] < RATIO_ALARM:
+        return "stop_broken"
+    harm = found.filter(pl.col("outcome").is_in(GUARDRAILS) & (pl.col("lower") > 0))
+    margin = found.filter(pl.col("outcome") == "margin").row(0, named=True)
+    if harm.height:
+        return "stop_harm"
+    if margin["lower"] > 0:
+        return "better"
+    return "worse" if margin["upper"] < 0 else "go_on"
+
+
+def plan_table(cohort: Cohort, *, share: float, weeks: tuple[int, ...]) -> pl.DataFrame:
+    """Return what a test could find, by its length, from what customers bought before.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Customers with their margin of the days counted and of the year before.
+    share : float
+        Of the customers in the control.
+    weeks : tuple of int
+        Lengths.
+
+    Returns
+    -------
+    DataFrame
+        weeks, customers, detectable (margin per customer, found with power 80 %), share_of_margin.
+    """
+    outcome = cohort.array("margin")
+    nobody = np.zeros(len(outcome), dtype=bool)
+    rest = adjusted(outcome, nobody, cohort.covariates)
+    counted = float(cohort.array("days_counted").mean()) / 7
+    rows = []
+    for length in weeks:
+        # Orders are rare: the variance of a sum grows with its length.
+        spread = float(rest.std()) * float(np.sqrt(length / counted))
+        found = detectable(spread, len(rest) * (1 - share), len(rest) * share)
+        mean = float(outcome.mean()) * length / counted
+        rows.append(
+            {
+                "weeks": length,
+                "customers": len(rest),
+                "detectable": found,
+                "share_of_margin": found / mean if mean > 0 else None,
+            }
+        )
+    return pl.DataFrame(rows, infer_schema_length=None)
