@@ -267,3 +267,12 @@ def test_what_a_test_could_find_is_said_before_it_begins(project: Wiring, writte
     assert [row["weeks"] for row in rows] == [2, 4, 8, 13, 26]
     shares = [row["share_of_margin"] for row in rows]
     assert shares == sorted(shares, reverse=True)
+
+
+def test_another_policy_is_valued_from_the_log_or_refused(project: Wiring) -> None:
+    call = ["--project", str(project.project.root), "experiment", "what-if"]
+    done = CliRunner().invoke(app, [*call, "times 0.5"])
+    assert done.exit_code == 0, done.output
+    assert "per customer and day" in done.output
+    done = CliRunner().invoke(app, [*call, "only nobody"])
+    assert "there is no policy" in str(done.exception)

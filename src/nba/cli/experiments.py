@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nba.cli.common import AsJson, emit, moment, wiring_of
+
+if TYPE_CHECKING:
+    from nba.wiring import Wiring
 
 Version = Annotated[str, typer.Option("--version", help="The version's number.")]
 Reason = Annotated[str, typer.Option(help="Why; written to the version and its MLflow run.")]
@@ -152,6 +156,13 @@ First = Annotated[str, typer.Option("--from", help="The first day (default: of t
 Last = Annotated[str, typer.Option("--to", help="The last day (default: of the last plan).")]
 
 
+def _days(wiring: Wiring, first: str, last: str) -> tuple[date | None, date | None]:
+    """Return the days of a call, None where it names none."""
+    given = (("--from", first), ("--to", last))
+    days = [moment(wiring, text, option=option).date() if text else None for option, text in given]
+    return days[0], days[1]
+
+
 @experiment_app.command("analyse")
 def experiment_analyse(
     context: typer.Context,
@@ -164,11 +175,7 @@ def experiment_analyse(
     from nba.jobs.impact.live import analyse_arms, analysis_lines
 
     wiring = wiring_of(context)
-    days = [
-        moment(wiring, text, option=option).date() if text else None
-        for option, text in (("--from", first), ("--to", last))
-    ]
-    found = analyse_arms(wiring, *days, control=control)
+    found = analyse_arms(wiring, *_days(wiring, first, last), control=control)
     emit(as_json, found.to_dicts(), lambda: analysis_lines(found, wiring.settings.currency))
 
 
@@ -185,3 +192,27 @@ def experiment_power(
     wiring = wiring_of(context)
     found = plan_test(wiring, moment(wiring, last, option="--to").date(), share=share)
     emit(as_json, found.to_dicts(), lambda: plan_lines(found, wiring.settings.currency, share))
+
+
+@experiment_app.command("what-if")
+def experiment_what_if(
+    context: typer.Context,
+    policy: Annotated[
+        str,
+        typer.Argument(
+            help="`leave_alone`, `only MODE`, `without ACTION_TYPE` or `times NUMBER`, in quotes."
+        ),
+    ],
+    first: First = "",
+    last: Last = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say what another policy would have earned, from the log; or that the log cannot say."""
+    from dataclasses import asdict
+
+    from nba.jobs.impact.live import what_if_lines, what_if_policy
+
+    wiring = wiring_of(context)
+    found = what_if_policy(wiring, *_days(wiring, first, last), policy)
+    report = {"policy": found.policy, "rows": found.rows, **asdict(found.difference)}
+    emit(as_json, report, lambda: what_if_lines(found, wiring.settings.currency))

@@ -107,8 +107,8 @@ def try_out(context: RunContext, spec: ModelSpec, champion: Model | None) -> Tri
 
 def _other_designs(spec: ModelSpec, champion: Model | None) -> dict[str, tuple[str, object]]:
     """Return the designs to be held against: the champion's and the simple one, if others."""
-    own, others = own_design(spec), {}
-    if champion is not None and design_of(champion) != own:
+    others: dict[str, tuple[str, object]] = {}
+    if champion is not None and design_of(champion) != own_design(spec):
         others[CHAMPION] = design_of(champion)
     simple = SIMPLE[spec.name]
     if spec.kind != simple:

@@ -27,7 +27,8 @@ MIN_LISTINGS: Final = 30
 LOOK_BACK: Final = (30, 91, 364)
 #: What came before a listing, within `SEQUENCE_DAYS`.
 SEQUENCES: Final = ("first", "same_mode", "other_mode")
-_COVARIATES: Final = [f"{name}_{days}" for days in LOOK_BACK for name in ("margin", "orders")]
+#: What was bought before a listing, in rows of `listing_rows`.
+PAST: Final = [f"{name}_{days}" for days in LOOK_BACK for name in ("margin", "orders")]
 
 
 def listing_rows(inputs: ImpactInputs) -> pl.DataFrame:
@@ -159,7 +160,7 @@ def _measured(pair: pl.DataFrame) -> dict[str, float | int | None]:
     if count < MIN_LISTINGS or effective < MIN_EFFECTIVE_ROWS:
         return row
     cluster = pair["customer_id"].rank("dense").to_numpy()
-    covariates = np.column_stack([pair[name].to_numpy() for name in _COVARIATES])
+    covariates = np.column_stack([pair[name].to_numpy() for name in PAST])
     effect = difference(
         pair["margin"].to_numpy(), listed, covariates=covariates, cluster=cluster, weight=weight
     )

@@ -9,7 +9,9 @@ import polars as pl
 
 from nba.errors import NotFoundError, UsageError
 from nba.evaluation.impact.cohort import CONTROL, Cohort, build_cohort, with_purchases
+from nba.evaluation.impact.listings import listing_rows
 from nba.evaluation.impact.live import analyse, plan_table
+from nba.evaluation.impact.what_if import WhatIf, what_if
 from nba.jobs.impact.gather import gather, period, sales_days
 from nba.wiring import Wiring
 
@@ -133,3 +135,35 @@ def plan_lines(found: pl.DataFrame, currency: str, share: float) -> list[str]:
 def _of(row: dict[str, Any]) -> str:
     share = row["share_of_margin"]
     return "" if share is None else f"  ({share:.1%} of their margin)"
+
+
+def what_if_policy(wiring: Wiring, first: date | None, last: date | None, policy: str) -> WhatIf:
+    """Return what another policy would have earned, from the log of these days.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    first, last : date, optional
+        Both in it; by default the days of all plans that are kept.
+    policy : str
+        `leave_alone`, `only MODE`, `without ACTION_TYPE` or `times NUMBER`.
+
+    Raises
+    ------
+    ModelError
+        When the log cannot say.
+    """
+    inputs = gather(wiring, *period(wiring, first, last))
+    return what_if(listing_rows(inputs), inputs.chances, policy)
+
+
+def what_if_lines(found: WhatIf, currency: str) -> list[str]:
+    """Return an estimate as lines for people."""
+    gap, estimate = found.difference, found.estimate
+    sign = "proven" if gap.lower > 0 or gap.upper < 0 else "not told from zero"
+    return [
+        f"{found.policy}: {gap.value:+,.3f} {currency} per customer and day with an open action, "
+        f"against what was done [{gap.lower:+,.3f}, {gap.upper:+,.3f}] (95 %): {sign}",
+        f"  from {found.rows:,} decisions, worth {estimate.effective_rows:,.0f} of the policy's "
+        f"own; {estimate.clipped_share:.1%} of the weights were cut",
+    ]

@@ -1,0 +1,171 @@
+"""What another policy would have earned, from the engine's own log; or that it cannot say.
+
+A policy is described by how it would have moved the logged chances of each day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from nba.arrays import Floats
+from nba.errors import UsageError
+from nba.evaluation.impact.listings import NONE, PAST
+from nba.evaluation.off_policy import Difference, Estimate, Log, paired_difference, policy_value
+
+#: Weights above are cut; the estimate says which share was.
+MAX_WEIGHT: Final = 50.0
+_KEY: Final = ("day", "customer_id")
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """What a policy would have earned per customer and day with an open action.
+
+    Parameters
+    ----------
+    policy : str
+    estimate, logged : Estimate
+        Margin of the outcome days under the policy, and under what was done.
+    difference : Difference
+        Of the two, on the same rows.
+    rows : int
+    """
+
+    policy: str
+    estimate: Estimate
+    logged: Estimate
+    difference: Difference
+    rows: int
+
+
+def _leave_alone(table: pl.DataFrame, _: str) -> pl.Expr:
+    return pl.lit(0.0)
+
+
+def _only(table: pl.DataFrame, mode: str) -> pl.Expr:
+    """Every contact in one mode, where one is open; as many contacts as before there."""
+    own = pl.when(pl.col("mode") == mode).then("probability").otherwise(0.0)
+    inside = own.sum().over(_KEY)
+    total = pl.col("probability").sum().over(_KEY)
+    return pl.when(inside > 0).then(own / inside * total).otherwise(0.0)
+
+
+def _without(table: pl.DataFrame, action_type: str) -> pl.Expr:
+    return pl.when(pl.col("action_type") == action_type).then(0.0).otherwise("probability")
+
+
+def _times(table: pl.DataFrame, share: str) -> pl.Expr:
+    """So many times the chance of every contact, as far as chances go."""
+    try:
+        factor = float(share)
+    except ValueError:
+        raise UsageError("`times` takes a number", expected="times 0.5", found=share) from None
+    total = pl.col("probability").sum().over(_KEY)
+    room = pl.min_horizontal(pl.lit(factor), 1 / total)
+    return pl.col("probability") * room
+
+
+#: How each policy moves the chances of contacts; what is left goes to `none`.
+POLICIES: Final[Mapping[str, Callable[[pl.DataFrame, str], pl.Expr]]] = MappingProxyType(
+    {"leave_alone": _leave_alone, "only": _only, "without": _without, "times": _times}
+)
+
+
+def moved(chances: pl.DataFrame, policy: str) -> pl.DataFrame:
+    """Return the chances with `target`: those of the policy.
+
+    Parameters
+    ----------
+    chances : DataFrame
+        day, customer_id, mode, action_type, probability.
+    policy : str
+        `leave_alone`, `only MODE`, `without ACTION_TYPE`, `times NUMBER`.
+
+    Raises
+    ------
+    UsageError
+        For another policy, or a mode or action type that was never open.
+    """
+    name, _, detail = policy.partition(" ")
+    column = {"only": "mode", "without": "action_type"}.get(name)
+    known = sorted(chances[column].unique().to_list()) if column else []
+    if name not in POLICIES or (column and detail not in known):
+        raise UsageError(
+            f"there is no policy {policy!r}",
+            expected="leave_alone, only MODE, without ACTION_TYPE or times NUMBER",
+            found=policy if name not in POLICIES else f"{detail!r}, not one of {', '.join(known)}",
+        )
+    return chances.with_columns(target=POLICIES[name](chances, detail))
+
+
+def what_if(rows: pl.DataFrame, chances: pl.DataFrame, policy: str) -> WhatIf:
+    """Estimate what a policy would have earned.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of `listing_rows`.
+    chances : DataFrame
+        day, customer_id, mode, action_type, probability.
+    policy : str
+        See `moved`.
+
+    Raises
+    ------
+    ModelError
+        When the log cannot say: too few rows stand for the policy.
+    """
+    open_ = moved(chances, policy).join(rows.select(_KEY), on=_KEY, how="semi")
+    drawn = (
+        rows.join(
+            open_.group_by(*_KEY, "mode", "action_type").agg(pl.col("probability", "target").sum()),
+            on=[*_KEY, "mode", "action_type"],
+            how="left",
+        )
+        .join(open_.group_by(_KEY).agg(target_all=pl.col("target").sum()), on=_KEY)
+        .sort("customer_id", "day")
+    )
+    alone = pl.col("mode") == NONE
+    drawn = drawn.with_columns(
+        logged=pl.when(alone).then("p_none").otherwise("probability"),
+        wanted=pl.when(alone).then(1 - pl.col("target_all")).otherwise("target"),
+    ).filter(pl.col("logged") > 0)
+    group = drawn["customer_id"].rank("dense").cast(pl.Int64).to_numpy()
+    y = drawn["margin"].to_numpy()
+    log = Log(
+        arm=np.zeros(len(y), dtype=np.int64),
+        outcome=y,
+        propensity=drawn["logged"].to_numpy(),
+        group=group,
+        max_weight=MAX_WEIGHT,
+    )
+    foreseen = _foreseen(drawn, y)
+    wanted = np.clip(drawn["wanted"].fill_null(0.0).to_numpy(), 0.0, 1.0)
+    estimate = _value(log, wanted, foreseen).trusted()
+    logged = _value(log, log.propensity, foreseen)
+    return WhatIf(
+        policy, estimate, logged, paired_difference(estimate, logged, group=group), len(y)
+    )
+
+
+def _value(log: Log, wanted: Floats, foreseen: Floats) -> Estimate:
+    """Return the value by weights on what the customers' past does not foresee.
+
+    What is foreseen is the same for every action, so a policy keeps it whatever it does: the first
+    column is the action drawn, the second all others.
+    """
+    policy = np.column_stack([wanted, 1 - wanted])
+    return policy_value(log, policy, predicted=np.column_stack([foreseen, foreseen]))
+
+
+def _foreseen(drawn: pl.DataFrame, y: Floats) -> Floats:
+    x = np.column_stack([np.ones(len(y)), *(drawn[name].to_numpy() for name in PAST)])
+    slope, *_ = np.linalg.lstsq(x, y, rcond=None)
+    result: Floats = x @ slope
+    return result
