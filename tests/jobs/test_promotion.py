@@ -100,7 +100,8 @@ def test_the_runs_say_what_came_of_them(story: dict[str, object]) -> None:
     assert timing["1"]["alias"] == "champion"
     client = MlflowClient(wiring(story["shop"]).project.tracking_uri)  # type: ignore[arg-type]
     run = client.get_run(timing["2"]["run_id"])
-    assert "refused: gate" in run.info.run_name
+    assert "refused: " in run.info.run_name
+    assert "gate: auc" in run.data.tags["decision"]
     assert run.data.metrics["auc_lower"] < run.data.metrics["auc"] < 0.999
     assert run.data.tags["nba.reason"] == "promoted by hand: we like it"
     assert "What it answers" in run.data.tags["mlflow.note.content"]

@@ -36,7 +36,7 @@ ACTIVE_DAYS: Final = 365
 #: The simple design that every other one has to be worth.
 SIMPLE: Final = {"timing": "recency_gap", "affinity": "decayed_counts"}
 #: A split of fewer customers decides nothing.
-MIN_CUSTOMERS: Final = 50
+MIN_CUSTOMERS: Final = 30
 LIST_LENGTH: Final = 10
 
 

@@ -251,7 +251,7 @@ class MlflowRegistry:
                 "kind": one.tags.get("kind", ""),
                 "as_of": one.tags.get(_AS_OF_TAG, ""),
                 "alias": ", ".join(a for a, v in aliases.items() if v == str(one.version)),
-                "reason": one.tags.get(_REFUSED_TAG) or one.tags.get(_REASON_TAG, ""),
+                "reason": one.tags.get(_REASON_TAG) or one.tags.get(_REFUSED_TAG, ""),
                 "run_id": one.run_id,
             }
             for one in found
