@@ -50,7 +50,7 @@ def story(made: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, obj
     with pytest.raises(ConflictError, match="was not promoted"):
         promote(wiring(shop), "timing", reason="we like it")
     seen["by_hand"] = promote(wiring(shop), "timing", reason="we like it", override=True)
-    seen["second"] = rerun(shop, "score")
+    seen["second"] = rerun(shop, "train")
     call = ["--project", str(shop), "experiment", "rollback", "timing", "--reason", "odd lists"]
     seen["rollback"] = CliRunner().invoke(app, call)
     seen["doctor"] = examine(wiring(shop))

@@ -109,7 +109,7 @@ def said(version: ModelVersion) -> str:
     return (
         f"{version.name} v{version.version}, fitted at {version.as_of:%Y-%m-%d}, is the champion: "
         f"{version.reason}{held}. The next `nba run` scores with it; for a day that has a plan "
-        "already: `nba run --as-of DAY --from score --force`"
+        "already: `nba run --as-of DAY --from train --force`"
     )
 
 
