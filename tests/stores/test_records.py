@@ -12,7 +12,7 @@ import pytest
 from nba.data.ingest import ingest
 from nba.data.lake import Lake, connect
 from nba.stores.operational import OperationalStore
-from nba.stores.records import NEWEST, newest_of, pack_records, unpacked
+from nba.stores.records import NEWEST, Relations, newest_of, pack_records, unpacked
 
 DAY = date(2026, 3, 2)
 ENDS = datetime(2026, 3, 2, 16, tzinfo=UTC)
@@ -35,6 +35,15 @@ def lake(tmp_path: Path) -> Lake:
         "interaction_id,customer_id,ts,mode,channel\n"
         "i1,c2,2026-02-01T10:00:00+08:00,private_partner,chat\n"
         "i2,c2,2026-02-01T10:00:00+08:00,private_partner,chat\n"
+    )
+    (tables / "customers.csv").write_text("customer_id,name,alias\nc1,王芳,小王\nc2,,\n")
+    (tables / "service_cases.csv").write_text(
+        "case_id,customer_id,kind,opened_at,closed_at\n"
+        "s1,c1,complaint,2026-02-01T10:00:00+08:00,\n"
+        "s2,c1,question,2026-02-01T10:00:00+08:00,2026-02-02T10:00:00+08:00\n"
+    )
+    (tables / "benefits.csv").write_text(
+        "benefit_id,customer_id,kind,amount,expires_at\nb1,c1,coupon,5,2026-04-01T00:00:00+08:00\n"
     )
     (tables / "responses.csv").write_text(
         "response_id,interaction_id,ts,kind\n"
@@ -60,13 +69,14 @@ def packed(lake: Lake, scores: Path, tmp_path: Path) -> dict[str, bytes]:
     return {customer: record for part in parts for customer, record in part}
 
 
-@pytest.mark.parametrize("name", ["purchases", "contacts"])
+@pytest.mark.parametrize("name", ["purchases", "contacts", "matters", "person"])
 @pytest.mark.parametrize("customer", ["c1", "c2"])
 def test_a_record_holds_the_rows_that_the_lake_gives(
     lake: Lake, scores: Path, tmp_path: Path, name: str, customer: str
 ) -> None:
     with connect() as connection:
-        query = connection.execute(newest_of(name, lake), [customer, ENDS, NEWEST])
+        newest = newest_of(name, Relations(lake, connection))
+        query = connection.execute(newest, [customer, ENDS, NEWEST])
         expected = query.to_arrow_table().to_pylist()
     record = unpacked(packed(lake, scores, tmp_path)[customer])
     assert record.get(name, []) == expected

@@ -159,7 +159,7 @@ class ProjectCards:
 
     def people(self, customer_ids: Sequence[str]) -> Mapping[str, Person]:
         """Return who some customers are, by id."""
-        rows = self._rows.identities(customer_ids)
+        rows = self._rows.identities(customer_ids, self._plan_day())
         return {one: self._person(row) for one, row in rows.items()}
 
     def _person(self, row: Row) -> Person:
@@ -227,7 +227,7 @@ class ProjectCards:
             needs=self._needs(customer_id),
             matters=[
                 Matter(**{**_fields(Matter, row), **self._moments(row)})
-                for row in self._rows.matters(customer_id, now=self._clock())
+                for row in self._rows.matters(customer_id, now=self._clock(), day=self._plan_day())
             ],
         )
 

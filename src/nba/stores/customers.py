@@ -9,14 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-import duckdb
 import polars as pl
 
 from nba.data.lake import Lake, connect
-from nba.data.tables import with_contract
-from nba.schema.tables import TABLES
 from nba.stores.feature_store import FeastFeatureStore
-from nba.stores.records import SCORES, newest_of
+from nba.stores.records import NEWEST, RELATIONS, SCORES, Relations, newest_of
 
 Row = Mapping[str, Any]
 
@@ -36,20 +33,9 @@ def remembered(read: RecordOf) -> RecordOf:
     return lambda customer_id, day: within(customer_id, day, int(time.monotonic()))
 
 
-class _Relations(dict[str, str]):
-    """The lake's tables by name, each as a SELECT with every column of the contract."""
-
-    def __init__(self, lake: Lake, connection: duckdb.DuckDBPyConnection) -> None:
-        super().__init__()
-        self._lake, self._connection = lake, connection
-
-    def __missing__(self, name: str) -> str:
-        return with_contract(self._connection, TABLES[name], self._lake.relation(name))
-
-
-_PERSONAL: Final = "customer_id, name, alias, external_id, avatar, phone_tail"
 _IDENTITIES: Final = f"""
-    SELECT {_PERSONAL} FROM ({{customers}}) WHERE customer_id IN (SELECT unnest(?))
+    SELECT * EXCLUDE (valid_from) FROM ({RELATIONS["person"]})
+    WHERE customer_id IN (SELECT unnest(?))
     QUALIFY row_number() OVER (PARTITION BY customer_id ORDER BY valid_from DESC) = 1
 """
 _BY_EXTERNAL_ID: Final = """
@@ -58,27 +44,27 @@ _BY_EXTERNAL_ID: Final = """
         QUALIFY row_number() OVER (PARTITION BY customer_id ORDER BY valid_from DESC) = 1)
     WHERE external_id = ? ORDER BY customer_id LIMIT 1
 """
-_MATTERS: Final = """
-    SELECT kind, opened_at, CAST(NULL AS TIMESTAMPTZ) AS expires_at, CAST(NULL AS DOUBLE) AS amount
-    FROM ({service_cases})
-    WHERE customer_id = $who AND opened_at < $now AND (closed_at IS NULL OR closed_at >= $now)
-    UNION ALL
-    SELECT kind, NULL, expires_at, CAST(amount AS DOUBLE) FROM ({benefits})
-    WHERE customer_id = $who AND (used_at IS NULL OR used_at >= $now)
-        AND (expires_at IS NULL OR expires_at >= $now)
-    ORDER BY opened_at NULLS LAST, expires_at NULLS LAST LIMIT 20
-"""
 _OFFERS: Final = """
     SELECT content_id AS offer_id, title, link, CAST(NULL AS TIMESTAMPTZ) AS starts_at
-    FROM ({content}) WHERE content_id IN (SELECT unnest($ids))
+    FROM ({content})
     UNION ALL
     SELECT event_id, topic, link, starts_at FROM ({events})
-    WHERE event_id IN (SELECT unnest($ids))
 """
 _PRODUCT_PAGES: Final = """
-    SELECT product_id, link, image FROM ({products}) WHERE product_id IN (SELECT unnest(?))
+    SELECT product_id, link, image FROM ({products})
     QUALIFY row_number() OVER (PARTITION BY product_id ORDER BY valid_from DESC) = 1
 """
+
+
+_CATEGORIES: Final = "SELECT category, name FROM ({categories})"
+#: So many customers are read from their records; more of them from the lake, at once.
+FEW: Final = 64
+#: How many open cases and benefits are shown of a customer.
+MATTERS: Final = 20
+
+
+def _is_over(moment: datetime | None, now: datetime) -> bool:
+    return moment is not None and moment < now
 
 
 class CustomerRows:
@@ -106,6 +92,7 @@ class CustomerRows:
         self._features = features
         self._runs = runs
         self._duckdb = connect(threads=2)
+        self._small: dict[str, tuple[str, Mapping[str, Row]]] = {}
 
     def dimension(self, view: str, day: date) -> dict[str, Row]:
         """Return the rows of a view with one key (`clerk`, `product`) of a day, by id."""
@@ -154,20 +141,36 @@ class CustomerRows:
     ) -> Sequence[Row]:
         record = None if day is None else self._record_of(customer_id, day)
         if record is not None:
-            return [row for row in record.get(name, ()) if row["ts"] < before][:limit]
+            rows = record.get(name, ())
+            return [row for row in rows if row.get("ts") is None or row["ts"] < before][:limit]
         with self._duckdb.cursor() as cursor:  # a session of its own: threads do not meet
             cursor.execute("SET TimeZone = 'UTC'")
-            query = newest_of(name, self._lake)
+            query = newest_of(name, Relations(self._lake, cursor))
             found = cursor.execute(query, [customer_id, before, limit]).to_arrow_table()
-            rows: list[Row] = found.to_pylist()
-        return rows
+        return found.to_pylist()  # type: ignore[no-any-return]
 
-    def matters(self, customer_id: str, *, now: datetime) -> list[Row]:
+    def matters(self, customer_id: str, *, now: datetime, day: date | None = None) -> Sequence[Row]:
         """Return open cases and unused benefits: kind, opened_at, expires_at, amount."""
-        return self.query(_MATTERS, {"who": customer_id, "now": now})
+        rows = self._newest("matters", customer_id, now, NEWEST, day)
+        is_open = [
+            {name: value for name, value in row.items() if name != "settled_at"}
+            for row in rows
+            if not _is_over(row["settled_at"], now)
+            and not _is_over(row["expires_at"], now)
+            and (row["opened_at"] is None or row["opened_at"] < now)
+        ]
+        return is_open[:MATTERS]
 
-    def identities(self, customer_ids: Sequence[str]) -> dict[str, Row]:
-        """Return what the lake knows of who some customers are, by id."""
+    def identities(self, customer_ids: Sequence[str], day: date | None = None) -> Mapping[str, Row]:
+        """Return what is known of who some customers are, by id: from packed records for a few."""
+        if day is not None and len(customer_ids) <= FEW:
+            records = {one: self._record_of(one, day) for one in customer_ids}
+            if all(record is not None for record in records.values()):
+                return {
+                    one: {"customer_id": one, **row}
+                    for one, record in records.items()
+                    for row in (record or {}).get("person", ())
+                }
         rows = self.query(_IDENTITIES, [list(customer_ids)])
         return {row["customer_id"]: row for row in rows}
 
@@ -178,18 +181,26 @@ class CustomerRows:
 
     def offers(self, offer_ids: Sequence[str]) -> dict[str, Row]:
         """Return title, link and beginning of content and events, by id."""
-        rows = self.query(_OFFERS, {"ids": list(offer_ids)})
-        return {row["offer_id"]: row for row in rows}
+        known = self._whole("offer_id", _OFFERS)
+        return {one: known[one] for one in offer_ids if one in known}
 
     def product_pages(self, product_ids: Sequence[str]) -> dict[str, Row]:
         """Return link and picture of products, by id."""
-        rows = self.query(_PRODUCT_PAGES, [list(product_ids)])
-        return {row["product_id"]: row for row in rows}
+        known = self._whole("product_id", _PRODUCT_PAGES)
+        return {one: known[one] for one in product_ids if one in known}
 
     def category_names(self) -> dict[str, str | None]:
         """Return `categories.name` by category."""
-        rows = self.query("SELECT category, name FROM ({categories})", [])
-        return {row["category"]: row["name"] for row in rows}
+        return {one: row["name"] for one, row in self._whole("category", _CATEGORIES).items()}
+
+    def _whole(self, key: str, query: str) -> Mapping[str, Row]:
+        """Return all rows of a small table by key, read once for each state of the lake."""
+        version = self._lake.version
+        known = self._small.get(key)
+        if known is None or known[0] != version:
+            rows = {row[key]: row for row in self.query(query, [])}
+            known = self._small[key] = (version, rows)
+        return known[1]
 
     def book(self, clerk_id: str, day: date) -> Sequence[Row]:
         """Return the customers of a clerk on a day: customer_id, is_friend, is_blocked, tags."""
@@ -217,7 +228,7 @@ class CustomerRows:
         """Return the rows of a SELECT that names tables of the lake in braces; times in UTC."""
         with self._duckdb.cursor() as cursor:  # a session of its own: threads do not meet
             cursor.execute("SET TimeZone = 'UTC'")
-            text = sql.format_map(_Relations(self._lake, cursor))
+            text = sql.format_map(Relations(self._lake, cursor))
             found = cursor.execute(text, parameters).to_arrow_table()
         rows: list[Row] = found.to_pylist()
         return rows

@@ -13,10 +13,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from nba.data import sql
 from nba.data.lake import Lake, connect
+from nba.data.tables import with_contract
+from nba.schema.tables import TABLES
 from nba.stores.schema import records
 
 Row = Mapping[str, Any]
@@ -27,9 +30,34 @@ NEWEST: Final = 50
 _PART: Final = 2_000
 #: The tables of scores that a record keeps.
 SCORES: Final = ("timing", "timing_category", "affinity", "mode")
-_ORDER: Final = {"purchases": "ts DESC, product_id", "contacts": "ts DESC, interaction_id"}
+_ORDER: Final = {
+    "purchases": "ts DESC, product_id",
+    "contacts": "ts DESC, interaction_id",
+    "matters": "opened_at NULLS LAST, expires_at NULLS LAST, kind, amount",
+    "person": "valid_from DESC",
+}
+#: How many rows of each a record keeps.
+_KEPT: Final = {"purchases": NEWEST, "contacts": NEWEST, "matters": NEWEST, "person": 1}
 #: Columns that rows are told apart and put in order by, and that nobody reads.
-_KEYS: Final = {"purchases": (), "contacts": ("interaction_id",)}
+_KEYS: Final = {
+    "purchases": (),
+    "contacts": ("interaction_id",),
+    "matters": (),
+    "person": ("valid_from",),
+}
+_MOMENTS: Final = {
+    "purchases": ("ts",),
+    "contacts": ("ts",),
+    "matters": ("opened_at", "expires_at", "settled_at"),
+    "person": ("valid_from",),
+}
+#: Which rows were there before a moment.
+_BEFORE: Final = {
+    "purchases": "ts < ?",
+    "contacts": "ts < ?",
+    "matters": "opened_at < ? OR opened_at IS NULL",
+    "person": "valid_from < ? OR true",
+}
 #: Relations over the lake, each row about one customer; moments in UTC.
 RELATIONS: Final[Mapping[str, str]] = {
     "purchases": """
@@ -45,21 +73,38 @@ RELATIONS: Final[Mapping[str, str]] = {
         LEFT JOIN ({responses}) AS r ON r.interaction_id = i.interaction_id
         GROUP BY ALL
     """,
+    "matters": """
+        SELECT customer_id, kind, opened_at, CAST(NULL AS TIMESTAMPTZ) AS expires_at,
+            CAST(NULL AS DOUBLE) AS amount, closed_at AS settled_at
+        FROM ({service_cases})
+        UNION ALL
+        SELECT customer_id, kind, NULL, expires_at, CAST(amount AS DOUBLE), used_at
+        FROM ({benefits})
+    """,
+    "person": """
+        SELECT customer_id, name, alias, external_id, avatar, phone_tail, valid_from
+        FROM ({customers})
+    """,
 }
 
 
-def relation_of(name: str, lake: Lake) -> str:
-    """Return a SELECT of one of `RELATIONS` over the lake."""
-    tables = ("transactions", "interactions", "responses")
-    return RELATIONS[name].format(**{table: lake.relation(table) for table in tables})
+class Relations(dict[str, str]):
+    """The lake's tables by name, each as a SELECT with every column of the contract."""
+
+    def __init__(self, lake: Lake, connection: duckdb.DuckDBPyConnection) -> None:
+        super().__init__()
+        self._lake, self._connection = lake, connection
+
+    def __missing__(self, name: str) -> str:
+        return with_contract(self._connection, TABLES[name], self._lake.relation(name))
 
 
-def newest_of(name: str, lake: Lake) -> str:
+def newest_of(name: str, tables: Relations) -> str:
     """Return a SELECT of one customer's newest rows: parameters customer, before, limit."""
     keys = ", ".join(("customer_id", *_KEYS[name]))
     return (
-        f"SELECT * EXCLUDE ({keys}) FROM ({relation_of(name, lake)}) "
-        f"WHERE customer_id = ? AND ts < ? ORDER BY {_ORDER[name]} LIMIT ?"
+        f"SELECT * EXCLUDE ({keys}) FROM ({RELATIONS[name].format_map(tables)}) "
+        f"WHERE customer_id = ? AND ({_BEFORE[name]}) ORDER BY {_ORDER[name]} LIMIT ?"
     )
 
 
@@ -82,7 +127,8 @@ def pack_records(
     """
     scratch.mkdir(parents=True, exist_ok=True)
     with connect(memory=memory, scratch=scratch) as connection:
-        parts = {name: _packed_relation(name, lake) for name in RELATIONS}
+        tables = Relations(lake, connection)
+        parts = {name: _packed_relation(name, tables) for name in RELATIONS}
         files = {name: scores / f"{name}.parquet" for name in SCORES}
         parts |= {
             name: f"SELECT customer_id, CAST(to_json(list(t)) AS VARCHAR) AS rows "
@@ -103,12 +149,14 @@ def pack_records(
             yield [(customer, _packed(names, rows)) for customer, names, rows in found]
 
 
-def _packed_relation(name: str, lake: Lake) -> str:
+def _packed_relation(name: str, tables: Relations) -> str:
+    moments = ", ".join(f"epoch_us({column}) AS {column}" for column in _MOMENTS[name])
     return f"""
         SELECT customer_id, CAST(to_json(list(t ORDER BY place)) AS VARCHAR) AS rows FROM (
-            SELECT * REPLACE (epoch_us(ts) AS ts),
+            SELECT * REPLACE ({moments}),
                 row_number() OVER (PARTITION BY customer_id ORDER BY {_ORDER[name]}) AS place
-            FROM ({relation_of(name, lake)}) WHERE ts < ? QUALIFY place <= {NEWEST}
+            FROM ({RELATIONS[name].format_map(tables)}) WHERE {_BEFORE[name]}
+            QUALIFY place <= {_KEPT[name]}
         ) AS t GROUP BY customer_id
     """
 
@@ -123,12 +171,18 @@ def unpacked(record: bytes) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = json.loads(zlib.decompress(record))
     for name in RELATIONS:
         for row in found.get(name, ()):
-            row["ts"] = datetime.fromtimestamp(row["ts"] // 1_000_000, UTC).replace(
-                microsecond=row["ts"] % 1_000_000
-            )
+            for column in _MOMENTS[name]:
+                row[column] = _moment(row[column])
             for key in ("customer_id", "place", *_KEYS[name]):
                 row.pop(key)
     return found
+
+
+def _moment(microseconds: int | None) -> datetime | None:
+    if microseconds is None:
+        return None
+    whole, rest = divmod(microseconds, 1_000_000)
+    return datetime.fromtimestamp(whole, UTC).replace(microsecond=rest)
 
 
 _READ = select(records.c.record).where(
