@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nba.decisions.policy import ContactPolicy
@@ -108,6 +108,7 @@ zones = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(times, times, zones, st.none() | st.floats(0, 23.99), st.floats(0, 100))
 def test_no_window_leaves_shift_or_enters_quiet_hours(
     start: str, end: str, zone: str, peak: float | None, times_bought: float
