@@ -247,13 +247,13 @@ const searchHandlers = () => ({
 
 const isPhone = () => matchMedia("(max-width: 899px)").matches;
 
-async function openCard(customer) {
+async function openCard(customer, again = false) {
   if (!state.customer) state.opener = document.activeElement;
   const [card, next] = await Promise.all([api.card(customer), api.nextActions(customer).catch(() => null)]);
+  if (again && state.customer !== customer) return; // closed meanwhile: it stays closed
   state.customer = customer;
   setLink();
-  const again = () => openCard(customer);
-  const noted = (step) => attempt(async () => { await step(); notify(t("saved")); await again(); });
+  const noted = (step) => attempt(async () => { await step(); notify(t("saved")); await openCard(customer, true); });
   $("card").replaceChildren(...customerCard(card, next, {
     acts: acts(), close: closeCard, copy,
     addTag: (tag) => noted(() => api.putTag(customer, tag)),
