@@ -16,7 +16,16 @@ from nba.serving.errors import STATUS_OF, Problem
 
 Client = Callable[..., TestClient]
 OPEN = {"/healthz", "/readyz", "/metrics"}
-FILL = {"clerk_id": "k1", "customer_id": "c11", "action_id": "k1-1", "tag": "t"}
+FILL = {
+    "clerk_id": "k1",
+    "customer_id": "c11",
+    "action_id": "k1-1",
+    "tag": "t",
+    "audience": "moments:k1",
+    "store_id": "s1",
+    "handover_id": "h1",
+    "external_id": "x1",
+}
 
 
 def endpoints(app: FastAPI) -> list[tuple[str, str]]:

@@ -40,6 +40,18 @@ class Rows:
         clerk = {"clerk_id": "k1", "store_id": "s1", "name": None}
         return {"clerk": {"k1": clerk}, "store": {"s1": {"timezone": "Asia/Urumqi"}}}.get(view, {})
 
+    def identities(self, customer_ids: Any, day: Any) -> dict[str, Any]:
+        return {}
+
+    def product_pages(self, product_ids: Any) -> dict[str, Any]:
+        return {}
+
+    def category_names(self) -> dict[str, Any]:
+        return {}
+
+    def matters(self, customer_id: str, **_: Any) -> list[dict[str, Any]]:
+        return []
+
     def online(self, view: str, customer_id: str) -> dict[str, Any]:
         if view == "customer_behaviour":
             return {"purchase_days": 3}

@@ -26,6 +26,7 @@ def test_a_clerk_sets_reads_and_removes_a_tag(client: Client) -> None:
         "source": "clerk",
         "ts": "2026-03-02T10:00:00+08:00",
         "expires_at": "2026-04-01T00:00:00+08:00",
+        "value_name": None,
     }
     assert caller.get(TAG).json() == put.json()
     assert names(caller.get("/v1/customers/c11/tags")) == ["likes_tea", "loyal", "vip"]

@@ -47,10 +47,12 @@ class Settler:
         self._settle = settle
         self._wake = threading.Event()
         self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Begin; after `close` it may begin again."""
+        self._ending.clear()
+        self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
@@ -61,8 +63,9 @@ class Settler:
         """End after the book at hand."""
         self._ending.set()
         self._wake.set()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join()
+            self._thread = None
 
     def _run(self) -> None:
         while not self._ending.is_set():
