@@ -48,10 +48,11 @@ function setOnline(online) {
 
 // Ask; without a network answer from what the device kept, marked as kept.
 async function ask(path) {
+  const asked = key;
   try {
     const answer = await call("GET", path);
     setOnline(true);
-    keep(`answer ${path}`, answer).catch(() => {});
+    if (asked === key) keep(`answer ${path}`, answer).catch(() => {});
     return answer;
   } catch (error) {
     if (!(error instanceof OfflineError)) throw error;

@@ -32,13 +32,19 @@ async function makeCipher() {
   return made;
 }
 
+// After a sign-out nothing is kept until the page is loaded anew, whatever was begun before.
+let sealed = false;
+
 export async function keep(name, value) {
+  if (sealed) return undefined;
   cipher ??= makeCipher();
   const key = await cipher;
   const text = new TextEncoder().encode(JSON.stringify(value));
+  if (sealed) return undefined;
   if (!key) return run("readwrite", (store) => store.put({ text }, name));
   const iv = crypto.getRandomValues(new Uint8Array(12));
   const text_ = await crypto.subtle.encrypt({ name: "AES-GCM", iv }, key, text);
+  if (sealed) return undefined;
   return run("readwrite", (store) => store.put({ iv, text: text_ }, name));
 }
 
@@ -60,6 +66,8 @@ export async function forgetOld(prefixes) {
 }
 
 export async function wipe() {
+  sealed = true;
+  await cipher?.catch(() => {});
   cipher = undefined;
   await run("readwrite", (store) => store.clear());
 }

@@ -230,4 +230,4 @@ def test_events_are_read_in_place_whatever_fills_them_in(load, lake: Lake) -> No
     assert column(lines, "order_id", "unit_price") == {"o1": 10.0, "o2": 12.0}
     views = connection.con.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal")
     in_place = {name.split("_")[-1] for (name,) in views.fetchall()}
-    assert in_place == {"transactions", "interactions", "responses", "given"}
+    assert in_place == {"transactions", "interactions", "responses", "behaviour", "given"}

@@ -129,6 +129,7 @@ def test_the_card_is_a_sheet_on_a_phone_and_beside_the_list_on_a_desktop(
     expect(phone.locator("#card")).to_be_hidden()
     desktop = signed_in(**{**DESKTOP, "is_mobile": False, "has_touch": False})
     desktop.locator('[data-action="k1-7"] .who').click()
+    expect(desktop.locator("#card")).to_contain_text("王7丽")
     list_box = desktop.locator("#main").bounding_box()
     card_box = desktop.locator("#card").bounding_box()
     assert list_box is not None
