@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from nba.errors import ConfigError
+from nba.jobs.memory import begin_peak, peak_mb
 from nba.jobs.progress import Bars, Progress, shown, silent
 from nba.logs import configure
 from nba.serving.middleware import REQUEST_ID, Metrics, Observe
@@ -52,8 +53,16 @@ def test_the_peak_of_memory_is_that_of_the_step() -> None:
     with progress.step("small") as small:
         pass
     assert large.report["peak_mb"] > 200
-    if sys.platform == "linux":
+    if _can_reset_the_peak():
         assert small.report["peak_mb"] < large.report["peak_mb"] - 100
+
+
+def _can_reset_the_peak() -> bool:
+    """Whether this kernel lets a process count its peak anew; containers may forbid it."""
+    bytearray(b"x") * 200_000_000
+    before = peak_mb()
+    begin_peak()
+    return peak_mb() <= before - 100
 
 
 def test_a_step_that_fails_says_which_and_how(capsys: pytest.CaptureFixture[str]) -> None:

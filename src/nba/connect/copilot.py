@@ -7,6 +7,7 @@ no name, contact, birthday, free text or finished message leaves.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -41,6 +42,10 @@ _TIMING: Final = ("p_purchase_7d", "p_purchase_30d", "expected_days", "overdue_r
 #: Reasons whose text tells a date of somebody's life.
 _TELLING: Final = "birthday"
 _MOST: Final = 200
+#: A part of the API that is not ready yet (its models load at the first question) is asked again.
+_TRIES: Final = 20
+_PAUSE_SECONDS: Final = 1.0
+_NOT_READY: Final = 503
 
 ClerkId = Annotated[str, Field(description="A clerk_id of list_clerks.", max_length=200)]
 Customer = Annotated[
@@ -227,7 +232,11 @@ class Copilot:
     # ------------------------------------------------------------------ parts
 
     async def _get(self, path: str, **params: object) -> Any:
-        status, body = await self.ask(path, params)
+        for attempt in range(_TRIES):
+            status, body = await self.ask(path, params)
+            if status != _NOT_READY or attempt == _TRIES - 1:
+                break
+            await asyncio.sleep(_PAUSE_SECONDS)
         if status >= 400:
             # the API's answer may repeat what was asked; only its kind goes to the model
             title = body.get("title", "refused") if isinstance(body, dict) else "refused"
