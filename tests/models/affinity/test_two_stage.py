@@ -106,8 +106,9 @@ def test_new_customers_get_what_is_popular_and_new_products_reach_their_lovers()
         "popular"
     ]
     assert len(found.filter(pl.col("customer_id") == "nobody")) == CONFIG.top_n
-    long = TwoStageAffinity(CONFIG.model_copy(update={"top_n": 60}))
-    everything = score(frames(), long.fit(frames(), as_of=shop.AS_OF, seed=3))
+    long = CONFIG.model_copy(update={"top_n": 60, "explore_share": 1.0, "trees": 60})
+    fits = [TwoStageAffinity(long).fit(frames(), as_of=shop.AS_OF, seed=s) for s in (3, 4, 5)]
+    everything = pl.concat([score(frames(), fitted) for fitted in fits])
     new = everything.filter(pl.col("product_id") == "n00").with_columns(
         (pl.col("customer_id").str.slice(1).cast(pl.Int64) % 2).alias("taste")
     )
@@ -182,6 +183,9 @@ def test_threads_get_equal_parts() -> None:
     assert fitted._part(10) == 10  # one part needs no threads
     assert fitted._part(11) == 4
     assert fitted._part(61) == 7  # nine parts, three for each thread
+    two = TwoStageAffinity(CONFIG.model_copy(update={"threads": 2}))
+    assert two._part(2_000) == 1_000
+    assert two._part(200) >= 200  # not worth a second thread
 
 
 def test_lists_are_the_same_on_one_thread_and_on_many() -> None:

@@ -79,6 +79,21 @@ def test_closed_form_equals_the_sum() -> None:
         )
 
 
+@pytest.mark.parametrize(("family", "k"), [("bg", 1), ("mbg", 1), ("mbg", 3)])
+def test_slopes_are_those_of_the_likelihood(family: Any, k: int) -> None:
+    summary, _ = simulate(k, 200)
+    logs, step = np.log([0.6, 5.0, 0.8, 2.5]), 1e-5
+
+    def likelihood(at: np.ndarray) -> np.ndarray:
+        return Btyd(family, k, *np.exp(at), 0.0).log_density(summary)
+
+    total, by = Btyd(family, k, *np.exp(logs), 0.0).slopes(summary)
+    assert total == pytest.approx(likelihood(logs))
+    for i, unit in enumerate(np.eye(4) * step):
+        numeric = (likelihood(logs + unit) - likelihood(logs - unit)) / (2 * step)
+        assert by[:, i] == pytest.approx(numeric, abs=1e-6)
+
+
 def test_survival_falls_from_one_towards_the_drop_out() -> None:
     summary, _ = simulate(2, 300)
     model = fit_btyd(summary, family="mbg", k=2)

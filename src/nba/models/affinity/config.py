@@ -99,15 +99,15 @@ class TwoStageConfig(ListConfig):
     als_factors: int = Field(32, ge=1, description="ALS factors.")
     als_iterations: int = Field(10, ge=1, description="ALS iterations.")
     als_regularization: float = Field(5.0, ge=0, description="ALS regularisation.")
-    trees: int = Field(150, ge=1, description="Trees of the ranker.")
+    trees: int = Field(100, ge=1, description="Trees of the ranker.")
     leaves: int = Field(15, ge=2, description="Leaves per tree.")
-    learning_rate: float = Field(0.04, gt=0, description="Learning rate of the ranker.")
+    learning_rate: float = Field(0.06, gt=0, description="Learning rate of the ranker.")
     min_data_in_leaf: int = Field(300, ge=1, description="Rows per leaf at least.")
     min_bought_in_leaf: int = Field(
         10, ge=0, description="Bought candidates per leaf at least, on average."
     )
     first_trees: int = Field(
-        30, ge=1, description="Trees of the first pass, which picks who is ranked by all."
+        20, ge=1, description="Trees of the first pass, which picks who is ranked by all."
     )
     first_kept: int = Field(
         40, ge=1, description="Candidates per customer that stay after the first pass."

@@ -52,6 +52,8 @@ _SOURCES = pl.Series([str(Source.REPEAT), str(Source.EXPLORE), str(Source.POPULA
 _REPEAT, _EXPLORE, _POPULAR = range(3)
 #: Customers without a history whose lists are made at once.
 _COLD_CHUNK = 500
+#: Fewer customers than this are not worth a thread of their own.
+_SMALLEST_PART = 256
 
 
 @dataclass(frozen=True)
@@ -192,8 +194,9 @@ class TwoStageAffinity(Model):
     def _part(self, many: int) -> int:
         """Return how many of `many` customers make a part, so that all threads end together."""
         most, threads = self.config.part_customers, self.config.workers
-        rounds = ceil(many / (most * threads))
-        return most if many <= most else ceil(many / (rounds * threads))
+        if many <= min(most, _SMALLEST_PART):
+            return most
+        return ceil(many / (ceil(many / (most * threads)) * threads))
 
     def _log(self, inputs: ModelInputs, people: pl.DataFrame, as_of: datetime) -> PurchaseLog:
         """Return what the people bought, in the code space of the fit; empty without a log."""

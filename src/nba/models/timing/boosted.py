@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     import lightgbm as lgb
 
 
-_BINNING: Final = {"max_bin": 127, "feature_pre_filter": False, "verbose": -1}
+#: Values of a column are looked at in so many rows to set its bins.
+_BINNED_ROWS: Final = 50_000
+_BINNING: Final = {
+    "max_bin": 127,
+    "bin_construct_sample_cnt": _BINNED_ROWS,
+    "feature_pre_filter": False,
+    "verbose": -1,
+}
 #: Trees without a gain after which growing ends.
 _PATIENCE: Final = 15
 #: Trees where there is too little for a backtest.
@@ -69,6 +76,7 @@ def fit_boosters(
     threads: int,
     trees: Sequence[int] = (),
     later: Panel | None = None,
+    binned: lgb.Dataset | None = None,
 ) -> tuple[Booster, ...]:
     """Fit `bags` boosters of each kind: one that starts from BG/NBD, one that starts afresh.
 
@@ -80,9 +88,11 @@ def fit_boosters(
         Trees of each booster, as a backtest found them.
     later : Panel, optional
         Rows from after `panel`: trees are grown until these gain nothing more.
+    binned : lightgbm.Dataset, optional
+        What `binned_rows` returned of rows like these, whose bins are used again.
     """
     signs = [COLUMNS[name] for name in NAMES]
-    data = _dataset(panel.rows, panel.bought, panel.season)
+    data = _dataset(panel.rows, panel.bought, panel.season, binned)
     watched = None if later is None else _dataset(later.rows, later.bought, later.season, data)
     kinds = (True, False) if config.correct else (False,)
     boosters = []
@@ -102,6 +112,11 @@ def fit_boosters(
         )
         boosters.append(Booster(corrects, grown))
     return tuple(boosters)
+
+
+def binned_rows(panel: Panel) -> lgb.Dataset:
+    """Return the rows of a panel in bins, for `fit_boosters` of parts of it."""
+    return _dataset(panel.rows, panel.bought, panel.season)
 
 
 def fit_counts(

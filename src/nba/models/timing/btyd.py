@@ -22,7 +22,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import betainc, betaln, gammaln, hyp2f1
+from scipy.special import betainc, betaln, digamma, gammaln, hyp2f1
 
 from nba.arrays import Floats, Ints
 from nba.models.purchases import PurchaseDays
@@ -31,7 +31,9 @@ Family = Literal["bg", "mbg"]
 
 DAYS_PER_WEEK: Final = 7.0
 #: Customers that the likelihood is taken over at most; more change the third digit only.
-LARGEST_FIT: Final = 40_000
+LARGEST_FIT: Final = 10_000
+#: Largest logarithm of a parameter.
+_LARGEST_LOG: Final = 12.0
 _PENALTY: Final = 1e-4  # on log parameters, per 1,000 customers: keeps flat ridges finite
 
 
@@ -122,6 +124,46 @@ class Btyd:
         """Return each customer's log-likelihood."""
         return np.asarray(np.logaddexp(*self.log_terms(s)))
 
+    def slopes(self, s: Summary) -> tuple[Floats, Floats]:
+        """Return each customer's log-likelihood, and its slope in log (r, alpha, a, b), (n, 4)."""
+        r, alpha, a, b = self.r, self.alpha, self.a, self.b
+        n = self._chances(s)
+        fewest = np.maximum(n, 1.0)
+        stages = self._stages(s)
+        weight = np.exp(stages - _logsumexp(stages)[:, None])
+        watched = r + self.k * s.repeats[:, None] + np.arange(self.k)
+        bought = r + self.k * s.repeats
+        both, ended = digamma(a + b + n), digamma(a + b + fewest)
+        alive = (
+            (weight * (digamma(watched) - np.log(alpha + s.age)[:, None])).sum(axis=1),
+            -(weight * watched).sum(axis=1) / (alpha + s.age),
+            digamma(a) - both,
+            digamma(b + n) - both,
+        )
+        gone = (
+            digamma(bought) - np.log(alpha + s.recency),
+            -bought / (alpha + s.recency),
+            digamma(a + 1.0) - ended,
+            digamma(b + fewest - 1.0) - ended,
+        )
+        terms = self.log_terms(s)
+        total = np.logaddexp(*terms)
+        stays = np.exp(terms[0] - total)
+        level = digamma(a + b)
+        common = (
+            np.log(alpha) - digamma(r),
+            r / alpha,
+            level - digamma(a),
+            level - digamma(b),
+        )
+        by = [
+            value * (shared + stays * there + (1.0 - stays) * left)
+            for value, shared, there, left in zip(
+                (r, alpha, a, b), common, alive, gone, strict=True
+            )
+        ]
+        return np.asarray(total), np.column_stack(by)
+
     def p_alive(self, s: Summary) -> Floats:
         """Return P(the customer has not dropped out)."""
         alive, gone = self.log_terms(s)
@@ -196,45 +238,60 @@ def _logsumexp(values: Floats) -> Floats:
     return np.asarray(top + np.log(np.exp(values - top[:, None]).sum(axis=1)))
 
 
-def fit_btyd(summary: Summary, *, family: Family = "bg", k: int = 1) -> Btyd:
+def fit_btyd(
+    summary: Summary, *, family: Family = "bg", k: int = 1, near: Btyd | None = None
+) -> Btyd:
     """Fit the four parameters by maximum likelihood.
 
     Parameters
     ----------
     summary : Summary
-        Customers who have bought at least once; an even sample beyond 40,000.
+        Customers who have bought at least once; an even sample beyond 10,000.
     family : {"bg", "mbg"}
         Whether customers can drop out only after a repeat purchase, or after any.
     k : int
         Regularity: 1 is a Poisson process, larger k are ever more regular gaps.
+    near : Btyd, optional
+        A fit of another k, to start from.
     """
     n = len(summary.repeats)
     if n > LARGEST_FIT:
         summary = summary.take(np.linspace(0, n - 1, LARGEST_FIT).astype(np.int64))
     cells, counts = _distinct(summary)
 
-    def loss(logs: Floats) -> float:
-        r, alpha, a, b = np.exp(np.clip(logs, -12.0, 12.0))
-        model = Btyd(family, k, r, alpha, a, b, 0.0)
-        value = -float(counts @ model.log_density(cells)) / max(1, n)
-        return value + _PENALTY * 1e-3 * float(logs @ logs)
+    def loss(logs: Floats) -> tuple[float, Floats]:
+        r, alpha, a, b = np.exp(np.clip(logs, -_LARGEST_LOG, _LARGEST_LOG))
+        each, by = Btyd(family, k, r, alpha, a, b, 0.0).slopes(cells)
+        inside = np.abs(logs) < _LARGEST_LOG
+        slope = -(counts @ by) * inside / max(1, n) + 2.0 * _PENALTY * 1e-3 * logs
+        return -float(counts @ each) / max(1, n) + _PENALTY * 1e-3 * float(logs @ logs), slope
 
     best = None
-    for start in ([0.0, 1.5, 0.0, 1.0], [-1.0, 1.0, -0.5, 1.0]):
-        start_ = np.array(start) + np.array([0.0, np.log(k) * 0.5, 0.0, 0.0])
-        fit = minimize(loss, start_, method="L-BFGS-B", options={"maxiter": 500, "ftol": 1e-11})
+    for start in _starts(k, near):
+        fit = minimize(
+            loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 500, "ftol": 1e-9}
+        )
         best = fit if best is None or fit.fun < best.fun else best
     assert best is not None
-    r, alpha, a, b = (float(v) for v in np.exp(np.clip(best.x, -12.0, 12.0)))
+    r, alpha, a, b = (float(v) for v in np.exp(np.clip(best.x, -_LARGEST_LOG, _LARGEST_LOG)))
     fitted = Btyd(family, k, r, alpha, a, b, 0.0)
     return Btyd(family, k, r, alpha, a, b, float(counts @ fitted.log_density(cells)))
+
+
+def _starts(k: int, near: Btyd | None) -> list[Floats]:
+    """Return the log parameters that a fit begins at."""
+    if near is not None:
+        shift = np.array([0.0, np.log(k / near.k) * 0.5, 0.0, 0.0])
+        return [np.log([near.r, near.alpha, near.a, near.b]) + shift]
+    shift = np.array([0.0, np.log(k) * 0.5, 0.0, 0.0])
+    return [np.array(start) + shift for start in ([0.0, 1.5, 0.0, 1.0], [-1.0, 1.0, -0.5, 1.0])]
 
 
 def fit_regular(summary: Summary, *, largest_k: int = 5) -> Btyd:
     """Fit MBG/CNBD-k with the k of the highest likelihood; stops at the first that is worse."""
     best = fit_btyd(summary, family="mbg", k=1)
     for k in range(2, largest_k + 1):
-        other = fit_btyd(summary, family="mbg", k=k)
+        other = fit_btyd(summary, family="mbg", k=k, near=best)
         if other.log_likelihood <= best.log_likelihood:
             break
         best = other

@@ -26,6 +26,7 @@ from nba.models.timing.boosted import (
     BoostedConfig,
     Booster,
     average_logits,
+    binned_rows,
     fit_boosters,
     load_trees,
     save_trees,
@@ -84,12 +85,13 @@ class CoreConfig(ModelConfig):
     ] = 730
     largest_panel: Annotated[
         int, Field(ge=1000, description="person-periods learned from at most, by customers")
-    ] = 1_500_000
+    ] = 1_000_000
     count_window_days: Annotated[
         int, Field(ge=28, description="days over which purchases are counted for the correction")
     ] = 91
     backtest_days: Annotated[
-        int, Field(ge=1, description="days kept back to choose trees and weights")
+        int,
+        Field(ge=0, description="days kept back to choose trees and weights; 0 leaves them be"),
     ] = 98
     season_trust: Annotated[
         float,
@@ -354,20 +356,27 @@ def _fit_parts(
     trees: tuple[int, ...] = ()
     if panel.bought.sum() < _FEWEST_PURCHASES:
         return (), None, np.ones(1)
+    binned = binned_rows(panel)
     past, later = _backtest(panel, builder, today, config)
     if min(past.bought.sum(), later.bought.sum()) >= _FEWEST_IN_BACKTEST:
-        grown = fit_boosters(past, config.boosted, seed=seed, threads=threads, later=later)
+        grown = fit_boosters(
+            past, config.boosted, seed=seed, threads=threads, later=later, binned=binned
+        )
         linear = _fit_linear(past, builder)
         weights = _fit_weights(later, grown, linear, weights, threads)
         trees = tuple(max(_FEWEST_TREES, booster.trees.num_trees()) for booster in grown)
-    boosters = fit_boosters(panel, config.boosted, seed=seed, threads=threads, trees=trees)
+    boosters = fit_boosters(
+        panel, config.boosted, seed=seed, threads=threads, trees=trees, binned=binned
+    )
     return boosters, _fit_linear(panel, builder), weights
 
 
 def _backtest(
     panel: Panel, builder: PanelBuilder, today: int, config: CoreConfig
 ) -> tuple[Panel, Panel]:
-    """Return what was known on an earlier day, and what followed it."""
+    """Return what was known on an earlier day, and what followed it; nothing without a backtest."""
+    if not config.backtest_days:
+        return panel.take(slice(0)), panel.take(slice(0))
     step = config.cutoff_step_days
     back = min(config.backtest_days, (today - builder.first_day) // 4)
     day = today - max(1, back // step) * step

@@ -64,6 +64,9 @@ class HazardConfig(MixtureConfig, MoneyConfig):
     category_step_days: Annotated[
         int, Field(ge=1, description="days between the cut-offs that category rhythms learn from")
     ] = 28
+    largest_category_panel: Annotated[
+        int, Field(ge=1000, description="person-periods that category rhythms learn from at most")
+    ] = 150_000
     categories: Annotated[
         bool, Field(description="fit the customer × category hazard where categories are given")
     ] = True
@@ -131,7 +134,12 @@ class Hazard(TimingModel):
         self._category = None
         if config.categories and "category" in training["purchases"].columns:
             pairs = self._log(training, as_of, CUSTOMER_CATEGORY)
-            fewer = config.model_copy(update={"cutoff_step_days": config.category_step_days})
+            fewer = config.model_copy(
+                update={
+                    "cutoff_step_days": config.category_step_days,
+                    "largest_panel": min(config.largest_panel, config.largest_category_panel),
+                }
+            )
             self._category = fit_mixture(pairs, today, fewer, seed=seed, threads=config.threads)
         return self
 

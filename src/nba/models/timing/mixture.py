@@ -30,6 +30,9 @@ _NATS_OF_TRUST: Final = 2.0
 _COUNT_EDGES: Final = np.array([0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0])
 #: Customers who buy as expected that are added to each bin.
 _MEDIAN_PRIOR: Final = 10.0
+#: Trees of each booster in the rehearsal, which has no backtest, and rows that they learn from.
+_REHEARSED_TREES: Final = 60
+_REHEARSED_PANEL: Final = 120_000
 _SHORTEST_HISTORY_DAYS: Final = 28
 _FEWEST_CUSTOMERS: Final = 50
 _FEWEST_BUYERS: Final = 15
@@ -255,7 +258,7 @@ def rehearse(
     buyers = int(after.event[asked].sum())
     if asked.sum() < _FEWEST_CUSTOMERS or buyers < _FEWEST_BUYERS:
         return nothing
-    core = fit_core(past, moment, config, seed=seed, threads=threads)
+    core = fit_core(past, moment, _cheaper(config), seed=seed, threads=threads)
     both = Mixture(core, fit_cells(past, moment, config.simple), nothing)
     snapshot = core.builder.at(past, moment).active(config.active_days)
     horizons = [edge for edge in core.builder.edges[1:] if edge <= days] or [days]
@@ -279,6 +282,20 @@ def rehearse(
         mixed=losses[best],
         share=share,
         median=_median_factors(expected, counts.astype(np.float64)),
+    )
+
+
+def _cheaper(config: MixtureConfig) -> MixtureConfig:
+    """Return the parameters of a fit that only says how far the learned curves can be trusted."""
+    boosted = config.boosted.model_copy(
+        update={"trees": min(config.boosted.trees, _REHEARSED_TREES)}
+    )
+    return config.model_copy(
+        update={
+            "largest_panel": min(config.largest_panel, _REHEARSED_PANEL),
+            "backtest_days": 0,
+            "boosted": boosted,
+        }
     )
 
 

@@ -17,6 +17,8 @@ from nba.models.affinity.scores import BELIEVED_LEVEL
 
 #: Lists of candidates from which an order is learned at all.
 _FEWEST_LISTS = 20
+#: Values of a feature are looked at in so many rows to set its bins.
+_BINNED_ROWS = 50_000
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,8 @@ class Ranker:
     ) -> tuple[Ints, Reals]:
         """Return the best `keep` rows per customer by the first trees, with their full scores.
 
-        Most candidates are far from any list, and a few trees tell.
+        Most candidates are far from any list, and a few trees tell. Where the simple rule counts
+        too, its own best `keep` stay beside them.
 
         Parameters
         ----------
@@ -176,15 +179,18 @@ class Ranker:
         trees, keep : int
         """
         crowded = np.bincount(customer).max(initial=0) > keep
-        if not crowded or self.share < 1.0:
+        if not crowded or self.share == 0.0:
             score = self.predict(features, plain)
             best = np.flatnonzero(rank_within(customer, score, tie) < keep)
             return best, score[best]
         first, others = self._split(trees)
         start = _predict(first, features)
-        best = np.flatnonzero(rank_within(customer, start, tie) < keep)
+        hopeful = rank_within(customer, start, tie) < keep
+        if self.share < 1.0:
+            hopeful |= rank_within(customer, plain, tie) < keep
+        best = np.flatnonzero(hopeful)
         learned = start[best] + _predict(others, features[best])
-        return best, self.scale.mix(learned, plain[best], 1.0)
+        return best, self.scale.mix(learned, plain[best], self.share)
 
     def _split(self, trees: int) -> tuple[Any, Any]:
         """Return a booster of the first trees and one of the others.
@@ -228,6 +234,7 @@ def _unseen_scores(
     """
     place = next(i for i, part in enumerate(examples) if part is newest)
     older = examples[place + 1 :] or [newest]
+    config = _coarser(config)
     scores = np.zeros(len(newest.label))
     for number in (0, 1):
         learned = [part for part in (one.fold(1 - number) for one in older) if part.label.any()]
@@ -237,6 +244,12 @@ def _unseen_scores(
         asked = newest.customer % 2 == number
         scores[asked] = _predict(booster, newest.features[asked])
     return scores
+
+
+def _coarser(config: TwoStageConfig) -> TwoStageConfig:
+    """Return the parameters of a booster that learns as much in half as many trees."""
+    half = {"trees": -(-config.trees // 2), "learning_rate": 2.0 * config.learning_rate}
+    return config.model_copy(update=half)
 
 
 def _booster(
@@ -266,6 +279,7 @@ def _booster(
         "force_row_wise": True,
         "num_threads": config.workers,
         "seed": seed,
+        "bin_construct_sample_cnt": _BINNED_ROWS,
         "verbosity": -1,
     }
     data = lgb.Dataset(features, labels, group=groups, feature_name=list(names), params=parameters)
