@@ -10,8 +10,9 @@ DATA ?=
 MAPPING ?=
 AS_OF ?=
 SERVE ?= 1
+CLIENTS ?= build/clients
 
-.PHONY: demo test coverage check proof lock format clean
+.PHONY: demo test coverage check proof clients lock format clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is to do
@@ -36,6 +37,7 @@ check: $(VENV)/dev ## Format, lint, types, imports, docs (generated pages, and t
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m nba.jobs.docs --check
+	$(BIN)/python -m nba.serving.document --check
 	site=$$(mktemp -d); NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir $$site; failed=$$?; rm -rf $$site; exit $$failed
 
 test: $(VENV)/dev ## All tests, doctests and the walk-through in examples/; a missing server or Java is a skip that names it (NBA_REQUIRE=all: a failure)
@@ -51,9 +53,17 @@ format: $(VENV)/dev ## Format and sort what can be
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+clients: ## A Python and a TypeScript client of the API, generated from docs/openapi.json into CLIENTS (needs npm)
+	$(PYTHON) -m venv $(CLIENTS)/tools
+	$(CLIENTS)/tools/bin/pip install --quiet --disable-pip-version-check "openapi-python-client>=0.29,<0.30" ruff
+	PATH="$(abspath $(CLIENTS))/tools/bin:$$PATH" openapi-python-client generate --path docs/openapi.json --output-path $(CLIENTS)/python --overwrite
+	$(CLIENTS)/tools/bin/pip install --quiet --disable-pip-version-check --no-deps $(CLIENTS)/python
+	npm install --silent --no-audit --no-fund --prefix $(CLIENTS)/typescript typescript@5 openapi-typescript@7 openapi-fetch@0.17 @types/node@20
+	$(CLIENTS)/typescript/node_modules/.bin/openapi-typescript docs/openapi.json --output $(CLIENTS)/typescript/api.ts
+
 lock: ## Resolve both lock files anew after a change in pyproject.toml or requirements.in (needs uv; see CONTRIBUTING.md)
 	$(COMPILE) --all-extras --group dev -o requirements-dev.lock
 	$(COMPILE) -c requirements-dev.lock -o requirements.lock
 
 clean: ## Remove the environment and the demo
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) $(CLIENTS)

@@ -22,6 +22,7 @@ FOUND = {
     "java": lambda: shutil.which("java") is not None,
     "redis": lambda: shutil.which("redis-server") is not None,
     "postgres": lambda: _postgres_bin() is not None,
+    "npm": lambda: shutil.which("npm") is not None,
     "chromium": lambda: shutil.which("chromium") is not None,
     "data": DATA.is_dir,
 }

@@ -9,6 +9,7 @@
     ├── ConfigError          exit 78  a configuration file is wrong (all problems at once)
     ├── NotFoundError                 an id that is not known
     ├── ConflictError                 the same key with other content, or a state that forbids it
+    │   └── ChangedError              what was to be changed is no longer as the caller knew it
     ├── NotPermittedError             the caller may not see or do this
     ├── UnavailableError              a store or server does not answer; try again
     └── ModelError                    a model cannot be fitted, loaded or scored
@@ -105,6 +106,10 @@ class NotFoundError(NbaError):
 
 class ConflictError(NbaError):
     """The request contradicts what is already recorded."""
+
+
+class ChangedError(ConflictError):
+    """What was to be changed is no longer as the caller knew it."""
 
 
 class NotPermittedError(NbaError):

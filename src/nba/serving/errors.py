@@ -9,10 +9,13 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from nba.errors import (
+    ChangedError,
     ConflictError,
     InputRefusedError,
     LockHeldError,
@@ -76,6 +79,7 @@ class Problem(BaseModel):
 #: First match wins: more special errors stand before what they derive from.
 STATUS_OF: tuple[tuple[type[NbaError], HTTPStatus, str], ...] = (
     (NotFoundError, HTTPStatus.NOT_FOUND, "not_found"),
+    (ChangedError, HTTPStatus.PRECONDITION_FAILED, "changed"),
     (ConflictError, HTTPStatus.CONFLICT, "conflict"),
     (TooManyWrongKeysError, HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests"),
     (NotAuthenticatedError, HTTPStatus.UNAUTHORIZED, "not_authenticated"),
@@ -203,7 +207,19 @@ def _on_http_error(request: Request, error: Exception) -> JSONResponse:
         Problem(type=_type(code), title=status.phrase, status=status, detail=detail, code=code)
     )
     response.headers.update(error.headers or {})
+    if status is HTTPStatus.METHOD_NOT_ALLOWED and (allowed := _allowed(request)):
+        response.headers["Allow"] = ", ".join(allowed)
     return response
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return the methods that a path of the API takes: of all its routes, not of the first."""
+    routes: Sequence[APIRoute] = request.app.state.routes
+    there = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
+    methods = {method for route in there for method in route.methods}
+    if "GET" in methods:
+        methods.add("HEAD")
+    return sorted(methods)
 
 
 def _on_fault(request: Request, error: Exception) -> JSONResponse:

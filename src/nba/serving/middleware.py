@@ -133,7 +133,7 @@ _GUARDS: Final = {
 
 
 class Guard:
-    """ASGI middleware for the API's answers: headers for browsers, and `HEAD` as `GET`.
+    """ASGI middleware: headers of the API's answers for browsers, and `HEAD` as `GET` everywhere.
 
     A client that keeps an answer itself may still ask with `If-None-Match`.
 
@@ -147,17 +147,17 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        is_head = scope["method"] == "HEAD"
+        is_head, is_api = scope["method"] == "HEAD", scope["path"].startswith("/v1/")
 
         async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and is_api:
                 headers = MutableHeaders(scope=message)
                 for name, value in _GUARDS.items():
                     headers.setdefault(name, value)
-            elif is_head:
+            elif is_head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
 

@@ -559,9 +559,28 @@ class OperationalStore:
 
     # -- tags, consents, erasure ----------------------------------------------------------
 
-    def put_tag(self, customer_id: str, tag: Tag, *, author: str | None = None) -> None:
-        """Set a tag on a customer; its history is kept."""
+    def put_tag(
+        self, customer_id: str, tag: Tag, *, author: str | None = None, mark: int | None = None
+    ) -> None:
+        """Set a tag on a customer; its history is kept.
+
+        Parameters
+        ----------
+        customer_id : str
+        tag : Tag
+        author : str, optional
+            The name of the key that asked.
+        mark : int, optional
+            What `tag_mark` returned when the caller looked.
+
+        Raises
+        ------
+        ChangedError
+            When the tag was changed since `mark`.
+        """
         with self.writing() as writer:
+            if mark is not None:
+                people.require_tag_mark(writer.connection, customer_id, tag.tag, mark)
             people.put_tag(writer.connection, customer_id, tag, author=author)
 
     def remove_tag(
@@ -572,6 +591,7 @@ class OperationalStore:
         at: datetime,
         value: str | None = None,
         author: str | None = None,
+        mark: int | None = None,
     ) -> None:
         """Remove a tag from a customer, keeping its history.
 
@@ -581,10 +601,24 @@ class OperationalStore:
             When it ends, aware.
         value : str, optional
             What it had.
+        mark : int, optional
+            What `tag_mark` returned when the caller looked.
+
+        Raises
+        ------
+        ChangedError
+            When the tag was changed since `mark`.
         """
         with self.writing() as writer:
+            if mark is not None:
+                people.require_tag_mark(writer.connection, customer_id, name, mark)
             gone = Tag(name, value, TagSource.CLERK, at, expires_at=at)
             people.remove_tag(writer.connection, customer_id, gone, author=author)
+
+    def tag_mark(self, customer_id: str, name: str) -> int:
+        """Return what grows with each change to one tag of a customer; 0 before the first."""
+        with self._database.reading() as connection:
+            return people.tag_mark(connection, customer_id, name)
 
     def tags(self, customer_id: str, at: datetime) -> list[Tag]:
         """Return the tags set over the API that stand at a moment (aware)."""

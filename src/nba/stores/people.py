@@ -20,6 +20,7 @@ from sqlalchemy import (
     update,
 )
 
+from nba.errors import ChangedError
 from nba.schema.words import TagSource
 from nba.stores import books
 from nba.stores import outbox as outboxes
@@ -36,6 +37,41 @@ class Tag:
     source: TagSource
     ts: datetime
     expires_at: datetime | None
+
+
+def tag_mark(connection: Connection, customer_id: str, name: str) -> int:
+    """Return what grows with each change to one tag of a customer; 0 before the first."""
+    query = select(func.max(tags.c.tag_id)).where(
+        tags.c.customer_id == customer_id, tags.c.tag == name
+    )
+    return int(connection.scalar(query) or 0)
+
+
+def require_tag_mark(connection: Connection, customer_id: str, name: str, mark: int) -> None:
+    """Refuse to go on where the tag was changed since `mark`; until the end nobody else does.
+
+    Parameters
+    ----------
+    connection : Connection
+        A writing one.
+    customer_id : str
+    name : str
+    mark : int
+        What `tag_mark` returned when the caller looked.
+
+    Raises
+    ------
+    ChangedError
+    """
+    if connection.dialect.name == "postgresql":  # on SQLite one writer is alone anyway
+        key = func.hashtextextended(f"{customer_id}\x1f{name}", 0)
+        connection.execute(select(func.pg_advisory_xact_lock(key)))
+    if tag_mark(connection, customer_id, name) != mark:
+        raise ChangedError(
+            f"the tag {name!r} was changed meanwhile",
+            expected="a tag as it was read",
+            next_step="read the tag again",
+        )
 
 
 def put_tag(connection: Connection, customer_id: str, tag: Tag, *, author: str | None) -> None:

@@ -5,11 +5,20 @@ from __future__ import annotations
 from datetime import UTC, date
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from nba.errors import InputRefusedError, NotFoundError
 from nba.schema.words import TagSource
 from nba.serving.auth import Caller, CallerDep, ServicesDep
+from nba.serving.conditional import (
+    CHANGED,
+    NOT_MODIFIED,
+    Precondition,
+    PreconditionDep,
+    entity_tag,
+    is_known,
+    unchanged,
+)
 from nba.serving.errors import documented
 from nba.serving.paths import RawPathRoute
 from nba.serving.routes.customers import CustomerId, card_of, show_tag, unknown_customer
@@ -25,6 +34,7 @@ from nba.serving.schemas import (
     TagList,
 )
 from nba.serving.services import Services
+from nba.serving.shapes import TagFact
 from nba.stores.access import Scope
 from nba.stores.people import Consent, Tag
 from nba.stores.tombstones import Receipt
@@ -43,32 +53,71 @@ def read_tags(customer_id: CustomerId, caller: CallerDep, services: ServicesDep)
     return TagList(customer_id=customer_id, tags=card_of(services, customer_id).tags)
 
 
-@router.get("/customers/{customer_id}/tags/{tag}", response_model=TagList, responses=_TAGS)
+@router.get(
+    "/customers/{customer_id}/tags/{tag}", response_model=TagList, responses=_TAGS | NOT_MODIFIED
+)
 def read_tag(
-    customer_id: CustomerId, tag: TagName, caller: CallerDep, services: ServicesDep
-) -> TagList:
-    """Return one tag, if it stands."""
+    *,
+    customer_id: CustomerId,
+    tag: TagName,
+    caller: CallerDep,
+    services: ServicesDep,
+    request: Request,
+    response: Response,
+) -> TagList | Response:
+    """Return one tag, if it stands; its `ETag` is what `If-Match` of a change names."""
     caller.require_customer(customer_id)
-    found = [fact for fact in card_of(services, customer_id).tags if fact.tag == tag]
-    if not found:
+    found = _standing(services, customer_id, tag)
+    if found is None:
         raise NotFoundError(
             f"the customer {customer_id!r} has no tag {tag!r}",
             next_step="read all tags of the customer",
         )
-    return TagList(customer_id=customer_id, tags=found)
+    mark = _tag_etag(found)
+    if is_known(request, mark):
+        return unchanged(mark)
+    response.headers["ETag"] = mark
+    return TagList(customer_id=customer_id, tags=[found])
 
 
-@router.put("/customers/{customer_id}/tags/{tag}", response_model=TagList, responses=_TAGS)
+def _standing(services: Services, customer_id: str, tag: str) -> TagFact | None:
+    return next((fact for fact in card_of(services, customer_id).tags if fact.tag == tag), None)
+
+
+def _tag_etag(fact: TagFact) -> str:
+    return entity_tag(fact.model_dump(mode="json"))
+
+
+def _require_tag(
+    services: Services, customer_id: str, tag: str, expected: Precondition
+) -> tuple[TagFact | None, int | None]:
+    """Return the tag that stands, and the mark that holds a change to what was expected of it."""
+    mark = services.store.tag_mark(customer_id, tag) if expected.is_given else None
+    standing = _standing(services, customer_id, tag)
+    expected.require(_tag_etag(standing) if standing is not None else None)
+    return standing, mark
+
+
+@router.put(
+    "/customers/{customer_id}/tags/{tag}", response_model=TagList, responses=_TAGS | CHANGED
+)
 def put_tag(
+    *,
     customer_id: CustomerId,
     tag: TagName,
     body: TagBody,
     caller: CallerDep,
     services: ServicesDep,
+    expected: PreconditionDep,
+    response: Response,
 ) -> TagList:
-    """Set a tag; setting it again as it stands changes nothing."""
+    """Set a tag; setting it again as it stands changes nothing.
+
+    With `If-Match` only the tag that was read is changed, with `If-None-Match: *` only a tag that
+    does not stand yet is set; otherwise nothing is changed (412).
+    """
     caller.require_customer(customer_id)
-    card_of(services, customer_id)
+    mark = _require_tag(services, customer_id, tag, expected)[1]
     now = services.clock().astimezone(UTC)
     expires_at = None
     if body.expires_at is not None:
@@ -81,22 +130,35 @@ def put_tag(
                 next_step="delete the tag to remove it",
             )
     services.store.put_tag(
-        customer_id, Tag(tag, body.value, TagSource.CLERK, now, expires_at), author=caller.name
+        customer_id,
+        Tag(tag, body.value, TagSource.CLERK, now, expires_at),
+        author=caller.name,
+        mark=mark,
     )
     stands = [one for one in services.store.tags(customer_id, now) if one.tag == tag]
-    return TagList(customer_id=customer_id, tags=[show_tag(one, services) for one in stands])
+    shown = [show_tag(one, services) for one in stands]
+    if shown:
+        response.headers["ETag"] = _tag_etag(shown[0])
+    return TagList(customer_id=customer_id, tags=shown)
 
 
 @router.delete(
-    "/customers/{customer_id}/tags/{tag}", status_code=204, response_class=Response, responses=_TAGS
+    "/customers/{customer_id}/tags/{tag}",
+    status_code=204,
+    response_class=Response,
+    responses=_TAGS | CHANGED,
 )
 def delete_tag(
-    customer_id: CustomerId, tag: TagName, caller: CallerDep, services: ServicesDep
+    *,
+    customer_id: CustomerId,
+    tag: TagName,
+    caller: CallerDep,
+    services: ServicesDep,
+    expected: PreconditionDep,
 ) -> Response:
-    """Remove a tag, wherever it came from; its history is kept."""
+    """Remove a tag, wherever it came from; its history is kept. `If-Match` as when it is set."""
     caller.require_customer(customer_id)
-    card = card_of(services, customer_id)
-    known = next((fact for fact in card.tags if fact.tag == tag), None)
+    known, mark = _require_tag(services, customer_id, tag, expected)
     if known is not None:
         services.store.remove_tag(
             customer_id,
@@ -104,6 +166,7 @@ def delete_tag(
             at=services.clock().astimezone(UTC),
             value=known.value,
             author=caller.name,
+            mark=mark,
         )
     return Response(status_code=204)
 
