@@ -216,7 +216,7 @@ def _allowed(request: Request) -> list[str]:
     """Return the methods that a path of the API takes: of all its routes, not of the first."""
     routes: Sequence[APIRoute] = request.app.state.routes
     there = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
-    methods = {method for route in there for method in route.methods}
+    methods = {method for route in there for method in route.methods or ()}
     if "GET" in methods:
         methods.add("HEAD")
     return sorted(methods)
