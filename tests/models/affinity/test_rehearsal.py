@@ -44,6 +44,19 @@ def test_half_of_each_answers_where_each_knows_a_part() -> None:
     assert found.mixed > max(found.learned, found.simple)
 
 
+def test_popularity_is_the_floor_of_what_is_new() -> None:
+    customer, truth, noise, label = scored(600)
+    assert compare(customer, truth, noise, label, floor=True).share >= 0.75
+    assert compare(customer, noise, truth, label, floor=True).share == 0.0
+    other = np.random.default_rng(2).random(len(noise))
+    found = compare(customer, other, noise, label, floor=True)
+    assert found.share == 0.0, "who knows no more than chance does not replace popularity"
+    assert found.mixed == found.simple
+    mixed = compare(customer, truth, noise * 2, (truth + noise) > 1.7, floor=True)
+    assert 0.0 < mixed.share < 1.0
+    assert "learned order" in mixed.sentence()
+
+
 def test_too_few_or_nothing_learned_is_the_simple_rule() -> None:
     customer, truth, noise, label = scored(20)
     assert compare(customer, truth, noise, label) == Rehearsal()

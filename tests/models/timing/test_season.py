@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from nba.models.purchases import PurchaseDays, day_number, read_log
-from nba.models.timing.season import YEAR_DAYS, _learned_trust, fit_season
+from nba.models.timing.season import MEMORY_DAYS, YEAR_DAYS, _learned_trust, fit_season
 
 START = datetime(2024, 1, 1)
 
@@ -51,6 +51,26 @@ def test_a_shop_without_seasons_gets_none() -> None:
     season = fit_season(log_of(days, 1.0), day_number(START) + days, trust=1.0, level_trust=1.0)
     edges = np.array([0, 7, 30, 90])
     assert np.abs(season.offsets(season.today, edges)).max() < 0.06
+
+
+def test_who_is_known_at_the_start_of_the_records_is_no_season() -> None:
+    """Frequent customers are known first: the first weeks would seem a season, and last year's."""
+    rng = np.random.default_rng(4)
+    days = YEAR_DAYS + 30 * 7
+    rate = np.exp(rng.normal(-4.5, 1.0, 2_000))
+    who, when = np.nonzero(rng.random((len(rate), days)) < rate[:, None])
+    lines = pl.DataFrame(
+        {
+            "customer_id": [f"c{i:04d}" for i in who],
+            "ts": [START + timedelta(days=int(d)) for d in when],
+            "amount": 1.0,
+        }
+    ).with_columns(pl.col("ts").cast(pl.Datetime("us")))
+    log = read_log(lines, as_of=START + timedelta(days=days))
+    season = fit_season(log, day_number(START) + days, trust=0.75, level_trust=0.0)
+    first = day_number(START) + np.arange(MEMORY_DAYS)
+    assert (season.at(first) == 0.0).all()
+    assert season.trust == pytest.approx(0.75, abs=0.1)
 
 
 def test_a_short_log_has_no_season() -> None:

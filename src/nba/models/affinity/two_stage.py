@@ -141,7 +141,7 @@ class TwoStageAffinity(Model):
         names = feature_names(self.fitted)
         self.ranker = Ranker.fit(examples, names, config, seed)
         new = [part.new_only() for part in examples]
-        self.explorer = Ranker.fit(new, names, config, seed)
+        self.explorer = Ranker.fit(new, names, config, seed, floor=True)
         return self
 
     # -- score ----------------------------------------------------------------------

@@ -3,8 +3,9 @@
 The index asks how many of those who bought lately bought again in a week, compared with what
 customers of the same recency and frequency do in an average week. It looks back over a quarter
 only, so that it means the same in the first year on record as in later ones: a hazard that
-knows whole histories would take the start of the records for a season. Models are fitted with
-the index as an offset, so that what they learn of customers is free of the calendar.
+knows whole histories would take the start of the records for a season. For the same reason weeks
+in the first quarter on record have none: whom they know are those who buy often. Models are fitted
+with the index as an offset, so that what they learn of customers is free of the calendar.
 
 What is to come is last year's index, shrunk since one year is one draw (by how much of it came
 again, where several years tell), plus what of the latest
@@ -14,6 +15,7 @@ fades cannot be told from a season.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -102,11 +104,21 @@ def fit_season(log: PurchaseDays, today: int, *, trust: float, level_trust: floa
     nothing = Season(today, today, np.zeros(0), trust, level_trust)
     if not len(log.day):
         return nothing
-    starts = range(today - WEEK, int(log.day.min()) + _FIRST_WEEK_DAYS, -WEEK)[::-1]
+    first = int(log.day.min())
+    starts = range(today - WEEK, first + _FIRST_WEEK_DAYS, -WEEK)[::-1]
     if len(starts) < YEAR_DAYS // WEEK:
         return nothing
     if log.entities > _LARGEST:
         log = log.only(np.arange(0, log.entities, -(-log.entities // _LARGEST)))
+    whole = [start for start in starts if start >= first + MEMORY_DAYS]
+    index = _index(log, whole)
+    unknown = np.zeros(len(starts) - len(whole))
+    learned = _learned_trust(index, trust)
+    return Season(starts[0], today, np.concatenate([unknown, index]), learned, level_trust)
+
+
+def _index(log: PurchaseDays, starts: Sequence[int]) -> Floats:
+    """Return the index of the weeks that begin at `starts`, smoothed and shrunk by its noise."""
     weeks = [_week(log, start) for start in starts]
     there = np.array([week[0] for week in weeks])
     bought = np.array([week[1] for week in weeks])
@@ -117,8 +129,7 @@ def fit_season(log: PurchaseDays, today: int, *, trust: float, level_trust: floa
     # the variance of a smoothed week: weights squared over the sum of weights, per information
     noise = (kernel**2).sum(axis=1) / kernel.sum(axis=1) / np.maximum(information, 1e-9)
     signal = max(0.0, float(np.var(index) - noise.mean()))
-    index = index * signal / (signal + noise)
-    return Season(starts[0], today, index, _learned_trust(index, trust), level_trust)
+    return np.asarray(index * signal / (signal + noise))
 
 
 def _learned_trust(index: Floats, believed: float) -> float:

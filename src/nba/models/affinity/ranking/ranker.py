@@ -117,6 +117,8 @@ class Ranker:
         names: Sequence[str],
         config: TwoStageConfig,
         seed: int,
+        *,
+        floor: bool = False,
     ) -> Ranker:
         """Fit on all cut-offs, the newest first, after a rehearsal on one of them.
 
@@ -127,13 +129,15 @@ class Ranker:
             Names of the features.
         config : TwoStageConfig
         seed : int
+        floor : bool
+            Whether the simple rule stands unless the learned order is better.
         """
         examples = [part for part in examples if part.label.any()]
         if not examples:
             return cls(None)
         newest = next((part for part in examples if part.whole), examples[0])
         unseen = _unseen_scores(examples, newest, names, config, seed)
-        rehearsal = compare(newest.customer, unseen, newest.plain, newest.label)
+        rehearsal = compare(newest.customer, unseen, newest.plain, newest.label, floor=floor)
         booster = _booster(examples, names, config, seed) if rehearsal.share else None
         if booster is None or unseen is None:
             rehearsal, unseen = replace(rehearsal, share=0.0, mixed=rehearsal.simple), None

@@ -2,11 +2,14 @@
 
 Both are asked about the newest cut-off that has passed whole. The learned order was fitted on
 other customers, and on older cut-offs where there are any, so that it has not seen what it is
-asked. It answers alone unless the simple rule, or half of each, is better by more than the noise.
+asked. Of all products it answers alone unless the simple rule, or half of each, is better by more
+than the noise. Of new products popularity is the floor: the learned order gets the share with
+which it is ahead of popularity by most, the noise taken off, and none where it is not ahead.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +22,8 @@ from nba.models.affinity.scores import LEAST_WORTH
 _PLACES: Final = 10
 #: Shares of the learned order that are tried; the first stands unless another is better.
 SHARES: Final = (1.0, 0.5, 0.0)
+#: Shares that are tried where the simple rule is the floor.
+FLOOR_SHARES: Final = (1.0, 0.75, 0.5, 0.25, 0.0)
 _FEWEST_CUSTOMERS: Final = 30
 
 
@@ -46,9 +51,11 @@ class Rehearsal:
         """Return which order answers, and why."""
         if not self.customers:
             return "simple rule, too few next baskets to learn from"
-        who = {0.0: "simple rule", 1.0: "learned order"}.get(
-            self.share, "half learned order, half simple rule"
-        )
+        who = {
+            0.0: "simple rule",
+            0.5: "half learned order, half simple rule",
+            1.0: "learned order",
+        }.get(self.share, f"{self.share:.0%} learned order, {1 - self.share:.0%} simple rule")
         return (
             f"{who} (NDCG@10 {self.learned:.3f} learned, {self.simple:.3f} simple, "
             f"{self.mixed:.3f} as it answers; {self.customers} customers)"
@@ -104,7 +111,9 @@ def has_splits(booster: Any) -> bool:
     return bool(booster.num_trees()) and bool(booster.feature_importance("split").sum() > 0)
 
 
-def compare(customer: Ints, learned: Reals | None, plain: Reals, label: Bools) -> Rehearsal:
+def compare(
+    customer: Ints, learned: Reals | None, plain: Reals, label: Bools, *, floor: bool = False
+) -> Rehearsal:
     """Return which share of the learned order stands, from scores of candidates.
 
     Parameters
@@ -116,19 +125,35 @@ def compare(customer: Ints, learned: Reals | None, plain: Reals, label: Bools) -
         Scores of the simple rule.
     label : array of bool
         Whether it was in the next basket.
+    floor : bool
+        Whether the simple rule stands unless the learned order is better, rather than the reverse.
     """
     asked = len(np.unique(customer))
     if learned is None or asked < _FEWEST_CUSTOMERS:
         return Rehearsal()
     scale = Scale.of(learned, plain)
-    gains = [_ndcg(customer, scale.mix(learned, plain, share), label) for share in SHARES]
-    best = 0
-    for other in range(1, len(SHARES)):
-        better = gains[other] - gains[best]
-        if better.mean() > better.std() / np.sqrt(asked):
-            best = other
+    shares = FLOOR_SHARES if floor else SHARES
+    gains = [_ndcg(customer, scale.mix(learned, plain, share), label) for share in shares]
+    best = _least_behind(gains) if floor else _first_unless_worse(gains)
     means = [float(gain.mean()) for gain in gains]
-    return Rehearsal(asked, means[0], means[-1], means[best], SHARES[best])
+    return Rehearsal(asked, means[0], means[-1], means[best], shares[best])
+
+
+def _first_unless_worse(gains: Sequence[Reals]) -> int:
+    """Return the first of the gains per customer, or one that is better by more than the noise."""
+    best = 0
+    for other in range(1, len(gains)):
+        better = gains[other] - gains[best]
+        if better.mean() > better.std() / np.sqrt(len(better)):
+            best = other
+    return best
+
+
+def _least_behind(gains: Sequence[Reals]) -> int:
+    """Return which of the gains is ahead of the last one by most, less the noise."""
+    ahead = [gain - gains[-1] for gain in gains]
+    sure = [float(more.mean() - more.std() / np.sqrt(len(more))) for more in ahead[:-1]]
+    return int(np.argmax([*sure, 0.0]))
 
 
 def _ndcg(customer: Ints, score: Reals, label: Bools) -> Reals:
