@@ -176,8 +176,33 @@ class Alerts(_Section):
     @property
     def secret(self) -> str:
         """The secret in force, or an empty text."""
-        configured = self.webhook_secret.get_secret_value() if self.webhook_secret else ""
-        return os.environ.get("NBA_ALERT_SECRET") or configured
+        return _in_force("NBA_ALERT_SECRET", self.webhook_secret)
+
+
+class Chat(_Section):
+    """The chat platform that contacts come from and tasks go to; none where nothing is set."""
+
+    platform: Literal["", "wecom"] = Field("", description="The platform; empty: none.")
+    url: str = Field(
+        "https://qyapi.weixin.qq.com",
+        pattern=r"^https?://[^/?#]+$",
+        description="Where its API answers, without a path.",
+    )
+    corp_id: str = Field("", description="The company's id on the platform.")
+    secret: SecretStr | None = Field(
+        None, description="The app's secret; `NBA_CHAT_SECRET` goes before it."
+    )
+
+    @property
+    def app_secret(self) -> str:
+        """The secret in force, or an empty text."""
+        return _in_force("NBA_CHAT_SECRET", self.secret)
+
+
+def _in_force(variable: str, configured: SecretStr | None) -> str:
+    """Return a secret: of the environment, else of the settings, else an empty text."""
+    given = configured.get_secret_value() if configured else ""
+    return os.environ.get(variable) or given
 
 
 class Landing(_Section):
@@ -245,6 +270,7 @@ class Settings(_Section):
         "text", description="Log lines for people or for machines; `NBA_LOG_FORMAT` goes before it."
     )
     alerts: Alerts = Field(default_factory=Alerts, description="Told when a night failed.")
+    chat: Chat = Field(default_factory=Chat, description="The chat platform, both ways.")
     landing: Landing = Field(
         default_factory=Landing, description="Loaded by `nba run` before it plans."
     )

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from nba.cli import (
+    chat,
     copilots,
     experiments,
     features,
@@ -44,6 +45,7 @@ app.add_typer(quarantine.quarantine_app, name="quarantine")
 app.add_typer(outbox.outbox_app, name="outbox")
 app.add_typer(keys.keys_app, name="keys")
 app.add_typer(hooks.hooks_app, name="hooks")
+app.add_typer(chat.chat_app, name="chat")
 app.add_typer(copilots.verbs)
 app.add_typer(privacy.verbs)
 app.add_typer(reports.verbs)

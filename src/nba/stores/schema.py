@@ -351,3 +351,60 @@ hook_deliveries = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Index(None, "state", "due_at"),
 )
+
+chat_callbacks = Table(
+    "chat_callbacks",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("received_at", UtcDateTime, nullable=False),
+)
+
+chat_marks = Table(
+    "chat_marks",
+    metadata,
+    Column("mark_id", Integer, primary_key=True, autoincrement=True),
+    Column("kind", String, nullable=False),
+    Column("external_id", String, nullable=False),
+    Column("marked_at", UtcDateTime, nullable=False),
+)
+
+chat_ends = Table(
+    "chat_ends",
+    metadata,
+    Column("external_id", String, primary_key=True),
+    Column("clerk", String, primary_key=True),
+    Column("ended_at", UtcDateTime, nullable=False),
+    Column("ended_by", String, nullable=False),
+)
+
+chat_tasks = Table(
+    "chat_tasks",
+    metadata,
+    Column("task_id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("as_of", Date, nullable=False),
+    Column("clerk_id", String, nullable=False),
+    Column("clerk", String, nullable=False),
+    Column("content", Document, nullable=False),
+    Column("state", String, nullable=False),
+    Column("remote_id", String),
+    Column("failure", Text),
+    Column("expires_at", UtcDateTime),
+    Column("began_at", UtcDateTime),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("settled_at", UtcDateTime),
+    Index(None, "state"),
+)
+
+chat_recipients = Table(
+    "chat_recipients",
+    metadata,
+    Column("task_id", String, primary_key=True),
+    Column("customer_id", String, primary_key=True),
+    Column("external_id", String, nullable=False),
+    Column("action_id", String),
+    Column("outcome", String, nullable=False),
+    Column("outcome_at", UtcDateTime),
+    Index(None, "action_id"),
+    Index(None, "customer_id"),
+)

@@ -25,6 +25,7 @@ from nba.stores import books
 from nba.stores.schema import (
     actions,
     changes,
+    chat_recipients,
     consents,
     draws,
     feedback,
@@ -50,6 +51,7 @@ PERSONAL: tuple[Table, ...] = (
     draws,
     changes,
     records,
+    chat_recipients,
 )
 #: Tables from which rows of customers are deleted, or that name them for a while.
 PURGED: tuple[str, ...] = tuple(table.name for table in (*PERSONAL, idempotency, tombstones))

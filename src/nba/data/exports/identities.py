@@ -73,6 +73,19 @@ def key_sql(column: str) -> str:
     return column
 
 
+def hash_sql(kind: str, plain: str, secret: bytes) -> str:
+    """Return the SQL of what `identities` keeps of a key in its one form.
+
+    Parameters
+    ----------
+    kind, plain : str
+        SQL of the kind and of the key.
+    secret : bytes
+    """
+    key = sql.text(secret.hex())
+    return f"sha256({key} || sha256({key} || ':' || {kind} || ':' || {plain}))"
+
+
 def who_sql(system: str, columns: Sequence[str]) -> str:
     """Return the SQL of a text that holds all keys of a row: equal where all are equal."""
     parts = [f"coalesce({key_sql(name)}, '')" if name in columns else "''" for name in KEYS]
@@ -152,7 +165,6 @@ def _long_form(connection: duckdb.DuckDBPyConnection, whos: Sequence[str], secre
         f"WHEN {place} THEN {sql.text(kind) if kind else 'part[1]'}"
         for place, kind in enumerate(KEYS.values(), start=2)
     )
-    key = sql.text(secret.hex())
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE plain_keys AS
         SELECT who, CASE place {kinds} END AS kind, part[place] AS plain
@@ -162,7 +174,7 @@ def _long_form(connection: duckdb.DuckDBPyConnection, whos: Sequence[str], secre
     )
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE row_keys AS
-        SELECT who, kind, sha256({key} || sha256({key} || ':' || kind || ':' || plain)) AS value
+        SELECT who, kind, {hash_sql("kind", "plain", secret)} AS value
         FROM plain_keys"""
     )
     shared = sql.texts(_SHARED)

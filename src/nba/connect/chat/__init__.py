@@ -1,0 +1,1 @@
+"""A chat platform both ways: contacts, groups and events in; tasks out, and their results back."""
