@@ -25,7 +25,7 @@ from pydantic import (
 
 from nba.errors import ConfigError
 from nba.schema import defaults
-from nba.schema.words import SIMPLE_ARMS, Arm
+from nba.schema.words import SIMPLE_ARMS, Arm, Mode
 
 SETTINGS_FILE = "nba.yaml"
 EDITABLE_FOLDERS = ("features", "models", "serving", "experiments")
@@ -118,6 +118,19 @@ def arm_shares(arms: ArmShares, policies: PolicyShares) -> dict[Arm, float]:
 
 #: What a chat link may name.
 CHAT_LINK_FIELDS = ("external_id", "customer_id")
+#: What a greeting may name.
+WELCOME_FIELDS = ("clerk", "store")
+
+
+def _only_fields(template: str, known: tuple[str, ...]) -> None:
+    """Refuse a template that names a field which is not known."""
+    try:
+        names = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+    except ValueError as error:
+        raise ValueError(f"no template: {error}") from error
+    unknown = sorted(names - set(known))
+    if unknown:
+        raise ValueError(f"unknown field {{{unknown[0]}}}; known: {', '.join(known)}")
 
 
 class ClerkPage(_Section):
@@ -138,15 +151,7 @@ class ClerkPage(_Section):
     @field_validator("chat_link")
     @classmethod
     def _known_fields(cls, template: str) -> str:
-        try:
-            names = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
-        except ValueError as error:
-            raise ValueError(f"no template: {error}") from error
-        unknown = sorted(names - set(CHAT_LINK_FIELDS))
-        if unknown:
-            raise ValueError(
-                f"unknown field {{{unknown[0]}}}; known: {', '.join(CHAT_LINK_FIELDS)}"
-            )
+        _only_fields(template, CHAT_LINK_FIELDS)
         return template
 
     @field_validator("frame_ancestors")
@@ -192,11 +197,42 @@ class Chat(_Section):
     secret: SecretStr | None = Field(
         None, description="The app's secret; `NBA_CHAT_SECRET` goes before it."
     )
+    callback_token: SecretStr | None = Field(
+        None, description="Signs callbacks; `NBA_CHAT_TOKEN` goes before it."
+    )
+    callback_key: SecretStr | None = Field(
+        None, description="EncodingAESKey of callbacks; `NBA_CHAT_KEY` goes before it."
+    )
+    modes: tuple[Mode, ...] = Field(
+        (Mode.SHOPPING_ASSISTANT,),
+        description="Modes whose chat actions become tasks that the clerk confirms.",
+    )
+    tags: tuple[str, ...] = Field((), description="Tags that the platform is given.")
+    welcome: str = Field(
+        "", description="Greets a new friend; `{clerk}` and `{store}` may stand in it; empty: not."
+    )
+    locale: Literal["zh", "en"] = Field("zh", description="Language of posts.")
 
     @property
     def app_secret(self) -> str:
         """The secret in force, or an empty text."""
         return _in_force("NBA_CHAT_SECRET", self.secret)
+
+    @property
+    def token(self) -> str:
+        """The callbacks' token in force, or an empty text."""
+        return _in_force("NBA_CHAT_TOKEN", self.callback_token)
+
+    @property
+    def key(self) -> str:
+        """The callbacks' key in force, or an empty text."""
+        return _in_force("NBA_CHAT_KEY", self.callback_key)
+
+    @field_validator("welcome")
+    @classmethod
+    def _known_fields(cls, template: str) -> str:
+        _only_fields(template, WELCOME_FIELDS)
+        return template
 
 
 def _in_force(variable: str, configured: SecretStr | None) -> str:

@@ -77,3 +77,94 @@ def chat_statistics(
             for row in rows
         ],
     )
+
+
+@chat_app.command("send")
+def chat_send(
+    context: typer.Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be sent; make nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the plan's tasks on the platform: messages, posts, tags, hand-overs; each once."""
+    from nba.connect.chat.platforms import platform_of
+    from nba.connect.chat.tasks import send, wanted
+
+    wiring = wiring_of(context)
+    now = datetime.now(UTC)
+    if dry_run:
+        tasks = [{**task.row, "recipients": len(task.recipients)} for task in wanted(wiring, now)]
+        emit(
+            as_json,
+            tasks,
+            lambda: [
+                f"{row['kind']:<10} {row['clerk_id']:<16} {row['recipients']:>4} "
+                f"{row['content'].get('text', '')}"
+                for row in tasks
+            ],
+        )
+        return
+    done = send(wiring, platform_of(wiring.settings), now)
+    emit(
+        as_json,
+        asdict(done),
+        lambda: [
+            f"{done.prepared:,} new tasks; {done.made:,} made, {done.found:,} found again, "
+            f"{done.failed:,} failed, {done.waiting:,} wait for the next call"
+        ],
+    )
+
+
+@chat_app.command("read-back")
+def chat_read_back(context: typer.Context, as_json: AsJson = False) -> None:
+    """Ask what became of the tasks: sent, no friend, the platform's cap, not sent by the clerk."""
+    from nba.connect.chat.platforms import platform_of
+    from nba.connect.chat.results import read_back
+
+    wiring = wiring_of(context)
+    done = read_back(wiring, platform_of(wiring.settings), datetime.now(UTC))
+    emit(
+        as_json,
+        asdict(done),
+        lambda: [
+            f"{done.tasks:,} tasks asked for, {done.closed:,} are over",
+            *(f"  {name:<24} {count:>7,}" for name, count in sorted(done.outcomes.items())),
+        ],
+    )
+
+
+@chat_app.command("status")
+def chat_status(context: typer.Context, as_json: AsJson = False) -> None:
+    """Count tasks by state, and recipients by outcome."""
+    from nba.stores import chat
+
+    with wiring_of(context).plan_store.database.reading() as connection:
+        report = chat.summary(connection)
+    emit(
+        as_json,
+        report,
+        lambda: [
+            f"{part:<11} {name:<24} {count:>7,}"
+            for part, counts in report.items()
+            for name, count in sorted(counts.items())
+        ],
+    )
+
+
+@chat_app.command("listen")
+def chat_listen(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(help="Port.", min=0, max=65535)] = 8322,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Take the platform's callbacks at /chat/callback, and greet new friends."""
+    import uvicorn
+
+    from nba.connect.chat.callbacks import envelope_of
+    from nba.connect.chat.listen import listener
+    from nba.connect.chat.platforms import platform_of
+
+    wiring = wiring_of(context)
+    app = listener(wiring, envelope_of(wiring), platform_of(wiring.settings))
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)

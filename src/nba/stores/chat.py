@@ -83,7 +83,11 @@ def unmark(connection: Connection, until: int) -> None:
 
 
 def end(
-    connection: Connection, external_id: str, clerk: str, ended_by: EndedBy, ended_at: datetime
+    connection: Connection,
+    external_id: str,
+    clerk: str,
+    ended_by: EndedBy | None,
+    ended_at: datetime,
 ) -> None:
     """Note that a friendship ended: the platform's lists may go on naming it.
 
@@ -92,7 +96,8 @@ def end(
     connection : Connection
     external_id, clerk : str
         The platform's ids.
-    ended_by : EndedBy
+    ended_by : EndedBy, optional
+        None where nobody knows.
     ended_at : datetime
     """
     key = (chat_ends.c.external_id == external_id) & (chat_ends.c.clerk == clerk)
@@ -101,7 +106,7 @@ def end(
         return
     connection.execute(delete(chat_ends).where(key))
     row = {"external_id": external_id, "clerk": clerk, "ended_at": ended_at}
-    connection.execute(insert(chat_ends), {**row, "ended_by": str(ended_by)})
+    connection.execute(insert(chat_ends), {**row, "ended_by": ended_by})
 
 
 def ends(connection: Connection) -> list[Row[Any]]:
@@ -174,6 +179,19 @@ def recipients(connection: Connection, task_id: str) -> list[Row[Any]]:
     return list(connection.execute(query.order_by(chat_recipients.c.external_id)))
 
 
+def moving(connection: Connection) -> set[str]:
+    """Return the customers whose hand-over the platform has not ended yet."""
+    query = (
+        select(chat_recipients.c.customer_id)
+        .join(chat_tasks, chat_tasks.c.task_id == chat_recipients.c.task_id)
+        .where(
+            chat_tasks.c.kind == "transfer",
+            chat_tasks.c.state.not_in([str(TaskState.DONE), str(TaskState.FAILED)]),
+        )
+    )
+    return {row.customer_id for row in connection.execute(query)}
+
+
 def known_remote_ids(connection: Connection) -> set[str]:
     """Return the platform's ids of all tasks that are known to be made."""
     query = select(chat_tasks.c.remote_id).where(chat_tasks.c.remote_id.is_not(None))
@@ -219,6 +237,15 @@ def set_outcome(
         .values(outcome=outcome, outcome_at=at)
     )
     return done.rowcount == 1
+
+
+def release(connection: Connection, task_id: str, customer_id: str) -> None:
+    """Take a recipient out of a task that was never made."""
+    connection.execute(
+        delete(chat_recipients).where(
+            chat_recipients.c.task_id == task_id, chat_recipients.c.customer_id == customer_id
+        )
+    )
 
 
 def summary(connection: Connection) -> dict[str, dict[str, int]]:

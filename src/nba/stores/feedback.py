@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from nba.schema.words import FeedbackKind
 from nba.stores import books, outbox, quotas
+from nba.stores.book_rows import GROUP
 from nba.stores.lists import CLOSING
 from nba.stores.outbox import SENT_PREFIX, Event, Outcome
 from nba.stores.schema import actions, feedback
@@ -78,6 +79,8 @@ def record(
     else:
         books.note_shown(connection, str(action["clerk_id"]))
     quotas.settle(connection, entry.action_id, entry.kind, now)
+    if entry.kind is FeedbackKind.UNDELIVERED:
+        outbox.withdraw_sent(connection, entry.action_id)
     if entry.kind is FeedbackKind.SENT and not outbox.has_interaction(connection, entry.action_id):
         outbox.accept(connection, Event("interactions", _interaction(entry, action)), now)
     return outcome
@@ -102,6 +105,27 @@ def _interaction(entry: Feedback, action: Mapping[str, Any]) -> dict[str, Any]:
                 "minutes",
             )
         },
+    }
+
+
+def post_id(audience: str, day: date) -> str:
+    """Return the id under which feedback on a post is kept."""
+    return f"post:{day.isoformat()}:{audience}"
+
+
+def post_contact(entry: Feedback, member: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of `interactions` of one member whom a post reached."""
+    audience = str(member["audience"])
+    return {
+        "interaction_id": f"{entry.action_id}:{member['customer_id']}",
+        "customer_id": member["customer_id"],
+        "clerk_id": entry.clerk_id,
+        "ts": entry.ts,
+        "mode": member["mode"],
+        "channel": member["channel"],
+        "content_id": member["content_id"],
+        "group_id": audience.removeprefix(GROUP) if audience.startswith(GROUP) else None,
+        "propensity": member["propensity"],
     }
 
 

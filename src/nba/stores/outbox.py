@@ -262,6 +262,11 @@ def _customer_of(
 
 def _supersede(connection: Connection, action_id: str) -> None:
     """Drop the interaction that `sent` created: a recorded one counts in its place."""
+    withdraw_sent(connection, action_id)
+
+
+def withdraw_sent(connection: Connection, action_id: str) -> None:
+    """Drop the interaction that `sent` created, as long as the lake does not hold it."""
     connection.execute(
         delete(outbox).where(
             outbox.c.table_name == "interactions",

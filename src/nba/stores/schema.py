@@ -374,7 +374,7 @@ chat_ends = Table(
     Column("external_id", String, primary_key=True),
     Column("clerk", String, primary_key=True),
     Column("ended_at", UtcDateTime, nullable=False),
-    Column("ended_by", String, nullable=False),
+    Column("ended_by", String),
 )
 
 chat_tasks = Table(

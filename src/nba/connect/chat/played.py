@@ -67,6 +67,7 @@ class _Task:
 class _Post:
     clerk: str
     text: str
+    made: int
     published: bool = False
     seen_by: list[str] = field(default_factory=list)
 
@@ -449,7 +450,7 @@ class PlayedWeCom:
     def _add_moment(self, query: Mapping[str, str], body: Mapping[str, Any]) -> Answer:
         (clerk,) = body["visible_range"]["sender_list"]["user_list"]
         jobid = f"job{len(self.posts) + 1:06d}"
-        self.posts[jobid] = _Post(clerk, body["text"]["content"])
+        self.posts[jobid] = _Post(clerk, body["text"]["content"], self.now)
         return {"jobid": jobid}
 
     def _moment_made(self, query: Mapping[str, str], body: Mapping[str, Any]) -> Answer:
@@ -458,6 +459,16 @@ class PlayedWeCom:
             "type": "add_moment_task",
             "result": {"errcode": 0, "errmsg": "ok", "moment_id": query["jobid"]},
         }
+
+    def _moment_list(self, query: Mapping[str, str], body: Mapping[str, Any]) -> Answer:
+        found = [
+            {"moment_id": jobid, "create_time": post.made, "text": {"content": post.text}}
+            for jobid, post in self.posts.items()
+            if body["start_time"] <= post.made <= body["end_time"]
+            and post.clerk == body.get("creator", post.clerk)
+        ]
+        rows, cursor = _page(found, body, 100)
+        return {"moment_list": rows, "next_cursor": cursor}
 
     def _moment_tasks(self, query: Mapping[str, str], body: Mapping[str, Any]) -> Answer:
         post = self.posts[body["moment_id"]]
@@ -518,6 +529,7 @@ _CALLS: Final[Mapping[str, _Handler]] = {
             "remind_groupmsg_send": PlayedWeCom._remind,
             "add_moment_task": PlayedWeCom._add_moment,
             "get_moment_task_result": PlayedWeCom._moment_made,
+            "get_moment_list": PlayedWeCom._moment_list,
             "get_moment_task": PlayedWeCom._moment_tasks,
             "get_moment_send_result": PlayedWeCom._moment_seen,
             "send_welcome_msg": PlayedWeCom._welcome,

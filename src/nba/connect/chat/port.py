@@ -225,6 +225,18 @@ class ChatPlatform(Protocol):
             Of what the post shows; empty for a text alone.
         """
 
+    def find_post(
+        self, message: Message, since: datetime, until: datetime, known: set[str]
+    ) -> Created | None:
+        """Return the post that a call made whose answer was lost, as `find_message` does.
+
+        Parameters
+        ----------
+        message : Message
+        since, until : datetime
+        known : set of str
+        """
+
     def post_result(self, remote_id: str, clerk: str) -> PostResult | None:
         """Return what became of a post; None while the platform still makes the task."""
 

@@ -33,12 +33,12 @@ BELIEVED_LOSS: Final = 0.5
 #: Fewer open friendships may all end at once.
 FEW: Final = 20
 _TIME = pl.Datetime("us", "UTC")
-_CONTACTS: Final = pl.Schema({
-    "external_id": pl.String, "clerk": pl.String, "since": _TIME, "name": pl.String,
-    "avatar": pl.String, "gender": pl.String, "union_id": pl.String, "remark": pl.String,
-    "phone": pl.String, "state": pl.String, "add_way": pl.Int64, "tags": pl.List(pl.String),
-})  # fmt: skip
-_MEMBERS: Final = pl.Schema({"group_id": pl.String, "external_id": pl.String, "joined_at": _TIME})
+_CONTACTS: Final = {
+    "external_id": pl.String(), "clerk": pl.String(), "since": _TIME, "name": pl.String(),
+    "avatar": pl.String(), "gender": pl.String(), "union_id": pl.String(), "remark": pl.String(),
+    "phone": pl.String(), "state": pl.String(), "add_way": pl.Int64(), "tags": pl.List(pl.String()),
+}  # fmt: skip
+_MEMBERS: Final = {"group_id": pl.String(), "external_id": pl.String(), "joined_at": _TIME}
 
 
 @dataclass
@@ -106,12 +106,13 @@ def sync(
     with wiring.plan_store.database.reading() as connection:
         last, marked = chat.marked(connection)
         ended = {(row.external_id, row.clerk): row for row in chat.ends(connection)}
+        moving = chat.moving(connection)
     people = None if full else marked[chat.CONTACT]
     clerks = platform.clerks()
     found = platform.contacts(clerks) if people is None else _some(platform, people)
     contacts, repeated = _table_of(found)
     groups = list(platform.groups(None if full else marked[chat.GROUP]))
-    reading = _Reading(wiring, now, clerks, contacts, groups, ended)
+    reading = _Reading(wiring, now, clerks, contacts, groups, ended, moving)
     done = Synced(full, contacts=contacts.height, repeated=repeated, groups=len(groups))
     tables = reading.tables(None if full else (people or [], marked[chat.GROUP]), done, force=force)
     if tables:
@@ -140,7 +141,7 @@ def _table_of(found: Iterable[Contact]) -> tuple[pl.DataFrame, int]:
     frame = frame.with_columns(
         pl.when(pl.col(name) != "").then(pl.col(name)).alias(name)
         for name, kind in _CONTACTS.items()
-        if kind == pl.String
+        if kind == pl.String()
     )
     return frame.sort("external_id", "clerk", "since"), count - len(rows)
 
@@ -156,7 +157,9 @@ class _Reading:
         contacts: pl.DataFrame,
         groups: Sequence[Group],
         ended: dict[tuple[str, str], Any],
+        moving: set[str],
     ) -> None:
+        self.moving = moving
         self.wiring = wiring
         self.now = now.astimezone(UTC)
         self.groups = groups
@@ -310,7 +313,8 @@ class _Reading:
         ends = pl.DataFrame(
             [(one, clerk, row.ended_at, row.ended_by) for (one, clerk), row in self.ended.items()],
             schema={
-                "external_id": pl.String, "clerk": pl.String, "told_at": _TIME, "told_by": pl.String
+                "external_id": pl.String(), "clerk": pl.String(), "told_at": _TIME,
+                "told_by": pl.String(),
             },
             orient="row",
         )  # fmt: skip
@@ -341,7 +345,8 @@ class _Reading:
         """Return the ends of friendships that were read for and not found."""
         externals = self.known.drop_nulls("external_id").select("customer_id", "external_id")
         read = known_open.join(externals, on="customer_id").filter(
-            pl.col("clerk_id").is_in(list(self.accounts))
+            pl.col("clerk_id").is_in(list(self.accounts)),
+            ~pl.col("customer_id").is_in(sorted(self.moving)),
         )
         if people is not None:
             read = read.filter(pl.col("external_id").is_in(list(people)))
@@ -354,8 +359,8 @@ class _Reading:
         told = pl.DataFrame(
             ends,
             schema={
-                "external_id": pl.String, "clerk_id": pl.String, "told_at": _TIME,
-                "told_by": pl.String,
+                "external_id": pl.String(), "clerk_id": pl.String(), "told_at": _TIME,
+                "told_by": pl.String(),
             },
             orient="row",
         )  # fmt: skip
@@ -405,9 +410,10 @@ class _Reading:
             (one.group_id, self.clerk_ids.get(one.clerk, one.clerk), one.topic, one.created_at)
             for one in self.groups
         ]
-        schema = pl.Schema({
-            "group_id": pl.String, "clerk_id": pl.String, "topic": pl.String, "created_at": _TIME
-        })  # fmt: skip
+        schema = {
+            "group_id": pl.String(), "clerk_id": pl.String(), "topic": pl.String(),
+            "created_at": _TIME,
+        }  # fmt: skip
         return pl.DataFrame(rows, schema=schema, orient="row")
 
     def _memberships(self, groups: Sequence[str] | None, done: Synced) -> pl.DataFrame:

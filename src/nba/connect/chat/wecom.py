@@ -53,6 +53,8 @@ _TRANSFERS: Final = {
     4: TransferState.IMPOSSIBLE,
 }
 _POST_IS_MADE: Final = 3
+#: Before the id of a job that makes a post; a post found again is known by its own id.
+_JOB: Final = "job:"
 #: Seconds by which the clocks of the platform and of this machine may differ.
 _CLOCKS_DIFFER: Final = 120
 
@@ -274,14 +276,52 @@ class WeCom:
                 "visible_range": {"sender_list": {"user_list": [clerk]}},
             },
         )
-        return str(answer["jobid"])
+        return f"{_JOB}{answer['jobid']}"
+
+    def find_post(
+        self, message: Message, since: datetime, until: datetime, known: set[str]
+    ) -> Created | None:
+        """Return the post that a call made whose answer was lost, as `find_message` does.
+
+        Parameters
+        ----------
+        message : Message
+            Its clerk and text.
+        since, until : datetime
+            When the call was made, and now.
+        known : set of str
+            Ids of posts that other calls made.
+        """
+        asked = {
+            "start_time": int(since.timestamp()) - _CLOCKS_DIFFER,
+            "end_time": int(until.timestamp()) + _CLOCKS_DIFFER,
+            "creator": message.clerk,
+            "limit": MESSAGES_PER_PAGE,
+        }
+        taken = {self._moment_id(one) for one in known if one.startswith(_JOB)}
+        for page in self._pages("externalcontact/get_moment_list", asked):
+            for row in page.get("moment_list") or ():
+                moment_id = str(row["moment_id"])
+                same = (row.get("text") or {}).get("content") == message.text
+                if same and moment_id not in taken | known:
+                    return Created(moment_id)
+        return None
+
+    def _moment_id(self, remote_id: str) -> str:
+        """Return the id of a post by the id of the job that makes it; empty while it does."""
+        if not remote_id.startswith(_JOB):
+            return remote_id
+        job = remote_id.removeprefix(_JOB)
+        made = self.session.get("externalcontact/get_moment_task_result", jobid=job)
+        if int(made.get("status") or 0) != _POST_IS_MADE:
+            return ""
+        return str(made["result"]["moment_id"])
 
     def post_result(self, remote_id: str, clerk: str) -> PostResult | None:
         """Return what became of a post; None while the platform still makes the task."""
-        made = self.session.get("externalcontact/get_moment_task_result", jobid=remote_id)
-        if int(made.get("status") or 0) != _POST_IS_MADE:
+        moment_id = self._moment_id(remote_id)
+        if not moment_id:
             return None
-        moment_id = str(made["result"]["moment_id"])
         asked: dict[str, Any] = {"moment_id": moment_id, "limit": ROWS_PER_PAGE}
         published = {
             str(row["userid"])

@@ -17,8 +17,7 @@ from nba.serving.routes.clerks import ClerkId, no_plan
 from nba.serving.routes.feedback import refuse_future
 from nba.serving.schemas import FeedbackReceipt, Id, Offer, Post, PostFeedback, PostList
 from nba.serving.services import Services
-from nba.stores.book_rows import GROUP
-from nba.stores.feedback import Feedback
+from nba.stores.feedback import Feedback, post_contact, post_id
 
 router = APIRouter(prefix="/v1", tags=["posts"], route_class=RawPathRoute)
 
@@ -69,11 +68,6 @@ def _show(row: Mapping[str, Any], offer: Offer | None, day: date, services: Serv
     )
 
 
-def post_id(audience: str, day: date) -> str:
-    """Return the id under which feedback on a post is kept."""
-    return f"post:{day.isoformat()}:{audience}"
-
-
 @router.post(
     "/clerks/{clerk_id}/posts/{audience}/feedback",
     response_model=FeedbackReceipt,
@@ -107,7 +101,7 @@ def give_post_feedback(
     entry = Feedback(body.feedback_id, post_id(audience, day), clerk_id, ts, body.kind, body.reason)
     members = services.books.post_members(audience, day) if services.books else []
     with services.store.writing() as writer:
-        outcome = writer.record_post(entry, [_interaction(entry, row) for row in members])
+        outcome = writer.record_post(entry, [post_contact(entry, row) for row in members])
     if outcome == "conflict":
         raise ConflictError(
             f"the feedback {body.feedback_id!r} is already recorded with other content",
@@ -115,18 +109,3 @@ def give_post_feedback(
             next_step="use a new feedback_id for new feedback",
         )
     return FeedbackReceipt(feedback_id=body.feedback_id, action_id=entry.action_id, status=outcome)
-
-
-def _interaction(entry: Feedback, member: Mapping[str, Any]) -> dict[str, Any]:
-    audience = str(member["audience"])
-    return {
-        "interaction_id": f"{entry.action_id}:{member['customer_id']}",
-        "customer_id": member["customer_id"],
-        "clerk_id": entry.clerk_id,
-        "ts": entry.ts,
-        "mode": member["mode"],
-        "channel": member["channel"],
-        "content_id": member["content_id"],
-        "group_id": audience.removeprefix(GROUP) if audience.startswith(GROUP) else None,
-        "propensity": member["propensity"],
-    }

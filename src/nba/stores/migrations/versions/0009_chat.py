@@ -29,7 +29,7 @@ def upgrade() -> None:
         sa.Column("external_id", sa.String(), nullable=False),
         sa.Column("clerk", sa.String(), nullable=False),
         sa.Column("ended_at", sa.DateTime(), nullable=False),
-        sa.Column("ended_by", sa.String(), nullable=False),
+        sa.Column("ended_by", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("external_id", "clerk", name=op.f("pk_chat_ends")),
     )
     op.create_table(
