@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from tests.models.affinity import shop
 from tests.models.affinity.test_parts import LOG
@@ -13,7 +14,7 @@ from nba.models.affinity.candidates.fitted import fit_sources
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.customers import history
-from nba.models.affinity.history.state import pair_state, product_state
+from nba.models.affinity.history.state import pair_state, popular_now, product_state
 from nba.models.affinity.ranking.examples import examples_at, past_cutoffs, past_examples
 from nba.models.affinity.ranking.features import feature_names
 from nba.models.affinity.ranking.ranker import Examples, Ranker
@@ -138,3 +139,31 @@ def test_ones_own_best_and_the_next_basket_by_hand() -> None:
     assert past.own_of_best[of_a].max() == 1
     assert past.own_share[of_a].sum() == pytest.approx(1)
     assert past.own_products.tolist() == [3, 2]
+
+
+def test_popular_now_looks_back_as_far_as_foretells_best() -> None:
+    """Fashions that pass in two weeks are told by two weeks, steady sales by all of them."""
+    rng = np.random.default_rng(3)
+    day = np.repeat(np.arange(240), 30)
+    steady = rng.choice(40, len(day), p=np.arange(40, 0, -1) / 820)
+    fashion = (day // 20) % 12 * 3 + rng.integers(0, 3, len(day))
+
+    def log_of(product: np.ndarray) -> PurchaseLog:
+        return PurchaseLog.from_purchases(
+            pl.DataFrame(
+                {
+                    "customer_id": rng.integers(0, 200, len(day)).astype(str),
+                    "product_id": [f"p{i:02d}" for i in product],
+                    "day": day,
+                }
+            )
+        )
+
+    fashions = popular_now(log_of(fashion), 235, (14, 30, 90, 180))
+    assert set(np.argsort(-fashions)[:3]) == {33, 34, 35}
+    assert fashions[33:36].sum() > 0.8
+    true = np.arange(40, 0, -1) / 820
+    found = popular_now(log_of(steady), 240, (14, 30, 90, 180))
+    assert found.sum() == pytest.approx(1.0)
+    assert np.abs(found - true).sum() < 0.1
+    assert popular_now(log_of(steady), 0, (14, 30, 90, 180)) == pytest.approx(1 / 40)

@@ -59,10 +59,9 @@ class Fitted:
 
     @cached_property
     def popular_share(self) -> Reals:
-        """Sales of the last months per product, as a share of the best seller's."""
-        values, names = self.products.values.astype(np.float64), self.products.names
-        lately = values[:, 2] + 1e-3 * values[:, names.index("product_sales")]
-        return np.asarray(lately / max(float(lately.max(initial=0.0)), 1e-9))
+        """What sells now per product, as a share of the best seller's."""
+        now = self.products.popularity
+        return np.asarray(now / max(float(now.max(initial=0.0)), 1e-9))
 
     @cached_property
     def tie(self) -> Ints:

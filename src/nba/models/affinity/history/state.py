@@ -14,6 +14,11 @@ import scipy.sparse as sp
 from nba.arrays import Bools, Ints, Reals
 from nba.models.purchases import PurchaseLog
 
+#: How many spans of how many days, at most, say which window of sales foretells best.
+_MONTHS, _MONTH = 3, 30
+#: Weight of the shares of all time in those of a window, in sales.
+_SALES_PRIOR = 50.0
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -183,7 +188,7 @@ class Products:
     names : tuple of str
     values : array of float of shape (products, features)
     popularity : array of float of shape (products,)
-        Buyers in the recent window plus a small share of the older ones, for ties.
+        The share of sales expected now, see `popular_now`.
     is_new : array of bool
         First sold within the window of new arrivals.
     sold : array of bool
@@ -219,7 +224,7 @@ def product_state(
     Parameters
     ----------
     windows : tuple of int
-        Days looked back, ascending; the first is the window of "popular now".
+        Days looked back, ascending; the one that foretells sales best says what is popular now.
     season : (year, horizon)
         Sales in the `horizon` days that began `year` days before the cut-off.
     new_days : int
@@ -249,7 +254,7 @@ def product_state(
     size, _ = mean_sd(sizes[basket], log.product, n)
     names = [f"product_sales_{window}" for window in windows]
     latest = count(ago <= windows[0] // 2)
-    popularity = counts[0] + 1e-3 * counts[-1] + 1e-6 * total
+    popularity = popular_now(log, cutoff, windows)
     with np.errstate(divide="ignore", invalid="ignore"):
         columns = [
             *counts,
@@ -293,6 +298,42 @@ def product_state(
         is_new=age <= new_days,
         sold=total > 0,
     )
+
+
+def popular_now(log: PurchaseLog, cutoff: int, windows: tuple[int, ...]) -> Reals:
+    """Return the share of sales that each product is expected to have now, shape (products,).
+
+    The sales of one of the windows, shrunk to those of all time: the window whose shares gave the
+    sales of the last months the highest likelihood. Fashions pass in weeks in one shop, and in
+    another a year tells more.
+
+    Parameters
+    ----------
+    log : PurchaseLog
+    cutoff : int
+        Day number; what is sold from it on is not read.
+    windows : tuple of int
+        Days looked back.
+    """
+    log = log.before(cutoff)
+    step = max(1, min(_MONTH, (cutoff - int(log.day.min(initial=cutoff))) // 4))
+    worth = np.zeros(len(windows))
+    for number in range(1, _MONTHS + 1):
+        moment = cutoff - number * step
+        is_next = (log.day >= moment) & (log.day < moment + step)
+        sold = np.bincount(log.product[is_next], minlength=log.n_products)
+        for place, window in enumerate(windows):
+            worth[place] += sold @ np.log(_sales_share(log, moment, window))
+    return _sales_share(log, cutoff, windows[int(np.argmax(worth))])
+
+
+def _sales_share(log: PurchaseLog, moment: int, window: int) -> Reals:
+    """Return the products' shares of the sales of a window, shrunk to those of all time before."""
+    n, before = log.n_products, log.day < moment
+    always = np.bincount(log.product[before], minlength=n) + 0.5
+    lately = before & (log.day >= moment - window)
+    sold = np.bincount(log.product[lately], minlength=n)
+    return np.asarray((sold + _SALES_PRIOR * always / always.sum()) / (sold.sum() + _SALES_PRIOR))
 
 
 def _next_share(log: PurchaseLog, weight: float = 10.0) -> Reals:
