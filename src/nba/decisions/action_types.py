@@ -126,6 +126,13 @@ class ActionType(BaseModel):
     products: int = Field(
         1, ge=1, le=10, description="the most products that it brings; all serve one need"
     )
+    needs: int = Field(
+        1,
+        ge=1,
+        le=2,
+        description="2: it may be about two due needs at once, with a product for each, where that "
+        "is worth more than about one",
+    )
     relevance: Rule = Field(
         "1", description="0 to 1: share of the effect on its need that such a contact has"
     )

@@ -79,13 +79,22 @@ def _products(
     named = inputs["product"].select("product_id", "name")
     return (
         wanted.join(needs, on=["customer_id", "need_id"])
-        .with_columns(pl.col("product_ids").list.head(pl.col("most")))
-        .with_columns(product_id=pl.col("product_ids").list.first())
+        .with_columns(pl.col("product_ids").list.head(pl.max_horizontal("most", "goods")))
+        .with_columns(
+            pl.col("product_ids").list.get(place, null_on_oob=True).alias(key)
+            for place, key in enumerate(("product_id", "second_id"))
+        )
         .join(named, on="product_id", how="left")
+        .join(
+            named.rename({"product_id": "second_id", "name": "second"}), on="second_id", how="left"
+        )
+        .with_columns(pl.coalesce("name", "product_id"), pl.coalesce("second", "second_id"))
         .select(
             "customer_id",
             "product_ids",
-            product_name=pl.coalesce("name", "product_id"),
+            product_name=pl.when(pl.col("goods") > 1)
+            .then(pl.format("{} & {}", "name", "second"))
+            .otherwise("name"),
             product_category="category",
             **NEED_FACTS,
         )

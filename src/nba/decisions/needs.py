@@ -76,10 +76,17 @@ class CustomerNeeds:
         """Return a column of texts with an empty one behind the last row."""
         return np.array([*self.rows[column].to_list(), None], dtype=object)
 
-    def served_by(self, brings: Brings) -> Bools:
-        """Return which needs what is brought can serve, shape (needs + 1,); the last is none."""
+    def served_by(self, brings: Brings, most: int = 1) -> Bools:
+        """Return which needs what is brought can serve, shape (needs + 1,); the last is none.
+
+        Parameters
+        ----------
+        brings : Brings
+        most : int
+            Needs that one contact may be about.
+        """
         kinds = [str(need) for need in SERVES[brings]]
-        fits = self.rows["need"].is_in(kinds)
+        fits = self.rows["need"].is_in(kinds) & (self.rows["goods"].fill_null(1) <= most)
         if brings is Brings.RESTOCKED:
             fits = fits & self.rows["is_restocked"]
         return np.append(fits.fill_null(False).to_numpy(), False)
@@ -140,15 +147,16 @@ def best_needs(
     """
     none = needs.rows.height
     best = np.full((len(needs.place), len(actions)), none, dtype=np.int64)
-    for mode, brings in {(action.mode, action.brings) for action in actions}:
-        fits = needs.served_by(brings)
+    for kind in {(action.mode, action.brings, action.needs) for action in actions}:
+        mode, brings, most = kind
+        fits = needs.served_by(brings, most)
         worth = np.where(fits, drawn[:, MODES.index(mode)] * weight, -np.inf)
         by_customer = worth[needs.place]
         at = by_customer.argmax(axis=1)
         rows = np.take_along_axis(needs.place, at[:, None], axis=1)[:, 0]
         found = np.where(np.isfinite(by_customer.max(axis=1)), rows, none)
         for place, action in enumerate(actions):
-            if (action.mode, action.brings) == (mode, brings):
+            if (action.mode, action.brings, action.needs) == kind:
                 best[:, place] = none if action.service else found
     return best
 
@@ -211,7 +219,7 @@ def _bringable(
     )
     return (
         rows.join(able, on=["customer_id", "need_id"], how="left", maintain_order="left")
-        .filter(is_bare | pl.col("able").is_not_null())
+        .filter(is_bare | (pl.col("able").list.len() >= pl.col("goods").fill_null(1)))
         .with_columns(
             pl.coalesce("able", "product_ids").alias("product_ids"),
             pl.col("is_restocked").fill_null(False),

@@ -68,6 +68,7 @@ def plain_needs(inputs: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         if need is not Need.CASE
     )
     needs = pl.concat([rows, bare], how="diagonal_relaxed")
+    needs = needs.with_columns(goods=pl.lit(1))
     absent = [name for name in NEED_SCHEMA if name not in needs.columns]
     needs = needs.with_columns(pl.lit(None, NEED_SCHEMA[name]).alias(name) for name in absent)
     conformed = needs.select(pl.col(name).cast(kind) for name, kind in NEED_SCHEMA.items())

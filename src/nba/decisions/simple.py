@@ -114,7 +114,8 @@ def simple_scores(
         of_customer = facts[whose[rows].tolist()]
         own = needs.rows[rows.tolist()]
         known = [column for column in of_customer.columns if column not in own.columns]
-        scores[rows] = policy(own.hstack(of_customer.select(known)))
+        is_pair = (own["goods"].fill_null(1) > 1).to_numpy()[:, None]
+        scores[rows] = np.where(is_pair, 0.0, policy(own.hstack(of_customer.select(known))))
     return scores
 
 

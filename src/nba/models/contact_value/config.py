@@ -24,8 +24,8 @@ class ContactValueConfig(ModelConfig):
         default=0.25,
         gt=0,
         le=1,
-        description="Weight of a contact that a clerk chose, against one that was drawn: how those "
-        "who were chosen differ is never told apart wholly from what the contact did.",
+        description="Weight of a contact that a clerk chose, against one that was drawn, where too "
+        "few unread contacts show how those who were chosen differ.",
     )
     category_error: float = Field(
         default=0.15, gt=0, description="Spread of categories around their kind."

@@ -69,8 +69,8 @@ class Beliefs(ModelConfig):
     content: Belief = Field(default=_b(-2.0, 0.8), description="Against a due category.")
     event: Belief = Field(default=_b(-1.5, 0.8), description="Against a due category.")
     gift: Belief = Field(default=_b(-1.2, 0.8), description="Against a due category.")
-    soon: Belief = Field(default=_b(-1.1, 0.5), description="Square of log due below one gap.")
-    late: Belief = Field(default=_b(-0.4, 0.15), description="Square of log due beyond it.")
+    soon: Belief = Field(default=_b(-0.8, 0.6), description="Square of log due below one gap.")
+    late: Belief = Field(default=_b(-0.3, 0.3), description="Square of log due beyond it.")
     slope: Belief = Field(default=_b(0.0, 0.3), description="Log due, on both sides.")
     once: Belief = Field(default=_b(-0.4, 0.4), description="Bought once so far.")
     lapsed: Belief = Field(

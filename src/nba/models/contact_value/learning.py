@@ -25,8 +25,17 @@ from nba.schema.words import Mode
 FOLDS: Final = 2
 ROUNDS: Final = 60
 ANYWAY_TREES: Final[dict[str, Any]] = {"num_leaves": 12, "learning_rate": 0.08, "lambda_l2": 20.0}
-#: Smallest variance of the orders of a row.
-LEAST_VARIANCE: Final = 0.004
+#: How those whom clerks chose differ, from contacts that were not read: few, flat trees.
+CHOSEN_ROUNDS: Final = 60
+CHOSEN_TREES: Final[dict[str, Any]] = {
+    "num_leaves": 8, "learning_rate": 0.06, "lambda_l2": 40.0, "min_data_in_leaf": 150,
+}  # fmt: skip
+#: Fewest unread contacts in the other fold from which that is learned.
+FEWEST_UNREAD: Final = 600
+#: How much of `NUISANCE_ERRORS` is left for the chosen once it is learned.
+LEFT_OF_CHOICE: Final = 0.3
+#: Smallest variance of the orders of a row: what is hardly ever bought is not known better.
+LEAST_VARIANCE: Final = 0.02
 LEAST_READ: Final = 0.1
 #: With a smaller share of contacts read, reading is taken as not recorded.
 MIN_READ_SHARE: Final = 0.02
@@ -90,11 +99,12 @@ def learn(
     is_contact = (arm < len(MODES)) & rows["sent"].fill_null(True).to_numpy()
     group = rows["customer_id"].rank("dense").to_numpy().astype(np.int64)
     fold = folds_of(rows.height, FOLDS, seed, group, arm)
-    x = _before(rows, rhythm)
-    anyway = _expected(x, rows["orders"], is_contact, fold, seed)
     situation = situation_of(rows, rhythm, answers)
-    reached = _reached(rows, is_contact, situation, arm)
-    sample = _sample(rows, arm, is_contact, reached, anyway, situation, config.history_trust)
+    reading = _reading(rows, is_contact, arm)
+    without = _Without(_before(rows, rhythm), situation, arm, is_contact, reading, fold, seed)
+    anyway = without.expected(rows["orders"])
+    reached = _reached(reading, is_contact, situation, arm)
+    sample = _sample(rows, without, reached, anyway, config.history_trust)
     mean, error = prior_of(config.beliefs)
     mean = np.concatenate([[config.scale], mean])
     error = np.concatenate([[config.scale_error], error])
@@ -107,11 +117,11 @@ def learn(
     )
     levels, effect = _levels(rows, sample, posterior, config)
     kept = _share(
-        _rest(x, rows["later_orders"], is_contact, fold, seed), effect, sample.weight, 0.0,
+        without.rest(rows["later_orders"]), effect, sample.weight, 0.0,
         config.pull_forward, config.pull_forward_error,
     )  # fmt: skip
     over = _share(
-        _rest(x, rows["all_orders"], is_contact, fold, seed),
+        without.rest(rows["all_orders"]),
         effect,
         1.0 / np.maximum(1.0 / sample.weight, 0.2),
         0.0,
@@ -174,63 +184,131 @@ def _before(rows: pl.DataFrame, rhythm: Rhythm) -> Floats:
     return np.column_stack([*columns, typical, everything])
 
 
-def _expected(x: Floats, outcome: pl.Series, is_contact: Bools, fold: Ints, seed: int) -> Floats:
-    """Return what is expected without a contact, by trees over moments of the other folds."""
-    target = outcome.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    free = ~is_contact & np.isfinite(target)
-    found = np.full(len(x), target[free].mean() if free.any() else 0.0)
-    for one in range(FOLDS):
-        rest, mine = free & (fold != one), fold == one
-        if rest.sum() >= 200 and mine.any():
-            booster = trees.grow(x[rest], target[rest], ANYWAY_TREES, ROUNDS, seed)
-            found[mine] = trees.predict(booster, x[mine])
-    return np.asarray(np.maximum(found, 0.0))
+@dataclass(frozen=True)
+class _Reading:
+    """Which rows are a clerk's choice, where reading is recorded, and what was read."""
+
+    is_chosen: Bools
+    is_recorded: Bools
+    is_read: Bools
 
 
-def _rest(x: Floats, outcome: pl.Series, is_contact: Bools, fold: Ints, seed: int) -> Floats:
-    """Return an outcome less what is expected without a contact, NaN where it is not known."""
-    seen = outcome.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    return np.asarray(seen - _expected(x, outcome, is_contact, fold, seed))
+def _reading(rows: pl.DataFrame, is_contact: Bools, arm: Ints) -> _Reading:
+    """Return who chose each row and what is known of its reading, arrays of shape (rows,).
 
-
-def _reached(rows: pl.DataFrame, is_contact: Bools, situation: Situation, arm: Ints) -> Floats:
-    """Return 1 / P(read) where a contact was read, else 0.
-
-    In a mode in which reading is not recorded every contact counts as it is.
+    In a mode in which (almost) nothing or everything is read, reading counts as not recorded.
     """
     read = rows["is_read"].fill_null(False).to_numpy() & is_contact
-    at = np.minimum(arm, len(MODES) - 1)
-    share = np.array([read[is_contact & (arm == mode)].mean() if (is_contact & (arm == mode)).any()
-                      else 0.0 for mode in range(len(MODES))])  # fmt: skip
+    mine = [is_contact & (arm == mode) for mode in range(len(MODES))]
+    share = np.array([read[of_mode].mean() if of_mode.any() else 0.0 for of_mode in mine])
     recorded = (share > MIN_READ_SHARE) & (share < 1.0 - MIN_READ_SHARE)
-    known = is_contact & recorded[at]
+    chosen = rows["propensity"].is_null().to_numpy() & is_contact
+    return _Reading(chosen, is_contact & recorded[np.minimum(arm, len(MODES) - 1)], read)
+
+
+@dataclass(frozen=True)
+class _Without:
+    """What is bought without a contact, of rows of the other fold.
+
+    Trees over moments without a contact. Clerks choose whom they write to and about what, so that
+    those whom they chose buy more of it anyway, by as much as the contacts show that nobody read
+    (a negative control, Lipsitch, Tchetgen Tchetgen, Cohen 2010): trees over those add it.
+    """
+
+    before: Floats
+    situation: Situation
+    arm: Ints
+    is_contact: Bools
+    reading: _Reading
+    fold: Ints
+    seed: int
+
+    def expected(self, outcome: pl.Series) -> Floats:
+        """Return the expected outcome without a contact, shape (rows,)."""
+        target = outcome.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        known = np.isfinite(target)
+        free = ~self.is_contact & known
+        level = float(target[free].mean()) if free.any() else 0.0
+        found = np.full(len(target), level)
+        for held in range(FOLDS):
+            rest, mine = free & (self.fold != held), self.fold == held
+            if rest.sum() >= 200 and mine.any():
+                booster = trees.grow(
+                    self.before[rest], target[rest], ANYWAY_TREES, ROUNDS, self.seed
+                )
+                found[mine] = trees.predict(booster, self.before[mine])
+        found = np.maximum(found, 0.0)
+        return np.maximum(found + self._chosen(target - found, found), 0.0)
+
+    @property
+    def is_controlled(self) -> Bools:
+        """Which rows are a clerk's choice that enough unread contacts are a control of."""
+        reading = self.reading
+        chosen = reading.is_chosen & reading.is_recorded
+        unread = chosen & ~reading.is_read
+        enough = min(int((unread & (self.fold != held)).sum()) for held in range(FOLDS))
+        return chosen if enough >= FEWEST_UNREAD else np.zeros(len(chosen), dtype=np.bool_)
+
+    def rest(self, outcome: pl.Series) -> Floats:
+        """Return an outcome less what is expected without a contact, NaN where it is not known."""
+        seen = outcome.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        return np.asarray(seen - self.expected(outcome))
+
+    def _chosen(self, rest: Floats, expected: Floats) -> Floats:
+        """Return how much more those whom clerks chose buy anyway, 0 for other rows."""
+        reading, state = self.reading, self.situation
+        unread = reading.is_chosen & reading.is_recorded & ~reading.is_read & np.isfinite(rest)
+        x = np.column_stack(
+            [
+                self.before, expected, self.arm, state.kind, state.need, state.is_known,
+                state.several, state.signals[:, 0], state.overall, state.fatigue,
+            ]
+        )  # fmt: skip
+        more = np.zeros(len(rest))
+        for held in range(FOLDS):
+            learnt = unread & (self.fold != held)
+            mine = self.is_controlled & (self.fold == held)
+            if learnt.sum() >= FEWEST_UNREAD and mine.any():
+                booster = trees.grow(
+                    x[learnt], rest[learnt], CHOSEN_TREES, CHOSEN_ROUNDS, self.seed
+                )
+                more[mine] = trees.predict(booster, x[mine])
+        return more
+
+
+def _reached(reading: _Reading, is_contact: Bools, situation: Situation, arm: Ints) -> Floats:
+    """Return 1 / P(read) where a contact was read, else 0; where it is not recorded, 1."""
+    known = reading.is_recorded
     reached = is_contact.astype(np.float64)
     if not known.any():
         return reached
+    at = np.minimum(arm, len(MODES) - 1)
     signals = situation.signals[np.arange(len(at)), at]
     terms = np.column_stack([signals, np.minimum(situation.fatigue, 5.0), np.eye(len(MODES))[at]])
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=0.3, max_iter=200).fit(terms[known], read[known])
+    model = LogisticRegression(C=0.3, max_iter=200).fit(terms[known], reading.is_read[known])
     chance = np.maximum(model.predict_proba(terms)[:, 1], LEAST_READ)
-    return np.where(known, np.where(read, 1.0 / chance, 0.0), reached)
+    return np.where(known, np.where(reading.is_read, 1.0 / chance, 0.0), reached)
 
 
 def _sample(
-    rows: pl.DataFrame, arm: Ints, is_contact: Bools, reached: Floats, anyway: Floats,
-    situation: Situation, history_trust: float,
-) -> Sample:  # fmt: skip
+    rows: pl.DataFrame, without: _Without, reached: Floats, anyway: Floats, history_trust: float
+) -> Sample:
     """Return the rows of the fit, and an entry per contact that was made or could have been."""
-    sent = is_contact.sum() / max((arm < len(MODES)).sum(), 1)
+    arm, situation, chosen = without.arm, without.situation, without.reading.is_chosen
+    sent = without.is_contact.sum() / max((arm < len(MODES)).sum(), 1)
     expected = _chances(rows, arm) * sent
     taken = np.stack([np.where(arm == mode, reached, 0.0) for mode in range(len(MODES))])
     row, mode = np.nonzero((taken != 0).T | (expected != 0).T)
-    history = rows["propensity"].is_null().to_numpy() & is_contact
-    choice = [anyway * (history & (arm == one)) for one in range(len(MODES))]
+    controlled = without.is_controlled
+    differ = anyway * chosen * np.where(controlled, LEFT_OF_CHOICE, 1.0)
+    choice = [differ * (arm == one) for one in range(len(MODES))]
     choice += [own * (situation.kind == kind) for own in choice for kind in range(len(KINDS))]
+    trust = np.where(chosen & ~controlled, history_trust, 1.0)
     return Sample(
         residual=rows["orders"].cast(pl.Float64).to_numpy() - anyway,
-        weight=np.where(history, history_trust, 1.0) / np.maximum(anyway, LEAST_VARIANCE),
+        weight=trust / np.maximum(anyway, LEAST_VARIANCE),
         nuisance=np.column_stack([*choice, np.ones(len(arm)), anyway]),
         row=row,
         design=situation.take(row).design(mode),

@@ -37,6 +37,7 @@ from nba.models.needs.base import (
     needs_customers,
 )
 from nba.models.needs.build import build_needs, rhythm_of
+from nba.models.needs.pairs import with_pairs
 from nba.models.needs.rhythm import Rhythm, chance_without
 
 STATE_FILE: Final = "contact_value.json"
@@ -159,9 +160,15 @@ class ContactValueMode(ModeModel):
             if mode == 0:
                 columns |= self._factors(design, level)
         columns |= self._ahead(situation)
-        return needs.with_columns(
+        scored = needs.with_columns(
             pl.Series(name, values) for name, values in columns.items()
         ).select(need_columns())
+        return with_pairs(scored, self._share_of_two())
+
+    def _share_of_two(self) -> float:
+        """Return what is left of the effect on a need when a contact is about two."""
+        several = self.posterior.mean[1 + NAMES.index("several")]
+        return float(np.exp(min(several, 0.0) * np.log(2.0)))
 
     def _explored(self) -> Floats:
         """Return the covariance that lists explore: of what decides between modes and needs."""

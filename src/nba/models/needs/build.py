@@ -297,4 +297,6 @@ def _bare(inputs: ModelInputs, states: pl.DataFrame, rhythm: Rhythm) -> list[pl.
 
 
 def _conform(part: pl.DataFrame) -> pl.DataFrame:
-    return part.select(pl.col(name).cast(kind) for name, kind in NEED_SCHEMA.items())
+    return part.with_columns(goods=pl.lit(1)).select(
+        pl.col(name).cast(kind) for name, kind in NEED_SCHEMA.items()
+    )

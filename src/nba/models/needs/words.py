@@ -42,6 +42,7 @@ NEED_SCHEMA: Final[dict[str, Any]] = {
     "category": pl.String,
     "category_kind": pl.String,
     "product_ids": pl.List(pl.String),
+    "goods": pl.Int64,
     "is_known": pl.Boolean,
     "relevance": pl.Float64,
     "times": pl.Float64,
