@@ -238,7 +238,7 @@ class _Without:
                 )
                 found[mine] = trees.predict(booster, self.before[mine])
         found = np.maximum(found, 0.0)
-        return np.maximum(found + self._chosen(target - found, found), 0.0)
+        return np.asarray(np.maximum(found + self._chosen(target - found, found), 0.0))
 
     @property
     def is_controlled(self) -> Bools:
