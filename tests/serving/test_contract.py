@@ -99,6 +99,12 @@ def test_what_webhooks_are_sent_is_what_the_document_says(store: OperationalStor
     store.tell(HookEvent.TEST, {"hook_id": hook_id})
     store.tell(HookEvent.ERASURE_DONE, {"receipt_id": "r1"})
     store.tell(HookEvent.NIGHT_FAILED, {"as_of": PLAN["as_of"], "step": "score", "error": "X"})
+    store.tell(HookEvent.EXPERIMENT_STOPPED, {"as_of": PLAN["as_of"], "arm": "random"})
+    change = {"as_of": PLAN["as_of"], "clerk_id": "k1", "action_id": "k1-1", "reason": "bought"}
+    for event in (HookEvent.ACTION_ADDED, HookEvent.ACTION_WITHDRAWN):
+        store.tell(event, {**change, "version": 2})
+    late = {"action_id": "k1-1", "clerk_id": "k1", "channel": "mini_program", "deadline": NOW}
+    store.tell(HookEvent.ACTION_FALLBACK, late)
     seen = set()
     for _ in wanted:
         with store.writing() as writer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from sqlalchemy import select
 
 from nba.decisions.settings import DecisionSettings
 from nba.models.mode.assignments.records import decision_rows
@@ -18,10 +20,12 @@ from nba.pipeline.replay import replay_action
 from nba.schema.words import FeedbackKind
 from nba.stores.books import Today
 from nba.stores.feedback import Feedback
+from nba.stores.hooks import HookEvent
 from nba.stores.lists import Slice
 from nba.stores.operational import OperationalStore
 from nba.stores.outbox import Event
 from nba.stores.people import Consent
+from nba.stores.schema import hook_deliveries
 
 DAY = date(2026, 3, 2)
 MIDNIGHT = datetime(2026, 3, 1, 16, tzinfo=UTC)  # in Shanghai
@@ -290,3 +294,33 @@ def test_what_was_accepted_while_the_plan_was_made_is_worked_in(
     assert store.touched() == ["k1"]
     store.settle("k1", today())
     assert len(listed(store)) == 3
+
+
+def test_webhooks_hear_of_what_came_and_left_during_the_day(living: OperationalStore) -> None:
+    events = (HookEvent.ACTION_ADDED, HookEvent.ACTION_WITHDRAWN)
+    living.add_hook("https://crm.example/nba", events)
+    living.accept([bought("c12")])
+    living.settle("k1", today())
+    living.settle("k1", today())
+    found = living.changes("k1", 0)
+    assert found is not None
+    with living.database.reading() as connection:
+        bodies = [json.loads(body) for body in connection.scalars(select(hook_deliveries.c.body))]
+    assert [(one["type"], one["data"]["action_id"]) for one in bodies] == [
+        ("nba.action.withdrawn", found[1][0].action_id),
+        ("nba.action.added", found[1][1].action_id),
+    ]
+    assert "c12" not in json.dumps(bodies)
+
+
+def test_webhooks_hear_of_an_arm_that_stopped(
+    store: OperationalStore, make_actions: Actions
+) -> None:
+    store.add_hook("https://crm.example/nba", [HookEvent.EXPERIMENT_STOPPED])
+    store.publish(PLAN, make_actions())
+    tomorrow = DAY + timedelta(days=1)
+    after = make_actions(day=tomorrow).filter(pl.col("arm") == "engine")
+    store.publish({**PLAN, "as_of": tomorrow}, after)
+    with store.database.reading() as connection:
+        (body,) = connection.scalars(select(hook_deliveries.c.body)).all()
+    assert json.loads(body)["data"] == {"as_of": tomorrow.isoformat(), "arm": "holdout"}

@@ -118,12 +118,16 @@ def chat_send(
 
 @chat_app.command("read-back")
 def chat_read_back(context: typer.Context, as_json: AsJson = False) -> None:
-    """Ask what became of the tasks: sent, no friend, the platform's cap, not sent by the clerk."""
+    """Ask what became of the tasks, and decide what falls back to another channel."""
     from nba.connect.chat.platforms import platform_of
     from nba.connect.chat.results import read_back
+    from nba.connect.courier import told
+    from nba.connect.fallback import fall_back
 
     wiring = wiring_of(context)
-    done = read_back(wiring, platform_of(wiring.settings), datetime.now(UTC))
+    with told(wiring):
+        done = read_back(wiring, platform_of(wiring.settings), datetime.now(UTC))
+        fall_back(wiring, datetime.now(UTC))
     emit(
         as_json,
         asdict(done),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -108,6 +109,25 @@ def actions_export(
         return
     rows = export_actions(wiring, day, out, everything=everything, style=style)
     typer.echo(f"wrote {rows} rows to {out}")
+
+
+@actions_app.command("fall-back")
+def actions_fall_back(context: typer.Context, as_json: AsJson = False) -> None:
+    """Decide what is due where a clerk has not acted: the other channel, once, or nothing."""
+    from nba.connect.courier import told
+    from nba.connect.fallback import fall_back
+
+    wiring = wiring_of(context)
+    with told(wiring):
+        done = fall_back(wiring, datetime.now(UTC))
+    emit(
+        as_json,
+        done,
+        lambda: (
+            [f"{name:<10} {count:>7,}" for name, count in sorted(done.items())]
+            or ["nothing is due"]
+        ),
+    )
 
 
 @actions_app.command("feedback")

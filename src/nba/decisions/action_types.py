@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -103,6 +103,19 @@ PRODUCT_KINDS = (
 )
 
 
+class Fallback(BaseModel):
+    """What reaches the customer where the clerk has not acted in time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    after_hours: float = Field(
+        ge=0.5, le=72, description="hours from the beginning of the contact's window"
+    )
+    channel: Literal[Channel.SUBSCRIPTION, Channel.MINI_PROGRAM] = Field(
+        description="`subscription`: the official account; `mini_program`: a service notice"
+    )
+
+
 class ActionType(BaseModel):
     """One entry of the catalogue."""
 
@@ -141,6 +154,9 @@ class ActionType(BaseModel):
     lever: float = Field(0.0, ge=-100, le=500, description="the marketer's weight, in percent")
     wait_days: int = Field(14, ge=0, le=365, description="days before the same type again")
     expires_days: int = Field(1, ge=1, le=30, description="days after which it lapses")
+    fallback: Fallback | None = Field(
+        None, description="another channel where the clerk has not acted in time"
+    )
     reasons: tuple[str, ...] = Field((), description="codes of the reasons shown first")
     caution: str = Field("one_message", description="code of the caution")
     talking_point: Template = Field(description="what the clerk can say")

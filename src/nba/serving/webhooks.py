@@ -38,6 +38,68 @@ class PlanPublishedEvent(CloudEvent):
     data: PlanPublished
 
 
+class ListChanged(BaseModel):
+    """An action came onto a clerk's list, or left it, since the plan was published."""
+
+    as_of: date
+    clerk_id: str
+    action_id: str
+    reason: str = Field(description="Why, as in `GET /v1/clerks/{clerk_id}/actions/changes`.")
+    version: int = Field(description="Of the list from then on.")
+
+
+class ActionAdded(ListChanged):
+    """An action came onto a clerk's list during the day."""
+
+
+class ActionAddedEvent(CloudEvent):
+    """`action.added`."""
+
+    type: Literal["nba.action.added"]
+    data: ActionAdded
+
+
+class ActionWithdrawn(ListChanged):
+    """An action left a clerk's list during the day."""
+
+
+class ActionWithdrawnEvent(CloudEvent):
+    """`action.withdrawn`."""
+
+    type: Literal["nba.action.withdrawn"]
+    data: ActionWithdrawn
+
+
+class ActionFallback(BaseModel):
+    """The clerk did not act in time: the other channel is to reach the customer, once."""
+
+    action_id: str
+    clerk_id: str
+    channel: Literal["subscription", "mini_program"]
+    deadline: datetime = Field(description="UTC.")
+
+
+class ActionFallbackEvent(CloudEvent):
+    """`action.fallback`."""
+
+    type: Literal["nba.action.fallback"]
+    data: ActionFallback
+
+
+class ExperimentStopped(BaseModel):
+    """An arm that the plan before had has no customers any more."""
+
+    as_of: date
+    arm: str
+
+
+class ExperimentStoppedEvent(CloudEvent):
+    """`experiment.stopped`."""
+
+    type: Literal["nba.experiment.stopped"]
+    data: ExperimentStopped
+
+
 class FeedbackRecorded(BaseModel):
     """A clerk said what became of an action."""
 
@@ -99,6 +161,10 @@ class TestEvent(CloudEvent):
 #: What each event sends.
 EVENTS: dict[HookEvent, type[CloudEvent]] = {
     HookEvent.PLAN_PUBLISHED: PlanPublishedEvent,
+    HookEvent.ACTION_ADDED: ActionAddedEvent,
+    HookEvent.ACTION_WITHDRAWN: ActionWithdrawnEvent,
+    HookEvent.ACTION_FALLBACK: ActionFallbackEvent,
+    HookEvent.EXPERIMENT_STOPPED: ExperimentStoppedEvent,
     HookEvent.FEEDBACK_RECORDED: FeedbackRecordedEvent,
     HookEvent.NIGHT_FAILED: NightFailedEvent,
     HookEvent.ERASURE_DONE: ErasureDoneEvent,

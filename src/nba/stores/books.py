@@ -31,7 +31,8 @@ from nba.decisions.allocation import EPSILON
 from nba.decisions.replacement import draw_replacements
 from nba.decisions.settings import DecisionSettings
 from nba.schema.words import FeedbackKind, Mode
-from nba.stores import lists
+from nba.stores import hooks, lists
+from nba.stores.hooks import HookEvent
 from nba.stores.lists import CLOSING, Slice
 from nba.stores.plans import CHUNK
 from nba.stores.schema import (
@@ -367,6 +368,16 @@ def _note(
     ]
     if rows:
         connection.execute(insert(changes), rows)
+    for change in found:
+        event = HookEvent.ACTION_ADDED if change.kind == ADDED else HookEvent.ACTION_WITHDRAWN
+        facts = {
+            "as_of": as_of,
+            "clerk_id": clerk_id,
+            "action_id": change.action_id,
+            "reason": change.reason,
+            "version": version,
+        }
+        hooks.emit(connection, event, facts, now)
 
 
 class _Settling:

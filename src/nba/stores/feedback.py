@@ -11,7 +11,7 @@ import polars as pl
 from sqlalchemy import Connection, func, insert, select
 
 from nba.schema.words import FeedbackKind
-from nba.stores import books, outbox, quotas
+from nba.stores import books, fallbacks, outbox, quotas
 from nba.stores.book_rows import GROUP
 from nba.stores.lists import CLOSING
 from nba.stores.outbox import SENT_PREFIX, Event, Outcome
@@ -79,6 +79,7 @@ def record(
     else:
         books.note_shown(connection, str(action["clerk_id"]))
     quotas.settle(connection, entry.action_id, entry.kind, now)
+    fallbacks.acted(connection, entry.action_id, entry.kind, now)
     if entry.kind is FeedbackKind.UNDELIVERED:
         outbox.withdraw_sent(connection, entry.action_id)
     if entry.kind is FeedbackKind.SENT and not outbox.has_interaction(connection, entry.action_id):

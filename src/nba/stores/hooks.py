@@ -30,7 +30,11 @@ class HookEvent(StrEnum):
     """What a webhook can be told."""
 
     PLAN_PUBLISHED = "plan.published"
+    ACTION_ADDED = "action.added"
+    ACTION_WITHDRAWN = "action.withdrawn"
+    ACTION_FALLBACK = "action.fallback"
     FEEDBACK_RECORDED = "feedback.recorded"
+    EXPERIMENT_STOPPED = "experiment.stopped"
     NIGHT_FAILED = "night.failed"
     ERASURE_DONE = "erasure.done"
     TEST = "test"
@@ -153,6 +157,12 @@ def listed(connection: Connection) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def is_heard(connection: Connection, event: HookEvent) -> bool:
+    """Return whether a webhook asks for an event."""
+    query = select(hooks.c.events).where(hooks.c.gone_at.is_(None))
+    return any(str(event) in row.events for row in connection.execute(query))
 
 
 def emit(

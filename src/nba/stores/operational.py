@@ -295,6 +295,9 @@ class OperationalStore:
             books.open_books(connection, day, closes_at)
             facts = {"as_of": day, "actions": len(prepared.rows)}
             hooks.emit(connection, HookEvent.PLAN_PUBLISHED, facts, writer.now)
+            for arm in plans.stopped_arms(connection, prepared):
+                stopped = {"as_of": day, "arm": arm}
+                hooks.emit(connection, HookEvent.EXPERIMENT_STOPPED, stopped, writer.now)
             return True
 
     def _swept(self, day: date) -> bool:

@@ -133,6 +133,19 @@ def write_header(connection: Connection, prepared: PreparedPlan) -> bool:
     return True
 
 
+def stopped_arms(connection: Connection, prepared: PreparedPlan) -> list[str]:
+    """Return the arms that the plan before had and this one, the newest, has no more."""
+    before = connection.scalar(
+        select(func.max(plans.c.as_of)).where(plans.c.as_of < prepared.as_of)
+    )
+    newest = newest_day(connection)
+    if before is None or newest != prepared.as_of or not prepared.rows:
+        return []
+    query = select(actions.c.arm).where(actions.c.as_of == before, actions.c.arm.is_not(None))
+    ran = set(connection.scalars(query.distinct()))
+    return sorted(ran - {str(row.get("arm")) for row in prepared.rows})
+
+
 def delete_actions(connection: Connection, as_of: date) -> None:
     """Delete the actions of a day."""
     connection.execute(delete(actions).where(actions.c.as_of == as_of))

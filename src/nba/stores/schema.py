@@ -408,3 +408,20 @@ chat_recipients = Table(
     Index(None, "action_id"),
     Index(None, "customer_id"),
 )
+
+fallbacks = Table(
+    "fallbacks",
+    metadata,
+    Column("action_id", String, primary_key=True),
+    Column("customer_id", String, nullable=False),
+    Column("clerk_id", String, nullable=False),
+    Column("channel", String, nullable=False),
+    Column("begins_at", UtcDateTime, nullable=False),
+    Column("deadline", UtcDateTime, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reason", String),
+    Column("armed_at", UtcDateTime, nullable=False),
+    Column("settled_at", UtcDateTime),
+    Index(None, "state", "deadline"),
+    Index(None, "customer_id"),
+)

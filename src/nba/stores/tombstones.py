@@ -28,6 +28,7 @@ from nba.stores.schema import (
     chat_recipients,
     consents,
     draws,
+    fallbacks,
     feedback,
     idempotency,
     nights,
@@ -52,6 +53,7 @@ PERSONAL: tuple[Table, ...] = (
     changes,
     records,
     chat_recipients,
+    fallbacks,
 )
 #: Tables from which rows of customers are deleted, or that name them for a while.
 PURGED: tuple[str, ...] = tuple(table.name for table in (*PERSONAL, idempotency, tombstones))

@@ -66,9 +66,7 @@ def planned(shop: Shop) -> Shop:
         action(4, "您的专属建议"),
         action(5, "电话", channel="phone", mode="private_partner"),
     ]
-    shop.wiring.plan_store.publish(
-        {"as_of": DAY, "policy_version": "p"}, pl.DataFrame(rows)
-    )
+    shop.wiring.plan_store.publish({"as_of": DAY, "policy_version": "p"}, pl.DataFrame(rows))
     return shop
 
 

@@ -26,6 +26,7 @@ from nba.connect.chat.port import (
     TransferState,
     UncertainError,
 )
+from nba.connect.fallback import deadline_of
 from nba.schema.languages import in_language, language_of
 from nba.schema.tables import VALID_FROM
 from nba.schema.words import Channel
@@ -239,9 +240,11 @@ def _fail(wiring: Wiring, row: Any, why: str, now: datetime) -> None:
 
 
 def _messages(wiring: Wiring, day: date, people: People, now: datetime) -> Iterator[NewTask]:
-    """Group each clerk's open actions by text: one task, one confirmation."""
+    """Group each clerk's open actions by text and end: one task, one confirmation."""
     modes = set(wiring.settings.chat.modes)
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    zone = ZoneInfo(wiring.settings.time_zone)
+    fallbacks = {one.action_type: one.fallback for one in wiring.decision_files.catalogue.actions}
+    groups: dict[tuple[str, str, datetime], list[dict[str, Any]]] = {}
     for clerk_id in wiring.plan_store.planned():
         _, rows = wiring.plan_store.open_actions(
             day,
@@ -250,18 +253,16 @@ def _messages(wiring: Wiring, day: date, people: People, now: datetime) -> Itera
         )
         for row in rows:
             is_ours = row["channel"] == Channel.CHAT and row["mode"] in modes
-            is_open = row["status"] not in CLOSING
-            if (
-                is_ours
-                and is_open
-                and row["talking_point"]
-                and row["customer_id"] in people.contacts
-            ):
-                groups.setdefault((clerk_id, row["talking_point"]), []).append(row)
-    for (clerk_id, text), rows in sorted(groups.items(), key=lambda item: item[0]):
-        expires_at = min(_local(wiring, row["expires_at"]) for row in rows)
-        if expires_at <= now:
-            continue
+            is_open = row["talking_point"] and row["status"] not in CLOSING
+            if not (is_ours and is_open and row["customer_id"] in people.contacts):
+                continue
+            ends = _local(wiring, row["expires_at"])
+            fallback = fallbacks.get(row["action_type"])
+            if fallback is not None:
+                ends = min(ends, deadline_of(fallback, row["contact_from"], zone))
+            if ends > now:
+                groups.setdefault((clerk_id, row["talking_point"], ends), []).append(row)
+    for (clerk_id, text, expires_at), rows in sorted(groups.items(), key=lambda item: item[0]):
         recipients = [
             {
                 "customer_id": row["customer_id"],
