@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from nba.pipeline.train import MODELS
 from nba.settings import Project, validation_problems
 
 if TYPE_CHECKING:
+    from nba.data.identity_keys import IdentityKey
     from nba.data.lake import Lake
     from nba.decisions.loading import DecisionFiles
     from nba.decisions.rules import DecisionRules
@@ -153,6 +154,12 @@ class Wiring:
 
         lake = LakeEraser(self.lake, lambda: datetime.now(UTC))
         return (lake, self.feature_store, self.runs, self.registry)
+
+    def identity_keys(self, customer_ids: Sequence[str]) -> Mapping[str, Collection[IdentityKey]]:
+        """Return every key by which the lake knows some customers."""
+        from nba.data.erasure import identity_keys
+
+        return identity_keys(self.lake, customer_ids, self.project.secret())
 
     @cached_property
     def specs(self) -> Mapping[str, ModelSpec]:

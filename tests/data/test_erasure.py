@@ -9,10 +9,14 @@ import pytest
 
 from nba.data import quarantine
 from nba.data.erasure import GONE, LakeEraser, Leaving, quarantined_customer
+from nba.data.identity_keys import customer_digest
 from nba.data.ingest import ingest
 from nba.data.lake import Lake
+from nba.data.tombstones import Tombstones
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
+SECRET = b"secret"
+GONE_C1 = Tombstones(SECRET, frozenset({customer_digest("C1", SECRET)}))
 SALES = """order_id,line_no,customer_id,product_id,ts,quantity,unit_price
 o1,1,C1,p1,2026-01-05,1,10
 o2,1,C10,p1,2026-01-06,2,10
@@ -102,9 +106,7 @@ def test_a_load_keeps_erased_customers_out_and_counts_them(lake: Lake, source: P
     version = lake.version
     (source / "responses.csv").unlink()
     (source / "feedback.csv").unlink()
-    report = ingest(
-        source, lake, time_zone="UTC", now=NOW, erased=lambda ids: {"C1"}.intersection(ids)
-    )
+    report = ingest(source, lake, time_zone="UTC", now=NOW, tombstones=GONE_C1)
     assert lake.version == version
     assert {name: table.kept_out for name, table in report.tables.items()} == {
         "transactions": 3,
@@ -120,7 +122,7 @@ def test_lines_that_are_no_records_name_nobody_who_was_erased(tmp_path: Path) ->
     folder.mkdir()
     (folder / "transactions.csv").write_text(SALES + "o7,1,C1,p1,2026-01-05,1,10,too,many\n")
     lake = Lake(tmp_path / "lake")
-    ingest(folder, lake, time_zone="UTC", now=NOW, erased=lambda ids: {"C1"}.intersection(ids))
+    ingest(folder, lake, time_zone="UTC", now=NOW, tombstones=GONE_C1)
     held = quarantine.quarantined(lake)
     assert GONE in held["value"].to_list()
     assert not [row for row in held.rows() if "C1" in str(row).replace("C10", "")]

@@ -113,6 +113,9 @@ def _kept_out(report: IngestReport, prepared: Prepared) -> None:
     rows = prepared.report.kept_out
     if rows:
         text = f"{rows:,} rows of erased customers were kept out"
+        others = prepared.report.kept_out_by_key
+        if others:
+            text += f", {others:,} of them by an e-mail, a phone or another key of theirs"
         report.add(Status.WARN, prepared.table.name, "erased", text, count=rows)
 
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final
 import duckdb
 
 from nba.data import sql
+from nba.data.identity_keys import WHOLE_ID, IdentityKey, guest_id, hashed_sql, key_of_id
 from nba.data.lake import Lake, Partition, Writer, connect
 from nba.data.merge import contents
 from nba.data.partitions import columns_of, copy
@@ -150,6 +151,40 @@ class LakeEraser:
                 _erase_retired(connection, writer, name, customer_ids)
         tally.merge(erase_reports(self.lake.root / "reports", customer_ids))
         return tally
+
+
+def identity_keys(
+    lake: Lake, customer_ids: Sequence[str], secret: bytes
+) -> dict[str, set[IdentityKey]]:
+    """Return every key by which the lake knows some customers: of `identities`, of their ids.
+
+    Parameters
+    ----------
+    lake : Lake
+    customer_ids : sequence of str
+    secret : bytes
+        With which the lake's keys are hashed.
+    """
+    found: dict[str, set[IdentityKey]] = {one: set() for one in customer_ids}
+    for one in customer_ids:
+        if (own := key_of_id(one, secret)) is not None:
+            found[one].add(own)
+    external = hashed_sql("'external_id'", "external_id", secret)
+    with connect() as connection:
+        state = lake.state()
+        connection.execute(
+            f"SELECT customer_id, kind, value FROM ({lake.relation('identities', state)}) "
+            f"WHERE customer_id IN ({sql.texts(customer_ids)}) "
+            f"UNION SELECT customer_id, 'external_id', {external} "
+            f"FROM ({lake.relation('customers', state)}) "
+            f"WHERE external_id IS NOT NULL AND customer_id IN ({sql.texts(customer_ids)})"
+        )
+        for customer_id, kind, value in connection.fetchall():
+            found[customer_id].add(IdentityKey(kind, value))
+    for keys in found.values():
+        # of whom nothing but one of these is known goes by an id made of it
+        keys |= {IdentityKey(WHOLE_ID, guest_id(key.value)) for key in keys}
+    return found
 
 
 def _register(

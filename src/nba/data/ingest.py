@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from collections.abc import Mapping as Dict
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -20,18 +22,19 @@ from nba.data import absence, checks, page, profile, quarantine
 from nba.data.exports.recognise import recognise
 from nba.data.exports.translate import Translated, Translation
 from nba.data.inputs import Input
-from nba.data.kept_out import Erased
 from nba.data.lake import Lake, Writer, connect
 from nba.data.mapping import CANONICAL, Mapping, read_mapping
 from nba.data.merge import Incoming, merge
-from nba.data.prepare import Prepared, find_inputs, prepare, prepare_inputs
+from nba.data.prepare import Prepared, count_rows, find_inputs, note_aliases, stage_inputs
 from nba.data.readers import SourceFile, base_name, check_folder
 from nba.data.report import IngestReport, LoadRefusedError, Status, TableReport
 from nba.data.staging import Context, reading
+from nba.data.tombstones import KEYED_TABLES, Keeper, Tombstones
 from nba.errors import InputRefusedError, NbaError
 from nba.files import write_text
 from nba.schema.defaults import CURRENCY
 from nba.schema.tables import TABLES
+from nba.schema.words import CUSTOMER_ID
 
 REQUIRED_TABLE = "transactions"
 
@@ -45,7 +48,7 @@ def ingest(
     now: datetime,
     check_only: bool = False,
     is_increment: bool = False,
-    erased: Erased | None = None,
+    tombstones: Tombstones | None = None,
     currency: str = CURRENCY,
     secret: bytes = b"",
 ) -> IngestReport:
@@ -68,8 +71,8 @@ def ingest(
         The folder holds rows that the caller keeps until the lake has them: it may lack
         `transactions` although the lake has none, and what is refused stands in the report's
         `refused` and not in the quarantine.
-    erased : callable, optional
-        Returns those of some customers that were erased: their rows are kept out and counted.
+    tombstones : Tombstones, optional
+        Of erased customers, whose rows are kept out and counted.
     currency : str
         The project's, for exports that name the currency of each line.
     secret : bytes
@@ -97,10 +100,9 @@ def ingest(
         report = IngestReport(str(folder), chosen.name, writer.load_id, now)
         with connect(scratch=writer.scratch) as connection:
             zone = chosen.time_zone or time_zone
-            context = Context(
-                connection, chosen, zone, time_zone, now, writer.scratch, erased=erased
-            )
+            context = Context(connection, chosen, zone, time_zone, now, writer.scratch)
             load = Load(context, writer, report)
+            load.watch(tombstones)
             if mapping is None:
                 load.recognise(Path(folder), currency, secret)
             load.run(Path(folder), is_increment=is_increment)
@@ -124,7 +126,7 @@ def retry(
     mapping: Mapping | str | Path | None = None,
     time_zone: str,
     now: datetime,
-    erased: Erased | None = None,
+    tombstones: Tombstones | None = None,
 ) -> IngestReport:
     """Try the quarantined rows again, with a corrected mapping or after a change of the rules.
 
@@ -133,7 +135,7 @@ def retry(
 
     Parameters
     ----------
-    lake, mapping, time_zone, now, erased
+    lake, mapping, time_zone, now, tombstones
         As for `ingest`.
 
     Raises
@@ -147,14 +149,16 @@ def retry(
         report = IngestReport("the quarantine", chosen.name, writer.load_id, now)
         with connect(scratch=writer.scratch) as connection:
             zone = chosen.time_zone or time_zone
-            context = Context(
-                connection, chosen, zone, time_zone, now, writer.scratch, erased=erased
-            )
+            context = Context(connection, chosen, zone, time_zone, now, writer.scratch)
             load = Load(context, writer, report)
+            load.watch(tombstones)
             held = quarantine.hold(connection, writer)
-            for name, inputs in quarantine.inputs(connection, held, writer.scratch).items():
-                load.prepare_again(name, inputs)
+            waiting = quarantine.inputs(connection, held, writer.scratch)
+            load.prepare(
+                {name: partial(load.stage_again, name, rows) for name, rows in waiting.items()}
+            )
             report.version_before = report.version = writer.before.version
+            load.tell_shared()
             if report.failed:
                 raise LoadRefusedError(report)
             load.commit(held=held)
@@ -198,6 +202,38 @@ class Load:
         self.files: set[SourceFile] = set()
         self.translated: Translated | None = None
 
+    def watch(self, tombstones: Tombstones | None) -> None:
+        """Keep out who was erased."""
+        if tombstones is None:
+            return
+        lake, state = self.writer.lake, self.writer.before
+        standing = " UNION ALL ".join(
+            f"SELECT {CUSTOMER_ID} FROM ({lake.relation(name, state)})"
+            for name in (*KEYED_TABLES, REQUIRED_TABLE)
+        )
+        keeper = Keeper(self.connection, tombstones, standing)
+        self.report.learned = keeper.learned
+        self.context = replace(self.context, keeper=keeper)
+
+    def tell_shared(self) -> None:
+        """Say who shares a key with an erased customer and was not kept out."""
+        keeper = self.context.keeper
+        shared = sorted(keeper.shared - keeper.aliases.keys()) if keeper else []
+        if shared:
+            text = (
+                f"{len(shared):,} customers share a key with an erased one and are also somebody "
+                "else by the tables: they were not kept out; who is the same person is to be "
+                "erased too"
+            )
+            self.report.add(
+                Status.WARN,
+                "identities",
+                "erased.shared",
+                text,
+                count=len(shared),
+                first=repr(shared[0]),
+            )
+
     def recognise(self, folder: Path, currency: str, secret: bytes) -> None:
         """Look for known exports, and make tables of them."""
         if not folder.is_dir():
@@ -233,11 +269,9 @@ class Load:
         except InputRefusedError as error:
             self._refuse("input", error)
             return
-        for name in self.mapping.tables:
-            try:
-                self._prepare(folder, name)
-            except InputRefusedError as error:
-                self._refuse(name, error)
+        inputs = {name: partial(self._stage, folder, name) for name in self.mapping.tables}
+        self.prepare(inputs)
+        self.tell_shared()
         if not is_increment:
             self._check_required(folder)
         self._check_stable()
@@ -249,31 +283,58 @@ class Load:
             text = "days only stand for an order: features of weekday and hour stay empty"
             self.report.add(Status.PASS, "input", "time_features", text)
 
-    def _prepare(self, folder: Path, name: str) -> None:
+    def prepare(self, stage: Dict[str, Callable[[], Prepared | None]]) -> None:
+        """Stage tables, take out the rows of erased customers, count and check what is left.
+
+        Tables that say who is who come first, so that whose rows the others hold is known.
+        """
+        keyed = [one for name in KEYED_TABLES if (one := self._staged(name, stage)) is not None]
+        note_aliases(self.context, keyed)
+        done = {one.table.name: one for one in keyed if self._counted(one)}
+        for name in stage:
+            one = None if name in KEYED_TABLES else self._staged(name, stage)
+            if one is not None and self._counted(one):
+                done[name] = one
+        for name in stage:
+            if name in done:
+                self._take(done[name])
+
+    def _staged(
+        self, name: str, stage: Dict[str, Callable[[], Prepared | None]]
+    ) -> Prepared | None:
+        try:
+            return stage[name]() if name in stage else None
+        except InputRefusedError as error:
+            self._refuse(name, error)
+        return None
+
+    def _counted(self, prepared: Prepared) -> bool:
+        try:
+            count_rows(self.context, prepared)
+        except InputRefusedError as error:
+            self._refuse(prepared.table.name, error)
+            return False
+        return True
+
+    def _stage(self, folder: Path, name: str) -> Prepared | None:
         if self.translated is None:
-            prepared = prepare(self.context, folder, TABLES[name])
-            if prepared is not None:
-                self._take(prepared)
-            return
+            found = find_inputs(self.context, folder, TABLES[name])
+            return stage_inputs(self.context, TABLES[name], *found) if found[0] else None
         made = self.translated.inputs.get(name, [])
         taken = {base_name(file.path) for incoming in made for file in incoming.files}
         inputs, rejected = (
             ([], []) if name in taken else find_inputs(self.context, folder, TABLES[name])
         )
         inputs, rejected = [*inputs, *made], [*rejected, *self.translated.rejected.get(name, [])]
-        if inputs:
-            self._take(prepare_inputs(self.context, TABLES[name], inputs, rejected))
+        return stage_inputs(self.context, TABLES[name], inputs, rejected) if inputs else None
 
-    def prepare_again(self, name: str, inputs: list[Input]) -> None:
+    def stage_again(self, name: str, inputs: list[Input]) -> Prepared:
         """Stage rows out of the quarantine; those made `distinct` are of the contract already."""
         context = self.context
         own = context.mapping.tables.get(name)
         if own is None or own.distinct:
             context = replace(context, mapping=CANONICAL)
-        try:
-            self._take(prepare_inputs(context, TABLES[name], inputs, []))
-        except InputRefusedError as error:
-            self._refuse(name, error)
+        return stage_inputs(context, TABLES[name], inputs, [])
 
     def _take(self, prepared: Prepared) -> None:
         name = prepared.table.name

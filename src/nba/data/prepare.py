@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -92,22 +93,10 @@ def _union(relations: list[str]) -> str:
     return f"({' UNION ALL BY NAME '.join(f'SELECT * FROM {relation}' for relation in relations)})"
 
 
-def prepare(context: Context, folder: Path, table: Table) -> Prepared | None:
-    """Stage one table; None where the folder holds no file for it.
-
-    Raises
-    ------
-    InputRefusedError
-        Where a file or a column makes the whole table unusable.
-    """
-    inputs, rejected = find_inputs(context, folder, table)
-    return prepare_inputs(context, table, inputs, rejected) if inputs else None
-
-
-def prepare_inputs(
+def stage_inputs(
     context: Context, table: Table, inputs: list[Input], rejected: list[str]
 ) -> Prepared:
-    """Stage the rows of `inputs` and count what was read.
+    """Stage the rows of `inputs`; `count_rows` is to follow.
 
     Parameters
     ----------
@@ -117,6 +106,11 @@ def prepare_inputs(
         What to read, in order; several may come from one file.
     rejected : list of str
         Temporary tables of CSV lines that were no records.
+
+    Raises
+    ------
+    InputRefusedError
+        Where a file or a column makes the whole table unusable.
     """
     files = [file for incoming in inputs for file in incoming.files]
     context = settle(context, table, inputs)
@@ -132,23 +126,46 @@ def prepare_inputs(
         for column, (count, example) in replaced(context, table, source).items():
             earlier = prepared.replaced.get(column, (0, example))
             prepared.replaced[column] = (earlier[0] + count, earlier[1])
-    _keep_out(context, prepared)
     if own.filter and not own.distinct:
         report.filtered = sum(_filtered(context, own, incoming) for incoming in inputs)
+    return prepared
+
+
+def note_aliases(context: Context, prepared: Sequence[Prepared]) -> None:
+    """Find out, from tables of customers and their keys, under which ids erased ones come."""
+    if context.keeper is None:
+        return
+    # what one table says of somebody, the other may say of their keys
+    for one in (*prepared, *prepared):
+        for staged in one.staged:
+            context.keeper.note_aliases(one.table.name, staged.good, staged.columns)
+
+
+def count_rows(context: Context, prepared: Prepared) -> None:
+    """Take out the rows of erased customers, and count what was read.
+
+    Raises
+    ------
+    InputRefusedError
+        Where not one value of a column can be read.
+    """
+    _keep_out(context, prepared)
     _sum_up(context.connection, prepared)
     _refuse_wrong_types(context.connection, prepared)
-    return prepared
 
 
 def _keep_out(context: Context, prepared: Prepared) -> None:
     """Take erased customers out of what was staged."""
-    if context.erased is None:
+    keeper, report = context.keeper, prepared.report
+    if keeper is None:
         return
     for staged in prepared.staged:
-        prepared.report.kept_out += keep_out(context.connection, staged, context.erased)
+        rows, others = keep_out(staged, keeper)
+        report.kept_out += rows
+        report.kept_out_by_key += others
     for name in (*prepared.rejected, *(staged.rejected for staged in prepared.staged)):
         if name:
-            prepared.report.kept_out += blank_lines(context.connection, name, context.erased)
+            report.kept_out += blank_lines(name, keeper)
 
 
 def find_inputs(context: Context, folder: Path, table: Table) -> tuple[list[Input], list[str]]:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from nba.data.identity_keys import IdentityKey
 from nba.errors import InputRefusedError
 
 
@@ -74,6 +75,7 @@ class TableReport:
     quarantined: Totals = field(default_factory=Totals)
     filtered: int = 0
     kept_out: int = 0
+    kept_out_by_key: int = 0
     new: int = 0
     changed: int = 0
     unchanged: int = 0
@@ -97,6 +99,9 @@ class IngestReport:
         That of most money, where files say it.
     refused : list of dict
         Rows that an increment did not accept and that its caller keeps, see `nba.data.ingest`.
+    learned : dict of str to set of IdentityKey
+        Keys of erased customers that no tombstone had, by receipt_id: for their tombstones, and
+        in no report that is written.
     """
 
     folder: str
@@ -112,6 +117,7 @@ class IngestReport:
     recognised: list[str] = field(default_factory=list)
     currency: str = ""
     refused: list[dict[str, Any]] = field(default_factory=list)
+    learned: dict[str, set[IdentityKey]] = field(default_factory=dict)
 
     def add(
         self,
@@ -189,6 +195,7 @@ class IngestReport:
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON data."""
         content: dict[str, Any] = asdict(self)
+        del content["learned"]
         content["exit_code"] = self.exit_code
         plain: dict[str, Any] = _json(content)
         return plain

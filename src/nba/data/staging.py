@@ -6,7 +6,7 @@ number of the first rule that it broke, if any.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from collections.abc import Mapping as Dict
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from nba.data.inputs import FILE, LINE, Source
 from nba.data.mapping import Mapping, Spread, TableMapping
 from nba.data.measure import CLOCK, ERROR, ROW, VALUE, Measure
 from nba.data.readers import looks_like_data
+from nba.data.tombstones import Keeper
 from nba.errors import InputRefusedError
 from nba.schema.tables import ATTRIBUTE_PREFIX, EARLIEST, Kind, Table
 
@@ -46,8 +47,8 @@ class Context:
         The moment of the load.
     scratch : Path
         A folder for staged files.
-    erased : callable, optional
-        Returns those of some customers that were erased and must not come back.
+    keeper : Keeper, optional
+        Knows who was erased and must not come back.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -56,7 +57,7 @@ class Context:
     home: str
     now: datetime
     scratch: Path
-    erased: Callable[[Sequence[str]], set[str]] | None = None
+    keeper: Keeper | None = None
 
 
 @dataclass

@@ -56,10 +56,11 @@ def _load(
         time_zone=wiring.settings.time_zone,
         now=datetime.now(UTC),
         check_only=check_only,
-        erased=wiring.plan_store.keeper(),
+        tombstones=wiring.plan_store.tombstones(),
         currency=wiring.settings.currency,
         secret=wiring.project.secret(),
     )
+    wiring.plan_store.add_tombstone_keys(report.learned)
     _adopt_currency(wiring, report)
     return report
 
@@ -133,10 +134,12 @@ def _landed_files(folder: Path) -> dict[str, Any]:
 def retry_quarantine(wiring: Wiring, *, mapping: str = "") -> IngestReport:
     """Try the quarantined rows again, with a corrected mapping or changed rules."""
     with project_lock(wiring.project.data):
-        return retry(
+        report = retry(
             wiring.lake,
             mapping=mapping or None,
             time_zone=wiring.settings.time_zone,
             now=datetime.now(UTC),
-            erased=wiring.plan_store.keeper(),
+            tombstones=wiring.plan_store.tombstones(),
         )
+        wiring.plan_store.add_tombstone_keys(report.learned)
+        return report

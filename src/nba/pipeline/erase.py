@@ -59,7 +59,7 @@ def erase(ports: Ports, customer_id: str, *, by: str | None) -> ErasureReceipt:
     known = store.receipt(customer_id)
     actions = _action_ids(ports, [customer_id])
     receipt = store.erase(customer_id, by=by)
-    followed = _follow(ports, Leaving.of([customer_id], actions))
+    followed = _follow(ports, Leaving.of([customer_id], actions), {customer_id: receipt.receipt_id})
     if followed.problems:
         place, problem = next(iter(followed.problems.items()))
         raise NbaError(
@@ -93,7 +93,8 @@ def erase_pending(ports: Ports) -> dict[str, Any]:
     if not pending:
         return {"erasures": 0}
     ids = sorted(pending.values())
-    followed = _follow(ports, Leaving.of(ids, _action_ids(ports, ids)))
+    receipts = {customer_id: receipt_id for receipt_id, customer_id in pending.items()}
+    followed = _follow(ports, Leaving.of(ids, _action_ids(ports, ids)), receipts)
     if followed.problems:
         return {"erasures": 0, "waiting": len(pending), "problems": dict(followed.problems)}
     for receipt_id, customer_id in pending.items():
@@ -114,9 +115,14 @@ def _action_ids(ports: Ports, customer_ids: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _follow(ports: Ports, leaving: Leaving) -> Followed:
-    """Erase from every place; one that fails does not keep the others from it."""
+def _follow(ports: Ports, leaving: Leaving, receipts: Mapping[str, str]) -> Followed:
+    """Erase from every place; one that fails does not keep the others from it.
+
+    Before the lake forgets them, the keys by which it knows the customers go to their tombstones.
+    """
     tallies, problems = {}, {}
+    keys = ports.identity_keys(leaving.customer_ids)
+    ports.plan_store.add_tombstone_keys({receipts[one]: keys[one] for one in keys})
     for place in ports.kept_places:
         try:
             tallies[place.place] = place.erase(leaving)

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Protocol
 
 import polars as pl
 
 from nba.data.erasure import Leaving, Tally
+from nba.data.identity_keys import IdentityKey
 from nba.decisions.rules import DecisionRules
 from nba.models.base import Model
 from nba.models.spec import ModelSpec
@@ -179,6 +180,9 @@ class PlanStore(Protocol):
     def delete_customer(self, customer_id: str) -> Mapping[str, int]:
         """Delete the rows of an erased customer that stand here; return how many, by table."""
 
+    def add_tombstone_keys(self, keys: Mapping[str, Collection[IdentityKey]]) -> None:
+        """Keep digests of erased customers' keys, by the receipt_id of the erasure."""
+
     def withdraw_erasure(self, receipt_id: str) -> None:
         """Remove the tombstone of an erasure that found nobody."""
 
@@ -294,6 +298,9 @@ class Ports(Protocol):
     @property
     def kept_places(self) -> Sequence[KeptPlace]:
         """Everything beside the operational store that keeps something of customers."""
+
+    def identity_keys(self, customer_ids: Sequence[str]) -> Mapping[str, Collection[IdentityKey]]:
+        """Return every key by which the lake knows some customers."""
 
     @property
     def specs(self) -> Mapping[str, ModelSpec]:

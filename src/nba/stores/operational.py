@@ -15,6 +15,8 @@ from typing import Any
 import polars as pl
 from sqlalchemy import Connection, text
 
+from nba.data.identity_keys import IdentityKey
+from nba.data.tombstones import Tombstones
 from nba.errors import NotFoundError
 from nba.schema.words import TagSource
 from nba.stores import (
@@ -705,13 +707,19 @@ class OperationalStore:
         with self._database.reading() as connection:
             return tombstones.erased_among(connection, customer_ids, self._secret)
 
-    def keeper(self) -> Callable[[Sequence[str]], set[str]] | None:
-        """Return what says who of some customers was erased; None while nobody was."""
+    def tombstones(self) -> Tombstones | None:
+        """Return what is kept of all who were erased; None while nobody was."""
         with self._database.reading() as connection:
-            digests = tombstones.digests(connection)
-        if not digests:
-            return None
-        return lambda ids: tombstones.among(digests, ids, self._secret)
+            kept = tombstones.read_tombstones(connection, self._secret)
+        return kept if kept.ids else None
+
+    def add_tombstone_keys(self, keys: Mapping[str, Iterable[IdentityKey]]) -> None:
+        """Keep digests of erased customers' keys, by the receipt_id of the erasure."""
+        if not any(keys.values()):
+            return
+        with self.writing() as writer:
+            for receipt_id, theirs in keys.items():
+                tombstones.add_keys(writer.connection, receipt_id, theirs, self._secret)
 
     def action_ids(self, customer_ids: Sequence[str]) -> dict[str, str]:
         """Return the customers' published actions: action_id → customer_id."""

@@ -300,6 +300,14 @@ tombstones = Table(
     Column("is_keyed", Boolean, nullable=False, server_default=false()),
 )
 
+tombstone_keys = Table(
+    "tombstone_keys",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("receipt_id", String, nullable=False),
+    Column("kind", String, nullable=False),
+)
+
 api_keys = Table(
     "api_keys",
     metadata,

@@ -1,14 +1,13 @@
 """Erasures in the operational store: what goes, the receipt, and what keeps the person out.
 
-A tombstone holds a keyed hash of the customer's id: without the project's secret nobody can tell
-whose it is, and with it the engine can tell that this id must not come back. Until an erasure has
-reached everything else that is kept, it holds the id itself, since the others must be told.
+A tombstone holds a keyed hash of the customer's id and of every other key by which they were
+known: without the project's secret nobody can tell whose they are, and with it the engine can tell
+that such an id or key must not come back. Until an erasure has reached everything else that is
+kept, it holds the id itself, since the others must be told.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import re
 import uuid
@@ -17,10 +16,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Column, Connection, Table, delete, insert, or_, select, update
 from sqlalchemy import cast as as_type
 from sqlalchemy.types import Text
 
+from nba.data.identity_keys import (
+    IdentityKey,
+    customer_digest,
+    key_digest,
+    key_of_id,
+    keyed,
+)
+from nba.data.tombstones import Tombstones
 from nba.stores import books
 from nba.stores.schema import (
     actions,
@@ -37,6 +44,7 @@ from nba.stores.schema import (
     records,
     reserves,
     tags,
+    tombstone_keys,
     tombstones,
 )
 
@@ -58,9 +66,6 @@ PERSONAL: tuple[Table, ...] = (
 #: Tables from which rows of customers are deleted, or that name them for a while.
 PURGED: tuple[str, ...] = tuple(table.name for table in (*PERSONAL, idempotency, tombstones))
 _CHUNK = 500
-_KNOWN = select(tombstones.c.customer_digest).where(
-    tombstones.c.customer_digest.in_(bindparam("digests", expanding=True))
-)
 
 
 @dataclass(frozen=True)
@@ -87,19 +92,6 @@ class Receipt:
     requested_by: str | None = None
 
 
-def _unkeyed(customer_id: str) -> str:
-    return hashlib.sha256(f"nba:customer:{customer_id}".encode()).hexdigest()
-
-
-def _keyed(unkeyed: str, secret: bytes) -> str:
-    return hmac.new(secret, unkeyed.encode(), hashlib.sha256).hexdigest()
-
-
-def customer_digest(customer_id: str, secret: bytes) -> str:
-    """Return what a tombstone keeps of an erased customer's id."""
-    return _keyed(_unkeyed(customer_id), secret)
-
-
 def key_digests(connection: Connection, secret: bytes) -> None:
     """Key the digests that an older version left without a key."""
     old = select(tombstones.c.receipt_id, tombstones.c.customer_digest).where(
@@ -109,7 +101,7 @@ def key_digests(connection: Connection, secret: bytes) -> None:
         connection.execute(
             update(tombstones)
             .where(tombstones.c.receipt_id == row.receipt_id)
-            .values(customer_digest=_keyed(row.customer_digest, secret), is_keyed=True)
+            .values(customer_digest=keyed(row.customer_digest, secret), is_keyed=True)
         )
 
 
@@ -233,7 +225,37 @@ def read_receipt(connection: Connection, customer_id: str, secret: bytes) -> Rec
 
 def withdraw(connection: Connection, receipt_id: str) -> None:
     """Remove the tombstone of an erasure that found nobody."""
-    connection.execute(delete(tombstones).where(tombstones.c.receipt_id == receipt_id))
+    for table in (tombstones, tombstone_keys):
+        connection.execute(delete(table).where(table.c.receipt_id == receipt_id))
+
+
+def add_keys(
+    connection: Connection, receipt_id: str, keys: Iterable[IdentityKey], secret: bytes
+) -> int:
+    """Keep digests of an erased customer's keys; return how many no tombstone had.
+
+    Parameters
+    ----------
+    connection : Connection
+        Within a transaction.
+    receipt_id : str
+        The erasure.
+    keys : iterable of IdentityKey
+    secret : bytes
+        Keys the digests.
+    """
+    kinds = {key_digest(key, secret): key.kind for key in keys}
+    if not kinds:
+        return 0
+    known = _among(connection, tombstone_keys.c.digest, sorted(kinds))
+    rows = [
+        {"digest": digest, "receipt_id": receipt_id, "kind": kind}
+        for digest, kind in kinds.items()
+        if digest not in known
+    ]
+    if rows:
+        connection.execute(insert(tombstone_keys), rows)
+    return len(rows)
 
 
 def pending(connection: Connection) -> dict[str, str]:
@@ -274,29 +296,39 @@ def complete(
     )
 
 
-def digests(connection: Connection) -> frozenset[str]:
-    """Return what the tombstones keep of all ids."""
-    return frozenset(connection.scalars(select(tombstones.c.customer_digest)))
-
-
-def among(known: frozenset[str], customer_ids: Sequence[str], secret: bytes) -> set[str]:
-    """Return those of `customer_ids` whose digest is known."""
-    if not known:
-        return set()
-    return {one for one in customer_ids if customer_digest(one, secret) in known}
+def read_tombstones(connection: Connection, secret: bytes) -> Tombstones:
+    """Return what is kept of all who were erased."""
+    rows = connection.execute(select(tombstone_keys)).all()
+    return Tombstones(
+        secret,
+        frozenset(connection.scalars(select(tombstones.c.customer_digest))),
+        {row.digest: (row.receipt_id, row.kind) for row in rows},
+    )
 
 
 def erased_among(connection: Connection, customer_ids: Sequence[str], secret: bytes) -> set[str]:
     """Return those of `customer_ids` that were erased and must not come back."""
-    return among(digests(connection), customer_ids, secret)
+    return read_tombstones(connection, secret).erased(customer_ids)
 
 
 def erased_of(connection: Connection, customer_ids: Iterable[str], secret: bytes) -> set[str]:
     """Return which of a few customers were erased, without reading all tombstones."""
-    by_digest = {customer_digest(one, secret): one for one in customer_ids}
-    known = sorted(by_digest)
-    found: set[str] = set()
-    for start in range(0, len(known), _CHUNK):
-        part = {"digests": known[start : start + _CHUNK]}
-        found.update(by_digest[one] for one in connection.scalars(_KNOWN, part))
-    return found
+    of_digest: dict[str, str] = {}
+    for one in customer_ids:
+        of_digest[customer_digest(one, secret)] = one
+        if (key := key_of_id(one, secret)) is not None:
+            of_digest[key_digest(key, secret)] = one
+    return {
+        of_digest[digest]
+        for table in (tombstones.c.customer_digest, tombstone_keys.c.digest)
+        for digest in _among(connection, table, sorted(of_digest))
+    }
+
+
+def _among(connection: Connection, column: Column[str], digests: Sequence[str]) -> set[str]:
+    """Return those of some digests that a column holds."""
+    known: set[str] = set()
+    for start in range(0, len(digests), _CHUNK):
+        part = digests[start : start + _CHUNK]
+        known.update(connection.scalars(select(column).where(column.in_(part))))
+    return known

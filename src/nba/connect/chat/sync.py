@@ -18,7 +18,7 @@ import duckdb
 import polars as pl
 
 from nba.connect.chat.port import ChatPlatform, Contact, Group
-from nba.data.exports.identities import hash_sql, key_sql
+from nba.data.identity_keys import hashed_sql, phone_sql
 from nba.data.ingest import ingest
 from nba.data.report import IngestReport
 from nba.errors import InputRefusedError
@@ -186,15 +186,12 @@ class _Reading:
         identities = self.wiring.lake.polars("identities").select("kind", "value", "customer_id")
         secret = self.wiring.project.secret()
         keys = {"external_id": "external_id", "unionid": "union_id", "phone": "phone"}
-        plain = {"phone": key_sql("key_phone").replace("key_phone", "phone")}
+        plain = {"phone": phone_sql("phone")}
         hashes = ", ".join(
-            f"{hash_sql(f'{kind!r}', plain.get(kind, column), secret)} AS {kind}_hash"
+            f"{hashed_sql(f'{kind!r}', plain.get(kind, column), secret)} AS {kind}_hash"
             for kind, column in keys.items()
         )
         with duckdb.connect() as connection:
-            connection.execute(
-                "CREATE MACRO digits(text) AS regexp_replace(text, '[^0-9]', '', 'g')"
-            )
             connection.register("people", people.to_arrow())
             connection.register("known", known.unique("external_id").to_arrow())
             connection.register("identities", identities.to_arrow())
@@ -457,11 +454,13 @@ def _load(wiring: Wiring, tables: dict[str, pl.DataFrame], now: datetime) -> Ing
     with tempfile.TemporaryDirectory(prefix="nba-chat-") as scratch:
         for name, frame in tables.items():
             frame.write_parquet(Path(scratch) / f"{name}.parquet")
-        return ingest(
+        report = ingest(
             scratch,
             wiring.lake,
             time_zone=wiring.settings.time_zone,
             now=now,
             is_increment=not wiring.lake.rows("transactions"),
-            erased=wiring.plan_store.keeper(),
+            tombstones=wiring.plan_store.tombstones(),
         )
+        wiring.plan_store.add_tombstone_keys(report.learned)
+        return report

@@ -14,6 +14,9 @@ from typing import Final
 import duckdb
 
 from nba.data import keys, sql
+from nba.data.exports import leaving
+from nba.data.identity_keys import OWN, SHARED, email_sql, hashed_sql, phone_sql
+from nba.data.tombstones import Keeper
 
 #: What the queries of exports call keys, and the kind that `identities` keeps; the own system's
 #: id is of the kind of the system's name.
@@ -25,11 +28,6 @@ KEYS: Final = {
     "key_phone": "phone",
     "key_anonymous": "anonymous",
 }
-#: Keys that several people can share; the others are one person's.
-_SHARED: Final = ("email", "phone", "anonymous")
-#: Where an id of the customer is that of a system, this stands before it.
-_OWN: Final = {"external_id": "wecom"}
-_FEWEST_DIGITS: Final = 7
 
 
 @dataclass(frozen=True)
@@ -55,35 +53,9 @@ class Resolved:
 
 
 def key_sql(column: str) -> str:
-    """Return the SQL of a key in its one form: e-mail in lower case, phone as bare digits.
-
-    A number of China (+86) or North America (+1) is the same with and without its country.
-    """
-    if column == "key_email":
-        return f"CASE WHEN contains({column}, '@') THEN lower(trim({column})) END"
-    if column == "key_phone":
-        bare = f"ltrim(digits({column}), '0')"
-        return (
-            f"CASE WHEN length({bare}) < {_FEWEST_DIGITS} THEN NULL "
-            f"WHEN length({bare}) = 13 AND {bare}[:2] = '86' THEN {bare}[3:] "
-            f"WHEN length({bare}) = 11 AND {bare}[1] = '1' AND {bare}[2] BETWEEN '2' AND '9' "
-            f"AND NOT regexp_matches({column}, '^1[3-9]\\d{{9}}$') THEN {bare}[2:] "
-            f"ELSE {bare} END"
-        )
-    return column
-
-
-def hash_sql(kind: str, plain: str, secret: bytes) -> str:
-    """Return the SQL of what `identities` keeps of a key in its one form.
-
-    Parameters
-    ----------
-    kind, plain : str
-        SQL of the kind and of the key.
-    secret : bytes
-    """
-    key = sql.text(secret.hex())
-    return f"sha256({key} || sha256({key} || ':' || {kind} || ':' || {plain}))"
+    """Return the SQL of a key in its one form: e-mail in lower case, phone as bare digits."""
+    forms = {"key_email": email_sql, "key_phone": phone_sql}
+    return forms[column](column) if column in forms else column
 
 
 def who_sql(system: str, columns: Sequence[str]) -> str:
@@ -93,7 +65,11 @@ def who_sql(system: str, columns: Sequence[str]) -> str:
 
 
 def resolve(
-    connection: duckdb.DuckDBPyConnection, whos: Sequence[str], known: str, secret: bytes
+    connection: duckdb.DuckDBPyConnection,
+    whos: Sequence[str],
+    known: str,
+    secret: bytes,
+    keeper: Keeper | None = None,
 ) -> Resolved:
     """Find the customer of every row; leaves the tables `resolved` and `found_identities`.
 
@@ -106,15 +82,19 @@ def resolve(
         The relation of `identities` as the lake keeps it.
     secret : bytes
         Keys are hashed with it.
+    keeper : Keeper, optional
+        Knows erased customers: rows that keys lead to one of them come out under an id that the
+        keeper knows as theirs.
     """
     run = connection.execute
     _long_form(connection, whos, secret)
     run(f"CREATE OR REPLACE TEMP TABLE known_keys AS SELECT kind, value, customer_id FROM {known}")
+    leaving.add(connection, keeper)
     run(
         f"""CREATE OR REPLACE TEMP TABLE nobodys AS
         SELECT kind, value FROM known_keys WHERE customer_id IS NULL
         UNION SELECT k.kind, k.value FROM row_keys AS k
-        JOIN row_ids AS i ON k.who = i.who WHERE k.kind IN ({sql.texts(_SHARED)})
+        JOIN row_ids AS i ON k.who = i.who WHERE k.kind IN ({sql.texts(SHARED)})
         GROUP BY k.kind, k.value, i.kind HAVING count(DISTINCT i.value) > 1"""
     )
     run(
@@ -123,14 +103,19 @@ def resolve(
     )
     _label(connection, "edges", "labels")
     conflicts = _split_conflicts(connection)
+    if leaving.let_go(connection):
+        _label(connection, "edges", "labels")
     run(
         """CREATE OR REPLACE TEMP TABLE resolved AS
         SELECT who, label[3:] AS customer_id FROM labels"""
     )
+    if keeper is not None:
+        leaving.note(connection, keeper)
     run(
         """CREATE OR REPLACE TEMP TABLE all_identities AS
         SELECT e.kind, e.value, min(r.customer_id) AS customer_id
-        FROM edges AS e JOIN resolved AS r ON e.who = r.who GROUP BY ALL
+        FROM edges AS e JOIN resolved AS r ON e.who = r.who
+        WHERE r.customer_id NOT IN (SELECT who FROM leaving_whos) GROUP BY ALL
         UNION ALL SELECT kind, value, NULL FROM nobodys"""
     )
     run(
@@ -145,7 +130,7 @@ def resolve(
             connection,
             "SELECT count(*) FROM (SELECT customer_id FROM all_identities WHERE customer_id "
             "IS NOT NULL GROUP BY 1 HAVING count(DISTINCT CASE WHEN kind NOT IN "
-            f"({sql.texts(_SHARED)}) THEN kind || value END) > 1)",
+            f"({sql.texts(SHARED)}) THEN kind || value END) > 1)",
         ),
         shared=count(connection, "SELECT count(*) FROM nobodys"),
         conflicts=conflicts,
@@ -174,10 +159,10 @@ def _long_form(connection: duckdb.DuckDBPyConnection, whos: Sequence[str], secre
     )
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE row_keys AS
-        SELECT who, kind, {hash_sql("kind", "plain", secret)} AS value
+        SELECT who, kind, {hashed_sql("kind", "plain", secret)} AS value
         FROM plain_keys"""
     )
-    shared = sql.texts(_SHARED)
+    shared = sql.texts(SHARED)
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE row_ids AS
         SELECT k.who, k.kind, k.value, p.plain FROM row_keys AS k
@@ -188,13 +173,15 @@ def _long_form(connection: duckdb.DuckDBPyConnection, whos: Sequence[str], secre
 
 def _first_labels(edges: str) -> str:
     """SQL of the label of each row by itself: the lake's customer, an own id, or a hash."""
-    own = " ".join(f"WHEN {sql.text(old)} THEN {sql.text(new)}" for old, new in _OWN.items())
+    own = " ".join(f"WHEN {sql.text(old)} THEN {sql.text(new)}" for old, new in OWN.items())
     return f"""
         SELECT who, min(label) AS label FROM (
             SELECT e.who, '0|' || k.customer_id AS label FROM {edges} AS e
             JOIN known_keys AS k ON e.kind = k.kind AND e.value = k.value
             WHERE k.customer_id IS NOT NULL
+            UNION ALL SELECT who, '!|' || who AS label FROM leaving_whos
             UNION ALL SELECT who, '1|' || CASE kind {own} ELSE kind END || ':' || plain FROM row_ids
+            WHERE plain IS NOT NULL
             UNION ALL SELECT who, '2|guest:' || value[:16] FROM {edges}
         ) GROUP BY who"""
 
@@ -226,19 +213,21 @@ def _label(connection: duckdb.DuckDBPyConnection, edges: str, target: str) -> No
 
 def _split_conflicts(connection: duckdb.DuckDBPyConnection) -> int:
     """Take groups apart that hold two ids of one system; return how many there were."""
+    leaving.find_torn(connection)
     connection.execute(
         """CREATE OR REPLACE TEMP TABLE torn AS
         SELECT DISTINCT label FROM (
             SELECT l.label, i.kind FROM labels AS l JOIN row_ids AS i ON l.who = i.who
-            GROUP BY ALL HAVING count(DISTINCT i.value) > 1)"""
+            GROUP BY ALL HAVING count(DISTINCT i.value) > 1)
+        UNION SELECT label FROM leaving_torn"""
     )
-    found = keys.single_number(connection, "SELECT count(*) FROM torn")
-    if found:
-        shared = sql.texts(_SHARED)
+    count = keys.single_number
+    if count(connection, "SELECT count(*) FROM torn"):
+        shared = sql.texts(SHARED)
         connection.execute(
             f"""DELETE FROM edges WHERE kind IN ({shared}, 'unionid') AND who IN
             (SELECT l.who FROM labels AS l JOIN torn USING (label) JOIN row_ids AS i
              ON l.who = i.who)"""
         )
         _label(connection, "edges", "labels")
-    return found
+    return count(connection, "SELECT count(*) FROM torn ANTI JOIN leaving_torn USING (label)")

@@ -238,7 +238,9 @@ class Translation:
         self, made: Sequence[Made], known: str, secret: bytes, translated: Translated
     ) -> None:
         """Put the customer in the place of the keys, and hand out the inputs."""
-        outcome = resolve(self.connection, [one.rows for one in made], known, secret)
+        outcome = resolve(
+            self.connection, [one.rows for one in made], known, secret, self.context.keeper
+        )
         self._tell(outcome)
         main = self._main_currency(made)
         for table in {one.table: None for one in made}:
