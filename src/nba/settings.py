@@ -163,6 +163,66 @@ class ClerkPage(_Section):
         return hosts
 
 
+class Oidc(_Section):
+    """Sign-in by tokens of an OpenID Connect issuer, beside API keys."""
+
+    issuer: str = Field(
+        "", description="The tokens' `iss`, as `https://id.example.com`; empty: none."
+    )
+    audience: str = Field(
+        "", description="The tokens' `aud`: this service, as the issuer knows it."
+    )
+    algorithms: tuple[Literal["RS256", "PS256", "ES256", "EdDSA"], ...] = Field(
+        ("RS256",), min_length=1, description="With which tokens may be signed; no other is taken."
+    )
+    jwks_url: str = Field(
+        "", description="Where the issuer's keys are; empty: as its discovery document says."
+    )
+    role_claim: str = Field("roles", description="The claim that holds a role, or a list of roles.")
+    roles: dict[str, Literal["clerk", "store", "source", "marketer", "admin"]] = Field(
+        default_factory=dict,
+        description="The scope of each role; of several that a token has, the first here counts.",
+    )
+    subject_claim: str = Field(
+        "sub", description="The claim that holds the id of the clerk, store or source."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.issuer and not (self.audience and self.roles):
+            raise ValueError("an `issuer` wants an `audience` and `roles`")
+        return self
+
+
+class RateLimits(_Section):
+    """How many requests are answered; those beyond are told when to come again."""
+
+    per_key: str = Field("", description="Of one key or sign-in, as `600/minute`; empty: no limit.")
+    per_address: str = Field("", description="Of one address; behind a proxy see `docs/api.md`.")
+    storage_url: str = Field(
+        "",
+        description="Where several workers or machines count together, as `redis://HOST:6379/2`; "
+        "empty: each process counts by itself. `NBA_RATE_LIMITS_URL` goes before it.",
+    )
+
+    @field_validator("per_key", "per_address")
+    @classmethod
+    def _known_limit(cls, text: str) -> str:
+        if text and re.fullmatch(r"[1-9]\d*/(second|minute|hour|day)", text) is None:
+            raise ValueError(f"{text!r} is no limit such as 600/minute")
+        return text
+
+    @property
+    def are_set(self) -> bool:
+        """Whether anything is limited."""
+        return bool(self.per_key or self.per_address)
+
+    @property
+    def storage(self) -> str:
+        """Where counts are kept."""
+        return os.environ.get("NBA_RATE_LIMITS_URL") or self.storage_url or "memory://"
+
+
 class Alerts(_Section):
     """Who is told when a night failed; nobody where nothing is set."""
 
@@ -292,6 +352,13 @@ class Settings(_Section):
     )
     clerk_page: ClerkPage = Field(
         default_factory=ClerkPage, description="What the clerk page shows, and where."
+    )
+    oidc: Oidc = Field(default_factory=Oidc, description="Sign-in beside API keys.")
+    rate_limits: RateLimits = Field(
+        default_factory=RateLimits, description="Requests that a key or an address may make."
+    )
+    audit_days: int = Field(
+        365, ge=1, le=3650, description="Days for which it is kept who saw or changed whom."
     )
     operational_url: str = Field(
         "", description="SQLAlchemy URL of the operational store; empty: SQLite in the project."

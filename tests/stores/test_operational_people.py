@@ -118,6 +118,7 @@ def test_erasure_leaves_a_receipt_a_tombstone_and_nothing_else(
         "actions": 1,
         "feedback": 1,
         "outbox": 3,
+        "audit": 0,
         "tags": 1,
         "consents": 1,
         "quotas": 1,

@@ -55,6 +55,7 @@ def copilot_of(wiring: Wiring, *, personal: bool, access: str) -> Copilot:
 def _asking(wiring: Wiring, token: str, access: str) -> Ask:
     """Return what asks the API within this process, as a caller with this key."""
     import httpx2
+    from starlette.concurrency import run_in_threadpool
 
     from nba.serving.app import create_app
     from nba.serving.run import services_of
@@ -70,6 +71,7 @@ def _asking(wiring: Wiring, token: str, access: str) -> Ask:
             transport=transport, base_url="http://127.0.0.1", headers=headers
         ) as client:
             answer = await client.get(path, params=given)
+        await run_in_threadpool(app.state.auditor.flush)
         kind = answer.headers.get("content-type", "")
         return answer.status_code, answer.json() if "json" in kind else answer.text
 

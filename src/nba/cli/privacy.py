@@ -1,4 +1,4 @@
-"""The verb that erases a customer, and searches for what is left of one."""
+"""The verbs that erase a customer, search for what is left of one, and say who saw them."""
 
 from __future__ import annotations
 
@@ -35,3 +35,17 @@ def erase(
         for name in ("receipt_id", "erased_at", "completed_at", "requested_by", "counts")
     }
     emit(as_json, report, lambda: receipt_lines(receipt))
+
+
+@verbs.command()
+def audit(
+    context: typer.Context,
+    customer: Annotated[str, typer.Option(help="The customer's id, as the tables have it.")],
+    since: Annotated[str, typer.Option(help="From this day on, as 2026-03-01.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say who saw or changed a customer over the API, and when."""
+    from nba.jobs.privacy import call_lines, calls_about
+
+    calls = calls_about(wiring_of(context), customer, since)
+    emit(as_json, calls, lambda: call_lines(calls))

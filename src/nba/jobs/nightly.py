@@ -113,6 +113,7 @@ def run_nightly(
         if wiring.plan_store.pending_erasures():
             with progress.step("erase") as current:
                 current.report.update(erase_pending(wiring))
+        wiring.plan_store.purge_calls(wiring.settings.audit_days)
         with progress.step(INGEST) as current:
             current.report.update({**ingest_landed(wiring), **drain_outbox(wiring)})
         context, inputs = wiring.run(as_of), input_versions(wiring)

@@ -1,10 +1,15 @@
-"""`nba erase`: erase a customer, and search for what is left of one."""
+"""`nba erase` and `nba audit`: erase a customer, search for what is left, say who saw them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
 from sqlalchemy import create_engine
 
-from nba.errors import NbaError
+from nba.errors import NbaError, UsageError
 from nba.jobs.lock import project_lock
 from nba.pipeline.erase import erase
 from nba.pipeline.ports import ErasureReceipt
@@ -94,3 +99,42 @@ def search_lines(found: Search) -> list[str]:
     many = len(found.kept)
     lines.append(f"{many} places hold the customer" if many else "nothing that is kept holds them")
     return lines
+
+
+def calls_about(wiring: Wiring, customer_id: str, since: str = "") -> list[dict[str, Any]]:
+    """Return the calls of the API about a customer, oldest first, by the project's clock.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    customer_id : str
+    since : str
+        A day; empty: all that are kept.
+
+    Raises
+    ------
+    UsageError
+    """
+    zone = ZoneInfo(wiring.settings.time_zone)
+    begin = None
+    if since:
+        try:
+            begin = datetime.strptime(since, "%Y-%m-%d").replace(tzinfo=zone).astimezone(UTC)
+        except ValueError:
+            raise UsageError("--since is no day", expected="2026-03-01", found=since) from None
+    calls = wiring.plan_store.calls_about(customer_id, begin)
+    return [{**one, "ts": one["ts"].astimezone(zone)} for one in calls]
+
+
+def call_lines(calls: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return calls about a customer for people."""
+    lines = [
+        f"{one['ts']:%Y-%m-%d %H:%M:%S}  {one['caller']}  {_speaks_for(one)}  "
+        f"{one['method']} {one['route']}  {one['status']}"
+        for one in calls
+    ]
+    return lines or ["nobody saw or changed this customer over the API, as far as it is kept"]
+
+
+def _speaks_for(call: Mapping[str, Any]) -> str:
+    return f"{call['scope']} {call['subject']}" if call["subject"] else str(call["scope"])

@@ -12,6 +12,7 @@ import nba
 from nba.serving import errors, webhooks
 from nba.serving.answers import Answers
 from nba.serving.attempts import WrongKeys
+from nba.serving.audit import Audit, Auditor
 from nba.serving.contract import DESCRIPTION, openapi, operation_id
 from nba.serving.middleware import Guard, LimitBody, Metrics, Observe
 from nba.serving.page import PageFiles
@@ -41,14 +42,18 @@ def create_app(services: Services) -> FastAPI:
     Notes
     -----
     While the app runs, a thread works lists up to date; without it, whoever asks for one does.
+    Another writes the audit log; without it, `app.state.auditor.flush()` does.
     """
     settler = Settler(services.store, lambda clerk_id: settled_book(services, clerk_id))
+    auditor = Auditor(lambda calls: services.store.keep_calls(calls), services.clock)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         settler.start()
+        auditor.start()
         yield
         settler.close()
+        auditor.close()
 
     app = FastAPI(
         title="nba",
@@ -62,7 +67,9 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.metrics = Metrics()
     app.state.wrong_keys = WrongKeys()
+    app.state.auditor = auditor
     errors.install(app)
+    app.add_middleware(Audit, auditor=auditor)
     app.add_middleware(LimitBody)
     app.add_middleware(Guard)
     app.add_middleware(Observe, metrics=app.state.metrics)

@@ -16,12 +16,16 @@ from nba.serving.attempts import WrongKeys
 from nba.serving.cards import CustomerCards
 from nba.serving.errors import NotAuthenticatedError, TooManyWrongKeysError
 from nba.serving.services import Access, Services
+from nba.serving.sign_in import Identity, is_token
 from nba.stores.access import NAMESPACE_END, Scope
 
 #: The table that only sources write.
 SALES: Final = "transactions"
 
-bearer = HTTPBearer(auto_error=False, description="An API key made with `nba keys create`.")
+bearer = HTTPBearer(
+    auto_error=False,
+    description="An API key made with `nba keys create`, or a token of the sign-in's issuer.",
+)
 
 
 async def services_of(request: Request) -> Services:
@@ -149,33 +153,63 @@ class Caller:
 
 
 def caller_of(request: Request, services: ServicesDep, credentials: Credentials) -> Caller:
-    """Return the caller of a request.
+    """Return the caller of a request, and note them for the audit log.
 
     Raises
     ------
     NotAuthenticatedError
-        Without a valid key.
+        Without a valid key or token.
     TooManyWrongKeysError
         When the address has sent too many wrong ones; a valid key is served all the same.
+    TooManyRequestsError
+        When the key or the address makes more requests than it may.
     NotPermittedError
         In open access, from anywhere but this machine.
     """
-    if services.access is Access.OPEN:
+    is_open = services.access is Access.OPEN
+    if is_open:
         _require_loopback(request)
-        return Caller(
-            "open", Scope.ADMIN, None, services.cards, services.store.is_listed, is_open=True
-        )
-    key = services.store.verify_token(credentials.credentials) if credentials else None
-    if key is None and credentials is not None:
+        who = Identity("open", Scope.ADMIN, None)
+    else:
+        _count(services, "address", _address(request))
+        who = _identify(request, services, credentials)
+        _count(services, "key", who.name)
+    caller = Caller(
+        who.name, who.scope, who.subject, services.cards, services.store.is_listed, is_open=is_open
+    )
+    request.state.caller = caller
+    return caller
+
+
+def _identify(request: Request, services: Services, credentials: Credentials) -> Identity:
+    """Return who the credentials are of, or raise `NotAuthenticatedError`."""
+    text = credentials.credentials if credentials else ""
+    if services.sign_in is not None and is_token(text):
+        try:
+            return services.sign_in.identify(text)
+        except NotAuthenticatedError:
+            _count_wrong_key(request)
+            raise
+    key = services.store.verify_token(text) if text else None
+    if key is not None:
+        return Identity(key.key_id, key.scope, key.subject)
+    if credentials is not None:
         _count_wrong_key(request)
-    if key is None:
-        raise NotAuthenticatedError(
-            "this call needs a valid API key",
-            expected="the header `Authorization: Bearer KEY`",
-            found="no key" if credentials is None else "a key that is unknown, expired or revoked",
-            next_step="make a key with `nba keys create`",
-        )
-    return Caller(key.key_id, key.scope, key.subject, services.cards, services.store.is_listed)
+    raise NotAuthenticatedError(
+        "this call needs a valid API key",
+        expected="the header `Authorization: Bearer KEY`",
+        found="no key" if credentials is None else "a key that is unknown, expired or revoked",
+        next_step="make a key with `nba keys create`",
+    )
+
+
+def _count(services: Services, whose: str, which: str) -> None:
+    if services.limiter is not None:
+        services.limiter.count(whose, which)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 CallerDep = Annotated[Caller, Depends(caller_of)]
@@ -183,7 +217,7 @@ CallerDep = Annotated[Caller, Depends(caller_of)]
 
 def _count_wrong_key(request: Request) -> None:
     """Note a wrong key, and refuse an address that has sent too many."""
-    address = request.client.host if request.client else ""
+    address = _address(request)
     attempts: WrongKeys = request.app.state.wrong_keys
     found = attempts.note(address)
     if found is None:
@@ -195,7 +229,7 @@ def _count_wrong_key(request: Request) -> None:
 
 def _require_loopback(request: Request) -> None:
     """Refuse strangers, and pages of other sites that point a browser here."""
-    client = request.client.host if request.client else ""
+    client = _address(request)
     host = request.url.hostname or ""
     if not (is_this_machine(client) and is_this_machine(host)):
         raise NotPermittedError(

@@ -54,6 +54,28 @@ class TooManyWrongKeysError(NotAuthenticatedError):
         )
 
 
+class TooManyRequestsError(NbaError):
+    """A key or an address makes more requests than it may.
+
+    Parameters
+    ----------
+    seconds : int
+        After so many it may go on.
+    whose : str
+        `key` or `address`.
+    limit : str
+        What is allowed.
+    """
+
+    def __init__(self, seconds: int, whose: str, limit: str) -> None:
+        self.seconds = seconds
+        super().__init__(
+            f"too many requests of this {whose}",
+            expected=f"at most {limit}",
+            next_step=f"go on in {seconds} seconds",
+        )
+
+
 class FieldProblem(BaseModel):
     """What is wrong with one field of a request."""
 
@@ -81,6 +103,7 @@ STATUS_OF: tuple[tuple[type[NbaError], HTTPStatus, str], ...] = (
     (NotFoundError, HTTPStatus.NOT_FOUND, "not_found"),
     (ChangedError, HTTPStatus.PRECONDITION_FAILED, "changed"),
     (ConflictError, HTTPStatus.CONFLICT, "conflict"),
+    (TooManyRequestsError, HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests"),
     (TooManyWrongKeysError, HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests"),
     (NotAuthenticatedError, HTTPStatus.UNAUTHORIZED, "not_authenticated"),
     (NotPermittedError, HTTPStatus.FORBIDDEN, "not_permitted"),
@@ -158,7 +181,7 @@ def _on_nba_error(request: Request, error: Exception) -> JSONResponse:
         log().error("request failed", error=type(error).__name__, detail=str(error))
         problem = problem.model_copy(update={"expected": None, "found": None})
     response = respond(_without_places(problem, request.app.state.services.places))
-    if isinstance(error, TooManyWrongKeysError):
+    if isinstance(error, TooManyWrongKeysError | TooManyRequestsError):
         response.headers["Retry-After"] = str(error.seconds)
     return response
 

@@ -21,8 +21,10 @@ from nba.serving.auth import is_this_machine
 from nba.serving.cards import ProjectCards
 from nba.serving.clock import plan_clock
 from nba.serving.live import LiveRescoring
+from nba.serving.rate_limits import Limiter
 from nba.serving.routes.clerks import no_plan
 from nba.serving.services import Access, Services
+from nba.serving.sign_in import SignIn
 from nba.settings import Project
 from nba.stores.book_rows import BookRows
 from nba.stores.customers import CustomerRows, remembered
@@ -115,6 +117,7 @@ def services_of(wiring: Wiring, access: Access) -> Services:
         chat_link=wiring.settings.clerk_page.chat_link,
     )
     page = wiring.project.root / "serving" / "page"
+    limits = wiring.settings.rate_limits
     return Services(
         store,
         cards,
@@ -130,6 +133,8 @@ def services_of(wiring: Wiring, access: Access) -> Services:
         currency=wiring.settings.currency,
         books=BookRows(rows, wiring.project.runs),
         margin_rate=wiring.settings.margin_rate,
+        sign_in=SignIn(wiring.settings.oidc) if wiring.settings.oidc.issuer else None,
+        limiter=Limiter(limits, limits.storage) if limits.are_set else None,
         texts=wiring.decision_files.texts,
         tag_names={
             tag: {"zh": rule.name.zh, "en": rule.name.en}

@@ -18,7 +18,9 @@ from nba.schema.defaults import MARGIN_RATE
 from nba.schema.zones import zone_or
 from nba.serving.answers import Answers
 from nba.serving.cards import CustomerCards
+from nba.serving.rate_limits import Limiter
 from nba.serving.shapes import ProductScore
+from nba.serving.sign_in import SignIn
 from nba.settings import ClerkPage
 from nba.stores.book_rows import BookRows
 from nba.stores.books import Today
@@ -89,6 +91,10 @@ class Services:
         Whole books: posts, results, hand-overs; none of these without it.
     margin_rate : float
         Of goods whose cost is not known.
+    sign_in : SignIn or None
+        Tokens of an issuer beside API keys.
+    limiter : Limiter or None
+        How many requests a key and an address may make.
     """
 
     store: OperationalStore
@@ -109,6 +115,8 @@ class Services:
     tag_names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     books: BookRows | None = None
     margin_rate: float = MARGIN_RATE
+    sign_in: SignIn | None = None
+    limiter: Limiter | None = None
 
     @property
     def unprofiled(self) -> tuple[str, ...]:

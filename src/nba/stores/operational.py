@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import polars as pl
@@ -33,7 +33,9 @@ from nba.stores import (
     records,
     tombstones,
 )
+from nba.stores import audit as audits
 from nba.stores.access import ApiKey, NewKey, Scope
+from nba.stores.audit import AuditEntry, Target
 from nba.stores.books import Book, Change, DayDecision, Today
 from nba.stores.database import Database
 from nba.stores.feedback import Feedback
@@ -561,6 +563,31 @@ class OperationalStore:
         """Return the last run of the newest day, or None before the first."""
         with self._database.reading() as connection:
             return nights.last(connection)
+
+    # -- who saw or changed whom ----------------------------------------------------------
+
+    def keep_calls(self, entries: Sequence[AuditEntry]) -> None:
+        """Keep calls about customers; who was erased meanwhile is named in none."""
+        named = {one.target for one in entries if one.kind is Target.CUSTOMER and one.target}
+        with self.writing() as writer:
+            erased = writer.erased_among(named)
+            kept = [
+                replace(one, target=None)
+                if one.kind is Target.CUSTOMER and one.target in erased
+                else one
+                for one in entries
+            ]
+            audits.write(writer.connection, kept)
+
+    def calls_about(self, customer_id: str, since: datetime | None = None) -> list[dict[str, Any]]:
+        """Return the calls about a customer since a moment (aware), oldest first."""
+        with self._database.reading() as connection:
+            return audits.of_customer(connection, customer_id, since)
+
+    def purge_calls(self, keep_days: int) -> int:
+        """Forget calls that are older than so many days; return how many."""
+        with self.writing() as writer:
+            return audits.purge(writer.connection, writer.now - timedelta(days=keep_days))
 
     # -- tags, consents, erasure ----------------------------------------------------------
 

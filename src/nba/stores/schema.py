@@ -433,3 +433,21 @@ fallbacks = Table(
     Index(None, "state", "deadline"),
     Index(None, "customer_id"),
 )
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("audit_id", Integer, primary_key=True, autoincrement=True),
+    Column("ts", UtcDateTime, nullable=False),
+    Column("caller", String, nullable=False),
+    Column("scope", String, nullable=False),
+    Column("subject", String),
+    Column("method", String, nullable=False),
+    Column("route", String, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("target", String),
+    Column("day", Date),
+    Index(None, "kind", "target"),
+    Index(None, "ts"),
+)

@@ -28,9 +28,11 @@ from nba.data.identity_keys import (
     keyed,
 )
 from nba.data.tombstones import Tombstones
+from nba.stores import audit as audits
 from nba.stores import books
 from nba.stores.schema import (
     actions,
+    audit,
     changes,
     chat_recipients,
     consents,
@@ -64,7 +66,7 @@ PERSONAL: tuple[Table, ...] = (
     fallbacks,
 )
 #: Tables from which rows of customers are deleted, or that name them for a while.
-PURGED: tuple[str, ...] = tuple(table.name for table in (*PERSONAL, idempotency, tombstones))
+PURGED: tuple[str, ...] = tuple(table.name for table in (*PERSONAL, audit, idempotency, tombstones))
 _CHUNK = 500
 
 
@@ -154,7 +156,8 @@ def delete_customer(connection: Connection, customer_id: str, now: datetime) -> 
     Lists that named them get a new version without them.
     """
     gone = books.listed(connection, customer_id)
-    counts = {"outbox": _delete_answers(connection, customer_id)}
+    seen = audits.forget(connection, customer_id)  # by the actions, which go below
+    counts = {"outbox": _delete_answers(connection, customer_id), "audit": seen}
     for table in PERSONAL:
         done = connection.execute(delete(table).where(table.c.customer_id == customer_id))
         counts[table.name] = counts.get(table.name, 0) + done.rowcount

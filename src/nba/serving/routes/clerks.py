@@ -12,6 +12,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from nba.errors import NotFoundError
 from nba.schema.words import Mode
 from nba.serving.answers import Ready
+from nba.serving.audit import concerns
 from nba.serving.auth import Caller, CallerDep, ServicesDep
 from nba.serving.book import find_in_book
 from nba.serving.conditional import NOT_MODIFIED
@@ -37,6 +38,7 @@ from nba.serving.services import Services
 from nba.serving.settling import settled_book
 from nba.serving.views import action_names, show_actions, show_closed
 from nba.stores.access import Scope
+from nba.stores.audit import Target
 from nba.stores.books import Book
 from nba.stores.database import canonical
 from nba.stores.lists import Slice
@@ -117,6 +119,7 @@ def list_actions(
     """
     caller.require_clerk(clerk_id)
     book, now = settled_book(services, clerk_id), services.clock()
+    request.state.list_day = day or (book.as_of if book is not None else None)
     page = Page(clerk_id, day, mode, limit, cursor)
     key = (page, book)
     is_settled = book is not None and book.is_settled
@@ -198,6 +201,7 @@ def list_changes(
     clerk_id: ClerkId,
     caller: CallerDep,
     services: ServicesDep,
+    request: Request,
     since: Annotated[str, Query(max_length=100, description="`version` of the list that is held.")],
 ) -> ListChanges:
     """Return what came onto a clerk's list and what left it since a version of the newest plan's.
@@ -209,6 +213,7 @@ def list_changes(
     header = services.store.current_plan()
     if header is None:
         raise no_plan(None)
+    request.state.list_day = header["as_of"]
     held = read_version(since, header["digest"])
     book = settled_book(services, clerk_id)
     found = services.store.changes(clerk_id, held) if book else None
@@ -251,6 +256,7 @@ def search_book(
     clerk_id: ClerkId,
     caller: CallerDep,
     services: ServicesDep,
+    request: Request,
     q: Annotated[
         str, Query(max_length=100, description="A name, alias, end of a phone number, tag or id.")
     ] = "",
@@ -261,6 +267,7 @@ def search_book(
     found = find_in_book(services.cards.book(clerk_id), q, tag_names=services.tag_names)
     erased = services.store.erased_among([one.customer_id for one in found])
     found = [one for one in found if one.customer_id not in erased]
+    concerns(request, Target.CUSTOMER, (one.customer_id for one in found[:limit]))
     part = Slice("clerk_id", clerk_id, limit=MAX_PAGE, unprofiled=services.unprofiled)
     listed = services.store.open_actions(None, part, since=services.day_begins)[1]
     actions = {row["customer_id"]: row["action_id"] for row in listed}

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from nba.errors import NotFoundError, UnavailableError
 from nba.schema.words import TagSource
 from nba.serving.answers import Ready
+from nba.serving.audit import concerns
 from nba.serving.auth import CallerDep, ServicesDep
 from nba.serving.conditional import NOT_MODIFIED
 from nba.serving.errors import documented
@@ -28,6 +29,7 @@ from nba.serving.schemas import (
 from nba.serving.services import LiveScores, Services
 from nba.serving.shapes import CustomerCard, CustomerState, ProductScore, TagFact
 from nba.serving.views import show_actions, show_candidates
+from nba.stores.audit import Target
 from nba.stores.lists import Slice
 from nba.stores.people import Tag
 
@@ -79,12 +81,14 @@ def find_external_id(
     external_id: Annotated[Id, Path(description="The chat platform's id of a customer.")],
     caller: CallerDep,
     services: ServicesDep,
+    request: Request,
 ) -> KnownCustomer:
     """Return which customer the chat platform knows by an id, for a sidebar of the chat app."""
     customer_id = services.cards.by_external_id(external_id)
     caller.require_customer(customer_id or "")
     if customer_id is None:
         raise unknown_customer(external_id)
+    concerns(request, Target.CUSTOMER, [customer_id])
     return KnownCustomer(customer_id=customer_id)
 
 

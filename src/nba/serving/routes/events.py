@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from nba.errors import ConflictError, InputRefusedError, NbaError, NotPermittedError
+from nba.serving.audit import concerns
 from nba.serving.auth import Caller, CallerDep, ServicesDep
 from nba.serving.batches import IdempotencyKey, Metered, once, summed
 from nba.serving.errors import documented, problem_of
@@ -18,6 +19,7 @@ from nba.serving.rows import parse_row
 from nba.serving.schemas import BatchResult, EventBatch, RowResult
 from nba.serving.services import Services
 from nba.stores.access import Scope
+from nba.stores.audit import Target
 from nba.stores.operational import Writer
 from nba.stores.outbox import Event, Outcome
 
@@ -26,9 +28,11 @@ router = APIRouter(prefix="/v1", tags=["events"], route_class=RawPathRoute)
 
 @router.post("/events", response_model=BatchResult, responses=documented(401, 403, 409, 413, 422))
 def post_events(
+    *,
     body: EventBatch,
     caller: CallerDep,
     services: ServicesDep,
+    request: Request,
     metered: Metered,
     key: IdempotencyKey = None,
 ) -> BatchResult:
@@ -46,6 +50,8 @@ def post_events(
         Judged(table, index, _judge(table, row, caller, services, now))
         for table, index, row in _rows(body)
     ]
+
+    concerns(request, Target.CUSTOMER, _customers(judged))
 
     def take(writer: Writer) -> BatchResult:
         return summed(_take(writer, judged))
@@ -73,6 +79,12 @@ class Judged:
     table: str
     index: int
     verdict: Parsed | NbaError
+
+
+def _customers(judged: Sequence[Judged]) -> list[str]:
+    """Return whom the events of a batch are about."""
+    rows = (one.verdict.event.row for one in judged if isinstance(one.verdict, Parsed))
+    return [str(row["customer_id"]) for row in rows if row.get("customer_id")]
 
 
 def _rows(body: EventBatch) -> Iterator[tuple[str, int, Any]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from nba.errors import ConflictError, NbaError, UsageError
 from nba.schema.words import FeedbackKind
+from nba.serving.audit import concerns
 from nba.serving.auth import Caller, CallerDep, ServicesDep
 from nba.serving.batches import IdempotencyKey, Metered, once, summed
 from nba.serving.errors import documented, problem_of
@@ -26,6 +27,7 @@ from nba.serving.schemas import (
 )
 from nba.serving.services import Services
 from nba.stores.access import Scope
+from nba.stores.audit import Target
 from nba.stores.feedback import Feedback
 from nba.stores.lists import CLOSING
 from nba.stores.operational import Writer
@@ -63,14 +65,18 @@ def give_feedback(
 
 @router.post("/feedback", response_model=BatchResult, responses=documented(401, 403, 409, 413, 422))
 def give_feedback_on_many(
+    *,
     body: FeedbackBatch,
     caller: CallerDep,
     services: ServicesDep,
+    request: Request,
     metered: Metered,
     key: IdempotencyKey = None,
 ) -> BatchResult:
     """Say what became of many actions; each is accepted or refused by itself."""
     caller.require(Scope.CLERK, Scope.STORE)
+    told = [item.action_id for item in body.feedback if isinstance(item, FeedbackItem)]
+    concerns(request, Target.ACTION, told)
 
     def take(writer: Writer) -> BatchResult:
         rows = [
