@@ -63,7 +63,7 @@ class Limiter:
                 found=type(error).__name__,
                 next_step="correct it, or install nba[redis]",
             ) from error
-        self._strategy = SlidingWindowCounterRateLimiter(storage)  # type: ignore[arg-type]
+        self._strategy = SlidingWindowCounterRateLimiter(storage)
         self._limits = {
             whose: limits.parse(text)
             for whose, text in (("key", settings.per_key), ("address", settings.per_address))
