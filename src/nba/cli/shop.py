@@ -61,6 +61,9 @@ def demo(
     mapping: Annotated[str, typer.Option(help="A mapping's name or file.")] = "",
     as_of: AsOf = "",
     locale: Annotated[str, typer.Option(help="zh or en.")] = "en",
+    chat: Annotated[
+        bool, typer.Option("--chat", help="Send the plan to a played chat platform, and read back.")
+    ] = False,
     serve: Annotated[bool, typer.Option(help="Serve the API at the end.")] = True,
     port: Annotated[
         int, typer.Option(help="Port on the loopback address.", min=0, max=65535)
@@ -71,8 +74,12 @@ def demo(
 
     folder = context.obj if context.obj != Path() else Path("demo")
     run_demo(folder, data=data, mapping=mapping, as_of=as_of, locale=locale)
+    context.obj = folder
+    if chat:
+        from nba.connect.chat.demo import show_chat
+
+        show_chat(wiring_of(context), typer.echo)
     if serve:
-        context.obj = folder
         _serve(wiring_of(context), port=port, access="open")
 
 

@@ -10,7 +10,8 @@ import pytest
 from tests.connect.chat.conftest import Shop
 
 from nba.connect.chat import tasks
-from nba.connect.chat.played import Faults
+from nba.connect.chat.demo import show_chat
+from nba.connect.chat.played import SECRET, Faults
 from nba.connect.chat.results import ReadBack, read_back
 from nba.connect.chat.tasks import Sent, send
 from nba.data.ingest import ingest
@@ -276,3 +277,13 @@ def test_texts_are_not_kept_once_a_task_is_made(planned: Shop) -> None:
     with planned.wiring.plan_store.database.reading() as connection:
         rows = chat.tasks_in(connection, TaskState.OPEN)
     assert [row.content for row in rows] == [{}, {}]
+
+
+def test_the_demo_plays_a_whole_day(planned: Shop) -> None:
+    lines: list[str] = []
+    shown = show_chat(planned.wiring, lines.append, seed=3)
+    assert shown.friends == 5
+    assert (shown.tasks, sum(shown.outcomes.values())) == (2, 4)
+    assert shown.quota.get("spent", 0) == shown.outcomes["sent"]
+    assert all(SECRET not in line for line in lines)
+    assert planned.wiring.settings.chat.url.startswith("https://")

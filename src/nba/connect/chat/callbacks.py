@@ -23,7 +23,7 @@ import polars as pl
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from nba.connect.chat.port import ChatPlatform
-from nba.connect.chat.tasks import People
+from nba.data.lake import connect
 from nba.errors import ConfigError, NotPermittedError
 from nba.schema.tables import VALID_FROM
 from nba.schema.words import EndedBy
@@ -224,15 +224,21 @@ def _contact(wiring: Wiring, writer: Writer, fields: Mapping[str, str], change: 
 
 def _open_friendships(wiring: Wiring, external_id: str, clerk: str) -> list[dict[str, Any]]:
     """Return the open friendships of a person with a clerk, by the platform's ids."""
-    people = People.of(wiring)
-    customers = [one for one, mine in people.contacts.items() if mine == external_id]
-    clerks = [one for one, account in people.clerks.items() if account == clerk]
-    rows = wiring.lake.polars("friendships").filter(
-        pl.col("ended_at").is_null(),
-        pl.col("customer_id").is_in(customers),
-        pl.col("clerk_id").is_in(clerks),
-    )
-    return rows.select("customer_id", "clerk_id", "since").to_dicts()
+    lake = wiring.lake
+    with connect() as connection:
+        rows = connection.execute(
+            f"""SELECT DISTINCT f.customer_id, f.clerk_id, f.since
+            FROM ({lake.relation("friendships")}) AS f
+            JOIN ({lake.relation("customers")}) AS c USING (customer_id)
+            LEFT JOIN ({lake.relation("clerks")}) AS k ON k.clerk_id = f.clerk_id
+            WHERE f.ended_at IS NULL AND c.external_id = $person
+                AND coalesce(k.external_id, f.clerk_id) = $clerk""",
+            {"person": external_id, "clerk": clerk},
+        ).fetchall()
+    return [
+        {"customer_id": customer_id, "clerk_id": clerk_id, "since": since.astimezone(UTC)}
+        for customer_id, clerk_id, since in rows
+    ]
 
 
 def greeting(wiring: Wiring, fields: Mapping[str, str]) -> str:

@@ -231,6 +231,11 @@ class PlayedWeCom:
                     reached.append(one)
             return reached
 
+    def note_message(self, external_id: str, day: str) -> None:
+        """Let a person have had another mass message on a day (YYYY-MM-DD, UTC)."""
+        with self._lock:
+            self._received[external_id, day] += 1
+
     def _state_of(self, clerk: str, external_id: str) -> int:
         """Say what a message comes to: the platform lets one through per customer and day."""
         is_friend = external_id in self.friends.get(clerk, {})

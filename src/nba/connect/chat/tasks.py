@@ -256,7 +256,7 @@ def _messages(wiring: Wiring, day: date, people: People, now: datetime) -> Itera
             is_open = row["talking_point"] and row["status"] not in CLOSING
             if not (is_ours and is_open and row["customer_id"] in people.contacts):
                 continue
-            ends = _local(wiring, row["expires_at"])
+            ends = moment_of(wiring, row["expires_at"])
             fallback = fallbacks.get(row["action_type"])
             if fallback is not None:
                 ends = min(ends, deadline_of(fallback, row["contact_from"], zone))
@@ -393,9 +393,9 @@ def kept(wiring: Wiring, day: date, name: str) -> pl.DataFrame | None:
 
 
 def _day_begins(wiring: Wiring, day: date) -> datetime:
-    return _local(wiring, datetime.combine(day, time()))
+    return moment_of(wiring, datetime.combine(day, time()))
 
 
-def _local(wiring: Wiring, moment: datetime) -> datetime:
+def moment_of(wiring: Wiring, moment: datetime) -> datetime:
     """Return a moment of the project's zone in UTC."""
     return moment.replace(tzinfo=ZoneInfo(wiring.settings.time_zone)).astimezone(UTC)
