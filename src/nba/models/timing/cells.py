@@ -51,7 +51,7 @@ class CellsConfig(ModelConfig):
     ] = 1.0
     cell_prior: Annotated[
         float, Field(gt=0, description="weight of the parent's curve, in customers at risk")
-    ] = 50.0
+    ] = 5.0
     default_gap_days: Annotated[
         float, Field(gt=0, description="the gap believed in before anybody has bought twice")
     ] = BELIEVED_GAP_DAYS
