@@ -23,6 +23,11 @@ shelf AS (
     SELECT product_id, sum(on_hand) AS on_hand, count(*) FILTER (on_hand > 0) AS stores
     FROM (SELECT product_id, store_id, arg_max(on_hand, ts) AS on_hand FROM stock
           WHERE ts < $as_of GROUP BY ALL)
+    GROUP BY ALL),
+returned AS (
+    SELECT a.product_id, max(a.ts) AS at FROM stock a
+    ASOF JOIN stock b ON a.product_id = b.product_id AND a.store_id = b.store_id AND a.ts > b.ts
+    WHERE a.ts < $as_of AND a.on_hand > 0 AND b.on_hand <= 0
     GROUP BY ALL)
 SELECT p.product_id, p.name, r.category, k.kind AS category_kind,
        coalesce(k.replenishable, false) AS replenishable, p.brand, p.price, p.cost, r.margin_rate,
@@ -36,7 +41,9 @@ SELECT p.product_id, p.name, r.category, k.kind AS category_kind,
        coalesce(b.buyers_90, 0)::BIGINT AS buyers_90d,
        b.repeat_buyers / nullif(b.buyers, 0) AS repeat_buyer_share,
        CASE WHEN s.quantity > 0 THEN least(s.returned / s.quantity, 1) END AS return_share,
-       ($today - s.last_day)::DOUBLE AS days_since_sale, h.on_hand, h.stores AS stores_in_stock
+       ($today - s.last_day)::DOUBLE AS days_since_sale, h.on_hand, h.stores AS stores_in_stock,
+       ($today - epoch(back.at)::BIGINT // 86400)::DOUBLE AS days_since_restock
 FROM products p LEFT JOIN ref_product r USING (product_id)
 LEFT JOIN categories k ON k.category = r.category LEFT JOIN sale s USING (product_id)
 LEFT JOIN buyer b USING (product_id) LEFT JOIN shelf h USING (product_id)
+LEFT JOIN returned back USING (product_id)

@@ -38,6 +38,8 @@ class Candidates:
         What each customer needs that can be served today.
     stopped_by : Series of str
         Why the contact policy leaves a customer alone today; null where it does not.
+    service_stopped_by : Series of str
+        The same for the answer to an open case.
     actions : tuple of ActionType
         The candidates of each customer.
     stage : array of int, shape (customers, candidates)
@@ -51,6 +53,7 @@ class Candidates:
     scores: ModeScores
     needs: CustomerNeeds
     stopped_by: pl.Series
+    service_stopped_by: pl.Series
     actions: tuple[ActionType, ...]
     stage: npt.NDArray[np.int8]
     effects: ContactEffects
@@ -141,6 +144,7 @@ def build_candidates(
         scores=scores,
         needs=needs,
         stopped_by=state["stopped_by"],
+        service_stopped_by=state["service_stopped_by"],
         actions=actions,
         stage=funnel_stages(facts, actions, allowed, effects.need < needs.rows.height),
         effects=effects,

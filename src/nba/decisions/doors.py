@@ -62,7 +62,8 @@ def door_of(candidates: Candidates, at: int, stage: Stage) -> str:
     if not action.enabled:
         return "switched_off"
     if stage is Stage.POLICY:
-        return str(candidates.stopped_by[0] or _POLICY)
+        stopped = candidates.service_stopped_by if action.service else candidates.stopped_by
+        return str(stopped[0] or _POLICY)
     if stage is not Stage.NOT_ELIGIBLE:
         return "" if stage is Stage.OPEN else stage.name.lower()
     if not state["consent_contact"]:

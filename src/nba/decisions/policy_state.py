@@ -15,8 +15,9 @@ from nba.decisions.inputs import DecisionInputs
 from nba.decisions.policy import ContactPolicy
 from nba.schema.words import CONTACT_MODES, Mode, ResponseKind
 
-#: Why a customer is left alone whom the clerk set aside; an open case does not wait for it.
-SNOOZED: Final = "snoozed"
+#: Reasons to leave a customer alone that an open case does not wait for: who complained is waiting
+#: for the answer, and who is silent or set aside may still have asked.
+PASSED_BY_SERVICE: Final = ("pause_after_no", "pause_after_silence", "snoozed")
 
 
 def contact_history(
@@ -93,7 +94,8 @@ def policy_state(
     -------
     DataFrame
         In the order of `customers`: customer_id, `stopped_by` (the strongest reason to leave the
-        customer alone today, or null), `cools_<mode>` (the mode still cools down) and the history
+        customer alone today, or null), `service_stopped_by` (the same for the answer to an open
+        case), `cools_<mode>` (the mode still cools down) and the history
         behind them.
     """
     history = contact_history(
@@ -105,17 +107,22 @@ def policy_state(
         inputs["snoozes"].group_by("customer_id").agg(pl.col("until").max().alias("snoozed_until")),
     ):
         history = history.join(part, on="customer_id", how="left", maintain_order="left")
-    reasons = [
-        pl.when(condition.fill_null(False)).then(pl.lit(name))
+    reasons = {
+        name: pl.when(condition.fill_null(False)).then(pl.lit(name))
         for name, condition in _stop_conditions(as_of, policy).items()
-    ]
+    }
+    of_service = [reason for name, reason in reasons.items() if name not in PASSED_BY_SERVICE]
     cooling = [
         (pl.col(f"last_{mode}") <= policy.cool_down[mode].same_mode)
         .fill_null(False)
         .alias(f"cools_{mode}")
         for mode in CONTACT_MODES
     ]
-    return history.with_columns(pl.coalesce(reasons).alias("stopped_by"), *cooling)
+    return history.with_columns(
+        pl.coalesce(reasons.values()).alias("stopped_by"),
+        pl.coalesce(of_service).alias("service_stopped_by"),
+        *cooling,
+    )
 
 
 def _stop_conditions(as_of: datetime, policy: ContactPolicy) -> dict[str, pl.Expr]:
@@ -144,7 +151,7 @@ def _stop_conditions(as_of: datetime, policy: ContactPolicy) -> dict[str, pl.Exp
             & (pl.col("last") <= pause.unanswered_days)
         ),
         "cool_down": cooling,
-        SNOOZED: pl.col("snoozed_until") >= as_of + timedelta(days=1),
+        "snoozed": pl.col("snoozed_until") >= as_of + timedelta(days=1),
     }
 
 
@@ -164,7 +171,7 @@ def policy_open(
         What `policy_state` returned, a row per customer.
     """
     free = state["stopped_by"].is_null().to_numpy()
-    aside = (state["stopped_by"] == SNOOZED).fill_null(False).to_numpy()
+    free_for_service = state["service_stopped_by"].is_null().to_numpy()
     cooling = {mode: state[f"cools_{mode}"].to_numpy() for mode in CONTACT_MODES}
     recent = _days_since_type(inputs, state, actions, as_of)
     spent = _spent_quota(inputs, state)
@@ -173,7 +180,7 @@ def policy_open(
     allowed = np.zeros((state.height, len(actions)), dtype=bool)
     for position, action in enumerate(actions):
         waited = (recent[action.action_type] > action.wait_days).fill_null(True).to_numpy()
-        open_to = free | aside if action.service else free
+        open_to = free_for_service if action.service else free
         allowed[:, position] = open_to & ~cooling[action.mode] & waited
         if str(action.channel) in spent:
             allowed[:, position] &= ~spent[str(action.channel)]

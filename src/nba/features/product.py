@@ -53,6 +53,19 @@ def latest_stock(tables: Tables, as_of: datetime) -> ir.Table:
     return ranked.filter(ranked.place == 0).select(PRODUCT_ID, STORE_ID, "on_hand")
 
 
+def _restocked(tables: Tables, as_of: datetime) -> ir.Table:
+    """Return, per product, days since a store had it again after it had none."""
+    rows = tables["stock"]
+    rows = rows.filter(prepare.before(rows.ts, as_of))
+    window = ibis.window(group_by=[PRODUCT_ID, STORE_ID], order_by="ts")
+    counts = rows.mutate(previous=rows.on_hand.lag().over(window))
+    back = counts.filter((counts.on_hand > 0) & (counts.previous <= 0))
+    latest = back.group_by(restock_key=PRODUCT_ID).agg(restocked_at=back.ts.max())
+    return latest.select(
+        "restock_key", days_since_restock=prepare.age_days(latest.restocked_at, as_of)
+    )
+
+
 def build(tables: Tables, as_of: datetime) -> ir.Table:
     """Return every product with its sales and stock at `as_of`."""
     products = tables["products"]
@@ -66,6 +79,7 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
         on_hand=total(units(counts.on_hand.clip(lower=0))),
         stores_in_stock=(counts.on_hand > 0).sum(),
     )
+    restocked = _restocked(tables, as_of)
     kinds = tables["categories"].select(
         kind_key=CATEGORY, category_kind="kind", replenishable="replenishable"
     )
@@ -75,6 +89,7 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
         .left_join(sales, products.product_id == sales.sold_key)
         .left_join(buyers, products.product_id == buyers.buyer_key)
         .left_join(stock, products.product_id == stock.stock_key)
+        .left_join(restocked, products.product_id == restocked.restock_key)
     )
     table = table.left_join(kinds, table.category == kinds.kind_key)
     today = prepare.day_number(as_of)
@@ -178,6 +193,13 @@ VIEW = View(
             "count",
             "now",
             "null where no stock is reported",
+        ),
+        Feature(
+            "days_since_restock",
+            "float64",
+            "days since a store had it again after it had none",
+            "days",
+            null_rule="null where it never ran out",
         ),
     ),
     "What a product is and how it sells.",
