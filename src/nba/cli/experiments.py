@@ -175,8 +175,8 @@ def experiment_analyse(
     from nba.jobs.impact.live import analyse_arms, analysis_lines
 
     wiring = wiring_of(context)
-    found = analyse_arms(wiring, *_days(wiring, first, last), control=control)
-    emit(as_json, found.to_dicts(), lambda: analysis_lines(found, wiring.settings.currency))
+    analysis = analyse_arms(wiring, *_days(wiring, first, last), control=control)
+    emit(as_json, analysis.to_dicts(), lambda: analysis_lines(analysis, wiring.settings.currency))
 
 
 @experiment_app.command("power")
@@ -190,8 +190,8 @@ def experiment_power(
     from nba.jobs.impact.live import plan_lines, plan_test
 
     wiring = wiring_of(context)
-    found = plan_test(wiring, moment(wiring, last, option="--to").date(), share=share)
-    emit(as_json, found.to_dicts(), lambda: plan_lines(found, wiring.settings.currency, share))
+    sizes = plan_test(wiring, moment(wiring, last, option="--to").date(), share=share)
+    emit(as_json, sizes.to_dicts(), lambda: plan_lines(sizes, wiring.settings.currency, share))
 
 
 @experiment_app.command("what-if")
@@ -213,6 +213,6 @@ def experiment_what_if(
     from nba.jobs.impact.live import what_if_lines, what_if_policy
 
     wiring = wiring_of(context)
-    found = what_if_policy(wiring, *_days(wiring, first, last), policy)
-    report = {"policy": found.policy, "rows": found.rows, **asdict(found.difference)}
-    emit(as_json, report, lambda: what_if_lines(found, wiring.settings.currency))
+    estimate = what_if_policy(wiring, *_days(wiring, first, last), policy)
+    report = {"policy": estimate.policy, "rows": estimate.rows, **asdict(estimate.difference)}
+    emit(as_json, report, lambda: what_if_lines(estimate, wiring.settings.currency))

@@ -14,7 +14,7 @@ from nba.stores.hooks import HookEvent
 
 hooks_app = typer.Typer(help="Webhooks: who is told what happened.", no_args_is_help=True)
 HookId = Annotated[str, typer.Argument(help="The webhook's id.")]
-_OFFERED = tuple(one for one in HookEvent if one is not HookEvent.TEST)
+_OFFERED = tuple(kind for kind in HookEvent if kind is not HookEvent.TEST)
 
 
 @hooks_app.command("add")
@@ -29,12 +29,12 @@ def hooks_add(
     """Add a webhook; its secret is shown this once."""
     if urlsplit(url).scheme not in ("https", "http") or not urlsplit(url).hostname:
         raise UsageError("a webhook is a URL", expected="https://HOST/PATH", found=url)
-    unknown = sorted(set(event or ()) - {str(one) for one in _OFFERED})
+    unknown = sorted(set(event or ()) - {str(kind) for kind in _OFFERED})
     if unknown:
         raise UsageError(
             "no such event", expected=f"one of {', '.join(_OFFERED)}", found=", ".join(unknown)
         )
-    wanted = [HookEvent(one) for one in event or _OFFERED]
+    wanted = [HookEvent(kind) for kind in event or _OFFERED]
     hook_id, secret = wiring_of(context).plan_store.add_hook(url, wanted)
     typer.echo(f"{hook_id} {secret}")
 

@@ -46,9 +46,9 @@ def plan(
     wiring = wiring_of(context)
     day = moment(wiring, as_of)
     if explain:
-        found = explain_customer(wiring.run(day), explain)
-        report = {**vars(found), "candidates": found.candidates.to_dicts()}
-        emit(as_json, report, lambda: explanation_lines(found))
+        explanation = explain_customer(wiring.run(day), explain)
+        report = {**vars(explanation), "candidates": explanation.candidates.to_dicts()}
+        emit(as_json, report, lambda: explanation_lines(explanation))
     elif dry_run:
         _, diff = preview(wiring.run(day), without=without or ())
         summary = diff.summary()
@@ -66,16 +66,16 @@ def plan_replay(
     from nba.pipeline.replay import replay_action
 
     wiring = wiring_of(context)
-    found = replay_action(wiring, wiring.settings, action_id)
-    verdict = "the same bytes" if found.same else f"differs: {dict(found.differences)}"
-    typer.echo(f"{action_id}: {verdict} (sha256 {found.digest})")
-    explained = not found.same and found.erased_beside > 0
+    replayed = replay_action(wiring, wiring.settings, action_id)
+    verdict = "the same bytes" if replayed.same else f"differs: {dict(replayed.differences)}"
+    typer.echo(f"{action_id}: {verdict} (sha256 {replayed.digest})")
+    explained = not replayed.same and replayed.erased_beside > 0
     if explained:
         typer.echo(
-            f"the draw also depended on {found.erased_beside} customers of this clerk who were "
+            f"the draw also depended on {replayed.erased_beside} customers of this clerk who were "
             "erased since; the decision stands as logged"
         )
-    raise typer.Exit(0 if found.same or explained else 1)
+    raise typer.Exit(0 if replayed.same or explained else 1)
 
 
 @actions_app.command("export")

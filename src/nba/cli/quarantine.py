@@ -18,13 +18,13 @@ def quarantine_list(context: typer.Context, as_json: AsJson = False) -> None:
     from nba.jobs.inspect import quarantine_counts
 
     wiring = wiring_of(context)
-    found = quarantine_counts(wiring)
+    counts = quarantine_counts(wiring)
     refused = wiring.plan_store.refused_rows()
-    beside = [f"{refused:,} rows of the API were refused too: `nba outbox list`"] if refused else []
+    notes = [f"{refused:,} rows of the API were refused too: `nba outbox list`"] if refused else []
     emit(
         as_json,
-        found,
-        lambda: [*([_line(row) for row in found] or ["the quarantine is empty"]), *beside],
+        counts,
+        lambda: [*([_line(row) for row in counts] or ["the quarantine is empty"]), *notes],
     )
 
 

@@ -64,8 +64,13 @@ def _is_chinese(lines: list[bytes]) -> bool:
     readable = [line for line in lines if _reads(line, GB18030)]
     if len(readable) < _READABLE * len(lines):
         return False
-    characters = [one for line in readable for one in line.decode(GB18030) if not one.isascii()]
-    frequent = sum(_is_frequent(one) for one in characters)
+    characters = [
+        character
+        for line in readable
+        for character in line.decode(GB18030)
+        if not character.isascii()
+    ]
+    frequent = sum(_is_frequent(character) for character in characters)
     return bool(characters) and frequent >= _FREQUENT * len(characters)
 
 

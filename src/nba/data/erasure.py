@@ -56,7 +56,9 @@ class Leaving:
     def of(cls, customer_ids: Iterable[str], action_ids: Mapping[str, str]) -> Leaving:
         """Draw a pseudonym for each customer."""
         known = tuple(sorted(set(customer_ids)))
-        return cls(known, action_ids, {one: PSEUDONYM + token_hex(12) for one in known})
+        return cls(
+            known, action_ids, {customer_id: PSEUDONYM + token_hex(12) for customer_id in known}
+        )
 
 
 @dataclass
@@ -165,10 +167,10 @@ def identity_keys(
     secret : bytes
         With which the lake's keys are hashed.
     """
-    found: dict[str, set[IdentityKey]] = {one: set() for one in customer_ids}
-    for one in customer_ids:
-        if (own := key_of_id(one, secret)) is not None:
-            found[one].add(own)
+    keys_by_customer: dict[str, set[IdentityKey]] = {customer: set() for customer in customer_ids}
+    for customer in customer_ids:
+        if (own := key_of_id(customer, secret)) is not None:
+            keys_by_customer[customer].add(own)
     external = hashed_sql("'external_id'", "external_id", secret)
     with connect() as connection:
         state = lake.state()
@@ -180,11 +182,11 @@ def identity_keys(
             f"WHERE external_id IS NOT NULL AND customer_id IN ({sql.texts(customer_ids)})"
         )
         for customer_id, kind, value in connection.fetchall():
-            found[customer_id].add(IdentityKey(kind, value))
-    for keys in found.values():
+            keys_by_customer[customer_id].add(IdentityKey(kind, value))
+    for keys in keys_by_customer.values():
         # of whom nothing but one of these is known goes by an id made of it
         keys |= {IdentityKey(WHOLE_ID, guest_id(key.value)) for key in keys}
-    return found
+    return keys_by_customer
 
 
 def _register(

@@ -239,22 +239,22 @@ class Load:
         if not folder.is_dir():
             return
         context = self.context
-        found, unreadable = recognise(self.connection, folder, context.scratch / "headers")
+        exports, unreadable = recognise(self.connection, folder, context.scratch / "headers")
         for text in unreadable:
             self.report.add(Status.WARN, "input", "unreadable", text, count=1)
-        for one in found:
-            if one.problem:
-                self.report.add(Status.FAIL, "input", "export", one.problem, count=1)
-        if self.report.failed or not found:
+        for export in exports:
+            if export.problem:
+                self.report.add(Status.FAIL, "input", "export", export.problem, count=1)
+        if self.report.failed or not exports:
             return
         known = self.writer.lake.relation("identities", self.writer.before)
         is_new = REQUIRED_TABLE not in self.writer.before.tables
         # the sales that are there say in which currency the next ones are
-        said = [load["currency"] for load in self.writer.before.loads if load.get("currency")]
-        currency = said[-1] if said else currency
+        currencies = [load["currency"] for load in self.writer.before.loads if load.get("currency")]
+        currency = currencies[-1] if currencies else currency
         translation = Translation(context, self.report, currency, is_new=is_new)
         try:
-            self.translated = translation.run(found, f"({known})", secret)
+            self.translated = translation.run(exports, f"({known})", secret)
         except InputRefusedError as error:
             self._refuse("input", error)
             return
@@ -288,13 +288,15 @@ class Load:
 
         Tables that say who is who come first, so that whose rows the others hold is known.
         """
-        keyed = [one for name in KEYED_TABLES if (one := self._staged(name, stage)) is not None]
+        keyed = [
+            prepared for name in KEYED_TABLES if (prepared := self._staged(name, stage)) is not None
+        ]
         note_aliases(self.context, keyed)
-        done = {one.table.name: one for one in keyed if self._counted(one)}
+        done = {prepared.table.name: prepared for prepared in keyed if self._counted(prepared)}
         for name in stage:
-            one = None if name in KEYED_TABLES else self._staged(name, stage)
-            if one is not None and self._counted(one):
-                done[name] = one
+            prepared = None if name in KEYED_TABLES else self._staged(name, stage)
+            if prepared is not None and self._counted(prepared):
+                done[name] = prepared
         for name in stage:
             if name in done:
                 self._take(done[name])

@@ -34,7 +34,8 @@ def keep_out(staged: Staged, keeper: Keeper) -> tuple[int, int]:
     name = f"kept_out_{next(_numbers)}"
     connection.execute(f"CREATE TEMP TABLE {name} (id VARCHAR, is_other BOOLEAN)")
     connection.executemany(
-        f"INSERT INTO {name} VALUES (?, ?)", [[one, one in keeper.aliases] for one in sorted(gone)]
+        f"INSERT INTO {name} VALUES (?, ?)",
+        [[customer_id, customer_id in keeper.aliases] for customer_id in sorted(gone)],
     )
     rows, others = (
         keys.single_number(

@@ -136,9 +136,9 @@ def note_aliases(context: Context, prepared: Sequence[Prepared]) -> None:
     if context.keeper is None:
         return
     # what one table says of somebody, the other may say of their keys
-    for one in (*prepared, *prepared):
-        for staged in one.staged:
-            context.keeper.note_aliases(one.table.name, staged.good, staged.columns)
+    for table in (*prepared, *prepared):
+        for staged in table.staged:
+            context.keeper.note_aliases(table.table.name, staged.good, staged.columns)
 
 
 def count_rows(context: Context, prepared: Prepared) -> None:

@@ -247,6 +247,6 @@ def quarantined(lake: Lake, *, table: str = "", rule: str = "", limit: int = 0) 
             f"SELECT {sql.names(COLUMNS)} FROM {sql.parquet(files)} WHERE {wanted or 'true'} "
             f"""ORDER BY loaded_at, "table", file, line{f" LIMIT {limit}" if limit else ""}"""
         ).to_arrow_table()
-    frame = pl.from_arrow(arrow)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
+    rows = pl.from_arrow(arrow)
+    assert isinstance(rows, pl.DataFrame)
+    return rows

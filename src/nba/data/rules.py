@@ -141,13 +141,13 @@ class State:
 
 def states(table: Table, present: dict[str, str], now: datetime) -> list[State]:
     """Return the columns of an input whose bad values do not keep their row out."""
-    found = []
+    rules = []
     for column in table.columns:
         if column.name in present and column.safe:
             every = _column_rules(table, column, present, now)
             broken = " OR ".join(f"({rule.broken})" for rule in every)
-            found.append(State(column.name, column.safe, f"coalesce({broken}, false)"))
-    return found
+            rules.append(State(column.name, column.safe, f"coalesce({broken}, false)"))
+    return rules
 
 
 def _column_rules(

@@ -55,7 +55,7 @@ class Tombstones:
 
     def erased(self, customer_ids: Sequence[str]) -> set[str]:
         """Return those of `customer_ids` that are an erased customer's."""
-        return {one for one in customer_ids if self._is_erased(one)}
+        return {customer_id for customer_id in customer_ids if self._is_erased(customer_id)}
 
     def _is_erased(self, customer_id: str) -> bool:
         digest = customer_digest(customer_id, self.secret)

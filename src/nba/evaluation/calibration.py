@@ -23,7 +23,7 @@ def reliability(
     probability: Floats, happened: NDArray[np.bool_], *, bins: int = BINS
 ) -> pl.DataFrame:
     """Return predicted and observed shares in groups of equal size, lowest first."""
-    frame = pl.DataFrame(
+    curve = pl.DataFrame(
         {
             "bin": _bins(probability, bins),
             "predicted": probability,
@@ -31,7 +31,7 @@ def reliability(
         }
     )
     return (
-        frame.group_by("bin")
+        curve.group_by("bin")
         .agg(pl.len().alias("customers"), pl.col("predicted").mean(), pl.col("observed").mean())
         .sort("bin")
     )

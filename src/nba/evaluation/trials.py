@@ -132,17 +132,17 @@ def hold_trial(
         Of the bootstrap.
     """
     metrics = _metrics(new, others, seed)
-    found = _segments(new, others, segments)
+    segments_found = _segments(new, others, segments)
     refusals = [
         *_too_good(metrics),
         *(_worse(new, other, name) for name, other in others.items()),
-        *_harmed(found),
+        *_harmed(segments_found),
         *(_gate(gate, metrics) for gate in gates),
     ]
     return Trial(
         metrics,
         tuple(text for text in refusals if text),
-        found,
+        segments_found,
         customers=len(new.loss),
         days=days,
     )
@@ -229,16 +229,16 @@ def _harmed(segments: pl.DataFrame) -> list[str]:
 def _gate(gate: Gate, metrics: Mapping[str, Interval]) -> str:
     """Return why a gate is not passed, or an empty text; the interval must pass as a whole."""
     name = gate.metric if gate.margin is None else f"{gate.metric}-{gate.baseline}"
-    found = metrics.get(name)
-    if found is None:
+    interval = metrics.get(name)
+    if interval is None:
         if gate.baseline == CHAMPION:
             return ""  # there is none yet
         return f"gate on {name}: no such metric; there are {', '.join(sorted(metrics))}"
-    said = f"{name} {found.estimate:.4g} [{found.lower:.4g}, {found.upper:.4g}]"
-    if gate.at_least is not None and not found.lower >= gate.at_least:
-        return f"gate: {said} is not at least {gate.at_least:g} with confidence"
-    if gate.at_most is not None and not found.upper <= gate.at_most:
-        return f"gate: {said} is not at most {gate.at_most:g} with confidence"
-    if gate.margin is not None and not found.lower >= gate.margin:
-        return f"gate: {said} is not better by {gate.margin:g} with confidence"
+    text = f"{name} {interval.estimate:.4g} [{interval.lower:.4g}, {interval.upper:.4g}]"
+    if gate.at_least is not None and not interval.lower >= gate.at_least:
+        return f"gate: {text} is not at least {gate.at_least:g} with confidence"
+    if gate.at_most is not None and not interval.upper <= gate.at_most:
+        return f"gate: {text} is not at most {gate.at_most:g} with confidence"
+    if gate.margin is not None and not interval.lower >= gate.margin:
+        return f"gate: {text} is not better by {gate.margin:g} with confidence"
     return ""

@@ -134,9 +134,9 @@ def calibration(
     """
     fold = np.zeros(len(predicted), dtype=np.int64) if fold is None else fold
     decile = np.minimum((rank_share(-predicted, fold) * bins).astype(np.int64), bins - 1)
-    frame = pl.DataFrame({"decile": decile + 1, "predicted": predicted, "gain": gain})
+    deciles = pl.DataFrame({"decile": decile + 1, "predicted": predicted, "gain": gain})
     table = (
-        frame.group_by("decile")
+        deciles.group_by("decile")
         .agg(
             pl.len().alias("rows"),
             pl.col("predicted").mean(),

@@ -75,9 +75,11 @@ class DuckDBEngine:
 
     def keep(self, name: str, table: ir.Table) -> ir.Table:
         """Compute `table` into a temporary table."""
-        kept = f"kept_{name}"
-        self.connection.con.execute(f'CREATE OR REPLACE TEMP TABLE "{kept}" AS {self.query(table)}')
-        return self.connection.table(kept)
+        view_name = f"kept_{name}"
+        self.connection.con.execute(
+            f'CREATE OR REPLACE TEMP TABLE "{view_name}" AS {self.query(table)}'
+        )
+        return self.connection.table(view_name)
 
     def query(self, table: ir.Table) -> str:
         """Return the SQL of `table` with each type said aloud.

@@ -192,15 +192,15 @@ def _contradictions(
         for name, expression in expressions.items()
         if example_of_conflict(expression) is None
     ]
-    for one, other in combinations(rules, 2):
-        group = rules[one].group
-        if not group or group != rules[other].group or rules[one].over != rules[other].over:
+    for rule, other in combinations(rules, 2):
+        group = rules[rule].group
+        if not group or group != rules[other].group or rules[rule].over != rules[other].over:
             continue
-        example = example_of_conflict(expressions[one], expressions[other])
+        example = example_of_conflict(expressions[rule], expressions[other])
         if example is not None:
             shown = ", ".join(f"{name} {value}" for name, value in sorted(example.items()))
             problems.append(
-                f"{one} and {other} contradict each other: both are of the group {group!r}, yet "
+                f"{rule} and {other} contradict each other: both are of the group {group!r}, yet "
                 f"both hold for {shown or 'every customer'}"
             )
     return problems
@@ -290,9 +290,9 @@ def ruled(
     branches = [(rows.tag == name, rows[f"value_{i}"]) for i, name in enumerate(valued)]
     nothing = ibis.literal(None, type="string")
     value = ibis.cases(*branches, else_=nothing) if branches else nothing
-    found = rows.select(CUSTOMER_ID, "tag", value=value)
+    tagged = rows.select(CUSTOMER_ID, "tag", value=value)
     # Over pairs several rows may fit: the tag stands once, with the first value by name.
-    return found.group_by([CUSTOMER_ID, "tag"]).agg(value=found.value.min())
+    return tagged.group_by([CUSTOMER_ID, "tag"]).agg(value=tagged.value.min())
 
 
 def _expiry(tags: TagSet, tag: ir.StringColumn, as_of: datetime) -> ir.Value:
@@ -316,16 +316,16 @@ def tag_view(tags: TagSet, views: Mapping[str, View]) -> View:
     def build(tables: Tables, as_of: datetime) -> ir.Table:
         parts = [customer_tags.declared(tables, as_of)]
         for what in OVER:
-            found = ruled(tags, what, tables, as_of, views)
-            if found is not None:
+            tagged = ruled(tags, what, tables, as_of, views)
+            if tagged is not None:
                 parts.append(
-                    found.select(
+                    tagged.select(
                         CUSTOMER_ID,
                         "tag",
                         "value",
                         source=ibis.literal(str(TagSource.RULE)),
                         ts=ibis.timestamp(as_of),
-                        expires_at=_expiry(tags, found.tag, as_of),
+                        expires_at=_expiry(tags, tagged.tag, as_of),
                     )
                 )
         typed = [part.cast(_TAG_SCHEMA) for part in parts]

@@ -87,6 +87,6 @@ def _write(
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as handle:
         rows = csv.DictWriter(handle, _COLUMNS)
         rows.writeheader()
-        for one in keys:
-            known = clerks[str(one.key.subject)]
-            rows.writerow({**known, "key_id": one.key.key_id, "token": one.token})
+        for key in keys:
+            known = clerks[str(key.key.subject)]
+            rows.writerow({**known, "key_id": key.key.key_id, "token": key.token})

@@ -41,15 +41,15 @@ def configuration_faults(root: Path) -> list[str]:
             read()
         except ConfigError as error:
             what = error.what.replace(f"{root}/", "")
-            said = error.problems or (f"{error.found}, expected {error.expected}",)
-            faults += [f"{what}: {problem}".replace(f"{root}/", "") for problem in said]
+            problems = error.problems or (f"{error.found}, expected {error.expected}",)
+            faults += [f"{what}: {problem}".replace(f"{root}/", "") for problem in problems]
     return faults
 
 
 def _says(error: ConfigError, fault: str) -> bool:
     """Return whether an error says a fault already."""
-    said = error.problems or (error.found,)
-    return any(text and text in fault for text in said)
+    problems = error.problems or (error.found,)
+    return any(text and text in fault for text in problems)
 
 
 def _readers(root: Path) -> Iterator[Callable[[], object]]:

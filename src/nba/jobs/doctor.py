@@ -64,10 +64,10 @@ def _last_night(wiring: Wiring) -> str:
 
 def _outbox(wiring: Wiring) -> str:
     waiting, refused = wiring.plan_store.backlog()[0], wiring.plan_store.refused_rows()
-    said = f"{waiting:,} rows wait for the next night"
+    message = f"{waiting:,} rows wait for the next night"
     if refused:
-        return f"PROBLEM: {said}, {refused:,} were refused: see `nba outbox list`"
-    return said
+        return f"PROBLEM: {message}, {refused:,} were refused: see `nba outbox list`"
+    return message
 
 
 def _plan(wiring: Wiring) -> str:

@@ -79,22 +79,24 @@ def export_actions(
     """
     require_known_ending(out)
     folder = wiring.runs.planned(as_of.date())
-    frame = folder.read(f"{GROUP}/actions")
+    actions = folder.read(f"{GROUP}/actions")
     if everything:
         log = folder.read(f"{GROUP}/log")
-        frame = pl.concat(
-            [frame, log.join(frame, on="customer_id", how="anti")], how="diagonal_relaxed"
+        actions = pl.concat(
+            [actions, log.join(actions, on="customer_id", how="anti")], how="diagonal_relaxed"
         )
     clocks = f"{INPUTS}/{CLOCKS}"
     zones = folder.read(clocks).select("clerk_id", "timezone") if folder.has(clocks) else None
     here = ZoneInfo(wiring.settings.time_zone)
     as_text = out.suffix != ".parquet"
     write_table(
-        with_offsets(frame, dict(zones.rows()) if zones is not None else {}, here, as_text=as_text),
+        with_offsets(
+            actions, dict(zones.rows()) if zones is not None else {}, here, as_text=as_text
+        ),
         out,
         style,
     )
-    return frame.height
+    return actions.height
 
 
 def require_known_ending(out: Path) -> None:

@@ -15,8 +15,8 @@ from nba.wiring import Wiring
 
 def customer_features(wiring: Wiring, customer_id: str, as_of: datetime) -> dict[str, Any]:
     """Return a customer's rows of every view that is keyed by customer, as built at `as_of`."""
-    found = wiring.feature_store.show(customer_id, as_of)
-    return {name: rows.drop("customer_id").to_dicts() for name, rows in found.items()}
+    features = wiring.feature_store.show(customer_id, as_of)
+    return {name: rows.drop("customer_id").to_dicts() for name, rows in features.items()}
 
 
 def feature_lines(found: dict[str, Any]) -> list[str]:

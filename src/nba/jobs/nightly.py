@@ -120,7 +120,7 @@ def run_nightly(
         if until_step == INGEST:
             return context.manifest
         due = steps_due(context, inputs, force=force, from_step=from_step)
-        steps = [one for one in due.steps if STEPS.index(one.name) <= STEPS.index(until_step)]
+        steps = [step for step in due.steps if STEPS.index(step.name) <= STEPS.index(until_step)]
         if alone:
             _refuse_more_than(from_step, steps)
         for line in notices(context, due, steps):
@@ -148,12 +148,12 @@ def _refuse_more_than(name: str | None, steps: Sequence[NightlyStep]) -> None:
 
 def _walk(context: RunContext, due: list[NightlyStep], progress: Progress) -> None:
     """Run the steps in order; each is noted in the manifest when it is done."""
-    for one in due:
-        with progress.step(one.name) as current:
-            current.report.update(one.run(context))
+    for step in due:
+        with progress.step(step.name) as current:
+            current.report.update(step.run(context))
         for name, text in current.report.get("findings", {}).items():
             progress(f"{name}: {text}")
-        context.manifest.record(one.name, current.report)
+        context.manifest.record(step.name, current.report)
         for line in current.report.get(WARNINGS, ()):
             progress(line)
 
@@ -217,22 +217,22 @@ def steps_due(
     if changed and from_step:
         raise _changed(context, inputs, changed)
     if missing or from_step:
-        lost = [one.name for one in SEQUENCE if one.name in done and not one.stands(context)]
+        lost = [step.name for step in SEQUENCE if step.name in done and not step.stands(context)]
         first = min(filter(None, (from_step, *missing, *lost)), key=STEPS.index)
         return _from(context, first, missing)
-    lost = [one.name for one in SEQUENCE if not one.stands(context)]
+    lost = [step.name for step in SEQUENCE if not step.stands(context)]
     if changed and lost not in ([], [names[-1]]):
         raise _changed(context, inputs, changed, lost)
-    renewed = {name for one in SEQUENCE if one.name in lost for name in (one.name, *one.renews)}
+    renewed = {name for step in SEQUENCE if step.name in lost for name in (step.name, *step.renews)}
     if not changed:
         for name in renewed:
             done.pop(name, None)
-    return Due([one for one in SEQUENCE if one.name in renewed], changed, tuple(lost))
+    return Due([step for step in SEQUENCE if step.name in renewed], changed, tuple(lost))
 
 
 def _from(context: RunContext, start: str, missing: list[str]) -> Due:
     """Return the steps from `start` on, or from the first that is missing before it."""
-    names = [one.name for one in SEQUENCE]
+    names = [step.name for step in SEQUENCE]
     first = names.index(start) if start in names else 0
     if missing:
         first = min(first, names.index(missing[0]))

@@ -85,7 +85,7 @@ class _Drain:
             for part in parts:
                 self.load(part)
             if not parts:
-                ((outbox_id,),) = (frame[OUTBOX_ID].to_list() for frame in events.values())
+                ((outbox_id,),) = (rows[OUTBOX_ID].to_list() for rows in events.values())
                 self.refuse({outbox_id: {"reason": _reason(error)}})
             return
         self._mark(events, report)
@@ -132,23 +132,23 @@ def _parts(events: Events) -> list[Events]:
 
 def _broken(events: Events, report: IngestReport) -> dict[str, Mapping[str, Any]]:
     """Return by `outbox_id` which rule of the lake a row of this load breaks."""
-    found: dict[str, Mapping[str, Any]] = {}
+    refused: dict[str, Mapping[str, Any]] = {}
     for row in report.refused:
         outbox_id = events[row["table"]][OUTBOX_ID][int(row["line"]) - 1]
         said = {name: row[name] for name in ("column", "rule", "value", "expected")}
         reason = f"{row['table']}.{row['column']} breaks the rule {row['rule']}"
-        found[str(outbox_id)] = {"reason": reason, **said}
-    return found
+        refused[str(outbox_id)] = {"reason": reason, **said}
+    return refused
 
 
 def _reason(error: Exception) -> str:
     """Return what a load said of a single row, on one line, without the path of the scratch."""
     if isinstance(error, LoadRefusedError):
         failed = [check for check in error.report.checks if check.status is Status.FAIL]
-        said = " ".join(check.message for check in failed) or str(error)
+        reason = " ".join(check.message for check in failed) or str(error)
     else:
-        said = str(error)
-    words = ("the row" if "nba-outbox-" in word else word for word in said.split())
+        reason = str(error)
+    words = ("the row" if "nba-outbox-" in word else word for word in reason.split())
     return " ".join(words)
 
 
@@ -181,7 +181,7 @@ def counted(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         reason = str((row["refusal"] or {}).get("reason", ""))
         key = (row["state"], row["table"], reason)
-        found = groups.setdefault(
+        group = groups.setdefault(
             key,
             {
                 "state": row["state"],
@@ -191,5 +191,5 @@ def counted(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "first": row["outbox_id"],
             },
         )
-        found["rows"] += 1
+        group["rows"] += 1
     return list(groups.values())

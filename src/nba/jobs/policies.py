@@ -60,10 +60,10 @@ def standing(wiring: Wiring, before: date) -> pl.DataFrame:
     """
     days = wiring.decision_settings.arm_period_days
     now = arm_period(before, days)
-    kept = [d for d in wiring.runs.planned_days() if d < before and arm_period(d, days) == now]
-    if not kept:
+    planned = [d for d in wiring.runs.planned_days() if d < before and arm_period(d, days) == now]
+    if not planned:
         return pl.DataFrame(schema={"arm": pl.String, "customers": pl.Int64})
-    inputs = gather(wiring, kept[0], before - timedelta(days=1))
+    inputs = gather(wiring, planned[0], before - timedelta(days=1))
     stayed = inputs.log.filter(pl.col("arm").n_unique().over("customer_id") == 1)
     return arms_table(build_cohort(replace(inputs, log=stayed)))
 

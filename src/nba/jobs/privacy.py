@@ -45,8 +45,8 @@ def receipt_lines(receipt: ErasureReceipt) -> list[str]:
 def search(wiring: Wiring, customer_id: str) -> Search:
     """Search everything that is kept for a customer, and the project's other files."""
     project = wiring.project
-    found = Search(customer_id)
-    search_folder(found, project.root, project.data)
+    result = Search(customer_id)
+    search_folder(result, project.root, project.data)
     for name, url in (
         ("the operational store", project.operational_url),
         ("MLflow's database", project.tracking_uri),
@@ -54,13 +54,13 @@ def search(wiring: Wiring, customer_id: str) -> Search:
         if url.startswith("postgresql"):
             engine = create_engine(url)
             try:
-                search_database(found, engine, name)
+                search_database(result, engine, name)
             finally:
                 engine.dispose()
         elif not _inside(wiring, url):
-            found.unseen.append(f"{name} at {url.partition('://')[0]}://…: not below the project")
-    _search_online(wiring, found)
-    return found
+            result.unseen.append(f"{name} at {url.partition('://')[0]}://…: not below the project")
+    _search_online(wiring, result)
+    return result
 
 
 def _search_online(wiring: Wiring, found: Search) -> None:
@@ -88,11 +88,11 @@ def search_lines(found: Search) -> list[str]:
     lines += [f"not seen    {text}" for text in found.unseen]
     for kept, title in ((True, "found"), (False, "also")):
         lines += [
-            f"{title:<11} {one.count:,} in {one.place}, {one.where}"
-            for one in found.findings
-            if one.kept is kept
+            f"{title:<11} {finding.count:,} in {finding.place}, {finding.where}"
+            for finding in found.findings
+            if finding.kept is kept
         ]
-    if any(not one.kept for one in found.findings):
+    if any(not finding.kept for finding in found.findings):
         lines.append(
             "            (also: files that are yours, or numbers that may mean something else)"
         )

@@ -93,9 +93,11 @@ def export_workbook(wiring: Wiring, as_of: datetime, out: Path, *, locale: str, 
     names = _Names.of(wiring, as_of, language)
     book = Workbook()
     book.remove(book.active)
-    for number, (one,) in enumerate(actions.select("clerk_id").unique().sort("clerk_id").rows()):
-        rows = actions.filter(pl.col("clerk_id") == one).sort("rank")
-        _sheet(book, number, str(one), rows, names)
+    for number, (clerk_id,) in enumerate(
+        actions.select("clerk_id").unique().sort("clerk_id").rows()
+    ):
+        rows = actions.filter(pl.col("clerk_id") == clerk_id).sort("rank")
+        _sheet(book, number, str(clerk_id), rows, names)
     with replacing(out) as temporary:
         book.save(temporary)
     return actions.height
@@ -116,8 +118,8 @@ class _Names:
         tables = wiring.tables.at(as_of)
 
         def rows(table: str, *columns: str) -> list[tuple[Any, ...]]:
-            found = wiring.tables.collect(tables[table].select(*columns))
-            return [tuple(row) for row in found.iter_rows()]
+            names = wiring.tables.collect(tables[table].select(*columns))
+            return [tuple(row) for row in names.iter_rows()]
 
         return cls(
             language,
@@ -162,7 +164,10 @@ def _sheet(book: Workbook, number: int, clerk: str, rows: pl.DataFrame, names: _
 
 
 def _row(sheet: Worksheet, line: int, row: Mapping[str, Any], names: _Names) -> None:
-    products = [names.products.get(one, (one, None)) for one in row["product_ids"] or ()]
+    products = [
+        names.products.get(product_id, (product_id, None))
+        for product_id in row["product_ids"] or ()
+    ]
     language = names.language
     values = {
         "clerk": names.clerks.get(row["clerk_id"], row["clerk_id"]),
@@ -280,17 +285,17 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             found=str(error),
             next_step="save it as .xlsx, or export it again",
         ) from error
-    found = False
+    has_link = False
     for sheet in book.worksheets:
         rows = sheet.iter_rows(values_only=True)
         head = [known.get(str(cell or "").strip(), "") for cell in next(rows, ())]
         if "feedback" not in head or _HIDDEN not in head:
             continue
-        found = True
+        has_link = True
         for number, row in enumerate(rows, start=2):
             yield f"{sheet.title}, row {number}", dict(zip(head, row, strict=False))
     book.close()
-    if not found:
+    if not has_link:
         raise InputRefusedError(
             f"{path} holds no list",
             expected="a sheet with the columns `feedback` and `action_id`",

@@ -31,7 +31,7 @@ def with_consents(
     The latest said wins. Where the tables do not say when, a "no" of either wins: nobody is
     contacted on a "yes" that may be older than a "no".
     """
-    said = (
+    answers = (
         consents.filter(pl.col("consent_at") < as_of)
         .select("customer_id", "consent_at", *CONSENT_COLUMNS)
         .sort("consent_at", maintain_order=True)
@@ -39,18 +39,18 @@ def with_consents(
     )
     dated = customers.select("customer_id", table_at="consent_at")
     joined = state.join(
-        said, on="customer_id", how="left", suffix="_said", maintain_order="left"
+        answers, on="customer_id", how="left", suffix="_said", maintain_order="left"
     ).join(dated, on="customer_id", how="left", maintain_order="left")
     return joined.with_columns(_standing(name) for name in CONSENT_COLUMNS).select(state.columns)
 
 
 def _standing(name: str) -> pl.Expr:
-    table, said = pl.col(name), pl.col(f"{name}_said")
+    table, answer = pl.col(name), pl.col(f"{name}_said")
     return (
-        pl.when(said.is_null() | (pl.col("table_at") > pl.col("consent_at")))
+        pl.when(answer.is_null() | (pl.col("table_at") > pl.col("consent_at")))
         .then(table)
         .when(pl.col("table_at").is_not_null())
-        .then(said)
-        .otherwise(table & said)
+        .then(answer)
+        .otherwise(table & answer)
         .alias(name)
     )

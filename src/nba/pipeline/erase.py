@@ -122,7 +122,9 @@ def _follow(ports: Ports, leaving: Leaving, receipts: Mapping[str, str]) -> Foll
     """
     tallies, problems = {}, {}
     keys = ports.identity_keys(leaving.customer_ids)
-    ports.plan_store.add_tombstone_keys({receipts[one]: keys[one] for one in keys})
+    ports.plan_store.add_tombstone_keys(
+        {receipts[customer_id]: keys[customer_id] for customer_id in keys}
+    )
     for place in ports.kept_places:
         try:
             tallies[place.place] = place.erase(leaving)

@@ -86,8 +86,8 @@ def plan_warnings(clerks: pl.DataFrame, rules: DecisionRules) -> list[str]:
 
 def plan_stands(context: RunContext) -> bool:
     """Return whether the plan is kept, with the rules under which it was made."""
-    kept = all(context.folder.has(f"{GROUP}/{name}") for name in PLAN_TABLES)
-    return kept and context.folder.read_text(RULES) is not None
+    is_kept = all(context.folder.has(f"{GROUP}/{name}") for name in PLAN_TABLES)
+    return is_kept and context.folder.read_text(RULES) is not None
 
 
 def make_plan(context: RunContext, rules: DecisionRules) -> Plan:
@@ -206,9 +206,9 @@ def _snoozes(context: RunContext) -> pl.DataFrame:
     """Return whom clerks set aside beyond the plan's day: customer_id, until (local)."""
     zone = ZoneInfo(context.settings.time_zone)
     day_ends = (context.as_of + timedelta(days=1)).replace(tzinfo=zone)
-    found = context.ports.plan_store.snoozed(day_ends - timedelta(seconds=1))
+    snoozed = context.ports.plan_store.snoozed(day_ends - timedelta(seconds=1))
     local = pl.col("until").dt.convert_time_zone(str(zone)).dt.replace_time_zone(None)
-    return found.with_columns(local)
+    return snoozed.with_columns(local)
 
 
 def consented_state(context: RunContext) -> pl.DataFrame:

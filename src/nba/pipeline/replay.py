@@ -29,7 +29,7 @@ def replay_action(ports: Ports, settings: Settings, action_id: str) -> Replay:
     if action.get("sequence") is not None:
         clerk_id = str(action.get("from_clerk_id") or action["clerk_id"])
         drawn = ports.plan_store.redraw(day, clerk_id, int(action["sequence"]))
-        return compared(action_id, *(one.get(action_id, {}) for one in drawn))
+        return compared(action_id, *(rows.get(action_id, {}) for rows in drawn))
     context = run_context(ports, settings, datetime(day.year, day.month, day.day))
     plan, inputs, rules = kept_plan(context), kept_inputs(context), kept_rules(context)
     outcome = replay(inputs, rules, action_id=action_id, as_of=context.as_of, plan=plan)

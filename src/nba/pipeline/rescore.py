@@ -48,13 +48,13 @@ class Rescorer:
     @classmethod
     def of(cls, context: RunContext) -> Rescorer:
         """Return the rescorer of a kept plan; `NotFoundError` where there is none."""
-        kept = kept_inputs(context)
+        tables = kept_inputs(context)
         return cls(
             as_of=context.as_of,
             models=noted_models(context),
             inputs=model_inputs(context),
-            kept=kept,
-            book=OpenBook.of(kept, kept_plan(context).clerks),
+            kept=tables,
+            book=OpenBook.of(tables, kept_plan(context).clerks),
             rules=kept_rules(context),
         )
 
@@ -82,8 +82,8 @@ class Rescorer:
         mine = {name: _of_customers(tables, ids) for name, tables in self.inputs.items()}
         scores = score_all(self.models, mine, as_of=self.as_of)
         given = _of_customers(ModelInputs(self.kept), ids)
-        found = offers(given, scores.affinity, as_of=self.as_of)
-        return {**scores.items(), "offers": found}
+        offered = offers(given, scores.affinity, as_of=self.as_of)
+        return {**scores.items(), "offers": offered}
 
     def _rescored(self, customer_ids: list[str]) -> pl.DataFrame:
         return next_actions(

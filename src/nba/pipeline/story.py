@@ -72,10 +72,10 @@ def fit_metrics(facts: FitFacts) -> dict[str, float]:
     """Return the metrics of a run: rows read, and those of the trial with both ends."""
     metrics = {f"rows_{name}": float(rows) for name, rows in facts.rows.items()}
     metrics |= facts.model.figures()
-    for name, found in (facts.trial.metrics if facts.trial else {}).items():
-        metrics[name] = found.estimate
-        if found.lower != found.upper:
-            metrics |= {f"{name}_lower": found.lower, f"{name}_upper": found.upper}
+    for name, interval in (facts.trial.metrics if facts.trial else {}).items():
+        metrics[name] = interval.estimate
+        if interval.lower != interval.upper:
+            metrics |= {f"{name}_lower": interval.lower, f"{name}_upper": interval.upper}
     return metrics
 
 
@@ -103,15 +103,15 @@ def _title(facts: FitFacts) -> str:
     name = LEADING.get(spec.name, "")
     if facts.trial is None or name not in facts.trial.metrics:
         return f"{spec.name} by {spec.kind}, as of {day}: {facts.decision}"
-    found = facts.trial.metrics
-    beside = [
-        f"{other} {found[f'{other}/{name}'].estimate:.3f}"
+    metrics = facts.trial.metrics
+    comparisons = [
+        f"{other} {metrics[f'{other}/{name}'].estimate:.3f}"
         for other in (CHAMPION, BASELINE)
-        if f"{other}/{name}" in found
+        if f"{other}/{name}" in metrics
     ]
-    against = f" ({', '.join(beside)})" if beside else ""
+    against = f" ({', '.join(comparisons)})" if comparisons else ""
     return (
-        f"{spec.name} by {spec.kind}, as of {day}: {name} {_ends(found[name])}{against}, "
+        f"{spec.name} by {spec.kind}, as of {day}: {name} {_ends(metrics[name])}{against}, "
         f"{facts.decision}"
     )
 
@@ -134,10 +134,10 @@ def _card(facts: FitFacts, language: str) -> str:
         f"{spec.window_days} days before {facts.as_of:%Y-%m-%d}; rows: {rows}. "
         f"Parameters: {parameters}.",
     )[place]
-    found = facts.model.finding()
+    finding = facts.model.finding()
     bodies = (
         f"{_ANSWERS[spec.name][place]} (`{spec.name}` / `{spec.kind}`)",
-        f"{learned}\n\n{found}" if found else learned,
+        f"{learned}\n\n{finding}" if finding else learned,
         _trial_text(facts.trial, place),
         facts.decision,
         _BEWARE[place],
@@ -153,18 +153,20 @@ def _trial_text(trial: Trial | None, place: int) -> str:
             "None held: the design is the champion's and no gate is set, or too few customers "
             "were seen in the days held back.",
         )[place]
-    said = (
+    verdict = (
         f"{trial.customers:,} 位顾客,{trial.days} 天;方括号内为 95% 区间。",
         f"{trial.customers:,} customers, {trial.days} days; 95 % intervals in brackets.",
     )[place]
-    rows = [f"| {name} | {_ends(found)} |" for name, found in trial.metrics.items()]
-    return "\n".join([said, "", "| metric | value |", "|---|---|", *rows])
+    rows = [f"| {name} | {_ends(interval)} |" for name, interval in trial.metrics.items()]
+    return "\n".join([verdict, "", "| metric | value |", "|---|---|", *rows])
 
 
 def _tables(trial: Trial | None) -> Mapping[str, pl.DataFrame]:
     if trial is None:
         return {}
-    metrics = pl.DataFrame({"metric": name, **one.as_dict()} for name, one in trial.metrics.items())
+    metrics = pl.DataFrame(
+        {"metric": name, **interval.as_dict()} for name, interval in trial.metrics.items()
+    )
     tables = {"metrics": metrics, "segments": trial.segments}
     return tables if trial.reliability.is_empty() else {**tables, "reliability": trial.reliability}
 

@@ -183,8 +183,10 @@ def decide(doubts: Sequence[str], *, tried: bool, stands: bool, later: bool) -> 
     if later:
         return "fitted for a past day: a later champion stays"
     if doubts:
-        said = "; ".join(doubts)
-        return f"refused: {said}" if stands else f"promoted for want of another, although {said}"
+        reasons = "; ".join(doubts)
+        return (
+            f"refused: {reasons}" if stands else f"promoted for want of another, although {reasons}"
+        )
     return "promoted: it passed its trial" if tried else "promoted without a trial"
 
 

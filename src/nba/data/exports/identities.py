@@ -145,7 +145,7 @@ def resolve(
 
 def _long_form(connection: duckdb.DuckDBPyConnection, whos: Sequence[str], secret: bytes) -> None:
     """Make `row_keys` (who, kind, hashed value) and `row_ids` (who, kind, value, plain id)."""
-    everyone = " UNION ".join(f"SELECT DISTINCT _who AS who FROM {one}" for one in whos)
+    everyone = " UNION ".join(f"SELECT DISTINCT _who AS who FROM {relation}" for relation in whos)
     kinds = " ".join(
         f"WHEN {place} THEN {sql.text(kind) if kind else 'part[1]'}"
         for place, kind in enumerate(KEYS.values(), start=2)

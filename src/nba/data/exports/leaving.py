@@ -79,13 +79,13 @@ def note(connection: duckdb.DuckDBPyConnection, keeper: Keeper) -> None:
     if not receipts:
         return
     keeper.aliases |= {who: who.removeprefix(leaves_as("")) for who in receipts}
-    found = connection.execute(
+    learned = connection.execute(
         """SELECT DISTINCT r.customer_id, e.kind, e.value
         FROM edges AS e JOIN resolved AS r ON e.who = r.who
         ANTI JOIN leaving_keys AS k ON e.kind = k.kind AND e.value = k.value
         WHERE r.customer_id IN (FROM leaving_whos)"""
     ).fetchall()
-    for who, kind, value in found:
+    for who, kind, value in learned:
         keeper.learn(keeper.aliases[who], IdentityKey(kind, value))
     stays = connection.execute(
         """SELECT DISTINCT r.customer_id FROM row_keys AS k

@@ -90,18 +90,18 @@ def recognise(
     scratch : Path
         A folder for expanded copies.
     """
-    found: list[Found] = []
+    exports: list[Found] = []
     unreadable: list[str] = []
     for path in _files(folder):
         try:
-            one = _look_at(connection, path, scratch)
+            export = _look_at(connection, path, scratch)
         except InputRefusedError as error:
             if base_name(path) not in TABLES:
                 unreadable.append(f"{path.name}: {error.found or error}")
             continue
-        if one is not None:
-            found.append(one)
-    return found, unreadable
+        if export is not None:
+            exports.append(export)
+    return exports, unreadable
 
 
 def _files(folder: Path) -> list[Path]:

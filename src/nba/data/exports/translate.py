@@ -103,11 +103,11 @@ class Translation:
             With which keys of customers are hashed.
         """
         functions.make(self.connection)
-        kinds = list({one.kind.name: one.kind for one in found}.values())
+        kinds = list({export.kind.name: export.kind for export in found}.values())
         translated = Translated(_mapping(kinds))
         made: list[Made] = []
         for kind in kinds:
-            mine = [one for one in found if one.kind is kind]
+            mine = [export for export in found if export.kind is kind]
             rejected = self._source(kind, mine)
             self._note(kind, mine)
             tables = [self._make(kind, table, query, mine) for table, query in kind.tables.items()]
@@ -122,12 +122,12 @@ class Translation:
         """Make the view `source` of all files of a kind; return tables of rejected lines."""
         parts: list[str] = []
         rejected: list[str] = []
-        for place, one in enumerate(found):
+        for place, export in enumerate(found):
             target = self.space / f"{kind.name}-{place}-source.parquet"
-            if one.is_json:
-                rejected.append(self._json(one, target))
+            if export.is_json:
+                rejected.append(self._json(export, target))
             else:
-                rejected += self._rows(one, target)
+                rejected += self._rows(export, target)
             parts.append(f"SELECT * FROM {sql.parquet([target])}")
         everything = " UNION ALL BY NAME ".join(parts)
         if kind.whole and len(found) > 1:
@@ -193,19 +193,19 @@ class Translation:
 
     def _note(self, kind: ExportKind, found: Sequence[Found]) -> None:
         """Say what was recognised, which columns are not known, and what was counted."""
-        for one in found:
-            known = len(one.columns) - len(one.unknown)
+        for export in found:
+            known = len(export.columns) - len(export.unknown)
             self.report.recognised.append(
-                f"{one.path.name}: {kind.title} ({known} of {len(one.columns)} columns known)"
+                f"{export.path.name}: {kind.title} ({known} of {len(export.columns)} columns known)"
             )
-            if one.unknown:
+            if export.unknown:
                 self.report.add(
                     Status.WARN,
                     "input",
                     "unknown_columns",
-                    f"{len(one.unknown)} columns of {one.path.name} are not known of {kind.title} "
-                    f"and were left out: {', '.join(one.unknown)}",
-                    count=len(one.unknown),
+                    f"{len(export.unknown)} columns of {export.path.name} are not known of "
+                    f"{kind.title} and were left out: {', '.join(export.unknown)}",
+                    count=len(export.unknown),
                 )
         for note in kind.notes:
             count = keys.single_number(self.connection, note.count)
@@ -230,30 +230,30 @@ class Translation:
             f"FROM ({query})",
             target,
         )
-        kept = tuple(name for name in columns if name not in (FILE, LINE, *KEYS))
-        files = tuple(file for one in found for file in one.group.files)
-        return Made(kind, table, target, kept, files)
+        columns_left = tuple(name for name in columns if name not in (FILE, LINE, *KEYS))
+        files = tuple(file for export in found for file in export.group.files)
+        return Made(kind, table, target, columns_left, files)
 
     def _resolve(
         self, made: Sequence[Made], known: str, secret: bytes, translated: Translated
     ) -> None:
         """Put the customer in the place of the keys, and hand out the inputs."""
         outcome = resolve(
-            self.connection, [one.rows for one in made], known, secret, self.context.keeper
+            self.connection, [part.rows for part in made], known, secret, self.context.keeper
         )
         self._tell(outcome)
         main = self._main_currency(made)
-        for table in {one.table: None for one in made}:
-            mine = [one for one in made if one.table == table]
+        for table in {part.table: None for part in made}:
+            mine = [part for part in made if part.table == table]
             if table == "customers":
                 translated.inputs[table] = [self._customers(mine)]
             else:
-                translated.inputs[table] = [self._final(one, main) for one in mine]
-        found = f"SELECT *, 'identities' AS {FILE}, row_number() OVER () AS {LINE} "
-        found += "FROM found_identities ORDER BY kind, value"
+                translated.inputs[table] = [self._final(part, main) for part in mine]
+        identities = f"SELECT *, 'identities' AS {FILE}, row_number() OVER () AS {LINE} "
+        identities += "FROM found_identities ORDER BY kind, value"
         if keys.single_number(self.connection, "SELECT count(*) FROM found_identities"):
             columns = ["kind", "value", CUSTOMER_ID]
-            translated.inputs[IDENTITIES] = [self._input(found, IDENTITIES, columns, ())]
+            translated.inputs[IDENTITIES] = [self._input(identities, IDENTITIES, columns, ())]
 
     def _tell(self, outcome: Resolved) -> None:
         texts = {
@@ -301,9 +301,9 @@ class Translation:
 
     def _customers(self, made: Sequence[Made]) -> Input:
         """All exports' customers, one row each: what the first export says counts."""
-        columns = _kept("customers", {name: None for one in made for name in one.columns})
+        columns = _kept("customers", {name: None for part in made for name in part.columns})
         parts = " UNION ALL BY NAME ".join(
-            f"SELECT *, {place} AS _place FROM {one.rows}" for place, one in enumerate(made)
+            f"SELECT *, {place} AS _place FROM {part.rows}" for place, part in enumerate(made)
         )
         cells = [
             f"any_value({sql.name(name)} ORDER BY _place, {LINE}) AS {sql.name(name)}"
@@ -314,12 +314,12 @@ class Translation:
             f"SELECT r.customer_id, {', '.join(cells)} FROM ({parts}) AS t "
             "JOIN resolved AS r ON t._who = r.who GROUP BY r.customer_id"
         )
-        files = [file for one in made for file in one.files]
+        files = [file for part in made for file in part.files]
         return self._input(query, "customers", [CUSTOMER_ID, *columns], files)
 
     def _main_currency(self, made: Sequence[Made]) -> str:
         """Return the project's currency; that of most lines where no line and no sale has it."""
-        parts = [f"SELECT * FROM {one.rows}" for one in made if "currency" in one.columns]
+        parts = [f"SELECT * FROM {part.rows}" for part in made if "currency" in part.columns]
         if not parts:
             return self.currency
         rows = self.connection.execute(
@@ -327,10 +327,10 @@ class Translation:
             f"- coalesce(num(discount), 0)) FROM ({' UNION ALL BY NAME '.join(parts)}) "
             "WHERE currency IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"
         ).fetchall()
-        found = [row[0] for row in rows]
-        if not found:
+        currencies = [row[0] for row in rows]
+        if not currencies:
             return self.currency
-        main = found[0] if self.is_new and self.currency not in found else self.currency
+        main = currencies[0] if self.is_new and self.currency not in currencies else self.currency
         self.report.currency = main
         for name, count, money in rows:
             text = f"{count:,} lines in {name} of {money:,.2f} in all"

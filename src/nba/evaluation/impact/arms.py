@@ -121,18 +121,18 @@ def groups_table(cohort: Cohort, arm: str, column: str, *, shrink: bool) -> pl.D
                 "upper": effect.upper if enough else None,
             }
         )
-    found = pl.DataFrame(rows, schema=_schema(column))
+    effects = pl.DataFrame(rows, schema=_schema(column))
     if shrink:
-        found = _shrink(found)
-    found = found.with_columns(
+        effects = _shrink(effects)
+    effects = effects.with_columns(
         total=pl.col("estimate") * pl.col("customers"),
         total_lower=pl.col("lower") * pl.col("customers"),
         total_upper=pl.col("upper") * pl.col("customers"),
     )
     if column == "segment":
         order = {name: place for place, name in enumerate(SEGMENTS)}
-        return found.sort(pl.col(column).replace_strict(order, default=len(order)))
-    return found.sort("total", column, descending=[True, False], nulls_last=True)
+        return effects.sort(pl.col(column).replace_strict(order, default=len(order)))
+    return effects.sort("total", column, descending=[True, False], nulls_last=True)
 
 
 def _schema(column: str) -> Mapping[str, pl.DataType | type[pl.DataType]]:

@@ -132,10 +132,10 @@ def with_purchases(table: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
         .alias("margin_quarter_before"),
         pl.col("ahead").filter(before & (pl.col("orders") > 0)).min().alias("days_since_purchase"),
     ]
-    found = rows.group_by("customer_id", "start").agg(sums)
+    totals = rows.group_by("customer_id", "start").agg(sums)
     known = pl.exclude("customer_id", "start", "days_since_purchase")
-    names = found.select(known).columns
-    return table.join(found, on=["customer_id", "start"], how="left").with_columns(
+    names = totals.select(known).columns
+    return table.join(totals, on=["customer_id", "start"], how="left").with_columns(
         pl.col(names).fill_null(0)
     )
 

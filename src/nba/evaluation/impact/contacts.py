@@ -168,7 +168,7 @@ def _changes() -> dict[str, pl.Expr]:
 
     now, before = sums("now"), sums("before")
     ratios = {name: now[name] / before[name] - 1 for name in now}
-    return {name: pl.when(one.is_finite()).then(one) for name, one in ratios.items()}
+    return {name: pl.when(ratio.is_finite()).then(ratio) for name, ratio in ratios.items()}
 
 
 def content_table(inputs: ImpactInputs, contacts: pl.DataFrame) -> pl.DataFrame:

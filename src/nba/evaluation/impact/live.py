@@ -54,14 +54,14 @@ def _with_events(table: pl.DataFrame, inputs: ImpactInputs) -> pl.DataFrame:
         "customer_id", day=pl.col("ts").dt.date(), kind=pl.lit("contacted")
     )
     kinds = ("contacted", str(ResponseKind.BLOCKED), str(ResponseKind.COMPLAINED))
-    found = (
+    arms = (
         table.select("customer_id", "start", "end")
         .join(pl.concat([answers, made]), on="customer_id")
         .filter(pl.col("day").is_between(pl.col("start"), pl.col("end")))
         .group_by("customer_id", "start")
         .agg((pl.col("kind") == kind).any().alias(kind) for kind in kinds)
     )
-    return table.join(found, on=["customer_id", "start"], how="left").with_columns(
+    return table.join(arms, on=["customer_id", "start"], how="left").with_columns(
         pl.col(kinds).fill_null(False).cast(pl.Float64)
     )
 
@@ -92,8 +92,8 @@ def _against(table: pl.DataFrame, arm: str, control: str, inputs: ImpactInputs) 
                 "ratio_p": ratio,
             }
         )
-    found = pl.DataFrame(rows, infer_schema_length=None)
-    return found.with_columns(verdict=pl.lit(_verdict(found)))
+    comparisons = pl.DataFrame(rows, infer_schema_length=None)
+    return comparisons.with_columns(verdict=pl.lit(_verdict(comparisons)))
 
 
 def _planned(pair: pl.DataFrame, outcome: str, effect: Effect) -> float:
@@ -157,14 +157,14 @@ def plan_table(cohort: Cohort, *, share: float, weeks: tuple[int, ...]) -> pl.Da
     for length in weeks:
         # Orders are rare: the variance of a sum grows with its length.
         spread = float(rest.std()) * float(np.sqrt(length / counted))
-        found = detectable(spread, len(rest) * (1 - share), len(rest) * share)
+        detectable_amount = detectable(spread, len(rest) * (1 - share), len(rest) * share)
         mean = float(outcome.mean()) * length / counted
         rows.append(
             {
                 "weeks": length,
                 "customers": len(rest),
-                "detectable": found,
-                "share_of_margin": found / mean if mean > 0 else None,
+                "detectable": detectable_amount,
+                "share_of_margin": detectable_amount / mean if mean > 0 else None,
             }
         )
     return pl.DataFrame(rows, infer_schema_length=None)

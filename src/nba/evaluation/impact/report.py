@@ -103,10 +103,10 @@ def _against_lists(cohort: Cohort) -> pl.DataFrame:
 
     Columns: arm, estimate, standard_error, lower, upper, per customer of the engine.
     """
-    found = against_lists(cohort)
-    if found is None:
+    comparison = against_lists(cohort)
+    if comparison is None:
         return pl.DataFrame(schema={"arm": pl.String, "estimate": pl.Float64})
-    best, effect = found
+    best, effect = comparison
     return pl.DataFrame([{"arm": best, **effect.columns()}])
 
 

@@ -69,13 +69,13 @@ def analysis_lines(found: pl.DataFrame, currency: str) -> list[str]:
             f"against {row['held']:,}"
         )
         if row["on_contacted"] is not None:
-            said = f"{row['on_contacted']:+,.2f} {currency}"
-            lines.append(f"  per customer contacted because of it {said}")
+            difference = f"{row['on_contacted']:+,.2f} {currency}"
+            lines.append(f"  per customer contacted because of it {difference}")
         rest = found.filter((pl.col("arm") == row["arm"]) & (pl.col("outcome") != "margin"))
         lines += [
-            f"  {one['outcome']:<11} {one['estimate']:+.4f} [{one['lower']:+.4f}, "
-            f"{one['upper']:+.4f}]"
-            for one in rest.iter_rows(named=True)
+            f"  {lift['outcome']:<11} {lift['estimate']:+.4f} [{lift['lower']:+.4f}, "
+            f"{lift['upper']:+.4f}]"
+            for lift in rest.iter_rows(named=True)
         ]
         lines.append(f"  sizes of the arms: p = {row['ratio_p']:.2g}")
     return lines

@@ -50,7 +50,7 @@ class Page:
 
     def html(self) -> str:
         """Return the whole page."""
-        other = next(one for one in LANGUAGES if one != self.locale)
+        other = next(locale for locale in LANGUAGES if locale != self.locale)
         span = self.t(
             "span",
             first=str(self.inputs.first),
@@ -322,11 +322,11 @@ class Page:
                 self.share(row["repurchasing"], signed=True),
             ]
             for name in names:
-                found = caused.get(mode, {})
+                effect = caused.get(mode, {})
                 line += [
                     self.share(row[name], signed=True),
-                    f"{self.share(found.get(name), signed=True)}<br><small>"
-                    f"{self._between(found.get(f'{name}_lower'), found.get(f'{name}_upper'))}"
+                    f"{self.share(effect.get(name), signed=True)}<br><small>"
+                    f"{self._between(effect.get(f'{name}_lower'), effect.get(f'{name}_upper'))}"
                     "</small>",
                 ]
             cells.append(line)
@@ -359,11 +359,11 @@ class Page:
             [self.name(row["mode"]), *(f"{row[stage]:,}" for stage in STAGES)] for row in rows[1:]
         ]
         table = html_table(self._heads("mode", *STAGES), modes)
-        found = "".join(
+        cells = "".join(
             f"<div><b>{row['count']:,}</b><span>{self.t(row['what'])}</span></div>"
             for row in self._table("relations")
         )
-        body = f'<ol class="funnel">{"".join(lines)}</ol>{table}<div class="facts">{found}</div>'
+        body = f'<ol class="funnel">{"".join(lines)}</ol>{table}<div class="facts">{cells}</div>'
         return self._section(
             "funnel", body, self.t("funnel_note", days=str(self.inputs.outcome_days))
         )
@@ -460,6 +460,6 @@ def names_of(
         (inputs.stores, "store_id", "name"),
         (inputs.clerks, "clerk_id", "name"),
     ):
-        for one, name in table.select(key, column).iter_rows():
-            named[one] = in_language(name, language) if name else one
+        for key_value, name in table.select(key, column).iter_rows():
+            named[key_value] = in_language(name, language) if name else key_value
     return named

@@ -65,9 +65,9 @@ def sentence(head: Headline, locale: Language, currency: str) -> str:
     def money(value: float) -> str:
         return f"{value:,.0f} {currency}"
 
-    said = text(head.verdict, locale, total=money(abs(head.total)))
+    sentence = text(head.verdict, locale, total=money(abs(head.total)))
     if head.verdict == "no_control":
-        return said
+        return sentence
     between = text(
         "between",
         locale,
@@ -75,7 +75,7 @@ def sentence(head: Headline, locale: Language, currency: str) -> str:
         upper=money(head.upper),
         total=money(head.total),
     )
-    return f"{said} ({between})"
+    return f"{sentence} ({between})"
 
 
 def write_impact_report(

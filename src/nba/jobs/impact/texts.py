@@ -273,7 +273,7 @@ def text(key: str, locale: Language, **values: str) -> str:
     >>> text("sent", "en"), text("my_arm", "en")
     ('sent', 'my arm')
     """
-    found = _TEXTS.get(key)
-    if found is None:
+    template = _TEXTS.get(key)
+    if template is None:
         return key.replace("_", " ")
-    return found[LANGUAGES.index(locale)].format(**values)
+    return template[LANGUAGES.index(locale)].format(**values)
