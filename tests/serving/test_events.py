@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from tests.serving.conftest import NOW
 
 from nba.schema.tables import MAX_QUANTITY, TABLES
 from nba.serving import Services
@@ -224,3 +225,24 @@ def test_half_a_character_is_refused_by_the_row(client: Client) -> None:
     headers = {"Content-Type": "application/json"}
     result = client("source").post("/v1/events", content=body, headers=headers).json()
     assert [row["status"] for row in result["rows"]] == ["refused", "accepted"]
+
+
+def test_a_product_that_sells_out_is_not_brought_any_more(client: Client) -> None:
+    source, clerk = client("source"), client("clerk")
+    path = "/v1/clerks/k1/actions"
+    before = clerk.get(path)
+    row = {"product_id": "05", "store_id": "s1", "ts": NOW.isoformat(), "on_hand": 0}
+    assert source.post("/v1/events", json={"stock": [row]}).json()["accepted"] == 1
+    after = clerk.get(path, headers={"If-None-Match": before.headers["etag"]})
+    brings = [
+        [one["product_id"] for one in action["products"]] for action in after.json()["actions"]
+    ]
+    assert brings == [["7"]] * 3
+    row |= {"product_id": "7"}
+    source.post("/v1/events", json={"stock": [row]})
+    assert clerk.get(path).json()["actions"] == []
+    since = after.json()["version"]
+    changes = clerk.get(f"{path}/changes", params={"since": since}).json()
+    assert {one["reason"] for one in changes["removed"]} == {"sold_out"}
+    elsewhere = client("clerk", "k3").get("/v1/clerks/k3/actions").json()["actions"]
+    assert [len(one["products"]) for one in elsewhere] == [2] * 3

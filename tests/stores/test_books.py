@@ -26,6 +26,7 @@ from nba.stores.operational import OperationalStore
 from nba.stores.outbox import Event
 from nba.stores.people import Consent
 from nba.stores.schema import hook_deliveries
+from nba.stores.stock import StockChange
 
 DAY = date(2026, 3, 2)
 MIDNIGHT = datetime(2026, 3, 1, 16, tzinfo=UTC)  # in Shanghai
@@ -324,3 +325,43 @@ def test_webhooks_hear_of_an_arm_that_stopped(
     with store.database.reading() as connection:
         (body,) = connection.scalars(select(hook_deliveries.c.body)).all()
     assert json.loads(body)["data"] == {"as_of": tomorrow.isoformat(), "arm": "holdout"}
+
+
+def stock(store: OperationalStore, on_hand: float, ts: datetime = NOW, product: str = "05") -> None:
+    with store.writing() as writer:
+        writer.note_stock([StockChange(product, "s1", on_hand, ts)], lambda store_id: ["k1"])
+
+
+def test_what_is_sold_out_leaves_and_comes_back(
+    store: OperationalStore, make_actions: Actions
+) -> None:
+    brings = pl.when(pl.col("customer_id") == "c12").then(pl.lit(["05"]))
+    both = pl.when(pl.col("customer_id") == "c11").then(pl.lit(["05", "7"]))
+    plan = make_actions().with_columns(
+        product_ids=pl.coalesce(brings, both, pl.lit([], pl.List(pl.String)))
+    )
+    store.publish(PLAN, plan, reserve(plan), shifts())
+    stock(store, 0)
+    assert store.settle("k1", today())
+    assert listed(store)[:2] == ["c11", "c13"]  # who is brought another product too stays
+    found = store.changes("k1", 0)
+    assert found is not None
+    assert [(one.kind, one.reason) for one in found[1]] == [
+        ("removed", "sold_out"),
+        ("added", "replacement"),
+    ]
+    assert (store.sold_out("s1"), store.sold_out("s2")) == ({"05"}, set())
+
+    stock(store, 5, NOW - timedelta(hours=1))  # an older word changes nothing
+    assert store.sold_out("s1") == {"05"}
+    stock(store, 5)
+    assert store.settle("k1", today())
+    assert "c12" in listed(store)
+    stock(store, 0, product="7")
+    stock(store, 0)
+    assert store.settle("k1", today())
+    assert "c11" not in listed(store)
+
+    store.publish({**PLAN, "policy_version": "p2"}, plan, reserve(plan), shifts())
+    assert store.sold_out("s1") == set()
+    assert listed(store) == ["c11", "c12", "c13"]

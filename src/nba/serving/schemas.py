@@ -155,7 +155,8 @@ class RemovedAction(BaseModel):
     action_id: str
     reason: str = Field(
         description="The feedback that closed it (`sent`, `skipped`, …), or `bought`, `contacted`, "
-        "`blocked`, `ended`, `complained`, `opted_out`, `absent`, `handed_over`, `gone`."
+        "`sold_out`, `blocked`, `ended`, `complained`, `opted_out`, `absent`, `handed_over`, "
+        "`gone`."
     )
 
 

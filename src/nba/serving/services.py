@@ -130,6 +130,10 @@ class Services:
         actions = self.catalogue.actions if self.catalogue else ()
         return tuple(action.action_type for action in actions if action.service)
 
+    def clerks_of(self, store_id: str) -> list[str]:
+        """Return the clerks of a store."""
+        return [one.clerk_id for one in self.cards.clerks() if one.store_id == store_id]
+
     def today(self, as_of: date) -> Today:
         """Return the present moment of a plan's day, as books are settled in it."""
         now = self.clock()

@@ -80,6 +80,7 @@ class _Context:
     people: Mapping[str, Person]
     products: Mapping[str, ProductFacts]
     offers: Mapping[str, OfferFacts]
+    sold_out: Mapping[str, set[str]]
     names: Mapping[str, Name]
     now: datetime
 
@@ -93,9 +94,18 @@ class _Context:
             people=cards.people(sorted(people)) if people else {},
             products=cards.products(sorted(products)) if products else {},
             offers=cards.offers(sorted(offers)) if offers else {},
+            sold_out=_sold_out({str(row.get("clerk_id")) for row in rows}, services),
             names=action_names(services),
             now=services.clock(),
         )
+
+
+def _sold_out(clerk_ids: set[str], services: Services) -> dict[str, set[str]]:
+    """Return what the store of each clerk has no more, as it was told since the night."""
+    clerks = {clerk_id: services.cards.clerk(clerk_id) for clerk_id in sorted(clerk_ids)}
+    stores = {clerk_id: one.store_id for clerk_id, one in clerks.items() if one is not None}
+    gone = {one: services.store.sold_out(one) for one in set(stores.values()) if one is not None}
+    return {clerk_id: gone.get(str(store_id), set()) for clerk_id, store_id in stores.items()}
 
 
 def _show(row: Mapping[str, Any], context: _Context, services: Services) -> ListedAction:
@@ -113,6 +123,7 @@ def _show(row: Mapping[str, Any], context: _Context, services: Services) -> List
         products=[
             Product(product_id=one, **dict(context.products.get(one, ProductFacts())))
             for one in row.get("product_ids") or ()
+            if one not in context.sold_out.get(str(row.get("clerk_id")), ())
         ],
         offer=_offer(row.get("content_id"), context.offers, services),
         reasons=[Reason.model_validate(reason) for reason in row.get("reasons") or ()],

@@ -46,6 +46,7 @@ from nba.stores.schema import (
     plans,
     quotas,
     reserves,
+    withdrawn,
 )
 
 ADDED: Final = "added"
@@ -234,6 +235,15 @@ _TOUCH = (
 def touch(connection: Connection, customer_id: str) -> None:
     """Note that something was accepted that may change the lists which name a customer."""
     connection.execute(_TOUCH, {"customer": customer_id})
+
+
+def touch_clerks(connection: Connection, clerk_ids: Sequence[str]) -> None:
+    """Note that something was accepted that may change the lists of some clerks."""
+    connection.execute(
+        update(books)
+        .where(books.c.as_of == _NEWEST, books.c.clerk_id.in_(clerk_ids))
+        .values(touched=books.c.touched + 1)
+    )
 
 
 def note_shown(connection: Connection, clerk_id: str) -> None:
@@ -484,7 +494,12 @@ class _Settling:
             .order_by(outbox.c.outbox_id.desc())
             .limit(1)
         )
-        said = self._connection.scalar(closed) or self._connection.scalar(signal)
+        gone = select(withdrawn.c.reason).where(withdrawn.c.action_id == row["action_id"])
+        said = (
+            self._connection.scalar(closed)
+            or self._connection.scalar(gone)
+            or self._connection.scalar(signal)
+        )
         return str(said) if said else OPTED_OUT
 
     # -- a clerk who fell out -----------------------------------------------------------

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from nba.schema.words import FeedbackKind, Mode
 from nba.stores.plans import flat_action
-from nba.stores.schema import actions, consents, feedback, outbox
+from nba.stores.schema import actions, consents, feedback, outbox, withdrawn
 
 #: Feedback that closes an action: it leaves the list.
 CLOSING: tuple[str, ...] = (
@@ -191,4 +191,5 @@ def still_true(query: Select[Any], table: Table) -> Select[Any]:
             and_(~consents.c.consent_profiling, consents.c.recorded_at >= published_at, profiled),
         ),
     )
-    return query.where(~news, ~complained, ~closed, ~refused)
+    gone = exists().where(withdrawn.c.action_id == table.c.action_id)
+    return query.where(~news, ~complained, ~closed, ~refused, ~gone)

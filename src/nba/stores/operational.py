@@ -6,7 +6,7 @@ is one transaction; `Writer` groups several writes into one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -31,6 +31,7 @@ from nba.stores import (
     plans,
     quotas,
     records,
+    stock,
     tombstones,
 )
 from nba.stores import audit as audits
@@ -44,6 +45,7 @@ from nba.stores.lists import Slice
 from nba.stores.nights import Night, NightFailure
 from nba.stores.outbox import Event, Outcome, Pending
 from nba.stores.people import Consent, Tag
+from nba.stores.stock import StockChange
 from nba.stores.tombstones import Receipt
 
 
@@ -98,6 +100,12 @@ class Writer:
     def erased_among(self, customer_ids: Iterable[str]) -> set[str]:
         """Return which of some customers were erased and must not come back."""
         return tombstones.erased_of(self.connection, customer_ids, self.secret)
+
+    def note_stock(
+        self, found: Sequence[StockChange], clerks_of: Callable[[str], Collection[str]]
+    ) -> None:
+        """Keep what stores have, and work it into the lists of their clerks."""
+        stock.note(self.connection, found, clerks_of)
 
     def replay(self, caller: str, key: str, body_digest: str) -> Mapping[str, Any] | None:
         """Return the response already given to an idempotency key, or None."""
@@ -297,6 +305,8 @@ class OperationalStore:
             newest = plans.newest_day(connection) or day
             quotas.release_expired(connection, datetime.combine(newest, time()), writer.now)
             books.open_books(connection, day, closes_at)
+            if day == newest:
+                stock.forget(connection)
             facts = {"as_of": day, "actions": len(prepared.rows)}
             hooks.emit(connection, HookEvent.PLAN_PUBLISHED, facts, writer.now)
             for arm in plans.stopped_arms(connection, prepared):
@@ -411,6 +421,11 @@ class OperationalStore:
         with self._database.reading() as connection:
             book = books.read_book(connection, clerk_id)
             return None if book is None else (book, books.read_changes(connection, book, since))
+
+    def sold_out(self, store_id: str) -> set[str]:
+        """Return the products that a store has no more, as it was told since the night."""
+        with self._database.reading() as connection:
+            return stock.sold_out(connection, store_id)
 
     def is_listed(self, customer_id: str, clerk_id: str) -> bool:
         """Return whether the newest plan lists a customer for a clerk."""

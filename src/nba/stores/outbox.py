@@ -93,7 +93,7 @@ class Event:
     @property
     def may_change_lists(self) -> bool:
         """Whether a list may change by the row."""
-        return self.signal is not None or self.table in (*ENDING, "absences")
+        return self.signal is not None or self.table in (*ENDING, "absences", "stock")
 
     @property
     def occurred_at(self) -> datetime | None:

@@ -331,6 +331,22 @@ idempotency = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
+stock_now = Table(
+    "stock_now",
+    metadata,
+    Column("store_id", String, primary_key=True),
+    Column("product_id", String, primary_key=True),
+    Column("on_hand", Float, nullable=False),
+    Column("ts", UtcDateTime, nullable=False),
+)
+
+withdrawn = Table(
+    "withdrawn",
+    metadata,
+    Column("action_id", String, primary_key=True),
+    Column("reason", String, nullable=False),
+)
+
 hooks = Table(
     "hooks",
     metadata,

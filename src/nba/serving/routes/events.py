@@ -22,6 +22,7 @@ from nba.stores.access import Scope
 from nba.stores.audit import Target
 from nba.stores.operational import Writer
 from nba.stores.outbox import Event, Outcome
+from nba.stores.stock import StockChange
 
 router = APIRouter(prefix="/v1", tags=["events"], route_class=RawPathRoute)
 
@@ -54,7 +55,7 @@ def post_events(
     concerns(request, Target.CUSTOMER, _customers(judged))
 
     def take(writer: Writer) -> BatchResult:
-        return summed(_take(writer, judged))
+        return summed(_take(writer, judged, services))
 
     result = once(services, caller, key, body, take)
     for row in result.rows:
@@ -113,7 +114,7 @@ def _judge(
     return Parsed(Event(table, caller.own_ids(table, parsed.values)), parsed.notes)
 
 
-def _take(writer: Writer, judged: Sequence[Judged]) -> list[RowResult]:
+def _take(writer: Writer, judged: Sequence[Judged], services: Services) -> list[RowResult]:
     """Accept what is an event about nobody who was erased."""
     events = {
         place: one.verdict.event
@@ -128,7 +129,18 @@ def _take(writer: Writer, judged: Sequence[Judged]) -> list[RowResult]:
         if event.row.get("customer_id") not in erased
     }
     outcomes = dict(zip(events, writer.accept_all(list(events.values())), strict=True))
+    stock = [
+        events[place].row
+        for place, outcome in outcomes.items()
+        if outcome == "accepted" and events[place].table == "stock"
+    ]
+    if stock:
+        writer.note_stock([_stock(row) for row in stock], services.clerks_of)
     return [_result(one, outcomes.get(place)) for place, one in enumerate(judged)]
+
+
+def _stock(row: Mapping[str, Any]) -> StockChange:
+    return StockChange(row["product_id"], row["store_id"], float(row["on_hand"]), row["ts"])
 
 
 def _result(judged: Judged, outcome: Outcome | None) -> RowResult:
