@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from nba.decisions.brought import joined_names
 from nba.decisions.decide import decide
 from nba.decisions.loading import DecisionFiles
 from nba.decisions.patience import WEEKS, price_of_patience, worth_ahead
@@ -222,3 +223,9 @@ def test_a_simple_list_plans_for_its_share_of_customers_and_minutes(
 def test_shares_of_more_than_all_customers_are_refused() -> None:
     with pytest.raises(ValueError, match="more than 1"):
         DecisionSettings(arms={"holdout": 0.5}, policies={"most_overdue": 0.6})
+
+
+def test_two_products_are_named_together_in_each_language() -> None:
+    goods = pl.DataFrame({"first": ["茶 | Tea", "Tea"], "second": ["皂 | Soap", "Soap"]})
+    named = goods.select(name=joined_names("first", "second"))["name"]
+    assert named.to_list() == ["茶 & 皂 | Tea & Soap", "Tea & Soap"]

@@ -93,12 +93,23 @@ def _products(
             "customer_id",
             "product_ids",
             product_name=pl.when(pl.col("goods") > 1)
-            .then(pl.format("{} & {}", "name", "second"))
+            .then(joined_names("name", "second"))
             .otherwise("name"),
             product_category="category",
             **NEED_FACTS,
         )
     )
+
+
+def joined_names(first: str, second: str) -> pl.Expr:
+    """Return two names joined, in each language of `中文 | English`."""
+    in_zh, in_en = (
+        pl.format(
+            "{} & {}", *(pl.col(name).str.split(" | ").list.get(at) for name in (first, second))
+        )
+        for at in (0, -1)
+    )
+    return pl.when(in_zh == in_en).then(in_zh).otherwise(pl.format("{} | {}", in_zh, in_en))
 
 
 def _content(
