@@ -45,8 +45,8 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
 
 
 @pytest.mark.xfail(
-    reason="7 types of the 15 aimed at: where minutes are short, advice and reminders about due goods "
-    "are worth most for nearly everybody; answers to cases wait for caps and rests"
+    reason="7 types of the 15 aimed at: where minutes are short, advice and reminders about due "
+    "goods are worth most for nearly everybody; answers to cases wait for caps and rests"
 )
 def test_the_catalogue_gets_used(listed: pl.DataFrame) -> None:
     counts = Counter(listed["action_type"])
