@@ -20,6 +20,8 @@ from nba.stores.schema import (
 )
 
 CONTACT, GROUP = "contact", "group"
+#: Before the ids of customers whom only the chat platform knows, as exports have it.
+OWN: Final = "wecom:"
 #: Ids in one statement.
 _KEYS: Final = 500
 
@@ -237,6 +239,25 @@ def set_outcome(
         .values(outcome=outcome, outcome_at=at)
     )
     return done.rowcount == 1
+
+
+def forget_person(connection: Connection, customer_id: str) -> None:
+    """Delete what a callback left of a customer, and texts that wait for them alone."""
+    mine = chat_recipients.c.customer_id == customer_id
+    ids = set(connection.scalars(select(chat_recipients.c.external_id).where(mine)))
+    if customer_id.startswith(OWN):
+        ids.add(customer_id.removeprefix(OWN))
+    others = select(chat_recipients.c.task_id).where(~mine)
+    tasks = select(chat_recipients.c.task_id).where(mine)
+    connection.execute(
+        delete(chat_tasks).where(
+            chat_tasks.c.task_id.in_(tasks),
+            chat_tasks.c.task_id.not_in(others),
+            chat_tasks.c.state == str(TaskState.READY),
+        )
+    )
+    for table in (chat_ends, chat_marks):
+        connection.execute(delete(table).where(table.c.external_id.in_(sorted(ids))))
 
 
 def release(connection: Connection, task_id: str, customer_id: str) -> None:

@@ -29,7 +29,7 @@ from nba.data.identity_keys import (
 )
 from nba.data.tombstones import Tombstones
 from nba.stores import audit as audits
-from nba.stores import books
+from nba.stores import books, chat
 from nba.stores.schema import (
     actions,
     audit,
@@ -158,6 +158,7 @@ def delete_customer(connection: Connection, customer_id: str, now: datetime) -> 
     gone = books.listed(connection, customer_id)
     seen = audits.forget(connection, customer_id)  # by the actions, which go below
     counts = {"outbox": _delete_answers(connection, customer_id), "audit": seen}
+    chat.forget_person(connection, customer_id)
     for table in PERSONAL:
         done = connection.execute(delete(table).where(table.c.customer_id == customer_id))
         counts[table.name] = counts.get(table.name, 0) + done.rowcount

@@ -24,10 +24,9 @@ from nba.data.report import IngestReport
 from nba.errors import InputRefusedError
 from nba.schema.tables import LOADED_AT, VALID_FROM
 from nba.stores import chat
+from nba.stores.chat import OWN
 from nba.wiring import Wiring
 
-#: Before the ids of customers whom only the chat platform knows, as exports have it.
-OWN: Final = "wecom:"
 #: A full reading that lacks more than this share of the open friendships is not believed.
 BELIEVED_LOSS: Final = 0.5
 #: Fewer open friendships may all end at once.
