@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import select
 from tests.connect.test_hooks import NOW, Clock
 
-from nba.connect.chat.results import settle_recipient
+from nba.connect.chat.outcomes import settle_recipient
 from nba.connect.fallback import deadline_of, decide, fall_back
 from nba.decisions.action_types import Fallback
 from nba.jobs.init import init_project

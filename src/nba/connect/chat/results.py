@@ -10,25 +10,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
+from nba.connect.chat.outcomes import settle_recipient
 from nba.connect.chat.port import ChatError, ChatPlatform, SendOutcome, TransferState
 from nba.connect.chat.tasks import MESSAGE, MOMENTS, POST, TRANSFER, People, kept
-from nba.errors import NotFoundError
 from nba.schema.words import FeedbackKind
 from nba.stores import chat
 from nba.stores.chat import TaskState
 from nba.stores.feedback import Feedback, post_contact
-from nba.stores.operational import Writer
 from nba.wiring import Wiring
-
-#: Outcome: what the action's feedback says of it, and why.
-FEEDBACK: Final = {
-    SendOutcome.SENT: (FeedbackKind.SENT, None),
-    SendOutcome.NOT_FRIEND: (FeedbackKind.UNDELIVERED, "not_a_friend"),
-    SendOutcome.CAPPED: (FeedbackKind.UNDELIVERED, "platform_cap"),
-    SendOutcome.NOT_SENT: (FeedbackKind.EXPIRED, "not_sent_by_clerk"),
-}
 
 
 @dataclass
@@ -109,36 +100,6 @@ def _recipients(wiring: Wiring, platform: ChatPlatform, row: Any, done: ReadBack
             if settle_recipient(writer, row, one, str(result.outcome), at):
                 done.outcomes[str(result.outcome)] += 1
     return waiting
-
-
-def settle_recipient(writer: Writer, row: Any, one: Any, outcome: str, at: datetime) -> bool:
-    """Record what became of one recipient, once; False where that was known.
-
-    Parameters
-    ----------
-    writer : Writer
-    row, one : Row
-        The task and the recipient.
-    outcome : str
-    at : datetime
-        When the platform says that it happened.
-    """
-    if not chat.set_outcome(writer.connection, one.task_id, one.customer_id, outcome, at):
-        return False
-    if outcome == SendOutcome.NOT_FRIEND:
-        # who ended it is not known; the platform's lists may go on naming them
-        chat.end(writer.connection, one.external_id, row.clerk, None, at)
-        chat.mark(writer.connection, chat.CONTACT, one.external_id, writer.now)
-    if one.action_id is not None:
-        kind, reason = FEEDBACK[SendOutcome(outcome)]
-        entry = Feedback(
-            f"chat:{one.action_id}:{outcome}", one.action_id, row.clerk_id, at, kind, reason
-        )
-        try:
-            writer.record(entry)
-        except NotFoundError:
-            return True  # the plan was replaced: there is no such action any more
-    return True
 
 
 def _post(wiring: Wiring, platform: ChatPlatform, row: Any, now: datetime, done: ReadBack) -> bool:

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from nba.connect.chat.outcomes import settle_recipient
 from nba.connect.chat.port import (
     ChatError,
     ChatPlatform,
@@ -203,8 +204,6 @@ def _message(row: Any, recipients: Sequence[Any]) -> Message:
 
 def _keep(wiring: Wiring, row: Any, created: Created, now: datetime) -> None:
     """Note that a task is made, and whom the platform left out; its text is needed no longer."""
-    from nba.connect.chat.results import settle_recipient
-
     is_over = row.kind == TAGS
     with wiring.plan_store.writing() as writer:
         connection = writer.connection
