@@ -17,25 +17,36 @@ from nba.jobs.experiment_spec import write_json
 TABLE: Final = "table.md"
 ENGINE: Final = "engine"
 _WORLD: Final = ("preset", "family")
+#: What a policy earned over no contact on the same random numbers, and what its contacts were truly
+#: worth at the moment they were listed, which has none of the chance.
+REALISED: Final = "incremental_amount"
+EXPECTED: Final = "true_amount"
+
+_TITLES: Final = {
+    REALISED: "Incremental margin over no contact, as realised",
+    EXPECTED: "True worth of all contacts, as expected at the moment each was listed",
+}
 
 
-def best_simple(rows: pl.DataFrame) -> str | None:
+def best_simple(rows: pl.DataFrame, measure: str = REALISED) -> str | None:
     """Return the simple list that earned most in the mean over a world's seeds, in hindsight."""
     lists = rows.filter(pl.col("policy").is_in(SIMPLE))
     if lists.is_empty():
         return None
-    means = lists.group_by("policy").agg(pl.col("incremental_amount").mean())
-    return str(means.sort("incremental_amount", "policy", descending=[True, False])["policy"][0])
+    means = lists.group_by("policy").agg(pl.col(measure).mean())
+    return str(means.sort(measure, "policy", descending=[True, False])["policy"][0])
 
 
-def paired(rows: pl.DataFrame, one: str, other: str) -> tuple[float, float, float]:
+def paired(
+    rows: pl.DataFrame, one: str, other: str, measure: str = REALISED
+) -> tuple[float, float, float]:
     """Return mean and 95 % interval of the difference of two policies over seeds.
 
     Each seed is a pair on the same random numbers; Student's t over seeds. With one seed the
     interval is not a number.
     """
     wide = rows.filter(pl.col("policy").is_in([one, other])).pivot(
-        on="policy", index="seed", values="incremental_amount"
+        on="policy", index="seed", values=measure
     )
     both = wide.drop_nulls()
     differences = (both[one] - both[other]).to_numpy()
@@ -50,38 +61,41 @@ def paired(rows: pl.DataFrame, one: str, other: str) -> tuple[float, float, floa
 def write(result: WorldsResult, folder: Path) -> str:
     """Write `result.json` and `table.md` into `folder` and return the table."""
     write_json(result, folder)
-    text = "\n".join([*_earned(result), "", *_accuracy(result), "", *_contacts(result)]) + "\n"
+    parts = [_earned(result, REALISED), _earned(result, EXPECTED), _accuracy(result)]
+    text = "\n\n".join("\n".join(part) for part in (*parts, _contacts(result))) + "\n"
     (folder / TABLE).write_text(text, encoding="utf-8")
     return text
 
 
 def _worlds(result: WorldsResult) -> Iterator[tuple[str, str, pl.DataFrame]]:
     frame = pl.DataFrame(
-        [{key: row[key] for key in (*_WORLD, "seed", "policy", "incremental_amount")}
+        [{key: row[key] for key in (*_WORLD, "seed", "policy", REALISED, EXPECTED)}
          for row in result.rows]
     )  # fmt: skip
     for (preset, family), rows in frame.group_by(*_WORLD, maintain_order=True):
         yield str(preset), str(family), rows
 
 
-def _earned(result: WorldsResult) -> list[str]:
+def _earned(result: WorldsResult, measure: str) -> list[str]:
     policies = list(dict.fromkeys(row["policy"] for row in result.rows))
     shown = [name for name in policies if name != "no_contact"]
     lines = [
-        "Incremental margin over no contact, mean over seeds; in brackets the share of the "
-        "oracle's. The engine against the best simple list of the world, chosen in hindsight, "
+        f"{_TITLES[measure]}, mean over seeds; in brackets the share of the oracle's. "
+        "The engine against the best simple list of the world, chosen in hindsight, "
         "paired over seeds, with the 95 % interval.",
         "",
         "| preset | family | seeds | " + " | ".join(shown) + " | engine − best list |",
         "|---|---|---|" + "---|" * (len(shown) + 1),
     ]
     for preset, family, rows in _worlds(result):
-        means = dict(rows.group_by("policy").agg(pl.col("incremental_amount").mean()).iter_rows())
+        means = dict(rows.group_by("policy").agg(pl.col(measure).mean()).iter_rows())
         oracle = means.get("oracle")
         cells = [_amount(means.get(name), oracle) for name in shown]
         seeds = rows["seed"].n_unique()
         lines.append(
-            f"| {preset} | {family} | {seeds} | " + " | ".join(cells) + f" | {_lead(rows)} |"
+            f"| {preset} | {family} | {seeds} | "
+            + " | ".join(cells)
+            + f" | {_lead(rows, measure)} |"
         )
     return lines
 
@@ -93,11 +107,11 @@ def _amount(value: float | None, oracle: float | None) -> str:
     return f"{value:,.0f}{share}"
 
 
-def _lead(rows: pl.DataFrame) -> str:
-    best = best_simple(rows)
+def _lead(rows: pl.DataFrame, measure: str) -> str:
+    best = best_simple(rows, measure)
     if best is None or ENGINE not in rows["policy"].to_list():
         return ""
-    mean, low, high = paired(rows, ENGINE, best)
+    mean, low, high = paired(rows, ENGINE, best, measure)
     interval = "" if np.isnan(low) else f" ({low:+,.0f} to {high:+,.0f})"
     return f"{mean:+,.0f}{interval}, {best}"
 

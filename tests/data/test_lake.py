@@ -270,6 +270,34 @@ def test_attributes_are_kept(load, lake: Lake, lines: str) -> None:
     assert lake.version == plain
 
 
+def test_an_absent_column_says_nothing(load, lake: Lake, lines: str) -> None:
+    """A later export with fewer columns takes nobody's consent, name or attribute away."""
+    first = (
+        "customer_id,valid_from,name,consent_contact,consent_at,attr_club\n"
+        "05,2026-01-01,Li Wei,false,2026-01-01,gold\n"
+    )
+    load({"transactions.csv": lines, "customers.csv": first})
+    report = load({"customers.csv": "customer_id,city\n05,Wuhan\nc9,Xi'an\n"}, now=LATER)
+    newest = lake.polars("customers").sort("valid_from").filter(pl.col("customer_id") == "05")[-1]
+    assert newest["city"].item() == "Wuhan"
+    assert newest["name"].item() == "Li Wei"
+    assert newest["consent_contact"].item() is False
+    assert newest["attr_club"].item() == "gold"
+    assert any(check.name == "absent_columns" and check.count == 1 for check in report.checks)
+    load({"customers.csv": "customer_id,name\n05,\n"}, now=LATER.replace(day=LATER.day + 1))
+    newest = lake.polars("customers").sort("valid_from").filter(pl.col("customer_id") == "05")[-1]
+    assert newest["name"].item() is None  # an empty field says that there is none
+    assert newest["city"].item() == "Wuhan"
+
+
+def test_an_old_row_is_filled_from_its_own_time(load, lake: Lake, lines: str) -> None:
+    told = "customer_id,valid_from,name\n05,2026-02-01,early\n05,2026-04-01,late\n"
+    load({"transactions.csv": lines, "customers.csv": told})
+    load({"customers.csv": "customer_id,valid_from,city\n05,2026-03-01,Wuhan\n"}, now=LATER)
+    rows = lake.polars("customers").sort("valid_from")
+    assert rows["name"].to_list() == ["early", "early", "late"]
+
+
 # --- any split, any order, with repeats ------------------------------------------------------
 
 ORDERS = [

@@ -204,6 +204,19 @@ def of_orders(report: IngestReport, merged: Merged) -> None:
     )
 
 
+def of_filled(report: IngestReport, table: str, merged: Merged) -> None:
+    """Say which columns the load did not have, so that what the lake knew stays."""
+    if merged.filled_rows:
+        report.add(
+            Status.PASS,
+            table,
+            "absent_columns",
+            f"{merged.filled_rows:,} rows keep what was known of columns that the load does not "
+            f"have: {', '.join(merged.filled)}",
+            count=merged.filled_rows,
+        )
+
+
 def of_merge(
     context: Context,
     report: IngestReport,

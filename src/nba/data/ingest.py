@@ -424,6 +424,7 @@ class Load:
         table.new, table.changed = merged.new, merged.changed
         table.unchanged, table.repeated = merged.unchanged, merged.repeated
         table.partitions = merged.partitions
+        checks.of_filled(self.report, prepared.table.name, merged)
         if prepared.table.name == REQUIRED_TABLE:
             table.facts["equal_lines"] = merged.equal_lines
             table.facts["exact_duplicates"] = merged.exact_duplicates

@@ -36,7 +36,8 @@ class Merged:
 
     Of `transactions` also: `twins`, lines known before under a number of another kind;
     `known_orders`, orders without line numbers that came with other lines than before, with
-    `other_lines` that did not come again, of which `replaced_lines` left.
+    `other_lines` that did not come again, of which `replaced_lines` left. Of states: `filled`,
+    the columns that the load did not have and that stay as they were, in `filled_rows` rows.
     """
 
     new: int = 0
@@ -50,6 +51,8 @@ class Merged:
     other_lines: int = 0
     replaced_lines: int = 0
     first_known_order: str = ""
+    filled: tuple[str, ...] = ()
+    filled_rows: int = 0
     partitions: list[str] = field(default_factory=list)
 
 
@@ -163,6 +166,49 @@ def number_lines(connection: duckdb.DuckDBPyConnection, overlap: bool, result: M
             GROUP BY {key}, {content})""",
     )
     return "numbered"
+
+
+def fill_absent(merging: Merging, current: str, present: set[str]) -> str:
+    """Let what the load has no column for stay as it was: an absent column says nothing.
+
+    Each row takes it from the version in force at its own moment, undated rows from today's.
+
+    Parameters
+    ----------
+    merging : Merging
+        Of a table with history.
+    current : str
+        The relation of the load's rows, with all columns of the contract.
+    present : set of str
+        The columns that the load has.
+    """
+    connection, table = merging.connection, merging.table
+    key = [name for name in table.key if name != VALID_FROM]
+    files = merging.writer.lake.files(table.name, merging.writer.state)
+    if not files:
+        return current
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW existing AS {relation(table, files)}")
+    there = [row[0] for row in connection.execute("DESCRIBE existing").fetchall()]
+    here = [row[0] for row in connection.execute(f"DESCRIBE {current}").fetchall()]
+    skipped = {*present, *table.key, LOADED_AT, MONTH}
+    absent = [name for name in there if name not in skipped]
+    if not absent:
+        return current
+    replaced = [f"e.{sql.name(name)} AS {sql.name(name)}" for name in absent if name in here]
+    added = [f"e.{sql.name(name)}" for name in absent if name not in here]
+    star = f"i.* REPLACE ({', '.join(replaced)})" if replaced else "i.*"
+    matched = " AND ".join(f"i.{sql.name(name)} = e.{sql.name(name)}" for name in key)
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE filled AS
+        SELECT {", ".join([star, *added])} FROM {current} AS i ASOF LEFT JOIN existing AS e
+        ON {matched} AND coalesce(i.{VALID_FROM}, {sql.moment(merging.now)}) >= e.{VALID_FROM}"""
+    )
+    known = " OR ".join(f"{sql.name(name)} IS NOT NULL" for name in absent)
+    merging.result.filled = tuple(absent)
+    merging.result.filled_rows = single_number(
+        connection, f"SELECT count(*) FROM filled WHERE {known}"
+    )
+    return "filled"
 
 
 def date_versions(merging: Merging, current: str) -> str:

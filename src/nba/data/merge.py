@@ -83,6 +83,7 @@ def _write(merging: Merging, incoming: Incoming) -> dict[str, list[Path]]:
     if table.name == "transactions":
         current = keys.number_lines(connection, incoming.overlap, result)
     if table.history:
+        current = keys.fill_absent(merging, current, set(columns_of(connection, incoming.rows)))
         current = keys.date_versions(merging, current)
     counted = table.name == "transactions" and _all_numbered_here(connection, incoming)
     if not (incoming.unique or counted):
