@@ -118,7 +118,7 @@ class IssuerKeys:
                 raise UnavailableError(
                     "the sign-in's issuer does not answer",
                     expected="its keys, as a JSON Web Key Set",
-                    next_step="try again; if it lasts, check `access.oidc` in nba.yaml",
+                    next_step="try again; if it lasts, check `oidc` in nba.yaml",
                 ) from error
         self._read_at = self._clock()
 
