@@ -17,6 +17,7 @@ from nba.decisions.patience import WEEKS, price_of_patience, worth_ahead
 from nba.decisions.settings import DecisionSettings, Factors
 from nba.decisions.simple import SIMPLE_POLICIES
 from nba.models.needs.base import NEED_SCORE_SCHEMA
+from nba.models.needs.pairs import with_pairs
 from nba.models.needs.words import BARE_NEEDS
 
 Inputs = dict[str, pl.DataFrame]
@@ -229,3 +230,20 @@ def test_two_products_are_named_together_in_each_language() -> None:
     goods = pl.DataFrame({"first": ["茶 | Tea", "Tea"], "second": ["皂 | Soap", "Soap"]})
     named = goods.select(name=joined_names("first", "second"))["name"]
     assert named.to_list() == ["茶 & 皂 | Tea & Soap", "Tea & Soap"]
+
+
+def test_two_needs_in_one_contact_are_told_apart(
+    told: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    """The reason names the product of its own need; the text offers both."""
+    pairs = {**told, "needs": with_pairs(told["needs"], 0.95)}
+    rows = contacts(pairs, files, world).filter(pl.col("product_ids").list.len() == 2)
+    assert not rows.is_empty()
+    names = dict(told["product"].select("product_id", "name").iter_rows())
+    for row in rows.iter_rows(named=True):
+        first, second = (names[product] for product in row["product_ids"])
+        (due,) = (reason["en"] for reason in row["reasons"] if reason["code"] == "need_due")
+        assert first in due
+        assert second not in due
+        text = row["talking_point"]
+        assert (first in text) == (second in text)

@@ -29,7 +29,7 @@ CATEGORIES: dict[str, dict[Language, str]] = {"premium_beauty": {"zh": "高端�
 #: A code as it stands in tables: words joined by underscores, or a field left in braces.
 CODE = re.compile(r"[a-z]+_[a-z_]+|[{}]|\|")
 ITEM: dict[str, Any] = {
-    "product_name": "经典托特包 | Classic Tote",
+    "product_names": "经典托特包 | Classic Tote",
     "group_topic": "跑团 | Running Club",
     "title": "换季护理 | Care between seasons",
     "content_link": "https://shop.example/c",

@@ -39,7 +39,8 @@ def what_is_brought(
     Returns
     -------
     DataFrame
-        `rows`' keys with product_ids, product_name, product_category, content_id, title,
+        `rows`' keys with product_ids, product_name (of the need), product_names (of
+        all that is brought), product_category, content_id, title,
         content_link, event_id, event_link, group_topic and `NEED_FACTS`; null where there is none.
     """
     contacts = rows.select(
@@ -92,7 +93,8 @@ def _products(
         .select(
             "customer_id",
             "product_ids",
-            product_name=pl.when(pl.col("goods") > 1)
+            product_name="name",
+            product_names=pl.when(pl.col("goods") > 1)
             .then(joined_names("name", "second"))
             .otherwise("name"),
             product_category="category",

@@ -90,7 +90,7 @@ def text_fields(
         ),
         "clerk": in_language(facts["clerk_name"] or "", language),
         "store": in_language(facts["store_name"] or _OUR_STORE[language], language),
-        "product": in_language(item["product_name"] or _WHAT_FITS[language], language),
+        "product": in_language(item["product_names"] or _WHAT_FITS[language], language),
         "category": facts["need_category"] or facts["due_category"] or "",
         "days": f"{facts['benefit_days'] or 0:.0f}",
         "date": f"{event_day.month}月{event_day.day}日"
