@@ -24,6 +24,10 @@ SECRETS = (
     "his wife is ill", "Dear Mr Wang", "female", "Pudong", "生日还有 3 天",
     "3 days to the birthday",
 )  # fmt: skip
+PERSON = {
+    "name": "王小明", "alias": "Lao Wang", "avatar": "https://avatar", "external_id": "wmEXTERNAL",
+    "phone_tail": "5678",
+}  # fmt: skip
 ACTION = {
     "action_id": "a1", "as_of": "2026-03-01", "clerk_id": "K1", "rank": 1,
     "customer_id": "13800001234", "mode": "private_partner", "action_type": "care_call",
@@ -38,18 +42,20 @@ ACTION = {
         {"code": "if_bought", "kind": "change", "zh": "买了", "en": "if they bought"},
     ],
     "talking_point": "Dear Mr Wang", "expires_at": None, "expired": False, "status": "new",
-    "customer_name": "王小明", "alias": "Lao Wang", "phone_tail": "5678",
+    "person": PERSON, "offer": {"offer_id": "o1", "title": "For 王小明"},
 }  # fmt: skip
 CARD = {
-    "customer_id": "13800001234", "name": "王小明", "alias": "Lao Wang", "avatar": "https://avatar",
-    "external_id": "wmEXTERNAL", "phone_tail": "5678", "gender": "female", "city": "Pudong",
+    "customer_id": "13800001234", "person": PERSON, "gender": "female", "city": "Pudong",
     "state": {"is_friend": True, "is_blocked": False, "consent_contact": True,
               "birthday": "1990-05-06"},
     "behaviour": {"days_since_purchase": 3.0, "city": "Pudong"},
     "tags": [{"tag": "his wife is ill", "source": "clerk"}, {"tag": "due", "source": "rule"}],
     "purchases": [{"ts": "2026-02-01", "name": "Tea", "category": "tea", "quantity": 1,
                    "amount": 9.0, "note": "Dear Mr Wang"}],
-    "timing": {"p_purchase_7d": 0.1}, "contacts": [], "affinity": [], "modes": [],
+    "timing": {"p_purchase_7d": 0.1}, "affinity": [], "modes": [],
+    "contacts": [{"ts": "2026-02-01", "mode": "private_partner", "channel": "chat",
+                  "responses": [], "talking_point": "Dear Mr Wang"}],
+    "matters": [{"text": "his wife is ill"}], "news": [{"text": "5678"}],
 }  # fmt: skip
 TEMPLATES = {"care_call": {"zh": "{customer}您好", "en": "Hello {customer}"}}
 
@@ -70,7 +76,12 @@ async def canned(path: str, params: Mapping[str, object]) -> tuple[int, Any]:
         opened = closed | {"action_type": "care_call", "open": True, "door": None}
         return 200, {"customer_id": "13800001234", "candidates": [opened, closed]}
     if path.startswith("/v1/quotas/"):
-        return 200, {"customer_id": "13800001234", "channels": []}
+        return 200, {
+            "customer_id": "13800001234",
+            "month": "2026-03",
+            "channels": [],
+            "person": PERSON,
+        }
     if path.endswith("/actions"):
         return 200, {"actions": [ACTION]}
     if path == "/v1/customers/13800001234":

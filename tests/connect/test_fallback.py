@@ -6,11 +6,12 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from itertools import count
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -38,8 +39,13 @@ from nba.wiring import Wiring
 DAY = date(2026, 3, 2)
 #: Minutes in which the clerk, the platform, the customer and the deadline come, in any order.
 SPAN = 100
+#: Minutes between two calls, and between two decisions of one.
+TICK = 5
+DECISION = 0.02
 #: How often a process dies before it commits.
 DEATHS = 0.15
+#: The same of one decision of a call, with which the rest of the call is lost.
+DEATHS_DECIDING = 0.03
 
 
 class DeathError(Exception):
@@ -62,6 +68,14 @@ class Life:
 
 
 @dataclass
+class Process:
+    """One call of `nba actions fall-back`: what it knew at its beginning, and whether it died."""
+
+    is_heard: bool
+    is_dead: bool = False
+
+
+@dataclass
 class Interleaving:
     """Random lives of many actions in one store, on the real statements."""
 
@@ -69,6 +83,7 @@ class Interleaving:
     clock: Clock
     random: Random
     lives: list[Life] = field(default_factory=list)
+    decisions: Counter[str] = field(default_factory=Counter)
 
     def begin(self, actions: int) -> None:
         rows = [
@@ -107,18 +122,34 @@ class Interleaving:
     def run(self) -> None:
         start = self.clock.now
         order = count()
-        events = [event for one in self.lives for event in self._schedule(one)]
-        events += [(float(minute), "tick", None) for minute in range(0, SPAN + 60, 5)]
-        waiting = [(minute, next(order), what, life) for minute, what, life in events]
-        heapify(waiting)
+        waiting: list[tuple[float, int, str, Any]] = []
+
+        def push(minute: float, what: str, subject: Any) -> None:
+            heappush(waiting, (minute, next(order), what, subject))
+
+        for one in self.lives:
+            for minute, what, life in self._schedule(one):
+                push(minute, what, life)
+        for minute in range(0, SPAN + 60, TICK):
+            push(float(minute), "tick", None)
         while waiting:
-            minute, _, what, life = heappop(waiting)
+            minute, _, what, subject = heappop(waiting)
             self.clock.now = start + timedelta(minutes=minute)
             try:
-                self._do(what, life)
+                if what == "tick":
+                    # what is due is read once and decided one by one, while others go on writing
+                    process = Process(is_heard=self._is_heard())
+                    for place, row in enumerate(self._due()):
+                        push(minute + place * DECISION, "decide", (process, row))
+                elif what == "decide":
+                    self._decide(*subject)
+                else:
+                    self._do(what, subject)
             except DeathError:
-                later = minute + self.random.uniform(0, 5)
-                heappush(waiting, (later, next(order), what, life))
+                if what != "decide":
+                    push(minute + self.random.uniform(0, 5), what, subject)
+            if not waiting and self._due():
+                push(minute + TICK, "tick", None)
 
     def _schedule(self, one: Life) -> list[tuple[float, str, Life | None]]:
         draw = self.random
@@ -137,10 +168,7 @@ class Interleaving:
             events.append((draw.uniform(0, SPAN), kind, one))
         return events
 
-    def _do(self, what: str, life: Life | None) -> None:
-        if life is None:
-            self._tick()
-            return
+    def _do(self, what: str, life: Life) -> None:
         dies = self.random.random() < DEATHS
         before = (life.messages, life.acted, life.overtaken)
         try:
@@ -152,15 +180,23 @@ class Interleaving:
             life.messages, life.acted, life.overtaken = before
             raise
 
-    def _tick(self) -> None:
+    def _is_heard(self) -> bool:
+        with self.store.database.reading() as connection:
+            return hooks.is_heard(connection, HookEvent.ACTION_FALLBACK)
+
+    def _due(self) -> list[Any]:
+        with self.store.database.reading() as connection:
+            return fallbacks.due(connection, self.clock.now)
+
+    def _decide(self, process: Process, row: Any) -> None:
+        """Decide one of what a process found due; what it died before is left to the next."""
+        if process.is_dead:
+            return
         with self.store.writing() as writer:
-            is_heard = hooks.is_heard(writer.connection, HookEvent.ACTION_FALLBACK)
-            due = fallbacks.due(writer.connection, self.clock.now)
-        for row in due:
-            with self.store.writing() as writer:
-                decide(writer, row, is_heard=is_heard)
-                if self.random.random() < DEATHS:
-                    raise DeathError
+            self.decisions[decide(writer, row, is_heard=process.is_heard)] += 1
+            if self.random.random() < DEATHS_DECIDING:
+                process.is_dead = True
+                raise DeathError
 
     def _one(self, writer: Writer, what: str, life: Life) -> None:
         connection = writer.connection

@@ -213,7 +213,7 @@ class Copilot:
         """Return how many contacts a customer may still get, by channel."""
         known = self._reveal(customer)
         found = await self._get(f"/v1/quotas/{_path(known)}")
-        return {key: value for key, value in found.items() if key != "customer_id"}
+        return _only(found, "month", "channels")
 
     async def talking_points(
         self,
