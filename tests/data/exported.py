@@ -71,6 +71,16 @@ LINKWECHAT_CUSTOMERS = [
     "external_userid", "name", "avatar", "type", "gender", "unionid", "birthday", "corp_name",
     "corp_full_name", "position",
 ]  # fmt: skip
+LINKWECHAT_TAGS = [
+    "id", "flower_customer_rel_id", "tag_id", "tag_name", "external_userid", "user_id",
+    "is_company_tag", "create_time", "create_by", "create_by_id", "update_time", "update_by",
+    "update_by_id", "del_flag",
+]  # fmt: skip
+LINKWECHAT_MEMBERS = [
+    "id", "user_id", "chat_id", "union_id", "join_time", "join_scene", "type", "group_nick_name",
+    "name", "invitor_user_id", "create_time", "create_by", "create_by_id", "update_time",
+    "update_by", "update_by_id", "del_flag",
+]  # fmt: skip
 MOCHAT_CONTACTS = [
     "id", "employee_id", "contact_id", "remark", "description", "remark_corp_name",
     "remark_mobiles", "add_way", "oper_userid", "state", "corp_id", "status", "create_time",
@@ -277,6 +287,24 @@ def linkwechat_customers(count: int = 50) -> list[Row]:
     ]  # fmt: skip
 
 
+def linkwechat_tags(count: int = 200) -> list[Row]:
+    return [
+        {"id": str(n), "flower_customer_rel_id": str(n), "tag_id": f"et{n % 7}",
+         "tag_name": f"爱好{n % 7}", "external_userid": f"wm{n:04d}", "user_id": "ZhangSan",
+         "is_company_tag": "1", "create_time": "2025-04-01 12:00:00", "del_flag": "0"}
+        for n in range(count)
+    ]  # fmt: skip
+
+
+def linkwechat_members(count: int = 200) -> list[Row]:
+    return [
+        {"id": str(n), "user_id": f"wm{n:04d}", "chat_id": f"wr{n % 9}", "union_id": f"un{n}",
+         "join_time": "2025-04-02 08:00:00", "join_scene": "3", "type": "2", "name": f"小{n}",
+         "del_flag": "0"}
+        for n in range(count)
+    ]  # fmt: skip
+
+
 def mochat_contacts(count: int = 200) -> list[Row]:
     return [
         {"id": str(n), "employee_id": str(n % 4), "contact_id": str(1000 + n), "remark": f"王{n}",
@@ -334,4 +362,14 @@ LINE_EXPORTS: dict[str, tuple[list[str], Callable[[int], tuple[list[Row], Money]
     "woocommerce_orders": (WOO_ITEMS, woocommerce_orders),
     "lightspeed_sales": (LIGHTSPEED, lightspeed_sales),
     "linkwechat_orders": (LINKWECHAT_ORDERS, linkwechat_orders),
+}
+
+#: Export: its columns, a maker of so many rows, and the table that has one row of each.
+PEOPLE_EXPORTS: dict[str, tuple[list[str], Callable[[int], list[Row]], str]] = {
+    "shopify_customers": (SHOPIFY_CUSTOMERS, shopify_customers, "customers"),
+    "linkwechat_customers": (LINKWECHAT_CUSTOMERS, linkwechat_customers, "customers"),
+    "linkwechat_tags": (LINKWECHAT_TAGS, linkwechat_tags, "tags"),
+    "linkwechat_members": (LINKWECHAT_MEMBERS, linkwechat_members, "memberships"),
+    "mochat_contacts": (MOCHAT_CONTACTS, mochat_contacts, "friendships"),
+    "mochat_results": (MOCHAT_RESULTS, mochat_results, "interactions"),
 }
