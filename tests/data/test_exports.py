@@ -76,6 +76,27 @@ def test_columns_renamed_dropped_added_and_reordered(
         load({"export.csv": exported.write(others, [])})
 
 
+@pytest.mark.parametrize("name", exported.PEOPLE_EXPORTS)
+def test_two_hundred_people_without_a_mapping(load, lake: Lake, lines: str, name: str) -> None:
+    columns, make, table = exported.PEOPLE_EXPORTS[name]
+    mixed = [*columns, "Loyalty Level"]
+    random.Random(9).shuffle(mixed)
+    for header in (columns, mixed):
+        report = load({"transactions.csv": lines, "people.csv": exported.write(header, make(200))})
+        assert report.committed
+        assert report.recognised[0].endswith(f"({len(columns)} of {len(header)} columns known)")
+        assert report.tables[table].quarantined.rows == 0
+    assert not report.changed
+    rows = 50 if table == "interactions" else 200
+    assert lake.polars(table).height == rows
+    kind = next(one for one in export_kinds() if one.name == name)
+    for plain in kind.required:
+        header = next(one for one in columns if one.lower().replace(" ", "_") == plain)
+        others = [one for one in columns if one != header]
+        with pytest.raises(LoadRefusedError, match=f"looks like .*, but lacks {plain}"):
+            load({"people.csv": exported.write([*others, f"New {header}"], [])})
+
+
 def loaded(load, files: dict[str, tuple[list[str], list[exported.Row]]], **options):
     return load({name: exported.write(*content) for name, content in files.items()}, **options)
 
@@ -269,6 +290,70 @@ def test_files_of_the_contract_stay_what_they_are(load, lake: Lake, lines: str) 
 def test_the_page_lists_every_export() -> None:
     page = Path("docs/exports.md").read_text(encoding="utf-8")
     assert reference() in page
+
+
+CONTRACT = {
+    "transactions.csv": "order_id,customer_id,product_id,ts,quantity,unit_price\n"
+    "o1,C1,p1,2025-03-01 10:00:00,1,2.00\n",
+    "customers.csv": "customer_id,external_id,email,phone\n"
+    "C1,wm0001,Bo@Example.com,\nC2,wm0002,,+1 555 010 0002\nC3,,cy@example.com,\n",
+}
+LINKWECHAT = {
+    "we_customer.csv": exported.write(
+        exported.LINKWECHAT_CUSTOMERS, exported.linkwechat_customers(3)
+    ),
+}
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_exports_join_the_customers_of_the_contract(load, lake: Lake, at_once: bool) -> None:
+    shopify = exported.shopify_customers(2)
+    shopify[0]["Email"] = "BO@example.com"
+    exports = {
+        **LINKWECHAT,
+        "customers_export.csv": exported.write(exported.SHOPIFY_CUSTOMERS, shopify),
+    }
+    for files in [{**CONTRACT, **exports}] if at_once else [CONTRACT, exports]:
+        load(files)
+    found = {row["customer_id"]: row for row in lake.polars("customers").to_dicts()}
+    assert set(found) == {"C1", "C2", "C3", "wecom:wm0003"}
+    keys = lake.polars("identities")
+    assert keys.group_by("customer_id", "kind").len().sort("customer_id", "kind").rows() == [
+        ("C1", "email", 1), ("C1", "external_id", 1), ("C1", "phone", 1), ("C1", "shopify", 1),
+        ("C1", "unionid", 1), ("C2", "email", 1), ("C2", "external_id", 1), ("C2", "phone", 1),
+        ("C2", "shopify", 1), ("C2", "unionid", 1), ("C3", "email", 1),
+        ("wecom:wm0003", "external_id", 1), ("wecom:wm0003", "unionid", 1),
+    ]  # fmt: skip
+    # no address or number is kept as it is
+    assert {"email", "phone"}.isdisjoint(lake.polars("customers").columns)
+    again = load({**CONTRACT, **exports})
+    assert lake.polars("identities").equals(keys)
+    assert "identities" not in again.tables
+
+
+def test_a_join_of_the_contract_is_undone_by_a_table(load, lake: Lake) -> None:
+    load(CONTRACT)
+    load(LINKWECHAT)
+    keys = lake.polars("identities").filter(pl.col("customer_id") == "C1")
+    undone = "".join(
+        f"{row['kind']},{row['value']},\n" for row in keys.filter(kind="external_id").to_dicts()
+    )
+    load({**CONTRACT, "identities.csv": "kind,value,customer_id\n" + undone})
+    after = lake.polars("identities").filter(kind="external_id")
+    assert after.filter(pl.col("customer_id").is_null()).height == 1
+    assert not load(CONTRACT).changed
+
+
+def test_a_key_of_two_customers_of_the_contract_joins_nobody(load, lake: Lake) -> None:
+    people = "customer_id,external_id,email\nC1,wm0001,a@b.example\nC2,wm0001,A@B.example \n"
+    report = load({**CONTRACT, "customers.csv": people})
+    (check,) = [one for one in report.checks if one.name == "keys.shared"]
+    assert check.count == 1
+    assert lake.polars("identities")["customer_id"].to_list() == [None]
+    load(LINKWECHAT)
+    assert "wecom:wm0001" in set(lake.polars("customers")["customer_id"])
+    load({**CONTRACT, "customers.csv": "customer_id,email\nC9,a@b.example\n"})
+    assert lake.polars("identities").filter(kind="email")["customer_id"].to_list() == [None]
 
 
 def test_a_join_is_undone_by_a_table(load, lake: Lake) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from nba.data import sql
+from nba.schema.words import CUSTOMER_ID
 
 #: Keys that several people can share; the others are one person's.
 SHARED: Final = ("email", "phone", "anonymous")
@@ -93,6 +95,31 @@ def phone_sql(column: str) -> str:
         f"WHEN length({bare}) = 11 AND {bare}[1] = '1' AND {bare}[2] BETWEEN '2' AND '9' "
         f"AND NOT regexp_matches({column}, '^1[3-9]\\d{{9}}$') THEN {bare}[2:] "
         f"ELSE {bare} END"
+    )
+
+
+def customer_keys_sql(rows: str, columns: Collection[str], secret: bytes) -> str:
+    """Return the SQL of customer_id, kind and value of what rows of customers are known by.
+
+    Parameters
+    ----------
+    rows : str
+        A relation of customers.
+    columns : collection of str
+        Those that it has; without a key among them the result is empty.
+    secret : bytes
+    """
+    forms = {"external_id": "external_id", "email": email_sql("email"), "phone": phone_sql("phone")}
+    parts = [
+        f"SELECT customer_id, {sql.text(kind)} AS kind, {form} AS plain FROM {rows}"
+        for kind, form in forms.items()
+        if kind in columns and CUSTOMER_ID in columns
+    ]
+    if not parts:
+        return ""
+    return (
+        f"SELECT DISTINCT customer_id, kind, {hashed_sql('kind', 'plain', secret)} AS value "
+        f"FROM ({' UNION ALL '.join(parts)}) WHERE plain <> '' AND customer_id IS NOT NULL"
     )
 
 

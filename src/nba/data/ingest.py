@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from nba.data import absence, checks, page, profile, quarantine
+from nba.data import absence, checks, contract_keys, page, profile, quarantine
 from nba.data.exports.recognise import recognise
 from nba.data.exports.translate import Translated, Translation
 from nba.data.inputs import Input
@@ -101,10 +101,10 @@ def ingest(
         with connect(scratch=writer.scratch) as connection:
             zone = chosen.time_zone or time_zone
             context = Context(connection, chosen, zone, time_zone, now, writer.scratch)
-            load = Load(context, writer, report)
+            load = Load(context, writer, report, secret)
             load.watch(tombstones)
             if mapping is None:
-                load.recognise(Path(folder), currency, secret)
+                load.recognise(Path(folder), currency)
             load.run(Path(folder), is_increment=is_increment)
             report.version_before = report.version = writer.before.version
             if report.failed:
@@ -127,6 +127,7 @@ def retry(
     time_zone: str,
     now: datetime,
     tombstones: Tombstones | None = None,
+    secret: bytes = b"",
 ) -> IngestReport:
     """Try the quarantined rows again, with a corrected mapping or after a change of the rules.
 
@@ -135,7 +136,7 @@ def retry(
 
     Parameters
     ----------
-    lake, mapping, time_zone, now, tombstones
+    lake, mapping, time_zone, now, tombstones, secret
         As for `ingest`.
 
     Raises
@@ -150,7 +151,7 @@ def retry(
         with connect(scratch=writer.scratch) as connection:
             zone = chosen.time_zone or time_zone
             context = Context(connection, chosen, zone, time_zone, now, writer.scratch)
-            load = Load(context, writer, report)
+            load = Load(context, writer, report, secret)
             load.watch(tombstones)
             held = quarantine.hold(connection, writer)
             waiting = quarantine.inputs(connection, held, writer.scratch)
@@ -189,15 +190,27 @@ def _writable(lake: Lake) -> Iterator[None]:
 
 
 class Load:
-    """One load: what it is prepared with, its writer and report."""
+    """One load: what it is prepared with, its writer and report.
 
-    def __init__(self, context: Context, writer: Writer, report: IngestReport) -> None:
+    Parameters
+    ----------
+    context : Context
+    writer : Writer
+    report : IngestReport
+    secret : bytes
+        With which the keys of customers are hashed.
+    """
+
+    def __init__(
+        self, context: Context, writer: Writer, report: IngestReport, secret: bytes
+    ) -> None:
         self.context = context
         self.connection = context.connection
         self.mapping = context.mapping
         self.now = context.now
         self.writer = writer
         self.report = report
+        self.secret = secret
         self.prepared: list[Prepared] = []
         self.files: set[SourceFile] = set()
         self.translated: Translated | None = None
@@ -234,8 +247,9 @@ class Load:
                 first=repr(shared[0]),
             )
 
-    def recognise(self, folder: Path, currency: str, secret: bytes) -> None:
+    def recognise(self, folder: Path, currency: str) -> None:
         """Look for known exports, and make tables of them."""
+        secret = self.secret
         if not folder.is_dir():
             return
         context = self.context
@@ -247,14 +261,14 @@ class Load:
                 self.report.add(Status.FAIL, "input", "export", export.problem, count=1)
         if self.report.failed or not exports:
             return
-        known = self.writer.lake.relation("identities", self.writer.before)
+        known = contract_keys.known(self.context, self.writer, folder, secret)
         is_new = REQUIRED_TABLE not in self.writer.before.tables
         # the sales that are there say in which currency the next ones are
         currencies = [load["currency"] for load in self.writer.before.loads if load.get("currency")]
         currency = currencies[-1] if currencies else currency
         translation = Translation(context, self.report, currency, is_new=is_new)
         try:
-            self.translated = translation.run(exports, f"({known})", secret)
+            self.translated = translation.run(exports, known, secret)
         except InputRefusedError as error:
             self._refuse("input", error)
             return
@@ -288,16 +302,23 @@ class Load:
 
         Tables that say who is who come first, so that whose rows the others hold is known.
         """
-        keyed = [
-            prepared for name in KEYED_TABLES if (prepared := self._staged(name, stage)) is not None
-        ]
+        found = {name: self._staged(name, stage) for name in KEYED_TABLES}
+        if (customers := found["customers"]) is not None:
+            found["identities"] = contract_keys.add(
+                self.context,
+                self.writer,
+                self.report,
+                (customers, found["identities"]),
+                self.secret,
+            )
+        keyed = [prepared for prepared in found.values() if prepared is not None]
         note_aliases(self.context, keyed)
         done = {prepared.table.name: prepared for prepared in keyed if self._counted(prepared)}
         for name in stage:
             prepared = None if name in KEYED_TABLES else self._staged(name, stage)
             if prepared is not None and self._counted(prepared):
                 done[name] = prepared
-        for name in stage:
+        for name in dict.fromkeys((*stage, *done)):
             if name in done:
                 self._take(done[name])
 

@@ -69,8 +69,8 @@ def history_column(table: Table) -> tuple[Column, ...]:
 
 
 def input_columns(table: Table) -> tuple[Column, ...]:
-    """Return the columns that an input may have: the contract's, and `valid_from`."""
-    return (*table.columns, *history_column(table))
+    """Return the columns that an input may have: the contract's, keys, and `valid_from`."""
+    return (*table.columns, *table.known_by, *history_column(table))
 
 
 def is_required(table: Table, column: Column) -> bool:

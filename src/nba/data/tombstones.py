@@ -20,6 +20,7 @@ from nba.data.identity_keys import (
     WHOLE_ID,
     IdentityKey,
     customer_digest,
+    customer_keys_sql,
     email_sql,
     hashed_sql,
     key_digest,
@@ -32,7 +33,7 @@ from nba.schema.words import CUSTOMER_ID
 #: An erased customer's rows of an export go under this and their receipt, on their way out.
 _LEAVES_AS: Final = "erased:"
 #: Tables that say by which keys a customer is known; a load reads them before all others.
-KEYED_TABLES: Final = ("identities", "customers")
+KEYED_TABLES: Final = ("customers", "identities")
 
 
 @dataclass(frozen=True)
@@ -173,13 +174,9 @@ class Keeper:
             return ""
         if table == "identities":
             return f"SELECT customer_id, kind, value FROM {rows} WHERE customer_id IS NOT NULL"
-        if table != "customers" or "external_id" not in columns:
+        if table != "customers":
             return ""
-        value = hashed_sql("'external_id'", "external_id", self.tombstones.secret)
-        return (
-            f"SELECT customer_id, 'external_id' AS kind, {value} AS value FROM {rows} "
-            "WHERE external_id IS NOT NULL"
-        )
+        return customer_keys_sql(rows, columns, self.tombstones.secret)
 
     def _standing(self, customer_ids: Sequence[str]) -> set[str]:
         if not customer_ids:

@@ -60,6 +60,10 @@ def _table_section(table: Table) -> str:
             values = "personal"
         required = "yes" if column.required else ""
         lines.append(f"| {name} | {column.kind} | {required} | {values} |")
+    lines += [
+        f"| {column.name} | {column.kind} |  | kept hashed, in `identities` |"
+        for column in table.known_by
+    ]
     if table.history:
         lines.append("| valid_from | timestamp |  | default: the time of the load |")
     return "\n".join(lines)

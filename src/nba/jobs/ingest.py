@@ -140,6 +140,7 @@ def retry_quarantine(wiring: Wiring, *, mapping: str = "") -> IngestReport:
             time_zone=wiring.settings.time_zone,
             now=datetime.now(UTC),
             tombstones=wiring.plan_store.tombstones(),
+            secret=wiring.project.secret(),
         )
         wiring.plan_store.add_tombstone_keys(report.learned)
         return report

@@ -116,6 +116,7 @@ def _ingest(wiring: Wiring, events: Events, scratch: Path) -> IngestReport:
         time_zone=wiring.settings.time_zone,
         now=datetime.now(UTC),
         is_increment=True,
+        secret=wiring.project.secret(),
     )
 
 

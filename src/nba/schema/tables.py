@@ -214,6 +214,9 @@ class Table:
         Columns of which every row must fill at least one.
     amount_of : tuple of str
         A quantity and a price whose product is at most `MAX_MONEY`.
+    known_by : tuple of Column
+        Columns of an input by which a customer is known to other systems; the lake keeps them
+        hashed, in `identities`, and nowhere else.
     """
 
     name: str
@@ -223,6 +226,7 @@ class Table:
     partition_by: str = ""
     one_of: tuple[str, ...] = ()
     amount_of: tuple[str, ...] = ()
+    known_by: tuple[Column, ...] = ()
     by_name: MappingProxyType[str, Column] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -314,6 +318,7 @@ TABLES: Final[MappingProxyType[str, Table]] = MappingProxyType(
                     _personal("phone_tail", pattern=PHONE_TAIL),
                 ),
                 history=True,
+                known_by=(_personal("email"), _personal("phone")),
             ),
             Table(
                 "products",

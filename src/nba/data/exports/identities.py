@@ -79,7 +79,8 @@ def resolve(
     whos : sequence of str
         Relations with a column `_who`.
     known : str
-        The relation of `identities` as the lake keeps it.
+        The relation of keys that are known: kind, value, customer_id, and `is_kept`, whether
+        `identities` has it or will without this.
     secret : bytes
         Keys are hashed with it.
     keeper : Keeper, optional
@@ -88,7 +89,7 @@ def resolve(
     """
     run = connection.execute
     _long_form(connection, whos, secret)
-    run(f"CREATE OR REPLACE TEMP TABLE known_keys AS SELECT kind, value, customer_id FROM {known}")
+    run(f"CREATE OR REPLACE TEMP TABLE known_keys AS FROM {known}")
     leaving.add(connection, keeper)
     run(
         f"""CREATE OR REPLACE TEMP TABLE nobodys AS
@@ -122,7 +123,7 @@ def resolve(
         """CREATE OR REPLACE TEMP TABLE found_identities AS
         SELECT a.* FROM all_identities AS a
         LEFT JOIN known_keys AS k ON a.kind = k.kind AND a.value = k.value
-        WHERE k.kind IS NULL OR a.customer_id IS DISTINCT FROM k.customer_id"""
+        WHERE k.kind IS NULL OR NOT k.is_kept OR a.customer_id IS DISTINCT FROM k.customer_id"""
     )
     count = keys.single_number
     return Resolved(

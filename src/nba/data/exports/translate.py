@@ -98,7 +98,7 @@ class Translation:
         found : sequence of Found
             All of them usable.
         known : str
-            The relation of `identities` as the lake keeps it.
+            The relation of keys that are known, see `nba.data.exports.identities.resolve`.
         secret : bytes
             With which keys of customers are hashed.
         """
