@@ -9,6 +9,7 @@ import polars as pl
 
 from experiments.common.affinity_cornac import cornac_methods
 from experiments.common.data import read_public
+from experiments.common.shipped import shipped_affinity
 from nba.evaluation.affinity_experiment import run_affinity_experiment
 
 CUTOFFS: Final = (date(2011, 9, 1), date(2011, 10, 15))
@@ -38,8 +39,12 @@ def online_retail() -> pl.DataFrame:
 
 
 def affinity_online_retail(*, seed: int = 0) -> dict[str, Any]:
-    """Compare all methods, cornac's among them, at both cut-offs."""
+    """Compare all methods, cornac's among them, with the model as it ships, at both cut-offs."""
     compared = run_affinity_experiment(
-        online_retail(), cutoffs=CUTOFFS, seed=seed, others=cornac_methods
+        online_retail(),
+        cutoffs=CUTOFFS,
+        config=shipped_affinity(),
+        seed=seed,
+        others=cornac_methods,
     )
     return compared | {"bars": BARS}

@@ -12,6 +12,7 @@ import polars as pl
 
 from experiments.common.affinity_cornac import cornac_methods
 from experiments.common.data import read_public
+from experiments.common.shipped import shipped_affinity
 from nba.arrays import Bools
 from nba.evaluation.affinity import RankingTask, compare
 from nba.jobs.affinity_report import short
@@ -63,27 +64,40 @@ def reality_check_split(n: int, seed: int) -> tuple[Bools, Bools, Bools]:
 
 
 def affinity_tafeng(
-    *, seeds: Sequence[int] = (0, 1, 2, 3, 4), processes: int = 2
+    *,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    protocols: Sequence[str] = tuple(PROTOCOLS),
+    processes: int = 2,
+    ships: bool = False,
 ) -> dict[str, Any]:
     """Run the Reality Check protocol, as an honest forecast and in full.
 
     The honest forecast learns from second-last baskets: nothing is taken from anyone's last
     basket. The full protocol also learns from the last baskets of the train customers.
+
+    Parameters
+    ----------
+    seeds : sequence of int
+    protocols : sequence of str
+        Of `honest` and `full`.
+    processes : int
+    ships : bool
+        Learn from no more rows and customers than `models/affinity.yaml` says, without cornac.
     """
-    protocols: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for protocol in PROTOCOLS:
-            runs = list(pool.map(_one_seed, [(protocol, seed) for seed in seeds]))
-            protocols[protocol] = {
+        for protocol in protocols:
+            runs = list(pool.map(_one_seed, [(protocol, seed, ships) for seed in seeds]))
+            found[protocol] = {
                 part: _over_seeds([{name: run[name][part] for name in run} for run in runs])
                 for part in ("test", "validation")
             }
-    return {"protocols": protocols, "seeds": list(seeds), "bars": BARS}
+    return {"protocols": found, "seeds": list(seeds), "bars": BARS}
 
 
-def _one_seed(task: tuple[str, int]) -> dict[str, Any]:
+def _one_seed(task: tuple[str, int, bool]) -> dict[str, Any]:
     """Return method → part → metric for one protocol and seed."""
-    protocol, seed = task
+    protocol, seed, ships = task
     log = tafeng_log()
     catalogue = Catalogue.build(log.product_ids, None)
     train, validation, test = reality_check_split(log.n_customers, seed)
@@ -91,8 +105,11 @@ def _one_seed(task: tuple[str, int]) -> dict[str, Any]:
         log, catalogue, 0, 1, train, test | validation, 1, knowledge=PROTOCOLS[protocol]
     )
     # cornac takes what is before the cut-off only, so it stands beside the honest forecast.
-    others = {} if PROTOCOLS[protocol] else cornac_methods(ranking_task)
-    _, raw = compare(ranking_task, ORDER_ONLY, seed=seed, others=others)
+    others = {} if PROTOCOLS[protocol] or ships else cornac_methods(ranking_task)
+    small = shipped_affinity()
+    sizes = {name: getattr(small, name) for name in ("learn_rows", "learn_customers")}
+    config = ORDER_ONLY.model_copy(update=sizes if ships else {})
+    _, raw = compare(ranking_task, config, seed=seed, others=others)
     in_test = test[ranking_task.rows()]
     found = {
         name: {

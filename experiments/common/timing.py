@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import numpy as np
+
+from nba.arrays import Bools, Floats
+from nba.evaluation.survival import auc
 from nba.evaluation.timing import HAZARD, TimingResult
 from nba.evaluation.timing_report import TimingRun
 
@@ -62,3 +66,34 @@ def judge(results: Mapping[str, TimingResult], bars: tuple[Bar, ...]) -> list[di
             }
         )
     return rows
+
+
+def calibrated(p: Floats, bought: Bools, days: int) -> dict[str, float]:
+    """Return AUC, Brier score, expected and actual buyers.
+
+    Parameters
+    ----------
+    p, bought : arrays of shape (customers,)
+        Probability of buying within `days`, and whether they did.
+    days : int
+    """
+    return {
+        f"auc_{days}d": auc(bought, p),
+        f"brier_{days}d": float(((p - bought) ** 2).mean()),
+        f"expected_{days}d": float(p.sum()),
+        f"actual_{days}d": float(bought.sum()),
+    }
+
+
+def counted(guess: Floats, count: Floats) -> dict[str, float]:
+    """Return WAPE and bias of expected purchases, both as shares of all that were made.
+
+    Parameters
+    ----------
+    guess, count : arrays of shape (customers,)
+    """
+    total = max(float(count.sum()), 1.0)
+    return {
+        "wape": float(np.abs(guess - count).sum() / total),
+        "bias": float((guess - count).sum() / total),
+    }

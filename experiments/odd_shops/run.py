@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -12,24 +11,32 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
-from scipy.stats import rankdata
 
-from experiments.odd_shops.shops import AS_OF, SHOPS, make_shop
-from nba.arrays import Bools, Floats
+from experiments.common.lists import list_metrics
+from experiments.common.shipped import shipped_affinity, shipped_timing
+from experiments.common.timing import calibrated, counted
+from experiments.odd_shops.shops import AHEAD_DAYS, AS_OF, SHOPS, make_shop
+from nba.evaluation.survival import Outcome, concordance, mean_days_without
 from nba.jobs.experiment_spec import write_json
 from nba.models.affinity.decayed_counts import DecayedCountsAffinity, DecayedCountsConfig
 from nba.models.affinity.two_stage import TwoStageAffinity
 from nba.models.base import ModelInputs, TimingModel
-from nba.models.spec import read_spec
+from nba.models.purchases import (
+    CUSTOMER,
+    day_number,
+    follow_up,
+    purchases_between,
+    purchases_of,
+    read_log,
+)
+from nba.models.timing.btyd import fit_btyd, summarise
 from nba.models.timing.hazard import Hazard
 from nba.models.timing.recency_gap import RecencyGap
 
 HORIZONS: Final = (7, 30, 90)
-_MODELS: Final = Path(__file__).parents[2] / "models"
-_BASKET_DAYS: Final = 60
+_END: Final = AS_OF + timedelta(days=AHEAD_DAYS)
 _HALF_LIFE_DAYS: Final = 180.0
 _LIST: Final = 40
-_PLACES: Final = 10
 
 
 def odd_shops(
@@ -74,41 +81,42 @@ def _read(kept: Path | None) -> list[dict[str, Any]]:
 
 
 def _timing(purchases: pl.DataFrame, products: pl.DataFrame, seed: int) -> list[dict[str, Any]]:
+    """Return what the models said of everybody who had bought; order also of BG/NBD alone."""
     past = purchases.filter(pl.col("ts") < AS_OF)
     inputs = ModelInputs({"purchases": past})
-    after = purchases.filter(pl.col("ts") >= AS_OF).group_by("customer_id").agg(pl.col("ts").min())
-    spec = read_spec(_MODELS / "timing.yaml").parameters
     models: dict[str, TimingModel] = {
-        "ships": Hazard(Hazard.Config.model_validate(spec)),
+        "ships": Hazard(shipped_timing()),
         "simple": RecencyGap(),
     }
+    today = day_number(AS_OF)
+    whole = read_log(purchases_of(inputs), as_of=AS_OF, keys=CUSTOMER)
+    until = read_log(purchases_of(ModelInputs({"purchases": purchases})), as_of=_END, keys=CUSTOMER)
+    had = until.ids["customer_id"].is_in(whole.ids["customer_id"].implode())
+    seen = until.only(np.flatnonzero(had.to_numpy()))
+    after = follow_up(seen, today, today + AHEAD_DAYS)
+    outcome = Outcome(after.time.astype(np.float64), after.event)
+    count = purchases_between(seen, today, today + AHEAD_DAYS).astype(np.float64)
     rows = []
     for name, model in models.items():
         begun = time.process_time()
         model.fit(inputs, as_of=AS_OF, seed=seed)
         seconds = time.process_time() - begun
-        scores = model.score(inputs, as_of=AS_OF).join(after, on="customer_id", how="left")
-        wait = (pl.col("ts") - pl.lit(AS_OF)).dt.total_days()
+        scores = model.score(inputs, as_of=AS_OF)
+        curves = np.array(scores["survival"].to_list())
         row: dict[str, Any] = {"model": name, "says": model.finding(), "seconds": seconds}
         for days in HORIZONS:
-            bought = scores.select((wait < days).fill_null(False)).to_series().to_numpy()
-            row |= _calibrated(scores[f"p_purchase_{days}d"].to_numpy(), bought, days)
+            bought = outcome.event & (outcome.time <= days)
+            row |= calibrated(scores[f"p_purchase_{days}d"].to_numpy(), bought, days)
+        row["concordance"] = concordance(outcome, -mean_days_without(curves))
+        for kind in ("expected", "median"):
+            if f"{kind}_purchases_90d" in scores.columns:
+                guess = scores[f"{kind}_purchases_90d"].to_numpy()
+                row |= {f"{what}_{kind}": value for what, value in counted(guess, count).items()}
         rows.append(row)
-    return rows
-
-
-def _calibrated(p: Floats, bought: Bools, days: int) -> dict[str, float]:
-    """Return AUC, Brier score and expected over actual buyers."""
-    yes, no = int(bought.sum()), int((~bought).sum())
-    auc = math.nan
-    if yes and no:
-        auc = float((rankdata(p)[bought].sum() - yes * (yes + 1) / 2) / (yes * no))
-    return {
-        f"auc_{days}d": auc,
-        f"brier_{days}d": float(((p - bought) ** 2).mean()),
-        f"expected_{days}d": float(p.sum()),
-        f"actual_{days}d": float(yes),
-    }
+    known, _ = summarise(whole, today)
+    curves = fit_btyd(known).survival(known, np.arange(AHEAD_DAYS + 1.0))
+    order = concordance(outcome, -mean_days_without(curves))
+    return [*rows, {"model": "bg_nbd", "concordance": order}]
 
 
 def _affinity(purchases: pl.DataFrame, products: pl.DataFrame, seed: int) -> list[dict[str, Any]]:
@@ -118,8 +126,7 @@ def _affinity(purchases: pl.DataFrame, products: pl.DataFrame, seed: int) -> lis
         "customer_product": pairs_of(past, products, AS_OF),
         "product": _popular(products, past),
     }
-    given = read_spec(_MODELS / "affinity.yaml").parameters
-    learned = TwoStageAffinity(TwoStageAffinity.Config.model_validate({**given, "top_n": _LIST}))
+    learned = TwoStageAffinity(shipped_affinity(top_n=_LIST))
     simple = DecayedCountsAffinity(DecayedCountsConfig(top_n=_LIST))
     rows = []
     for name, model, inputs in (
@@ -131,7 +138,7 @@ def _affinity(purchases: pl.DataFrame, products: pl.DataFrame, seed: int) -> lis
         seconds = time.process_time() - begun
         lists = model.score(inputs, as_of=AS_OF)
         row = {"model": name, "says": model.finding(), "seconds": seconds}
-        rows.append(row | list_metrics(lists, purchases))
+        rows.append(row | list_metrics(lists, purchases, as_of=AS_OF))
     return rows
 
 
@@ -155,100 +162,61 @@ def _popular(products: pl.DataFrame, past: pl.DataFrame) -> pl.DataFrame:
     return products.join(buyers, on="product_id", how="left")
 
 
-def list_metrics(lists: pl.DataFrame, purchases: pl.DataFrame) -> dict[str, float]:
-    """Return recall and NDCG at 10 of the next baskets within 60 days, of all and of new things.
-
-    Parameters
-    ----------
-    lists : polars.DataFrame
-        The scores of an affinity model.
-    purchases : polars.DataFrame
-        Before and after `AS_OF`.
-    """
-    pair = ["customer_id", "product_id"]
-    day = pl.col("ts").dt.truncate("1d")
-    past, coming = (
-        purchases.filter(pl.col("ts") < AS_OF),
-        purchases.filter(
-            (pl.col("ts") >= AS_OF) & (pl.col("ts") < AS_OF + timedelta(_BASKET_DAYS))
-        ),
-    )
-    first = coming.filter(day == day.min().over("customer_id")).select(pair).unique()
-    basket = first.join(past.select("customer_id").unique(), on="customer_id", how="semi")
-    new = basket.join(past.select(pair).unique(), on=pair, how="anti")
-    fresh = lists.filter(pl.col("times_bought") == 0).with_columns(
-        pl.col("rank").rank("ordinal").over("customer_id").alias("rank")
-    )
-    found = _ranked(lists, basket)
-    return {**found, "new_recall": _ranked(fresh, new)["recall"]}
-
-
-def _ranked(lists: pl.DataFrame, basket: pl.DataFrame) -> dict[str, float]:
-    sizes = basket.group_by("customer_id").len("size")
-    hits = basket.join(
-        lists.filter(pl.col("rank") <= _PLACES).select("customer_id", "product_id", "rank"),
-        on=["customer_id", "product_id"],
-    )
-    per = hits.group_by("customer_id").agg(
-        pl.len().alias("hits"),
-        (1.0 / (pl.col("rank").cast(pl.Float64) + 1).log(2)).sum().alias("gain"),
-    )
-    table = sizes.join(per, on="customer_id", how="left").fill_null(0)
-    ideal = np.cumsum(1.0 / np.log2(np.arange(2, _PLACES + 2)))
-    size = table["size"].to_numpy()
-    best = ideal[np.minimum(size, _PLACES) - 1] if len(size) else np.ones(0)
-    return {
-        "customers": float(len(table)),
-        "recall": float((table["hits"].to_numpy() / np.maximum(size, 1)).mean())
-        if len(size)
-        else 0.0,
-        "ndcg": float((table["gain"].to_numpy() / best).mean()) if len(size) else 0.0,
-    }
-
-
 def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return a row per shop and measure: means over the seeds, and the difference's error."""
+    """Return a row per shop and measure: means over the seeds, and the difference's error.
+
+    Expected over actual and the errors of counts are of all seeds together.
+    """
     found = []
-    shops = dict.fromkeys(row["shop"] for row in rows)
-    for shop in shops:
-        for part, names in (
-            ("timing", [f"{m}_{d}d" for d in HORIZONS for m in ("auc", "brier")]),
-            ("affinity", ["recall", "ndcg", "new_recall"]),
-        ):
-            mine = [row for row in rows if (row["shop"], row["part"]) == (shop, part)]
-            ships, simple = (
-                [row for row in mine if row["model"] == model] for model in ("ships", "simple")
-            )
-            if not mine:
-                continue
-            for name in names:
-                a, b = (np.array([row[name] for row in one]) for one in (ships, simple))
-                error = float(np.std(a - b, ddof=1) / np.sqrt(len(a))) if len(a) > 1 else math.nan
-                found.append(
-                    {
-                        "shop": shop,
-                        "measure": name,
-                        "ships": float(a.mean()),
-                        "simple": float(b.mean()),
-                        "error": error,
-                    }
-                )
-            for days in HORIZONS if part == "timing" else ():
-                ratio = [
-                    sum(row[f"expected_{days}d"] for row in one)
-                    / max(1.0, sum(row[f"actual_{days}d"] for row in one))
-                    for one in (ships, simple)
+    for shop in dict.fromkeys(row["shop"] for row in rows):
+        for part, names in _MEASURES.items():
+            mine = {
+                model: [
+                    row
+                    for row in rows
+                    if (row["shop"], row["part"], row["model"]) == (shop, part, model)
                 ]
-                found.append(
-                    {
-                        "shop": shop,
-                        "measure": f"expected/actual_{days}d",
-                        "ships": ratio[0],
-                        "simple": ratio[1],
-                        "error": math.nan,
-                    }
-                )
+                for model in ("ships", "simple", "bg_nbd")
+            }
+            if not mine["ships"]:
+                continue
+            found += [{"shop": shop, "measure": name, **_means(mine, name)} for name in names]
+            for days in HORIZONS if part == "timing" else ():
+                ratio = {model: _ratio(mine[model], days) for model in ("ships", "simple")}
+                found.append({"shop": shop, "measure": f"expected/actual_{days}d", **ratio})
     return found
+
+
+_MEASURES: Final = {
+    "timing": [
+        *(f"{m}_{d}d" for d in HORIZONS for m in ("auc", "brier")),
+        "concordance", "wape_expected", "bias_expected", "wape_median", "bias_median",
+    ],
+    "affinity": ["recall", "ndcg", "new_recall"],
+}  # fmt: skip
+
+
+def _means(mine: Mapping[str, Sequence[Mapping[str, Any]]], name: str) -> dict[str, float]:
+    """Return the mean of a measure per model that has it, and the error of the difference."""
+    values = {
+        model: np.array([row[name] for row in rows])
+        for model, rows in mine.items()
+        if rows and name in rows[0]
+    }
+    # a seed in which nobody came has no AUC
+    found = {model: float(np.nanmean(value)) for model, value in values.items()}
+    if {"ships", "simple"} <= set(values) and len(values["ships"]) > 1:
+        apart = values["ships"] - values["simple"]
+        apart = apart[~np.isnan(apart)]
+        found["error"] = float(np.std(apart, ddof=1) / np.sqrt(len(apart)))
+    return found
+
+
+def _ratio(rows: Sequence[Mapping[str, Any]], days: int) -> float:
+    expected, actual = (
+        sum(row[f"{what}_{days}d"] for row in rows) for what in ("expected", "actual")
+    )
+    return float(expected / max(1.0, actual))
 
 
 def write(result: Mapping[str, Any], folder: Path) -> str:
@@ -261,17 +229,22 @@ def write(result: Mapping[str, Any], folder: Path) -> str:
 
 _TABLES: Final = (
     [f"{m}_{d}d" for m in ("auc", "brier", "expected/actual") for d in HORIZONS],
+    ["concordance", "wape_expected", "bias_expected", "wape_median", "bias_median"],
     ["recall", "ndcg", "new_recall"],
 )
+_MODELS_SHOWN: Final = ("ships", "simple", "bg_nbd")
 
 
 def _table(found: Sequence[Mapping[str, Any]], measures: Sequence[str]) -> str:
-    """Return a table of `ships / simple` per shop and measure."""
+    """Return a table of `ships / simple` per shop and measure; BG/NBD third where it is asked."""
     cells = {(row["shop"], row["measure"]): row for row in found}
     lines = ["| shop | " + " | ".join(measures) + " |", "|---" * (len(measures) + 1) + "|"]
     for shop in dict.fromkeys(row["shop"] for row in found):
         if (shop, measures[0]) in cells:
-            values = [cells[shop, measure] for measure in measures]
-            text = " | ".join(f"{row['ships']:.3f} / {row['simple']:.3f}" for row in values)
+            text = " | ".join(_cell(cells[shop, measure]) for measure in measures)
             lines.append(f"| {shop} | {text} |")
     return "\n".join(lines)
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    return " / ".join(f"{row[model]:.3f}" for model in _MODELS_SHOWN if model in row)

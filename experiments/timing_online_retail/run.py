@@ -11,15 +11,14 @@ from typing import Final
 import polars as pl
 
 from experiments.common.data import read_public
+from experiments.common.shipped import shipped_timing
 from experiments.common.timing import SEED, Bar, timing_run
 from nba.evaluation.timing import run_timing_experiment
 from nba.evaluation.timing_report import TimingRun
-from nba.models.timing.core import CoreConfig
 
 CUTOFFS: Final = (datetime(2011, 8, 1), datetime(2011, 9, 1))
 #: Reported with the configuration frozen; no bar was set for them.
 FURTHER: Final = (datetime(2010, 10, 1), datetime(2011, 7, 1))
-CONFIG: Final = CoreConfig(active_days=365)
 BARS: Final[tuple[Bar, ...]] = (
     ("2011-08-01", "concordance", "at_least", 0.755),
     ("2011-08-01", "integrated_brier", "at_most", 0.133),
@@ -63,7 +62,8 @@ def timing_online_retail(*, seed: int = SEED, draws: int = 100, threads: int = 0
             lines,
             cutoff=cutoff,
             active_days=365,
-            config=CONFIG,
+            config=shipped_timing(),
+            ships=True,
             draws=draws,
             seed=seed,
             threads=threads,

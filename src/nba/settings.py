@@ -317,6 +317,12 @@ class Settings(_Section):
         defaults.TIME_ZONE,
         description="IANA name; naive timestamps stand here, a day begins here.",
     )
+    country: str = Field(
+        "",
+        pattern=r"^([A-Z]{2})?$",
+        description="ISO 3166 code of the country whose public holidays the timing model knows; "
+        "empty: the one that the time zone lies in.",
+    )
     currency: str = Field(
         defaults.CURRENCY,
         pattern=r"^[A-Z]{3}$",

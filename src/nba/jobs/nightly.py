@@ -8,7 +8,7 @@ taken up where something is missing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -116,7 +116,8 @@ def run_nightly(
         wiring.plan_store.purge_calls(wiring.settings.audit_days)
         with progress.step(INGEST) as current:
             current.report.update({**ingest_landed(wiring), **drain_outbox(wiring)})
-        context, inputs = wiring.run(as_of), input_versions(wiring)
+        context = replace(wiring.run(as_of), say=progress)
+        inputs = input_versions(wiring)
         if until_step == INGEST:
             return context.manifest
         due = steps_due(context, inputs, force=force, from_step=from_step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -11,6 +12,10 @@ from nba.pipeline.inputs import read_inputs
 from nba.pipeline.manifest import Manifest
 from nba.pipeline.ports import Ports, RunFolder
 from nba.settings import Settings
+
+
+def say_nothing(line: str) -> None:
+    """Take a line of progress and show it to nobody."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class RunContext:
         What its steps reported; each step that is done adds to it.
     settings : Settings
     ports : Ports
+    say : callable
+        Shows a line of what a step does while it does it.
     """
 
     as_of: datetime
@@ -34,11 +41,12 @@ class RunContext:
     manifest: Manifest
     settings: Settings
     ports: Ports
+    say: Callable[[str], None] = say_nothing
 
     @cached_property
     def inputs(self) -> ModelInputs:
         """The feature tables and purchases at `as_of`, read once: after the views are built."""
-        return read_inputs(self.ports, self.as_of)
+        return read_inputs(self.ports, self.settings, self.as_of)
 
 
 def run_context(ports: Ports, settings: Settings, as_of: datetime) -> RunContext:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
+from nba.data.holidays import country_of, holidays_of
 from nba.models.base import ModelInputs
+from nba.models.timing.holidays import HOLIDAYS
 from nba.pipeline.ports import FeatureStore, Ports
+from nba.settings import Settings
 
 STATE: Final = "customer_state"
 PURCHASES: Final = "purchases"
@@ -21,10 +24,12 @@ OTHER_VIEWS: Final = (
     "clerk",
     "store",
 )
+#: So far ahead stand the holidays that a model may need until it is fitted again.
+_HOLIDAYS_AHEAD: Final = timedelta(days=800)
 VIEWS: Final = (STATE, *CUSTOMER_VIEWS, *OTHER_VIEWS)
 
 
-def read_inputs(ports: Ports, as_of: datetime) -> ModelInputs:
+def read_inputs(ports: Ports, settings: Settings, as_of: datetime) -> ModelInputs:
     """Return every table that models and decisions read at `as_of`.
 
     The views come from the snapshot of that very moment, as Feast's point-in-time join would
@@ -41,6 +46,11 @@ def read_inputs(ports: Ports, as_of: datetime) -> ModelInputs:
         tables[view] = store.snapshot(view, as_of)
     window_days = max(spec.window_days for spec in ports.specs.values())
     tables[PURCHASES] = ports.tables.purchases(as_of, window_days=window_days)
+    tables[HOLIDAYS] = holidays_of(
+        settings.country or country_of(settings.time_zone),
+        (as_of - timedelta(days=window_days)).date(),
+        (as_of + _HOLIDAYS_AHEAD).date(),
+    )
     return ModelInputs(tables)
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Final
 
 import polars as pl
@@ -45,15 +46,21 @@ def train(context: RunContext) -> dict[str, Any]:
     report: dict[str, Any] = {}
     versions: dict[str, dict[str, str]] = {}
     findings: dict[str, str] = {}
+    fit_seconds: dict[str, float] = {}
     registry = context.ports.registry
-    for name, spec in context.ports.specs.items():
+    for number, (name, spec) in enumerate(context.ports.specs.items(), 1):
         champion = registry.champion(name)
         why = fit_is_due(spec, champion, context.as_of, refused=registry.challenger(name))
         if champion is not None and champion.pinned and readable(context, champion) is None:
             why = why or "the champion that was pinned cannot be read by this version of nba"
         report[name] = ""
         if why or champion is None:
+            of = f"model {number} of {len(context.ports.specs)}"
+            context.say(f"train: {name} ({spec.kind}), {of}: fits, {why}")
+            begun = perf_counter()
             champion, findings[name] = fit_one(context, spec)
+            fit_seconds[name] = round(perf_counter() - begun, 2)
+            context.say(f"train: {name}: took {fit_seconds[name]:.0f} s")
             refused = registry.challenger(name)
             if refused is not None and champion.as_of != context.as_of:
                 report[name], why = f" stays; v{refused.version} {refused.reason}", ""
@@ -64,6 +71,7 @@ def train(context: RunContext) -> dict[str, Any]:
     return {
         **report,
         "versions": versions,
+        "fit_seconds": fit_seconds,
         "findings": {name: text for name, text in findings.items() if text},
     }
 

@@ -83,7 +83,7 @@ def try_out(context: RunContext, spec: ModelSpec, champion: Model | None) -> Tri
         (pl.col("ts") >= cutoff) & (pl.col("ts") < context.as_of)
     )
     context.ports.feature_store.ensure([cutoff], views=VIEWS)
-    inputs = read_inputs(context.ports, cutoff)
+    inputs = read_inputs(context.ports, context.settings, cutoff)
     asked = _asked(inputs, bought, cutoff, spec.name)
     if asked.height < MIN_CUSTOMERS or not asked["bought"].any():
         return None

@@ -35,6 +35,9 @@ def test_regular_rhythms_are_left_to_the_learned_curves() -> None:
     assert found.buyers <= found.customers
     assert fitted().figures()["rehearsal_log_loss"] == found.mixed
     assert "log loss" in fitted().finding()
+    assert found.calibration["30d"] == pytest.approx(1.0, abs=0.3)
+    often = fitted().figures()["rehearsal_expected_over_actual_30d_bought_5_or_more"]
+    assert often == found.calibration["30d_bought_5_or_more"]
 
 
 def test_three_weeks_are_left_to_the_simple_rule() -> None:

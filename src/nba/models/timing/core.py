@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import numpy as np
+import polars as pl
 from pydantic import Field
 from scipy.optimize import minimize
 
@@ -39,6 +40,7 @@ from nba.models.timing.curves import (
     shrink_young,
     young_share,
 )
+from nba.models.timing.holidays import HolidayEffects, fit_holidays
 from nba.models.timing.linear import Proportional, fit_proportional
 from nba.models.timing.panel import PERIOD, Panel, PanelBuilder, Snapshot, build_panel, expit
 from nba.models.timing.season import Season, fit_season
@@ -204,6 +206,7 @@ class HazardCore:
                 "first": self.season.first,
                 "today": self.season.today,
                 "trust": self.season.trust,
+                "holidays_first": self.season.holidays.first,
             },
             "count_trees": self.correction.trees is not None,
         }
@@ -214,6 +217,7 @@ class HazardCore:
             "decline": self.decline,
             "weights": self.weights,
             "season": self.season.index,
+            "holidays": self.season.holidays.factor,
             "count_mean": self.correction.mean,
             "count_spread": self.correction.spread,
             "count_beta": self.correction.beta,
@@ -253,6 +257,7 @@ class HazardCore:
             arrays["season"],
             head["season"]["trust"],
             config.level_trust,
+            HolidayEffects(head["season"]["holidays_first"], arrays["holidays"]),
         )
         trees = load_trees(folder / "counts.txt") if head["count_trees"] else None
         correction = CountCorrection(
@@ -272,7 +277,13 @@ class HazardCore:
 
 
 def fit_core(
-    log: PurchaseDays, today: int, config: CoreConfig, *, seed: int, threads: int
+    log: PurchaseDays,
+    today: int,
+    config: CoreConfig,
+    *,
+    seed: int,
+    threads: int,
+    holidays: pl.DataFrame | None = None,
 ) -> HazardCore:
     """Fit the hazard on everything before `today`.
 
@@ -285,13 +296,21 @@ def fit_core(
     seed : int
     threads : int
         Of LightGBM.
+    holidays : polars.DataFrame, optional
+        `day`, `holiday`: past and coming ones of the shop's country.
     """
     log = log.before(today)
     builder = _fit_builder(log, today, config)
     step = config.cutoff_step_days
     cutoffs = list(range(today - step, builder.first_day + config.shortest_history_days, -step))
     sample = _thin(log, cutoffs, builder.periods, config.largest_panel)
-    season = fit_season(log, today, trust=config.season_trust, level_trust=config.level_trust)
+    season = fit_season(
+        log,
+        today,
+        trust=config.season_trust,
+        level_trust=config.level_trust,
+        holidays=fit_holidays(log, today, holidays),
+    )
     panel = build_panel(
         builder,
         sample,

@@ -41,6 +41,7 @@ from nba.models.timing.curves import (
     with_curves,
 )
 from nba.models.timing.features import FEATURES
+from nba.models.timing.holidays import HOLIDAYS
 from nba.models.timing.mixture import Mixture, MixtureConfig, fit_mixture
 from nba.models.timing.panel import Snapshot
 
@@ -105,7 +106,8 @@ class Hazard(TimingModel):
     rehearsal of the last weeks says so.
 
     Reads `purchases` (`customer_id`, `ts`, `amount`; `quantity`, `margin` and
-    `category` where there) in `fit` and in `score`. Where `customer_state` or
+    `category` where there) in `fit` and in `score`, and in `fit` the `holidays` of the shop's
+    country (`day`, `holiday`) where there. Where `customer_state` or
     `customer_behaviour` is given too, its customers are those that are scored, and who
     never bought gets the curve of the newcomers of the segment.
     """
@@ -129,7 +131,11 @@ class Hazard(TimingModel):
     def _fit(self, training: ModelInputs, as_of: datetime, seed: int) -> Hazard:
         config, today = self.config, day_number(as_of)
         log = self._log(training, as_of)
-        self._customer = fit_mixture(log, today, config, seed=seed, threads=config.threads)
+        # `ModelInputs` raises its own error for an absent table, so `get` does not serve.
+        holidays = training[HOLIDAYS] if HOLIDAYS in training else None  # noqa: SIM401
+        self._customer = fit_mixture(
+            log, today, config, seed=seed, threads=config.threads, holidays=holidays
+        )
         self._newcomers = self._fit_newcomers(log, training, as_of)
         self._category = None
         if config.categories and "category" in training["purchases"].columns:
@@ -140,7 +146,9 @@ class Hazard(TimingModel):
                     "largest_panel": min(config.largest_panel, config.largest_category_panel),
                 }
             )
-            self._category = fit_mixture(pairs, today, fewer, seed=seed, threads=config.threads)
+            self._category = fit_mixture(
+                pairs, today, fewer, seed=seed, threads=config.threads, holidays=holidays
+            )
         return self
 
     def _log(

@@ -8,14 +8,16 @@ the records are too short to tell, the rule of `recency_gap` answers beside them
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
 
 import numpy as np
+import polars as pl
 from pydantic import Field
 
-from nba.arrays import Floats, Ints
+from nba.arrays import Bools, Floats, Ints
 from nba.models.purchases import PurchaseDays, follow_up, purchases_between, summarise_purchases
 from nba.models.timing.cells import YEAR, Cells, CellsConfig, fit_cells, p_alive
 from nba.models.timing.core import CoreConfig, HazardCore, fit_core
@@ -65,6 +67,9 @@ class Rehearsal:
         Share of the learned curves in the answer.
     median : tuple of float
         What the expected purchases are multiplied by for their median, by `_COUNT_EDGES`.
+    calibration : mapping of str to float
+        Expected over actual buyers by horizon (`30d`), of all and by how often they had bought
+        (`30d_bought_once`, `30d_bought_2_to_4`, `30d_bought_5_or_more`), where enough did.
     """
 
     history_days: int
@@ -76,6 +81,7 @@ class Rehearsal:
     mixed: float = float("nan")
     share: float = 0.0
     median: tuple[float, ...] = ()
+    calibration: Mapping[str, float] = field(default_factory=dict)
 
     def sentence(self) -> str:
         """Return which part answers, and why."""
@@ -100,7 +106,10 @@ class Rehearsal:
                 "rehearsal_log_loss_learned": self.learned,
                 "rehearsal_log_loss_simple": self.simple,
             }
-        return given
+        return given | {
+            f"rehearsal_expected_over_actual_{name}": ratio
+            for name, ratio in self.calibration.items()
+        }
 
     def medians(self, expected: Floats) -> Floats:
         """Return the median number of purchases where so many are expected, shape (n,)."""
@@ -187,7 +196,13 @@ class Mixture:
 
 
 def fit_mixture(
-    log: PurchaseDays, today: int, config: MixtureConfig, *, seed: int, threads: int
+    log: PurchaseDays,
+    today: int,
+    config: MixtureConfig,
+    *,
+    seed: int,
+    threads: int,
+    holidays: pl.DataFrame | None = None,
 ) -> Mixture:
     """Fit both on everything before `today`, after a rehearsal of the last weeks.
 
@@ -198,8 +213,10 @@ def fit_mixture(
         Day number; what stands at or after it is not read.
     config : MixtureConfig
     seed, threads : int
+    holidays : polars.DataFrame, optional
+        `day`, `holiday`, of the shop's country.
     """
-    core = fit_core(log, today, config, seed=seed, threads=threads)
+    core = fit_core(log, today, config, seed=seed, threads=threads, holidays=holidays)
     return mixture_of(core, log, today, config, seed=seed, threads=threads)
 
 
@@ -282,6 +299,12 @@ def rehearse(
         mixed=losses[best],
         share=share,
         median=_median_factors(expected, counts.astype(np.float64)),
+        calibration=_calibration(
+            share * p_learned + (1 - share) * p_simple,
+            bought,
+            horizons,
+            summarise_purchases(past, moment).count[snapshot.known],
+        ),
     )
 
 
@@ -297,6 +320,24 @@ def _cheaper(config: MixtureConfig) -> MixtureConfig:
             "boosted": boosted,
         }
     )
+
+
+def _calibration(
+    p: Floats, bought: Bools, horizons: Sequence[int], count: Ints
+) -> dict[str, float]:
+    """Return expected over actual buyers by horizon, of all and by how often they had bought."""
+    segments = {
+        "": np.ones(len(count), dtype=bool),
+        "_bought_once": count == 1,
+        "_bought_2_to_4": (count >= 2) & (count <= 4),
+        "_bought_5_or_more": count >= 5,
+    }
+    return {
+        f"{days}d{name}": float(p[rows, column].sum() / bought[rows, column].sum())
+        for column, days in enumerate(horizons)
+        for name, rows in segments.items()
+        if bought[rows, column].sum() >= _FEWEST_BUYERS
+    }
 
 
 def _count_bin(expected: Floats) -> Ints:

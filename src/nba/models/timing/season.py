@@ -3,9 +3,10 @@
 The index asks how many of those who bought lately bought again in a week, compared with what
 customers of the same recency and frequency do in an average week. It looks back over a quarter
 only, so that it means the same in the first year on record as in later ones: a hazard that
-knows whole histories would take the start of the records for a season. For the same reason weeks
-in the first quarter on record have none: whom they know are those who buy often. Models are fitted
-with the index as an offset, so that what they learn of customers is free of the calendar.
+knows whole histories would take the start of the records for a season. For the same reason a week
+in the first quarter on record is compared with later weeks of which no more is remembered. Models
+are fitted with the index as an offset, so that what they learn of customers is free of the
+calendar.
 
 What is to come is last year's index, shrunk since one year is one draw (by how much of it came
 again, where several years tell), plus what of the latest
@@ -16,13 +17,14 @@ fades cannot be told from a season.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from nba.arrays import Floats, Ints
 from nba.models.purchases import PurchaseDays, follow_up
+from nba.models.timing.holidays import HolidayEffects
 from nba.models.timing.panel import expit, logit
 
 WEEK: Final = 7
@@ -39,6 +41,10 @@ _SMOOTH_WEEKS: Final = 2.0
 #: Half-life of the weeks that the latest level is taken from.
 _LEVEL_HALF_LIFE: Final = 4.0
 _LARGEST: Final = 40_000
+#: One week in so many is compared with a week in the first quarter.
+_EVERY_WEEK: Final = 3
+#: Weight of no season at all in a week of the first quarter, in units of its information.
+_WEEK_PRIOR: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class Season:
         Share of last year's index that is expected to come again.
     level_trust : float
         Share of the latest level, beyond that, that is expected to stay.
+    holidays : HolidayEffects
+        What holidays do to single days; the index is free of it.
     """
 
     first: int
@@ -61,8 +69,13 @@ class Season:
     index: Floats
     trust: float
     level_trust: float
+    holidays: HolidayEffects = field(default_factory=HolidayEffects.none)
 
     def at(self, days: Ints) -> Floats:
+        """Return the shift of each day's hazard: the index of its week, and what a holiday does."""
+        return self.weekly(days) + self.holidays.at(days)
+
+    def weekly(self, days: Ints) -> Floats:
         """Return the index of each day: as it was up to the fit, a forecast from then on."""
         if not len(self.index):
             return np.zeros(len(days))
@@ -79,16 +92,30 @@ class Season:
         return np.where(days >= self.today, ahead, past)
 
     def offsets(self, cutoff: int, edges: Ints) -> Floats:
-        """Return the mean index of each period between `edges`, counted from `cutoff`."""
-        daily = np.concatenate([[0.0], np.cumsum(self.at(cutoff + np.arange(edges[-1])))])
-        return np.asarray(np.diff(daily[edges]) / np.diff(edges))
+        """Return the shift of each period between `edges`, counted from `cutoff`.
+
+        The mean index of its days, and the log of the mean factor of their holidays.
+        """
+        days = cutoff + np.arange(edges[-1])
+        index, factor = (
+            np.diff(np.concatenate([[0.0], np.cumsum(daily)])[edges]) / np.diff(edges)
+            for daily in (self.weekly(days), np.exp(self.holidays.at(days)))
+        )
+        return np.asarray(index + np.log(factor))
 
     def mean(self, cutoff: int, days: int) -> float:
         """Return the mean index of the `days` from `cutoff` on."""
         return float(self.offsets(cutoff, np.array([0, max(1, days)]))[0])
 
 
-def fit_season(log: PurchaseDays, today: int, *, trust: float, level_trust: float) -> Season:
+def fit_season(
+    log: PurchaseDays,
+    today: int,
+    *,
+    trust: float,
+    level_trust: float,
+    holidays: HolidayEffects | None = None,
+) -> Season:
     """Fit the index on everything before `today`, week by week, smoothed and shrunk.
 
     Parameters
@@ -100,24 +127,60 @@ def fit_season(log: PurchaseDays, today: int, *, trust: float, level_trust: floa
         Share of last year's index that is expected again.
     level_trust : float
         Share of the latest level, season aside, that is expected to last.
+    holidays : HolidayEffects, optional
+        What holidays do; taken out of the index.
     """
-    nothing = Season(today, today, np.zeros(0), trust, level_trust)
+    effects = holidays or HolidayEffects.none()
+    nothing = Season(today, today, np.zeros(0), trust, level_trust, effects)
     if not len(log.day):
         return nothing
     first = int(log.day.min())
     starts = range(today - WEEK, first + _FIRST_WEEK_DAYS, -WEEK)[::-1]
-    if len(starts) < YEAR_DAYS // WEEK:
+    if today - first < YEAR_DAYS:
         return nothing
     if log.entities > _LARGEST:
         log = log.only(np.arange(0, log.entities, -(-log.entities // _LARGEST)))
     whole = [start for start in starts if start >= first + MEMORY_DAYS]
-    index = _index(log, whole)
-    unknown = np.zeros(len(starts) - len(whole))
+    index = _index(log, whole, effects)
+    early = _early_index(log, [start for start in starts if start not in whole], whole, index)
     learned = _learned_trust(index, trust)
-    return Season(starts[0], today, np.concatenate([unknown, index]), learned, level_trust)
+    index = np.concatenate([early, index])
+    return Season(starts[0], today, index, learned, level_trust, effects)
 
 
-def _index(log: PurchaseDays, starts: Sequence[int]) -> Floats:
+def _early_index(
+    log: PurchaseDays, early: Sequence[int], whole: Sequence[int], index: Floats
+) -> Floats:
+    """Return the index of weeks in the first quarter on record, where less can be remembered.
+
+    Each is compared with later weeks of which no more is remembered, freed of their own index.
+    """
+    first, shifts = int(log.day.min()), []
+    some = slice(None, None, _EVERY_WEEK)
+    for start in early:
+        memory = start - first
+        weeks = [_week(log, other, memory) for other in whole[some]]
+        there, bought = (np.array(part) for part in zip(*weeks, strict=True))
+        usual = _usual(there, bought, index[some])
+        mine = _week(log, start, memory)
+        shift, information = _solve(usual, mine[0][None, :], mine[1].sum(keepdims=True))
+        shifts.append(float(shift[0] * information[0] / (information[0] + _WEEK_PRIOR)))
+    at = np.arange(len(shifts))
+    kernel = np.exp(-0.5 * ((at[:, None] - at) / _SMOOTH_WEEKS) ** 2)
+    return np.asarray(kernel @ np.array(shifts) / kernel.sum(axis=1)) if shifts else np.zeros(0)
+
+
+def _usual(there: Floats, bought: Floats, index: Floats) -> Floats:
+    """Return the logit of buying in an average week, per cell, from weeks whose index is known."""
+    level = logit((bought.sum(axis=0) + 0.5) / (there.sum(axis=0) + 1.0))
+    for _ in range(10):
+        p = expit(level + index[:, None])
+        information = (there * p * (1.0 - p)).sum(axis=0) + 0.5
+        level = level + np.clip((bought - there * p).sum(axis=0) / information, -1.0, 1.0)
+    return np.asarray(level)
+
+
+def _index(log: PurchaseDays, starts: Sequence[int], holidays: HolidayEffects) -> Floats:
     """Return the index of the weeks that begin at `starts`, smoothed and shrunk by its noise."""
     weeks = [_week(log, start) for start in starts]
     there = np.array([week[0] for week in weeks])
@@ -125,7 +188,10 @@ def _index(log: PurchaseDays, starts: Sequence[int]) -> Floats:
     usual = logit((bought.sum(axis=0) + 0.5) / (there.sum(axis=0) + 1.0))
     at = np.arange(len(starts))
     kernel = np.exp(-0.5 * ((at[:, None] - at) / _SMOOTH_WEEKS) ** 2)
-    index, information = _solve(usual, kernel @ there, kernel @ bought.sum(axis=1))
+    days = np.array(starts)[:, None] + np.arange(WEEK)
+    closed = kernel @ holidays.mean(days) / kernel.sum(axis=1)
+    shift, information = _solve(usual, kernel @ there, kernel @ bought.sum(axis=1))
+    index = shift - closed
     # the variance of a smoothed week: weights squared over the sum of weights, per information
     noise = (kernel**2).sum(axis=1) / kernel.sum(axis=1) / np.maximum(information, 1e-9)
     signal = max(0.0, float(np.var(index) - noise.mean()))
@@ -147,10 +213,10 @@ def _learned_trust(index: Floats, believed: float) -> float:
     return float(np.clip(share, 0.0, 1.0)) if weight > 0.0 else believed
 
 
-def _week(log: PurchaseDays, start: int) -> tuple[Floats, Floats]:
+def _week(log: PurchaseDays, start: int, memory_days: int = MEMORY_DAYS) -> tuple[Floats, Floats]:
     """Return, per cell of recency and frequency, who was there and who bought in the week."""
     end = log.first_row_from(start)
-    count = end - log.first_row_from(start - MEMORY_DAYS)
+    count = end - log.first_row_from(start - memory_days)
     recent = count > 0
     since = start - log.day[end[recent] - 1]
     cell = np.searchsorted(_RECENCY_EDGES, since, side="left") * (len(_COUNT_EDGES) + 1)
