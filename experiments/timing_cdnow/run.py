@@ -37,7 +37,10 @@ _BARS: Final[tuple[Bar, ...]] = (
     ("full", "auc_91d", "gain", 0.010),
     ("full", "auc_273d", "gain", 0.010),
 )
-BARS: Final = (*_BARS, *((part + AS_SHIPPED, *rest) for part, *rest in _BARS))
+BARS: Final[tuple[Bar, ...]] = (
+    *_BARS,
+    *((part + AS_SHIPPED, metric, condition, bar) for part, metric, condition, bar in _BARS),
+)
 
 
 def read_cdnow() -> tuple[pl.DataFrame, pl.Series]:
@@ -78,7 +81,7 @@ def timing_cdnow(*, seed: int = SEED, draws: int = 100, threads: int = 0) -> Tim
             threads=threads,
         )
 
-    parts = {}
+    parts: dict[str, TimingResult] = {}
     for config, suffix in ((CONFIG, ""), (shipped_timing(), AS_SHIPPED)):
         full = run(config)
         parts |= {f"sample{suffix}": run(config, sample, full.core), f"full{suffix}": full}

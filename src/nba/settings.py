@@ -319,9 +319,9 @@ class Settings(_Section):
     )
     country: str = Field(
         "",
-        pattern=r"^([A-Z]{2})?$",
-        description="ISO 3166 code of the country whose public holidays the timing model knows; "
-        "empty: the one that the time zone lies in.",
+        pattern=r"^([A-Z]{2}(-[A-Z0-9]{1,3})?)?$",
+        description="ISO 3166 code of the country, or of its part (GB-ENG), whose public holidays "
+        "the timing model knows; empty: the country that the time zone lies in.",
     )
     currency: str = Field(
         defaults.CURRENCY,

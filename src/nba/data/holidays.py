@@ -34,7 +34,7 @@ def holidays_of(country: str, first: date, last: date) -> pl.DataFrame:
     Parameters
     ----------
     country : str
-        ISO 3166 code; a country that is not known has none.
+        ISO 3166 code, or that of a part such as GB-ENG; what is not known has none.
     first, last : date
 
     Returns
@@ -44,9 +44,9 @@ def holidays_of(country: str, first: date, last: date) -> pl.DataFrame:
     """
     from holidays import country_holidays
 
-    years = range(first.year, last.year + 1)
+    years, (code, _, part) = range(first.year, last.year + 1), country.partition("-")
     try:
-        known = country_holidays(country, years=years, language="en_US") if country else {}
+        known = country_holidays(code, part or None, years=years, language="en_US")
     except NotImplementedError:
         known = {}
     rows = [

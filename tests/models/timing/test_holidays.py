@@ -73,5 +73,8 @@ def test_the_country_is_that_of_the_time_zone() -> None:
     days = holidays_of("CN", date(2025, 1, 1), date(2025, 12, 31))
     assert days.filter(pl.col("holiday").str.contains("Spring Festival")).height >= 3
     assert not days["holiday"].str.contains("substituted").any()
+    monday = date(2025, 4, 21)  # Easter Monday: not in Scotland
+    assert monday in holidays_of("GB-ENG", monday, monday)["day"]
+    assert holidays_of("GB-SCT", monday, monday).is_empty()
     assert holidays_of("", date(2025, 1, 1), date(2025, 12, 31)).is_empty()
     assert holidays_of("ZZ", date(2025, 1, 1), date(2025, 12, 31)).is_empty()
