@@ -46,7 +46,7 @@ def holidays_of(country: str, first: date, last: date) -> pl.DataFrame:
 
     years, (code, _, part) = range(first.year, last.year + 1), country.partition("-")
     try:
-        known = country_holidays(code, part or None, years=years, language="en_US")
+        known = dict(country_holidays(code, part or None, years=years, language="en_US"))
     except NotImplementedError:
         known = {}
     rows = [
