@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -46,9 +47,31 @@ class ArmShares(_Section):
     random: Share = Field(0.0, description="Gets a uniform draw among eligible actions.")
     business_as_usual: Share = Field(0.0, description="Left to the clerks' own habit: no rows.")
 
+    observe: Share = Field(
+        0.0,
+        description="Left to the clerks' own habit, and what the engine would do is logged; with "
+        "it alone, the share held out gives way.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _holdout_gives_way(cls, given: Any) -> Any:
+        """Hold out what observing leaves, unless a share is named."""
+        if not isinstance(given, Mapping) or "holdout" in given:
+            return given
+        observe = given.get("observe")
+        if not isinstance(observe, int | float) or not 0 <= observe <= 1:
+            return given
+        return {**given, "holdout": min(defaults.HOLDOUT_SHARE, 1.0 - observe)}
+
+    @property
+    def own_habit(self) -> float:
+        """The share that is left to the clerks' own habit."""
+        return self.business_as_usual + self.observe
+
     @model_validator(mode="after")
     def _leave_room_for_the_engine(self) -> Self:
-        total = self.holdout + self.random + self.business_as_usual
+        total = self.holdout + self.random + self.own_habit
         if total > 1:
             raise ValueError(f"the arms' shares add up to {total:g}, more than 1")
         return self
@@ -108,6 +131,7 @@ def arm_shares(arms: ArmShares, policies: PolicyShares) -> dict[Arm, float]:
         Arm.HOLDOUT: arms.holdout,
         Arm.RANDOM: arms.random,
         Arm.BUSINESS_AS_USUAL: arms.business_as_usual,
+        Arm.OBSERVE: arms.observe,
         **{arm: policies.of(arm) for arm in SIMPLE_ARMS},
     }
     total = sum(shares.values())

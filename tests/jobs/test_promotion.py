@@ -46,6 +46,9 @@ def story(made: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, obj
     simple = {"kind": "recency_gap", "parameters": {"cutoff_step_days": 45}}
     write_model(shop, **simple, gates=[{"metric": "auc", "at_least": 0.999}])
     seen["refused"] = rerun(shop, "train")
+    seen["shadow"] = wiring(shop).runs.of(DAY).tables("shadow_timing")
+    compare = ["--project", str(shop), "experiment", "compare", "timing"]
+    seen["compared"] = CliRunner().invoke(app, compare)
     seen["doctor_refused"] = examine(wiring(shop))
     with pytest.raises(ConflictError, match="was not promoted"):
         promote(wiring(shop), "timing", reason="we like it")
@@ -66,6 +69,24 @@ def test_a_gate_that_is_not_passed_leaves_the_champion_serving(story: dict[str, 
     assert doctor["champion timing"].startswith("v1")
     assert "v2, refused:" in doctor["challenger timing"]
     assert "gate" in doctor["challenger timing"]
+
+
+def test_a_challenger_plans_in_shadow_and_is_compared(story: dict[str, object]) -> None:
+    shadow, served = story["shadow"], story["refused"]
+    assert isinstance(shadow, dict)
+    assert isinstance(served, pl.DataFrame)
+    log = shadow["log"]
+    assert log["customer_id"].to_list() == sorted(log["customer_id"])
+    assert log["model_versions"].unique().to_list() != [None]
+    assert not shadow["actions"].equals(served)  # another design lists others
+    compared = story["compared"]
+    assert compared.exit_code == 0, compared.output  # type: ignore[attr-defined]
+    assert "challenger of timing: 1 nights" in compared.output  # type: ignore[attr-defined]
+    assert "no outcome of these days is known yet" in compared.output  # type: ignore[attr-defined]
+    shop = story["shop"]
+    assert isinstance(shop, Path)
+    # promoted since: nobody challenges, and nothing of the earlier challenger stays
+    assert wiring(shop).runs.of(DAY).read("shadow_timing/log").is_empty()
 
 
 def test_by_hand_it_serves_and_its_reason_is_kept(story: dict[str, object]) -> None:

@@ -200,19 +200,45 @@ def experiment_what_if(
     policy: Annotated[
         str,
         typer.Argument(
-            help="`leave_alone`, `only MODE`, `without ACTION_TYPE` or `times NUMBER`, in quotes."
+            help="`leave_alone`, `only MODE`, `without ACTION_TYPE`, `times NUMBER`, or `follow "
+            "lists` where the engine watches; in quotes."
         ),
     ],
     first: First = "",
     last: Last = "",
+    locale: Annotated[str, typer.Option(help="Language of `follow lists`: zh or en.")] = "en",
     as_json: AsJson = False,
 ) -> None:
     """Say what another policy would have earned, from the log; or that the log cannot say."""
     from dataclasses import asdict
 
+    from nba.jobs.impact.apprentice import FOLLOW_LISTS, follow_lines, follow_lists
     from nba.jobs.impact.live import what_if_lines, what_if_policy
+    from nba.schema.languages import language_of
 
     wiring = wiring_of(context)
+    if policy == FOLLOW_LISTS:
+        found = follow_lists(wiring, *_days(wiring, first, last))
+        language, currency = language_of(locale, "en"), wiring.settings.currency
+        figures = {"policy": policy, "verdict": found.verdict, **asdict(found)}
+        emit(as_json, figures, lambda: follow_lines(found, language, currency))
+        return
     estimate = what_if_policy(wiring, *_days(wiring, first, last), policy)
     report = {"policy": estimate.policy, "rows": estimate.rows, **asdict(estimate.difference)}
     emit(as_json, report, lambda: what_if_lines(estimate, wiring.settings.currency))
+
+
+@experiment_app.command("compare")
+def experiment_compare(
+    context: typer.Context,
+    model: ModelName,
+    first: First = "",
+    last: Last = "",
+    as_json: AsJson = False,
+) -> None:
+    """Hold a challenger's plans, which nobody was served, against those that were."""
+    from nba.jobs.impact.live import compare_challenger, comparison_lines
+
+    wiring = wiring_of(context)
+    found = compare_challenger(wiring, model, *_days(wiring, first, last))
+    emit(as_json, found.figures(), lambda: comparison_lines(found, wiring.settings.currency))

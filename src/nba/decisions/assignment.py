@@ -20,7 +20,7 @@ from nba.decisions.integer import appeal
 from nba.decisions.mixture import PlanMixture, make_plans
 from nba.decisions.rounding import draw
 from nba.decisions.settings import DecisionSettings, Rounding
-from nba.schema.words import LISTED_ARMS, SIMPLE_ARMS, Arm
+from nba.schema.words import LISTED_ARMS, OWN_HABIT_ARMS, SIMPLE_ARMS, Arm
 
 #: Clerks worked on at once; bounds memory.
 BLOCK = 250
@@ -141,15 +141,14 @@ def _assign_block(day: Day, settings: DecisionSettings) -> Assignment:
     plan_index = np.floor(uniform(day.clerks, f"plan/{day.seed}") * plans).astype(np.int64)
     shares = settings.shares
     working = max(1.0 - shares[Arm.HOLDOUT], 1e-9)
-    own = shared.budget * (1.0 - shares[Arm.BUSINESS_AS_USUAL] / working)
+    habit = sum(shares[arm] for arm in OWN_HABIT_ARMS)
+    own = shared.budget * (1.0 - habit / working)
     day = replace(day, programme=replace(shared, open=is_open))
     random = day.of_arm(Arm.RANDOM)
     sample = _random_arm(random, own, plan_index, plans=plans, share=shares[Arm.RANDOM] / working)
     lists = [arm for arm in SIMPLE_ARMS if shares[arm] > 0]
     left = own[:, None] - sample.minutes
-    whole = max(
-        1.0 - shares[Arm.RANDOM] - shares[Arm.BUSINESS_AS_USUAL] - shares[Arm.HOLDOUT], 1e-9
-    )
+    whole = max(1.0 - shares[Arm.RANDOM] - habit - shares[Arm.HOLDOUT], 1e-9)
     parts = [(sample.assignment(), day.is_of(Arm.RANDOM))]
     for arm in (*lists, Arm.ENGINE):
         minutes = shares[arm] / whole

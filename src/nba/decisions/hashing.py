@@ -25,6 +25,7 @@ ARM_ORDER: tuple[Arm, ...] = (
     Arm.HOLDOUT,
     Arm.RANDOM,
     Arm.BUSINESS_AS_USUAL,
+    Arm.OBSERVE,
     *SIMPLE_ARMS,
     Arm.ENGINE,
 )

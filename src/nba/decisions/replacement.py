@@ -181,7 +181,7 @@ def draw_replacements(
 def _whole_budget(minutes: float, settings: DecisionSettings) -> float:
     """Return the day's minutes of which the planned arms' share is `minutes`."""
     working = max(1.0 - settings.arms.holdout, 1e-9)
-    planned = 1.0 - settings.arms.business_as_usual / working
+    planned = 1.0 - settings.arms.own_habit / working
     return minutes / planned + EPSILON if planned > 0 else 0.0
 
 

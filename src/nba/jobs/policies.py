@@ -16,6 +16,7 @@ from nba.evaluation.impact.cohort import build_cohort
 from nba.jobs.impact.gather import gather
 from nba.pipeline.context import RunContext
 from nba.pipeline.plan import plan
+from nba.pipeline.shadow import shadow_plans
 from nba.schema.words import Arm
 from nba.settings import PolicyShares, arm_shares
 from nba.wiring import Wiring
@@ -28,7 +29,16 @@ DRAWS: Final = 4000
 
 
 def plan_with_lists(context: RunContext) -> dict[str, Any]:
-    """Plan; where simple lists run, keep what each arm earned, and move shares with `auto`."""
+    """Plan; where simple lists run, keep what each arm earned, and move shares with `auto`.
+
+    What nobody is served, a challenger's plan and that of an engine that watches, is kept beside.
+    """
+    report = _planned(context)
+    shadows = shadow_plans(context)
+    return {**report, "shadows": shadows} if shadows else report
+
+
+def _planned(context: RunContext) -> dict[str, Any]:
     wiring = cast(Wiring, context.ports)
     policies = wiring.settings.policies
     if not policies.running:

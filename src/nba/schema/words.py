@@ -150,6 +150,7 @@ class Arm(StrEnum):
     HOLDOUT = "holdout"
     RANDOM = "random"
     BUSINESS_AS_USUAL = "business_as_usual"
+    OBSERVE = "observe"
     DUE_WORTH = "due_worth"
     MOST_OVERDUE = "most_overdue"
     RECENCY_SPEND = "recency_spend"
@@ -165,6 +166,8 @@ SIMPLE_ARMS: Final = (
     Arm.TOP_PROPENSITY,
     Arm.CLERK_HABIT,
 )
+#: Arms that are left to the clerks' own habit: they get no list and no choice is made for them.
+OWN_HABIT_ARMS: Final = (Arm.BUSINESS_AS_USUAL, Arm.OBSERVE)
 #: Arms whose customers are on lists, each list drawn with logged propensities.
 LISTED_ARMS: Final = (Arm.ENGINE, Arm.RANDOM, *SIMPLE_ARMS)
 

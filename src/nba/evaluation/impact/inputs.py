@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Final
 
@@ -54,6 +54,9 @@ class ImpactInputs:
         The clerks' minutes: day, clerk_id, store_id, minutes, minutes_planned, price_per_minute.
     interactions, responses, feedback, memberships, friendships, clerks, stores, content : DataFrame
         The lake's tables.
+    watched : DataFrame
+        Whom the watching engine could have listed: day, customer_id, clerk_id, p_listed,
+        best_value; empty where it did not watch.
     """
 
     first: date
@@ -74,11 +77,23 @@ class ImpactInputs:
     clerks: pl.DataFrame
     stores: pl.DataFrame
     content: pl.DataFrame
+    watched: pl.DataFrame = field(default_factory=pl.DataFrame)
+
+    @property
+    def known_from(self) -> date | None:
+        """The day on which the first outcome is known, where that is after the period."""
+        known = self.first + timedelta(days=self.outcome_days)
+        return known if known > self.last + timedelta(days=1) else None
 
     @property
     def weeks(self) -> float:
         """The length of the period in weeks."""
         return ((self.last - self.first).days + 1) / 7
+
+    @property
+    def contacts_and_before(self) -> pl.DataFrame:
+        """The contacts of the period and of the weeks before it."""
+        return self.interactions.filter(pl.col("mode") != str(Mode.NONE))
 
     @property
     def contacts(self) -> pl.DataFrame:
@@ -115,6 +130,18 @@ def day_of_log(log: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     chances = lists.filter(~none).select("day", "customer_id", "mode", "action_type", "probability")
     rows = lean.drop("alternatives").join(summary, on="customer_id", how="left")
     return rows.select("day", pl.exclude("day")), chances
+
+
+def watched_day(log: pl.DataFrame) -> pl.DataFrame:
+    """Return whom the list of a watching engine could have named, with the chance of it."""
+    lean, _ = day_of_log(log)
+    return lean.filter(pl.col("p_none").is_not_null()).select(
+        "day",
+        "customer_id",
+        "clerk_id",
+        p_listed=1.0 - pl.col("p_none"),
+        best_value=pl.col("best_value").fill_null(0.0),
+    )
 
 
 def outcome_end(first_day: pl.Expr, days: int) -> pl.Expr:

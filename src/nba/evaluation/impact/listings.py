@@ -47,10 +47,10 @@ def listing_rows(inputs: ImpactInputs) -> pl.DataFrame:
         .with_columns(pl.col("orders", "amount", "margin").cum_sum().over("customer_id"))
         .sort("day")
     )
-    rows = _until(rows, running, inputs.outcome_days - 1, "until")
-    rows = _until(rows, running, -1, "before")
+    rows = until(rows, running, inputs.outcome_days - 1, "until")
+    rows = until(rows, running, -1, "before")
     for days in LOOK_BACK:
-        rows = _until(rows, running, -1 - days, f"back_{days}")
+        rows = until(rows, running, -1 - days, f"back_{days}")
     names = ("orders", "amount", "margin")
     rows = rows.with_columns(
         *((pl.col(f"{name}_until") - pl.col(f"{name}_before")).alias(name) for name in names),
@@ -64,7 +64,7 @@ def listing_rows(inputs: ImpactInputs) -> pl.DataFrame:
     return _with_contact_before(rows, inputs.interactions).sort("customer_id", "day")
 
 
-def _until(rows: pl.DataFrame, running: pl.DataFrame, shift: int, name: str) -> pl.DataFrame:
+def until(rows: pl.DataFrame, running: pl.DataFrame, shift: int, name: str) -> pl.DataFrame:
     """Add what each customer had bought in all by the end of the day `shift` days later."""
     cut = rows.with_columns(cut=pl.col("day") + pl.duration(days=shift)).sort("cut")
     sums = running.select(

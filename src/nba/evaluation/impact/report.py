@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import polars as pl
 
 from nba.evaluation.arm_effects import Effect
+from nba.evaluation.impact.apprentice import FollowedLists, follow_table, watched_lists
 from nba.evaluation.impact.arms import (
     against_lists,
     arms_table,
@@ -29,6 +31,7 @@ from nba.evaluation.impact.contacts import (
 from nba.evaluation.impact.inputs import ImpactInputs
 from nba.evaluation.impact.listings import listing_rows, listings_table, sequences_table
 from nba.evaluation.impact.restraint import minutes_table, nothing_table, restraint_table
+from nba.schema.words import Arm
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Headline:
         More weeks until the effect is told from zero, as it looks; 0 where it is.
     ratio_p : float
         Chance of arm sizes at least this far from their shares.
+    known_from : date or None
+        When the first outcome is known, where none is yet.
     """
 
     arm: str
@@ -59,12 +64,15 @@ class Headline:
     weeks: float
     weeks_to_tell: float
     ratio_p: float
+    known_from: date | None = None
 
     @property
     def verdict(self) -> str:
-        """`earned`, `cost`, `open` (cannot tell yet) or `no_control`."""
+        """`earned`, `cost`, `open` (cannot tell yet), `early` (no outcome yet) or `no_control`."""
         if self.effect.control == 0:
             return "no_control"
+        if self.known_from is not None:
+            return "early"
         if self.lower > 0:
             return "earned"
         return "cost" if self.upper < 0 else "open"
@@ -76,6 +84,12 @@ class ImpactReport:
 
     headline: Headline
     tables: dict[str, pl.DataFrame] = field(repr=False)
+    followed: FollowedLists | None = None
+
+    @property
+    def watched_only(self) -> bool:
+        """Whether the engine did nothing but watch."""
+        return self.followed is not None and self.headline.arm == str(Arm.OBSERVE)
 
     def figures(self) -> dict[str, Any]:
         """Return everything as plain values."""
@@ -93,6 +107,7 @@ class ImpactReport:
                 "weeks": head.weeks,
                 "weeks_to_tell": head.weeks_to_tell,
                 "sample_ratio_p": head.ratio_p,
+                "known_from": None if head.known_from is None else str(head.known_from),
             },
             **{name: table.to_dicts() for name, table in self.tables.items()},
         }
@@ -133,6 +148,7 @@ def build_report(inputs: ImpactInputs, *, seed: int) -> ImpactReport:
         weeks=inputs.weeks,
         weeks_to_tell=weeks_to_tell(effect, inputs.weeks),
         ratio_p=ratio_check(cohort, inputs.shares),
+        known_from=inputs.known_from,
     )
     rows = listing_rows(inputs)
     has_control = bool((cohort.table["arm"] == CONTROL).any())
@@ -154,4 +170,6 @@ def build_report(inputs: ImpactInputs, *, seed: int) -> ImpactReport:
         "nothing": nothing_table(inputs),
         "restraint": restraint_table(inputs, contacts, cohort),
     }
-    return ImpactReport(headline, tables)
+    followed = watched_lists(inputs, seed=seed)
+    tables["follow"] = follow_table(followed)
+    return ImpactReport(headline, tables, followed)

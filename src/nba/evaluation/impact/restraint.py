@@ -11,7 +11,7 @@ from nba.evaluation.arm_effects import Effect, difference
 from nba.evaluation.impact.cohort import CONTROL, Cohort
 from nba.evaluation.impact.inputs import ImpactInputs
 from nba.evaluation.intervals import bootstrap
-from nba.schema.words import Arm, Mode, ResponseKind
+from nba.schema.words import OWN_HABIT_ARMS, Mode, ResponseKind
 
 NONE: Final = str(Mode.NONE)
 DRAWS: Final = 400
@@ -19,7 +19,7 @@ DRAWS: Final = 400
 NOT_WORTH_IT: Final = "not_worth_it"
 OTHERS_FIRST: Final = "others_first"
 #: Arms that get no list, on purpose.
-_NO_LIST: Final = (CONTROL, str(Arm.BUSINESS_AS_USUAL))
+_NO_LIST: Final = (CONTROL, *map(str, OWN_HABIT_ARMS))
 
 
 def minutes_table(inputs: ImpactInputs, contacts: pl.DataFrame, *, seed: int) -> pl.DataFrame:

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from nba.arrays import Floats
-from nba.errors import UsageError
+from nba.errors import ModelError, UsageError
 from nba.evaluation.impact.listings import NONE, PAST
 from nba.evaluation.off_policy import Difference, Estimate, Log, paired_difference, policy_value
 
@@ -121,12 +121,50 @@ def what_if(rows: pl.DataFrame, chances: pl.DataFrame, policy: str) -> WhatIf:
     ModelError
         When the log cannot say: too few rows stand for the policy.
     """
-    open_ = moved(chances, policy).join(rows.select(_KEY), on=_KEY, how="semi")
+    return _valued(rows, moved(chances, policy), policy)
+
+
+def challenged(rows: pl.DataFrame, chances: pl.DataFrame, wanted: pl.DataFrame) -> WhatIf:
+    """Estimate what a challenger's plans would have earned, from the champion's log.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of `listing_rows`.
+    chances, wanted : DataFrame
+        day, customer_id, mode, action_type, probability: of the plans served, and of the
+        challenger's on the same days. A contact counts by its mode, since which action type
+        is the best of a mode differs between the two.
+
+    Raises
+    ------
+    ModelError
+        When the log cannot say: too few rows stand for the challenger's plans.
+    """
+    by_mode = [*_KEY, "mode"]
+    target = wanted.group_by(by_mode).agg(target=pl.col("probability").sum())
+    served = chances.group_by(by_mode).agg(pl.col("probability").sum())
+    moved_ = served.join(target, on=by_mode, how="left").with_columns(
+        pl.col("target").fill_null(0.0), action_type=pl.lit(None, pl.String)
+    )
+    alike = rows.with_columns(action_type=pl.lit(None, pl.String))
+    return _valued(alike, moved_, "challenger")
+
+
+def _valued(rows: pl.DataFrame, moved_chances: pl.DataFrame, policy: str) -> WhatIf:
+    if rows.is_empty():
+        raise ModelError(
+            "the log cannot say: no outcome of these days is known yet",
+            expected="days whose outcome days are over, with actions that were drawn",
+            next_step="ask again when they are, or name earlier days",
+        )
+    open_ = moved_chances.join(rows.select(_KEY), on=_KEY, how="semi")
     drawn = (
         rows.join(
             open_.group_by(*_KEY, "mode", "action_type").agg(pl.col("probability", "target").sum()),
             on=[*_KEY, "mode", "action_type"],
             how="left",
+            nulls_equal=True,
         )
         .join(open_.group_by(_KEY).agg(target_all=pl.col("target").sum()), on=_KEY)
         .sort("customer_id", "day")

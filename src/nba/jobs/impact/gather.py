@@ -9,10 +9,17 @@ from typing import Any, Final
 import polars as pl
 
 from nba.errors import NotFoundError
-from nba.evaluation.impact.inputs import HISTORY_DAYS, SEQUENCE_DAYS, ImpactInputs, day_of_log
+from nba.evaluation.impact.inputs import (
+    HISTORY_DAYS,
+    SEQUENCE_DAYS,
+    ImpactInputs,
+    day_of_log,
+    watched_day,
+)
 from nba.features.exact import MONEY_UNITS
 from nba.features.prepare import day_number, sales_lines
 from nba.pipeline.plan import GROUP
+from nba.pipeline.shadow import OBSERVED
 from nba.schema.words import CUSTOMER_ID, Mode
 from nba.wiring import Wiring
 
@@ -80,6 +87,7 @@ def gather(wiring: Wiring, first: date, last: date) -> ImpactInputs:
         days=sales_days(tables, collect, moment, first),
         actions=actions.filter(pl.col("mode") != str(Mode.NONE)),
         ledger=ledger,
+        watched=_watched(wiring, first, last),
         **recent,
         **whole,
     )
@@ -129,6 +137,14 @@ def _plans(
         actions.append(_dated(folder.read(f"{GROUP}/actions"), _ACTIONS, day))
         ledgers.append(_dated(folder.read(f"{GROUP}/clerks"), _LEDGER, day))
     return pl.concat(logs), pl.concat(chances), pl.concat(actions), pl.concat(ledgers)
+
+
+def _watched(wiring: Wiring, first: date, last: date) -> pl.DataFrame:
+    """Return whom the watching engine could have listed on the days of the period."""
+    name = f"{OBSERVED}/log"
+    folders = [wiring.runs.of(day) for day in wiring.runs.planned_days() if first <= day <= last]
+    days = [watched_day(folder.read(name)) for folder in folders if folder.has(name)]
+    return pl.concat(days) if days else pl.DataFrame()
 
 
 def _dated(table: pl.DataFrame, columns: Sequence[str], day: date) -> pl.DataFrame:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
 import polars as pl
 
-from nba.errors import NotFoundError, UsageError
+from nba.errors import ModelError, NotFoundError, UsageError
 from nba.evaluation.impact.cohort import CONTROL, Cohort, build_cohort, with_purchases
+from nba.evaluation.impact.inputs import day_of_log
 from nba.evaluation.impact.listings import listing_rows
 from nba.evaluation.impact.live import analyse, plan_table
-from nba.evaluation.impact.what_if import WhatIf, what_if
+from nba.evaluation.impact.what_if import WhatIf, challenged, what_if
 from nba.jobs.impact.gather import gather, period, sales_days
+from nba.pipeline.shadow import challenger_group
+from nba.schema.words import Mode
 from nba.wiring import Wiring
 
 #: Lengths of a test that are shown, in weeks, and the days of sales that they are judged by.
 WEEKS: Final = (2, 4, 8, 13, 26)
 DAYS: Final = 91
+KEY: Final = ("day", "customer_id")
 SAID: Final = {
     "go_on": "go on: nothing is proven yet",
     "better": "proven better: it may be stopped or kept at any time",
@@ -167,3 +172,96 @@ def what_if_lines(found: WhatIf, currency: str) -> list[str]:
         f"  from {found.rows:,} decisions, worth {estimate.effective_rows:,.0f} of the policy's "
         f"own; {estimate.clipped_share:.1%} of the weights were cut",
     ]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A challenger's plans beside those that were served.
+
+    Parameters
+    ----------
+    model : str
+    nights : int
+        With a plan of the challenger.
+    served, wanted, both : int
+        Contacts that were served, that the challenger would have served, and in common.
+    value : WhatIf or None
+        What its plans would have earned; None where the log cannot say.
+    why_not : str
+        Then why.
+    """
+
+    model: str
+    nights: int
+    served: int
+    wanted: int
+    both: int
+    value: WhatIf | None
+    why_not: str = ""
+
+    def figures(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        told = None if self.value is None else asdict(self.value.difference)
+        counts = {name: getattr(self, name) for name in ("nights", "served", "wanted", "both")}
+        return {"model": self.model, **counts, "difference": told, "why_not": self.why_not}
+
+
+def compare_challenger(
+    wiring: Wiring, model: str, first: date | None, last: date | None
+) -> Comparison:
+    """Return what a challenger's plans, which nobody was served, would have changed and earned.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    model : str
+        `timing`, `affinity` or `mode`.
+    first, last : date, optional
+        Both in it; by default the days of all plans that are kept.
+
+    Raises
+    ------
+    NotFoundError
+        When no challenger scored on these days.
+    """
+    first, last = period(wiring, first, last)
+    group = challenger_group(model)
+    days = [d for d in wiring.runs.planned_days() if first <= d <= last]
+    folders = {
+        d: f
+        for d in days
+        if (f := wiring.runs.of(d)).has(f"{group}/log") and f.read(f"{group}/log").height
+    }
+    if not folders:
+        raise NotFoundError(
+            f"no challenger of {model!r} scored on these days",
+            expected="a night after a fit that its trial refused",
+            next_step="`nba experiment models` lists the versions",
+        )
+    served = pl.concat(_contacts(f.read("plan/actions"), d) for d, f in folders.items())
+    wanted = pl.concat(_contacts(f.read(f"{group}/actions"), d) for d, f in folders.items())
+    inputs = gather(wiring, first, last)
+    chances = pl.concat(day_of_log(f.read(f"{group}/log"))[1] for f in folders.values())
+    rows = listing_rows(inputs).filter(pl.col("day").is_in(list(folders)))
+    counts = (len(folders), served.height, wanted.height, served.join(wanted, on=KEY).height)
+    try:
+        return Comparison(model, *counts, challenged(rows, inputs.chances, chances))
+    except ModelError as error:
+        return Comparison(model, *counts, None, str(error))
+
+
+def _contacts(actions: pl.DataFrame, day: date) -> pl.DataFrame:
+    return actions.filter(pl.col("mode") != str(Mode.NONE)).select(
+        "customer_id", day=pl.lit(day, dtype=pl.Date)
+    )
+
+
+def comparison_lines(found: Comparison, currency: str) -> list[str]:
+    """Return a comparison as lines for people."""
+    head = (
+        f"challenger of {found.model}: {found.nights} nights; {found.wanted:,} contacts against "
+        f"{found.served:,} served, {found.both:,} with the same customer on the same day"
+    )
+    if found.value is None:
+        return [head, f"  what it would have earned: {found.why_not.partition(chr(10))[0]}"]
+    return [head, *(f"  {line.strip()}" for line in what_if_lines(found.value, currency))]

@@ -12,6 +12,7 @@ from nba.evaluation.impact.cohort import CONTROL
 from nba.evaluation.impact.contacts import STAGES
 from nba.evaluation.impact.inputs import ImpactInputs
 from nba.evaluation.impact.report import ImpactReport
+from nba.jobs.impact.apprentice import follow_lines, follow_sentence
 from nba.jobs.impact.charts import Scale, bar, html_table, whisker
 from nba.jobs.impact.style import STYLE
 from nba.jobs.impact.texts import CURRENCIES, text
@@ -96,6 +97,7 @@ class Page:
 
     def _sections(self) -> list[Callable[[], str]]:
         return [
+            self._follow,
             self._arms,
             self._levers,
             self._modes,
@@ -123,9 +125,14 @@ class Page:
     def _headline(self) -> str:
         head = self.report.headline
         total = self.money(abs(head.total)) if math.isfinite(head.total) else DASH
-        title = self.t(head.verdict, total=total)
+        title = self.t(head.verdict, total=total, first_known=str(head.known_from))
         lines = []
-        if head.verdict != "no_control":
+        if self.report.followed is not None and self.report.watched_only:
+            said = follow_sentence(self.report.followed, self.locale, self.currency)
+            return f"<h1>{escape(said)}</h1>"
+        if head.verdict == "early":
+            lines.append(self.t("early_note", days=str(self.inputs.outcome_days)))
+        elif head.verdict != "no_control":
             lines.append(
                 self.t(
                     "between",
@@ -185,6 +192,13 @@ class Page:
         return f'<div class="facts">{cells}</div>'
 
     # -- who and by which lever ----------------------------------------------------------
+
+    def _follow(self) -> str:
+        if self.report.followed is None:
+            return ""
+        first, *rest = follow_lines(self.report.followed, self.locale, self.currency)
+        body = f"<p><strong>{escape(first)}</strong></p><p>{escape(rest[0].strip())}</p>"
+        return self._section("follow", body, escape(rest[1].strip()))
 
     def _arms(self) -> str:
         rows = self._table("arms")

@@ -15,6 +15,7 @@ from nba.evaluation.impact.inputs import ImpactInputs
 from nba.evaluation.impact.report import Headline, ImpactReport, build_report
 from nba.files import write_text
 from nba.jobs.experiment_spec import as_text
+from nba.jobs.impact.apprentice import follow_sentence
 from nba.jobs.impact.gather import gather, period
 from nba.jobs.impact.page import Page, names_of
 from nba.jobs.impact.texts import text
@@ -51,12 +52,19 @@ class Written:
 
     def lines(self, locale: Language, currency: str) -> list[str]:
         """Return what a terminal shows."""
-        head = self.report.headline
+        said = headline_sentence(self.report, locale, currency)
         return [
-            f"{self.first} … {self.last}: {sentence(head, locale, currency)}",
+            f"{self.first} … {self.last}: {said}",
             *(str(self.folder / f"report.{one}.html") for one in LANGUAGES),
             f"{self.folder / JSON_FILE}, {self.folder / TABLES}/*.csv; MLflow run {self.run_id}",
         ]
+
+
+def headline_sentence(report: ImpactReport, locale: Language, currency: str) -> str:
+    """Return what a report says in one sentence."""
+    if report.followed is not None and report.watched_only:
+        return follow_sentence(report.followed, locale, currency)
+    return sentence(report.headline, locale, currency)
 
 
 def sentence(head: Headline, locale: Language, currency: str) -> str:
@@ -65,8 +73,10 @@ def sentence(head: Headline, locale: Language, currency: str) -> str:
     def money(value: float) -> str:
         return f"{value:,.0f} {currency}"
 
-    sentence = text(head.verdict, locale, total=money(abs(head.total)))
-    if head.verdict == "no_control":
+    sentence = text(
+        head.verdict, locale, total=money(abs(head.total)), first_known=str(head.known_from)
+    )
+    if head.verdict in ("no_control", "early"):
         return sentence
     between = text(
         "between",
@@ -110,7 +120,7 @@ def write_impact_report(
     run = open_run(
         wiring.project.tracking_uri,
         EXPERIMENT,
-        name=f"{first} … {last}: {sentence(report.headline, 'en', currency)}"[:250],
+        name=f"{first} … {last}: {headline_sentence(report, 'en', currency)}"[:250],
         description=_description(report, currency),
     )
     files = _write(wiring, inputs, report, folder, run)
@@ -162,7 +172,7 @@ def _metrics(head: Headline) -> dict[str, float]:
 
 
 def _description(report: ImpactReport, currency: str) -> str:
-    parts = [sentence(report.headline, locale, currency) for locale in LANGUAGES]
+    parts = [headline_sentence(report, locale, currency) for locale in LANGUAGES]
     return "\n\n".join([*parts, "Pages: `report.en.html`, `report.zh.html`; figures: `tables/`."])
 
 

@@ -56,6 +56,47 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "在 nba.yaml 的 arms 下设置 holdout(例如 0.1),下一期报告即可给出答案",
             "set `arms: {holdout: 0.1}` in nba.yaml; the report then has an answer",
         ),
+        "early": (
+            "还太早:{first_known} 起才有第一天的结果",
+            "Too early to say: the outcome of the first day is known on {first_known}",
+        ),
+        "early_note": (
+            "一次联系带来的收益按之后 {days} 天计算;下面的表格显示已经做了什么。",
+            "What a contact brings is counted over {days} days. The tables below say what was "
+            "done so far.",
+        ),
+        "follow": ("引擎旁观:如果照名单去做", "The engine watches: if the lists were followed"),
+        "follow_gain": (
+            "按这些名单联系,每周约多赚 {worth} 毛利(95% 区间 {lower} 至 {upper})",
+            "Following these lists would be worth {worth} of gross margin a week ({lower} to "
+            "{upper} with 95 % confidence)",
+        ),
+        "follow_loss": (
+            "按这些名单联系,每周会少赚约 {worth} 毛利(95% 区间 {lower} 至 {upper})",
+            "Following these lists would cost {worth} of gross margin a week ({lower} to {upper} "
+            "with 95 % confidence)",
+        ),
+        "follow_open": (
+            "目前还看不出按名单联系值多少钱{wait}",
+            "It cannot be told yet what following the lists would be worth{wait}",
+        ),
+        "follow_no_overlap": (
+            "现有数据无法回答:名单中 {outside} 的顾客是导购从不联系的",
+            "The log cannot say: {outside} of the lists are customers whom clerks never contact",
+        ),
+        "follow_wait": (",约再需 {weeks} 周", "; about {weeks} more weeks are needed"),
+        "follow_basis": (
+            "依据:{customers} 位顾客,{weeks} 周;导购自行联系 {contacts} 次,名单会联系 {listed} 次;"
+            "其中相当于 {effective} 次联系可作比较;名单中 {outside} 的顾客导购从不联系",
+            "from {customers} customers over {weeks} weeks; clerks made {contacts} contacts, the "
+            "lists would have made {listed}; worth {effective} contacts of the lists' own; "
+            "{outside} of the lists are customers whom clerks never contact",
+        ),
+        "follow_note": (
+            "没有抽签:导购若凭数据之外的了解挑选顾客,结果会有偏差。要证明收益,请留出对照组。",
+            "Nobody was drawn: where clerks choose by what no table knows, this is off. A held-out "
+            "group proves a gain.",
+        ),
         "per_customer": ("每位顾客", "per customer"),
         "per_week": ("每周", "per week"),
         "customers": ("顾客", "customers"),
@@ -250,6 +291,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "holdout": ("对照组", "holdout"),
         "random": ("随机", "random"),
         "business_as_usual": ("照旧", "business as usual"),
+        "observe": ("旁观", "observed"),
         "due_worth": ("到期价值名单", "due worth"),
         "most_overdue": ("最久未购名单", "most overdue"),
         "recency_spend": ("近期高消费名单", "recency and spend"),
