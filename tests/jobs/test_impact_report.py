@@ -218,6 +218,19 @@ def test_the_run_says_in_a_sentence_what_came_out(project: Wiring, written: Writ
     assert "report.en.html" in run.data.tags["mlflow.note.content"]
 
 
+def test_a_day_whose_outcome_is_not_known_is_told_in_words(
+    project: Wiring, quarter: Quarter, tmp_path: Path
+) -> None:
+    day, known = str(quarter.first), str(quarter.first + dt.timedelta(days=14))
+    call = ["--project", str(project.project.root), "report", "--from", day, "--to", day]
+    done = CliRunner().invoke(app, [*call, "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert f"Too early to say: the outcome of the first day is known on {known}" in done.output
+    page = (tmp_path / "report.zh.html").read_text(encoding="utf-8")
+    assert "还太早" in page
+    assert "95% 的把握" not in page
+
+
 def test_days_without_a_plan_are_refused(project: Wiring) -> None:
     from nba.errors import NotFoundError, UsageError
 

@@ -51,7 +51,7 @@ def shadow_plans(context: RunContext) -> dict[str, Any]:
         challenger = context.ports.registry.challenger(name)
         _empty(context, challenger_group(name))
         if challenger is not None and challenger.as_of <= context.as_of:
-            report[name] = _tried(lambda c=challenger: challenge(context, c))  # type: ignore[misc]
+            report[name] = _tried(lambda c=challenger: challenge(context, c))
     return report
 
 

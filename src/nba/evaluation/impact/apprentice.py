@@ -23,7 +23,7 @@ import polars as pl
 from scipy import stats
 from scipy.special import expit
 
-from nba.arrays import Floats, Ints
+from nba.arrays import Bools, Floats, Ints
 from nba.evaluation.impact.inputs import ImpactInputs
 from nba.evaluation.impact.listings import LOOK_BACK, PAST, until
 from nba.evaluation.off_policy import MIN_EFFECTIVE_ROWS
@@ -277,7 +277,7 @@ def followed_lists(rows: pl.DataFrame, *, seed: int) -> FollowedLists:
 
 
 def _unknown(
-    rows: pl.DataFrame, contacted: Floats, wanted: Floats, customers: int, days: int
+    rows: pl.DataFrame, contacted: Bools, wanted: Floats, customers: int, days: int
 ) -> FollowedLists:
     """Return that nothing can be said: too few contacts."""
     nan, made = float("nan"), int(contacted.sum())
@@ -298,7 +298,7 @@ def _weeks_to_tell(estimate: float, error: float, weeks: float, effective: float
 
 
 def _gains(
-    y: Floats, contacted: Floats, wanted: Floats, chance: Floats, alone: Floats, touched: Floats
+    y: Floats, contacted: Bools, wanted: Floats, chance: Floats, alone: Floats, touched: Floats
 ) -> Floats:
     """Return the doubly robust value of the list on each row, less what came of what was done."""
     with_ = touched + np.where(contacted, (y - touched) / np.maximum(chance, MIN_CHANCE), 0.0)
@@ -308,7 +308,7 @@ def _gains(
 
 
 def _foreseen(
-    rows: pl.DataFrame, contacted: Floats, fold: Ints, rng: np.random.Generator
+    rows: pl.DataFrame, contacted: Bools, fold: Ints, rng: np.random.Generator
 ) -> tuple[Floats, Floats, Floats]:
     """Return the chance of a contact, and the margin foreseen without and with one.
 
@@ -343,9 +343,8 @@ def _basis(rows: pl.DataFrame) -> Floats:
         line = np.sign(value) * np.log1p(np.abs(value))
         line = line / max(float(line.std()), 1e-12)
         rest = line[value != 0]
-        knots = (
-            np.unique(np.quantile(rest, np.linspace(0, 1, KNOTS + 2)[1:-1])) if len(rest) else []
-        )
+        at = np.linspace(0, 1, KNOTS + 2)[1:-1]
+        knots: Floats = np.unique(np.quantile(rest, at)) if len(rest) else np.zeros(0)
         columns += [line, (value == 0).astype(np.float64)]
         columns += [np.maximum(line - knot, 0.0) for knot in knots]
     return np.column_stack(columns)
@@ -354,13 +353,12 @@ def _basis(rows: pl.DataFrame) -> Floats:
 def _linear(x: Floats, y: Floats) -> Floats:
     penalty = _RIDGE * np.eye(x.shape[1])
     penalty[0, 0] = 1e-9
-    slope: Floats = np.linalg.solve(x.T @ x + penalty, x.T @ y)
-    return slope
+    return np.asarray(np.linalg.solve(x.T @ x + penalty, x.T @ y), dtype=np.float64)
 
 
 def _logistic(x: Floats, y: Floats, weight: Floats) -> Floats:
     """Return a ridge logistic regression by Newton's steps."""
-    slope = np.zeros(x.shape[1])
+    slope: Floats = np.zeros(x.shape[1])
     share = float(weight @ y / weight.sum())
     slope[0] = np.log(share / (1 - share))
     penalty = _RIDGE * np.eye(x.shape[1])
@@ -369,5 +367,5 @@ def _logistic(x: Floats, y: Floats, weight: Floats) -> Floats:
         p = expit(x @ slope)
         curve = np.maximum(weight * p * (1 - p), 1e-12)
         step = x.T @ (weight * (y - p)) - penalty @ slope
-        slope = slope + np.linalg.solve((x * curve[:, None]).T @ x + penalty, step)
+        slope += np.linalg.solve((x * curve[:, None]).T @ x + penalty, step)
     return slope

@@ -65,7 +65,18 @@ def listing_rows(inputs: ImpactInputs) -> pl.DataFrame:
 
 
 def until(rows: pl.DataFrame, running: pl.DataFrame, shift: int, name: str) -> pl.DataFrame:
-    """Add what each customer had bought in all by the end of the day `shift` days later."""
+    """Add what each customer had bought in all by the end of the day `shift` days later.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        customer_id, day, and what else shall stay.
+    running : DataFrame
+        customer_id, day, and the running sums of orders, amount and margin; sorted by day.
+    shift : int
+    name : str
+        Ending of the three new columns.
+    """
     cut = rows.with_columns(cut=pl.col("day") + pl.duration(days=shift)).sort("cut")
     sums = running.select(
         "customer_id",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -28,6 +29,7 @@ from nba.evaluation.impact.contacts import (
     raw_yardsticks,
     relations_table,
 )
+from nba.evaluation.impact.gains import Gains, list_gains
 from nba.evaluation.impact.inputs import ImpactInputs
 from nba.evaluation.impact.listings import listing_rows, listings_table, sequences_table
 from nba.evaluation.impact.restraint import minutes_table, nothing_table, restraint_table
@@ -85,11 +87,35 @@ class ImpactReport:
     headline: Headline
     tables: dict[str, pl.DataFrame] = field(repr=False)
     followed: FollowedLists | None = None
+    gains: Gains | None = None
 
     @property
     def watched_only(self) -> bool:
         """Whether the engine did nothing but watch."""
         return self.followed is not None and self.headline.arm == str(Arm.OBSERVE)
+
+    def _ranking(self) -> dict[str, float]:
+        found = self.gains
+        if found is None or found.curve.is_empty():
+            return {}
+        return {"qini": found.qini, "qini_lower": found.lower, "qini_upper": found.upper}
+
+    def metrics(self) -> dict[str, float]:
+        """Return the figures that a run in MLflow is compared by."""
+        head = self.headline
+        values = {
+            "earned_total": head.total,
+            "earned_lower": head.lower,
+            "earned_upper": head.upper,
+            "earned_per_customer": head.effect.estimate,
+            "customers": float(head.effect.treated),
+            "held_out": float(head.effect.control),
+            "sample_ratio_p": head.ratio_p,
+            **self._ranking(),
+        }
+        if self.followed is not None:
+            values["followed_per_week"] = self.followed.per_week
+        return {name: value for name, value in values.items() if math.isfinite(value)}
 
     def figures(self) -> dict[str, Any]:
         """Return everything as plain values."""
@@ -107,6 +133,7 @@ class ImpactReport:
                 "weeks": head.weeks,
                 "weeks_to_tell": head.weeks_to_tell,
                 "sample_ratio_p": head.ratio_p,
+                **self._ranking(),
                 "known_from": None if head.known_from is None else str(head.known_from),
             },
             **{name: table.to_dicts() for name, table in self.tables.items()},
@@ -171,5 +198,7 @@ def build_report(inputs: ImpactInputs, *, seed: int) -> ImpactReport:
         "restraint": restraint_table(inputs, contacts, cohort),
     }
     followed = watched_lists(inputs, seed=seed)
+    gains = list_gains(rows)
+    tables["gains"] = gains.curve
     tables["follow"] = follow_table(followed)
-    return ImpactReport(headline, tables, followed)
+    return ImpactReport(headline, tables, followed, gains)

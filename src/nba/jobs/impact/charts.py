@@ -96,3 +96,23 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: i
 
 def _right(place: int, numbers: int) -> str:
     return ' class="n"' if place >= numbers else ""
+
+
+def curve(share: Sequence[float], gain: Sequence[float]) -> str:
+    """Return a gain curve above the straight line of a list without order, as SVG."""
+    width, height = WIDTH, WIDTH * 0.6
+    low, high = min([0.0, *gain]), max([0.0, *gain])
+    span = (high - low) or 1.0
+
+    def place(x: float, y: float) -> str:
+        across = MARGIN + x * (width - 2 * MARGIN)
+        return f"{across:.1f},{height - MARGIN - (y - low) / span * (height - 2 * MARGIN):.1f}"
+
+    line = " ".join(place(x, y) for x, y in zip(share, gain, strict=True))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" '
+        f'class="curve" role="img" aria-hidden="true">'
+        f'<polyline points="{place(0, 0)} {place(1, gain[-1])}" fill="none" stroke="#999" '
+        'stroke-dasharray="4 3"/>'
+        f'<polyline points="{line}" fill="none" stroke="#3d6fb6" stroke-width="2.5"/></svg>'
+    )

@@ -13,7 +13,7 @@ from nba.evaluation.impact.contacts import STAGES
 from nba.evaluation.impact.inputs import ImpactInputs
 from nba.evaluation.impact.report import ImpactReport
 from nba.jobs.impact.apprentice import follow_lines, follow_sentence
-from nba.jobs.impact.charts import Scale, bar, html_table, whisker
+from nba.jobs.impact.charts import Scale, bar, curve, html_table, whisker
 from nba.jobs.impact.style import STYLE
 from nba.jobs.impact.texts import CURRENCIES, text
 from nba.schema.languages import LANGUAGES, Language, in_language
@@ -103,6 +103,7 @@ class Page:
             self._modes,
             self._yardsticks,
             self._funnel,
+            self._gains,
             self._segments,
             self._stores,
             self._clerks,
@@ -192,6 +193,20 @@ class Page:
         return f'<div class="facts">{cells}</div>'
 
     # -- who and by which lever ----------------------------------------------------------
+
+    def _gains(self) -> str:
+        found = self.report.gains
+        if found is None or found.curve.is_empty():
+            return ""
+        said = self.t(
+            f"gains_{found.verdict}",
+            qini=f"{found.qini:,.3f}",
+            lower=f"{found.lower:,.3f}",
+            upper=f"{found.upper:,.3f}",
+        )
+        picture = curve(found.curve["share"].to_list(), found.curve["gain"].to_list())
+        body = f"<p>{said}</p>{picture}"
+        return self._section("gains", body, self.t("gains_note", rows=f"{found.rows:,}"))
 
     def _follow(self) -> str:
         if self.report.followed is None:

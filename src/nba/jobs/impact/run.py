@@ -126,7 +126,7 @@ def write_impact_report(
     files = _write(wiring, inputs, report, folder, run)
     run.finish(
         parameters={"from": str(first), "to": str(last), "arm": report.headline.arm},
-        metrics=_metrics(report.headline),
+        metrics=report.metrics(),
         files=files,
     )
     return Written(folder, report, first, last, run.run_id)
@@ -156,19 +156,6 @@ def _write(
 def _action_names(wiring: Wiring, locale: Language) -> Mapping[str, str]:
     actions = wiring.decision_files.catalogue.actions
     return {action.action_type: action.name.of(locale) for action in actions}
-
-
-def _metrics(head: Headline) -> dict[str, float]:
-    values = {
-        "earned_total": head.total,
-        "earned_lower": head.lower,
-        "earned_upper": head.upper,
-        "earned_per_customer": head.effect.estimate,
-        "customers": float(head.effect.treated),
-        "held_out": float(head.effect.control),
-        "sample_ratio_p": head.ratio_p,
-    }
-    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def _description(report: ImpactReport, currency: str) -> str:

@@ -65,6 +65,28 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "What a contact brings is counted over {days} days. The tables below say what was "
             "done so far.",
         ),
+        "gains": ("名单的排序是否有效", "Did the lists put first whom it pays to contact?"),
+        "gains_ranks": (
+            "是:排在前面的顾客联系后多赚更多(Qini {qini},95% 区间 {lower} 至 {upper})",
+            "Yes: those whom the lists value most gain most (Qini {qini}, {lower} to {upper} with "
+            "95 % confidence)",
+        ),
+        "gains_misranks": (
+            "否:排在前面的顾客联系后反而多赚更少(Qini {qini},95% 区间 {lower} 至 {upper})",
+            "No: those whom the lists value most gain least (Qini {qini}, {lower} to {upper} with "
+            "95 % confidence)",
+        ),
+        "gains_open": (
+            "还看不出(Qini {qini},95% 区间 {lower} 至 {upper})",
+            "It cannot be told yet (Qini {qini}, {lower} to {upper} with 95 % confidence)",
+        ),
+        "gains_note": (
+            "从左到右:按估值从高到低依次列入的顾客比例;高度:由此多赚的毛利。虚线是不排序的名单。"
+            "依据 {rows} 个人·天的抽取概率。",
+            "From left to right: the share of customers listed, the highest valued first; height: "
+            "the margin that it gains. Dashed: a list without order. From {rows} customer days "
+            "with known chances.",
+        ),
         "follow": ("引擎旁观:如果照名单去做", "The engine watches: if the lists were followed"),
         "follow_gain": (
             "按这些名单联系,每周约多赚 {worth} 毛利(95% 区间 {lower} 至 {upper})",
