@@ -417,7 +417,10 @@ class Settings(_Section):
         description="Memory that DuckDB may use before it spills, or Spark's driver.",
     )
     threads: int = Field(
-        0, ge=0, description="Threads of DuckDB, and of Spark on this machine; 0: every core."
+        0,
+        ge=0,
+        description="Threads of all that computes: DuckDB, Polars, Arrow, LightGBM, BLAS, the "
+        "workers of models, and Spark on this machine; 0: every core.",
     )
     spill_folder: str = Field(
         "", description="Where goes what does not fit into memory; empty: `tmp` in the data folder."

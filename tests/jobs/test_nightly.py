@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, cast
 
+import polars as pl
 import pytest
 
 from nba.errors import ConflictError
 from nba.jobs import nightly
+from nba.jobs.estimate import earlier_seconds, time_left
 from nba.jobs.nightly import SEQUENCE, STEPS, Due, notices, steps_due
 from nba.pipeline.context import RunContext, run_context
+from nba.pipeline.manifest import Manifest
 from nba.pipeline.ports import Ports
 from nba.settings import Settings
 from nba.stores.run_folders import RunFolders
@@ -63,10 +66,21 @@ def due(run: RunContext, inputs: dict[str, str] = INPUTS, **how: Any) -> list[st
 
 def test_a_step_alone_is_refused_where_others_are_due_before_it(tmp_path: Path) -> None:
     ready = found(context(tmp_path / "ready", done=["ingest", *NAMES]), from_step="plan")
-    nightly._refuse_more_than("plan", ready.steps[:1])
+    nightly.refuse_more_than("plan", ready.steps[:1])
     torn = found(context(tmp_path / "torn", done=["ingest", "features"]), from_step="plan")
     with pytest.raises(ConflictError, match="train, score due"):
-        nightly._refuse_more_than("plan", torn.steps[:3])
+        nightly.refuse_more_than("plan", torn.steps[:3])
+
+
+def test_a_night_is_expected_to_take_as_long_as_the_latest_one(tmp_path: Path) -> None:
+    run = context(tmp_path, done=[])
+    assert earlier_seconds(run) == {}
+    for day, seconds in ((1, 90.0), (28, 12.5)):
+        folder = RunFolders(tmp_path).of(date(2026, 2, day))
+        folder.write("plan/actions", pl.DataFrame({"customer_id": ["c"]}))
+        Manifest(folder).record("score", {"seconds": seconds})
+    assert earlier_seconds(run) == {"score": 12.5}
+    assert time_left({"score": 12.5}, ["score", "plan"]) == ""
 
 
 def test_a_first_run_walks_all_steps_and_a_second_none(tmp_path: Path) -> None:

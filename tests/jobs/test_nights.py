@@ -107,6 +107,22 @@ def test_a_second_call_is_harmless_whatever_changed_since(shop: Path) -> None:
     assert published(shop).equals(before)
 
 
+def test_a_dry_run_says_what_a_night_would_do_and_does_nothing(shop: Path) -> None:
+    tomorrow = DAY + timedelta(days=1)
+    kept = sorted(str(path) for path in (shop / "data" / "runs").rglob("*"))
+    store = wiring(shop).plan_store
+    store.accept([sale("later")])
+    store.close()
+    said = nba("--project", shop, "run", "--dry-run", "--backfill", f"{DAY}..{tomorrow}")
+    today, _, then = said.partition(f"nba run --as-of {tomorrow} would do:")
+    assert "(tables) waits for the next plan" in today
+    assert "ingest: 1 rows that the API accepted" in then
+    steps = [line.split(",")[0].strip() for line in then.splitlines() if ", about" in line]
+    assert steps == ["features", "train", "score", "plan", "publish"]
+    assert "later" not in orders(shop)
+    assert sorted(str(path) for path in (shop / "data" / "runs").rglob("*")) == kept
+
+
 def test_a_step_is_done_when_what_it_leaves_is_there(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,12 +27,16 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Print every PASS of th
 
 def wiring_of(context: typer.Context) -> Wiring:
     """Return the adapters of the project that the call names."""
-    from nba.jobs.project_format import settle
+    from nba.cores import limit_cores
     from nba.logs import configure
     from nba.settings import Project
-    from nba.wiring import Wiring
 
     project = Project.open(context.obj)
+    limit_cores(project.settings.threads)  # before what counts threads is loaded
+
+    from nba.jobs.project_format import settle
+    from nba.wiring import Wiring
+
     configure(project.settings.log_level, project.settings.log_format)
     settle(project)
     return Wiring(project)

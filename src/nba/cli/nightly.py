@@ -22,16 +22,33 @@ def run(
     from_step: Annotated[str, typer.Option("--from", help="Redo from this step on.")] = "",
     only: Annotated[str, typer.Option(help="Redo this step alone, on what stands.")] = "",
     backfill: Annotated[str, typer.Option(help="FIRST..LAST: one run per day.")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Walk the nightly job: ingest, features, train (when due), score, plan, publish."""
     from nba.connect.courier import told
     from nba.jobs.nightly import STEPS, days_between, run_nightly
+    from nba.jobs.nightly_preview import preview
 
     if only and from_step:
         raise UsageError("--only and --from exclude each other", next_step="leave one of them away")
     wiring = wiring_of(context)
     days = days_between(backfill) if backfill else [moment(wiring, as_of)]
+    if dry_run:
+        for day in days:
+            typer.echo(f"nba run --as-of {day.date()} would do:")
+            lines = preview(
+                wiring,
+                day,
+                force=force,
+                from_step=only or from_step or None,
+                until_step=only or STEPS[-1],
+                alone=bool(only),
+            )
+            typer.echo("\n".join(f"  {line}" for line in lines))
+        return
     progress = shown()
     with told(wiring):
         for day in days:

@@ -118,11 +118,11 @@ def condition(naive: str, moment: str, zone: str, first: datetime, last: datetim
     }
     listed = ", ".join(f"DATE '{day}'" for day in sorted(days))
     cases = " ".join(
-        f"WHEN {naive} >= TIMESTAMP '{start}' AND {naive} < TIMESTAMP '{end}' THEN {code}"
+        f"WHEN _n >= TIMESTAMP '{start}' AND _n < TIMESTAMP '{end}' THEN {code}"
         for code, start, end in intervals
     )
     day = f"CAST(make_timestamp(epoch_us({moment})) AS DATE)"
-    return f"CASE WHEN {day} IN ({listed}) THEN CASE {cases} END END"
+    return f"CASE WHEN {day} IN ({listed}) THEN {sql.bound(naive, '_n', f'CASE {cases} END')} END"
 
 
 def note(code: int, zone: str) -> str:

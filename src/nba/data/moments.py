@@ -231,7 +231,9 @@ def moment_sql(raw: str, zone: str, naives: Sequence[str] = ()) -> str:
     local = iso_sql(body_sql(text))
     if naives:
         local = f"coalesce({', '.join([local, *naives])})"
+    written = f"{{'local': {local}, 'zone': {zone_sql(text)}}}"
+    placed = sql.bound(written, "_m", placed_sql("_m.local", "_m.zone", zone))
     return (
         f"CASE WHEN {plain} THEN {clock.moment(f'TRY_CAST({raw} AS TIMESTAMP)', zone, raw)} "
-        f"ELSE {placed_sql(local, zone_sql(text), zone)} END"
+        f"ELSE {placed} END"
     )

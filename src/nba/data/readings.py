@@ -112,26 +112,26 @@ def _cleaned(text: str) -> str:
 def _ordered(text: str, reading: str) -> str:
     parts = f"regexp_extract({_cleaned(text)}, {sql.text(_DATE)}, {_DATE_PARTS})"
     year, month, day = {
-        DAY_FIRST: ("p.c", "p.b", "p.a"),
-        MONTH_FIRST: ("p.c", "p.a", "p.b"),
-        YEAR_FIRST: ("p.a", "p.b", "p.c"),
+        DAY_FIRST: ("_p.c", "_p.b", "_p.a"),
+        MONTH_FIRST: ("_p.c", "_p.a", "_p.b"),
+        YEAR_FIRST: ("_p.a", "_p.b", "_p.c"),
     }[reading]
     # No one writes the month first with points.
-    possible = "p.a <> ''" + (" AND p.sep <> '.'" if reading == MONTH_FIRST else "")
+    possible = "_p.a <> ''" + (" AND _p.sep <> '.'" if reading == MONTH_FIRST else "")
     century = f"CASE WHEN {year} < '70' THEN '20' ELSE '19' END || {year}"
     full = f"CASE length({year}) WHEN 4 THEN {year} WHEN 2 THEN {century} END"
-    half = "upper(left(p.before || p.after, 1))"
-    hour = "coalesce(TRY_CAST(p.h AS INTEGER), 0)"
+    half = "upper(left(_p.before || _p.after, 1))"
+    hour = "coalesce(TRY_CAST(_p.h AS INTEGER), 0)"
     hours = (
         f"CASE WHEN {half} = 'P' AND {hour} < 12 THEN {hour} + 12 "
         f"WHEN {half} = 'A' AND {hour} = 12 THEN 0 ELSE {hour} END"
     )
     iso = (
         f"{full} || '-' || {month} || '-' || {day} || ' ' || lpad(CAST({hours} AS VARCHAR), 2, '0')"
-        " || ':' || lpad(p.i, 2, '0') || ':' || lpad(p.s, 2, '0')"
+        " || ':' || lpad(_p.i, 2, '0') || ':' || lpad(_p.s, 2, '0')"
     )
     chosen = f"CASE WHEN {possible} AND length({day}) <= 2 THEN TRY_CAST({iso} AS TIMESTAMP) END"
-    return f"(SELECT {chosen} FROM (SELECT {parts} AS p))"
+    return sql.bound(parts, "_p", chosen)
 
 
 def order_of(reading: str) -> str:

@@ -44,6 +44,24 @@ def literal(value: object) -> str:
     return text(str(value))
 
 
+def bound(value: str, name: str, body: str) -> str:
+    """Return the SQL of `body` in which `name` stands for a value that is computed once.
+
+    A scalar subquery would do too, but becomes a join of the whole table with itself.
+
+    Parameters
+    ----------
+    value : str
+    name : str
+        No column may have it.
+    body : str
+
+    >>> bound("a + b", "_c", "_c * _c")
+    'list_transform([a + b], lambda _c: _c * _c)[1]'
+    """
+    return f"list_transform([{value}], lambda {name}: {body})[1]"
+
+
 def moment(value: datetime) -> str:
     """Quote an aware datetime as a timestamp with time zone."""
     return f"TIMESTAMPTZ {text(value.isoformat())}"

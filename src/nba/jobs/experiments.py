@@ -33,6 +33,11 @@ _EXPERIMENTS: Final = (
 EXPERIMENTS: Final[Mapping[str, ExperimentSpec]] = {spec.name: spec for spec in _EXPERIMENTS}
 
 BENCHES: Final[Mapping[str, ExperimentSpec]] = {
+    "nightly": ExperimentSpec(
+        "nightly",
+        "What a night takes on this machine for so many customers, step by step.",
+        "nba.jobs.nightly_bench:bench_nightly",
+    ),
     "serving": ExperimentSpec(
         "serving",
         "What a request costs beside a constant handler on the same server.",

@@ -112,12 +112,19 @@ def ingest_landed(wiring: Wiring) -> dict[str, int]:
             found="no such folder",
             next_step="make it, or take `landing` out of nba.yaml",
         )
-    files, noted = _landed_files(folder), wiring.project.data / LANDED
-    if not files or (noted.exists() and json.loads(noted.read_text()) == files):
+    files = landed_anew(wiring)
+    if not files:
         return {}
     report = _load(wiring, folder, wiring.project.landing_mapping)
-    write_text(noted, json.dumps(files, indent=1))
+    write_text(wiring.project.data / LANDED, json.dumps(files, indent=1))
     return _counts(report)
+
+
+def landed_anew(wiring: Wiring) -> dict[str, Any]:
+    """Return the files of the landing folder where it holds anything else than at the last load."""
+    folder, noted = wiring.project.landing, wiring.project.data / LANDED
+    files = _landed_files(folder) if folder is not None and folder.is_dir() else {}
+    return {} if noted.exists() and json.loads(noted.read_text()) == files else files
 
 
 def _landed_files(folder: Path) -> dict[str, Any]:

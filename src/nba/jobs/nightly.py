@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import nba
 from nba.errors import ConflictError, UsageError
+from nba.jobs.estimate import earlier_seconds, time_left
 from nba.jobs.ingest import ingest_landed
 from nba.jobs.lock import project_lock
 from nba.jobs.outbox import drain_outbox
@@ -104,11 +105,7 @@ def run_nightly(
     LockHeldError
         When another run is under way.
     """
-    for name in filter(None, (from_step, until_step)):
-        if name not in STEPS:
-            raise UsageError(
-                f"there is no step {name!r}", expected=f"one of {', '.join(STEPS)}", found=name
-            )
+    check_names(from_step, until_step)
     with project_lock(wiring.project.data), watched(wiring, as_of, progress):
         if wiring.plan_store.pending_erasures():
             with progress.step("erase") as current:
@@ -123,7 +120,7 @@ def run_nightly(
         due = steps_due(context, inputs, force=force, from_step=from_step)
         steps = [step for step in due.steps if STEPS.index(step.name) <= STEPS.index(until_step)]
         if alone:
-            _refuse_more_than(from_step, steps)
+            refuse_more_than(from_step, steps)
         for line in notices(context, due, steps):
             progress(line)
         if not steps:
@@ -135,7 +132,16 @@ def run_nightly(
         return context.manifest
 
 
-def _refuse_more_than(name: str | None, steps: Sequence[NightlyStep]) -> None:
+def check_names(*names: str | None) -> None:
+    """Refuse a step that there is not."""
+    for name in filter(None, names):
+        if name not in STEPS:
+            raise UsageError(
+                f"there is no step {name!r}", expected=f"one of {', '.join(STEPS)}", found=name
+            )
+
+
+def refuse_more_than(name: str | None, steps: Sequence[NightlyStep]) -> None:
     """Refuse to do more than one step."""
     first = [step.name for step in steps if step.name != name]
     if first:
@@ -149,8 +155,9 @@ def _refuse_more_than(name: str | None, steps: Sequence[NightlyStep]) -> None:
 
 def _walk(context: RunContext, due: list[NightlyStep], progress: Progress) -> None:
     """Run the steps in order; each is noted in the manifest when it is done."""
-    for step in due:
-        with progress.step(step.name) as current:
+    took, names = earlier_seconds(context), [step.name for step in due]
+    for place, step in enumerate(due):
+        with progress.step(step.name, time_left(took, names[place:])) as current:
             current.report.update(step.run(context))
         for name, text in current.report.get("findings", {}).items():
             progress(f"{name}: {text}")

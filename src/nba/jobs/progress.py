@@ -17,7 +17,9 @@ from nba.jobs.memory import begin_peak, peak_mb
 from nba.logs import for_machines, log, new_id
 
 #: What is measured of every step.
-MEASURED: Final = ("seconds", "peak_mb")
+MEASURED: Final = ("seconds", "peak_mb", "rows_per_second")
+#: What a step counts its rows by, the first that it reports.
+_ROWS: Final = ("rows", "customers", "timing", "eligible", "actions")
 
 
 def to_stderr(line: str) -> None:
@@ -31,6 +33,7 @@ class Step:
 
     name: str
     report: dict[str, Any] = field(default_factory=dict)
+    left: str = ""
 
     def facts(self) -> dict[str, Any]:
         """Return what is short enough for one line: counts, versions, seconds."""
@@ -60,9 +63,16 @@ class Progress:
             to_stderr(line)
 
     @contextmanager
-    def step(self, name: str) -> Iterator[Step]:
-        """Show a step, measure its time and memory, and show what it reported or how it failed."""
-        started, current = time.perf_counter(), Step(name)
+    def step(self, name: str, left: str = "") -> Iterator[Step]:
+        """Show a step, measure its time and memory, and show what it reported or how it failed.
+
+        Parameters
+        ----------
+        name : str
+        left : str
+            How long the step and what follows it will take, for people.
+        """
+        started, current = time.perf_counter(), Step(name, left=left)
         begin_peak()
         with self._shown(current):
             try:
@@ -73,10 +83,17 @@ class Progress:
                 raise
             current.report["seconds"] = round(time.perf_counter() - started, 2)
             current.report["peak_mb"] = peak_mb()
+            counts = (current.report.get(name) for name in _ROWS)
+            rows = next((count for count in counts if isinstance(count, int) and count), 0)
+            if rows:
+                pace = rows / max(current.report["seconds"], 0.01)
+                current.report["rows_per_second"] = round(pace)
         self._done(current)
 
     def _shown(self, current: Step) -> AbstractContextManager[None]:
         """Return the context in which a step runs."""
+        if current.left:
+            self(f"{current.name}: {current.left}")
         return nullcontext()
 
     def _done(self, current: Step) -> None:
@@ -108,12 +125,14 @@ class Bars(Progress):
             TextColumn("{task.fields[facts]}"),
         )
         with RichProgress(*columns, console=Console(stderr=True)) as display:
-            task = display.add_task(current.name, total=None, facts="")
+            task = display.add_task(current.name, total=None, facts=current.left)
             yield
             facts = current.facts()
-            for name in MEASURED:
+            for name in MEASURED[:-1]:
                 facts.pop(name, None)
-            shown = ", ".join(f"{key} {value}" for key, value in facts.items())
+            pace = facts.pop(MEASURED[-1], None)
+            parts = [f"{key} {value}" for key, value in facts.items()]
+            shown = ", ".join(parts + ([f"{pace:,} rows/s"] if pace is not None else []))
             display.update(task, total=1, completed=1, facts=shown)
 
     def _done(self, current: Step) -> None:

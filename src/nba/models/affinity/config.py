@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from pydantic import Field
 
+from nba.cores import cores
 from nba.models.base import ModelConfig
 
 
@@ -130,4 +129,4 @@ class TwoStageConfig(ListConfig):
     @property
     def workers(self) -> int:
         """How many threads there are."""
-        return self.threads or os.cpu_count() or 1
+        return min(self.threads or cores(), cores())

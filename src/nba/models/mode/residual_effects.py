@@ -25,6 +25,7 @@ import polars as pl
 from pydantic import Field
 
 from nba.arrays import Floats, Ints
+from nba.cores import cores
 from nba.models.base import CONTRIBUTION_SCHEMA, ModelConfig, ModelInputs
 from nba.models.mode.churn.risk import RiskModel, fit_risk
 from nba.models.mode.doubly_robust.nuisance import folds_of
@@ -287,7 +288,7 @@ class ResidualEffectsMode(ModeModel):
             part = slice(start, start + BATCH)
             return self._score_batch(customers[part], clerks[part], as_of)
 
-        with ThreadPoolExecutor(self.config.threads) as pool:
+        with ThreadPoolExecutor(min(self.config.threads, cores())) as pool:
             parts = list(pool.map(scored, starts))
         empty = np.zeros((0, len(MODES)))
         uplift, lower, drawn, risk = (

@@ -7,7 +7,6 @@ survival curve, and every customer × category with enough history a short form 
 from __future__ import annotations
 
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +19,7 @@ import polars as pl
 from pydantic import Field
 
 from nba.arrays import Floats, Ints
+from nba.cores import cores
 from nba.errors import ModelError
 from nba.models.base import ModelConfig, ModelInputs, TimingModel
 from nba.models.blas import one_blas_thread
@@ -227,7 +227,7 @@ class Hazard(TimingModel):
         log, strangers = self._whom(inputs, as_of)
         size, today = self.config.chunk, day_number(as_of)
         firsts = range(0, max(1, log.entities), size)
-        workers = min(self.config.threads or os.cpu_count() or 1, len(firsts))
+        workers = min(self.config.threads or cores(), cores(), len(firsts))
         alone = len(firsts) == 1
 
         def scored(first: int) -> pl.DataFrame:

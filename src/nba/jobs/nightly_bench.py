@@ -1,0 +1,160 @@
+"""`nba bench nightly`: what a night takes on this machine, step by step, and beside its limits."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from nba.errors import NbaError
+from nba.jobs.init import init_project
+from nba.pipeline.manifest import Manifest
+from nba.settings import Project
+from nba.simulation import WorldConfig, simulate
+from nba.wiring import Wiring
+
+_START: Final = date(2025, 1, 1)
+#: A booster as large as those that ship, asked for every customer.
+_TREES, _FEATURES, _LEAVES = 300, 60, 31
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One step of a night, or one limit that it is measured by.
+
+    Parameters
+    ----------
+    night : str
+        `first` (models are trained), `second` (they stand), or `limit`.
+    step : str
+    seconds : float
+    share : float
+        Of the night's seconds; 0 for a limit.
+    rows : int
+        Lines of sales for `ingest` and the limits over them, else customers.
+    rows_per_second : int
+    peak_mb : int
+        The most memory of the process in the step.
+    """
+
+    night: str
+    step: str
+    seconds: float
+    share: float
+    rows: int
+    rows_per_second: int
+    peak_mb: int
+
+
+def bench_nightly(
+    customers: int = 10_000, days: int = 365, threads: int = 0, folder: str = ""
+) -> list[Measured]:
+    """Make a shop, load it, and run two nights: one that trains, and one as most nights are.
+
+    Parameters
+    ----------
+    customers : int
+    days : int
+        Of history before the first night.
+    threads : int
+        As `threads` in nba.yaml; 0: every core.
+    folder : str
+        Where the shop is made and stays; empty: a temporary folder.
+
+    Notes
+    -----
+    Each night is a process of its own, as from a scheduler. Memory is that of the process without
+    Spark's virtual machine. The limits are a raw prediction of LightGBM, a raw write of Parquet
+    and one scan of DuckDB over the same numbers of rows.
+    """
+    if folder:
+        return _bench(Path(folder), customers, days, threads)
+    with tempfile.TemporaryDirectory(prefix="nba-bench-") as made:
+        return _bench(Path(made), customers, days, threads)
+
+
+def _bench(folder: Path, customers: int, days: int, threads: int) -> list[Measured]:
+    world = WorldConfig(customers=customers, start=_START, days=days)
+    simulate(world, folder / "tables", folder / "truth")
+    shop = folder / "shop"
+    init_project(shop, {"threads": threads})
+    began = time.perf_counter()
+    _nba(shop, "ingest", str(folder / "tables"))
+    loaded = time.perf_counter() - began
+    wiring = Wiring(Project.open(shop))
+    lines = wiring.lake.rows("transactions")
+    done = [Measured("first", "ingest", round(loaded, 1), 0.0, lines, round(lines / loaded), 0)]
+    for number, night in enumerate(("first", "second")):
+        day = _START + timedelta(days=days + number)
+        _nba(shop, "run", "--as-of", day.isoformat())
+        done += _steps(night, Manifest.read(wiring.runs.of(day)), customers)
+    return done + _limits(wiring, folder, customers, lines)
+
+
+def _nba(shop: Path, *words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "nba", "--project", str(shop), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(os.environ),
+    )
+    if done.returncode:
+        raise NbaError(f"nba {words[0]} failed", found=done.stderr[-2000:])
+
+
+def _steps(night: str, manifest: Manifest, customers: int) -> list[Measured]:
+    reports = {name: report for name, report in manifest.steps.items() if name != "ingest"}
+    whole = sum(report["seconds"] for report in reports.values())
+    return [
+        Measured(
+            night,
+            name,
+            report["seconds"],
+            round(report["seconds"] / whole, 3),
+            customers,
+            round(customers / max(report["seconds"], 0.01)),
+            report["peak_mb"],
+        )
+        for name, report in reports.items()
+    ]
+
+
+def _limits(wiring: Wiring, folder: Path, customers: int, lines: int) -> list[Measured]:
+    """Measure what no night can undercut: each once warm."""
+    import duckdb
+    import lightgbm
+    import numpy as np
+    import polars as pl
+
+    draw = np.random.default_rng(1)
+    few = draw.random((2_000, _FEATURES))
+    options = {"num_leaves": _LEAVES, "verbosity": -1, "num_threads": wiring.settings.threads}
+    booster = lightgbm.train(options, lightgbm.Dataset(few, few[:, 0]), num_boost_round=_TREES)
+    rows = draw.random((customers, _FEATURES))
+    frame = pl.DataFrame(rows, schema=[f"f{number}" for number in range(_FEATURES)])
+    sales = wiring.lake.relation("transactions")
+    scan = f"SELECT count(DISTINCT customer_id), sum(quantity * unit_price) FROM ({sales})"
+    with duckdb.connect() as connection:
+        work: dict[str, tuple[int, Any]] = {
+            "LightGBM predict": (customers, lambda: booster.predict(rows)),
+            "Parquet write": (customers, lambda: frame.write_parquet(folder / "limit.parquet")),
+            "DuckDB scan": (lines, lambda: connection.execute(scan).fetchall()),
+        }
+        found = [_timed(name, size, call) for name, (size, call) in work.items()]
+    (folder / "limit.parquet").unlink()
+    return found
+
+
+def _timed(name: str, rows: int, call: Any) -> Measured:
+    call()
+    began = time.perf_counter()
+    call()
+    seconds = max(time.perf_counter() - began, 1e-6)
+    return Measured("limit", name, round(seconds, 3), 0.0, rows, round(rows / seconds), 0)

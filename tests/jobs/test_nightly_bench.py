@@ -1,0 +1,23 @@
+"""The bench of a night: what it measures adds up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nba.jobs.nightly import SEQUENCE
+from nba.jobs.nightly_bench import bench_nightly
+
+
+@pytest.mark.proof
+def test_two_nights_are_measured_step_by_step(tmp_path: Path) -> None:
+    found = bench_nightly(customers=80, days=90, threads=1, folder=str(tmp_path))
+    for night in ("first", "second"):
+        steps = [one for one in found if one.night == night and one.step != "ingest"]
+        assert [one.step for one in steps] == [step.name for step in SEQUENCE]
+        assert sum(one.share for one in steps) == pytest.approx(1, abs=0.01)
+        assert all(one.seconds > 0 and one.peak_mb > 50 for one in steps)
+    assert [one.step for one in found if one.night == "limit"] == [
+        "LightGBM predict", "Parquet write", "DuckDB scan",
+    ]  # fmt: skip
