@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nba.cli.common import AsJson, emit, moment, wiring_of
+from nba.settings import SETTINGS_FILE
 
 if TYPE_CHECKING:
     from nba.wiring import Wiring
@@ -96,11 +97,17 @@ def experiment_run(
 
 @experiment_app.command("list")
 def experiment_list(context: typer.Context) -> None:
-    """Name the experiments, whether they have a result, and what they answer."""
+    """Name the experiments and the tests of this project, with what came of them."""
     from nba.jobs.experiments import EXPERIMENTS, list_experiments
 
     for line in list_experiments(EXPERIMENTS, context.obj / "experiments"):
         typer.echo(line)
+    if (context.obj / SETTINGS_FILE).is_file():
+        from nba.jobs.impact.live_record import live_tests
+
+        wiring = wiring_of(context)
+        for test in live_tests(wiring.project):
+            typer.echo(test.line(wiring.settings.currency))
 
 
 @experiment_app.command("report")
@@ -242,3 +249,48 @@ def experiment_compare(
     wiring = wiring_of(context)
     found = compare_challenger(wiring, model, *_days(wiring, first, last))
     emit(as_json, found.figures(), lambda: comparison_lines(found, wiring.settings.currency))
+
+
+@experiment_app.command("start")
+def experiment_start(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The test's name: small letters, digits, - and _.")],
+    reason: Annotated[str, typer.Option(help="What is to be decided by it.")],
+    arm: Annotated[list[str] | None, typer.Option(help="LIST=SHARE, repeatable.")] = None,
+    weeks: Annotated[int, typer.Option(help="How long it is meant to run.")] = 8,
+) -> None:
+    """Test simple lists against the engine from the next plan on; says what it can find."""
+    from nba.jobs.impact.live_tests import start_test
+
+    wiring = wiring_of(context)
+    test = start_test(wiring, name, _shares(arm or []), weeks=weeks, reason=reason)
+    typer.echo(test.line(wiring.settings.currency))
+
+
+def _shares(given: list[str]) -> dict[str, float]:
+    """Return `LIST=SHARE` as a mapping."""
+    from nba.errors import UsageError
+
+    shares = {}
+    for text in given:
+        name, _, share = text.partition("=")
+        try:
+            shares[name] = float(share)
+        except ValueError:
+            raise UsageError(
+                "--arm is no share", expected="LIST=SHARE, as due_worth=0.3", found=text
+            ) from None
+    return shares
+
+
+@experiment_app.command("stop")
+def experiment_stop(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The test's name.")],
+    reason: Annotated[str, typer.Option(help="Why; kept, and written to MLflow.")],
+) -> None:
+    """End a test: from the next plan on the shares of nba.yaml hold again."""
+    from nba.jobs.impact.live_tests import stop_test
+
+    wiring = wiring_of(context)
+    typer.echo(stop_test(wiring, name, reason=reason).line(wiring.settings.currency))

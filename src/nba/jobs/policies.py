@@ -14,8 +14,10 @@ from nba.decisions.hashing import arm_period
 from nba.evaluation.impact.arms import arms_table
 from nba.evaluation.impact.cohort import build_cohort
 from nba.jobs.impact.gather import gather
+from nba.jobs.impact.live_record import policies_of_day
+from nba.jobs.impact.live_tests import guard
 from nba.pipeline.context import RunContext
-from nba.pipeline.plan import plan
+from nba.pipeline.plan import WARNINGS, plan
 from nba.pipeline.shadow import shadow_plans
 from nba.schema.words import Arm
 from nba.settings import PolicyShares, arm_shares
@@ -33,17 +35,20 @@ def plan_with_lists(context: RunContext) -> dict[str, Any]:
 
     What nobody is served, a challenger's plan and that of an engine that watches, is kept beside.
     """
+    wiring, day = cast(Wiring, context.ports), context.as_of.date()
+    ended = guard(wiring, day)
     report = _planned(context)
+    report[WARNINGS] = [*report[WARNINGS], *ended]
     shadows = shadow_plans(context)
     return {**report, "shadows": shadows} if shadows else report
 
 
 def _planned(context: RunContext) -> dict[str, Any]:
     wiring = cast(Wiring, context.ports)
-    policies = wiring.settings.policies
+    today = context.as_of.date()
+    policies = policies_of_day(wiring, today)
     if not policies.running:
         return plan(context)
-    today = context.as_of.date()
     context.folder.write(STANDING, standing(wiring, today))
     if policies.auto:
         earned = standing(wiring, today - timedelta(days=today.toordinal() % MOVE_DAYS))

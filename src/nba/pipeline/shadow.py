@@ -21,7 +21,7 @@ from nba.models.version import ModelVersion
 from nba.pipeline.context import RunContext
 from nba.pipeline.inputs import STATE
 from nba.pipeline.kept import kept_inputs, kept_rules
-from nba.pipeline.plan import GROUP
+from nba.pipeline.plan import GROUP, model_versions
 from nba.pipeline.score import model_inputs, noted_models, score_all
 from nba.schema.words import Arm, Mode
 from nba.settings import ArmShares, PolicyShares
@@ -105,7 +105,10 @@ def challenge(context: RunContext, challenger: ModelVersion) -> dict[str, Any]:
     models = {**noted_models(context), name: context.ports.registry.load(challenger)}
     scores = score_all(models, model_inputs(context), as_of=context.as_of)
     given: Mapping[str, pl.DataFrame] = {**kept_inputs(context), **scores.items()}
-    plan = decide(given, kept_rules(context), as_of=context.as_of)
+    versions = {**model_versions(context.manifest), name: challenger.version}
+    told = ",".join(f"{model}:{number}" for model, number in versions.items())
+    rules = kept_rules(context).model_copy(update={"model_versions": told})
+    plan = decide(given, rules, as_of=context.as_of)
     _keep(context, challenger_group(name), plan)
     served = _contacts(context.folder.read(f"{GROUP}/actions"))
     changes = diff_plans(served, plan.actions).summary()

@@ -89,7 +89,9 @@ class FollowedLists:
 
     @property
     def verdict(self) -> str:
-        """`gain`, `loss`, `open` (cannot tell yet) or `no_overlap` (clerks contact others)."""
+        """`gain`, `loss`, `open` (cannot tell yet), `early` (no outcome) or `no_overlap`."""
+        if self.weeks == 0:
+            return "early"
         if self.outside > MAX_OUTSIDE:
             return "no_overlap"
         if self.effective_rows < MIN_EFFECTIVE_ROWS or not np.isfinite(self.standard_error):

@@ -18,6 +18,7 @@ from nba.evaluation.impact.inputs import (
 )
 from nba.features.exact import MONEY_UNITS
 from nba.features.prepare import day_number, sales_lines
+from nba.jobs.impact.live_record import planned_shares
 from nba.pipeline.plan import GROUP
 from nba.pipeline.shadow import OBSERVED
 from nba.schema.words import CUSTOMER_ID, Mode
@@ -81,7 +82,7 @@ def gather(wiring: Wiring, first: date, last: date) -> ImpactInputs:
         last=last,
         outcome_days=wiring.settings.outcome_days,
         arm_period_days=wiring.decision_settings.arm_period_days,
-        shares={str(arm): share for arm, share in wiring.decision_settings.shares.items()},
+        shares=planned_shares(wiring, first, last),
         log=log.join(known, on=CUSTOMER_ID, how="semi"),
         chances=chances,
         days=sales_days(tables, collect, moment, first),

@@ -102,6 +102,10 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "目前还看不出按名单联系值多少钱{wait}",
             "It cannot be told yet what following the lists would be worth{wait}",
         ),
+        "follow_early": (
+            "还太早:还没有任何一天的结果已知",
+            "Too early to say: the outcome of no day is known yet",
+        ),
         "follow_no_overlap": (
             "现有数据无法回答:名单中 {outside} 的顾客是导购从不联系的",
             "The log cannot say: {outside} of the lists are customers whom clerks never contact",

@@ -1,0 +1,196 @@
+"""`nba experiment start|stop|list`: tests of simple lists beside the engine, with a guard.
+
+A test gives a share of the customers to one or more simple lists. Its shares take the place of
+those in `nba.yaml` while it runs; each night looks at it, and an arm that does harm ends it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Final
+
+import polars as pl
+
+from nba.errors import ConflictError, NotFoundError, UsageError
+from nba.evaluation.impact.cohort import build_cohort
+from nba.evaluation.impact.live import analyse
+from nba.files import write_text
+from nba.jobs.impact.gather import gather
+from nba.jobs.impact.live import SAID, analysis_lines, plan_test
+from nba.jobs.impact.live_record import LiveTest, record_file, running_test
+from nba.schema.words import SIMPLE_ARMS, Arm
+from nba.settings import PolicyShares, arm_shares
+from nba.stores.runs import open_run
+from nba.wiring import Wiring
+
+#: The MLflow experiment in which ended tests are logged.
+EXPERIMENT: Final = "nba tests"
+#: Verdicts that end a test by themselves.
+ENDS: Final = ("stop_harm", "stop_broken", "worse")
+#: What the arms are held against.
+CONTROL: Final = str(Arm.ENGINE)
+
+
+def start_test(
+    wiring: Wiring, name: str, arms: Mapping[str, float], *, weeks: int, reason: str
+) -> LiveTest:
+    """Start a test, from the next plan on.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    name : str
+    arms : mapping of str to float
+        Shares of the customers, by simple list.
+    weeks : int
+    reason : str
+        What is to be decided by it.
+
+    Raises
+    ------
+    UsageError
+        For an arm that is no simple list, or shares that leave the engine nothing.
+    ConflictError
+        When a test runs already, or the name is taken.
+    """
+    known = [str(arm) for arm in SIMPLE_ARMS]
+    wrong = sorted(set(arms) - set(known))
+    if wrong or not arms:
+        raise UsageError(
+            "a test is of simple lists",
+            expected=f"--arm LIST=SHARE with {', '.join(known)}",
+            found=", ".join(wrong) or "no --arm",
+        )
+    other = running_test(wiring.project)
+    if other is not None or record_file(wiring.project, name).is_file():
+        raise ConflictError(
+            "a test runs already" if other else "the name is taken",
+            expected="one test at a time, each under a name of its own",
+            found=other.name if other else name,
+            next_step=f"nba experiment stop {other.name} --reason …" if other else "another name",
+        )
+    try:
+        policies = PolicyShares(**arms)
+        engine = arm_shares(wiring.settings.arms, policies)[Arm.ENGINE]
+    except ValueError as error:
+        raise UsageError("the shares do not fit", found=str(error)) from error
+    if engine <= 0:
+        raise UsageError("the engine is left no customers", expected="shares below 1 in all")
+    started = _next_day(wiring)
+    detectable = _detectable(wiring, started, arms, engine, weeks)
+    test = LiveTest(
+        name=name, arms=dict(arms), weeks=weeks, started=started, reason=reason,
+        detectable=detectable,
+    )  # fmt: skip
+    write_text(record_file(wiring.project, name), test.model_dump_json(indent=1) + "\n")
+    return test
+
+
+def _next_day(wiring: Wiring) -> date:
+    planned = wiring.runs.planned_days()
+    return planned[-1] + timedelta(days=1) if planned else date.today()
+
+
+def _detectable(
+    wiring: Wiring, started: date, arms: Mapping[str, float], engine: float, weeks: int
+) -> float | None:
+    """Return what the smallest arm finds against the engine; None without a year of sales."""
+    try:
+        least = min(arms.values())
+        sizes = plan_test(wiring, started - timedelta(days=1), share=least / (least + engine))
+    except NotFoundError:
+        return None
+    row = sizes.row(0, named=True)
+    # the variance grows with the length; the customers are those of both arms
+    return float(row["detectable"]) * math.sqrt(weeks / row["weeks"] / (least + engine))
+
+
+def look_at(wiring: Wiring, test: LiveTest, before: date) -> pl.DataFrame:
+    """Return what each arm of a test changed against the engine so far; empty before it has days.
+
+    Customers who changed their arm since it began are left out.
+    """
+    days = [day for day in wiring.runs.planned_days() if test.started <= day < before]
+    if not days:
+        return pl.DataFrame()
+    inputs = gather(wiring, days[0], days[-1])
+    stayed = inputs.log.filter(pl.col("arm").n_unique().over("customer_id") == 1)
+    policies = PolicyShares(**test.arms)
+    shares = {str(k): v for k, v in arm_shares(wiring.settings.arms, policies).items()}
+    cohort = build_cohort(replace(inputs, log=stayed, shares=shares))
+    kept = cohort.table.filter(pl.col("arm").is_in([*test.arms, CONTROL]))
+    if kept["arm"].n_unique() < 2:
+        return pl.DataFrame()
+    return analyse(replace(inputs, shares=shares), type(cohort)(kept), CONTROL)
+
+
+def guard(wiring: Wiring, day: date) -> Sequence[str]:
+    """Look at the running test before a night plans, and end it where an arm does harm."""
+    test = running_test(wiring.project)
+    if test is None:
+        return ()
+    seen = look_at(wiring, test, day)
+    if seen.is_empty():
+        return ()
+    bad = seen.filter(pl.col("verdict").is_in(ENDS)).unique("arm", maintain_order=True)
+    if bad.is_empty():
+        return ()
+    arm, verdict = bad.select("arm", "verdict").row(0)
+    why = f"{arm}: {SAID[verdict]}"
+    stop_test(wiring, test.name, reason=why, day=day)
+    return (f"WARN the test {test.name} is ended: {why}",)
+
+
+def stop_test(wiring: Wiring, name: str, *, reason: str, day: date | None = None) -> LiveTest:
+    """End a test: from the next plan on the shares of `nba.yaml` hold again; logged in MLflow.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    name : str
+    reason : str
+    day : date, optional
+        The first day that is not planned under it; by default the one after the last plan.
+
+    Raises
+    ------
+    NotFoundError
+        When no test of this name runs.
+    """
+    test = running_test(wiring.project)
+    if test is None or test.name != name:
+        raise NotFoundError(
+            f"no test {name!r} runs",
+            found=test.name if test else "none",
+            next_step="`nba experiment list` names them",
+        )
+    ended = test.model_copy(update={"stopped": day or _next_day(wiring), "why": reason})
+    assert ended.stopped is not None
+    seen = look_at(wiring, test, ended.stopped)
+    write_text(record_file(wiring.project, name), ended.model_dump_json(indent=1) + "\n")
+    _log(wiring, ended, seen)
+    return ended
+
+
+def _log(wiring: Wiring, test: LiveTest, seen: pl.DataFrame) -> None:
+    """Log an ended test in MLflow: what it was for, why it ended, what every arm changed."""
+    currency = wiring.settings.currency
+    lines = analysis_lines(seen, currency) if seen.height else ["no day was planned under it"]
+    run = open_run(
+        wiring.project.tracking_uri,
+        EXPERIMENT,
+        name=f"{test.name}: {test.why}"[:250],
+        description="\n\n".join([test.reason, *lines]),
+    )
+    metrics = {
+        f"{row['arm']}/{row['outcome']}{end}": row[column]
+        for row in seen.iter_rows(named=True)
+        for column, end in (("estimate", ""), ("lower", "_lower"), ("upper", "_upper"))
+        if row[column] is not None and math.isfinite(row[column])
+    }
+    run.finish(
+        parameters={"from": str(test.started), "weeks": test.weeks, **test.arms}, metrics=metrics
+    )
