@@ -83,7 +83,7 @@ def test_text_is_for_people_and_levels_hold(capsys: pytest.CaptureFixture[str]) 
     configure("info", "text")
     with Progress().step("plan") as current:
         current.report["actions"] = 3
-    line = r"\S+Z plan actions=3 seconds=[\d.]+ peak_mb=\d+ run=\w{16}\n"
+    line = r"\S+Z plan actions=3 seconds=[\d.]+ peak_mb=\d+ rows_per_second=\d+ run=\w{16}\n"
     assert re.fullmatch(line, capsys.readouterr().err)
     configure("warning", "text")
     with Progress().step("plan"):

@@ -79,7 +79,7 @@ async def canned(path: str, params: Mapping[str, object]) -> tuple[int, Any]:
         return 200, {
             "customer_id": "13800001234",
             "month": "2026-03",
-            "channels": [],
+            "channels": [{"channel": "chat", "remaining": 3, "last": "13800001234"}],
             "person": PERSON,
         }
     if path.endswith("/actions"):
@@ -146,6 +146,18 @@ def test_ten_thousand_arguments_bring_out_nobody() -> None:
     assert [secret for secret in SECRETS if secret in said] == []
 
 
+def test_the_report_is_for_those_who_may_see_it() -> None:
+    figures = {"period": "a..b", "headline": {"verdict": "gain"}, "arms": [{"arm": "engine"}]}
+
+    async def ask(**options: Any) -> Any:
+        async with Client(copilot(**options).server()) as client:
+            return await client.call_tool("report", {})
+
+    assert asyncio.run(ask(newest_report=lambda: figures)).structured_content == figures
+    for options in ({}, {"newest_report": lambda: None}):
+        assert asyncio.run(ask(**options)).is_error
+
+
 def test_personal_data_only_where_a_scope_says_so() -> None:
     async def ask() -> tuple[Any, Any]:
         async with Client(copilot(is_personal=True).server()) as client:
@@ -183,12 +195,12 @@ def test_a_key_sees_through_mcp_what_it_sees_through_the_api(made: Path) -> None
                     "why_not",
                     "what_would_change",
                     "products",
-                    "quotas",
                 )
             ]
             return listed.structured_content["result"], refused, answers
 
     listed, refused, answers = asyncio.run(ask())
+    assert answers[0].structured_content["contacts_left"]
     assert [row["rank"] for row in listed] == sorted(row["rank"] for row in listed)
     assert refused.is_error
     assert refused.content[0].text.endswith("403: Forbidden")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -49,7 +50,34 @@ def copilot_of(wiring: Wiring, *, personal: bool, access: str) -> Copilot:
             f"no key in {KEY}", next_step="make one with `nba keys create`, and set the variable"
         )
     templates = templates_of(wiring.decision_files.catalogue.actions)
-    return Copilot(_asking(wiring, token, access), wiring.project.secret(), templates, personal)
+    return Copilot(
+        _asking(wiring, token, access),
+        wiring.project.secret(),
+        templates,
+        personal,
+        _newest_report(wiring) if access == "open" or _sees_reports(wiring, token) else None,
+    )
+
+
+def _sees_reports(wiring: Wiring, token: str) -> bool:
+    """Return whether a key may see what contacting earned: a marketer's or an administrator's."""
+    from nba.stores.access import Scope
+
+    key = wiring.plan_store.verify_token(token)
+    return key is not None and key.scope in (Scope.MARKETER, Scope.ADMIN)
+
+
+def _newest_report(wiring: Wiring) -> Callable[[], Mapping[str, Any] | None]:
+    from nba.jobs.impact.run import JSON_FILE, REPORTS
+
+    def newest() -> Mapping[str, Any] | None:
+        paths = (wiring.project.data / REPORTS).glob(f"*/{JSON_FILE}")
+        path = max(paths, key=lambda path: path.stat().st_mtime, default=None)
+        if path is None:
+            return None
+        return {"period": path.parent.name, **json.loads(path.read_text(encoding="utf-8"))}
+
+    return newest
 
 
 def _asking(wiring: Wiring, token: str, access: str) -> Ask:

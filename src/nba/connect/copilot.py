@@ -51,6 +51,11 @@ ClerkId = Annotated[str, Field(description="A clerk_id of list_clerks.", max_len
 Customer = Annotated[
     str, Field(description="A customer's handle, from an earlier answer.", max_length=300)
 ]
+#: Tables of the report; none says anything of a single customer.
+Part = Literal[
+    "arms", "against_lists", "levers", "modes", "action_types", "sequences", "segments", "stores",
+    "clerks", "funnel", "minutes", "restraint", "follow",
+]  # fmt: skip
 Limit = Annotated[int, Field(ge=1, le=50, description="Rows at most.")]
 
 
@@ -68,12 +73,16 @@ class Copilot:
         Talking points of the catalogue, by action type and language.
     is_personal : bool
         Ids, names and finished messages may be shown.
+    newest_report : callable, optional
+        Returns the period, the headline and the tables of the newest report, or None; left out
+        where the key may not see it.
     """
 
     ask: Ask
     secret: bytes
     templates: Mapping[str, Mapping[str, str]]
     is_personal: bool = False
+    newest_report: Callable[[], Row | None] | None = None
     _known: dict[str, str] = field(default_factory=dict, repr=False)
 
     def server(self) -> MCPServer:
@@ -91,8 +100,8 @@ class Copilot:
             self.why_not,
             self.what_would_change,
             self.products,
-            self.quotas,
             self.talking_points,
+            self.report,
         ):
             server.tool(annotations=_READ_ONLY)(tool)
         return server
@@ -134,8 +143,9 @@ class Copilot:
         return [row for row in shown if any(wanted in str(row[part]).casefold() for part in parts)]
 
     async def customer(self, customer: Customer) -> dict[str, Any]:
-        """Return what matters of a customer: rhythm, taste, tags, contacts. No contact data."""
+        """Return what matters of a customer: rhythm, taste, tags, contacts, how many are left."""
         card = await self._get(self._customer_path(customer))
+        quota = await self._get(f"/v1/quotas/{_path(card['customer_id'])}")
         state = _only(card["state"], "is_friend", "is_blocked", "consent_contact")
         return {
             "customer": self._handle(card["customer_id"]),
@@ -154,6 +164,7 @@ class Copilot:
             "contacts": [
                 _only(row, "ts", "mode", "channel", "responses") for row in card["contacts"][:20]
             ],
+            "contacts_left": [_only(row, "channel", "remaining") for row in quota["channels"]],
         }
 
     async def next_actions(
@@ -209,12 +220,6 @@ class Copilot:
         names = ("rank", "product_id", "name", "category", "price", "relevance", "source")
         return [_only(row, *names) for row in found["products"]]
 
-    async def quotas(self, customer: Customer) -> dict[str, Any]:
-        """Return how many contacts a customer may still get, by channel."""
-        known = self._reveal(customer)
-        found = await self._get(f"/v1/quotas/{_path(known)}")
-        return _only(found, "month", "channels")
-
     async def talking_points(
         self,
         action_type: Annotated[str, Field(max_length=100, description="Of a listed action.")],
@@ -228,6 +233,19 @@ class Copilot:
         if texts is None:
             raise ToolError(f"the catalogue has none of {', '.join(sorted(self.templates))}")
         return {"action_type": action_type, "talking_point": texts[language]}
+
+    async def report(self, part: Part = "arms") -> dict[str, Any]:
+        """Return what contacting earned against leaving alone, by the newest report.
+
+        The headline and one of its tables: every arm of the experiment against the holdout, modes,
+        action types, stores and so on, with 95 % intervals. A verdict may be that nobody can tell.
+        """
+        if self.newest_report is None:
+            raise ToolError("403: Forbidden")
+        found = self.newest_report()
+        if found is None:
+            raise ToolError("404: there is no report yet; `nba report` writes one")
+        return {**_only(found, "period", "headline"), part: found.get(part, [])}
 
     # ------------------------------------------------------------------ parts
 
