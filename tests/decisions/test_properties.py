@@ -238,16 +238,18 @@ def check_history(
         assert not (action["channel"] == "chat" and customer in spent)
         past = history.get(customer, [])
         ages = [(as_of.date() - row["ts"].date()).days for row in past]
+        wait = catalogue[action["action_type"]].wait_days
+        for row, age in zip(past, ages, strict=True):
+            assert row["action_type"] != action["action_type"] or age > wait
+        if catalogue[action["action_type"]].service:
+            continue  # who asked is answered, however many contacts there were
         assert sum(age < 7 for age in ages) + 1 <= policy.caps.per_week
         assert sum(age < 30 for age in ages) + 1 <= policy.caps.per_month
-        wait = catalogue[action["action_type"]].wait_days
         for row, age in zip(past, ages, strict=True):
             assert age > policy.cool_down[row["mode"]].any_mode
             assert row["mode"] != mode or age > policy.cool_down[row["mode"]].same_mode
-            assert row["action_type"] != action["action_type"] or age > wait
         recent = [ts for ts in complaints.get(customer, []) if ts >= as_of - timedelta(days=90)]
-        is_answer = catalogue[action["action_type"]].service
-        if len(recent) >= policy.pause.negative_responses and not is_answer:
+        if len(recent) >= policy.pause.negative_responses:
             assert max(recent) < as_of - timedelta(days=policy.pause.days)
 
 

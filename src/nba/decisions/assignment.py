@@ -15,6 +15,7 @@ import polars as pl
 
 from nba.arrays import Bools, Floats, Ints
 from nba.decisions.allocation import EPSILON, Programme, Solution, affordable_floor, solve
+from nba.decisions.floors import owed_first
 from nba.decisions.hashing import hash_ids, uniform
 from nba.decisions.integer import appeal
 from nba.decisions.mixture import PlanMixture, make_plans
@@ -72,6 +73,8 @@ class Day:
         The ids, in the order of the programme.
     seed : str
         Seed and day; decides every draw.
+    owed : array of bool, shape (customers,), optional
+        Whose contact comes before what is worth most; without it nobody's.
     """
 
     programme: Programme
@@ -79,6 +82,7 @@ class Day:
     customers: pl.Series
     clerks: pl.Series
     seed: str
+    owed: Bools | None = None
 
     def is_of(self, arm: Arm) -> Bools:
         """Return who is in an arm."""
@@ -130,6 +134,7 @@ def _block(day: Day, first: int, rows: slice) -> Day:
         day.customers[rows],
         day.clerks[first : first + BLOCK],
         day.seed,
+        None if day.owed is None else day.owed[rows],
     )
 
 
@@ -282,7 +287,7 @@ def _shortlist(
 
 def _planned(day: Day, budget: Floats, plan_index: Ints, settings: DecisionSettings) -> Assignment:
     """Plan an arm by its values; `budget` has the minutes of each plan, shape (clerks, plans)."""
-    mean = replace(day.programme, budget=budget.mean(axis=1))
+    mean = replace(owed_first(day.programme, day.owed), budget=budget.mean(axis=1))
     relaxed = solve(mean)
     key = uniform(day.customers, f"few/{day.seed}")
     shortlist = _shortlist(mean, relaxed, key, settings)

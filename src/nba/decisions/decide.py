@@ -9,10 +9,12 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from nba.arrays import Ints
+from nba.arrays import Floats, Ints
 from nba.decisions.allocation import Programme, solve
 from nba.decisions.assignment import Day, arm_places, assign
+from nba.decisions.floors import owed, owed_first
 from nba.decisions.inputs import DecisionInputs, conform_inputs
+from nba.decisions.integer import appeal
 from nba.decisions.lending import lent_minutes, pooled_bound, store_places
 from nba.decisions.log import clerk_report, decision_log
 from nba.decisions.modes import MODES
@@ -53,8 +55,8 @@ def decide(inputs: Mapping[str, pl.DataFrame], rules: DecisionRules, *, as_of: d
     tables = with_substitutes(conform_inputs(inputs))
     pool = evaluate(tables, rules, as_of=as_of)
     working = working_clerks(tables, rules.policy)
-    day, rows = _day(pool, working, rules, as_of=as_of)
-    price = solve(day.programme).price
+    pool, day, rows = _day(pool, working, rules, as_of=as_of)
+    price = solve(owed_first(day.programme, day.owed)).price
     by_row = np.full(len(pool.value), np.inf)
     by_row[rows] = price[day.programme.clerk]
     pool = pool.charged(fatigue_cost(pool, by_row, rules))
@@ -87,8 +89,8 @@ def working_clerks(tables: DecisionInputs, policy: ContactPolicy) -> pl.DataFram
 
 def _day(
     pool: Pool, working: pl.DataFrame, rules: DecisionRules, *, as_of: datetime
-) -> tuple[Day, Ints]:
-    """Return the programme of the arms that are planned, and their rows in the pool."""
+) -> tuple[Pool, Day, Ints]:
+    """Return the pool with what is owed, the programme of the planned arms, their rows in it."""
     people = pool.people.join(
         working.select("clerk_id", "at"), on="clerk_id", how="left", maintain_order="left"
     )
@@ -96,14 +98,30 @@ def _day(
     place = arm_places(people["arm"])
     rows = np.flatnonzero((clerk >= 0) & (place >= 0))
     rows = rows[np.argsort(clerk[rows], kind="stable")]
-    programme = Programme(
-        clerk=clerk[rows],
-        value=pool.value[rows],
-        minutes=pool.minutes[rows],
-        open=pool.action[rows] >= 0,
-        budget=working["minutes_per_day"].to_numpy().astype(np.float64),
-    )
     settings = rules.settings
+    seed = f"{settings.seed}/{as_of.date().isoformat()}"
+    budget = working["minutes_per_day"].to_numpy().astype(np.float64)
+    wide = _programme(pool, rows, clerk[rows], budget)
+    of_modes, of_floors = (
+        replace(
+            wide, value=wide.value[:, part], minutes=wide.minutes[:, part], open=wide.open[:, part]
+        )
+        for part in (slice(len(MODES)), slice(len(MODES), None))
+    )
+    price = solve(of_modes).price
+    floor = np.full(len(pool.value), -1, dtype=np.int64)
+    floor[rows] = owed(
+        rules.policy.floors,
+        of_floors,
+        place[rows],
+        working["clerk_id"],
+        settings.shares,
+        forgone=np.maximum(appeal(of_modes, price), 0.0),
+        seed=seed,
+    )
+    modes = np.array([MODES.index(action.mode) for action in rules.actions], dtype=np.int64)
+    pool = pool.serving(floor, modes)
+    programme = _programme(pool, rows, clerk[rows], budget)
     if settings.lend_share:
         lent = lent_minutes(programme, store_places(working), settings.lend_share)
         programme = replace(programme, budget=lent)
@@ -112,9 +130,21 @@ def _day(
         arm=place[rows],
         customers=people["customer_id"][rows],
         clerks=working["clerk_id"],
-        seed=f"{settings.seed}/{as_of.date().isoformat()}",
+        seed=seed,
+        owed=floor[rows] >= 0,
     )
-    return day, rows
+    return pool, day, rows
+
+
+def _programme(pool: Pool, rows: Ints, clerk: Ints, budget: Floats) -> Programme:
+    """Return the programme of some rows of the pool, with the clerk of each and all minutes."""
+    return Programme(
+        clerk=clerk,
+        value=pool.value[rows],
+        minutes=pool.minutes[rows],
+        open=pool.action[rows] >= 0,
+        budget=budget,
+    )
 
 
 def _listed(log: pl.DataFrame) -> pl.DataFrame:

@@ -115,6 +115,8 @@ def load_decision_files(
         problems += _unknown_names(*catalogue, {*FACTS, *facts}, tags)
         if levers is not None:
             problems += _idle_levers(*levers, catalogue[1])
+        if policy is not None:
+            problems += _idle_floors(*policy, catalogue[1])
         problems += _idle_variants(*texts, catalogue[1])
     if problems or catalogue is None or policy is None or levers is None:
         raise ConfigError(
@@ -261,10 +263,25 @@ def _idle_variants(source: _Source, texts: Texts, catalogue: Catalogue) -> list[
     """Report variants of what is in no catalogue."""
     known = {action.action_type for action in catalogue.actions}
     return [
-        source.problem(("variants", name), "no action of the catalogue has it", name)
-        for name in texts.variants
+        source.problem((part, name), "no action of the catalogue has it", name)
+        for part in ("variants", "lasting")
+        for name in getattr(texts, part)
         if name not in known
     ]
+
+
+def _idle_floors(source: _Source, policy: ContactPolicy, catalogue: Catalogue) -> list[str]:
+    """Report floors for what is in no catalogue."""
+    known = {action.action_type for action in catalogue.actions}
+    problems = []
+    for position, floor in enumerate(policy.floors):
+        for name in floor.action_types:
+            if name not in known:
+                hint = nearest(name, known)
+                message = "no action of the catalogue has it" + (f"; {hint}" if hint else "")
+                location = ("floors", position, "action_types")
+                problems.append(source.problem(location, message, name))
+    return problems
 
 
 def _idle_levers(source: _Source, levers: Levers, catalogue: Catalogue) -> list[str]:

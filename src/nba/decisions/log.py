@@ -55,11 +55,18 @@ def decision_log(
         need_id=full.pick_text(pool.need),
         category=full.pick_text(pool.category),
         fatigue_cost=pl.Series(pool.fatigue_cost),
+        floor=_floors(pool, rules),
         policy_version=pl.lit(rules.policy_version),
         model_versions=pl.lit(rules.model_versions),
     )
     first = ["as_of", "customer_id", "clerk_id", "arm", "closed"]
     return frame.select(*first, pl.exclude(first))
+
+
+def _floors(pool: Pool, rules: DecisionRules) -> pl.Series:
+    """Return the name of the floor from which each customer is served, null for none."""
+    names = np.array([*(floor.name for floor in rules.policy.floors), None], dtype=object)
+    return pl.Series(names[pool.floor].tolist(), dtype=pl.String)
 
 
 class _Full:

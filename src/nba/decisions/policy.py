@@ -70,6 +70,19 @@ class Audience(_Part):
     moments_per_month: int = Field(8, ge=0, description="moments of a clerk in 30 days")
 
 
+class Floor(_Part):
+    """Minutes of a clerk's day that are kept for some action types, before what is worth most."""
+
+    name: str = Field(min_length=1, description="what is owed, for people")
+    action_types: tuple[str, ...] = Field(min_length=1, description="action types of the catalogue")
+    minutes_share: float = Field(
+        ge=0, le=1, description="share of a clerk's minutes kept for them, where customers need it"
+    )
+    duty: bool = Field(
+        False, description="on: owed even where no extra margin is expected of the contact"
+    )
+
+
 class ContactPolicy(_Part):
     """How often, when and how soon again a customer may be contacted."""
 
@@ -97,6 +110,9 @@ class ContactPolicy(_Part):
     hysteresis: bool = Field(True, description="keep a customer's preferred mode against noise")
     handovers_per_90_days: int = Field(2, ge=0, description="times a customer changes clerk")
     audience: Audience = Field(default_factory=Audience)
+    floors: tuple[Floor, ...] = Field(
+        (), description="minutes kept for what is owed, in order; empty: worth alone decides"
+    )
     platform_limits: tuple[Limit, ...] = ()
 
     @model_validator(mode="after")
@@ -104,6 +120,13 @@ class ContactPolicy(_Part):
         missing = [str(mode) for mode in CONTACT_MODES if mode not in self.cool_down]
         if missing:
             raise ValueError(f"cool_down lacks the modes {', '.join(missing)}")
+        return self
+
+    @model_validator(mode="after")
+    def _floors_fit(self) -> Self:
+        total = sum(floor.minutes_share for floor in self.floors)
+        if total > 1 + 1e-9:
+            raise ValueError(f"the floors' shares of the minutes add up to {total:g}, more than 1")
         return self
 
     @property

@@ -15,9 +15,16 @@ from nba.decisions.inputs import DecisionInputs
 from nba.decisions.policy import ContactPolicy
 from nba.schema.words import CONTACT_MODES, Mode, ResponseKind
 
-#: Reasons to leave a customer alone that an open case does not wait for: who complained is waiting
-#: for the answer, and who is silent or set aside may still have asked.
-PASSED_BY_SERVICE: Final = ("pause_after_no", "pause_after_silence", "snoozed")
+#: Reasons to leave a customer alone that an open case does not wait for: who asked or complained is
+#: waiting for the answer, however many contacts there were and however short ago the last.
+PASSED_BY_SERVICE: Final = (
+    "cap_per_week",
+    "cap_per_month",
+    "cool_down",
+    "pause_after_no",
+    "pause_after_silence",
+    "snoozed",
+)
 
 
 def contact_history(
@@ -180,8 +187,8 @@ def policy_open(
     allowed = np.zeros((state.height, len(actions)), dtype=bool)
     for position, action in enumerate(actions):
         waited = (recent[action.action_type] > action.wait_days).fill_null(True).to_numpy()
-        open_to = free_for_service if action.service else free
-        allowed[:, position] = open_to & ~cooling[action.mode] & waited
+        open_to = free_for_service if action.service else free & ~cooling[action.mode]
+        allowed[:, position] = open_to & waited
         if str(action.channel) in spent:
             allowed[:, position] &= ~spent[str(action.channel)]
     return allowed

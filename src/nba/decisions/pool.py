@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Final
@@ -11,11 +12,13 @@ import polars as pl
 
 from nba.arrays import Floats, Ints, Names
 from nba.decisions.candidates import Candidates, build_candidates
-from nba.decisions.funnel import may_contact
+from nba.decisions.floors import best_of_floors
+from nba.decisions.funnel import Stage, may_contact
 from nba.decisions.hashing import draw_arms
 from nba.decisions.inputs import DecisionInputs
-from nba.decisions.modes import mode_averages
+from nba.decisions.modes import MODES, mode_averages
 from nba.decisions.patience import price_of_patience, worth_ahead
+from nba.decisions.policy import Floor
 from nba.decisions.reasons import TEXT_FACTS
 from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import DecisionSettings
@@ -24,6 +27,8 @@ from nba.schema.words import SIMPLE_ARMS
 
 #: Customers worked on at once; bounds memory.
 CHUNK: Final = 100_000
+#: The fields of a pool that hold a column per mode.
+_BY_MODE: Final = ("action", "value", "uplift", "minutes", "need", "category", "ahead", "tires")
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,13 @@ class Pool:
         What a contact today takes from those of the coming weeks.
     preferred : array of int, shape (customers,)
         The preferred mode from now on.
+    floor : array of int, shape (customers,)
+        The floor of the contact policy from which the customer is served today; -1: none.
+
+    Notes
+    -----
+    Until `with_floors` has decided who is owed, the best action of each floor follows those of the
+    modes.
     """
 
     people: pl.DataFrame
@@ -65,11 +77,18 @@ class Pool:
     tires: Floats
     fatigue_cost: Floats
     preferred: Ints
+    floor: Ints
 
     @classmethod
-    def of(cls, people: pl.DataFrame, candidates: Candidates) -> Pool:
-        """Return the pool of `people`, whose candidates stand in the same order."""
-        best = candidates.best_per_mode()
+    def of(cls, people: pl.DataFrame, candidates: Candidates, floors: Sequence[Floor] = ()) -> Pool:
+        """Return the pool of `people`, whose candidates stand in the same order.
+
+        With `floors` the best action of each follows those of the modes.
+        """
+        of_floors = best_of_floors(
+            candidates.actions, candidates.stage == Stage.OPEN, candidates.value, floors
+        )
+        best = np.concatenate([candidates.best_per_mode(), of_floors], axis=1)
         has_action = pl.Series((best >= 0).any(axis=1))
 
         def picked(values: Floats) -> Floats:
@@ -96,7 +115,31 @@ class Pool:
             tires=picked(tires),
             fatigue_cost=np.zeros(len(best)),
             preferred=candidates.scores.preferred,
+            floor=np.full(len(best), -1, dtype=np.int64),
         )
+
+    def serving(self, floor: Ints, modes: Ints) -> Pool:
+        """Return the pool of one action per mode, with what is owed alone open where it is.
+
+        Parameters
+        ----------
+        floor : array of int, shape (customers,)
+            The floor from which each customer is served, -1: none.
+        modes : array of int, shape (actions,)
+            Position of each action type's mode.
+        """
+        rows = np.flatnonzero(floor >= 0)
+        extra = len(MODES) + floor[rows]
+        mode = modes[self.action[rows, extra]]
+        changed = {}
+        for name in _BY_MODE:
+            values = getattr(self, name)
+            kept = values[:, : len(MODES)].copy()
+            if name == "action":
+                kept[rows] = -1
+            kept[rows, mode] = values[rows, extra]
+            changed[name] = kept
+        return replace(self, floor=floor, **changed)
 
     def charged(self, cost: Floats) -> Pool:
         """Return the pool with what a contact takes from later ones deducted, (customers,)."""
@@ -170,7 +213,7 @@ def evaluate(tables: DecisionInputs, rules: DecisionRules, *, as_of: datetime) -
         candidates = build_candidates(
             inputs, rules.actions, averages, rules, as_of=as_of, arm=chunk["arm"]
         )
-        parts.append(Pool.of(chunk, candidates))
+        parts.append(Pool.of(chunk, candidates, rules.policy.floors))
     return Pool.concat(parts)
 
 
