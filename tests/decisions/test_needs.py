@@ -229,7 +229,7 @@ def test_shares_of_more_than_all_customers_are_refused() -> None:
 def test_two_products_are_named_together_in_each_language() -> None:
     goods = pl.DataFrame({"first": ["茶 | Tea", "Tea"], "second": ["皂 | Soap", "Soap"]})
     named = goods.select(name=joined_names("first", "second"))["name"]
-    assert named.to_list() == ["茶 & 皂 | Tea & Soap", "Tea & Soap"]
+    assert named.to_list() == ["茶和皂 | Tea and Soap", "Tea和Soap | Tea and Soap"]
 
 
 def test_two_needs_in_one_contact_are_told_apart(

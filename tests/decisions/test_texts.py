@@ -17,7 +17,7 @@ from tests.decisions.world import AS_OF, make_inputs
 from nba.decisions import DecisionFiles
 from nba.decisions.address import form_of_address
 from nba.decisions.decide import decide
-from nba.decisions.names import Texts
+from nba.decisions.names import Texts, counted
 from nba.decisions.reasons import PHRASES, TEXT_FACTS, reasons_of
 from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import DecisionSettings
@@ -94,6 +94,30 @@ def test_talking_points_hold_no_code_and_name_the_customer(
         assert problems == [], action.action_type
         if action.enabled:
             assert len(set(written)) >= 12, f"{action.action_type} repeats itself"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_lasts_does_not_run_out(files: DecisionFiles, language: Language) -> None:
+    """A bag is bought again, but nobody runs out of it."""
+    spoken = spoken_facts(facts_of(language), CATEGORIES)
+    action, said = files.catalogue["replenish_reminder"], {"C0001": set[str]()}
+    for day in range(12):
+        writer = TalkingPoints(files.texts, said, AS_OF + timedelta(days=day), "zh")
+        said["C0001"].add(writer.write(action, spoken, {**ITEM, "lasts": True}))
+    assert len(said["C0001"]) == 12
+    running_out = re.compile("该补|用得差不多|断了|够用|续上|running low|used up|run out|enough")
+    assert [text for text in said["C0001"] if running_out.search(text)] == []
+    assert running_out.search(writer.write(action, spoken, {**ITEM, "lasts": False}))
+
+
+def test_numbers_are_counted() -> None:
+    lines = ("in 1 day(s)", "2 complaint(s)", "6 more day(s).", "as it is(s)")
+    assert [counted(line) for line in lines] == [
+        "in 1 day",
+        "2 complaints",
+        "6 more days.",
+        "as it is(s)",
+    ]
 
 
 def test_variants_name_only_enabled_or_known_actions(files: DecisionFiles) -> None:

@@ -40,8 +40,9 @@ def what_is_brought(
     -------
     DataFrame
         `rows`' keys with product_ids, product_name (of the need), product_names (of
-        all that is brought), product_category, content_id, title,
-        content_link, event_id, event_link, group_topic and `NEED_FACTS`; null where there is none.
+        all that is brought), product_category, lasts (some of it is not used up), content_id,
+        title, content_link, event_id, event_link, group_topic and `NEED_FACTS`; null where
+        there is none.
     """
     contacts = rows.select(
         "customer_id", "action_type", "need_id", "store_id", "clerk_id", "main_category"
@@ -77,7 +78,7 @@ def _products(
     wanted = contacts.join(most, on="action_type").select("customer_id", "need_id", "most")
     people = wanted.select("customer_id", consent_profiling=pl.lit(True))
     needs = open_needs(inputs, people, {}, as_of=as_of, policy=rules.policy).rows
-    named = inputs["product"].select("product_id", "name")
+    named = inputs["product"].select("product_id", "name", lasts=~pl.col("replenishable"))
     return (
         wanted.join(needs, on=["customer_id", "need_id"])
         .with_columns(pl.col("product_ids").list.head(pl.max_horizontal("most", "goods")))
@@ -87,7 +88,9 @@ def _products(
         )
         .join(named, on="product_id", how="left")
         .join(
-            named.rename({"product_id": "second_id", "name": "second"}), on="second_id", how="left"
+            named.rename({"product_id": "second_id", "name": "second", "lasts": "second_lasts"}),
+            on="second_id",
+            how="left",
         )
         .with_columns(pl.coalesce("name", "product_id"), pl.coalesce("second", "second_id"))
         .select(
@@ -98,6 +101,7 @@ def _products(
             .then(joined_names("name", "second"))
             .otherwise("name"),
             product_category="category",
+            lasts=pl.any_horizontal("lasts", "second_lasts").fill_null(False),
             **NEED_FACTS,
         )
     )
@@ -106,12 +110,10 @@ def _products(
 def joined_names(first: str, second: str) -> pl.Expr:
     """Return two names joined, in each language of `中文 | English`."""
     in_zh, in_en = (
-        pl.format(
-            "{} & {}", *(pl.col(name).str.split(" | ").list.get(at) for name in (first, second))
-        )
-        for at in (0, -1)
+        pl.format(join, *(pl.col(name).str.split(" | ").list.get(at) for name in (first, second)))
+        for at, join in ((0, "{}和{}"), (-1, "{} and {}"))
     )
-    return pl.when(in_zh == in_en).then(in_zh).otherwise(pl.format("{} | {}", in_zh, in_en))
+    return pl.format("{} | {}", in_zh, in_en)
 
 
 def _content(

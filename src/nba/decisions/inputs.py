@@ -104,6 +104,7 @@ OTHER_TABLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "brand": _TEXT,
             "price": _NUMBER,
             "margin_rate": _NUMBER,
+            "replenishable": _FLAG,
             "is_retired": _FLAG,
             "launched_days": _NUMBER,
             "on_hand": _NUMBER,

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from nba.decisions.action_types import TemplateText, Text
 from nba.schema.languages import LANGUAGES, Language, in_language
+
+
+def counted(text: str) -> str:
+    """Return a text with each `(s)` behind a number written out.
+
+    >>> counted("2 complaint(s), in 1 day(s)")
+    '2 complaints, in 1 day'
+    """
+    return re.sub(r"\b(\d+)( more)? (\w+)\(s\)", _plural, text)
+
+
+def _plural(found: re.Match[str]) -> str:
+    number, more, word = found.groups()
+    return f"{number}{more or ''} {word}{'' if number == '1' else 's'}"
 
 
 class Variants(BaseModel):
@@ -35,6 +50,11 @@ class Texts(BaseModel):
     )
     variants: Mapping[str, Variants] = Field(
         default_factory=dict, description="by action type: more talking points, which take turns"
+    )
+    lasting: Mapping[str, Variants] = Field(
+        default_factory=dict,
+        description="by action type: what is said in place of all these where goods are brought "
+        "that are not used up (`categories.replenishable`)",
     )
     openers: Variants = Field(
         default_factory=Variants,

@@ -11,6 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from nba.decisions.action_types import ActionType
+from nba.decisions.names import counted
 from nba.features.expressions import parse_expression
 from nba.schema.languages import Language
 
@@ -39,7 +40,7 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
         "open_complaint": Phrase(
             "open_complaints > 0",
             "有 {open_complaints:.0f} 个投诉还没有解决",
-            "{open_complaints:.0f} open complaint(s) wait for an answer",
+            "{open_complaints:.0f} complaint(s) not yet settled",
         ),
         "open_question": Phrase(
             "open_questions > 0", "提的问题还没有回复", "asked a question that is still open"
@@ -60,7 +61,7 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
         "need_due": Phrase(
             "need == 'due' and need_times >= 2 and need_due >= 0.7"
             " and need_category != 'unknown' and need_category != 'other'",
-            "{need_category} 通常每 {need_gap:.0f} 天买一次，距上次 {need_days:.0f} 天"
+            "{need_category}通常每 {need_gap:.0f} 天买一次，上次是 {need_days:.0f} 天前"
             "（{product_name}）",
             "buys {need_category} every {need_gap:.0f} days or so; the last time was "
             "{need_days:.0f} days ago ({product_name})",
@@ -68,29 +69,29 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
         "need_once": Phrase(
             "need == 'due' and need_times < 2"
             " and need_category != 'unknown' and need_category != 'other'",
-            "{need_days:.0f} 天前买过 {need_category}（{product_name}），别人约每 {need_gap:.0f} "
-            "天再买",
+            "{need_days:.0f} 天前买过{need_category}（{product_name}），别人一般 {need_gap:.0f} "
+            "天后再买",
             "bought {need_category} {need_days:.0f} days ago ({product_name}); most come back for "
             "it after {need_gap:.0f}",
         ),
         "need_new": Phrase(
             "need == 'new' and need_category != 'unknown' and need_category != 'other'",
-            "常买 {need_category}，这是新到的：{product_name}",
+            "常买{need_category}，这是新到的：{product_name}",
             "buys {need_category}, and this is new: {product_name}",
         ),
         "need_companion": Phrase(
             "need == 'companion'",
-            "刚买的东西可以配 {product_name}",
+            "和刚买的东西相配：{product_name}",
             "{product_name} goes with what was just bought",
         ),
         "need_discovery": Phrase(
             "need == 'discovery' and need_category != 'unknown' and need_category != 'other'",
-            "还没买过 {need_category}，口味相近的人喜欢 {product_name}",
+            "还没买过{need_category}，口味相近的人喜欢{product_name}",
             "has not bought {need_category} yet; people of like taste choose {product_name}",
         ),
         "category_due": Phrase(
             "due_category_overdue >= 0.8 and due_category != 'unknown' and due_category != 'other'",
-            "按以往节奏，{due_category} 该补货了",
+            "按以往节奏，{due_category}又该买了",
             "by past rhythm, {due_category} is due",
         ),
         "overdue": Phrase(
@@ -278,7 +279,7 @@ def _phrase(code: str, facts: Mapping[Language, Mapping[str, Any]]) -> dict[str,
         "code": code,
         "kind": phrase.kind,
         "zh": phrase.zh.format_map(facts["zh"]),
-        "en": phrase.en.format_map(facts["en"]),
+        "en": counted(phrase.en.format_map(facts["en"])),
     }
 
 

@@ -12,7 +12,7 @@ import polars as pl
 
 from nba.decisions.action_types import ActionType, Brings
 from nba.decisions.address import form_of_address
-from nba.decisions.names import Texts
+from nba.decisions.names import Texts, counted
 from nba.schema.languages import LANGUAGES, Language, in_language, language_of
 
 _BENEFITS: Final = {
@@ -159,19 +159,22 @@ class TalkingPoints:
         facts = spoken[language]
         fields = text_fields(action, facts, item, language, as_of=self.as_of)
         customer = facts["customer_id"]
-        templates = self._templates(action, language)
+        templates = self._templates(action, language, lasts=bool(item.get("lasts")))
         start = _turn(customer, self.as_of, len(templates))
         known = self.said.get(customer, set())
         text, chosen = "", 0
         for chosen, template in self._in_turn(templates, start, language):
             here = (facts["clerk_id"], action.action_type, language, chosen)
-            text = " ".join(template.format_map(fields).split())
+            text = counted(" ".join(template.format_map(fields).split()))
             if text not in known and (here != self._before or len(templates) == 1):
                 break
         self._before = (facts["clerk_id"], action.action_type, language, chosen)
         return text
 
-    def _templates(self, action: ActionType, language: Language) -> list[str]:
+    def _templates(self, action: ActionType, language: Language, *, lasts: bool) -> list[str]:
+        lasting = self.texts.lasting.get(action.action_type) if lasts else None
+        if lasting and lasting.of(language):
+            return list(lasting.of(language))
         more = self.texts.variants.get(action.action_type)
         return [action.talking_point.of(language), *(more.of(language) if more else ())]
 
