@@ -16,6 +16,12 @@ export async function rememberKey(value) {
   key = value;
   await keep("key", value);
 }
+// A sidebar's token counts for this frame alone, and is kept nowhere.
+let keeps = true;
+export function useToken(value) {
+  key = value;
+  keeps = false;
+}
 export async function recallKey() {
   key = (await kept("key")) ?? "";
 }
@@ -52,7 +58,7 @@ async function ask(path) {
   try {
     const answer = await call("GET", path);
     setOnline(true);
-    if (asked === key) keep(`answer ${path}`, answer).catch(() => {});
+    if (keeps && asked === key) keep(`answer ${path}`, answer).catch(() => {});
     return answer;
   } catch (error) {
     if (!(error instanceof OfflineError)) throw error;

@@ -49,11 +49,19 @@ async function attempt(step) {
   try {
     return await step();
   } catch (error) {
-    if (error instanceof api.ApiError && (error.status === 401 || error.status === 429)) askForKey(error.status);
+    if (error instanceof api.ApiError && error.status === 401 && state.sidebar) ended();
+    else if (error instanceof api.ApiError && (error.status === 401 || error.status === 429)) askForKey(error.status);
     else if (error instanceof api.OfflineError) notify(t("no_network"));
     else notify(t("failed")(error.message));
     return undefined;
   }
+}
+
+// A sidebar asks for no key: the chat app opens it anew.
+function ended() {
+  document.body.classList.add("sidebar");
+  $("card").replaceChildren(empty(t("sidebar_ended")));
+  $("card").hidden = false;
 }
 
 function askForKey(status) {
@@ -133,9 +141,10 @@ function go(view) {
 }
 
 async function start() {
-  state.me = await api.clerks();
-  Object.assign(settings, state.me.page);
-  Object.assign(names, await api.names());
+  const [me, known] = await Promise.all([api.clerks(), api.names()]);
+  state.me = me;
+  Object.assign(settings, me.page);
+  Object.assign(names, known);
   const [view, , customer] = link();
   drawClerks();
   writeTexts();
@@ -310,18 +319,21 @@ addEventListener("pagehide", () => { queue.flush(true); });
 document.addEventListener("visibilitychange", () => { if (document.visibilityState === "hidden") queue.flush(true); });
 
 // A link that the store manager sends signs in: #key=… is taken and leaves the address.
-// #external=ID, with a key or without, is the sidebar of a chat app: one customer's card alone.
+// #sidebar=TOKEN&customer=ID, or #external=ID with a key or without, is the sidebar of a chat app: one
+// customer's card alone.
 async function fromLink() {
   const given = new URLSearchParams(location.hash.slice(1));
-  if (!given.has("key") && !given.has("external")) return;
-  state.external = given.get("external");
+  if (!["key", "external", "sidebar"].some((name) => given.has(name))) return;
+  state.sidebar = given.has("sidebar") ? given.get("customer") : null;
+  state.external = given.get("external") ?? state.sidebar;
   history.replaceState(null, "", location.pathname);
+  if (given.has("sidebar")) api.useToken(given.get("sidebar"));
   if (given.has("key")) await api.rememberKey(given.get("key"));
 }
 
 async function sidebar() {
   document.body.classList.add("sidebar");
-  const { customer_id: customer } = await api.externalId(state.external);
+  const customer = state.sidebar ?? (await api.externalId(state.external)).customer_id;
   await openCard(customer);
 }
 
@@ -329,6 +341,7 @@ async function begin() {
   await Promise.all([api.recallKey(), api.recallClock()]).catch(() => {});
   await fromLink();
   writeTexts();
+  if (state.sidebar) return attempt(start);
   await queue.recall().catch(() => {});
   const today = new Date().toISOString().slice(0, 10);
   if (navigator.onLine && localStorage.getItem(DAY) !== today) {

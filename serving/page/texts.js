@@ -46,7 +46,7 @@ export const TEXTS = {
     team_hint: "每个人只和自己客户群的预期比，不按销售额排名。", adoption: "采纳率", workload: "今日分钟", works: "在岗", off: "休息", left: "已离职", absent: (days) => `请假 ${days}`, served_by: (name) => `由${name}代班`,
     against: "本月实际 / 预期毛利", handovers: (n) => `交接建议（${n}）`, from_to: (from, to) => `${from} → ${to}`, accept: "同意", change_to: "改为", accepted: "已交接", reason_friend: "已是好友", reason_store: "同店同事", no_handovers: "没有待处理的交接。",
     coaching: "可以帮一把", late_cases: (n) => `${n} 个服务单超过两天未处理`, many_skips: (n, why) => `跳过 ${n} 次，最多的原因：${why}`, low_adoption: (p) => `近两周只发送了 ${p}`, no_reason: "没有说明", all_well: "一切正常",
-    failed: (why) => `没有成功：${why}`, no_network: "没有网络，这部分还没有保存在设备上。",
+    failed: (why) => `没有成功：${why}`, no_network: "没有网络，这部分还没有保存在设备上。", sidebar_ended: "这个页面的时间已到，请从聊天窗口重新打开。",
   },
   en: {
     title: "Today", clerk: "Clerk", views: "Views", leave: "Sign out", other_language: "中文", to_list: "Skip to content",
@@ -94,6 +94,6 @@ export const TEXTS = {
     team_hint: "Everybody stands against what was expected of their own customers; nobody is ranked by sales.", adoption: "adoption", workload: "minutes today", works: "at work", off: "off", left: "has left", absent: (days) => `absent ${days}`, served_by: (name) => `served by ${name}`,
     against: "margin this month, actual / expected", handovers: (n) => `Hand-overs proposed (${n})`, from_to: (from, to) => `${from} → ${to}`, accept: "Accept", change_to: "Give to", accepted: "handed over", reason_friend: "is a friend already", reason_store: "same store", no_handovers: "No hand-over waits.",
     coaching: "Where help is welcome", late_cases: (n) => `${n} service case(s) open for more than two days`, many_skips: (n, why) => `skipped ${n} times, mostly: ${why}`, low_adoption: (p) => `sent only ${p} in two weeks`, no_reason: "no reason given", all_well: "all is well",
-    failed: (why) => `That did not work: ${why}`, no_network: "No network, and the device has not kept this part.",
+    failed: (why) => `That did not work: ${why}`, no_network: "No network, and the device has not kept this part.", sidebar_ended: "This view has ended. Open it again from the chat.",
   },
 };

@@ -172,6 +172,13 @@ class ClerkPage(_Section):
         (), description="Hosts that may show the page in a frame, as `https://chat.example.com`."
     )
 
+    sidebar_minutes: int = Field(
+        15,
+        ge=1,
+        le=240,
+        description="Minutes for which a token of `POST /v1/sidebar-tokens` lasts.",
+    )
+
     @field_validator("chat_link")
     @classmethod
     def _known_fields(cls, template: str) -> str:
@@ -182,7 +189,7 @@ class ClerkPage(_Section):
     @classmethod
     def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
         for host in hosts:
-            if not re.fullmatch(r"https?://[\w.*-]+(:\d+)?", host):
+            if not re.fullmatch(r"https?://[\w.*-]+(:(\d+|\*))?", host):
                 raise ValueError(f"{host!r} is no host; write https://chat.example.com")
         return hosts
 

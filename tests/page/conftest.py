@@ -19,6 +19,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from tests.serving.conftest import DAY, NOW, PLAN, Shop, actions_frame, books_of
 
 from nba.serving import Services, create_app
+from nba.serving.sidebar import SidebarTokens
+from nba.settings import ClerkPage
 from nba.stores.access import Scope
 from nba.stores.operational import OperationalStore
 
@@ -115,6 +117,8 @@ def served(tmp_path: Path) -> Iterator[Served]:
         clock=lambda: moment[0],
         page=PAGE,
         books=books_of(tmp_path),
+        sidebar=SidebarTokens(b"secret", lambda: moment[0], timedelta(minutes=15)),
+        clerk_page=ClerkPage(frame_ancestors=("http://localhost:*",)),
         tag_names={"loyal": {"zh": "老客", "en": "Loyal"}, "vip": {"zh": "贵宾", "en": "VIP"}},
     )
     with running(services) as (address, server):

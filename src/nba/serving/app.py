@@ -25,6 +25,7 @@ from nba.serving.routes import (
     plans,
     platform,
     posts,
+    sidebar,
     team,
 )
 from nba.serving.services import Services
@@ -73,7 +74,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(LimitBody)
     app.add_middleware(Guard)
     app.add_middleware(Observe, metrics=app.state.metrics)
-    modules = (clerks, posts, team, customers, people, feedback, events, plans, platform)
+    modules = (clerks, posts, team, customers, sidebar, people, feedback, events, plans, platform)
     routers = [module.router for module in modules]
     if services.preview is not None:
         routers.append(plans.preview_router)

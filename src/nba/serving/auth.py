@@ -16,6 +16,7 @@ from nba.serving.attempts import WrongKeys
 from nba.serving.cards import CustomerCards
 from nba.serving.errors import NotAuthenticatedError, TooManyWrongKeysError
 from nba.serving.services import Access, Services
+from nba.serving.sidebar import ALLOWED, is_sidebar_token
 from nba.serving.sign_in import Identity, is_token
 from nba.stores.access import NAMESPACE_END, Scope
 
@@ -178,12 +179,21 @@ def caller_of(request: Request, services: ServicesDep, credentials: Credentials)
         who.name, who.scope, who.subject, services.cards, services.store.is_listed, is_open=is_open
     )
     request.state.caller = caller
+    if who.customer_id is not None:
+        _require_within_sidebar(request, who.customer_id)
     return caller
 
 
 def _identify(request: Request, services: Services, credentials: Credentials) -> Identity:
     """Return who the credentials are of, or raise `NotAuthenticatedError`."""
     text = credentials.credentials if credentials else ""
+    if services.sidebar is not None and is_sidebar_token(text):
+        try:
+            grant = services.sidebar.read(text)
+        except NotAuthenticatedError:
+            _count_wrong_key(request)
+            raise
+        return Identity(f"sidebar:{grant.clerk_id}", Scope.CLERK, grant.clerk_id, grant.customer_id)
     if services.sign_in is not None and is_token(text):
         try:
             return services.sign_in.identify(text)
@@ -201,6 +211,18 @@ def _identify(request: Request, services: Services, credentials: Credentials) ->
         found="no key" if credentials is None else "a key that is unknown, expired or revoked",
         next_step="make a key with `nba keys create`",
     )
+
+
+def _require_within_sidebar(request: Request, customer_id: str) -> None:
+    """Refuse a sidebar's token whatever is not about its own customer."""
+    methods = ALLOWED.get(getattr(request.scope.get("route"), "path", ""), ())
+    asked = request.path_params.get("customer_id", customer_id)
+    if request.method not in methods or asked != customer_id:
+        raise NotPermittedError(
+            "a token of the sidebar may not do that",
+            expected="a call about the customer that it was made for",
+            next_step="open the clerk's page",
+        )
 
 
 def _count(services: Services, whose: str, which: str) -> None:

@@ -55,6 +55,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "next_cursor": None,
         "now": _NOW,
     },
+    "SidebarBody": {"external_id": "wmA1b2C3"},
     "ListChanges": {
         "clerk_id": "K00002",
         "since": "9f2c51d07a3e-4",

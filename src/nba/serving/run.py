@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -24,6 +24,7 @@ from nba.serving.live import LiveRescoring
 from nba.serving.rate_limits import Limiter
 from nba.serving.routes.clerks import no_plan
 from nba.serving.services import Access, Services
+from nba.serving.sidebar import SidebarTokens
 from nba.serving.sign_in import SignIn
 from nba.settings import Project
 from nba.stores.book_rows import BookRows
@@ -135,6 +136,11 @@ def services_of(wiring: Wiring, access: Access) -> Services:
         margin_rate=wiring.settings.margin_rate,
         sign_in=SignIn(wiring.settings.oidc) if wiring.settings.oidc.issuer else None,
         limiter=Limiter(limits, limits.storage) if limits.are_set else None,
+        sidebar=SidebarTokens(
+            wiring.project.secret(),
+            clock,
+            timedelta(minutes=wiring.settings.clerk_page.sidebar_minutes),
+        ),
         texts=wiring.decision_files.texts,
         tag_names={
             tag: {"zh": rule.name.zh, "en": rule.name.en}

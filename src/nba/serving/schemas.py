@@ -450,6 +450,21 @@ class KnownCustomer(BaseModel):
     customer_id: str
 
 
+class SidebarBody(_Request):
+    """Whose card a sidebar of the chat app shall show."""
+
+    external_id: Id = Field(description="The chat platform's id of the customer.")
+
+
+class SidebarToken(BaseModel):
+    """A token that shows one customer's card, for a short time."""
+
+    token: str = Field(description="Goes into the header `Authorization: Bearer TOKEN`.")
+    customer_id: str
+    expires_at: datetime
+    path: str = Field(description="Of the clerk's page on this service, for the frame.")
+
+
 class TagBody(_Request):
     """A tag's value and how long it stands."""
 

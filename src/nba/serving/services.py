@@ -20,6 +20,7 @@ from nba.serving.answers import Answers
 from nba.serving.cards import CustomerCards
 from nba.serving.rate_limits import Limiter
 from nba.serving.shapes import ProductScore
+from nba.serving.sidebar import SidebarTokens
 from nba.serving.sign_in import SignIn
 from nba.settings import ClerkPage
 from nba.stores.book_rows import BookRows
@@ -95,6 +96,8 @@ class Services:
         Tokens of an issuer beside API keys.
     limiter : Limiter or None
         How many requests a key and an address may make.
+    sidebar : SidebarTokens or None
+        Makes tokens for a sidebar of the chat app; none without it.
     """
 
     store: OperationalStore
@@ -117,6 +120,7 @@ class Services:
     margin_rate: float = MARGIN_RATE
     sign_in: SignIn | None = None
     limiter: Limiter | None = None
+    sidebar: SidebarTokens | None = None
 
     @property
     def unprofiled(self) -> tuple[str, ...]:

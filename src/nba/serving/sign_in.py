@@ -35,11 +35,12 @@ _SPEAK_FOR_SOMEBODY: Final = (Scope.CLERK, Scope.STORE, Scope.SOURCE)
 
 @dataclass(frozen=True)
 class Identity:
-    """Who a token speaks for."""
+    """Who a token speaks for; `customer_id`: about this customer alone, in a sidebar."""
 
     name: str
     scope: Scope
     subject: str | None
+    customer_id: str | None = None
 
 
 def is_token(text: str) -> bool:
