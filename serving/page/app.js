@@ -1,7 +1,7 @@
 // The page: who is here, which view is open, and what happens when something is pressed.
 import * as api from "./api.js";
 import { customerCard } from "./card.js";
-import { button, empty, language, make, named, names, setLanguage, settings, t } from "./dom.js";
+import { button, choices, empty, language, make, named, names, setLanguage, settings, t } from "./dom.js";
 import { drawList, offsetOf, snoozedUntil } from "./list.js";
 import { drawPosts } from "./posts.js";
 import * as queue from "./queue.js";
@@ -14,7 +14,7 @@ const $ = (id) => document.getElementById(id);
 const ORDER = "nba-order";
 const DAY = "nba-day";
 const state = {
-  me: null, view: "list", list: null, found: null, text: "", order: localStorage.getItem(ORDER) ?? "by_rank",
+  me: null, view: "list", list: null, found: null, text: "", order: choices.get(ORDER) ?? "by_rank",
   customer: null, opener: null, told: new Set(), laid: new Set(),
 };
 // Views beside the list: what to load, how to draw it, and for whom.
@@ -188,7 +188,7 @@ function listHandlers() {
     open: (customer, action) => { if (action) tell([action], "opened"); attempt(() => openCard(customer)); },
     until: (choice) => snoozedUntil(choice, api.now(), offsetOf(state.list.now)),
     close, copy,
-    sort: (order) => { state.order = order; localStorage.setItem(ORDER, order); draw(); },
+    sort: (order) => { state.order = order; choices.set(ORDER, order); draw(); },
     more: () => attempt(async () => {
       const page = await api.actions($("clerk").value, state.list.next_cursor);
       state.list = { ...page, actions: [...state.list.actions, ...page.actions], closed: state.list.closed };
@@ -344,8 +344,8 @@ async function begin() {
   if (state.sidebar) return attempt(start);
   await queue.recall().catch(() => {});
   const today = new Date().toISOString().slice(0, 10);
-  if (navigator.onLine && localStorage.getItem(DAY) !== today) {
-    localStorage.setItem(DAY, today);
+  if (navigator.onLine && choices.get(DAY) !== today) {
+    choices.set(DAY, today);
     await forgetOld(["answer v1/customers/"]).catch(() => {});
   }
   await attempt(start);

@@ -1,11 +1,17 @@
 // Elements, words and numbers. Text is only ever set as text.
 import { TEXTS } from "./texts.js";
 
+// Small choices of the device; in a frame of another site a browser may refuse to keep any.
+export const choices = {
+  get(name) { try { return localStorage.getItem(name); } catch { return null; } },
+  set(name, value) { try { localStorage.setItem(name, value); } catch { /* not kept */ } },
+};
+
 const LANGUAGE = "nba-language";
-export let language = localStorage.getItem(LANGUAGE) ?? (navigator.language.startsWith("zh") ? "zh" : "en");
+export let language = choices.get(LANGUAGE) ?? (navigator.language.startsWith("zh") ? "zh" : "en");
 export function setLanguage(value) {
   language = value;
-  localStorage.setItem(LANGUAGE, value);
+  choices.set(LANGUAGE, value);
 }
 export const t = (name) => TEXTS[language][name] ?? name;
 

@@ -152,8 +152,10 @@ def test_what_is_worth_nothing_is_left_alone(
     harmful = {**told, "needs": told["needs"].with_columns(pl.col(name) * -1 for name in amounts)}
     plan = decide(harmful, files.rules(DecisionSettings()), as_of=world.AS_OF)
     chosen = plan.log.filter(pl.col("action_type").is_not_null() & ~pl.col("explored"))
+    duties = {name for floor in files.policy.floors if floor.duty for name in floor.action_types}
     service = {action.action_type for action in files.catalogue.actions if action.service}
-    assert set(chosen["action_type"]) <= service
+    assert set(chosen["action_type"]) <= service | duties
+    assert chosen.filter(~pl.col("action_type").is_in(service))["floor"].null_count() == 0
 
 
 def test_patience_costs_nothing_where_it_is_switched_off(
@@ -212,7 +214,8 @@ def test_a_simple_list_plans_for_its_share_of_customers_and_minutes(
     assert used["due_worth"] <= 0.4 / 0.9 * plan.clerks["minutes"].sum() + 1e-9
     simple = listed.filter((pl.col("arm") == "due_worth") & pl.col("category").is_not_null())
     # the rule goes by fit and answers, whatever the effects say: no partner for everyday goods
-    assert set(simple["mode"]) <= {"shopping_assistant", "topic_expert"}
+    by_rule = simple.filter(pl.col("floor").is_null())
+    assert set(by_rule["mode"]) <= {"shopping_assistant", "topic_expert"}
     assert (simple["fatigue_cost"] == 0).all()
     without = decide(told, files.rules(DecisionSettings(arms=shares["arms"])), as_of=world.AS_OF)
     before = without.log.select("customer_id", was="arm")
@@ -237,7 +240,8 @@ def test_two_needs_in_one_contact_are_told_apart(
 ) -> None:
     """The reason names the product of its own need; the text offers both."""
     pairs = {**told, "needs": with_pairs(told["needs"], 0.95)}
-    rows = contacts(pairs, files, world).filter(pl.col("product_ids").list.len() == 2)
+    by_worth = replace(files, policy=files.policy.model_copy(update={"floors": ()}))
+    rows = contacts(pairs, by_worth, world).filter(pl.col("product_ids").list.len() == 2)
     assert not rows.is_empty()
     names = dict(told["product"].select("product_id", "name").iter_rows())
     for row in rows.iter_rows(named=True):

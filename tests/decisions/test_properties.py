@@ -263,7 +263,7 @@ def test_same_product_and_content_are_not_repeated(
     brought = contacts.select("customer_id", "product_ids").explode(
         "product_ids", empty_as_null=False
     )
-    assert brought.height > 30
+    assert brought.height > 20
     recent = past.filter(
         pl.col("ts") >= world.AS_OF - timedelta(days=files.policy.same_product_days)
     ).explode("product_ids")

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
@@ -285,8 +284,8 @@ def test_a_short_token_opens_a_frame_on_the_hosts_that_may_have_one(
     served: Served, context: Context
 ) -> None:
     key = {"Authorization": f"Bearer {served.key('s1', Scope.STORE)}"}
-    asked = httpx.post(
-        f"{served.address}/v1/sidebar-tokens", json={"external_id": "wmc13"}, headers=key
+    asked = context().request.post(
+        f"{served.address}/v1/sidebar-tokens", data={"external_id": "wmc13"}, headers=key
     )
     with chat_app(f"{served.address}{html.escape(asked.json()['path'])}") as port:
         page = context().new_page()
