@@ -65,6 +65,10 @@ SHOTS: tuple[Shot, ...] = (
     ("clerk_list_desktop_zh", "zh", DESKTOP, "light", card),
     ("clerk_list_desktop_dark_en", "en", DESKTOP, "dark", card),
     ("clerk_team_desktop_en", "en", DESKTOP, "light", lambda page: shown(page, "team")),
+    ("clerk_card_phone_en", "en", PHONE, "light", card),
+    ("clerk_posts_desktop_en", "en", DESKTOP, "light", lambda page: shown(page, "posts")),
+    ("clerk_results_desktop_en", "en", DESKTOP, "light", lambda page: shown(page, "results")),
+    ("clerk_offline_desktop_en", "en", DESKTOP, "light", offline),
 )
 
 
