@@ -6,14 +6,17 @@ import csv
 import json
 import subprocess
 import sys
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 from fastapi.testclient import TestClient
+from polars.testing import assert_frame_equal
 
+from nba.jobs.outbox import drain_outbox
+from nba.pipeline.fresh import VIEWS as FRESH_VIEWS
 from nba.pipeline.kept import kept_inputs, kept_plan
 from nba.serving import Access, create_app
 from nba.serving.live import LiveRescoring
@@ -179,6 +182,54 @@ def test_anybody_in_the_book_is_rescored_as_the_night_valued_them(shop: Path) ->
         assert all(action["rank"] is None for action in answer["actions"])
     held_out = plan.log.filter(pl.col("arm") == "holdout")["customer_id"][0]
     assert client.get(f"/v1/customers/{held_out}/actions").json()["actions"] == []
+
+
+def test_a_purchase_changes_card_and_next_actions_as_the_next_night_will(shop: Path) -> None:
+    wiring = Wiring(Project.open(shop))
+    services = services_of(wiring, Access.OPEN)
+    assert isinstance(services.live, LiveRescoring)
+    services.live.wait()
+    app = create_app(services)
+    client = TestClient(app, base_url="http://localhost", client=("127.0.0.1", 1))
+    store, night = wiring.feature_store, datetime(DAY.year, DAY.month, DAY.day)
+    behaviour = store.snapshot("customer_behaviour", night)
+    late = behaviour.filter(pl.col("days_since_purchase") > 20).select("customer_id")
+    listed = kept_plan(wiring.run(night)).actions
+    customer_id = listed.join(late, on="customer_id", maintain_order="left")["customer_id"][-1]
+    product_id = store.snapshot("product", night)["product_id"][0]
+
+    def card() -> Any:
+        return client.get(f"/v1/customers/{customer_id}").json()
+
+    before, was = card(), client.get(f"/v1/customers/{customer_id}/actions").json()
+    now = (night + timedelta(hours=9)).isoformat() + "+08:00"
+    line = {"order_id": "fresh-1", "line_no": "1", "customer_id": customer_id, "ts": now}
+    sale = {**line, "product_id": product_id, "quantity": 2, "unit_price": 30.0}
+    tag = client.put(f"/v1/customers/{customer_id}/tags/vip", json={})
+    assert tag.status_code in (200, 201)
+    assert client.post("/v1/events", json={"transactions": [sale]}).json()["accepted"] == 1
+    refresher = app.state.refresher
+    while refresher.once():
+        pass
+    after = card()
+    assert before["behaviour"]["days_since_purchase"] > 20
+    assert after["behaviour"]["days_since_purchase"] < 1
+    assert after["behaviour"]["purchase_days"] == before["behaviour"]["purchase_days"] + 1
+    answer = client.get(f"/v1/customers/{customer_id}/actions").json()
+    assert answer["rescored"] is True
+    assert was["actions"]
+    assert answer["actions"] != was["actions"]
+    # a night that stood in this moment says the same of the customer, in every view
+    served = wiring.feature_store.online_moment(customer_id)
+    moment = datetime.fromtimestamp(served / 1_000_000, UTC).astimezone(services.zone)
+    drain_outbox(wiring)
+    tables = wiring.tables.at(moment.replace(tzinfo=None))
+    for view in FRESH_VIEWS:
+        built = store.views[view].build(tables, moment.replace(tzinfo=None))
+        mine = wiring.tables.collect(built.filter(built.customer_id == customer_id))
+        online = store.online_rows(view, [customer_id])
+        keys = list(store.views[view].entity_keys)
+        assert_frame_equal(online, mine.sort(keys), abs_tol=1e-9)
 
 
 def test_feedback_and_a_block_change_the_next_plan(shop: Path, client: TestClient) -> None:

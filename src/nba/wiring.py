@@ -114,6 +114,7 @@ class Wiring:
             has_clock=lambda: self.lake.state().has_clock,
             engine=self.feature_engine,
             keep_days=self.settings.keep_snapshots_days,
+            window_days=lambda: max(spec.window_days for spec in self.specs.values()),
         )
 
     @cached_property

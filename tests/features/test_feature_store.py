@@ -315,8 +315,11 @@ def test_a_refreshed_customer_is_served_as_a_new_snapshot_would(
 ) -> None:
     store.materialise(SECOND)
     now = SECOND + timedelta(days=1, hours=10)
+    known = store.snapshot("customer_state", SECOND)["customer_id"][0]
+    assert not store.is_refreshed(known)
+    store.refresh({}, ["c5", "c9", known], now=now)
+    assert store.is_refreshed(known)
     tables = to_duckdb(make_tables(3))
-    store.refresh(tables, ["c5", "c9"], now=now)
     for name in ("customer_behaviour", "customer_product", "customer_tags"):
         view = store.views[name]
         whole = view.build(tables, now).to_polars().sort(view.entity_keys)

@@ -1,4 +1,4 @@
-"""Features of a few customers now: the same views over these customers' own slice.
+"""Features of a few customers now: the same views, prepared over a slice of the tables.
 
 No feature of a customer depends on another customer, so that a slice gives what the whole
 gives; a test holds every view to it.
@@ -6,16 +6,19 @@ gives; a test holds every view to it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Final
-
-import polars as pl
-from ibis.expr import types as ir
+from collections.abc import Mapping
+from datetime import date, datetime, time
+from typing import TYPE_CHECKING, Final
 
 from nba.features.engine import DuckDBEngine
+from nba.features.prepare import purchases
 from nba.features.view import Tables, View
 from nba.schema.words import CUSTOMER_ID
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars as pl
+    from ibis.expr import types as ir
 
 #: Tables of which a slice holds the rows of its customers.
 BY_CUSTOMER: Final = (
@@ -23,6 +26,7 @@ BY_CUSTOMER: Final = (
     "friendships",
     "transactions",
     "interactions",
+    "responses",
     "tags",
     "memberships",
     "benefits",
@@ -31,109 +35,113 @@ BY_CUSTOMER: Final = (
 )
 #: Tables that the customers' views read whole.
 WHOLE: Final = ("products", "categories")
+#: Hour, minute, second and microsecond that no rule or feature names by chance.
+_ODD: Final = (13, 37, 42, 424_242)
+#: How that time of day stands in compiled SQL, and the parameters that take its place.
+_ODD_SQL: Final = f", {_ODD[0]}, {_ODD[1]}, {_ODD[2]}.{_ODD[3]})"
+_PARAMETERS: Final = ", $hour, $minute, $second)"
+_PURCHASES: Final = "purchases"
 
 
-def customer_slice(tables: Tables, customer_ids: Sequence[str]) -> dict[str, ir.Table]:
-    """Return what the customers' views read, with the rows of `customer_ids` only.
-
-    A response that names its interaction alone counts by the interaction's customer.
-    """
-    wanted = list(customer_ids)
-    sliced = {name: tables[name] for name in WHOLE}
-    for name in BY_CUSTOMER:
-        sliced[name] = tables[name].filter(tables[name].customer_id.isin(wanted))
-    responses, sent = tables["responses"], tables["interactions"]
-    own = sliced["interactions"].select(own_id="interaction_id").distinct()
-    joined = responses.left_join(own, responses.interaction_id == own.own_id)
-    mine = joined.customer_id.isin(wanted) | (joined.customer_id.isnull() & joined.own_id.notnull())
-    sliced["responses"] = joined.filter(mine.fill_null(False)).drop("own_id")
-    # What a customer answered belongs to the slice even where it was sent to another.
-    answered = sliced["responses"].select("interaction_id").distinct()
-    sliced["interactions"] = sent.semi_join(answered, "interaction_id").union(
-        sliced["interactions"], distinct=True
-    )
-    return sliced
+def customer_views(views: Mapping[str, View]) -> dict[str, View]:
+    """Return the views that are keyed by customers."""
+    return {name: view for name, view in views.items() if CUSTOMER_ID in view.entity_keys}
 
 
-class FreshFeatures:
-    """The views of a few customers now, compiled once a day.
+def compile_day(
+    views: Mapping[str, View], connection: object, tables: Tables, day: date, *, window_days: int
+) -> dict[str, str]:
+    """Return the SQL of the customers' views on a day, with the time of day as parameters.
+
+    Within a day the SQL of a view differs in nothing but the time. Turning expressions into SQL
+    takes seconds; what is prepared once runs in some hundredths of one.
 
     Parameters
     ----------
     views : mapping of str to View
+        Those that read another's result stand after it.
+    connection : ibis DuckDB backend
+        That holds `tables`; the table of each view, `kept_view_NAME`, is left there, empty.
+    tables : mapping of str to ibis table
+        `BY_CUSTOMER` and `WHOLE`.
+    day : date
+    window_days : int
+        How far `purchases` go back.
+    """
+    engine = DuckDBEngine(connection)
+    hour, minute, second, micro = _ODD
+    odd = datetime.combine(day, time(hour, minute, second, micro))
+    extended, queries = dict(tables), {}
+    for name, view in customer_views(views).items():
+        queries[name] = _with_parameters(
+            engine, extended, f"view_{name}", view.build(extended, odd)
+        )
+    bought = purchases(tables, odd, window_days=window_days)
+    queries[_PURCHASES] = _with_parameters(engine, {}, f"view_{_PURCHASES}", bought)
+    return queries
+
+
+def _with_parameters(
+    engine: DuckDBEngine, extended: dict[str, ir.Table], name: str, table: ir.Table
+) -> str:
+    query = engine.query(table).replace(_ODD_SQL, _PARAMETERS)
+    if f"{_ODD[3]}" in query:
+        raise ValueError(f"{name} writes the moment in a way that has no parameters yet")
+    # a table of the view's columns stands where later views expect its result
+    extended[name.replace("view_", "view:", 1)] = engine.keep(name, table)
+    return query
+
+
+class SliceFeatures:
+    """The customers' views over whatever rows stand in the tables of a connection.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+        With the tables of `compile_day` and a table `kept_view_NAME` for each query.
+    queries : mapping of str to str
+        As `compile_day` returns them.
 
     Notes
     -----
-    Turning expressions into SQL takes far longer than running it on a slice. Within a day the
-    SQL of a view differs only in the moment itself, so it is compiled at an odd time of that
-    day and the time is put in its place.
+    The tables' rows may be replaced between calls, the tables may not: their queries are
+    prepared.
     """
 
-    #: Hour, minute, second and microsecond that no rule or feature names by chance.
-    _ODD = (13, 37, 42, 424_242)
+    def __init__(self, connection: duckdb.DuckDBPyConnection, queries: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._timed = {name: _PARAMETERS in query for name, query in queries.items()}
+        for name, query in queries.items():
+            connection.execute(f'PREPARE "fresh_{name}" AS INSERT INTO "kept_view_{name}" {query}')
 
-    def __init__(self, views: Mapping[str, View]) -> None:
-        self.views = {n: v for n, v in views.items() if CUSTOMER_ID in v.entity_keys}
-        self._compiled: dict[tuple[object, ...], dict[str, str]] = {}
-
-    def rows(
-        self, tables: Tables, as_of: datetime, customer_ids: Sequence[str]
-    ) -> dict[str, pl.DataFrame]:
-        """Return the rows of `customer_ids` in every view that is keyed by customers.
+    def rows(self, as_of: datetime) -> dict[str, pl.DataFrame]:
+        """Return every view of the customers whose rows stand in the tables.
 
         Parameters
         ----------
-        tables : mapping of str to ibis table
-            On one DuckDB connection, which no other thread uses meanwhile: the lake's slice
-            and what was accepted since.
         as_of : datetime
-            Naive local: now.
-        customer_ids : sequence of str
+            Naive local, of the day for which the queries were compiled.
 
         Returns
         -------
         dict of str to polars.DataFrame
-            By view, sorted by key; to be pushed online one by one.
+            By view, in no order.
         """
-        connection = tables["customers"].get_backend()
-        engine = DuckDBEngine(connection)
-        own: dict[str, ir.Table] = {}
-        for name, table in customer_slice(tables, customer_ids).items():
-            connection.con.execute(
-                f'CREATE OR REPLACE TEMP TABLE "fresh_{name}" AS {connection.compile(table)}'
-            )
-            own[name] = connection.table(f"fresh_{name}")
-        rows: dict[str, pl.DataFrame] = {}
-        for name, query in self._queries(engine, own, as_of).items():
-            connection.con.execute(f'CREATE OR REPLACE TEMP TABLE "kept_view_{name}" AS {query}')
-            keys = ", ".join(self.views[name].entity_keys)
-            rows[name] = connection.con.execute(
-                f'SELECT * FROM "kept_view_{name}" ORDER BY {keys}'
-            ).pl()
-        return rows
+        names = [name for name in self._timed if name != _PURCHASES]
+        return {name: self._run(name, as_of) for name in names}
 
-    def _queries(
-        self, engine: DuckDBEngine, tables: Mapping[str, ir.Table], as_of: datetime
-    ) -> dict[str, str]:
-        schemas = tuple((name, table.schema()) for name, table in sorted(tables.items()))
-        key = (as_of.date(), schemas)
-        if key not in self._compiled:
-            self._compiled = {key: self._compile(engine, tables, as_of)}
-        hour, minute, second, micro = self._ODD
-        odd = f", {hour}, {minute}, {second}.{micro})"
+    def purchases(self, as_of: datetime) -> pl.DataFrame:
+        """Return what these customers bought: see `nba.features.prepare.purchases`."""
+        return self._run(_PURCHASES, as_of)
+
+    def _run(self, name: str, as_of: datetime) -> pl.DataFrame:
+        connection = self._connection
+        connection.execute(f'DELETE FROM "kept_view_{name}"')
         seconds = as_of.second + as_of.microsecond / 1_000_000
-        now = f", {as_of.hour}, {as_of.minute}, {seconds!r})"
-        return {name: query.replace(odd, now) for name, query in self._compiled[key].items()}
-
-    def _compile(
-        self, engine: DuckDBEngine, tables: Mapping[str, ir.Table], as_of: datetime
-    ) -> dict[str, str]:
-        hour, minute, second, micro = self._ODD
-        odd = as_of.replace(hour=hour, minute=minute, second=second, microsecond=micro)
-        extended, queries = dict(tables), {}
-        for name, view in self.views.items():
-            table = view.build(extended, odd)
-            queries[name] = engine.query(table)
-            # A table of the view's columns stands where later views expect its result.
-            extended[f"view:{name}"] = engine.keep(f"view_{name}", table)
-        return queries
+        moment = (
+            f"(hour := {as_of.hour}, minute := {as_of.minute}, second := {seconds!r}::DOUBLE)"
+            if self._timed[name]
+            else ""
+        )
+        connection.execute(f'EXECUTE "fresh_{name}"{moment}')
+        return connection.execute(f'SELECT * FROM "kept_view_{name}"').pl()

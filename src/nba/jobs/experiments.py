@@ -43,6 +43,11 @@ BENCHES: Final[Mapping[str, ExperimentSpec]] = {
         "What a request costs beside a constant handler on the same server.",
         "nba.serving.bench:bench_serving",
     ),
+    "freshness": ExperimentSpec(
+        "freshness",
+        "How long from an accepted sale to the list and the card that know of it.",
+        "nba.serving.bench_freshness:bench_freshness",
+    ),
 }
 
 

@@ -37,6 +37,18 @@ class Tables(Protocol):
         """Return what was bought before `as_of`, per customer, product and day."""
 
 
+class FreshBase(Protocol):
+    """What the day's features are computed from, as the night left it."""
+
+    @property
+    def as_of(self) -> datetime:
+        """Naive local: the moment of its snapshot."""
+
+    @property
+    def made_at(self) -> datetime:
+        """Aware: when it was made."""
+
+
 class FeatureStore(Protocol):
     """Features by name: built per `as_of`, joined point-in-time, brought online."""
 
@@ -63,6 +75,41 @@ class FeatureStore(Protocol):
 
     def is_online(self, as_of: datetime) -> bool:
         """Return whether the snapshot of `as_of`, or a later one, is online."""
+
+    def base(self) -> FreshBase | None:
+        """Return what the day's features are computed from, or None."""
+
+    def refresh(
+        self, day: Mapping[str, pl.DataFrame], customer_ids: Sequence[str], *, now: datetime
+    ) -> None:
+        """Compute the features of a few customers at `now` (naive local) and push them.
+
+        Parameters
+        ----------
+        day : mapping of str to DataFrame
+            What was accepted of them since the base was made, by table.
+        customer_ids : sequence of str
+        now : datetime
+        """
+
+    def is_refreshed(self, customer_id: str) -> bool:
+        """Return whether a customer's features are newer than the night's."""
+
+    def online_rows(self, view: str, first_keys: Sequence[str]) -> pl.DataFrame:
+        """Return what is online of a view for the given customers."""
+
+    def fresh_tables(
+        self, day: Mapping[str, pl.DataFrame], customer_ids: Sequence[str], *, now: datetime
+    ) -> Mapping[str, pl.DataFrame]:
+        """Return a few customers' rows before `now` (naive local), and `purchases`.
+
+        Parameters
+        ----------
+        day : mapping of str to DataFrame
+            As for `refresh`.
+        customer_ids : sequence of str
+        now : datetime
+        """
 
 
 class ModelRegistry(Protocol):
@@ -155,6 +202,14 @@ class PlanStore(Protocol):
 
     def drawn_during(self, day: date) -> pl.DataFrame:
         """Return who was drawn for a free place during a day, as rows of a decision log."""
+
+    def heard_of(self, as_of: datetime, made_at: datetime) -> Sequence[str]:
+        """Return the customers of whom a base does not know all; both moments are aware."""
+
+    def day_frames(
+        self, customer_ids: Sequence[str], as_of: datetime, made_at: datetime
+    ) -> Mapping[str, pl.DataFrame]:
+        """Return accepted rows of some customers that a base does not know, by table."""
 
     def quota_frame(self, day: date) -> pl.DataFrame:
         """Return what the quota ledger leaves on a day."""

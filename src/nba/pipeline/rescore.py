@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import polars as pl
 
@@ -13,10 +14,17 @@ from nba.decisions.rules import DecisionRules
 from nba.models.affinity.offers import offers
 from nba.models.base import Model, ModelInputs
 from nba.pipeline.context import RunContext
+from nba.pipeline.inputs import STATE
 from nba.pipeline.kept import kept_inputs, kept_plan, kept_rules
 from nba.pipeline.score import model_inputs, noted_models, score_all
 
 _CUSTOMER = "customer_id"
+#: Views and purchases of a customer now, by table.
+Fresh = Mapping[str, pl.DataFrame]
+#: As the night left everything.
+NIGHT: Final[Fresh] = {}
+#: Columns that change by night alone.
+_STAYS: Final = ("clerk_id", "store_id")
 
 
 @dataclass(frozen=True)
@@ -58,51 +66,88 @@ class Rescorer:
             rules=kept_rules(context),
         )
 
-    def customer(self, customer_id: str) -> pl.DataFrame:
-        """Return the next best actions of one customer, best first; none for an unknown id."""
-        return self._rescored([customer_id])
+    def customer(self, customer_id: str, fresh: Fresh = NIGHT) -> pl.DataFrame:
+        """Return the next best actions of one customer, best first; none for an unknown id.
 
-    def why(self, customer_id: str) -> pl.DataFrame:
+        Parameters
+        ----------
+        customer_id : str
+        fresh : mapping of str to DataFrame
+            Views of this customer, and `purchases`, as they stand now in place of the night's:
+            see `nba.pipeline.fresh.fresh_tables`.
+        """
+        return self._rescored([customer_id], fresh)
+
+    def why(self, customer_id: str, fresh: Fresh = NIGHT) -> pl.DataFrame:
         """Return every action type for one customer, with why it is closed; see `why_not`."""
         return why_not(
             self.book,
             customer_id,
             self.rules,
             as_of=self.as_of,
-            scores=self.scores([customer_id]),
+            scores=self._tables([customer_id], fresh),
         )
 
     def clerk(self, clerk_id: str) -> pl.DataFrame:
         """Return the next best actions of each customer whom a clerk serves today."""
-        return self._rescored(self.book.customers_of(clerk_id))
+        return self._rescored(self.book.customers_of(clerk_id), NIGHT)
 
-    def scores(self, customer_ids: Sequence[str]) -> dict[str, pl.DataFrame]:
+    def scores(self, customer_ids: Sequence[str], fresh: Fresh = NIGHT) -> dict[str, pl.DataFrame]:
         """Return the score tables of some customers, and what is worth offering them."""
         ids = pl.Series(_CUSTOMER, list(customer_ids), dtype=pl.String)
-        mine = {name: _of_customers(tables, ids) for name, tables in self.inputs.items()}
+        mine = {name: _of_customers(tables, ids, fresh) for name, tables in self.inputs.items()}
         scores = score_all(self.models, mine, as_of=self.as_of)
-        given = _of_customers(ModelInputs(self.kept), ids)
+        given = _of_customers(ModelInputs(self.kept), ids, fresh)
         offered = offers(given, scores.affinity, as_of=self.as_of)
         return {**scores.items(), "offers": offered}
 
-    def _rescored(self, customer_ids: list[str]) -> pl.DataFrame:
+    def _tables(self, customer_ids: list[str], fresh: Fresh) -> dict[str, pl.DataFrame]:
+        """Return what of these customers stands in place of the book's tables."""
+        tables = self.scores(customer_ids, fresh)
+        if not fresh:
+            return tables
+        ids = pl.Series(_CUSTOMER, customer_ids, dtype=pl.String)
+        standing = self.book.tables.tables
+        book = ModelInputs({name: standing[name] for name in fresh if name in standing})
+        return {**_of_customers(book, ids, fresh), **tables}
+
+    def _rescored(self, customer_ids: list[str], fresh: Fresh) -> pl.DataFrame:
         return next_actions(
             self.book,
             customer_ids,
             self.rules,
             as_of=self.as_of,
-            scores=self.scores(customer_ids),
+            scores=self._tables(customer_ids, fresh),
         )
 
 
-def _of_customers(inputs: ModelInputs, ids: pl.Series) -> ModelInputs:
+def _of_customers(inputs: ModelInputs, ids: pl.Series, fresh: Fresh = NIGHT) -> ModelInputs:
     """Return the inputs confined to some customers; tables of other things stay whole."""
     wanted = ids.to_frame()
+    found = {
+        name: table.join(wanted, on=_CUSTOMER, how="semi", maintain_order="left")
+        if _CUSTOMER in table.columns
+        else table
+        for name, table in inputs.items()
+    }
     return ModelInputs(
         {
-            name: table.join(wanted, on=_CUSTOMER, how="semi", maintain_order="left")
-            if _CUSTOMER in table.columns
-            else table
-            for name, table in inputs.items()
+            name: _as_now(name, table, fresh[name]) if name in fresh else table
+            for name, table in found.items()
         }
     )
+
+
+def _as_now(name: str, night: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
+    """Return a customer's rows of a table as they are now, in the columns that the night had.
+
+    Who serves a customer stays as the night left it, and so does what no view says.
+    """
+    stays = {one for one in night.columns if one not in now.columns}
+    if name == STATE:
+        stays |= set(_STAYS) & set(night.columns)
+    told = now.select(one for one in night.columns if one not in stays)
+    if stays:
+        kept = night.select(_CUSTOMER, *sorted(stays)).unique(_CUSTOMER)
+        told = told.join(kept, on=_CUSTOMER, how="inner", maintain_order="left")
+    return told.select(pl.col(one).cast(dtype) for one, dtype in night.schema.items())

@@ -14,8 +14,10 @@ from nba.serving.answers import Answers
 from nba.serving.attempts import WrongKeys
 from nba.serving.audit import Audit, Auditor
 from nba.serving.contract import DESCRIPTION, openapi, operation_id
+from nba.serving.freshness import Refresher
 from nba.serving.middleware import Guard, LimitBody, Metrics, Observe
 from nba.serving.page import PageFiles
+from nba.serving.quick import QuickRoute
 from nba.serving.routes import (
     clerks,
     customers,
@@ -43,16 +45,24 @@ def create_app(services: Services) -> FastAPI:
     Notes
     -----
     While the app runs, a thread works lists up to date; without it, whoever asks for one does.
-    Another writes the audit log; without it, `app.state.auditor.flush()` does.
+    Another writes the audit log; without it, `app.state.auditor.flush()` does. A third brings
+    features online of whoever was heard of; without it, `app.state.refresher.once()` does.
     """
     settler = Settler(services.store, lambda clerk_id: settled_book(services, clerk_id))
     auditor = Auditor(lambda calls: services.store.keep_calls(calls), services.clock)
+    refresher = None
+    if services.fresh is not None and services.lock is not None:
+        refresher = Refresher(services.store, services.fresh, services.clock, services.lock)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         settler.start()
         auditor.start()
+        if refresher is not None:
+            refresher.start()
         yield
+        if refresher is not None:
+            refresher.close()
         settler.close()
         auditor.close()
 
@@ -69,6 +79,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.metrics = Metrics()
     app.state.wrong_keys = WrongKeys()
     app.state.auditor = auditor
+    app.state.refresher = refresher
     errors.install(app)
     app.add_middleware(Audit, auditor=auditor)
     app.add_middleware(LimitBody)
@@ -80,6 +91,7 @@ def create_app(services: Services) -> FastAPI:
         routers.append(plans.preview_router)
     for router in routers:
         app.include_router(router)
+    app.router.routes.insert(0, QuickRoute(services))
     app.state.routes = [route for router in routers for route in router.routes]
     if services.page is not None:
         hosts = services.clerk_page.frame_ancestors

@@ -87,7 +87,7 @@ def bench_serving(project: str = "demo", seconds: float = 3.0, connections: int 
     store = Wiring(Project.open(Path(project))).plan_store
     key = store.create_key(Scope.ADMIN, label="bench")
     try:
-        with _served(Path(project)) as port:
+        with served(Path(project)) as port:
             server = Server(port, key.token)
             return [
                 _timed(server, name, make, seconds, connections)
@@ -219,7 +219,7 @@ def _send(server: Server, method: str, path: str, body: str | bytes | None) -> b
 
 
 @contextmanager
-def _served(project: Path) -> Iterator[int]:
+def served(project: Path) -> Iterator[int]:
     """Serve a project from a process of its own, so that the client's work is not counted."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

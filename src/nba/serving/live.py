@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
+import polars as pl
+
 from nba.logs import log
 from nba.pipeline.rescore import Rescorer
 from nba.serving.cards import ProjectCards
@@ -24,6 +26,10 @@ class LiveRescoring:
         Makes the rescorer of the plan of a day; takes seconds.
     cards : ProjectCards
         Knows names and prices of products.
+    fresh : callable
+        Returns what models read of a customer now, by table; nothing where the night's stands.
+    is_fresh : callable
+        Returns whether a customer's features are newer than the night's.
 
     Notes
     -----
@@ -36,7 +42,11 @@ class LiveRescoring:
         current: Callable[[], Mapping[str, Any] | None],
         make: Callable[[date], Rescorer],
         cards: ProjectCards,
+        fresh: Callable[[str], Mapping[str, pl.DataFrame]] = lambda customer_id: {},
+        is_fresh: Callable[[str], bool] = lambda customer_id: False,
     ) -> None:
+        self._is_fresh = is_fresh
+        self._fresh = fresh
         self._current = current
         self._make = make
         self._cards = cards
@@ -51,24 +61,31 @@ class LiveRescoring:
         rescorer = self._ready()
         if rescorer is None:
             return None
+        fresh = self._fresh(customer_id)
         with self._lock:
-            return rescorer.customer(customer_id).to_dicts()
+            return rescorer.customer(customer_id, fresh).to_dicts()
+
+    def knows_today(self, customer_id: str) -> bool:
+        """Return whether the customer's features are newer than the night's."""
+        return self._is_fresh(customer_id)
 
     def why(self, customer_id: str) -> list[dict[str, Any]] | None:
         """Return every action type with why it is closed; None while no rescorer is ready."""
         rescorer = self._ready()
         if rescorer is None:
             return None
+        fresh = self._fresh(customer_id)
         with self._lock:
-            return rescorer.why(customer_id).to_dicts()
+            return rescorer.why(customer_id, fresh).to_dicts()
 
     def products(self, customer_id: str) -> Sequence[ProductScore] | None:
         """Return ranked products; None while no rescorer is ready."""
         rescorer = self._ready()
         if rescorer is None:
             return None
+        fresh = self._fresh(customer_id)
         with self._lock:
-            ranked = rescorer.scores([customer_id])["affinity"].sort("rank")
+            ranked = rescorer.scores([customer_id], fresh)["affinity"].sort("rank")
         return self._cards.product_scores(ranked.to_dicts())
 
     def wait(self) -> None:

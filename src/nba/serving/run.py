@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from nba.errors import UsageError
 from nba.logs import configure
+from nba.pipeline.fresh import fresh_tables, heard_today, refresh
 from nba.pipeline.preview import preview
 from nba.pipeline.rescore import Rescorer
 from nba.serving.app import create_app
@@ -126,7 +127,15 @@ def services_of(wiring: Wiring, access: Access) -> Services:
         clock=clock,
         time_zone=wiring.settings.time_zone,
         catalogue=wiring.decision_files.catalogue,
-        live=LiveRescoring(store.current_plan, lambda day: rescorer_of(wiring, day), cards),
+        live=LiveRescoring(
+            store.current_plan,
+            lambda day: rescorer_of(wiring, day),
+            cards,
+            lambda one: fresh_tables(wiring, one, now=clock(), zone=zone),
+            wiring.feature_store.is_refreshed,
+        ),
+        fresh=ProjectFeatures(wiring, zone),
+        lock=wiring.project.data / "features" / "fresh.lock",
         preview=lambda changes: preview_current(wiring, changes),
         places=(f"{wiring.project.root}/", str(wiring.project.root)),
         page=page if page.is_dir() else None,
@@ -147,6 +156,37 @@ def services_of(wiring: Wiring, access: Access) -> Services:
             for tag, rule in wiring.feature_store.repository.tags.rules.items()
         },
     )
+
+
+class ProjectFeatures:
+    """The `FreshFeatures` of one project.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    zone : ZoneInfo
+        The project's.
+    """
+
+    def __init__(self, wiring: Wiring, zone: ZoneInfo) -> None:
+        self._wiring = wiring
+        self._zone = zone
+
+    def heard_today(self) -> Sequence[str]:
+        """Return the customers of whom the night did not know all."""
+        return heard_today(self._wiring, self._zone)
+
+    def base(self) -> object:
+        """Return what differs with each new base; None where there is none."""
+        return self._wiring.feature_store.base()
+
+    def refresh(self, customer_ids: Sequence[str], now: datetime) -> None:
+        """Bring the features of some customers online as they are at `now` (aware)."""
+        refresh(self._wiring, customer_ids, now=now, zone=self._zone)
+
+    def moment(self, customer_id: str) -> int:
+        """Return what grows whenever a customer's features are brought online."""
+        return self._wiring.feature_store.online_moment(customer_id)
 
 
 def rescorer_of(wiring: Wiring, day: date) -> Rescorer:

@@ -18,6 +18,7 @@ from nba.schema.defaults import MARGIN_RATE
 from nba.schema.zones import zone_or
 from nba.serving.answers import Answers
 from nba.serving.cards import CustomerCards
+from nba.serving.freshness import FreshFeatures
 from nba.serving.rate_limits import Limiter
 from nba.serving.shapes import ProductScore
 from nba.serving.sidebar import SidebarTokens
@@ -40,6 +41,9 @@ class LiveScores(Protocol):
 
     def actions(self, customer_id: str) -> Sequence[Mapping[str, Any]] | None:
         """Return the next best actions, best first, as rows of the plan's action columns."""
+
+    def knows_today(self, customer_id: str) -> bool:
+        """Return whether it scores by what was heard of the customer since the night."""
 
     def why(self, customer_id: str) -> Sequence[Mapping[str, Any]] | None:
         """Return every action type: how far it came, why no further, and until when."""
@@ -98,6 +102,10 @@ class Services:
         How many requests a key and an address may make.
     sidebar : SidebarTokens or None
         Makes tokens for a sidebar of the chat app; none without it.
+    fresh : FreshFeatures or None
+        Computes features during the day; without it they are last night's.
+    lock : Path or None
+        The file by which one of several processes is chosen to do so.
     """
 
     store: OperationalStore
@@ -121,6 +129,8 @@ class Services:
     sign_in: SignIn | None = None
     limiter: Limiter | None = None
     sidebar: SidebarTokens | None = None
+    fresh: FreshFeatures | None = None
+    lock: Path | None = None
 
     @property
     def unprofiled(self) -> tuple[str, ...]:

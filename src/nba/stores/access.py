@@ -50,6 +50,7 @@ class ApiKey:
     scope: Scope
     subject: str | None
     label: str | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def verify_token(connection: Connection, token: str, now: datetime) -> ApiKey | 
         return None
     if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now):
         return None
-    return ApiKey(row.key_id, Scope(row.scope), row.subject, row.label)
+    return ApiKey(row.key_id, Scope(row.scope), row.subject, row.label, row.expires_at)
 
 
 def revoke_key(connection: Connection, key_id: str, now: datetime) -> None:

@@ -18,7 +18,7 @@ import polars as pl
 
 from nba.data.erasure import CUSTOMER, Leaving, Tally
 from nba.errors import ConflictError, NotFoundError
-from nba.features import VIEWS, Tables, View, customer_tags
+from nba.features import VIEWS, Tables, View, customer_state, customer_tags
 from nba.features.clock_features import without_clock_features
 from nba.features.drift import Check, compare_views
 from nba.features.engine import (
@@ -29,16 +29,18 @@ from nba.features.engine import (
     packed_sql,
     write_views,
 )
-from nba.features.fresh import FreshFeatures
 from nba.files import write_parquet
 from nba.stores.engines import duckdb_engine
 from nba.stores.feature_repository import FeatureRepository
+from nba.stores.fresh import Base, FreshRows, base_without, write_base
 from nba.stores.online_frames import frame_of, keys_of, pack
 from nba.stores.online_packed import DAY_MICROSECONDS, OnlineView, PackedStore, Row
 from nba.stores.snapshots import NIGHTLY, TRAINING, Snapshots, views_digest
 from nba.stores.tag_history import TagHistory
 
 KEEP_DAYS: Final = 14
+#: How far fresh purchases go back where no model says.
+WINDOW_DAYS: Final = 730
 _EPOCH: Final = datetime(1970, 1, 1)
 _FETCH_ROWS: Final = 50_000
 #: `(as_of, ibis connection) -> tables of the contract`, as `nba.data.load_tables` gives them.
@@ -70,6 +72,8 @@ class FeastFeatureStore:
         the data folder.
     keep_days : int
         Days for which nightly snapshots are kept.
+    window_days : callable
+        Returns how far back fresh purchases go.
     clock : callable
         The current moment, aware; stamps `created_timestamp`.
     """
@@ -87,6 +91,7 @@ class FeastFeatureStore:
         has_clock: Callable[[], bool] = lambda: True,
         engine: Callable[[], Engine] | None = None,
         keep_days: int = KEEP_DAYS,
+        window_days: Callable[[], int] = lambda: WINDOW_DAYS,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.data = data.resolve()
@@ -97,7 +102,10 @@ class FeastFeatureStore:
         )
         self.online_store = PackedStore(self.repository.online_path)
         self.tag_history = TagHistory(self.data / "features" / "tag_changes")
-        self._fresh: dict[bool, FreshFeatures] = {}
+        self._base = self.data / "features" / "fresh.duckdb"
+        self.fresh = FreshRows(
+            self._base, self._built_views, time_zone=time_zone, window_days=window_days
+        )
         self._tables = tables
         self._input_version = input_version
         self._has_clock = has_clock
@@ -307,6 +315,7 @@ class FeastFeatureStore:
                 tally.add([(one, rows)] if rows else [])
             for as_of in self.moments():
                 tally.merge(self._rewrite_without(view, as_of, ids))
+        tally.add(base_without(self._base, ids).items())
         self.online_store.purge()
         tally.add(self.repository.keys_online(ids, delete=True).items())
         return tally
@@ -386,7 +395,18 @@ class FeastFeatureStore:
             }
         if self.repository.has_other_online_store:
             self.repository.materialise(self._utc(as_of))
+        if any(done.values()):
+            self._write_base(as_of)
         return done
+
+    def _write_base(self, as_of: datetime) -> None:
+        """Lay ready what features are computed from during the day."""
+        engine = duckdb_engine(spill=self.data / "tmp")
+        made_at = self._clock()
+        try:
+            write_base(self._base, self._tables(as_of, engine.connection), as_of, made_at)
+        finally:
+            engine.close()
 
     def lost_views(self, as_of: datetime) -> list[str]:
         """Return the views of `as_of` that are gone, though no later night removed them."""
@@ -489,24 +509,48 @@ class FeastFeatureStore:
                 found[name] = value
         return found
 
-    def refresh(self, tables: Tables, customer_ids: Sequence[str], *, now: datetime) -> None:
+    def base(self) -> Base | None:
+        """Return what the base of the day's features says of itself, or None."""
+        return self.fresh.base()
+
+    def online_moment(self, customer_id: str) -> int:
+        """Return when what is online of a customer was computed: microseconds, 0 for nobody."""
+        return self.online_store.event_us(customer_state.VIEW.name, CUSTOMER, customer_id)
+
+    def is_refreshed(self, customer_id: str) -> bool:
+        """Return whether a customer's features are newer than the night's."""
+        snapshot = self.online_store.snapshot_us(customer_state.VIEW.name)
+        return self.online_moment(customer_id) > snapshot
+
+    def refresh(
+        self, day: Mapping[str, pl.DataFrame], customer_ids: Sequence[str], *, now: datetime
+    ) -> None:
         """Compute the features of a few customers anew and push them, all views at once.
 
         Parameters
         ----------
-        tables : mapping of str to ibis table
-            On DuckDB: what the lake holds of these customers, and what was accepted since.
+        day : mapping of str to polars.DataFrame
+            What was accepted of these customers since the base was made: see
+            `nba.stores.fresh.FreshRows.rows`.
         customer_ids : sequence of str
         now : datetime
             Naive local.
+
+        Raises
+        ------
+        NotFoundError
+            Where no snapshot was brought online here.
         """
-        clock = self._has_clock()
-        if clock not in self._fresh:
-            self._fresh[clock] = FreshFeatures(self._built_views())
-        rows = self._fresh[clock].rows(tables, now, customer_ids)
+        rows = self.fresh.rows(customer_ids, day, now)
         with self.online_store.transaction():
             for view, frame in rows.items():
                 self.push(view, frame, moment=now, whole=customer_ids)
+
+    def fresh_tables(
+        self, day: Mapping[str, pl.DataFrame], customer_ids: Sequence[str], *, now: datetime
+    ) -> dict[str, pl.DataFrame]:
+        """Return a few customers' rows of base and day, and `purchases`: see `refresh`."""
+        return self.fresh.tables(customer_ids, day, now)
 
     def push(
         self, view: str, rows: pl.DataFrame, *, moment: datetime, whole: Sequence[str] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -9,7 +10,6 @@ import polars as pl
 
 from nba.errors import UsageError
 from nba.features import View
-from nba.features.engine import packed_sql
 from nba.stores.online_packed import Key
 
 POLARS_TYPES: Final[Mapping[str, pl.DataType]] = {
@@ -24,18 +24,16 @@ POLARS_TYPES: Final[Mapping[str, pl.DataType]] = {
 
 def pack(view: View, rows: pl.DataFrame) -> list[str]:
     """Return the features of each row as the JSON array that the online store keeps."""
-    import duckdb
+    columns = [_plain(feature.name, feature.dtype) for feature in view.features]
+    return [json.dumps(row, ensure_ascii=False) for row in rows.select(columns).iter_rows()]
 
-    if rows.is_empty():
-        return []
-    frame = rows.select(
-        pl.col(feature.name).cast(POLARS_TYPES[feature.dtype]) for feature in view.features
-    ).to_arrow()
-    with duckdb.connect() as connection:
-        connection.register("frame", frame)
-        connection.execute("SET preserve_insertion_order = true")
-        found = connection.execute(f"SELECT {packed_sql(view)} FROM frame").fetchall()
-    return [row[0] for row in found]
+
+def _plain(name: str, dtype: str) -> pl.Expr:
+    """Return a feature as JSON has it: moments as microseconds, null for what is not finite."""
+    column = pl.col(name).cast(POLARS_TYPES[dtype])
+    if dtype == "timestamp":
+        return column.dt.epoch("us")
+    return pl.when(column.is_finite()).then(column) if dtype == "float64" else column
 
 
 def keys_of(frame: pl.DataFrame, view: View) -> list[Key]:

@@ -266,6 +266,14 @@ class PackedStore:
         ).fetchone()
         return int(row[0]) if row else 0
 
+    def event_us(self, name: str, key: str, value: str) -> int:
+        """Return the event time of an entity of a view with one key, 0 where there is none."""
+        if not self._exists(name):
+            return 0
+        query = f"SELECT event_us FROM {_quoted('view_' + name)} WHERE {_quoted(key)} = ?"
+        row = self.connection.execute(query, (value,)).fetchone()
+        return int(row[0]) if row else 0
+
     def read(
         self, view: OnlineView, keys: Sequence[Key], *, now_us: int | None = None
     ) -> list[tuple[int, dict[str, Any]] | None]:

@@ -6,11 +6,13 @@ is one transaction; `Writer` groups several writes into one.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from hashlib import sha256
+from typing import Any, Final
 
 import polars as pl
 from sqlalchemy import Connection, text
@@ -43,10 +45,13 @@ from nba.stores.feedback import Feedback
 from nba.stores.hooks import HookEvent
 from nba.stores.lists import Slice
 from nba.stores.nights import Night, NightFailure
-from nba.stores.outbox import Event, Outcome, Pending
+from nba.stores.outbox import Event, Heard, Outcome, Pending
 from nba.stores.people import Consent, Tag
 from nba.stores.stock import StockChange
 from nba.stores.tombstones import Receipt
+
+#: Keys that a thread remembers.
+_MOST_KEYS: Final = 10_000
 
 
 def utc_now() -> datetime:
@@ -163,6 +168,8 @@ class OperationalStore:
         self._database = Database(url, wait_seconds=wait_seconds)
         self._clock = clock
         self._secret = secret
+        #: Of each thread: a connection tells by itself whether others have committed.
+        self._verified = threading.local()
         self._database.migrate()
         with self._database.reading() as connection:
             to_key = tombstones.has_unkeyed(connection)
@@ -505,6 +512,28 @@ class OperationalStore:
         """Return what was accepted about a customer and happened from `since` on."""
         with self._database.reading() as connection:
             return outbox.news(connection, customer_id, since)
+
+    def newest_id(self) -> int:
+        """Return the id of the newest row that was accepted, 0 before the first."""
+        with self._database.reading() as connection:
+            return outbox.newest_id(connection)
+
+    def heard_after(self, floor: int) -> list[Heard]:
+        """Return of whom rows were accepted after one's id, oldest first."""
+        with self._database.reading() as connection:
+            return outbox.heard_after(connection, floor)
+
+    def heard_of(self, as_of: datetime, made_at: datetime) -> list[str]:
+        """Return the customers of whom a base does not know all."""
+        with self._database.reading() as connection:
+            return outbox.heard_of(connection, as_of, made_at)
+
+    def day_frames(
+        self, customer_ids: Sequence[str], as_of: datetime, made_at: datetime
+    ) -> dict[str, pl.DataFrame]:
+        """Return rows of some customers that a base does not know, by table."""
+        with self._database.reading() as connection:
+            return outbox.day_frames(connection, customer_ids, as_of, made_at)
 
     def new_events(self) -> dict[str, pl.DataFrame]:
         """Return rows accepted and not yet in the lake, by table of the contract.
@@ -870,9 +899,24 @@ class OperationalStore:
             keep(made)
 
     def verify_token(self, token: str) -> ApiKey | None:
-        """Return the key of a token that is known, unexpired and not revoked."""
+        """Return the key of a token that is known, unexpired and not revoked.
+
+        What was verified holds, where the database tells it, until anybody commits anything.
+        """
+        version, now = self._database.version(), self._clock()
+        secret = sha256(token.encode(errors="surrogatepass")).digest()
+        known: dict[bytes, tuple[int, ApiKey]] = vars(self._verified).setdefault("keys", {})
+        found = known.get(secret)
+        if found is not None and found[0] == version:
+            ends = found[1].expires_at
+            return found[1] if ends is None or ends > now else None
         with self._database.reading() as connection:
-            return access.verify_token(connection, token, self._clock())
+            key = access.verify_token(connection, token, now)
+        if key is not None and version is not None:
+            if len(known) >= _MOST_KEYS:
+                known.clear()
+            known[secret] = (version, key)
+        return key
 
     def revoke_key(self, key_id: str) -> None:
         """Revoke a key at once."""

@@ -303,6 +303,89 @@ def accepted_since(connection: Connection, table: str, since: datetime) -> list[
     return [dict(row.payload) for row in connection.execute(query)]
 
 
+@dataclass(frozen=True)
+class Heard:
+    """That a row about a customer was accepted.
+
+    Parameters
+    ----------
+    outbox_id : int
+        Grows with each row.
+    customer_id : str
+    occurred_at : datetime
+        UTC: the row's own moment.
+    """
+
+    outbox_id: int
+    customer_id: str
+    occurred_at: datetime
+
+
+def newest_id(connection: Connection) -> int:
+    """Return the id of the newest row, 0 before the first."""
+    return int(connection.scalar(select(func.max(outbox.c.outbox_id))) or 0)
+
+
+def heard_after(connection: Connection, floor: int) -> list[Heard]:
+    """Return of whom rows after an id are, oldest first."""
+    query = (
+        select(outbox.c.outbox_id, outbox.c.customer_id, outbox.c.occurred_at)
+        .where(outbox.c.outbox_id > floor, outbox.c.customer_id.is_not(None))
+        .order_by(outbox.c.outbox_id)
+    )
+    return [Heard(*row) for row in connection.execute(query)]
+
+
+def _is_of_day(as_of: datetime, made_at: datetime) -> ColumnElement[bool]:
+    """Return whether a row is none that a base saw, made at a moment of the lake at `as_of`."""
+    reached = outbox.c.ingested_at
+    later = reached.is_(None) | (reached >= made_at) | (outbox.c.occurred_at >= as_of)
+    return outbox.c.refused_at.is_(None) & later
+
+
+def heard_of(connection: Connection, as_of: datetime, made_at: datetime) -> list[str]:
+    """Return the customers of whom a base does not know all: see `day_frames`."""
+    query = (
+        select(outbox.c.customer_id)
+        .where(outbox.c.customer_id.is_not(None), _is_of_day(as_of, made_at))
+        .distinct()
+        .order_by(outbox.c.customer_id)
+    )
+    return [str(one) for one in connection.scalars(query)]
+
+
+def day_frames(
+    connection: Connection, customer_ids: Sequence[str], as_of: datetime, made_at: datetime
+) -> dict[str, pl.DataFrame]:
+    """Return the rows of some customers that the base of the day does not know, by table.
+
+    Parameters
+    ----------
+    connection : Connection
+    customer_ids : sequence of str
+    as_of : datetime
+        Aware: the moment that the base saw the lake at.
+    made_at : datetime
+        Aware: when it was made.
+
+    Returns
+    -------
+    dict of str to polars.DataFrame
+        With the columns of the contract, times in UTC. A row that cannot be typed as its table
+        says is left out: the lake will refuse it.
+    """
+    query = (
+        select(outbox.c.outbox_id, outbox.c.table_name, outbox.c.payload)
+        .where(outbox.c.customer_id.in_(list(customer_ids)), _is_of_day(as_of, made_at))
+        .order_by(outbox.c.outbox_id)
+    )
+    rows: dict[str, list[_Entry]] = {}
+    for outbox_id, table_name, payload in connection.execute(query):
+        rows.setdefault(table_name, []).append((outbox_id, payload))
+    typed = {name: _typed(TABLES[name], entries, {}) for name, entries in rows.items()}
+    return {name: frame.drop(OUTBOX_ID) for name, frame in typed.items() if frame is not None}
+
+
 def is_blocked(connection: Connection, customer_id: str, since: datetime) -> bool:
     """Return whether a block by the customer was accepted from `since` on."""
     query = select(outbox.c.outbox_id).where(

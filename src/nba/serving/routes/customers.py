@@ -53,7 +53,8 @@ def read_card(
     concluded about them.
     """
     caller.require_customer(customer_id)
-    key = ("card", customer_id, services.store.customer_mark(customer_id))
+    fresh = services.fresh.moment(customer_id) if services.fresh is not None else 0
+    key = ("card", customer_id, services.store.customer_mark(customer_id), fresh)
     now = services.clock()
     ready = services.answers.get(key, now)
     if ready is None:
@@ -102,9 +103,9 @@ def next_actions(
 ) -> CustomerActions:
     """Return the next best actions for one customer: what stands on the list, then the rest.
 
-    Anybody in the book is rescored by last night's models and rules, unless something was
-    heard of them since, or they refused profiling: then only the list counts. An action that
-    is on no list has no rank. Who is held out
+    Anybody in the book is rescored by last night's models and rules, with features as they are
+    now. Where these are not fresh yet, within a second of what was heard, and for who refused
+    profiling, only the list counts. An action that is on no list has no rank. Who is held out
     gets no advice here either.
     """
     caller.require_customer(customer_id)
@@ -169,10 +170,12 @@ def explain_candidates(
 
 
 def _live(services: Services, customer_id: str, state: CustomerState) -> LiveScores | None:
-    """Return who rescores the customer, where what the night knew of them still holds."""
+    """Return who rescores the customer, where what is known of them still holds."""
     header = services.store.current_plan()
     if services.live is None or header is None or not state.consent_profiling:
         return None
+    if services.live.knows_today(customer_id):
+        return services.live
     heard = services.store.news(customer_id, services.day_begins(header["as_of"]))
     return None if heard else services.live
 

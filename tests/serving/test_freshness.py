@@ -1,0 +1,147 @@
+"""Whoever was heard of is refreshed: once, in order, and by one process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from nba.errors import UnavailableError
+from nba.serving.freshness import MOST, Refresher
+from nba.stores.outbox import Heard
+
+NOW = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
+
+
+class Rows:
+    """An outbox in memory."""
+
+    def __init__(self) -> None:
+        self.rows: list[Heard] = []
+
+    def add(self, *customer_ids: str, at: datetime = NOW - timedelta(minutes=1)) -> None:
+        first = len(self.rows) + 1
+        self.rows += [Heard(first + i, one, at) for i, one in enumerate(customer_ids)]
+
+    def newest_id(self) -> int:
+        return len(self.rows)
+
+    def heard_after(self, floor: int) -> Sequence[Heard]:
+        return self.rows[floor:]
+
+
+class Features:
+    """Notes whom it was asked to refresh."""
+
+    def __init__(self) -> None:
+        self.night: object = 1
+        self.today: list[str] = []
+        self.done: list[list[str]] = []
+        self.fails = False
+
+    def heard_today(self) -> Sequence[str]:
+        return self.today
+
+    def base(self) -> object:
+        return self.night
+
+    def refresh(self, customer_ids: Sequence[str], now: datetime) -> None:
+        if self.fails:
+            raise UnavailableError("the disk is full")
+        self.done.append(list(customer_ids))
+
+    def moment(self, customer_id: str) -> int:
+        return len(self.done)
+
+
+class Clock:
+    now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> tuple[Rows, Features, Clock, Refresher]:
+    rows, features, clock = Rows(), Features(), Clock()
+    return rows, features, clock, Refresher(rows, features, clock, tmp_path / "lock")
+
+
+def test_each_is_refreshed_once_for_what_was_accepted(
+    parts: tuple[Rows, Features, Clock, Refresher],
+) -> None:
+    rows, features, _, refresher = parts
+    rows.add("a")
+    features.today = ["a"]
+    assert refresher.once()
+    assert not refresher.once()
+    rows.add("b", "c", "b")
+    assert refresher.once()
+    assert not refresher.once()
+    assert features.done == [["a"], ["b", "c"]]
+    many = [f"c{number}" for number in range(MOST + 1)]
+    rows.add(*many)
+    assert refresher.once()
+    assert refresher.once()
+    assert not refresher.once()
+    assert features.done[2:] == [many[:MOST], many[MOST:]]
+
+
+def test_a_new_night_refreshes_everybody_of_the_day_again(
+    parts: tuple[Rows, Features, Clock, Refresher],
+) -> None:
+    _, features, _, refresher = parts
+    features.night = None
+    features.today = ["a"]
+    assert not refresher.once()  # nothing was ever published
+    features.night = 2
+    assert refresher.once()
+    assert not refresher.once()
+    features.night = 3
+    assert refresher.once()
+    assert features.done == [["a"], ["a"]]
+
+
+def test_a_row_of_a_moment_to_come_counts_from_then_on(
+    parts: tuple[Rows, Features, Clock, Refresher],
+) -> None:
+    rows, features, clock, refresher = parts
+    refresher.once()
+    rows.add("a", at=NOW + timedelta(seconds=30))
+    assert refresher.once()
+    assert not refresher.once()
+    clock.now = NOW + timedelta(minutes=1)
+    assert refresher.once()
+    assert not refresher.once()
+    assert features.done == [["a"], ["a"]]
+
+
+def test_whoever_could_not_be_refreshed_waits(
+    parts: tuple[Rows, Features, Clock, Refresher],
+) -> None:
+    rows, features, _, refresher = parts
+    refresher.once()
+    rows.add("a")
+    features.fails = True
+    with pytest.raises(UnavailableError):
+        refresher.once()
+    features.fails = False
+    assert refresher.once()
+    assert features.done == [["a"]]
+
+
+def test_one_of_several_processes_does_it(
+    parts: tuple[Rows, Features, Clock, Refresher], tmp_path: Path
+) -> None:
+    rows, features, clock, first = parts
+    features.today = ["a"]
+    second = Refresher(rows, features, clock, tmp_path / "lock")
+    first.start()
+    while not features.done:
+        pass
+    second.start()
+    second.close()
+    first.close()
+    assert features.done == [["a"]]
