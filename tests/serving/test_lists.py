@@ -190,9 +190,10 @@ def test_plan_and_health_and_metrics(client: Client) -> None:
 class Rescored:
     """Rescores anybody: one action that is on the list, and one that is not."""
 
-    def __init__(self, services: Services, *, ready: bool = True) -> None:
+    def __init__(self, services: Services, *, ready: bool = True, fresh: bool = False) -> None:
         self.listed = services.store.action("k1-1")
         self.ready = ready
+        self.fresh = fresh
 
     def actions(self, customer_id: str) -> list[dict[str, Any]] | None:
         other = {**self.listed, "action_id": "other", "customer_id": customer_id}
@@ -200,6 +201,9 @@ class Rescored:
 
     def products(self, customer_id: str) -> list[ProductScore] | None:
         return [] if self.ready else None
+
+    def knows_today(self, customer_id: str) -> bool:
+        return self.fresh
 
     def why(self, customer_id: str) -> list[dict[str, Any]] | None:
         common = {"mode": "private_partner", "stage": "open", "why": "", "need": "due:tea"}
@@ -264,6 +268,8 @@ def test_the_list_answers_while_nothing_is_ready_and_where_the_customer_was_hear
     caller.post("/v1/actions/k1-1/feedback", json=body)
     answer = caller.get("/v1/customers/c11/actions").json()
     assert (answer["rescored"], answer["actions"]) == (False, [])
+    fresh = client("clerk", live=Rescored(services, fresh=True))
+    assert fresh.get("/v1/customers/c11/actions").json()["rescored"] is True
 
 
 def skip(caller: TestClient, action_id: str) -> None:
