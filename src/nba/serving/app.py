@@ -91,7 +91,7 @@ def create_app(services: Services) -> FastAPI:
         routers.append(plans.preview_router)
     for router in routers:
         app.include_router(router)
-    app.router.routes.insert(0, QuickRoute(services))
+    app.router.routes.insert(0, QuickRoute())
     app.state.routes = [route for router in routers for route in router.routes]
     if services.page is not None:
         hosts = services.clerk_page.frame_ancestors

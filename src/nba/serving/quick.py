@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import Receive, Scope, Send
 
-from nba.serving.auth import Caller, caller_of
+from nba.serving.auth import caller_of
 from nba.serving.routes.clerks import MAX_PAGE, list_actions, list_clerks
 from nba.serving.routes.customers import read_card
 from nba.serving.services import Services
@@ -76,15 +76,7 @@ _CALLS: Final = (
 
 
 class QuickRoute(BaseRoute):
-    """Takes plain requests of a few calls; stands before all other routes.
-
-    Parameters
-    ----------
-    services : Services
-    """
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    """Takes plain requests of a few calls; stands before all other routes."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match a request that is plain."""
@@ -121,8 +113,9 @@ class QuickRoute(BaseRoute):
         self, request: Request, call: _Call, arguments: dict[str, Any], token: str
     ) -> Response:
         key = HTTPAuthorizationCredentials(scheme="Bearer", credentials=token)
-        caller: Caller = caller_of(request, self._services, key)
-        return call.answer(**arguments, caller=caller, services=self._services, request=request)
+        services: Services = request.app.state.services
+        caller = caller_of(request, services, key)
+        return call.answer(**arguments, caller=caller, services=services, request=request)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> Any:
         """Name no path: the framework's routes do."""
