@@ -72,8 +72,9 @@ def write_base(path: Path, tables: Tables, as_of: datetime, made_at: datetime) -
     backend = tables["customers"].get_backend()
     connection = backend.con
     path.parent.mkdir(parents=True, exist_ok=True)
+    for broken_off in path.parent.glob(f"{path.stem}.*.tmp*"):
+        broken_off.unlink()
     scratch = path.with_suffix(f".{os.getpid()}.tmp")
-    scratch.unlink(missing_ok=True)
     connection.execute(f"ATTACH {sql.text(str(scratch))} AS fresh_base")
     try:
         for name in (*BY_CUSTOMER, *WHOLE):
