@@ -39,6 +39,18 @@ def test_what_was_known_before_takes_noise_away() -> None:
     assert better.lower < 5.0 < better.upper
 
 
+def test_the_adjusted_difference_is_that_of_a_regression_on_arm_and_past() -> None:
+    """The coefficient of the arm in least squares on arm and covariates (Deng et al. 2013)."""
+    import statsmodels.api as sm
+
+    before, treated, y = arms(5)
+    known = np.column_stack([before, np.sqrt(before)])
+    fitted = sm.OLS(y, np.column_stack([np.ones(len(y)), treated, known])).fit(cov_type="HC1")
+    effect = difference(y, treated, covariates=known)
+    assert effect.estimate == pytest.approx(fitted.params[1])
+    assert effect.standard_error == pytest.approx(fitted.bse[1], rel=0.02)
+
+
 def test_adjusting_keeps_the_mean_and_survives_a_constant() -> None:
     before, treated, y = arms(4)
     covariates = np.column_stack([before, np.ones(len(y))])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -11,6 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 import nba
+from nba.evaluation.drift import MOVED
 from nba.evaluation.intervals import Interval
 from nba.evaluation.pictures import empty_figure
 from nba.evaluation.trials import BASELINE, CHAMPION, Trial
@@ -51,6 +52,8 @@ class FitFacts:
         Of the lake that was read.
     decision : str
         Why it became the champion, or was refused.
+    drift : DataFrame
+        How far its features have moved since the champion's fit; empty where that is not known.
     """
 
     spec: ModelSpec
@@ -61,6 +64,7 @@ class FitFacts:
     seed: int
     digest: str
     decision: str
+    drift: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     @property
     def rows(self) -> dict[str, int]:
@@ -72,6 +76,9 @@ def fit_metrics(facts: FitFacts) -> dict[str, float]:
     """Return the metrics of a run: rows read, and those of the trial with both ends."""
     metrics = {f"rows_{name}": float(rows) for name, rows in facts.rows.items()}
     metrics |= facts.model.figures()
+    if not facts.drift.is_empty():
+        moved = facts.drift.filter(pl.col("stability_index") > MOVED)
+        metrics["features_moved"] = float(moved.height)
     for name, interval in (facts.trial.metrics if facts.trial else {}).items():
         metrics[name] = interval.estimate
         if interval.lower != interval.upper:
@@ -93,8 +100,11 @@ def tell(facts: FitFacts) -> FitStory:
             "decision": facts.decision,
         },
         card={language: _card(facts, language) for language in ("zh", "en")},
-        tables=_tables(trial),
-        pictures={"calibration": lambda: _calibration(trial)} if trial else {},
+        tables={**_tables(trial), **({} if facts.drift.is_empty() else {"drift": facts.drift})},
+        pictures={
+            **({"calibration": lambda: _calibration(trial)} if trial else {}),
+            **({} if facts.drift.is_empty() else {"drift": lambda: _drift(facts.drift)}),
+        },
     )
 
 
@@ -143,6 +153,9 @@ def _card(facts: FitFacts, language: str) -> str:
         _BEWARE[place],
     )
     parts = [f"## {head}\n\n{body}" for head, body in zip(heads, bodies, strict=True)]
+    if not facts.drift.is_empty():
+        title = ("自上次训练以来的漂移", "Drift since the last fit")[place]
+        parts.append(f"## {title}\n\n{_drift_text(facts.drift, place)}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -186,4 +199,35 @@ def _calibration(trial: Trial | None) -> Any | None:
     axes.set_xlabel("predicted chance")
     axes.set_ylabel("share that bought")
     axes.set_title(f"Calibration on {trial.days} days held back, {trial.customers:,} customers")
+    return figure
+
+
+def _drift_text(drift: pl.DataFrame, place: int) -> str:
+    """Return which features have moved, in a sentence."""
+    moved = drift.filter(pl.col("stability_index") > MOVED)
+    names = ", ".join(f"{row['feature']} ({row['stability_index']:.2f})" for row in
+                      moved.head(8).iter_rows(named=True))  # fmt: skip
+    if moved.is_empty():
+        return (
+            f"{drift.height} 个特征中没有一个明显变化(稳定性指数均不超过 {MOVED})。",
+            f"None of {drift.height} features has moved (stability index at most {MOVED}).",
+        )[place]
+    return (
+        f"{drift.height} 个特征中有 {moved.height} 个明显变化(稳定性指数超过 {MOVED}):{names}。",
+        f"{moved.height} of {drift.height} features have moved (stability index above {MOVED}): "
+        f"{names}.",
+    )[place]
+
+
+def _drift(drift: pl.DataFrame) -> Any | None:
+    """Draw the features that moved furthest; None without matplotlib."""
+    figure = empty_figure(6.5, 4.5)
+    if figure is None:
+        return None
+    axes, first = figure.subplots(), drift.head(12).reverse()
+    names = [f"{row['view']}.{row['feature']}" for row in first.iter_rows(named=True)]
+    axes.barh(names, first["stability_index"].to_numpy(), color="#3d6fb6")
+    axes.axvline(MOVED, color="0.4", linestyle="--", linewidth=1)
+    axes.set_xlabel("stability index since the last fit; beyond the line it has moved")
+    axes.tick_params(axis="y", labelsize=7)
     return figure

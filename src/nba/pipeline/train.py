@@ -14,6 +14,8 @@ import polars as pl
 
 import nba
 from nba.data.erasure import PSEUDONYM
+from nba.errors import NotFoundError
+from nba.evaluation.drift import drift_table
 from nba.models.base import Model, ModelInputs, parse_config
 from nba.models.contact_value.rows import TABLE as CONTACT_ROWS
 from nba.models.contact_value.rows import History, contact_rows, known_assignments
@@ -26,7 +28,7 @@ from nba.models.needs.build import rhythm_of
 from nba.models.spec import ModelSpec
 from nba.models.version import ModelVersion
 from nba.pipeline.context import RunContext
-from nba.pipeline.inputs import of_service
+from nba.pipeline.inputs import VIEWS, of_service
 from nba.pipeline.story import FitFacts, fit_metrics, tell
 from nba.pipeline.trial import needs_trial, readable, try_out
 
@@ -155,7 +157,15 @@ def fit_one(context: RunContext, spec: ModelSpec) -> tuple[ModelVersion, str]:
     doubts = trial.refusals if trial is not None else (TOO_FEW,) if tried and spec.gates else ()
     decision = decide(doubts, tried=trial is not None, stands=standing is not None, later=later)
     facts = FitFacts(
-        spec, model, training, trial, as_of, seed, context.ports.tables.version, decision
+        spec,
+        model,
+        training,
+        trial,
+        as_of,
+        seed,
+        context.ports.tables.version,
+        decision,
+        drift_since(context, spec, champion),
     )
     version = registry.register(
         model,
@@ -172,6 +182,28 @@ def fit_one(context: RunContext, spec: ModelSpec) -> tuple[ModelVersion, str]:
         registry.refuse(version, reason=decision)
         return champion, ""
     return registry.promote(version, reason=decision), model.finding()
+
+
+def drift_since(
+    context: RunContext, spec: ModelSpec, champion: ModelVersion | None
+) -> pl.DataFrame:
+    """Return how far a model's features have moved since its champion was fitted.
+
+    Empty where there is none, or the snapshots of its day are kept no more.
+    """
+    if champion is None or champion.as_of >= context.as_of:
+        return pl.DataFrame()
+    store = context.ports.feature_store
+    columns = store.service_columns(spec.feature_service)
+    views = [name for name in VIEWS if name in columns]
+    try:
+        before, now = (
+            {name: store.snapshot(name, moment).select(columns[name]) for name in views}
+            for moment in (champion.as_of, context.as_of)
+        )
+    except NotFoundError:
+        return pl.DataFrame()
+    return drift_table(before, now)
 
 
 def decide(doubts: Sequence[str], *, tried: bool, stands: bool, later: bool) -> str:
