@@ -100,7 +100,6 @@ def _photographed(wiring: Wiring, report: Path, images: Path) -> list[str]:
             page.goto(url)
             page.get_by_text(wanted).first.wait_for()
             page.wait_for_timeout(1500)
-            _without_assistant(page)
             page.get_by_text(wanted).first.scroll_into_view_if_needed()
             page.wait_for_timeout(500)
             page.screenshot(path=images / f"{name}.png")
@@ -108,14 +107,6 @@ def _photographed(wiring: Wiring, report: Path, images: Path) -> list[str]:
             print(name, flush=True)
         browser.close()
     return taken
-
-
-def _without_assistant(page: Any) -> None:
-    """Close MLflow's own assistant, where it takes a third of the page."""
-    title = page.get_by_text("MLflow Assistant", exact=True)
-    if title.count():
-        buttons = title.first.locator("xpath=ancestor::div[.//button][1]//button")
-        buttons.last.click()
 
 
 def _views(wiring: Wiring, address: str, report: Path) -> Mapping[str, tuple[str, str]]:
@@ -138,8 +129,8 @@ def _views(wiring: Wiring, address: str, report: Path) -> Mapping[str, tuple[str
         "mlflow_run_plot": (f"{run}/artifacts/calibration.png", "calibration.png"),
         "mlflow_compare": (f"{address}/#/{compared}", "Comparing"),
         "mlflow_registry": (f"{address}/#/models/timing", "challenger"),
-        "report_en": ((report / "report.en.html").as_uri(), "Three levers"),
-        "report_zh": ((report / "report.zh.html").as_uri(), "三个杠杆"),
+        "report_en": ((report / "report.en.html").as_uri(), "What contacting earned"),
+        "report_zh": ((report / "report.zh.html").as_uri(), "主动联系带来了多少收益"),
     }
 
 
