@@ -17,6 +17,7 @@ import pytest
 from nba.data.erasure import Leaving
 from nba.errors import ModelError
 from nba.models.base import Model, ModelConfig, ModelInputs
+from nba.models.story import FitStory
 from nba.models.version import ModelVersion
 from nba.stores.registry import MlflowRegistry
 
@@ -126,6 +127,18 @@ def test_a_fit_is_a_run_with_parameters_metrics_seed_and_as_of(
     assert run.data.metrics == {"auc": 0.5}
     assert run.data.tags["as_of"] == "2026-03-02T00:00:00"
     assert run.info.status == "FINISHED"
+
+
+def test_a_fit_names_the_tables_that_it_learned_from(registry: MlflowRegistry) -> None:
+    told = FitStory("a fit", "", rows={"customer_state": 144, "purchases": 328}, digest="c92d9460")
+    version = registry.register(
+        fitted(0.5), as_of=AS_OF, parameters={}, metrics={}, seed=1, config_digest="d", story=told
+    )
+    inputs = registry._client.get_run(version.run_id).inputs.dataset_inputs
+    found = {one.dataset.name: one.dataset for one in inputs}
+    assert set(found) == {"customer_state", "purchases"}
+    assert found["purchases"].digest == "c92d9460"
+    assert json.loads(found["purchases"].profile) == {"num_rows": 328}
 
 
 def test_the_champion_is_what_was_promoted_last(registry: MlflowRegistry) -> None:

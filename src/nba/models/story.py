@@ -26,6 +26,10 @@ class FitStory:
         Figures behind it, kept as CSV.
     pictures : mapping of str to callable
         Each draws a matplotlib figure, or returns None where matplotlib is not installed.
+    rows : mapping of str to int
+        Rows of each table that was learned from.
+    digest : str
+        Of the lake that they come from.
     """
 
     title: str
@@ -34,3 +38,5 @@ class FitStory:
     card: Mapping[str, str] = field(default_factory=dict)
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     pictures: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
+    digest: str = ""

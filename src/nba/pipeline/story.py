@@ -99,6 +99,8 @@ def tell(facts: FitFacts) -> FitStory:
             "seed": str(facts.seed),
             "decision": facts.decision,
         },
+        rows=facts.rows,
+        digest=facts.digest,
         card={language: _card(facts, language) for language in ("zh", "en")},
         tables={**_tables(trial), **({} if facts.drift.is_empty() else {"drift": facts.drift})},
         pictures={

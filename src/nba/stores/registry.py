@@ -418,7 +418,9 @@ class MlflowRegistry:
         return str(run.info.run_id)
 
     def _log_story(self, run_id: str, story: FitStory, folder: Path) -> None:
-        """Keep the cards, tables and pictures of a fit with its run."""
+        """Keep the datasets, cards, tables and pictures of a fit with its run."""
+        if story.rows:
+            self._client.log_inputs(run_id, _datasets(story))
         if not (story.card or story.tables):
             return
         folder.mkdir()
@@ -561,3 +563,21 @@ def quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+def _datasets(story: FitStory) -> list[Any]:
+    """Return the tables that were learned from, as MLflow notes datasets."""
+    from mlflow.entities import Dataset, DatasetInput
+
+    return [
+        DatasetInput(
+            Dataset(
+                name=name,
+                digest=story.digest[:32] or "unknown",
+                source_type="lake",
+                source=json.dumps({"lake": story.digest, "table": name}),
+                profile=json.dumps({"num_rows": rows}),
+            )
+        )
+        for name, rows in story.rows.items()
+    ]
