@@ -34,7 +34,7 @@ def apprentice_worlds(
     worlds: int = 100,
     customers: int = 6000,
     weeks: int = 13,
-    kinds: Sequence[str] = KINDS,
+    kinds: Sequence[str] = KINDS[:2],
     gain: float = 0.1,
     hidden: float = 0.0,
     seed: int = 1,
