@@ -21,9 +21,18 @@ FIT = np.array([[0.0, -1.2, -1.2], [-1.0, 0.0, -1.0], [0.3, -1.0, -1.0]])
 
 
 def planted_rows(
-    rows: int, *, scale: float, seed: int, fit: np.ndarray = FIT, drawn: bool = True
+    rows: int,
+    *,
+    scale: float,
+    seed: int,
+    fit: np.ndarray = FIT,
+    drawn: bool = True,
+    chosen: float = 0.0,
 ) -> pl.DataFrame:
-    """Return rows in which a read contact adds orders by `scale`, fit and how due it is."""
+    """Return rows in which a read contact adds orders by `scale`, fit and how due it is.
+
+    Those who were contacted buy more anyway, by the share `chosen`.
+    """
     rng = np.random.default_rng(seed)
     kind = rng.integers(0, 3, rows)
     arm = rng.integers(0, 4, rows)  # 3: none
@@ -37,7 +46,8 @@ def planted_rows(
     curve = np.exp(-1.0 * np.square(np.log(due)))
     effect = 2.0 * read * scale * curve * response
     effect = effect * np.exp(np.where(arm < 3, fit[kind, np.minimum(arm, 2)], 0.0))
-    orders = rng.poisson(np.maximum(without + effect, 0.0)).astype(float)
+    anyway = without * np.where(arm < 3, 1.0 + chosen, 1.0)
+    orders = rng.poisson(np.maximum(anyway + effect, 0.0)).astype(float)
     names = np.array([*MODES, "none"])
     history = {
         **{f"contacts_{mode}": contacts[:, place] for place, mode in enumerate(MODES)},

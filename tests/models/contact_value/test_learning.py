@@ -81,6 +81,24 @@ def test_without_a_draw_the_unread_show_who_is_chosen() -> None:
     assert found.posterior.mean[0] > 0.05
 
 
+@pytest.mark.parametrize("chosen", [0.5, 1.0])
+def test_whom_clerks_choose_is_no_effect(chosen: float) -> None:
+    found = learned(20_000, scale=0.0, seed=8, drawn=False, chosen=chosen)
+    scale, error = found.posterior.mean[0], np.sqrt(found.posterior.covariance[0, 0])
+    assert scale < 2.0 * error
+    assert scale < 0.03
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.1])
+def test_drawn_contacts_alone_show_the_scale(scale: float) -> None:
+    report = learned(20_000, scale=scale, seed=5).report
+    seen, error = report["drawn_scale"]
+    assert report["drawn_contacts"] > 10_000
+    assert error < 0.01
+    assert abs(seen - scale) < max(3.0 * error, 0.4 * scale)
+    assert learned(5_000, scale=scale, seed=5, drawn=False).report["drawn_scale"][1] == np.inf
+
+
 def test_row_order_does_not_matter() -> None:
     table = planted_rows(3_000, scale=0.2, seed=9)
     answers = Responsiveness.of(table)

@@ -116,3 +116,10 @@ def test_where_contacts_work_no_doubt_is_left() -> None:
     model = fitted(0.2)
     assert model.doubt == 0.0
     assert model.finding() == ""
+
+
+def test_clerks_own_contacts_alone_do_not_end_contacts() -> None:
+    rows = planted_rows(20_000, scale=0.0, seed=5, drawn=False)
+    model = ContactValueMode().fit(ModelInputs({**views(), TABLE: rows}), as_of=AS_OF, seed=1)
+    assert model.p_nothing == model.config.nothing
+    assert model.doubt == 0.0

@@ -45,6 +45,14 @@ class ContactValueConfig(ModelConfig):
         le=1,
         description="Share of what is not known that lists explore: 0 follows the expectation.",
     )
+    nothing: float = Field(
+        default=1 / 3, gt=0, lt=1, description="Chance, before data, that contacts add nothing."
+    )
+    min_drawn: int = Field(
+        default=500,
+        ge=0,
+        description="Drawn contacts below which lists go on as if contacts add something.",
+    )
     min_contacts: int = Field(
         default=200, ge=1, description="With fewer contacts the priors stand alone."
     )

@@ -4,9 +4,11 @@ orders = m0 + reached x scale x exp(design @ theta) + nuisance @ eta + noise
 
 `m0`, what is bought without a contact, comes from trees that did not see the row's fold. A contact
 that was not read cannot work: `reached` is 1 / P(read) where it was read. Rows that a policy drew
-count with the arm minus its propensity (orthogonal to mistakes of `m0`); contacts that clerks chose
-as they are, beside a level of how the chosen differ, which the unread ones show. The scale is
-linear and may be zero or below: where contacts change nothing, it says so.
+count with the arm minus its propensity. Contacts that clerks chose count with `reached` minus one:
+by what is bought where they were read against where they were not. Both are orthogonal to mistakes
+of `m0` and to whom clerks choose. Where reading is not recorded, contacts of clerks count as they
+are, beside a level of how the chosen differ. The scale is linear and may be zero or below: where
+contacts change nothing, it says so.
 
 References
 ----------
@@ -21,7 +23,7 @@ from typing import Final
 
 import numpy as np
 
-from nba.arrays import Floats, Ints
+from nba.arrays import Bools, Floats, Ints
 
 STEPS: Final = 25
 #: Largest change of a parameter in one step, in prior widths.
@@ -47,7 +49,8 @@ class Sample:
     taken : array of shape (entries,)
         `reached` of the contact that was made, 0 of the others.
     expected : array of shape (entries,)
-        Propensity times the chance that it is sent; 0 where nothing was drawn.
+        Propensity times the chance that it is sent; 1 of a clerk's choice of which reading tells, 0
+        of any other.
     """
 
     residual: Floats
@@ -95,6 +98,32 @@ class Posterior:
         """Return the variance of `effect`, shape (rows,)."""
         by = self.gradient(design)
         return np.asarray(np.einsum("ij,jk,ik->i", by, self.covariance, by))
+
+
+def scale_of(sample: Sample, posterior: Posterior, rows: Bools) -> tuple[float, float]:
+    """Return the scale that some rows show with the factors held, and its standard error.
+
+    Parameters
+    ----------
+    sample : Sample
+    posterior : Posterior
+        Of `fit_posterior`; its factors and nuisances are taken as they are.
+    rows : bool array of shape (rows,)
+        Which rows are asked.
+
+    Returns
+    -------
+    tuple of float
+        (0, infinity) where nothing was tried in them.
+    """
+    grown = growth(sample.design, posterior.mean[1:])
+    tried = sample.per_row((sample.taken - sample.expected) * grown)[rows]
+    rest = (sample.residual - sample.nuisance @ posterior.nuisance)[rows]
+    weight = sample.weight[rows] / posterior.inflation
+    information = float(weight @ np.square(tried))
+    if information <= 0.0:
+        return 0.0, float("inf")
+    return float(weight @ (tried * rest)) / information, information**-0.5
 
 
 def growth(design: Floats, theta: Floats) -> Floats:

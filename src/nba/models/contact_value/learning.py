@@ -11,7 +11,7 @@ import polars as pl
 from nba.arrays import Bools, Floats, Ints
 from nba.models.contact_value.config import ContactValueConfig
 from nba.models.contact_value.design import NAMES, Situation, codes, log_relevance, prior_of
-from nba.models.contact_value.fit import Posterior, Sample, fit_posterior
+from nba.models.contact_value.fit import Posterior, Sample, fit_posterior, scale_of
 from nba.models.contact_value.responsiveness import Responsiveness
 from nba.models.mode.assignments.records import PROPENSITY_COLUMNS
 from nba.models.mode.doubly_robust.nuisance import folds_of
@@ -129,9 +129,12 @@ def learn(
         config.spread_over_error,
     )
     spread = np.sqrt(np.diag(posterior.covariance))
+    drawn = rows["propensity"].is_not_null().to_numpy()
     report = {
         "rows": rows.height,
         "contacts": int(is_contact.sum()),
+        "drawn_contacts": rows.filter(drawn & is_contact)["assignment_id"].n_unique(),
+        "drawn_scale": scale_of(sample, posterior, drawn),
         "inflation": posterior.inflation,
         "factors": {
             name: [float(posterior.mean[i]), float(spread[i])]
@@ -297,11 +300,12 @@ def _sample(
 ) -> Sample:
     """Return the rows of the fit, and an entry per contact that was made or could have been."""
     arm, situation, chosen = without.arm, without.situation, without.reading.is_chosen
+    controlled = without.is_controlled
     sent = without.is_contact.sum() / max((arm < len(MODES)).sum(), 1)
     expected = _chances(rows, arm) * sent
+    expected += np.stack([controlled & (arm == mode) for mode in range(len(MODES))])
     taken = np.stack([np.where(arm == mode, reached, 0.0) for mode in range(len(MODES))])
     row, mode = np.nonzero((taken != 0).T | (expected != 0).T)
-    controlled = without.is_controlled
     differ = anyway * chosen * np.where(controlled, LEFT_OF_CHOICE, 1.0)
     choice = [differ * (arm == one) for one in range(len(MODES))]
     choice += [own * (situation.kind == kind) for own in choice for kind in range(len(KINDS))]

@@ -15,6 +15,8 @@ from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import polars as pl
+from scipy.special import expit
+from scipy.stats import norm
 
 from nba.arrays import Floats
 from nba.models.base import ModelConfig, ModelInputs
@@ -42,8 +44,6 @@ from nba.models.needs.rhythm import Rhythm, chance_without
 
 STATE_FILE: Final = "contact_value.json"
 ARRAYS_FILE: Final = "contact_value.npz"
-#: Below this share of the prior's error the scale counts as seen.
-DOUBT_ERROR: Final = 0.5
 #: How due a category is right after it was bought, for what is expected of later days.
 FRESH: Final = 0.3
 
@@ -105,18 +105,31 @@ class ContactValueMode(ModeModel):
         return self
 
     @property
+    def p_nothing(self) -> float:
+        """The chance that contacts add nothing, by what the contacts that were drawn brought.
+
+        Contacts of clerks do not count here: what they say hangs on who reads what.
+        """
+        config = self.config
+        scale, error = self.report.get("drawn_scale", (0.0, np.inf))
+        if not np.isfinite(error):
+            return config.nothing
+        nothing = np.log(config.nothing) + norm.logpdf(scale, 0.0, error)
+        spread = np.hypot(error, config.scale_error)
+        something = np.log1p(-config.nothing) + norm.logpdf(scale, config.scale, spread)
+        return float(expit(nothing - something))
+
+    @property
     def doubt(self) -> float:
         """By how much the scale is lowered for the list, in its own units; mostly zero.
 
-        Once so much was seen that the scale is known twice as well as before, and it may still be
-        nothing while the prior's scale is ruled out, the list goes by the lower bound: it shrinks
-        to service and to what the exploration floor tries.
+        Once enough was drawn and it is likelier than not that contacts add nothing, the list goes
+        by a scale of at most zero: it shrinks to service and to what the exploration floor tries.
         """
         mean, error = self._scale()
-        seen = error < DOUBT_ERROR * self.config.scale_error
-        nothing = mean - self.config.lower_z * error <= 0.0
-        less = mean + self.config.lower_z * error < self.config.scale
-        return self.config.lower_z * error if seen and nothing and less else 0.0
+        if self.report.get("drawn_contacts", 0) < self.config.min_drawn or self.p_nothing <= 0.5:
+            return 0.0
+        return max(mean, self.config.lower_z * error)
 
     def _scale(self) -> tuple[float, float]:
         return float(self.posterior.mean[0]), float(np.sqrt(self.posterior.covariance[0, 0]))
