@@ -46,7 +46,7 @@ class ContactValueConfig(ModelConfig):
         description="Share of what is not known that lists explore: 0 follows the expectation.",
     )
     nothing: float = Field(
-        default=1 / 3, gt=0, lt=1, description="Chance, before data, that contacts add nothing."
+        default=0.5, gt=0, lt=1, description="Chance, before data, that contacts add nothing."
     )
     min_drawn: int = Field(
         default=500,
