@@ -128,7 +128,7 @@ def _people(first: pl.DataFrame, record: pl.DataFrame, count: int) -> list[dict[
                 "to": f"{row['contact_to']:%H:%M}",
                 "product": row["name"] or row["product_id"],
                 "category": row["category"],
-                "reasons": list(row["reasons"]),
+                "reasons": [reason["en"] for reason in row["reasons"]],
                 "talking_point": row["talking_point"],
                 "uplift": row["uplift"],
                 "p_repurchase_30d": row["p_repurchase_30d"],
