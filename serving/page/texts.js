@@ -45,7 +45,7 @@ export const TEXTS = {
     extra_unclear: "区间包含零：还说不准联系带来了多少。", extra_unknown: "对照顾客太少，还算不出来。",
     team_hint: "每个人只和自己客户群的预期比，不按销售额排名。", adoption: "采纳率", workload: "今日分钟", works: "在岗", off: "休息", left: "已离职", absent: (days) => `请假 ${days}`, served_by: (name) => `由${name}代班`,
     against: "本月实际 / 预期毛利", handovers: (n) => `交接建议（${n}）`, from_to: (from, to) => `${from} → ${to}`, accept: "同意", change_to: "改为", accepted: "已交接", reason_friend: "已是好友", reason_store: "同店同事", no_handovers: "没有待处理的交接。",
-    coaching: "可以帮一把", late_cases: (n) => `${n} 个服务单超过两天未处理`, many_skips: (n, why) => `跳过 ${n} 次，最多的原因：${why}`, low_adoption: (p) => `近两周只发送了 ${p}`, no_reason: "没有说明", all_well: "一切正常",
+    coaching: "可以帮一把", late_cases: (n) => `${n} 个服务单超过两天未处理`, many_skips: (n, why) => `跳过 ${n} 次，最多的原因：${why}`, low_adoption: (p) => `近两周名单上的联系只发出了 ${p}`, no_reason: "没有说明", all_well: "一切正常",
     failed: (why) => `没有成功：${why}`, no_network: "没有网络，这部分还没有保存在设备上。", sidebar_ended: "这个页面的时间已到，请从聊天窗口重新打开。",
   },
   en: {
@@ -93,7 +93,7 @@ export const TEXTS = {
     extra_unclear: "The interval holds zero: it cannot be said yet how much the contacts brought.", extra_unknown: "Too few customers were left alone to tell.",
     team_hint: "Everybody stands against what was expected of their own customers; nobody is ranked by sales.", adoption: "adoption", workload: "minutes today", works: "at work", off: "off", left: "has left", absent: (days) => `absent ${days}`, served_by: (name) => `served by ${name}`,
     against: "margin this month, actual / expected", handovers: (n) => `Hand-overs proposed (${n})`, from_to: (from, to) => `${from} → ${to}`, accept: "Accept", change_to: "Give to", accepted: "handed over", reason_friend: "is a friend already", reason_store: "same store", no_handovers: "No hand-over waits.",
-    coaching: "Where help is welcome", late_cases: (n) => `${n} service case(s) open for more than two days`, many_skips: (n, why) => `skipped ${n} times, mostly: ${why}`, low_adoption: (p) => `sent only ${p} in two weeks`, no_reason: "no reason given", all_well: "all is well",
+    coaching: "Where help is welcome", late_cases: (n) => `${n} service ${n === 1 ? "case" : "cases"} open for more than two days`, many_skips: (n, why) => `skipped ${n} times, mostly: ${why}`, low_adoption: (p) => `sent ${p} of what was listed in the past two weeks`, no_reason: "no reason given", all_well: "all is well",
     failed: (why) => `That did not work: ${why}`, no_network: "No network, and the device has not kept this part.", sidebar_ended: "This view has ended. Open it again from the chat.",
   },
 };
