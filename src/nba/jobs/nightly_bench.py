@@ -40,7 +40,7 @@ class Measured:
         Lines of sales for `ingest` and the limits over them, else customers.
     rows_per_second : int
     peak_mb : int
-        The most memory of the process in the step.
+        The most memory of the process in the step; 0 where it is not measured (`ingest`, limits).
     """
 
     night: str
