@@ -182,7 +182,7 @@ def square_items(lines: int, seed: int = 2) -> tuple[list[Row], Money]:
         name, price, count, off = _item(draw)
         sign = -1 if draw.random() < 0.04 else 1
         gross, off = sign * price * count, sign * off
-        when = _START + timedelta(minutes=53 * number)
+        when = _START + timedelta(minutes=53 * number % 500_000)
         who = draw.randint(0, 40)
         rows.append({
             "Date": f"{when:%Y-%m-%d}", "Time": f"{when:%H:%M:%S}",
@@ -214,7 +214,8 @@ def woocommerce_orders(lines: int, seed: int = 3) -> tuple[list[Row], Money]:
         back = net if number % 20 == 0 else 0
         rows.append({
             "order_id": str(order), "order_number": f"W{order}",
-            "date": f"{_START + timedelta(hours=5 * order):%Y-%m-%d %H:%M:%S}", "status": status,
+            "date": f"{_START + timedelta(hours=5 * order % 9_000):%Y-%m-%d %H:%M:%S}",
+            "status": status,
             "order_total": money(net), "order_currency": "GBP", "customer_id": str(order % 30),
             "billing_first_name": "Cy", "billing_last_name": "Fox",
             "billing_email": f"anna{order % 30}@example.com", "billing_phone": "",
@@ -266,7 +267,8 @@ def linkwechat_orders(lines: int, seed: int = 5) -> tuple[list[Row], Money]:
         who = draw.randint(1, 50)
         rows.append({
             "id": str(number), "order_no": f"L{number}", "total_fee": str(price * count),
-            "pay_time": f"{_START + timedelta(hours=number):%Y-%m-%d %H:%M:%S}", "order_state": "1",
+            "pay_time": f"{_START + timedelta(hours=number % 9_000):%Y-%m-%d %H:%M:%S}",
+            "order_state": "1",
             "product_id": name, "product_num": str(count), "phone": f"138{who:08d}",
             "external_userid": f"wm{who:04d}", "external_name": f"小{who}",
             "we_user_id": "ZhangSan",
