@@ -39,7 +39,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     simulate(config, folder / "tables", folder / "truth")
     nba("init", folder / "project")
     nba("--project", folder / "project", "ingest", folder / "tables")
-    nba("--project", folder / "project", "run", "--as-of", DAY)
+    said = nba("--project", folder / "project", "run", "--as-of", DAY)
+    (folder / "said.txt").write_text(said, encoding="utf-8")
     return folder / "project"
 
 

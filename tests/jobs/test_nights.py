@@ -51,6 +51,16 @@ def published(shop: Path) -> pl.DataFrame:
     return wiring(shop).plan_store.actions(DAY)
 
 
+def test_a_first_night_says_which_model_it_fits_and_how_long_it_took(made: Path) -> None:
+    said = (made.parent / "said.txt").read_text(encoding="utf-8")
+    steps = wiring(made).run(datetime(DAY.year, DAY.month, DAY.day)).manifest.steps
+    for number, (name, kind) in enumerate(
+        {"timing": "hazard", "affinity": "two_stage", "mode": "contact_value"}.items(), 1
+    ):
+        assert f"train: {name} ({kind}), model {number} of 3: fits, no champion yet" in said
+        assert f"train: {name}: took {steps['train']['fit_seconds'][name]:.0f} s" in said
+
+
 def test_what_the_lake_refuses_is_set_aside_and_never_blocks_the_rest(shop: Path) -> None:
     store = wiring(shop).plan_store
     store.accept(
