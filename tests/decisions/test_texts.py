@@ -18,7 +18,13 @@ from nba.decisions import DecisionFiles
 from nba.decisions.address import form_of_address
 from nba.decisions.decide import decide
 from nba.decisions.names import Texts, counted
-from nba.decisions.reasons import PHRASES, TEXT_FACTS, reasons_of
+from nba.decisions.reasons import (
+    NEED_REASONS,
+    PHRASES,
+    TEXT_FACTS,
+    phrase_flags,
+    reasons_of,
+)
 from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import DecisionSettings
 from nba.decisions.talking import TalkingPoints, spoken_facts
@@ -75,6 +81,16 @@ def test_reasons_cautions_and_tags_hold_no_code(files: DecisionFiles, language: 
     assert [text for text in texts if CODE.search(text) or not text.strip()] == []
     is_chinese = [bool(re.search(r"[\u4e00-\u9fff]", text)) for text in texts]
     assert all(is_chinese) if language == "zh" else not any(is_chinese)
+
+
+@pytest.mark.parametrize("category", ["premium_beauty", "other", "unknown"])
+@pytest.mark.parametrize("need", ["due", "new", "companion", "discovery"])
+def test_every_need_has_one_reason(need: str, category: str) -> None:
+    """Whatever the category is called, however due it is, and however often it was bought."""
+    facts = facts_of("en", need=need, need_category=category)
+    states = [{"need_times": n, "need_due": due} for n in (1, 2, 9) for due in (0.4, 0.9, 4.0)]
+    flags = phrase_flags(pl.DataFrame([{**facts, **state} for state in states]))
+    assert flags.select(pl.sum_horizontal(NEED_REASONS)).to_series().to_list() == [1] * len(states)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

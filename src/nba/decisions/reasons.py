@@ -20,7 +20,12 @@ MOST_REASONS: Final = 3
 #: Reasons of the action itself that come before all others.
 OWN_REASONS: Final = 2
 #: Reasons that name the need that is served: the one that holds comes first of all.
-NEED_REASONS: Final = ("need_due", "need_once", "need_new", "need_companion", "need_discovery")
+NEED_REASONS: Final = (
+    "need_due", "need_once", "need_again", "need_new", "need_arrived", "need_companion",
+    "need_discovery", "need_liked",
+)  # fmt: skip
+#: Where the category of what is brought has no name that says anything.
+_UNNAMED: Final = "(need_category == 'unknown' or need_category == 'other')"
 #: Reasons about a category that is due, which is not always the one that is brought.
 _OTHER_NEEDS: Final = ("category_due", "repeat_favourite", "new_for_taste")
 
@@ -74,10 +79,18 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
             "bought {need_category} {need_days:.0f} days ago ({product_name}); most come back for "
             "it after {need_gap:.0f}",
         ),
+        "need_again": Phrase(
+            f"need == 'due' and ({_UNNAMED} or (need_times >= 2 and need_due < 0.7))",
+            "上次买{product_name}这类商品是 {need_days:.0f} 天前",
+            "last bought something like {product_name} {need_days:.0f} days ago",
+        ),
         "need_new": Phrase(
             "need == 'new' and need_category != 'unknown' and need_category != 'other'",
             "常买{need_category}，这是新到的：{product_name}",
             "buys {need_category}, and this is new: {product_name}",
+        ),
+        "need_arrived": Phrase(
+            f"need == 'new' and {_UNNAMED}", "这是新到的：{product_name}", "{product_name} is new"
         ),
         "need_companion": Phrase(
             "need == 'companion'",
@@ -88,6 +101,11 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
             "need == 'discovery' and need_category != 'unknown' and need_category != 'other'",
             "还没买过{need_category}，口味相近的人喜欢{product_name}",
             "has not bought {need_category} yet; people of like taste choose {product_name}",
+        ),
+        "need_liked": Phrase(
+            f"need == 'discovery' and {_UNNAMED}",
+            "口味相近的人喜欢{product_name}",
+            "people of like taste choose {product_name}",
         ),
         "category_due": Phrase(
             "due_category_overdue >= 0.8 and due_category != 'unknown' and due_category != 'other'",
