@@ -19,7 +19,7 @@ from nba.serving.conditional import is_known, unchanged
 #: Bytes of answers that one process keeps.
 BUDGET: Final = 64 * 1024 * 1024
 #: Smaller answers are not worth compressing.
-_LEAST: Final = 1024
+LEAST_ZIPPED: Final = 1024
 _GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _JSON: Final = "application/json"
 
@@ -85,7 +85,8 @@ class Ready:
             return unchanged(self.tag)
         headers = {"ETag": self.tag}
         tail = tail + b"}"
-        if len(self.head) < _LEAST or "gzip" not in request.headers.get("accept-encoding", ""):
+        taken = request.headers.get("accept-encoding", "")
+        if len(self.head) < LEAST_ZIPPED or "gzip" not in taken:
             return Response(self.head + tail, headers=headers, media_type=_JSON)
         headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
         return Response(self._gzip(tail), headers=headers, media_type=_JSON)

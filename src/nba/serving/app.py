@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
 
 import nba
 from nba.serving import errors, webhooks
-from nba.serving.answers import Answers
+from nba.serving.answers import LEAST_ZIPPED, Answers
 from nba.serving.attempts import WrongKeys
 from nba.serving.audit import Audit, Auditor
 from nba.serving.contract import DESCRIPTION, openapi, operation_id
@@ -95,6 +96,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.routes = [route for router in routers for route in router.routes]
     if services.page is not None:
         hosts = services.clerk_page.frame_ancestors
-        app.mount("/", PageFiles(services.page, hosts), name="page")
+        files = GZipMiddleware(PageFiles(services.page, hosts), minimum_size=LEAST_ZIPPED)
+        app.mount("/", files, name="page")
     app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
     return app
