@@ -399,6 +399,7 @@ def test_a_strict_policy_keeps_the_page_to_itself(served: Served, context: Conte
     assert "default-src 'none'" in policy
     assert policy.endswith("frame-ancestors http://localhost:*")
     assert "unsafe" not in policy
+    assert response.headers["content-encoding"] == "gzip"
 
 
 def test_the_page_has_every_text_in_both_languages() -> None:
