@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 from tests.models.affinity import shop
 
 from nba.models.affinity.config import TwoStageConfig
@@ -178,7 +179,8 @@ class TestContract(ModelContract):
         return frames(customer_state=people)
 
 
-def test_threads_get_equal_parts() -> None:
+def test_threads_get_equal_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nba.models.affinity.config.cores", lambda: 4)
     fitted = TwoStageAffinity(CONFIG.model_copy(update={"part_customers": 10, "threads": 3}))
     assert fitted._part(10) == 10  # one part needs no threads
     assert fitted._part(11) == 4
