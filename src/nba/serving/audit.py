@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from queue import Empty, SimpleQueue
@@ -13,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nba.errors import NbaError
 from nba.logs import log
+from nba.serving.background import Background
 from nba.stores.audit import AuditEntry, Target
 
 #: How often, in seconds, what was noted is written.
@@ -23,7 +23,7 @@ MOST_WAITING: Final = 100_000
 _TARGETS: Final = {"customer_id": Target.CUSTOMER, "action_id": Target.ACTION}
 
 
-class Auditor:
+class Auditor(Background):
     """Keeps what was noted until a thread has written it: a request never waits for it.
 
     Parameters
@@ -42,11 +42,10 @@ class Auditor:
     def __init__(
         self, write: Callable[[Sequence[AuditEntry]], None], clock: Callable[[], datetime]
     ) -> None:
+        super().__init__("audit")
         self._write = write
         self.clock = clock
         self._waiting: SimpleQueue[AuditEntry] = SimpleQueue()
-        self._ending = threading.Event()
-        self._thread: threading.Thread | None = None
 
     def note(self, entry: AuditEntry) -> None:
         """Take a call to be written."""
@@ -55,18 +54,9 @@ class Auditor:
         else:
             log().error("a call is not in the audit log", route=entry.route, status=entry.status)
 
-    def start(self) -> None:
-        """Begin to write; after `close` it may begin again."""
-        self._ending.clear()
-        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
-        self._thread.start()
-
     def close(self) -> None:
         """Write what waits, and end."""
-        self._ending.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        super().close()
         self.flush()
 
     def flush(self) -> None:

@@ -25,6 +25,7 @@ from nba.serving.run import services_of
 from nba.serving.services import Access
 from nba.settings import Project
 from nba.stores.access import Scope
+from nba.stores.operational import OperationalStore
 from nba.wiring import Wiring
 
 _CONSTANT: Final = "/bench/constant"
@@ -77,14 +78,7 @@ def bench_serving(project: str = "demo", seconds: float = 3.0, connections: int 
     The load comes from threads of this process and the standard library's HTTP client; the server
     is a process of its own. Lists, cards and their customers take turns over the whole plan.
     """
-    if not Path(project, "nba.yaml").is_file():
-        raise UsageError(
-            "the bench needs a project with a plan",
-            expected="a folder made by `nba demo --no-serve`",
-            found=project,
-            next_step="give it with --option project=FOLDER",
-        )
-    store = Wiring(Project.open(Path(project))).plan_store
+    store = planned_store(project)
     key = store.create_key(Scope.ADMIN, label="bench")
     try:
         with served(Path(project)) as port:
@@ -216,6 +210,24 @@ def _send(server: Server, method: str, path: str, body: str | bytes | None) -> b
     connection = http.client.HTTPConnection("127.0.0.1", server.port)
     connection.request(method, path, body, server.headers(body))
     return connection.getresponse().read()
+
+
+def planned_store(project: str) -> OperationalStore:
+    """Return the store of a project that a bench may ask.
+
+    Raises
+    ------
+    UsageError
+        The folder is no project.
+    """
+    if not Path(project, "nba.yaml").is_file():
+        raise UsageError(
+            "the bench needs a project with a plan",
+            expected="a folder made by `nba demo --no-serve`",
+            found=project,
+            next_step="give it with --option project=FOLDER",
+        )
+    return Wiring(Project.open(Path(project))).plan_store
 
 
 @contextmanager

@@ -14,10 +14,8 @@ from typing import Any, Final
 import numpy as np
 
 from nba.errors import UnavailableError, UsageError
-from nba.serving.bench import Server, served
-from nba.settings import Project
+from nba.serving.bench import Server, planned_store, served
 from nba.stores.access import Scope
-from nba.wiring import Wiring
 
 #: Connections over which sales are sent.
 _SENDERS: Final = 8
@@ -72,14 +70,7 @@ def bench_freshness(project: str = "demo", rate: int = 200, seconds: float = 10.
     Sales follow a timetable, whether the service keeps up or not. Senders and watchers are threads
     of this process; the server is one of its own.
     """
-    if not Path(project, "nba.yaml").is_file():
-        raise UsageError(
-            "the bench needs a project with a plan",
-            expected="a folder made by `nba demo --no-serve`",
-            found=project,
-            next_step="give it with --option project=FOLDER",
-        )
-    store = Wiring(Project.open(Path(project))).plan_store
+    store = planned_store(project)
     admin = store.create_key(Scope.ADMIN, label="bench")
     till = store.create_key(Scope.SOURCE, subject=f"bench-{time.time_ns()}", label="bench")
     try:
@@ -130,11 +121,15 @@ def _run(clerk: Server, till: Server, rate: int, seconds: float) -> Freshness:
 
 
 def _listed(server: Server) -> list[tuple[str, str]]:
-    """Return clerk and customer of every listed action whose customer did not just buy."""
+    """Return clerk and customer of every listed action whose customer did not just buy.
+
+    Of who refused profiling no card ever says when they bought: they are left out.
+    """
     clerks = [one["clerk_id"] for one in _ask(server, "/v1/clerks")["clerks"] if one["planned"]]
     pages = [_ask(server, f"/v1/clerks/{clerk}/actions?limit=200") for clerk in clerks]
     found = [(page["clerk_id"], row["customer_id"]) for page in pages for row in page["actions"]]
-    return [one for one in found if not _card_knows(server, one[1])]
+    since = [_days_since(server, customer_id) for _, customer_id in found]
+    return [one for one, days in zip(found, since, strict=True) if days is not None and days >= 1]
 
 
 def _watch(server: Server, clerk_id: str, customer_id: str) -> tuple[float, float]:
@@ -150,8 +145,14 @@ def _watch(server: Server, clerk_id: str, customer_id: str) -> tuple[float, floa
 
 
 def _card_knows(server: Server, customer_id: str) -> bool:
-    days = _ask(server, f"/v1/customers/{customer_id}")["behaviour"].get("days_since_purchase")
+    days = _days_since(server, customer_id)
     return days is not None and days < 1
+
+
+def _days_since(server: Server, customer_id: str) -> float | None:
+    card = _ask(server, f"/v1/customers/{customer_id}")
+    days: float | None = card["behaviour"].get("days_since_purchase")
+    return days
 
 
 def _until(holds: Callable[[], bool], began: float | None = None) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import IO, Final, Protocol
 
 from nba.errors import NbaError
 from nba.logs import log
+from nba.serving.background import Background
 from nba.stores.outbox import Heard
 
 #: How often, in seconds, it is looked whether anything was accepted.
@@ -49,7 +49,7 @@ class AcceptedRows(Protocol):
         """Return of whom rows after an id are."""
 
 
-class Refresher:
+class Refresher(Background):
     """A thread that brings features online of whoever was heard of.
 
     Parameters
@@ -75,6 +75,7 @@ class Refresher:
         clock: Callable[[], datetime],
         lock: Path,
     ) -> None:
+        super().__init__("refresher")
         self._store = store
         self._features = features
         self._clock = clock
@@ -84,21 +85,6 @@ class Refresher:
         self._seen: set[int] = set()
         self._newest = 0
         self._base: object = None
-        self._ending = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Begin; after `close` it may begin again."""
-        self._ending.clear()
-        self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """End after the customers at hand."""
-        self._ending.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
 
     def _run(self) -> None:
         while not self._ending.is_set():

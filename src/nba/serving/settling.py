@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from nba.errors import UnavailableError
 from nba.logs import log
+from nba.serving.background import Background
 from nba.serving.services import Services
 from nba.stores.books import Book
 from nba.stores.operational import OperationalStore
@@ -32,7 +33,7 @@ def settled_book(services: Services, clerk_id: str) -> Book | None:
     return services.store.book(clerk_id)
 
 
-class Settler:
+class Settler(Background):
     """A thread that settles touched books: when it is woken, and every few seconds.
 
     Parameters
@@ -43,17 +44,10 @@ class Settler:
     """
 
     def __init__(self, store: OperationalStore, settle: Callable[[str], object]) -> None:
+        super().__init__("settler")
         self._store = store
         self._settle = settle
         self._wake = threading.Event()
-        self._ending = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Begin; after `close` it may begin again."""
-        self._ending.clear()
-        self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
-        self._thread.start()
 
     def wake(self) -> None:
         """Say that there may be something to settle."""
@@ -63,9 +57,7 @@ class Settler:
         """End after the book at hand."""
         self._ending.set()
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        super().close()
 
     def _run(self) -> None:
         while not self._ending.is_set():
