@@ -47,7 +47,8 @@ def bench_online(
     Returns
     -------
     dict
-        As of `features_engines`, with `empty_shares`: how many answers were nothing, by view.
+        Of the views that hold anything: as of `features_engines`, with `empty_shares`: how many
+        answers were nothing, by view.
     """
     with generated_shop(customers, seed, days) as (wiring, day):
         store = wiring.feature_store
@@ -55,10 +56,15 @@ def bench_online(
         for night in nights:
             store.build(night, purpose="training")
         rng = np.random.default_rng(seed)
-        asked_for = {n: questions(store, v, nights, asked, rng) for n, v in store.views.items()}
+        held = {
+            name: view
+            for name, view in store.views.items()
+            if any(store.snapshot(name, night).height for night in nights)
+        }
+        asked_for = {n: questions(store, v, nights, asked, rng) for n, v in held.items()}
         online = answers_online(store, asked_for, nights)
         found, empty = [], {}
-        for name, view in store.views.items():
+        for name, view in held.items():
             offline = store.historical(name, asked_for[name]).select(view.columns)
             found.append(agreement(view, online[name], offline))
             nothing = offline.select(pl.all_horizontal(pl.col(list(view.by_name)).is_null()))

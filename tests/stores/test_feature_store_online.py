@@ -185,6 +185,12 @@ def test_a_push_older_than_the_snapshot_does_not_bring_an_entity_back(store: Pac
     assert numbers(store, ("c1", "p1")) == [None]
 
 
+def test_a_push_long_after_the_snapshot_ends_no_other_entity(store: PackedStore) -> None:
+    store.replace(VIEW, [(("c1", "p1"), 5, 5, "[1]"), (("c2", "p1"), 5, 5, "[2]")], moment_us=5)
+    store.push(VIEW, [(("c2", "p1"), 900, 900, "[3]")])
+    assert numbers(store, ("c1", "p1"), ("c2", "p1")) == [1, 3]
+
+
 def test_a_broken_snapshot_leaves_the_old_one(store: PackedStore) -> None:
     store.replace(VIEW, [(("c1", "p1"), 5, 5, "[1]")], moment_us=5)
 

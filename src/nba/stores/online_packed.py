@@ -284,8 +284,9 @@ class PackedStore:
         view : OnlineView
         keys : sequence of tuple of str
         now_us : int, optional
-            The moment against which the time to live counts; by default the newest event time
-            of the view, so that a project replayed in the past is served.
+            The moment against which the time to live counts; by default that of the last
+            snapshot (without one, the newest event time), so that a project replayed in the past is
+            served, and what is pushed for one entity ends no other.
         """
         if not self._exists(view.name):
             return [None] * len(keys)
@@ -313,9 +314,15 @@ class PackedStore:
         return self.connection.execute(query, (name,)).fetchone() is not None
 
     def _oldest(self, view: OnlineView, now_us: int | None) -> int:
+        """Return the event time from which on rows are served.
+
+        Without `now_us` age is against the last snapshot: what was pushed since for one entity
+        makes no other any older.
+        """
         if not view.ttl_us:
             return 0
-        return (self.newest_us(view.name) if now_us is None else now_us) - view.ttl_us
+        latest = self.snapshot_us(view.name) or self.newest_us(view.name)
+        return (latest if now_us is None else now_us) - view.ttl_us
 
     def _select(
         self, view: OnlineView, keys: Sequence[Key], oldest: int
