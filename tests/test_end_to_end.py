@@ -180,7 +180,9 @@ def test_anybody_in_the_book_is_rescored_as_the_night_valued_them(shop: Path) ->
         mine = values.filter(pl.col("customer_id") == customer_id)
         assert found == pytest.approx(dict(mine.select("action_type", "value").iter_rows()))
         assert all(action["rank"] is None for action in answer["actions"])
-    held_out = plan.log.filter(pl.col("arm") == "holdout")["customer_id"][0]
+    held_out = plan.log.filter(pl.col("arm") == "holdout", pl.col("mode") == "none")["customer_id"][
+        0
+    ]
     assert client.get(f"/v1/customers/{held_out}/actions").json()["actions"] == []
 
 

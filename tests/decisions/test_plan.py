@@ -86,10 +86,11 @@ def test_every_eligible_customer_is_logged_with_all_probabilities(
 def test_holdout_is_shown_and_left_alone(plan: Plan) -> None:
     held = plan.log.filter(pl.col("arm") == "holdout")
     assert 0.05 < held.height / plan.log.height < 0.15
-    assert (held["mode"] == "none").all()
+    assert (held["mode"] == "none").mean() > 0.9
+    assert set(held["action_type"].drop_nulls()) <= {"resolve_complaint"}  # see test_own_cases
     rows = plan.actions.filter(pl.col("arm") == "holdout")
     assert sorted(rows["customer_id"]) == sorted(held["customer_id"])
-    assert (rows["mode"] == "none").all()
+    assert sorted(rows["mode"]) == sorted(held["mode"])
 
 
 def test_windows_lie_in_shift_and_out_of_quiet_hours(

@@ -155,9 +155,11 @@ def check_day(
     plan, again = (decide(inputs, rules, as_of=world.AS_OF) for _ in range(2))
     assert plan.actions.equals(again.actions)
     assert plan.log.equals(again.log)
-    check_log(plan.log)
+    service = [action.action_type for action in rules.actions if action.service]
+    check_log(plan.log, service)
     contacts = plan.actions.filter(pl.col("mode") != "none")
-    assert set(contacts["arm"]) <= {"engine", "random", "due_worth", "most_overdue"}
+    treated = contacts.filter(~pl.col("action_type").is_in(service))
+    assert set(treated["arm"]) <= {"engine", "random", "due_worth", "most_overdue"}
     assert plan.actions["customer_id"].is_unique().all()
     check_minutes(contacts, inputs, rounding)
     check_consent(contacts, inputs, catalogue)
@@ -165,7 +167,7 @@ def check_day(
     check_history(contacts, inputs, policy, catalogue, world.AS_OF)
 
 
-def check_log(log: pl.DataFrame) -> None:
+def check_log(log: pl.DataFrame, service: list[str]) -> None:
     rows = log.select("customer_id", "alternatives").explode("alternatives", empty_as_null=False)
     rows = rows.unnest("alternatives")
     if rows.height:
@@ -173,9 +175,18 @@ def check_log(log: pl.DataFrame) -> None:
         totals = rows.group_by("customer_id").agg(pl.col("probability").sum())["probability"]
         assert (totals - 1).abs().max() < 1e-9
         assert log["propensity"].min() > 0
-    held = log.filter(pl.col("arm").is_in(["holdout", "business_as_usual"]))
-    assert (held["mode"] == "none").all()
-    assert (held["propensity"] == 1).all()
+    habit = log.filter(pl.col("arm") == "business_as_usual")
+    assert (habit["mode"] == "none").all()
+    held = log.filter(pl.col("arm") == "holdout")
+    assert set(held["action_type"].drop_nulls()) <= set(service)
+    offered = held.explode("alternatives", empty_as_null=False).unnest(
+        "alternatives", separator="."
+    )
+    waits = offered.filter(pl.col("alternatives.action_type").is_in(service))[
+        "customer_id"
+    ].implode()
+    left = pl.concat([habit, held.filter(~pl.col("customer_id").is_in(waits))])
+    assert (left["propensity"] == 1).all()
 
 
 def check_minutes(contacts: pl.DataFrame, inputs: dict[str, pl.DataFrame], rounding: str) -> None:

@@ -11,13 +11,14 @@ import polars as pl
 
 from nba.arrays import Floats, Ints
 from nba.decisions.allocation import Programme, solve
-from nba.decisions.assignment import Day, arm_places, assign
+from nba.decisions.assignment import Day, assign
 from nba.decisions.floors import owed, owed_first
 from nba.decisions.inputs import DecisionInputs, conform_inputs
 from nba.decisions.integer import appeal
 from nba.decisions.lending import lent_minutes, pooled_bound, store_places
 from nba.decisions.log import clerk_report, decision_log
 from nba.decisions.modes import MODES
+from nba.decisions.own_cases import with_own_cases
 from nba.decisions.plan import Plan
 from nba.decisions.policy import ContactPolicy
 from nba.decisions.pool import Pool, evaluate, fatigue_cost
@@ -95,7 +96,7 @@ def _day(
         working.select("clerk_id", "at"), on="clerk_id", how="left", maintain_order="left"
     )
     clerk = people["at"].fill_null(-1).to_numpy()
-    place = arm_places(people["arm"])
+    pool, place = with_own_cases(pool, rules)
     rows = np.flatnonzero((clerk >= 0) & (place >= 0))
     rows = rows[np.argsort(clerk[rows], kind="stable")]
     settings = rules.settings

@@ -15,13 +15,14 @@ from nba.decisions.explain import candidate_rows
 from nba.decisions.funnel import Stage
 from nba.decisions.inputs import DecisionInputs, conform_inputs
 from nba.decisions.modes import MODES, Averages, mode_averages
+from nba.decisions.own_cases import with_own_cases
 from nba.decisions.pool import CHUNK, Pool, eligible_customers, fatigue_cost
 from nba.decisions.rules import DecisionRules
 from nba.decisions.substitution import with_substitutes
 from nba.decisions.writing import ACTION_SCHEMA, write_actions
-from nba.schema.words import LISTED_ARMS
+from nba.schema.words import LISTED_ARMS, Arm
 
-_PLANNED = tuple(str(arm) for arm in LISTED_ARMS)
+_ASKED = tuple(str(arm) for arm in (*LISTED_ARMS, Arm.HOLDOUT))
 
 
 @dataclass(frozen=True)
@@ -82,23 +83,27 @@ def next_actions(
     DataFrame
         The columns of `nba actions export`; `rank` counts within the customer, services first.
         Nothing was drawn: `propensity` is null. Only what is worth more than leaving the customer
-        alone; nothing for a customer who may not be contacted, is held out, or is left to the
-        clerk's own habit.
+        alone; nothing for a customer who may not be contacted or is left to the clerk's own habit,
+        and for who is held out the answer to an open case alone.
     """
     mine = tables_of(book, customer_ids[:CHUNK], scores)
     people = eligible_customers(mine, rules, as_of=as_of)
-    people = people.filter(pl.col("arm").is_in(_PLANNED))
+    people = people.filter(pl.col("arm").is_in(_ASKED))
     mine = mine.of_customers(people["customer_id"])
     candidates = build_candidates(
         mine, rules.actions, book.averages, rules, as_of=as_of, arm=people["arm"]
     )
-    pool = Pool.of(people, candidates)
+    pool, place = with_own_cases(Pool.of(people, candidates), rules)
     price = people["clerk_id"].replace_strict(
         book.price, default=float("inf"), return_dtype=pl.Float64
     )
     cost = fatigue_cost(pool, price.fill_null(float("inf")).to_numpy(), rules)
     pool = pool.charged(cost)
-    chosen = [_of_mode(pool, mode, rules, as_of) for mode in range(len(MODES))]
+    planned = people.filter(pl.Series(place >= 0)).select("customer_id")
+    chosen = [
+        _of_mode(pool, mode, rules, as_of).join(planned, on="customer_id", how="semi")
+        for mode in range(len(MODES))
+    ]
     written = [write_actions(mine, rows, pool.facts, rules, as_of=as_of) for rows in chosen]
     return _ranked(pl.concat(written), rules)
 
