@@ -1,4 +1,6 @@
 // Every word of the page, in both languages.
+const count = (n, one, many = `${one}s`) => `${n} ${n === 1 ? one : many}`;
+
 export const TEXTS = {
   zh: {
     title: "今日联系", clerk: "导购", views: "栏目", leave: "退出", other_language: "EN", to_list: "跳到内容",
@@ -57,8 +59,8 @@ export const TEXTS = {
     by_rank: "By priority", by_time: "By time",
     progress: (done, all, minutes) => (minutes ? `${done} of ${all} done · about ${minutes} min left` : `${done} of ${all} done`),
     stale: (day, age) => (age > 0
-      ? `This is the list of ${day}, ${age} day(s) ago, not of today: do not send by it. Ask for the nightly job to be checked.`
-      : `This is the list of ${day}, in ${-age} day(s), not of today: do not send yet.`),
+      ? `This is the list of ${day}, ${count(age, "day")} ago, not of today: do not send by it. Ask for the nightly job to be checked.`
+      : `This is the list of ${day}, in ${count(-age, "day")}, not of today: do not send yet.`),
     colleague: (name) => `You are looking at the list of ${name}: read only, and nothing is recorded.`,
     offline: "Offline", waiting: (n) => `${n} to send`, kept: "No network: this is what the device has kept. What you do is sent as soon as it is back.",
     minutes: (n) => `${n} min`, worth: (v) => `expected gain ${v}`,
@@ -78,14 +80,14 @@ export const TEXTS = {
     next_need: "May need next", around: (day) => `around ${day}`, matters: "Open matters",
     question: "question", complaint: "complaint", after_sale: "after-sale case", coupon: "coupon", points: "points", gift: "gift",
     since: (day) => `since ${day}`, ends: (day) => `ends ${day}`,
-    timing: "When they buy", within: (d) => `within ${d} days`, curve: "Chance of a purchase by then, next 90 days", today: "today", in_days: (d) => `in ${d} days`,
+    timing: "When they buy", within: (d) => `within ${count(d, "day")}`, curve: "Chance of a purchase by then, next 90 days", today: "today", in_days: (d) => `in ${count(d, "day")}`,
     actions_now: "What you can do now", no_action: "Nothing is suggested now: leaving them alone is best.", affinity: "Products that fit",
     purchases: "Last purchases", contacts: "Contacts and answers", news: "Since last night", nothing: "Nothing yet", returned: "returned", no_answer: "no answer",
     not_friend: "Not a friend yet", blocked: "Has blocked: do not contact", no_contact: "Refuses contact", no_profiling: "Refuses personalisation: no profile is shown", consent_ok: "Agrees to contact and personalisation",
     transactions: "purchase", interactions: "contact", responses: "response", feedback: "feedback", tag_change: "tag",
     delivered: "delivered", read: "read", replied: "replied", clicked: "clicked", joined: "joined", attended: "attended", purchased: "purchased",
     complained: "complained", shown: "shown", opened: "opened", none: "left alone", on_list: "on today's list",
-    find: "Name, alias, end of phone number or tag", found: (n) => `${n} customer(s)`, found_none: "Nobody found. Try part of the name, or the last four digits of the phone.",
+    find: "Name, alias, end of phone number or tag", found: (n) => count(n, "customer"), found_none: "Nobody found. Try part of the name, or the last four digits of the phone.",
     search_hint: "Somebody just walked in? Type a name, an alias or the end of a phone number to see what to talk about.",
     no_posts: "There is nothing to post today.", to_group: (name) => `To the group: ${name}`, to_moments: "To your moments", reach: (n) => `reaches about ${n}`, posted: "Posted", post_text: "Content",
     month: (month) => `Month ${month}`, listed_n: "listed", sent_n: "sent", skipped_n: "skipped", replies_n: "answered", cases_n: "cases closed", reply_rate: "answer rate",
@@ -93,7 +95,7 @@ export const TEXTS = {
     extra_unclear: "The interval holds zero: it cannot be said yet how much the contacts brought.", extra_unknown: "Too few customers were left alone to tell.",
     team_hint: "Everybody stands against what was expected of their own customers; nobody is ranked by sales.", adoption: "adoption", workload: "minutes today", works: "at work", off: "off", left: "has left", absent: (days) => `absent ${days}`, served_by: (name) => `served by ${name}`,
     against: "margin this month, actual / expected", handovers: (n) => `Hand-overs proposed (${n})`, from_to: (from, to) => `${from} → ${to}`, accept: "Accept", change_to: "Give to", accepted: "handed over", reason_friend: "is a friend already", reason_store: "same store", no_handovers: "No hand-over waits.",
-    coaching: "Where help is welcome", late_cases: (n) => `${n} service ${n === 1 ? "case" : "cases"} open for more than two days`, many_skips: (n, why) => `skipped ${n} times, mostly: ${why}`, low_adoption: (p) => `sent ${p} of what was listed in the past two weeks`, no_reason: "no reason given", all_well: "all is well",
+    coaching: "Where help is welcome", late_cases: (n) => `${count(n, "service case")} open for more than two days`, many_skips: (n, why) => `skipped ${count(n, "time")}, mostly: ${why}`, low_adoption: (p) => `sent ${p} of what was listed in the past two weeks`, no_reason: "no reason given", all_well: "all is well",
     failed: (why) => `That did not work: ${why}`, no_network: "No network, and the device has not kept this part.", sidebar_ended: "This view has ended. Open it again from the chat.",
   },
 };

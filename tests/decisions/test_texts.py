@@ -83,6 +83,33 @@ def test_reasons_cautions_and_tags_hold_no_code(files: DecisionFiles, language: 
     assert all(is_chinese) if language == "zh" else not any(is_chinese)
 
 
+@pytest.mark.parametrize("number", [0.0, 1.0, 2.0, 1234.0])
+def test_days_are_said_as_people_say_them(files: DecisionFiles, number: float) -> None:
+    """Today, tomorrow and yesterday have names; one of a thing is no plural."""
+    facts = {
+        name: number if isinstance(value, float) else value
+        for name, value in facts_of("zh").items()
+    }
+    spoken = spoken_facts(facts, CATEGORIES)
+    texts = []
+    for code in PHRASES:
+        flags = {name: name == code for name in PHRASES}
+        action = files.catalogue.actions[0].model_copy(update={"reasons": (), "caution": code})
+        texts += [reason[one] for reason in reasons_of(spoken, flags, action) for one in LANGUAGES]
+    for name in ("benefit_expiring", "birthday_gift", "event_invite"):
+        for language in LANGUAGES:
+            writer = TalkingPoints(files.texts, {}, AS_OF, "zh")
+            here = spoken_facts({**facts, "locale": language}, CATEGORIES)
+            texts += [writer.write(files.catalogue[name], here, ITEM) for _ in range(6)]
+    odd = re.compile(r"(?<!\d)[01] ?天[前后]|\(s\)|\b1 \w+s\b|\bin [01] day|\b[01] days? ago")
+    assert [text for text in texts if odd.search(text)] == []
+    today = [text for text in texts if "today" in text or "今天" in text]
+    if number == 0:
+        assert any("benefit that lapses today" in text for text in today)
+        assert any("coupon" in text for text in today)
+        assert any("今天是您的生日" in text for text in today)
+
+
 @pytest.mark.parametrize("category", ["premium_beauty", "other", "unknown"])
 @pytest.mark.parametrize("need", ["due", "new", "companion", "discovery"])
 def test_every_need_has_one_reason(need: str, category: str) -> None:
@@ -127,9 +154,9 @@ def test_what_lasts_does_not_run_out(files: DecisionFiles, language: Language) -
 
 
 def test_numbers_are_counted() -> None:
-    lines = ("in 1 day(s)", "2 complaint(s)", "6 more day(s).", "as it is(s)")
+    lines = ("for 1 day(s)", "2 complaint(s)", "6 more day(s).", "as it is(s)")
     assert [counted(line) for line in lines] == [
-        "in 1 day",
+        "for 1 day",
         "2 complaints",
         "6 more days.",
         "as it is(s)",

@@ -40,6 +40,7 @@ TEMPLATE_FIELDS = (
     "event",
     "title",
     "benefit",
+    "birthday",
     "link",
 )
 

@@ -4,20 +4,44 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from nba.decisions.action_types import TemplateText, Text
 from nba.schema.languages import LANGUAGES, Language, in_language
 
+#: How the days around today are said.
+_SAID: Final = tuple(
+    (re.compile(pattern), said)
+    for pattern, said in (
+        (r"\bin 0 day\(s\)", "today"),
+        (r"\bin 1 day\(s\)", "tomorrow"),
+        (r"\b0 day\(s\) ago", "today"),
+        (r"\b1 day\(s\) ago", "yesterday"),
+        (r"\bevery 1 day\(s\)", "every day"),
+        (r"\s*(?<![\d.])0 ?天[前后]\s*", "今天"),
+        (r"\s*(?<![\d.])1 ?天后\s*", "明天"),
+        (r"\s*(?<![\d.])1 ?天前\s*", "昨天"),
+        (r"每 ?1 ?天", "每天"),
+    )
+)
+_COUNTED: Final = re.compile(r"\b(\d+)( more)? (\w+)\(s\)")
+
 
 def counted(text: str) -> str:
-    """Return a text with each `(s)` behind a number written out.
+    """Return a text as people say it: days around today by name, `(s)` behind a number written out.
 
-    >>> counted("2 complaint(s), in 1 day(s)")
-    '2 complaints, in 1 day'
+    >>> counted("2 complaint(s), in 3 day(s)")
+    '2 complaints, in 3 days'
+    >>> counted("lapses in 0 day(s); bought 1 day(s) ago; every 1 day(s)")
+    'lapses today; bought yesterday; every day'
+    >>> counted("有权益 0 天后到期，上次是 1 天前，10 天后再来")
+    '有权益今天到期，上次是昨天，10 天后再来'
     """
-    return re.sub(r"\b(\d+)( more)? (\w+)\(s\)", _plural, text)
+    for pattern, said in _SAID:
+        text = pattern.sub(said, text)
+    return _COUNTED.sub(_plural, text)
 
 
 def _plural(found: re.Match[str]) -> str:

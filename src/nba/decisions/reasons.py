@@ -68,21 +68,21 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
             " and need_category != 'unknown' and need_category != 'other'",
             "{need_category}通常每 {need_gap:.0f} 天买一次，上次是 {need_days:.0f} 天前"
             "（{product_name}）",
-            "buys {need_category} every {need_gap:.0f} days or so; the last time was "
-            "{need_days:.0f} days ago ({product_name})",
+            "buys {need_category} every {need_gap:.0f} day(s) or so; the last time was "
+            "{need_days:.0f} day(s) ago ({product_name})",
         ),
         "need_once": Phrase(
             "need == 'due' and need_times < 2"
             " and need_category != 'unknown' and need_category != 'other'",
-            "{need_days:.0f} 天前买过{need_category}（{product_name}），别人一般 {need_gap:.0f} "
-            "天后再买",
-            "bought {need_category} {need_days:.0f} days ago ({product_name}); most come back for "
-            "it after {need_gap:.0f}",
+            "{need_days:.0f} 天前买过{need_category}（{product_name}），别人一般隔 {need_gap:.0f} "
+            "天再买",
+            "bought {need_category} {need_days:.0f} day(s) ago ({product_name}); most come back "
+            "for it after {need_gap:.0f} day(s)",
         ),
         "need_again": Phrase(
             f"need == 'due' and ({_UNNAMED} or (need_times >= 2 and need_due < 0.7))",
             "上次买{product_name}这类商品是 {need_days:.0f} 天前",
-            "last bought something like {product_name} {need_days:.0f} days ago",
+            "last bought something like {product_name} {need_days:.0f} day(s) ago",
         ),
         "need_new": Phrase(
             "need == 'new' and need_category != 'unknown' and need_category != 'other'",
@@ -115,7 +115,7 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
         "overdue": Phrase(
             "overdue_ratio >= 1",
             "通常每 {gap_days_median:.0f} 天来一次，这次已 {days_since_purchase:.0f} 天",
-            "usually buys every {gap_days_median:.0f} days, and it has been "
+            "usually buys every {gap_days_median:.0f} day(s), and it has been "
             "{days_since_purchase:.0f}",
         ),
         "likely_soon": Phrase(
@@ -137,7 +137,7 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
         "loyal": Phrase(
             "purchase_days_365d >= 6",
             "近一年来过 {purchase_days_365d:.0f} 次",
-            "bought on {purchase_days_365d:.0f} days in the past year",
+            "bought on {purchase_days_365d:.0f} day(s) in the past year",
         ),
         "valuable": Phrase(
             "price_tier >= 4", "偏好较高价位的商品", "prefers the higher price range"
@@ -150,7 +150,7 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
         "sleeping": Phrase(
             "overdue_ratio >= 2.5",
             "已沉睡 {days_since_purchase:.0f} 天",
-            "dormant for {days_since_purchase:.0f} days",
+            "dormant for {days_since_purchase:.0f} day(s)",
         ),
         "recent_purchase": Phrase(
             "days_since_purchase <= 7",
@@ -164,18 +164,20 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
         ),
         "new_friend": Phrase(
             "friend_days <= 30",
-            "成为好友 {friend_days:.0f} 天",
-            "a friend for {friend_days:.0f} day(s)",
+            "{friend_days:.0f} 天前成为好友",
+            "became a friend {friend_days:.0f} day(s) ago",
         ),
         "not_contacted": Phrase(
             "days_since_contact >= 30",
             "已 {days_since_contact:.0f} 天没有联系",
-            "not contacted for {days_since_contact:.0f} days",
+            "not contacted for {days_since_contact:.0f} day(s)",
         ),
         "groups_open": Phrase(
             "groups_open > 0", "还没有加入你的话题群", "has not joined your topic group yet"
         ),
-        "unseen_content": Phrase("True", "有还没看过的内容", "there is something not yet seen"),
+        "unseen_content": Phrase(
+            "True", "有还没看过的内容", "there is something that they have not seen yet"
+        ),
         "your_customer": Phrase("True", "是你的顾客", "is your customer"),
         "one_message": Phrase(
             "True", "只发一条，不催促", "one message only; do not press", "caution"
@@ -187,13 +189,13 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
         "often_contacted": Phrase(
             "contacts_30d >= 3",
             "近 30 天已联系 {contacts_30d:.0f} 次，点到为止",
-            "already contacted {contacts_30d:.0f} times in 30 days; keep it short",
+            "already contacted {contacts_30d:.0f} time(s) in 30 days; keep it short",
             "caution",
         ),
         "rarely_answers": Phrase(
             "unanswered_streak >= 3",
             "最近 {unanswered_streak:.0f} 次没有回应，不要追问",
-            "the last {unanswered_streak:.0f} contacts had no answer; do not insist",
+            "the last {unanswered_streak:.0f} contact(s) had no answer; do not insist",
             "caution",
         ),
         "if_bought": Phrase(
@@ -296,7 +298,7 @@ def _phrase(code: str, facts: Mapping[Language, Mapping[str, Any]]) -> dict[str,
     return {
         "code": code,
         "kind": phrase.kind,
-        "zh": phrase.zh.format_map(facts["zh"]),
+        "zh": counted(phrase.zh.format_map(facts["zh"])),
         "en": counted(phrase.en.format_map(facts["en"])),
     }
 

@@ -17,9 +17,14 @@ from nba.schema.languages import LANGUAGES, Language, in_language, language_of
 
 _BENEFITS: Final = {
     "coupon": {"zh": "优惠券", "en": "coupon"},
-    "points": {"zh": "积分", "en": "points"},
+    "points": {"zh": "积分", "en": "points balance"},
     "gift": {"zh": "礼品", "en": "gift"},
     "": {"zh": "权益", "en": "benefit"},
+}
+#: What is said of a birthday today, tomorrow, and later.
+_BIRTHDAYS: Final = {
+    "zh": ("今天是您的生日", "明天是您的生日", "您的生日快到了"),
+    "en": ("it is your birthday today", "tomorrow is your birthday", "your birthday is near"),
 }
 _OUR_STORE: Final = {"zh": "店里", "en": "our store"}
 _WHAT_FITS: Final = {"zh": "您喜欢的商品", "en": "what you like"}
@@ -83,6 +88,7 @@ def text_fields(
     """
     event_day = as_of + timedelta(days=facts["event_days"] or 0)
     benefit = _BENEFITS.get(facts["benefit_kind"] or "", _BENEFITS[""])
+    birthday = facts["days_to_birthday"]
     title = item["group_topic"] if action.brings is Brings.GROUP else item["title"]
     return {
         "customer": form_of_address(
@@ -99,6 +105,7 @@ def text_fields(
         "event": facts["event_topic"] or "",
         "title": in_language(title or "", language),
         "benefit": benefit[language],
+        "birthday": _BIRTHDAYS[language][2 if birthday is None else min(int(birthday), 2)],
         "link": item["event_link" if action.brings is Brings.EVENT else "content_link"] or "",
     }
 
