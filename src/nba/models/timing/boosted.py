@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import numpy as np
 from pydantic import Field
 
-from nba.arrays import Floats, Singles
+from nba.arrays import Bools, Floats, Singles
 from nba.models.base import ModelConfig
 from nba.models.timing.panel import COLUMNS, NAMES, Panel
 
@@ -68,15 +68,31 @@ class Booster:
         return logits + offset if self.corrects else logits
 
 
+@dataclass(frozen=True)
+class Binned:
+    """Person-period rows, and the same in bins, which are found once for all parts of a panel."""
+
+    panel: Panel
+    data: lgb.Dataset
+
+    def take(self, rows: Bools) -> Binned:
+        """Return those of `rows` in the same bins."""
+        return Binned(self.panel.take(rows), self.data.subset(np.flatnonzero(rows)).construct())
+
+
+def binned_rows(panel: Panel) -> Binned:
+    """Return the rows of a panel in bins."""
+    return Binned(panel, _dataset(panel.rows, panel.bought, panel.season))
+
+
 def fit_boosters(
-    panel: Panel,
+    binned: Binned,
     config: BoostedConfig,
     *,
     seed: int,
     threads: int,
     trees: Sequence[int] = (),
-    later: Panel | None = None,
-    binned: lgb.Dataset | None = None,
+    later: Binned | None = None,
 ) -> tuple[Booster, ...]:
     """Fit `bags` boosters of each kind: one that starts from BG/NBD, one that starts afresh.
 
@@ -84,39 +100,34 @@ def fit_boosters(
 
     Parameters
     ----------
+    binned : Binned
+    config : BoostedConfig
+    seed : int
+    threads : int
     trees : sequence of int
         Trees of each booster, as a backtest found them.
-    later : Panel, optional
-        Rows from after `panel`: trees are grown until these gain nothing more.
-    binned : lightgbm.Dataset, optional
-        What `binned_rows` returned of rows like these, whose bins are used again.
+    later : Binned, optional
+        Rows from after `binned`: trees are grown until these gain nothing more.
     """
     signs = [COLUMNS[name] for name in NAMES]
-    data = _dataset(panel.rows, panel.bought, panel.season, binned)
-    watched = None if later is None else _dataset(later.rows, later.bought, later.season, data)
     kinds = (True, False) if config.correct else (False,)
     boosters = []
     for i, corrects in enumerate(kind for kind in kinds for _ in range(config.bags)):
-        data.set_init_score(panel.season + panel.bg * corrects)
-        if watched is not None and later is not None:
-            watched.set_init_score(later.season + later.bg * corrects)
+        for one in (binned, later):
+            if one is not None:
+                one.data.set_init_score(one.panel.season + one.panel.bg * corrects)
         grown = _train(
             config,
-            data,
+            binned.data,
             objective="binary",
             signs=signs,
             seed=seed + i,
             threads=threads,
             trees=trees[i] if trees else min(config.trees, TREES_WITHOUT_BACKTEST),
-            watched=watched,
+            watched=None if later is None else later.data,
         )
         boosters.append(Booster(corrects, grown))
     return tuple(boosters)
-
-
-def binned_rows(panel: Panel) -> lgb.Dataset:
-    """Return the rows of a panel in bins, for `fit_boosters` of parts of it."""
-    return _dataset(panel.rows, panel.bought, panel.season)
 
 
 def fit_counts(
@@ -148,13 +159,10 @@ def fit_counts(
     )
 
 
-def _dataset(
-    rows: Singles, label: Floats, start: Floats, reference: lgb.Dataset | None = None
-) -> lgb.Dataset:
+def _dataset(rows: Singles, label: Floats, start: Floats) -> lgb.Dataset:
     import lightgbm as lgb
 
-    dataset = lgb.Dataset(rows, label, reference=reference, init_score=start, params=_BINNING)
-    return dataset.construct()
+    return lgb.Dataset(rows, label, init_score=start, params=_BINNING).construct()
 
 
 def _train(

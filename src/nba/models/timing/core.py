@@ -19,7 +19,7 @@ import polars as pl
 from pydantic import Field
 from scipy.optimize import minimize
 
-from nba.arrays import Floats
+from nba.arrays import Bools, Floats
 from nba.errors import ModelError
 from nba.models.base import ModelConfig
 from nba.models.purchases import PurchaseDays, gap_medians
@@ -88,6 +88,9 @@ class CoreConfig(ModelConfig):
     largest_panel: Annotated[
         int, Field(ge=1000, description="person-periods learned from at most, by customers")
     ] = 1_000_000
+    counts: Annotated[
+        bool, Field(description="learn what BG/NBD misses of the number of purchases")
+    ] = True
     count_window_days: Annotated[
         int, Field(ge=28, description="days over which purchases are counted for the correction")
     ] = 91
@@ -325,7 +328,7 @@ def fit_core(
     correction = fit_correction(
         builder,
         sample,
-        cutoffs,
+        cutoffs if config.counts else [],
         today,
         season=season,
         window_days=config.count_window_days,
@@ -376,30 +379,28 @@ def _fit_parts(
     if panel.bought.sum() < _FEWEST_PURCHASES:
         return (), None, np.ones(1)
     binned = binned_rows(panel)
-    past, later = _backtest(panel, builder, today, config)
-    if min(past.bought.sum(), later.bought.sum()) >= _FEWEST_IN_BACKTEST:
-        grown = fit_boosters(
-            past, config.boosted, seed=seed, threads=threads, later=later, binned=binned
-        )
-        linear = _fit_linear(past, builder)
-        weights = _fit_weights(later, grown, linear, weights, threads)
+    is_past, is_later = _backtest(panel, builder, today, config)
+    if min(panel.bought[is_past].sum(), panel.bought[is_later].sum()) >= _FEWEST_IN_BACKTEST:
+        past, later = binned.take(is_past), binned.take(is_later)
+        grown = fit_boosters(past, config.boosted, seed=seed, threads=threads, later=later)
+        linear = _fit_linear(past.panel, builder)
+        weights = _fit_weights(later.panel, grown, linear, weights, threads)
         trees = tuple(max(_FEWEST_TREES, booster.trees.num_trees()) for booster in grown)
-    boosters = fit_boosters(
-        panel, config.boosted, seed=seed, threads=threads, trees=trees, binned=binned
-    )
+    boosters = fit_boosters(binned, config.boosted, seed=seed, threads=threads, trees=trees)
     return boosters, _fit_linear(panel, builder), weights
 
 
 def _backtest(
     panel: Panel, builder: PanelBuilder, today: int, config: CoreConfig
-) -> tuple[Panel, Panel]:
-    """Return what was known on an earlier day, and what followed it; nothing without a backtest."""
+) -> tuple[Bools, Bools]:
+    """Return which rows were known on an earlier day, and which followed it."""
     if not config.backtest_days:
-        return panel.take(slice(0)), panel.take(slice(0))
+        nothing = np.zeros(len(panel.bought), dtype=bool)
+        return nothing, nothing
     step = config.cutoff_step_days
     back = min(config.backtest_days, (today - builder.first_day) // 4)
     day = today - max(1, back // step) * step
-    return panel.take(panel.end <= day), panel.take(panel.begin >= day)
+    return panel.end <= day, panel.begin >= day
 
 
 def _fit_linear(panel: Panel, builder: PanelBuilder) -> Proportional:

@@ -142,6 +142,7 @@ class Hazard(TimingModel):
             pairs = self._log(training, as_of, CUSTOMER_CATEGORY)
             fewer = config.model_copy(
                 update={
+                    "counts": False,
                     "cutoff_step_days": config.category_step_days,
                     "largest_panel": min(config.largest_panel, config.largest_category_panel),
                 }
@@ -315,7 +316,7 @@ class Hazard(TimingModel):
         for first in range(0, max(1, log.entities), self.config.chunk):
             part = log.part(first, min(first + self.config.chunk, log.entities))
             snapshot = category.core.builder.at(part, day_number(as_of))
-            survival = category.answer(part, snapshot, CURVE_DAYS, threads=threads).survival
+            survival = category.survival(part, snapshot, CURVE_DAYS, threads=threads)
             columns = {
                 **probabilities(survival, (14, 30)),
                 "expected_days": expected_dates(survival)["expected_days"],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -19,11 +19,14 @@ from pydantic import Field
 
 from nba.arrays import Bools, Floats, Ints
 from nba.models.purchases import PurchaseDays, follow_up, purchases_between, summarise_purchases
+from nba.models.timing.calibrated import Corrected, buyers_by_period, corrected_by
 from nba.models.timing.cells import YEAR, Cells, CellsConfig, fit_cells, p_alive
 from nba.models.timing.core import CoreConfig, HazardCore, fit_core
 from nba.models.timing.curves import CURVE_DAYS, lengthened
+from nba.models.timing.features import FEATURES
 from nba.models.timing.panel import Snapshot
 
+_COUNT: Final = list(FEATURES).index("purchase_days")
 #: Shares of the learned curves that are tried.
 _SHARES: Final = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
 #: What the simple rule must win by, in nats over all customers, to answer alone.
@@ -70,6 +73,8 @@ class Rehearsal:
     calibration : mapping of str to float
         Expected over actual buyers by horizon (`30d`), of all and by how often they had bought
         (`30d_bought_once`, `30d_bought_2_to_4`, `30d_bought_5_or_more`), where enough did.
+    corrected : Corrected
+        What hazards are multiplied by for it.
     """
 
     history_days: int
@@ -82,6 +87,7 @@ class Rehearsal:
     share: float = 0.0
     median: tuple[float, ...] = ()
     calibration: Mapping[str, float] = field(default_factory=dict)
+    corrected: Corrected = field(default_factory=Corrected)
 
     def sentence(self) -> str:
         """Return which part answers, and why."""
@@ -149,27 +155,40 @@ class Mixture:
         threads : int
         """
         share = self.rehearsal.share
+        survival = self.survival(log, snapshot, days, threads=threads)
         if share == 0.0:
-            return self._simple(log, snapshot, days)
-        learned = self._learned(snapshot, days, threads)
+            return replace(self._simple(log, snapshot, 0), survival=survival)
+        alive = self.core.builder.regular.p_alive(snapshot.summary)
+        soon, year = self.core.expected_purchases(snapshot, (CURVE_DAYS, YEAR), threads=threads)
         if share == 1.0:
-            return learned
-        simple = self._simple(log, snapshot, days)
+            return Answer(survival, soon, year, alive)
+        simple = self._simple(log, snapshot, 0)
 
         def mixed(one: Floats, other: Floats) -> Floats:
             return np.asarray(share * one + (1.0 - share) * other)
 
         return Answer(
-            mixed(learned.survival, simple.survival),
-            mixed(learned.purchases_90d, simple.purchases_90d),
-            mixed(learned.purchases_365d, simple.purchases_365d),
-            mixed(learned.p_alive, simple.p_alive),
+            survival,
+            mixed(soon, simple.purchases_90d),
+            mixed(year, simple.purchases_365d),
+            mixed(alive, simple.p_alive),
         )
 
-    def _learned(self, snapshot: Snapshot, days: int, threads: int) -> Answer:
-        survival = self.core.survival(snapshot, days, threads=threads)
-        soon, year = self.core.expected_purchases(snapshot, (CURVE_DAYS, YEAR), threads=threads)
-        return Answer(survival, soon, year, self.core.builder.regular.p_alive(snapshot.summary))
+    def survival(self, log: PurchaseDays, snapshot: Snapshot, days: int, *, threads: int) -> Floats:
+        """Return the curves alone of `answer`, shape (n, days + 1).
+
+        Parameters
+        ----------
+        log, snapshot, days, threads
+            As in `answer`.
+        """
+        share = self.rehearsal.share
+        parts = []
+        if share < 1.0:
+            parts.append((1.0 - share) * self._simple(log, snapshot, days).survival)
+        if share > 0.0:
+            parts.append(share * self.core.survival(snapshot, days, threads=threads))
+        return self.rehearsal.corrected.survival(sum(parts), snapshot.static[:, _COUNT])
 
     def _simple(self, log: PurchaseDays, snapshot: Snapshot, days: int) -> Answer:
         past, some = summarise_purchases(log, snapshot.cutoff), snapshot.known
@@ -191,7 +210,11 @@ class Mixture:
         with np.load(folder / "simple.npz", allow_pickle=False) as arrays:
             cells = Cells.of_arrays(arrays, "cells")
         kept = json.loads((folder / "rehearsal.json").read_text())
-        rehearsal = Rehearsal(**{**kept, "median": tuple(kept["median"])})
+        corrected = Corrected(
+            tuple(kept["corrected"]["ends"]), tuple(map(tuple, kept["corrected"]["factors"]))
+        )
+        median = tuple(kept["median"])
+        rehearsal = Rehearsal(**{**kept, "median": median, "corrected": corrected})
         return cls(HazardCore.read(folder, config), cells, rehearsal)
 
 
@@ -280,15 +303,21 @@ def rehearse(
     snapshot = core.builder.at(past, moment).active(config.active_days)
     horizons = [edge for edge in core.builder.edges[1:] if edge <= days] or [days]
     bought = np.column_stack([after.event & (after.time <= h) for h in horizons])[snapshot.known]
-    counts = purchases_between(some, moment, today)[snapshot.known]
-    p_learned = 1.0 - core.survival(snapshot, days, threads=threads)[:, horizons]
+    learned = core.survival(snapshot, days, threads=threads)
     simple = both._simple(past, snapshot, days)
-    p_simple = 1.0 - simple.survival[:, horizons]
+    p_learned, p_simple = 1.0 - learned[:, horizons], 1.0 - simple.survival[:, horizons]
     losses = [_log_loss(share * p_learned + (1 - share) * p_simple, bought) for share in _SHARES]
     best = int(np.argmin(len(bought) * np.array(losses) + _NATS_OF_TRUST * (1.0 - _SHARES)))
     share = float(_SHARES[best])
-    expected = core.expected_purchases(snapshot, (days,), threads=threads)[0]
-    expected = share * expected + (1.0 - share) * simple.purchases_90d * days / CURVE_DAYS
+    median: tuple[float, ...] = ()
+    if config.counts:
+        expected = core.expected_purchases(snapshot, (days,), threads=threads)[0]
+        expected = share * expected + (1.0 - share) * simple.purchases_90d * days / CURVE_DAYS
+        counts = purchases_between(some, moment, today)[snapshot.known]
+        median = _median_factors(expected, counts.astype(np.float64))
+    count = summarise_purchases(past, moment).count[snapshot.known]
+    time, event = after.time[snapshot.known], after.event[snapshot.known]
+    mixed = share * learned + (1.0 - share) * simple.survival
     return Rehearsal(
         history_days=history,
         days=days,
@@ -298,13 +327,11 @@ def rehearse(
         simple=losses[0],
         mixed=losses[best],
         share=share,
-        median=_median_factors(expected, counts.astype(np.float64)),
+        median=median,
         calibration=_calibration(
-            share * p_learned + (1 - share) * p_simple,
-            bought,
-            horizons,
-            summarise_purchases(past, moment).count[snapshot.known],
+            share * p_learned + (1 - share) * p_simple, bought, horizons, count
         ),
+        corrected=corrected_by(*buyers_by_period(mixed, time, event, count, horizons), horizons),
     )
 
 
