@@ -16,10 +16,8 @@ from nba.models.purchases import PurchaseLog
 
 #: How many spans of how many days, at most, say which window of sales foretells best.
 _MONTHS, _MONTH = 3, 30
-#: Weight of the shares of all time in those of a window, in sales.
+#: Weight of the shares of all time in those of a window, in buyers.
 _BUYERS_PRIOR = 50.0
-#: Standard errors by which a shorter window must foretell sales better than a longer one.
-_NOISE = 2.0
 
 
 @dataclass(frozen=True)
@@ -305,10 +303,10 @@ def product_state(
 def popular_now(log: PurchaseLog, cutoff: int, windows: tuple[int, ...]) -> Reals:
     """Return the share of buyers that each product is expected to have now, shape (products,).
 
-    Each customer counts once per product, who often comes back for it does not make it popular. The
-    buyers of one of the windows, shrunk to those of all time: the longest, unless the
-    shares of a shorter one gave the sales of the last months a higher likelihood, by more than
-    chance. Fashions pass in weeks in one shop, and in another a year tells more.
+    The buyers of one of the windows, shrunk to those of all time: the window whose shares gave
+    the sales of the last months the highest likelihood. Fashions pass in weeks in one shop, and in
+    another a year tells more. A customer counts once per product: the regulars of a product do
+    not make it popular.
 
     Parameters
     ----------
@@ -321,20 +319,14 @@ def popular_now(log: PurchaseLog, cutoff: int, windows: tuple[int, ...]) -> Real
     log = log.before(cutoff)
     bought_again = _bought_again(log)
     step = max(1, min(_MONTH, (cutoff - int(log.day.min(initial=cutoff))) // 4))
-    told = []
+    worth = np.zeros(len(windows))
     for number in range(1, _MONTHS + 1):
         moment = cutoff - number * step
         is_next = (log.day >= moment) & (log.day < moment + step)
         sold = np.bincount(log.product[is_next], minlength=log.n_products)
-        shares = [_buyers_share(log, bought_again, moment, window) for window in windows]
-        told.append((sold, np.log(np.array(shares))))
-    best = len(windows) - 1
-    for place in reversed(range(best)):
-        gains = [(sold, logs[place] - logs[best]) for sold, logs in told]
-        noise = np.sqrt(sum(float(sold @ gain**2) for sold, gain in gains))
-        if sum(float(sold @ gain) for sold, gain in gains) > _NOISE * noise:
-            best = place
-    return _buyers_share(log, bought_again, cutoff, windows[best])
+        for place, window in enumerate(windows):
+            worth[place] += sold @ np.log(_buyers_share(log, bought_again, moment, window))
+    return _buyers_share(log, bought_again, cutoff, windows[int(np.argmax(worth))])
 
 
 def _bought_again(log: PurchaseLog) -> Ints:
