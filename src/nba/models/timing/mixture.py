@@ -210,9 +210,9 @@ class Mixture:
         with np.load(folder / "simple.npz", allow_pickle=False) as arrays:
             cells = Cells.of_arrays(arrays, "cells")
         kept = json.loads((folder / "rehearsal.json").read_text())
-        corrected = Corrected(
-            tuple(kept["corrected"]["ends"]), tuple(map(tuple, kept["corrected"]["factors"]))
-        )
+        # models of before this correction hold none
+        given = kept.get("corrected", {"ends": (), "factors": ()})
+        corrected = Corrected(tuple(given["ends"]), tuple(map(tuple, given["factors"])))
         median = tuple(kept["median"])
         rehearsal = Rehearsal(**{**kept, "median": median, "corrected": corrected})
         return cls(HazardCore.read(folder, config), cells, rehearsal)
