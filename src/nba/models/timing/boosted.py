@@ -77,7 +77,9 @@ class Binned:
 
     def take(self, rows: Bools) -> Binned:
         """Return those of `rows` in the same bins."""
-        return Binned(self.panel.take(rows), self.data.subset(np.flatnonzero(rows)).construct())
+        return Binned(
+            self.panel.take(rows), self.data.subset(np.flatnonzero(rows).tolist()).construct()
+        )
 
 
 def binned_rows(panel: Panel) -> Binned:

@@ -183,12 +183,14 @@ class Mixture:
             As in `answer`.
         """
         share = self.rehearsal.share
-        parts = []
-        if share < 1.0:
-            parts.append((1.0 - share) * self._simple(log, snapshot, days).survival)
-        if share > 0.0:
-            parts.append(share * self.core.survival(snapshot, days, threads=threads))
-        return self.rehearsal.corrected.survival(sum(parts), snapshot.static[:, _COUNT])
+        if share == 0.0:
+            mixed = self._simple(log, snapshot, days).survival
+        else:
+            mixed = self.core.survival(snapshot, days, threads=threads)
+            if share < 1.0:
+                simple = self._simple(log, snapshot, days).survival
+                mixed = share * mixed + (1.0 - share) * simple
+        return self.rehearsal.corrected.survival(mixed, snapshot.static[:, _COUNT])
 
     def _simple(self, log: PurchaseDays, snapshot: Snapshot, days: int) -> Answer:
         past, some = summarise_purchases(log, snapshot.cutoff), snapshot.known
