@@ -324,8 +324,13 @@ class ScratchRuns:
 class ScratchWiring(Wiring):
     """A project's wiring with everything but the operational store in memory.
 
-    Nobody asks a service between the nights: the cards that it would answer with are left out.
+    Nobody asks a service between the nights: the cards that it would answer with, and who would
+    take a free place, are left out.
     """
+
+    def day_tables(self, *made_of: Any) -> dict[str, pl.DataFrame]:
+        """Return nothing."""
+        return {}
 
     def pack_records(self, as_of: datetime) -> Iterator[list[tuple[str, bytes]]]:
         """Return no cards."""

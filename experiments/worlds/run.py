@@ -109,6 +109,7 @@ def play_worlds(
     weeks: int = 6,
     tail_weeks: int = 4,
     assortment: str = "fashion",
+    contacts_before: bool = True,
     observable_worlds: int = 3,
     log: str = "",
 ) -> WorldsResult:
@@ -130,6 +131,8 @@ def play_worlds(
         With contact, then without any, so that what was pulled forward is charged.
     assortment : str
         `fashion` or `everyday`.
+    contacts_before : bool
+        Clerks wrote by habit, and a pilot ran, before; else the engine begins without any contact.
     observable_worlds : int
         Worlds of seeds from 1001 on that `observable_oracle` learns from, where it is played.
     log : str
@@ -154,6 +157,8 @@ def play_worlds(
                 clerks=clerks,
                 days=days,
                 assortment=Assortments(assortment),
+                habits=contacts_before,
+                pilot=contacts_before,
             )
             if todo:
                 made = makers(todo, config, scratch, observable_worlds=observable_worlds)
@@ -169,6 +174,7 @@ def play_worlds(
         "weeks": weeks,
         "tail_weeks": tail_weeks,
         "assortment": assortment,
+        "contacts_before": contacts_before,
     }
     return WorldsResult(rows, about)
 

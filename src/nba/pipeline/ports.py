@@ -13,6 +13,7 @@ import polars as pl
 
 from nba.data.erasure import Leaving, Tally
 from nba.data.identity_keys import IdentityKey
+from nba.decisions.plan import Plan
 from nba.decisions.rules import DecisionRules
 from nba.models.base import Model
 from nba.models.spec import ModelSpec
@@ -363,6 +364,15 @@ class Ports(Protocol):
 
     def pack_records(self, as_of: datetime) -> Iterable[Sequence[tuple[str, bytes]]]:
         """Yield what lake and scores hold of each customer on a plan's day, packed."""
+
+    def day_tables(
+        self,
+        decided: Plan,
+        rules: DecisionRules,
+        inputs: Mapping[str, pl.DataFrame],
+        as_of: datetime,
+    ) -> Mapping[str, pl.DataFrame]:
+        """Return what a plan's day needs beside it, by name, see `nba.pipeline.plan`."""
 
     def decision_rules(
         self, model_versions: str, *, changes: Mapping[str, Any] | None = None
