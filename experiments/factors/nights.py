@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
+from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import Factors
 from nba.models.base import ModelInputs
 from nba.models.contact_value.design import GROUPS, NAMES
@@ -33,10 +34,17 @@ EFFECT_FACTORS: Final = {
 }
 #: Factors of the model that are not parameters of the design.
 OTHER_FACTORS: Final = ("categories and clerks", "hour")
+#: What is no part of a value but takes minutes: what is owed, and what is tried at random.
+FLOORS, EXPLORATION = "floors", "no exploration"
+#: Lists with exploration, of which the mean counts.
+EXPLORED_SEEDS: Final = 8
 
 
 def factor_plans(context: RunContext) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Yield the night's plan as it is, and with one factor after another switched off.
+    """Yield the night's plan without what is tried at random, and with one factor more off.
+
+    What is tried at random would hide what a factor earns; it is switched on (off is "no
+    exploration") in some lists of their own, each with another seed.
 
     Parameters
     ----------
@@ -50,18 +58,28 @@ def factor_plans(context: RunContext) -> Iterator[tuple[str, pl.DataFrame]]:
     """
     rules = context.ports.decision_rules(model_versions_text(context.manifest))
     whole = read_scores(context.folder)
+    drawn = rules
+    rules = _with_settings(rules, exploration_floor=0.0)
     yield WHOLE, make_plan(context, rules).actions
+    for seed in range(EXPLORED_SEEDS):
+        yield EXPLORATION, make_plan(context, _with_settings(drawn, seed=seed)).actions
     for name in Factors.model_fields:
         factors = rules.settings.factors.model_copy(update={name: False})
-        settings = rules.settings.model_copy(update={"factors": factors})
-        yield name, make_plan(context, rules.model_copy(update={"settings": settings})).actions
+        yield name, make_plan(context, _with_settings(rules, factors=factors)).actions
+    policy = rules.policy.model_copy(update={"floors": ()})
+    yield FLOORS, make_plan(context, rules.model_copy(update={"policy": policy})).actions
     valuer = noted_models(context)["mode"]
     if isinstance(valuer, ContactValueMode):
         for name in (*EFFECT_FACTORS, *OTHER_FACTORS):
             _keep(context, _scored(context, _without(valuer, name), whole))
             yield name, make_plan(context, rules).actions
     _keep(context, whole)
-    make_plan(context, rules)
+    make_plan(context, drawn)
+
+
+def _with_settings(rules: DecisionRules, **changes: Any) -> DecisionRules:
+    settings = rules.settings.model_copy(update=changes)
+    return rules.model_copy(update={"settings": settings})
 
 
 def _without(valuer: ContactValueMode, name: str) -> ContactValueMode:

@@ -29,7 +29,9 @@ def earned(rows: pl.DataFrame) -> pl.DataFrame:
         preset, family, seed, off, `share`: the difference, summed over nights, over the worth of
         the list with everything.
     """
-    sums = rows.group_by(*_WORLD, "off", maintain_order=True).agg(pl.col("amount").sum())
+    nights = rows.group_by(*_WORLD, "night", "off", maintain_order=True)
+    sums = nights.agg(pl.col("amount").mean()).group_by(*_WORLD, "off", maintain_order=True)
+    sums = sums.agg(pl.col("amount").sum())
     whole = sums.filter(pl.col("off") == WHOLE).select(*_WORLD, whole="amount")
     return (
         sums.filter(pl.col("off") != WHOLE)
