@@ -11,10 +11,10 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 
+from experiments.common.integer_plan import integer_plan
 from nba.arrays import Floats, Ints
 from nba.decisions.allocation import Programme, solve
 from nba.decisions.assignment import Day, assign
-from nba.decisions.integer import integer_plan
 from nba.decisions.rounding import draw
 from nba.decisions.settings import DecisionSettings, Rounding
 from nba.jobs.experiment_spec import write_json

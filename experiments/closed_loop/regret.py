@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from experiments.common.integer_plan import integer_plan
 from nba.decisions.allocation import Programme, solve
-from nba.decisions.integer import integer_plan
 from nba.decisions.settings import Factors
 from nba.pipeline.context import RunContext
 from nba.pipeline.kept import kept_plan

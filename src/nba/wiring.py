@@ -158,7 +158,16 @@ class Wiring:
         inputs: Mapping[str, pl.DataFrame],
         as_of: datetime,
     ) -> dict[str, pl.DataFrame]:
-        """Return what a plan's day needs beside it, by name."""
+        """Return what a plan's day needs beside it, by name.
+
+        Parameters
+        ----------
+        decided : Plan
+        rules : DecisionRules
+        inputs : mapping of str to polars.DataFrame
+            What it stood on.
+        as_of : datetime
+        """
         from nba.pipeline.plan import day_tables
 
         return day_tables(decided, rules, inputs, as_of)

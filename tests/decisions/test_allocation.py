@@ -14,9 +14,9 @@ from experiments.allocation.run import (
     frequency_chi_square,
     reference_objective,
 )
+from experiments.common.integer_plan import integer_plan
 from nba.decisions.allocation import Programme, affordable_floor, solve
 from nba.decisions.assignment import Day, assign
-from nba.decisions.integer import integer_plan
 from nba.decisions.rounding import draw
 from nba.decisions.settings import DecisionSettings
 from nba.schema.words import LISTED_ARMS, Arm

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from nba.arrays import Bools, Floats, Ints
-from nba.decisions.allocation import EPSILON, Programme, Solution
+from nba.decisions.allocation import EPSILON, Programme
 
 #: Grids on which minutes may lie, coarsest first; what fits none is rounded up on the last.
 GRIDS: Final = (1.0, 0.5, 0.25)
@@ -111,36 +111,6 @@ def pad(clerk: Ints, rows: Ints, clerks: int) -> Ints:
     table = np.full((clerks, int(size.max(initial=0))), -1, dtype=np.int64)
     table[owner, np.arange(len(rows)) - np.searchsorted(owner, owner)] = rows
     return table
-
-
-def integer_plan(programme: Programme, relaxed: Solution, *, core: int = 64) -> Ints:
-    """Return the best plan that never runs over, one alternative per customer or -1.
-
-    Parameters
-    ----------
-    relaxed : Solution
-        The optimum of the linear programme.
-    core : int
-        Customers per clerk that are considered: those who gain most, or lose least, at
-        the clerk's price of a minute. Items far from that price are settled by it.
-    """
-    clerks = len(programme.budget)
-    rows = core_rows(programme, relaxed.price, relaxed.x.sum(axis=1) > 0, core)
-    table = pad(programme.clerk, rows, clerks)
-    grid = grid_of(programme.minutes[programme.open])
-    at = np.maximum(table, 0)
-    is_open = programme.open[at] & (table >= 0)[:, :, None]
-    sacks = Knapsacks(
-        value=np.where(is_open, programme.value[at], -np.inf),
-        cells=cells_up(programme.minutes[at], grid),
-        owner=np.arange(clerks),
-        free=table >= 0,
-        budget=np.floor(programme.budget / grid + EPSILON).astype(np.int64),
-    )
-    picked = fill_knapsacks(sacks)
-    plan = np.full(len(programme.clerk), -1, dtype=np.int64)
-    plan[table[table >= 0]] = picked[table >= 0]
-    return plan
 
 
 def core_rows(programme: Programme, price: Floats, taken: Bools, core: int) -> Ints:

@@ -36,11 +36,6 @@ class UpliftCurve:
     qini: float
     qini_error: float
 
-    @property
-    def qini_z(self) -> float:
-        """Qini in standard errors."""
-        return self.qini / self.qini_error if self.qini_error > 0 else 0.0
-
 
 @dataclass(frozen=True)
 class Calibration:

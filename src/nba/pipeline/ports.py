@@ -372,7 +372,16 @@ class Ports(Protocol):
         inputs: Mapping[str, pl.DataFrame],
         as_of: datetime,
     ) -> Mapping[str, pl.DataFrame]:
-        """Return what a plan's day needs beside it, by name, see `nba.pipeline.plan`."""
+        """Return what a plan's day needs beside it, by name, see `nba.pipeline.plan`.
+
+        Parameters
+        ----------
+        decided : Plan
+        rules : DecisionRules
+        inputs : mapping of str to polars.DataFrame
+            What it stood on.
+        as_of : datetime
+        """
 
     def decision_rules(
         self, model_versions: str, *, changes: Mapping[str, Any] | None = None

@@ -142,8 +142,3 @@ def watched_day(log: pl.DataFrame) -> pl.DataFrame:
         p_listed=1.0 - pl.col("p_none"),
         best_value=pl.col("best_value").fill_null(0.0),
     )
-
-
-def outcome_end(first_day: pl.Expr, days: int) -> pl.Expr:
-    """Return the last day that counts for what happened on `first_day`."""
-    return first_day + timedelta(days=days - 1)
