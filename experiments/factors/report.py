@@ -29,9 +29,10 @@ def earned(rows: pl.DataFrame) -> pl.DataFrame:
         preset, family, seed, off, `share`: the difference, summed over nights, over the worth of
         the list with everything.
     """
-    nights = rows.group_by(*_WORLD, "night", "off", maintain_order=True)
-    sums = nights.agg(pl.col("amount").mean()).group_by(*_WORLD, "off", maintain_order=True)
-    sums = sums.agg(pl.col("amount").sum())
+    nights = rows.group_by(*_WORLD, "night", "off", maintain_order=True).agg(
+        pl.col("amount").mean()
+    )
+    sums = nights.group_by(*_WORLD, "off", maintain_order=True).agg(pl.col("amount").sum())
     whole = sums.filter(pl.col("off") == WHOLE).select(*_WORLD, whole="amount")
     return (
         sums.filter(pl.col("off") != WHOLE)
@@ -53,7 +54,8 @@ def write(result: FactorsResult, folder: Path) -> str:
         "| factor | mean | earns in | " + " | ".join(names) + " |",
         "|---|---|---|" + "---|" * len(names),
     ]
-    for (off,), own in rows.group_by("off", maintain_order=True):
+    for off in rows["off"].unique(maintain_order=True):
+        own = rows.filter(pl.col("off") == off)
         share = own["share"] * 100.0
         wins = f"{int((share > 0).sum())} of {len(share)}"
         cells = " | ".join(f"{value:+.1f}" for value in share)
