@@ -42,6 +42,8 @@ export const shortDay = (moment) => {
   const [, month, date] = day(moment).split("-").map(Number);
   return language === "zh" ? `${month}月${date}日` : `${date} ${MONTHS[month - 1]}`;
 };
+// "2025-10" as the month is called; the year stands with the list.
+export const monthName = (month) => new Date(`${month}-15T12:00:00Z`).toLocaleString(locale(), { month: "long", timeZone: "UTC" });
 
 // A text of the shop may hold both languages: 中文 | English.
 export function named(text) {
@@ -50,7 +52,9 @@ export function named(text) {
 }
 export const names = { categories: {}, tags: {}, actions: {} };
 export const categoryName = (code) => names.categories[code]?.[language] ?? code ?? "";
-export const tagName = (code) => (code === "note" ? t("note") : names.tags[code]?.[language] ?? code);
+export const tagName = (code) => (code === "note" ? t("note") : names.tags[code]?.[language] ?? inWords(named(code)));
+// A tag of another system may be a code: likes_tea.
+const inWords = (text) => (/^[a-z0-9]+(_[a-z0-9]+)+$/.test(text) ? text.replaceAll("_", " ") : text);
 export const typeName = (code) => names.actions[code]?.[language] ?? code ?? "";
 export const tagText = (tag) => {
   const value = tag.value_name ? named(tag.value_name) : tag.value && categoryName(tag.value);

@@ -4,9 +4,9 @@ import { button, categoryName, clock, day, language, make, money, named, number,
 export const SKIPS = ["talked_already", "wrong_product", "out_of_stock", "bad_time", "other_reason"];
 const SNOOZES = ["later_today", "tomorrow", "in_a_week"];
 
-function contactWindow(action) {
+export function contactWindow(action) {
   if (!action.contact_from) return "";
-  const date = day(action.contact_from) === action.as_of ? "" : `${shortDay(action.contact_from)} `;
+  const date = !action.as_of || day(action.contact_from) === action.as_of ? "" : `${shortDay(action.contact_from)} `;
   return `${date}${clock(action.contact_from)}–${clock(action.contact_to) ?? ""}`;
 }
 

@@ -1,6 +1,6 @@
 // What to post today to groups and moments: entries of their own, marked done or skipped.
 import { button, clock, empty, make, named, number, picture, shortDay, t, webLink } from "./dom.js";
-import { SKIPS, menu } from "./list.js";
+import { SKIPS, contactWindow, menu } from "./list.js";
 
 export function drawPosts(answer, closedHere, handlers) {
   if (!answer.posts.length) return [empty(t("no_posts"))];
@@ -16,7 +16,7 @@ function entry(post, status, handlers) {
   const parts = [
     make("h2", { text: name }),
     make("p", { className: "what" }, make("span", { className: "mode", text: t(post.mode), data: { mode: post.mode } }),
-      make("span", { className: "facts", text: [t("reach")(number(post.members)), t("minutes")(number(post.minutes))].join(" · ") })),
+      make("span", { className: "facts", text: [contactWindow(post), t("reach")(number(post.members)), t("minutes")(number(post.minutes))].filter(Boolean).join(" · ") })),
   ];
   if (title) {
     const when = post.offer.starts_at && `${shortDay(post.offer.starts_at)} ${clock(post.offer.starts_at)}`;

@@ -1,14 +1,13 @@
 // A clerk's own month: counts, and what contacts brought, never without its interval.
-import { make, money, number, percent, t } from "./dom.js";
+import { make, money, monthName, number, percent, t } from "./dom.js";
 
 export function drawResults(results) {
-  const month = Number(results.month.slice(5));
   const boxes = [
     [number(results.listed), t("listed_n")], [number(results.sent), t("sent_n")], [number(results.skipped), t("skipped_n")],
     [number(results.answered), t("replies_n")], [results.contacts ? percent(results.answered / results.contacts) : "–", t("reply_rate")], [number(results.cases_closed), t("cases_n")],
   ];
   return [
-    make("section", { className: "panel" }, make("h2", { text: t("month")(month) }),
+    make("section", { className: "panel" }, make("h2", { text: monthName(results.month) }),
       make("div", { className: "numbers wide" }, boxes.map(([value, label]) => make("div", {}, make("b", { text: value }), make("span", { text: label }))))),
     make("section", { className: "panel" }, make("h2", { text: t("extra") }), ...extra(results.increment)),
   ];

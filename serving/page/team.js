@@ -31,7 +31,7 @@ function member(one, handlers) {
 
 function advice(one) {
   if (one.kind === "late_cases") return t("late_cases")(one.count);
-  if (one.kind === "many_skips") return t("many_skips")(one.count, SKIPS.includes(one.reason) ? t(one.reason) : one.reason ?? t("no_reason"));
+  if (one.kind === "many_skips") return t("many_skips")(one.count, SKIPS.includes(one.reason) ? t(one.reason).toLowerCase() : one.reason ?? t("no_reason"));
   return t("low_adoption")(percent(one.share));
 }
 

@@ -28,6 +28,7 @@ from nba.decisions.lending import lent_minutes, pooled_bound
 from nba.decisions.modes import preferred_now
 from nba.decisions.outlook import outlook, purchase_probabilities
 from nba.decisions.rules import DecisionRules
+from nba.decisions.when import reachable_hours
 from nba.errors import NotFoundError
 from nba.settings import ArmShares, PolicyShares, arm_shares
 
@@ -365,6 +366,11 @@ def test_audiences_are_decided_whole(inputs: Inputs, files: DecisionFiles, world
     moments = done.members.filter(pl.col("channel") == "moments")
     assert not moments["interference"].any()
     assert set(done.posts.filter("posted")["audience"]) == set(done.members["audience"])
+    hours = reachable_hours(inputs["clerk"], files.policy)
+    when = done.posts.join(hours, on="clerk_id", how="left")
+    start = when.select(pl.col("contact_from").dt.hour() + pl.col("contact_from").dt.minute() / 60)
+    assert (start.to_series() >= when["opens"]).all()
+    assert (start.to_series() < when["closes"]).all()
     floor = DecisionSettings().exploration_floor
     assert done.posts.filter("posted")["propensity"].is_in([floor, 1 - floor]).all()
 

@@ -44,11 +44,6 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     return pl.concat(actions, how="diagonal_relaxed").filter(pl.col("rank").is_not_null())
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="14 types were listed of the 15 aimed at in a shop of 400 customers: nothing came back "
-    "in stock, nothing new fitted, and one of two cases was open on a working day of its clerk",
-)
 def test_the_catalogue_gets_used(listed: pl.DataFrame) -> None:
     counts = Counter(listed["action_type"])
     assert len(counts) >= 15, counts

@@ -61,13 +61,14 @@ SHOTS: tuple[Shot, ...] = (
     ("clerk_posts_phone_zh", "zh", PHONE, "light", lambda page: shown(page, "posts")),
     ("clerk_results_phone_zh", "zh", PHONE, "light", lambda page: shown(page, "results")),
     ("clerk_team_phone_zh", "zh", PHONE, "light", lambda page: shown(page, "team")),
-    ("clerk_offline_phone_zh", "zh", PHONE, "light", offline),
     ("clerk_list_desktop_zh", "zh", DESKTOP, "light", card),
     ("clerk_list_desktop_dark_en", "en", DESKTOP, "dark", card),
     ("clerk_team_desktop_en", "en", DESKTOP, "light", lambda page: shown(page, "team")),
     ("clerk_card_phone_en", "en", PHONE, "light", card),
     ("clerk_posts_desktop_en", "en", DESKTOP, "light", lambda page: shown(page, "posts")),
     ("clerk_results_desktop_en", "en", DESKTOP, "light", lambda page: shown(page, "results")),
+    # last, since what is pressed without a network is sent later, and stands
+    ("clerk_offline_phone_zh", "zh", PHONE, "light", offline),
     ("clerk_offline_desktop_en", "en", DESKTOP, "light", offline),
 )
 

@@ -159,7 +159,7 @@ def test_a_post_is_done_once_and_leaves_the_list_alone(served: Served, signed_in
     page = signed_in()
     page.get_by_role("button", name="Posts").click()
     post = page.locator('[data-post="moments:k1"]')
-    expect(post).to_contain_text("reaches about 2")
+    expect(post).to_contain_text("12:00–14:00 · reaches about 2")
     post.get_by_role("button", name="Posted").click()
     expect(post).to_contain_text("Posted")
     other = page.locator('[data-post="group:g1"]')
@@ -177,7 +177,7 @@ def test_a_post_is_done_once_and_leaves_the_list_alone(served: Served, signed_in
 
 def test_results_come_with_an_interval_or_not_at_all(signed_in: SignedIn) -> None:
     page = signed_in()
-    page.get_by_role("button", name="My results").click()
+    page.get_by_role("button", name="Results").click()
     expect(page.locator("main")).to_contain_text("Too few customers were left alone")
     assert page.get_by_role("button", name="Team").count() == 0
 
@@ -344,7 +344,7 @@ def test_a_list_of_another_day_has_a_banner_and_takes_no_sent(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("view", ["list", "card", "Find", "Posts", "My results", "Team"])
+@pytest.mark.parametrize("view", ["list", "card", "Find", "Posts", "Results", "Team"])
 def test_axe_finds_nothing_serious(signed_in: SignedIn, view: str, scheme: str) -> None:
     who = ("s1", Scope.STORE) if view == "Team" else ("k1", Scope.CLERK)
     page = signed_in(*who, color_scheme=scheme, bypass_csp=True)

@@ -244,6 +244,9 @@ def books_of(folder: Path) -> BookRows:
     runs = folder / "runs"
     kept = RunFolders(runs).of(DAY)
     post = {"clerk_id": "k1", "content_id": None, "minutes": 5.0, "posted": True}
+    post |= {
+        f"contact_{end}": datetime(2026, 3, 2, hour) for end, hour in (("from", 12), ("to", 14))
+    }
     posts = [
         {**post, "audience": "moments:k1", "channel": "moments", "mode": "shopping_assistant"},
         {**post, "audience": "group:g1", "channel": "group", "mode": "topic_expert"},

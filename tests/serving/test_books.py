@@ -31,6 +31,7 @@ def test_a_post_counts_once_and_reaches_its_members(
         "group:g1": "new",
         "moments:k1": "new",
     }
+    assert {one["contact_from"] for one in found} == {"2026-03-02T12:00:00+08:00"}
     assert clerk.post(POST, json=body()).json()["status"] == "accepted"
     assert clerk.post(POST, json=body()).json()["status"] == "repeated"
     assert clerk.post(POST, json=body(feedback_id="f2")).json()["status"] == "accepted"

@@ -22,6 +22,7 @@ from nba.decisions.policy import ContactPolicy
 from nba.decisions.pool import with_arms
 from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import DecisionSettings
+from nba.decisions.when import HOURS, contact_windows, known_reach, reachable_hours
 from nba.schema.words import Arm, Channel, Mode
 
 #: What reaches a member of an audience, against a contact of their own in the same mode.
@@ -39,7 +40,8 @@ class Audiences:
     posts : DataFrame
         A row per group or clerk with a post to decide: audience (`group:ID` or
         `moments:CLERK`), clerk_id, channel, mode, content_id, members, gain,
-        price_per_minute, minutes, minutes_per_member, value, arm, posted, propensity, interference.
+        price_per_minute, minutes, minutes_per_member, value, arm, posted, propensity, interference,
+        contact_from, contact_to: when most of the members read, in the clerk's hours.
     members : DataFrame
         audience, customer_id, clerk_id, mode, channel, content_id, propensity, and
         `interference`: reached although the member's own arm is to be left alone.
@@ -94,6 +96,7 @@ def decide_audiences(
     posts = posts.join(alone, on="audience", how="left").with_columns(
         pl.col("interference").fill_null(0)
     )
+    posts = _with_windows(tables, members, posts, as_of=as_of, policy=policy)
     columns = ["audience", "customer_id", "clerk_id", "mode", "channel", "content_id", "propensity"]
     return Audiences(
         posts.sort("audience"),
@@ -202,6 +205,30 @@ def _price(
         minutes_per_member=POST_MINUTES / pl.col("members"),
         value=pl.col("gain") - POST_MINUTES * pl.col("price_per_minute").fill_null(0.0),
     )
+
+
+def _with_windows(
+    tables: DecisionInputs,
+    members: pl.DataFrame,
+    posts: pl.DataFrame,
+    *,
+    as_of: datetime,
+    policy: ContactPolicy,
+) -> pl.DataFrame:
+    """Add the window in which most members read, from the mean of their curves."""
+    curves = members.join(known_reach(tables), on="customer_id").group_by("audience")
+    hours = [pl.col("reach").list.get(hour, null_on_oob=True).mean() for hour in range(HOURS)]
+    reach = curves.agg(reach=pl.concat_list(hours))
+    facts = posts
+    for part, key in (
+        (reachable_hours(tables["clerk"], policy), "clerk_id"),
+        (tables["clocks"].select("clerk_id", "ahead_minutes"), "clerk_id"),
+        (reach, "audience"),
+    ):
+        facts = facts.join(part, on=key, how="left", maintain_order="left")
+    own = ("purchase_hour_peak", "purchase_days", "response_hour_peak", "responses_90d")
+    facts = facts.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in own)
+    return posts.with_columns(*contact_windows(facts, as_of=as_of, policy=policy))
 
 
 def _within_limits(

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from nba.arrays import Floats
+from nba.decisions.inputs import DecisionInputs
 from nba.decisions.policy import ContactPolicy
 
 SHIFT_START: Final = "10:00"
@@ -66,6 +67,13 @@ def quiet_shifts(clerks: pl.DataFrame, policy: ContactPolicy) -> pl.DataFrame:
         )
         .sort("clerk_id")
     )
+
+
+def known_reach(inputs: DecisionInputs) -> pl.DataFrame:
+    """Return `customer_id, reach` of who may be profiled, see `contact_windows`."""
+    may = inputs["customer_state"].filter(pl.col("consent_profiling")).select("customer_id")
+    scored = inputs["mode"].select("customer_id", "reach").drop_nulls()
+    return scored.unique("customer_id", keep="first").join(may, on="customer_id", how="semi")
 
 
 def contact_windows(

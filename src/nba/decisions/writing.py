@@ -16,7 +16,7 @@ from nba.decisions.inputs import DecisionInputs
 from nba.decisions.reasons import REASON_TYPE, phrase_flags, reasons_of
 from nba.decisions.rules import DecisionRules
 from nba.decisions.talking import TalkingPoints, spoken_facts
-from nba.decisions.when import contact_windows, reachable_hours
+from nba.decisions.when import contact_windows, known_reach, reachable_hours
 from nba.schema.words import Mode
 
 #: The columns of `nba actions export`, in order.
@@ -140,7 +140,7 @@ def _with_context(
         (_names(inputs), "clerk_id"),
         (reachable_hours(inputs["clerk"], rules.policy), "clerk_id"),
         (inputs["clocks"].select("clerk_id", "ahead_minutes"), "clerk_id"),
-        (_reach(inputs), "customer_id"),
+        (known_reach(inputs), "customer_id"),
         (types, "action_type"),
     ):
         rows = rows.join(part, on=key, how="left", maintain_order="left")
@@ -153,13 +153,6 @@ def _persons(inputs: DecisionInputs) -> pl.DataFrame:
     return names.select(
         "customer_id", person_name="name", person_alias="alias", person_gender="gender"
     )
-
-
-def _reach(inputs: DecisionInputs) -> pl.DataFrame:
-    """Return `customer_id, reach` of who may be profiled, see `contact_windows`."""
-    may = inputs["customer_state"].filter(pl.col("consent_profiling")).select("customer_id")
-    scored = inputs["mode"].select("customer_id", "reach").drop_nulls()
-    return scored.unique("customer_id", keep="first").join(may, on="customer_id", how="semi")
 
 
 def _names(inputs: DecisionInputs) -> pl.DataFrame:

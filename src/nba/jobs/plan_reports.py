@@ -17,8 +17,18 @@ from nba.pipeline.plan import GROUP, OUTLOOK, POSTS
 from nba.wiring import Wiring
 
 POST_HEADINGS = {
-    "en": ("clerk", "audience", "mode", "content", "members", "min per member", "value", "post?"),
-    "zh": ("导购", "受众", "模式", "内容", "人数", "人均分钟", "价值", "发送"),
+    "en": (
+        "clerk",
+        "audience",
+        "mode",
+        "content",
+        "when",
+        "members",
+        "min per member",
+        "value",
+        "post?",
+    ),
+    "zh": ("导购", "受众", "模式", "内容", "时间", "人数", "人均分钟", "价值", "发送"),
 }
 DAY_HEADINGS = {
     "en": ("clerk", "best day", "customers", "mean chance then", "mean chance today"),
@@ -69,6 +79,7 @@ def print_posts(wiring: Wiring, as_of: datetime, *, locale: str = "en") -> None:
             str(row["audience"]),
             MODES[row["mode"]][locale],
             str(row["title"] or row["content_id"]),
+            f"{row['contact_from']:%H:%M}–{row['contact_to']:%H:%M}",
             str(row["members"]),
             f"{row['minutes_per_member']:.2f}",
             f"{row['value']:.2f} {currency}",

@@ -265,6 +265,8 @@ class Post(BaseModel):
     offer: Offer | None
     members: int = Field(description="Whom it is expected to reach.")
     minutes: float
+    contact_from: AwareDatetime | None = Field(description="When most of them read, from here")
+    contact_to: AwareDatetime | None = Field(description="to here.")
     status: str = Field(description="new, sent or skipped")
 
 

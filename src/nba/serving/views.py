@@ -73,6 +73,13 @@ def action_names(services: Services) -> dict[str, Name]:
     return {one.action_type: Name(zh=one.name.zh, en=one.name.en) for one in types}
 
 
+def window_moment(row: Mapping[str, Any], name: str, services: Services) -> datetime | None:
+    """Return a moment of a plan's row by the clocks of the clerk's store."""
+    if row.get(name) is None:
+        return None
+    return services.aware(row[name]).astimezone(services.zone_of_clerk(row.get("clerk_id")))
+
+
 @dataclass(frozen=True)
 class _Context:
     """What the actions of an answer name, read at once."""
@@ -109,11 +116,7 @@ def _sold_out(clerk_ids: set[str], services: Services) -> dict[str, set[str]]:
 
 
 def _show(row: Mapping[str, Any], context: _Context, services: Services) -> ListedAction:
-    zone = services.zone_of_clerk(row.get("clerk_id"))
-    moments = {
-        name: services.aware(row[name]).astimezone(zone) if row.get(name) is not None else None
-        for name in _MOMENTS
-    }
+    moments = {name: window_moment(row, name, services) for name in _MOMENTS}
     expires_at = moments["expires_at"]
     return ListedAction(
         **{name: row.get(name) for name in _SAME},

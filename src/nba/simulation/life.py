@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from nba.arrays import Floats, Ints
+from nba.schema.languages import BETWEEN
 from nba.simulation.demand import Purchases, stock_draw
 from nba.simulation.habits import absent_on
 from nba.simulation.identities import identities
@@ -436,18 +437,25 @@ def clerk_tags(scene: Scene, day: int, lines: Purchases, recorder: Recorder) -> 
     other = (scene.streams.uniform("tag_other", who, day=day) * len(scene.assortment.specs)).astype(
         np.int64
     )
-    names = scene.assortment.category_names
+    liked = [_liked(spec.name) for spec in scene.assortment.specs]
+    names = pl.Series(liked, dtype=pl.String)
     when = scene.timestamps(np.full(len(who), day + 22.5 / 24))
     recorder.add(
         "tags",
         pl.DataFrame(
             {
                 "customer_id": scene.customer_ids.gather(who),
-                "tag": "likes_" + names.gather(np.where(wrong, other, right)),
+                "tag": names.gather(np.where(wrong, other, right)),
                 "ts": when,
             }
         ).with_columns(pl.lit("clerk").alias("source")),
     )
+
+
+def _liked(category: str) -> str:
+    """Return what a clerk writes down who notes that somebody likes a category, `手袋 Handbags`."""
+    zh, _, en = category.partition(" ")
+    return f"喜欢{zh}{BETWEEN}likes {en}"
 
 
 def calendar_rows(scene: Scene, state: State, day: int, recorder: Recorder) -> None:

@@ -17,6 +17,7 @@ from nba.serving.routes.clerks import ClerkId, no_plan
 from nba.serving.routes.feedback import refuse_future
 from nba.serving.schemas import FeedbackReceipt, Id, Offer, Post, PostFeedback, PostList
 from nba.serving.services import Services
+from nba.serving.views import window_moment
 from nba.stores.feedback import Feedback, post_contact, post_id
 
 router = APIRouter(prefix="/v1", tags=["posts"], route_class=RawPathRoute)
@@ -56,6 +57,7 @@ def _plan_day(services: Services) -> date:
 def _show(row: Mapping[str, Any], offer: Offer | None, day: date, services: Services) -> Post:
     told = services.store.feedback(post_id(row["audience"], day))
     kinds = [one["kind"] for one in told if one["kind"] in _CLOSES]
+    start, end = (window_moment(row, name, services) for name in ("contact_from", "contact_to"))
     return Post(
         audience=row["audience"],
         topic=row["topic"],
@@ -64,6 +66,8 @@ def _show(row: Mapping[str, Any], offer: Offer | None, day: date, services: Serv
         offer=offer,
         members=row["members"],
         minutes=row["minutes"],
+        contact_from=start,
+        contact_to=end,
         status=kinds[-1] if kinds else "new",
     )
 
