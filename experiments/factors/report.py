@@ -59,7 +59,7 @@ def write(result: FactorsResult, folder: Path) -> str:
         share = own["share"] * 100.0
         wins = f"{int((share > 0).sum())} of {len(share)}"
         cells = " | ".join(f"{value:+.1f}" for value in share)
-        lines.append(f"| {off} | {share.mean():+.1f} | {wins} | {cells} |")
+        lines.append(f"| {off} | {float(share.to_numpy().mean()):+.1f} | {wins} | {cells} |")
     text = "\n".join(lines) + "\n"
     (folder / TABLE).write_text(text, encoding="utf-8")
     return text
