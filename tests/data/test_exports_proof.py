@@ -1,20 +1,22 @@
-"""A million lines of each export: quick, every line accepted, money to the cent."""
+"""From each export to the first list by the clock: 200 lines and a million, money to the cent."""
 
 from __future__ import annotations
 
+import csv
 import json
-import subprocess
+import os
 import sys
 import time
 from collections import Counter
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 from tests.data import exported
 
-from nba.data.ingest import ingest
 from nba.data.lake import Lake
 
 LINES = 1_000_000
@@ -41,15 +43,50 @@ KEYS = {
 ROWS = {"lightspeed_sales": 0.45, "mochat_results": 0.25, "segment_events": 0.4}
 
 
+#: System: the files that a shop has of it. MoChat keeps no orders: those of LinkWeChat name the
+#: same ids of the chat platform.
+SYSTEMS = {
+    "Shopify": ("shopify_orders", "shopify_customers"),
+    "Square": ("square_items",),
+    "WooCommerce": ("woocommerce_orders",),
+    "Lightspeed": ("lightspeed_sales",),
+    "LinkWeChat": (
+        "linkwechat_orders", "linkwechat_customers", "linkwechat_tags", "linkwechat_members",
+    ),
+    "MoChat": ("mochat_contacts", "mochat_results", "linkwechat_orders"),
+    "Segment": ("segment_events",),
+}  # fmt: skip
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_first_list_of_two_hundred_lines(tmp_path: Path, system: str) -> None:
+    (tmp_path / "in").mkdir()
+    for name in SYSTEMS[system]:
+        if name == "segment_events":
+            text, suffix = exported.segment_events(200)[0], "jsonl"
+        elif name in exported.LINE_EXPORTS:
+            columns, make = exported.LINE_EXPORTS[name]
+            text, suffix = exported.write(columns, make(200)[0]), "csv"
+        else:
+            header, people, _ = exported.PEOPLE_EXPORTS[name]
+            text, suffix = exported.write(header, people(200)), "csv"
+        (tmp_path / "in" / f"{name}.{suffix}").write_text(text, encoding="utf-8")
+    loaded = _loaded(tmp_path, system, 200)
+    known = [line for line in loaded["recognised"] if line.endswith("columns known)")]
+    assert len(known) == len(SYSTEMS[system])
+    _first_list(tmp_path, system)
+
+
 @pytest.mark.proof
 @pytest.mark.parametrize("name", exported.LINE_EXPORTS)
 def test_a_million_lines(tmp_path: Path, name: str) -> None:
     columns, make = exported.LINE_EXPORTS[name]
     rows, sums = make(BLOCK)
     _copies(tmp_path, name, columns, rows)
-    report = _loaded(tmp_path, name)
-    _check(report["tables"]["transactions"], ROWS.get(name, 0.9))
+    _check(_loaded(tmp_path, name)["tables"]["transactions"], ROWS.get(name, 0.9))
     assert _cents(tmp_path) == Counter({unit: COPIES * cents for unit, cents in sums.items()})
+    _first_list(tmp_path, name)
 
 
 @pytest.mark.proof
@@ -61,8 +98,7 @@ def test_a_million_people(tmp_path: Path, name: str) -> None:
     shop = "order_id,customer_id,product_id,ts,quantity,unit_price\n"
     sale = "o1,C1,p1,2025-03-01 10:00:00,1,2.00\n"
     (tmp_path / "in" / "transactions.csv").write_text(shop + sale, encoding="utf-8")
-    report = _loaded(tmp_path, name)
-    _check(report["tables"][table], ROWS.get(name, 1))
+    _check(_loaded(tmp_path, name)["tables"][table], ROWS.get(name, 1))
 
 
 @pytest.mark.proof
@@ -76,10 +112,11 @@ def test_a_million_events(tmp_path: Path) -> None:
             for start in ('"messageId": "m', '"order_id": "S', '"userId": "u', 'Id": "an'):
                 block = block.replace(start, f"{start}{copy}-")
             target.write(block)
-    report = _loaded(tmp_path, "segment_events")
-    assert report["tables"]["behaviour"]["quarantined"] == 0
-    _check(report["tables"]["transactions"], ROWS["segment_events"])
+    tables = _loaded(tmp_path, "segment_events")["tables"]
+    assert tables["behaviour"]["quarantined"]["rows"] == 0
+    _check(tables["transactions"], ROWS["segment_events"])
     assert _cents(tmp_path) == Counter({unit: COPIES * cents for unit, cents in sums.items()})
+    _first_list(tmp_path, "segment_events")
 
 
 def _copies(
@@ -99,48 +136,66 @@ def _copies(
     )
 
 
-def _loaded(folder: Path, name: str) -> dict:
-    """Load the folder in a process of its own, so that its peak of memory is that of the load."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.data.test_exports_proof", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    report: dict = json.loads(done.stdout)
-    print(f"{name}: {LINES:,} lines, {report['seconds']:.0f} s, {report['peak_mb']:,} MB")
+@dataclass(frozen=True)
+class Ran:
+    """A command that ended well: its output, its seconds, its peak of resident memory."""
+
+    output: str
+    seconds: float
+    peak_mb: int
+
+
+def _nba(folder: Path, *words: str) -> Ran:
+    """Run a command as a user does, in a process of its own."""
+    output, began = folder / "output.txt", time.monotonic()
+    with output.open("wb") as target:
+        child = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-m", "nba", "--project", str(folder / "shop"), *words],
+            {**os.environ, "PYTHONWARNINGS": "ignore"},
+            file_actions=[(os.POSIX_SPAWN_DUP2, target.fileno(), 1)],
+        )
+        _, status, usage = os.wait4(child, 0)
+    text = output.read_text(encoding="utf-8")
+    assert os.waitstatus_to_exitcode(status) == 0, text[-4000:]
+    return Ran(text, time.monotonic() - began, usage.ru_maxrss // 1024)
+
+
+def _loaded(folder: Path, name: str, lines: int = LINES) -> dict[str, Any]:
+    """Make a project and load the folder; return the report."""
+    _nba(folder, "init", str(folder / "shop"), "--time-zone", "America/New_York")
+    ran = _nba(folder, "ingest", str(folder / "in"), "--json")
+    print(f"{name}: {lines:,} lines loaded in {ran.seconds:.0f} s, {ran.peak_mb:,} MB")
+    report: dict[str, Any] = json.loads(ran.output)
     return report
 
 
-def _main(folder: Path) -> None:
-    from nba.jobs.memory import begin_peak, peak_mb
-
-    begin_peak()
-    began = time.monotonic()
-    lake, now = Lake(folder / "lake"), datetime.now(UTC)
-    report = ingest(folder / "in", lake, time_zone="America/New_York", now=now, secret=b"s")
-    tables = {
-        name: {
-            "read": table.read.rows,
-            "accepted": table.accepted.rows,
-            "quarantined": table.quarantined.rows,
-        }
-        for name, table in report.tables.items()
-    }
-    facts = {"seconds": time.monotonic() - began, "peak_mb": peak_mb(), "tables": tables}
-    print(json.dumps(facts))
+def _first_list(folder: Path, name: str) -> None:
+    """Run the night after the last sale, and look at its list."""
+    last = Lake(folder / "shop" / "data" / "lake").polars("transactions")["ts"].max()
+    day = (last.date() + timedelta(days=1)).isoformat()
+    ran = _nba(folder, "run", "--as-of", day)
+    out = folder / "list.csv"
+    _nba(folder, "actions", "export", "--as-of", day, "--out", str(out))
+    with out.open(encoding="utf-8-sig", newline="") as stream:
+        actions = [row for row in csv.DictReader(stream) if row["mode"] != "none"]
+    print(f"{name}: first list of {len(actions)} in {ran.seconds:.0f} s more, {ran.peak_mb:,} MB")
+    assert actions
+    assert all(row["customer_id"] and row["reasons"] for row in actions)
 
 
-def _check(table: dict[str, int], share: float) -> None:
-    assert table["accepted"] + table["quarantined"] == table["read"]
-    assert table["accepted"] >= 0.99 * table["read"]
-    assert table["accepted"] >= share * LINES
+def _check(table: dict[str, Any], share: float) -> None:
+    read, accepted, quarantined = (
+        table[name]["rows"] for name in ("read", "accepted", "quarantined")
+    )
+    assert accepted + quarantined == read
+    assert accepted >= 0.99 * read
+    assert accepted >= share * LINES
 
 
 def _cents(folder: Path) -> Counter[str]:
     """What the lake's lines come to in cents, by currency."""
-    lake = Lake(folder / "lake")
+    lake = Lake(folder / "shop" / "data" / "lake")
     price, off, currency = "unit_price", "coalesce(discount, 0)", "''"
     if "attr_currency" in lake.polars("transactions").columns:
         price = "coalesce(unit_price, CAST(attr_unit_price AS DECIMAL(18, 4)))"
@@ -152,7 +207,3 @@ def _cents(folder: Path) -> Counter[str]:
             f"FROM ({lake.relation('transactions')}) GROUP BY 1"
         ).fetchall()
     return Counter({unit: round(100 * amount) for unit, amount in found})
-
-
-if __name__ == "__main__":
-    _main(Path(sys.argv[1]))
