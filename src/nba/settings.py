@@ -339,6 +339,12 @@ class Landing(_Section):
         "", description="The folder, absolute or within the project; empty: `nba ingest` alone."
     )
     mapping: str = Field("", description="A mapping's name or file; empty: the tables' own names.")
+    encoding: str = Field(
+        "", description="Of files of text, where nothing shows it, such as `windows-1252`."
+    )
+    dates: Literal["", "day_first", "month_first", "year_first"] = Field(
+        "", description="The order of a date's parts, where no date shows it."
+    )
 
 
 class Settings(_Section):

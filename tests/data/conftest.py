@@ -49,6 +49,7 @@ def load(lake: Lake, folder: Path) -> Load:
         check_only: bool = False,
         into: Lake | None = None,
         time_zone: str = "Asia/Shanghai",
+        **said: str,
     ) -> IngestReport:
         for path in sorted(folder.rglob("*"), reverse=True):
             path.unlink() if path.is_file() else path.rmdir()
@@ -63,6 +64,7 @@ def load(lake: Lake, folder: Path) -> Load:
             time_zone=time_zone,
             now=now,
             check_only=check_only,
+            **said,
         )
 
     return run

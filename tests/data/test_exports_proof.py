@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
+import re
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -138,7 +139,7 @@ def _copies(
 
 @dataclass(frozen=True)
 class Ran:
-    """A command that ended well: its output, its seconds, its peak of resident memory."""
+    """A command that ended well: its output, its seconds, the peak of memory of its steps."""
 
     output: str
     seconds: float
@@ -147,18 +148,16 @@ class Ran:
 
 def _nba(folder: Path, *words: str) -> Ran:
     """Run a command as a user does, in a process of its own."""
-    output, began = folder / "output.txt", time.monotonic()
-    with output.open("wb") as target:
-        child = os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-m", "nba", "--project", str(folder / "shop"), *words],
-            {**os.environ, "PYTHONWARNINGS": "ignore"},
-            file_actions=[(os.POSIX_SPAWN_DUP2, target.fileno(), 1)],
-        )
-        _, status, usage = os.wait4(child, 0)
-    text = output.read_text(encoding="utf-8")
-    assert os.waitstatus_to_exitcode(status) == 0, text[-4000:]
-    return Ran(text, time.monotonic() - began, usage.ru_maxrss // 1024)
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "nba", "--project", str(folder / "shop"), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    peaks = [int(peak) for peak in re.findall(r"peak_mb=(\d+)", done.stdout + done.stderr)]
+    return Ran(done.stdout, time.monotonic() - began, max(peaks, default=0))
 
 
 def _loaded(folder: Path, name: str, lines: int = LINES) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nba.cli.common import AsJson, AsOf, Verbose, emit, wiring_of
+from nba.errors import UsageError
 
 if TYPE_CHECKING:
     from nba.wiring import Wiring
@@ -37,20 +38,41 @@ def ingest(
         bool, typer.Option("--suggest", help="Draft a mapping for unknown files; load nothing.")
     ] = False,
     verbose: Verbose = False,
-    encoding: Annotated[str, typer.Option(help="With --suggest: of the CSV files.")] = "utf-8",
+    encoding: Annotated[
+        str, typer.Option(help="Of the files of text, where nothing shows it.")
+    ] = "",
+    dates: Annotated[
+        str, typer.Option(help="day_first, month_first or year_first, where no date shows it.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Bring a folder of tables into the lake."""
     if suggest:
         from nba.data.suggest import suggest_mapping
 
-        typer.echo(suggest_mapping(folder, encoding=encoding))
+        typer.echo(suggest_mapping(folder, encoding=encoding or "utf-8"))
         return
+    from nba.data.readings import ORDERS
     from nba.jobs.ingest import ingest_folder
     from nba.jobs.progress import shown
 
+    if dates and dates not in ORDERS:
+        raise UsageError(f"no order of dates is called {dates}", expected=" or ".join(ORDERS))
+    if mapping and (encoding or dates):
+        raise UsageError(
+            "a mapping says encoding and dates itself",
+            next_step="write `encoding` and `time_formats` into the mapping",
+        )
     wiring = wiring_of(context)
-    report = ingest_folder(wiring, folder, mapping=mapping, check_only=check, progress=shown())
+    report = ingest_folder(
+        wiring,
+        folder,
+        mapping=mapping,
+        check_only=check,
+        encoding=encoding,
+        dates=dates,
+        progress=shown(),
+    )
     emit(as_json, report.to_json(), lambda: report.lines(verbose=verbose))
 
 

@@ -16,7 +16,11 @@ from nba.data.prepare import Prepared
 from nba.data.readers import JSON_SUFFIXES, SUFFIXES, SourceFile
 from nba.data.report import IngestReport, Status, Totals
 from nba.data.staging import Context
+from nba.data.together import PUT_TOGETHER
 from nba.schema.tables import TABLES
+
+#: What else data come in.
+_OTHER_SUFFIXES = (".tsv", ".txt", ".xlsx", ".xls", ".gz", ".zip")
 
 
 def of_table(context: Context, report: IngestReport, prepared: Prepared) -> None:
@@ -256,14 +260,14 @@ def of_merge(
             "each was kept as a line of its own",
             count=equal,
         )
-    if table.repeated:
+    repeated = table.repeated - table.facts.get(PUT_TOGETHER, 0)
+    if repeated > 0:
         report.add(
             Status.WARN,
             table.name,
             "repeated_keys",
-            f"{table.repeated:,} rows repeat a key of the same load; "
-            "the last by file and line counts",
-            count=table.repeated,
+            f"{repeated:,} rows repeat a key of the same load; the last by file and line counts",
+            count=repeated,
         )
     _orphans(context.connection, report, prepared, state)
 
@@ -337,7 +341,8 @@ def of_folder(report: IngestReport, folder: Path, mapping: Mapping, files: set[S
         str(path.relative_to(folder))
         for path in sorted(folder.rglob("*"))
         if path.is_file()
-        and path.name.endswith((*SUFFIXES, *JSON_SUFFIXES, ".tsv", ".txt", ".xlsx", ".gz"))
+        and path.name.lower().endswith((*SUFFIXES, *JSON_SUFFIXES, *_OTHER_SUFFIXES))
+        and not path.name.startswith("~")
         and str(path) not in taken
     ]
     if left:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
-UTF_8, UTF_16, GB18030 = "utf-8", "utf-16", "gb18030"
+UTF_8, UTF_16, GB18030, OTHER = "utf-8", "utf-16", "gb18030", "other"
 #: So many lines with other than plain letters decide.
 _LINES: Final = 1000
 _BLOCK: Final = 1 << 22
@@ -19,7 +19,7 @@ _READABLE: Final = 0.95
 
 
 def detect(path: Path) -> str:
-    """Return the encoding of a CSV file; `utf-8` where nothing says that it is another one.
+    """Return the encoding of a CSV file; `other` where most of what is no ASCII reads as none.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ def detect(path: Path) -> str:
 
     Notes
     -----
-    A file that is neither (Latin-1, for one) is called UTF-8, and refused when it is read: one of
-    the encodings of single bytes cannot be told from another.
+    What is `other` is of single bytes (Latin-1, for one), of which one cannot be told from
+    another.
     """
     opener: Any = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rb") as stream:
@@ -39,7 +39,9 @@ def detect(path: Path) -> str:
         stream.seek(0)
         lines = [line for line, _ in zip(_foreign_lines(stream), range(_LINES), strict=False)]
     broken = [line for line in lines if not _reads(line, UTF_8)]
-    return GB18030 if 2 * len(broken) > len(lines) and _is_chinese(broken) else UTF_8
+    if 2 * len(broken) <= len(lines):
+        return UTF_8
+    return GB18030 if _is_chinese(broken) else OTHER
 
 
 def _foreign_lines(stream: IO[bytes]) -> Iterator[bytes]:

@@ -29,6 +29,7 @@ from nba.data.prepare import Prepared, count_rows, find_inputs, note_aliases, st
 from nba.data.readers import SourceFile, base_name, check_folder
 from nba.data.report import IngestReport, LoadRefusedError, Status, TableReport
 from nba.data.staging import Context, reading
+from nba.data.together import put_together
 from nba.data.tombstones import KEYED_TABLES, Keeper, Tombstones
 from nba.errors import InputRefusedError, NbaError
 from nba.files import write_text
@@ -51,6 +52,8 @@ def ingest(
     tombstones: Tombstones | None = None,
     currency: str = CURRENCY,
     secret: bytes = b"",
+    encoding: str = "",
+    dates: str = "",
 ) -> IngestReport:
     """Load every table that `folder` holds, or none.
 
@@ -77,6 +80,11 @@ def ingest(
         The project's, for exports that name the currency of each line.
     secret : bytes
         With which the keys of customers in `identities` are hashed.
+    encoding : str
+        Of files of text without a mapping; empty: recognised.
+    dates : str
+        The order of day and month in dates without a mapping, one of
+        `nba.data.readings.ORDERS`; empty: as the dates show.
 
     Returns
     -------
@@ -94,7 +102,7 @@ def ingest(
     """
     if now.tzinfo is None:
         raise ValueError("`now` needs a time zone")
-    chosen = _chosen(mapping)
+    chosen = _said(_chosen(mapping), encoding, dates)
     started = time.monotonic()
     with _writable(lake), lake.writing() as writer:
         report = IngestReport(str(folder), chosen.name, writer.load_id, now)
@@ -104,7 +112,7 @@ def ingest(
             load = Load(context, writer, report, secret)
             load.watch(tombstones)
             if mapping is None:
-                load.recognise(Path(folder), currency)
+                load.recognise(Path(folder), currency, encoding, dates)
             load.run(Path(folder), is_increment=is_increment)
             report.version_before = report.version = writer.before.version
             if report.failed:
@@ -174,6 +182,16 @@ def _chosen(mapping: Mapping | str | Path | None) -> Mapping:
     return CANONICAL if mapping is None else read_mapping(mapping)
 
 
+def _said(mapping: Mapping, encoding: str, dates: str) -> Mapping:
+    """Return a mapping with what was said beside it."""
+    said: dict[str, object] = {}
+    if encoding:
+        said["encoding"] = encoding
+    if dates:
+        said["time_formats"] = (dates,)
+    return mapping.model_copy(update=said) if said else mapping
+
+
 @contextmanager
 def _writable(lake: Lake) -> Iterator[None]:
     """Turn a full or read-only disk into an error that says what to do."""
@@ -214,6 +232,7 @@ class Load:
         self.prepared: list[Prepared] = []
         self.files: set[SourceFile] = set()
         self.translated: Translated | None = None
+        self.unreadable: list[str] = []
 
     def watch(self, tombstones: Tombstones | None) -> None:
         """Keep out who was erased."""
@@ -247,14 +266,23 @@ class Load:
                 first=repr(shared[0]),
             )
 
-    def recognise(self, folder: Path, currency: str) -> None:
-        """Look for known exports, and make tables of them."""
+    def recognise(self, folder: Path, currency: str, encoding: str, dates: str) -> None:
+        """Look for known exports, and make tables of them.
+
+        Parameters
+        ----------
+        folder : Path
+        currency, encoding, dates : str
+            As for `ingest`.
+        """
         secret = self.secret
         if not folder.is_dir():
             return
         context = self.context
-        exports, unreadable = recognise(self.connection, folder, context.scratch / "headers")
-        for text in unreadable:
+        exports, self.unreadable = recognise(
+            self.connection, folder, context.scratch / "headers", encoding
+        )
+        for text in self.unreadable:
             self.report.add(Status.WARN, "input", "unreadable", text, count=1)
         for export in exports:
             if export.problem:
@@ -266,7 +294,7 @@ class Load:
         # the sales that are there say in which currency the next ones are
         currencies = [load["currency"] for load in self.writer.before.loads if load.get("currency")]
         currency = currencies[-1] if currencies else currency
-        translation = Translation(context, self.report, currency, is_new=is_new)
+        translation = Translation(context, self.report, currency, is_new=is_new, dates=dates)
         try:
             self.translated = translation.run(exports, known, secret)
         except InputRefusedError as error:
@@ -348,8 +376,13 @@ class Load:
         inputs, rejected = (
             ([], []) if name in taken else find_inputs(self.context, folder, TABLES[name])
         )
+        own = len(inputs)
         inputs, rejected = [*inputs, *made], [*rejected, *self.translated.rejected.get(name, [])]
-        return stage_inputs(self.context, TABLES[name], inputs, rejected) if inputs else None
+        if not inputs:
+            return None
+        prepared = stage_inputs(self.context, TABLES[name], inputs, rejected)
+        put_together(self.context, self.report, prepared, own)
+        return prepared
 
     def stage_again(self, name: str, inputs: list[Input]) -> Prepared:
         """Stage rows out of the quarantine; those made `distinct` are of the contract already."""
@@ -374,6 +407,7 @@ class Load:
         if REQUIRED_TABLE in self.report.tables or known or self.report.failed:
             return
         names = ", ".join(sorted(path.name for path in folder.iterdir())) or "an empty folder"
+        names = "; ".join([names, *self.unreadable])
         own = self.mapping.tables.get(REQUIRED_TABLE)
         if own is None:
             error = InputRefusedError(
@@ -387,9 +421,11 @@ class Load:
         wanted = ", ".join(own.source or ("the query's sources",))
         error = InputRefusedError(
             f"the folder {folder} has no {REQUIRED_TABLE}",
-            expected=f"a file or folder of parts named {wanted} (.parquet, .csv or .csv.gz)",
+            expected=f"a file or folder of parts named {wanted} (.parquet, .csv or .csv.gz)"
+            + (" or an export of a known system" if self.mapping.name == CANONICAL.name else ""),
             found=names,
-            next_step="add the table, or choose the mapping that fits these files",
+            next_step="add the table, or choose the mapping that fits these files; "
+            "`nba ingest FOLDER --suggest` drafts one",
         )
         self._refuse(REQUIRED_TABLE, error)
 

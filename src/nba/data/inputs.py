@@ -103,7 +103,7 @@ class CsvInput(Input):
         line = "NULL::BIGINT"
         if with_lines:
             over = "" if len(self._group.paths) == 1 else f"PARTITION BY {FILE}"
-            line = f"row_number() OVER ({over}) + {int(self._group.has_header)}"
+            line = f"row_number() OVER ({over}) + {self._group.first_line}"
         self._scan = f"rejects_{next(_numbers)}"
         return _renamed(self._group, self._aliases, line, self._scan)
 

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
 
 import duckdb
@@ -30,6 +31,10 @@ JSON_SUFFIXES = tuple(
 UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".inprogress", ".filepart", ".swp")
 DELIMITERS = (",", ";", "\t", "|")
 HEADER_BYTES = 1 << 20
+#: The header of an export stands in one of so many lines: a title may stand above it.
+ABOVE = 12
+#: How its lines end shows in so many bytes.
+_START = 1 << 16
 #: A name of a column that is a number, a date or a time.
 _DATA_LIKE = re.compile(r"[-+]?\d+([.,:/-]\d+)*( \d+:\d+(:\d+)?)?", re.ASCII)
 
@@ -89,6 +94,8 @@ class FileGroup:
         Where the bytes really are (an expanded or cleaned copy): path read to path shown.
     has_header : bool
         Whether the first line of a CSV file names its columns.
+    above : int
+        Lines above the one that names the columns, such as a title.
     """
 
     files: tuple[SourceFile, ...]
@@ -97,6 +104,12 @@ class FileGroup:
     delimiter: str = ","
     read_from: dict[str, str] = field(default_factory=dict)
     has_header: bool = True
+    above: int = 0
+
+    @property
+    def first_line(self) -> int:
+        """The number of the line before the first row."""
+        return self.above + int(self.has_header)
 
     @property
     def paths(self) -> list[str]:
@@ -111,7 +124,7 @@ class FileGroup:
         columns = ", ".join(f"{sql.text(column)}: 'VARCHAR'" for column in self.columns)
         options = [
             f"columns = {{{columns}}}",
-            f"auto_detect = false, header = {str(self.has_header).lower()}",
+            f"auto_detect = false, header = {str(self.has_header).lower()}, skip = {self.above}",
             "quote = '\"', escape = '\"'",
             f"delim = {sql.text(self.delimiter)}, filename = '_file', null_padding = false",
         ]
@@ -276,6 +289,80 @@ def _describe_csv(path: Path, dialect: Dialect, scratch: Path, hints: frozenset[
     )
 
 
+def headings(
+    path: Path, encoding: str, scratch: Path, hints: frozenset[str]
+) -> Iterator[FileGroup]:
+    """Describe a CSV file as if each of its first lines named its columns.
+
+    Parameters
+    ----------
+    path : Path
+    encoding : str
+        Of the file; empty: recognised.
+    scratch : Path
+        A folder for an expanded copy.
+    hints : frozenset of str
+        Column names to be expected; they decide between possible delimiters.
+
+    Yields
+    ------
+    FileGroup
+        A name that stands twice has a number.
+
+    Raises
+    ------
+    InputRefusedError
+        Where the file is empty, damaged, or not in the encoding that was named.
+    """
+    file = SourceFile.of(path)
+    if file.size == 0:
+        raise _unreadable(path, "a header line with the column names", "an empty file (0 bytes)")
+    plain = _ended_alike(_plain(path, encoding or encodings.UTF_8, scratch), scratch)
+    with plain.open("rb") as stream:
+        for above, raw in enumerate(islice(stream, ABOVE)):
+            header = raw[:HEADER_BYTES].decode("utf-8-sig", errors="replace").strip("\r\n\ufeff")
+            delimiter = _delimiter(header, hints)
+            columns = _numbered(_split(header, delimiter))
+            yield FileGroup(
+                (file,),
+                dict.fromkeys(columns, "VARCHAR"),
+                True,
+                delimiter,
+                {str(plain): str(path)},
+                above=above,
+            )
+
+
+def _ended_alike(plain: Path, scratch: Path) -> Path:
+    """Return the file, or a copy where its first lines do not all end in one of the usual ways."""
+    with plain.open("rb") as stream:
+        start = stream.read(_START)
+    ends = {line.endswith(b"\r") for line in start.split(b"\n")[:ABOVE]}
+    if start.count(b"\r") == start.count(b"\r\n") and len(ends) == 1:
+        return plain
+    scratch.mkdir(parents=True, exist_ok=True)
+    target = scratch / f"{len(list(scratch.iterdir()))}-ended.csv"
+    with (
+        plain.open(encoding=encodings.UTF_8, errors="surrogateescape") as source,
+        target.open("w", encoding=encodings.UTF_8, errors="surrogateescape", newline="\n") as copy,
+    ):
+        shutil.copyfileobj(source, copy, 1 << 20)
+    return target
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """Return names of columns of which none is empty and none stands twice.
+
+    >>> _numbered(["Tags", "", "Tags"])
+    ['Tags', 'column_2', 'Tags (2)']
+    """
+    found: list[str] = []
+    for place, name in enumerate(names, start=1):
+        times = list(names[:place]).count(name)
+        found.append((f"{name} ({times})" if times > 1 else name) if name else f"column_{place}")
+    return found
+
+
 def _is_utf8(encoding: str) -> bool:
     return encoding.lower().replace("_", "-") in {"utf-8", "utf8"}
 
@@ -286,7 +373,7 @@ def _plain(path: Path, encoding: str, scratch: Path) -> Path:
     Where nothing else is said, a file in UTF-16 or GB18030 is recognised.
     """
     if _is_utf8(encoding):
-        encoding = _detected(path)
+        encoding = _detected(path) or encoding
     is_utf8 = _is_utf8(encoding)
     if path.suffix != ".gz" and is_utf8:
         return path
@@ -308,7 +395,8 @@ def _plain(path: Path, encoding: str, scratch: Path) -> Path:
 
 def _detected(path: Path) -> str:
     try:
-        return encodings.detect(path)
+        found = encodings.detect(path)
+        return "" if found == encodings.OTHER else found
     except (EOFError, gzip.BadGzipFile, zlib.error):
         return encodings.UTF_8  # a damaged file is refused where it is expanded
 

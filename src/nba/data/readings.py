@@ -21,6 +21,8 @@ from nba.data import sql
 ASK: Final = "ask"
 ISO: Final = "iso"
 DAY_FIRST, MONTH_FIRST, YEAR_FIRST = "day_first", "month_first", "year_first"
+#: In which order a date writes its parts.
+ORDERS: Final = (DAY_FIRST, MONTH_FIRST, YEAR_FIRST)
 EXCEL_SERIAL: Final = "excel_serial"
 EPOCH_SECONDS, EPOCH_MILLISECONDS = "epoch_seconds", "epoch_milliseconds"
 #: Readings of moments that are no strptime format.
@@ -73,7 +75,7 @@ def naive_sql(text: str, reading: str) -> str:
     reading : str
         A word of `TIME_WORDS` (but `iso`), or a strptime format.
     """
-    if reading in (DAY_FIRST, MONTH_FIRST, YEAR_FIRST):
+    if reading in ORDERS:
         return _ordered(text, reading)
     number = f"TRY_CAST({narrow(text)} AS DOUBLE)"
     if reading == EXCEL_SERIAL:

@@ -122,6 +122,7 @@ def _undecided(
         what,
         expected="values that fit one order of day and month, and no other",
         found=f"{choice.example!r}, of which {rivals} say different things",
-        next_step=f"name the right one in the mapping: `times: {{{column.name}: …}}` of "
-        f"{table.name}" + (", or correct the export" if choice.is_mixed else ""),
+        next_step="name the right one with `--dates`, or in the mapping: "
+        f"`times: {{{column.name}: …}}` of {table.name}"
+        + ("; or correct the export" if choice.is_mixed else ""),
     )

@@ -24,6 +24,8 @@ def ingest_folder(
     *,
     mapping: str = "",
     check_only: bool = False,
+    encoding: str = "",
+    dates: str = "",
     progress: Progress = silent,
 ) -> IngestReport:
     """Load a folder of tables; see `nba.data.ingest.ingest` for what it raises.
@@ -37,17 +39,32 @@ def ingest_folder(
         A mapping's name or file; empty: the tables' own names, and exports by their header.
     check_only : bool
         Read and check; load nothing.
+    encoding, dates : str
+        What files without a mapping do not show: their encoding, the order of day and month.
     progress : Progress
         Where the step is shown.
     """
     with project_lock(wiring.project.data), progress.step("tables") as current:
-        report = _load(wiring, folder, mapping or None, check_only=check_only)
+        report = _load(
+            wiring,
+            folder,
+            mapping or None,
+            check_only=check_only,
+            encoding=encoding,
+            dates=dates,
+        )
         current.report.update(_counts(report))
         return report
 
 
 def _load(
-    wiring: Wiring, folder: Path, mapping: str | Path | None, *, check_only: bool = False
+    wiring: Wiring,
+    folder: Path,
+    mapping: str | Path | None,
+    *,
+    check_only: bool = False,
+    encoding: str = "",
+    dates: str = "",
 ) -> IngestReport:
     report = ingest(
         folder,
@@ -59,6 +76,8 @@ def _load(
         tombstones=wiring.plan_store.tombstones(),
         currency=wiring.settings.currency,
         secret=wiring.project.secret(),
+        encoding=encoding,
+        dates=dates,
     )
     wiring.plan_store.add_tombstone_keys(report.learned)
     _adopt_currency(wiring, report)
@@ -115,7 +134,14 @@ def ingest_landed(wiring: Wiring) -> dict[str, int]:
     files = landed_anew(wiring)
     if not files:
         return {}
-    report = _load(wiring, folder, wiring.project.landing_mapping)
+    landing = wiring.settings.landing
+    report = _load(
+        wiring,
+        folder,
+        wiring.project.landing_mapping,
+        encoding=landing.encoding,
+        dates=landing.dates,
+    )
     write_text(wiring.project.data / LANDED, json.dumps(files, indent=1))
     return _counts(report)
 

@@ -41,6 +41,7 @@ class ExportKind(_Strict):
         default_factory=dict, description="a member of JSON lines as it is written, by plain name"
     )
     ids: tuple[str, ...] = Field((), description="columns that may carry a leading apostrophe")
+    numbers: tuple[str, ...] = Field((), description="columns that hold amounts")
     whole: str = Field(
         "", description="rows of one value of this column stand in one file: the last one counts"
     )

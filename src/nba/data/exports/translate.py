@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 
-from nba.data import keys, sql
-from nba.data.exports import functions
+from nba.data import keys, readings, sql
+from nba.data.exports import functions, texts
 from nba.data.exports.identities import KEYS, Resolved, resolve, who_sql
 from nba.data.exports.kinds import ExportKind
 from nba.data.exports.recognise import Found
@@ -27,6 +28,8 @@ IDENTITIES: Final = "identities"
 _TIMES: Final = (Kind.TIMESTAMP, Kind.DATE, Kind.BIRTHDAY)
 #: Money of a line, which is that of the project's currency only where the line says so.
 _MONEY: Final = ("unit_price", "discount")
+#: Whether a spreadsheet has cut an id or a phone number of the line.
+_CUT: Final = "_cut"
 
 
 @dataclass(frozen=True)
@@ -77,16 +80,25 @@ class Translation:
         The project's.
     is_new : bool
         There are no sales yet, so that the first ones may be in another currency.
+    dates : str
+        The order of day and month in dates, see `nba.data.readings`; empty: as the dates show.
     """
 
     def __init__(
-        self, context: Context, report: IngestReport, currency: str, *, is_new: bool
+        self,
+        context: Context,
+        report: IngestReport,
+        currency: str,
+        *,
+        is_new: bool,
+        dates: str = "",
     ) -> None:
         self.context = context
         self.connection = context.connection
         self.report = report
         self.currency = currency
         self.is_new = is_new
+        self.dates = dates
         self.space = context.scratch / "exports"
         self.space.mkdir(exist_ok=True)
 
@@ -104,7 +116,7 @@ class Translation:
         """
         functions.make(self.connection)
         kinds = list({export.kind.name: export.kind for export in found}.values())
-        translated = Translated(_mapping(kinds))
+        translated = Translated(_mapping(kinds, self.dates))
         made: list[Made] = []
         for kind in kinds:
             mine = [export for export in found if export.kind is kind]
@@ -128,7 +140,8 @@ class Translation:
                 rejected.append(self._json(export, target))
             else:
                 rejected += self._rows(export, target)
-            parts.append(f"SELECT * FROM {sql.parquet([target])}")
+            said = "true" if export.is_json else texts.says_something(export)
+            parts.append(f"SELECT * FROM {sql.parquet([target])} WHERE {said}")
         everything = " UNION ALL BY NAME ".join(parts)
         if kind.whole and len(found) > 1:
             # an export that overlaps another one: each order counts as its last file has it
@@ -147,40 +160,69 @@ class Translation:
             if one.group.is_text
             else ParquetInput(one.group, {})
         )
-        with reading(one.kind.title, one.path.name), _in_order(self.connection):
-            for _ in range(2):
+        mark = ""
+        with reading(one.kind.title, one.name), _in_order(self.connection):
+            for _ in range(3):
                 source = incoming.source(with_lines=True)
-                cells = [_cell(one, name) for name in one.kind.used]
+                cells = [texts.cell(one, name, mark) for name in one.kind.used]
                 self._copy(
-                    f"SELECT {', '.join(cells)}, {sql.text(str(one.path))} AS {FILE}, {LINE} "
-                    f"FROM {source.relation}",
+                    f"SELECT {', '.join(cells)}, {texts.cut(one)} AS {_CUT}, "
+                    f"{sql.text(one.shown)} AS {FILE}, {LINE} FROM {source.relation}",
                     target,
                 )
-                if not incoming.settle(self.connection):
+                again = incoming.settle(self.connection)
+                if not again and mark:
                     break
+                mark = texts.decimal_mark(self.connection, one, sql.parquet([target]))
+                if not again and mark == readings.POINT:
+                    break
+        self._tell_cells(one, target, mark)
         return [incoming.rejected] if incoming.rejected else []
+
+    def _tell_cells(self, one: Found, target: Path, mark: str) -> None:
+        """Say how a file was read where that is not as usual, and which lines say nothing."""
+        rows = sql.parquet([target])
+        counted = {
+            "repeated_header": (texts.repeats_header(one), "lines repeat the header"),
+            "blank_lines": (texts.is_blank(one), "lines are blank"),
+            "cut_numbers": (
+                _CUT,
+                "lines hold ids or phone numbers that a spreadsheet has cut (such as 1.55501E+10): "
+                "they join nobody; export again and load the file as it comes",
+            ),
+        }
+        for name, (condition, what) in counted.items():
+            count = keys.single_number(
+                self.connection, f"SELECT count(*) FROM {rows} WHERE {condition}"
+            )
+            if count:
+                text = f"{count:,} {what}, in {one.name}"
+                self.report.add(Status.WARN, "input", name, text, count=count)
+        if not keys.single_number(self.connection, f"SELECT count(*) FROM {rows}"):
+            self.report.add(Status.WARN, "input", "no_rows", f"{one.name} has a header and no rows")
+        if mark != readings.POINT:
+            text = f"amounts in {one.name} are read with a decimal comma"
+            self.report.add(Status.PASS, "input", "decimal_comma", text)
 
     def _json(self, one: Found, target: Path) -> str:
         """Write the members that the queries use; return the table of lines that are no JSON."""
         lines = f"json_lines_{target.stem.replace('-', '_')}"
-        with reading(one.kind.title, one.path.name), _in_order(self.connection):
+        with reading(one.kind.title, one.name), _in_order(self.connection):
             self.connection.execute(
                 f"""CREATE OR REPLACE TEMP TABLE {lines} AS
                 SELECT content, row_number() OVER () AS line, json_valid(content) AS good
-                FROM read_csv({sql.text(str(one.path))}, columns = {{'content': 'VARCHAR'}},
-                    delim = chr(1), quote = '', escape = '', header = false, auto_detect = false,
-                    max_line_size = 100000000)"""
+                FROM {_objects(one.path)}"""
             )
             cells = [_member(one, name) for name in one.kind.used]
             self._copy(
-                f"SELECT {', '.join(cells)}, {sql.text(str(one.path))} AS {FILE}, line AS {LINE} "
+                f"SELECT {', '.join(cells)}, {sql.text(one.shown)} AS {FILE}, line AS {LINE} "
                 f"FROM {lines} WHERE good",
                 target,
             )
         rejected = f"{lines}_rejected"
         self.connection.execute(
             f"""CREATE OR REPLACE TEMP TABLE {rejected} AS
-            SELECT {sql.text(str(one.path))} AS file, line, '' AS "column", content,
+            SELECT {sql.text(one.shown)} AS file, line, '' AS "column", content,
                 'no JSON' AS message FROM {lines} WHERE NOT good AND trim(content) <> ''"""
         )
         self.connection.execute(f"DROP TABLE {lines}")
@@ -196,14 +238,14 @@ class Translation:
         for export in found:
             known = len(export.columns) - len(export.unknown)
             self.report.recognised.append(
-                f"{export.path.name}: {kind.title} ({known} of {len(export.columns)} columns known)"
+                f"{export.name}: {kind.title} ({known} of {len(export.columns)} columns known)"
             )
             if export.unknown:
                 self.report.add(
                     Status.WARN,
                     "input",
                     "unknown_columns",
-                    f"{len(export.unknown)} columns of {export.path.name} are not known of "
+                    f"{len(export.unknown)} columns of {export.name} are not known of "
                     f"{kind.title} and were left out: {', '.join(export.unknown)}",
                     count=len(export.unknown),
                 )
@@ -219,14 +261,14 @@ class Translation:
         """Run one query; every column is text, with `_who` for all keys of the row."""
         rows = self.connection.execute(f"DESCRIBE {query}").fetchall()
         columns = [row[0] for row in rows]
-        texts = ", ".join(
+        kept = ", ".join(
             f"CAST({sql.name(name)} AS VARCHAR) AS {sql.name(name)}"
             for name in columns
             if name not in (FILE, LINE, *KEYS)
         )
         target = self.space / f"{kind.name}-{table}.parquet"
         self._copy(
-            f"SELECT {texts}, {FILE}, {LINE}, {who_sql(kind.system, columns)} AS _who "
+            f"SELECT {kept}, {FILE}, {LINE}, {who_sql(kind.system, columns)} AS _who "
             f"FROM ({query})",
             target,
         )
@@ -256,7 +298,7 @@ class Translation:
             translated.inputs[IDENTITIES] = [self._input(identities, IDENTITIES, columns, ())]
 
     def _tell(self, outcome: Resolved) -> None:
-        texts = {
+        words = {
             "joined": "customers are known to more than one system and were joined by exact keys",
             "shared": "e-mail addresses or phone numbers belong to several customers of one system "
             "and join nobody",
@@ -265,7 +307,7 @@ class Translation:
             "late": "customers known before turned out to be one with another: load their exports "
             "again to bring their past together",
         }
-        for name, text in texts.items():
+        for name, text in words.items():
             count = getattr(outcome, name)
             if count:
                 status = Status.PASS if name == "joined" else Status.WARN
@@ -305,6 +347,11 @@ class Translation:
         parts = " UNION ALL BY NAME ".join(
             f"SELECT *, {place} AS _place FROM {part.rows}" for place, part in enumerate(made)
         )
+        since = "friend_since"
+        if since in columns and not keys.single_number(
+            self.connection, f"SELECT count({since}) FROM ({parts})"
+        ):
+            columns.remove(since)  # no version of the tables says it: all are friends
         cells = [
             f"any_value({sql.name(name)} ORDER BY _place, {LINE}) AS {sql.name(name)}"
             for name in columns
@@ -323,8 +370,8 @@ class Translation:
         if not parts:
             return self.currency
         rows = self.connection.execute(
-            "SELECT upper(currency), count(*), sum(num(quantity) * num(unit_price) "
-            f"- coalesce(num(discount), 0)) FROM ({' UNION ALL BY NAME '.join(parts)}) "
+            "SELECT upper(currency), count(*), coalesce(sum(num(quantity) * num(unit_price) "
+            f"- coalesce(num(discount), 0)), 0) FROM ({' UNION ALL BY NAME '.join(parts)}) "
             "WHERE currency IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"
         ).fetchall()
         currencies = [row[0] for row in rows]
@@ -358,14 +405,21 @@ class _Ordered:
         self._connection.execute("SET preserve_insertion_order = false")
 
 
-def _cell(one: Found, name: str) -> str:
-    """SQL of one column of a file: trimmed, NULL where empty or absent."""
-    if name not in one.columns:
-        return f"CAST(NULL AS VARCHAR) AS {sql.name(name)}"
-    value = f"trim(CAST({sql.name(one.columns[name])} AS VARCHAR))"
-    if name in one.kind.ids:
-        value = f"ltrim({value}, '''')"
-    return f"nullif({value}, '') AS {sql.name(name)}"
+def _objects(path: str) -> str:
+    """SQL of the objects of a file of JSON as texts: one per line, or those of an array."""
+    opener: Any = gzip.open if path.endswith(".gz") else open
+    with opener(path, "rt", encoding="utf-8-sig") as text:
+        is_array = text.read(1 << 10).lstrip().startswith("[")
+    if is_array:
+        return (
+            "(SELECT CAST(json AS VARCHAR) AS content "
+            f"FROM read_json_objects({sql.text(path)}, format = 'array'))"
+        )
+    return (
+        f"read_csv({sql.text(path)}, columns = {{'content': 'VARCHAR'}}, delim = chr(1), "
+        "quote = '', escape = '', header = false, auto_detect = false, "
+        "max_line_size = 100000000)"
+    )
 
 
 def _member(one: Found, name: str) -> str:
@@ -387,9 +441,11 @@ def _money(name: str, main: str) -> str:
     return f"CASE WHEN {own} THEN {name} END AS {name}"
 
 
-def _mapping(kinds: Sequence[ExportKind]) -> Mapping:
+def _mapping(kinds: Sequence[ExportKind], dates: str) -> Mapping:
     """Return how the texts of all tables are read."""
     times = tuple(dict.fromkeys(reading for kind in kinds for reading in kind.times))
+    if dates:
+        times = (dates, *(one for one in times if one not in readings.ORDERS))
     tables = {}
     for table in TABLES.values():
         columns = input_columns(table)
