@@ -43,7 +43,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def tables() -> ModelInputs:
-    purchases = purchase_log().join(states(), on="customer_id").rename({"category": "product_id"})
+    purchases = purchase_log().rename({"category": "product_id"})
     return ModelInputs({"purchases": purchases, "customer_state": states()})
 
 

@@ -15,7 +15,7 @@ from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.customers import history
 from nba.models.affinity.history.state import pair_state, popular_now, product_state
-from nba.models.affinity.ranking.examples import examples_at, past_cutoffs, past_examples
+from nba.models.affinity.ranking.examples import _drawn, examples_at, past_cutoffs, past_examples
 from nba.models.affinity.ranking.features import feature_names
 from nba.models.affinity.ranking.ranker import Examples, Ranker
 from nba.models.purchases import PurchaseLog, day_number
@@ -167,3 +167,23 @@ def test_popular_now_looks_back_as_far_as_foretells_best() -> None:
     assert found.sum() == pytest.approx(1.0)
     assert np.abs(found - true).sum() < 0.1
     assert popular_now(log_of(steady), 0, (14, 30, 90, 180)) == pytest.approx(1 / 40)
+
+
+def test_sources_of_past_cutoffs_are_fitted_on_a_sample() -> None:
+    rng = np.random.default_rng(5)
+    log = PurchaseLog.from_purchases(
+        pl.DataFrame(
+            {
+                "customer_id": rng.integers(0, 60, 900).astype(str),
+                "product_id": rng.integers(0, 9, 900).astype(str),
+                "day": rng.integers(0, 200, 900),
+            }
+        )
+    )
+    drawn = _drawn(log, 20, seed=1)
+    assert drawn.n_customers == 20
+    assert set(drawn.customer) == set(range(20))
+    for code, name in enumerate(drawn.customer_ids):
+        mine = log.where(log.customer == log.customer_ids.to_list().index(name))
+        assert drawn.day[drawn.customer == code].tolist() == mine.day.tolist()
+    assert _drawn(log, 60, seed=1) is log

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from tests.models.timing.test_contract import AS_OF, purchase_log
+from tests.models.timing.test_contract import AS_OF, purchase_log, states
 
 from nba.models.base import ModelInputs
 from nba.models.purchases import day_number, purchases_of, read_log
 from nba.models.timing.boosted import BoostedConfig
-from nba.models.timing.hazard import Hazard, HazardConfig
+from nba.models.timing.hazard import Hazard, HazardConfig, _drawn_customers
 from nba.models.timing.mixture import Mixture, Rehearsal, _median_factors, fit_mixture
 
 CONFIG = HazardConfig(
@@ -40,11 +40,13 @@ def test_regular_rhythms_are_left_to_the_learned_curves() -> None:
     assert often == found.calibration["30d_bought_5_or_more"]
 
 
-def test_three_weeks_are_left_to_the_simple_rule() -> None:
-    recent = purchase_log().filter(pl.col("ts") > AS_OF - timedelta(days=21))
+@pytest.mark.parametrize(("days", "who"), [(21, "BG/NBD"), (7, "simple rule")])
+def test_three_weeks_are_left_to_what_needs_no_rehearsal(days: int, who: str) -> None:
+    recent = purchase_log().filter(pl.col("ts") > AS_OF - timedelta(days=days))
     inputs = ModelInputs({"purchases": recent})
     model = Hazard(CONFIG).fit(inputs, as_of=AS_OF, seed=1)
-    assert model.finding() == "21 days of history: simple rule"
+    assert model.finding() == f"{days} days of history, too little to rehearse: {who}"
+    assert not model._customer.core.boosters
     assert model.score(inputs, as_of=AS_OF)["p_purchase_30d"].is_between(0, 1).all()
 
 
@@ -83,7 +85,7 @@ def test_no_history_at_all() -> None:
         margin_rate=0.4,
     )
     both = fit_mixture(log, day_number(datetime(2026, 3, 1)), CONFIG, seed=1, threads=1)
-    assert both.rehearsal.sentence() == "0 days of history: simple rule"
+    assert both.rehearsal.sentence() == "0 days of history, too little to rehearse: simple rule"
 
 
 def test_the_median_is_what_errs_least() -> None:
@@ -107,3 +109,14 @@ def test_medians_are_named_beside_means() -> None:
     assert both["median_purchases_90d"].sum() == pytest.approx(
         both["expected_purchases_90d"].sum(), rel=0.3
     )
+
+
+def test_a_large_shop_is_learned_from_a_draw_of_its_customers() -> None:
+    everything = ModelInputs({"purchases": purchase_log(), "customer_state": states()})
+    drawn = _drawn_customers(everything, 50)
+    kept = drawn["purchases"]["customer_id"].unique()
+    assert 30 <= len(kept) <= 50
+    own = purchase_log().filter(pl.col("customer_id").is_in(kept.implode()))
+    assert drawn["purchases"].equals(own)
+    assert drawn["customer_state"] is everything["customer_state"]
+    assert _drawn_customers(everything, 130) is everything

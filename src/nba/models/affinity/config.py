@@ -66,6 +66,12 @@ class TwoStageConfig(ListConfig):
     learn_customers: int = Field(
         2_000, ge=1, description="Customers per cut-off to learn from (a seeded sample)."
     )
+    source_customers: int = Field(
+        100_000,
+        ge=1_000,
+        description="Customers whose purchases the sources of past cut-offs are fitted on (a "
+        "seeded sample); those of now are fitted on all.",
+    )
     learn_rows: int = Field(
         1_500_000,
         ge=1_000,

@@ -47,7 +47,8 @@ from nba.models.timing.season import Season, fit_season
 
 #: Where too few have bought to fit anything: the classic values of a CD shop.
 DEFAULT_BTYD: Final = Btyd("bg", 1, 0.243, 4.414, 0.793, 2.426, 0.0)
-_FEWEST_CUSTOMERS: Final = 30
+#: Customers from which on the buy-till-you-die models are fitted.
+FEWEST_FITTED: Final = 30
 _FEWEST_PURCHASES: Final = 60  # person-periods that ended in a purchase
 _FEWEST_IN_BACKTEST: Final = 300
 _FEWEST_TREES: Final = 10
@@ -356,7 +357,7 @@ def _fit_builder(log: PurchaseDays, today: int, config: CoreConfig) -> PanelBuil
     gaps = gap_medians(log, log.first_row_from(today))
     gaps = gaps[~np.isnan(gaps)]
     first = int(log.day.min()) if len(log.day) else today
-    if len(summary.repeats) < _FEWEST_CUSTOMERS or not len(gaps):
+    if len(summary.repeats) < FEWEST_FITTED or not len(gaps):
         return PanelBuilder(edges, BELIEVED_GAP_DAYS, first, DEFAULT_BTYD, DEFAULT_BTYD)
     regular = fit_regular(summary, largest_k=config.largest_k)
     return PanelBuilder(edges, float(np.median(gaps)), first, fit_btyd(summary), regular)

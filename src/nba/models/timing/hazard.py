@@ -60,6 +60,10 @@ class HazardConfig(MixtureConfig, MoneyConfig):
     segment_prior: Annotated[
         float, Field(gt=0, description="weight of the average newcomer, in customers")
     ] = 30.0
+    largest_log: Annotated[
+        int,
+        Field(ge=1_000, description="customers, and pairs with a category, learned from at most"),
+    ] = 150_000
     chunk: Annotated[int, Field(ge=1, description="customers scored at once")] = 50_000
     threads: Annotated[int, Field(ge=0, description="threads of LightGBM; 0 is all cores")] = 0
     category_step_days: Annotated[
@@ -130,6 +134,7 @@ class Hazard(TimingModel):
 
     def _fit(self, training: ModelInputs, as_of: datetime, seed: int) -> Hazard:
         config, today = self.config, day_number(as_of)
+        training = _drawn_customers(training, config.largest_log)
         log = self._log(training, as_of)
         # `ModelInputs` raises its own error for an absent table, so `get` does not serve.
         holidays = training[HOLIDAYS] if HOLIDAYS in training else None  # noqa: SIM401
@@ -139,7 +144,7 @@ class Hazard(TimingModel):
         self._newcomers = self._fit_newcomers(log, training, as_of)
         self._category = None
         if config.categories and "category" in training["purchases"].columns:
-            pairs = self._log(training, as_of, CUSTOMER_CATEGORY)
+            pairs = _drawn(self._log(training, as_of, CUSTOMER_CATEGORY), config.largest_log)
             fewer = config.model_copy(
                 update={
                     "counts": False,
@@ -363,6 +368,27 @@ class Hazard(TimingModel):
             self._newcomers = Newcomers(
                 head["names"], arrays["survival"], arrays["counts"], head["margin"], head["amount"]
             )
+
+
+def _drawn_customers(training: ModelInputs, most: int) -> ModelInputs:
+    """Return the purchases of every n-th customer where there are more than `most`.
+
+    More change no estimate by as much as its noise from one week to the next.
+    """
+    purchases = training.require("purchases", ["customer_id"])
+    customers = purchases["customer_id"].unique().sort()
+    every = -(-len(customers) // most)
+    if every <= 1:
+        return training
+    drawn = customers.gather_every(every).to_frame()
+    fewer = purchases.join(drawn, on="customer_id", how="semi", maintain_order="left")
+    return ModelInputs({**training, "purchases": fewer})
+
+
+def _drawn(log: PurchaseDays, most: int) -> PurchaseDays:
+    """Return every n-th entity where there are more than `most`."""
+    every = -(-log.entities // most)
+    return log if every <= 1 else log.only(np.arange(0, log.entities, every))
 
 
 def _known(log: PurchaseDays, snapshot: Snapshot) -> pl.DataFrame:

@@ -21,7 +21,7 @@ from nba.arrays import Bools, Floats, Ints
 from nba.models.purchases import PurchaseDays, follow_up, purchases_between, summarise_purchases
 from nba.models.timing.calibrated import Corrected, buyers_by_period, corrected_by
 from nba.models.timing.cells import YEAR, Cells, CellsConfig, fit_cells, p_alive
-from nba.models.timing.core import CoreConfig, HazardCore, fit_core
+from nba.models.timing.core import FEWEST_FITTED, CoreConfig, HazardCore, fit_core
 from nba.models.timing.curves import CURVE_DAYS, lengthened
 from nba.models.timing.features import FEATURES
 from nba.models.timing.panel import Snapshot
@@ -39,6 +39,8 @@ _MEDIAN_PRIOR: Final = 10.0
 _REHEARSED_TREES: Final = 60
 _REHEARSED_PANEL: Final = 120_000
 _SHORTEST_HISTORY_DAYS: Final = 28
+#: Days on record from which on BG/NBD is asked without a rehearsal.
+_SHORTEST_BTYD_DAYS: Final = 14
 _FEWEST_CUSTOMERS: Final = 50
 _FEWEST_BUYERS: Final = 15
 
@@ -67,7 +69,7 @@ class Rehearsal:
     learned, simple, mixed : float
         Log loss per customer, the mean over the horizons; NaN where nothing was rehearsed.
     share : float
-        Share of the learned curves in the answer.
+        Share of the learned curves in the answer; of BG/NBD alone where nothing was rehearsed.
     median : tuple of float
         What the expected purchases are multiplied by for their median, by `_COUNT_EDGES`.
     calibration : mapping of str to float
@@ -92,7 +94,10 @@ class Rehearsal:
     def sentence(self) -> str:
         """Return which part answers, and why."""
         if not self.days:
-            return f"{self.history_days} days of history: simple rule"
+            who = {0.0: "simple rule", 1.0: "BG/NBD"}.get(
+                self.share, "half BG/NBD, half simple rule"
+            )
+            return f"{self.history_days} days of history, too little to rehearse: {who}"
         who = {0.0: "simple rule", 1.0: "learned curves"}.get(
             self.share, f"{self.share:.0%} learned curves, {1 - self.share:.0%} simple rule"
         )
@@ -266,11 +271,10 @@ def mixture_of(
     seed, threads : int
     """
     log = log.before(today)
-    return Mixture(
-        core,
-        fit_cells(log, today, config.simple),
-        rehearse(log, today, config, seed=seed, threads=threads),
-    )
+    rehearsal = rehearse(log, today, config, seed=seed, threads=threads)
+    if not rehearsal.days:
+        core = replace(core, boosters=(), linear=None, weights=np.ones(1))
+    return Mixture(core, fit_cells(log, today, config.simple), rehearsal)
 
 
 def rehearse(
@@ -289,7 +293,8 @@ def rehearse(
     history = today - int(log.day.min()) if len(log.day) else 0
     nothing = Rehearsal(history)
     if history < _SHORTEST_HISTORY_DAYS:
-        return nothing
+        again = int((np.diff(log.start) > 1).sum())
+        return replace(nothing, share=_unrehearsed_share(history, log.entities, again))
     days = min(CURVE_DAYS, history // 3)
     moment = today - days
     every = -(-log.entities // config.rehearsal_customers)
@@ -299,7 +304,7 @@ def rehearse(
     after = follow_up(some, moment, today)
     buyers = int(after.event[asked].sum())
     if asked.sum() < _FEWEST_CUSTOMERS or buyers < _FEWEST_BUYERS:
-        return nothing
+        return replace(nothing, share=_unrehearsed_share(history, log.entities, buyers))
     core = fit_core(past, moment, _cheaper(config), seed=seed, threads=threads)
     both = Mixture(core, fit_cells(past, moment, config.simple), nothing)
     snapshot = core.builder.at(past, moment).active(config.active_days)
@@ -335,6 +340,17 @@ def rehearse(
         ),
         corrected=corrected_by(*buyers_by_period(mixed, time, event, count, horizons), horizons),
     )
+
+
+def _unrehearsed_share(history_days: int, customers: int, buyers: int) -> float:
+    """Return the share of BG/NBD where nothing can be rehearsed: it orders better than the rule.
+
+    Where hardly anybody came back it expects too many to, and the rule answers in equal parts;
+    the rule answers alone where BG/NBD is not fitted either.
+    """
+    if history_days < _SHORTEST_BTYD_DAYS or customers < FEWEST_FITTED:
+        return 0.0
+    return 1.0 if buyers >= _FEWEST_BUYERS else 0.5
 
 
 def _cheaper(config: MixtureConfig) -> MixtureConfig:

@@ -50,6 +50,7 @@ def past_examples(
         Draws customers, and thins what was not bought.
     """
     moments = past_cutoffs(log, cutoff, config)
+    log = _drawn(log, config.source_customers, seed)
     most = config.learn_rows // max(len(moments), 1)
 
     def at(moment: int) -> Examples | None:
@@ -58,6 +59,23 @@ def past_examples(
 
     with one_blas_thread(), ThreadPoolExecutor(config.workers) as pool:
         return [part for part in pool.map(at, moments) if part is not None and len(part.label)]
+
+
+def _drawn(log: PurchaseLog, most: int, seed: int) -> PurchaseLog:
+    """Return what a seeded sample of `most` customers bought, in a code space of their own."""
+    bought = np.flatnonzero(np.bincount(log.customer, minlength=log.n_customers))
+    if len(bought) <= most:
+        return log
+    drawn = np.sort(np.random.default_rng(seed).choice(bought, most, replace=False))
+    chosen = np.zeros(log.n_customers, dtype=bool)
+    chosen[drawn] = True
+    fewer = log.of(chosen)
+    return replace(
+        fewer,
+        customer_ids=log.customer_ids.gather(drawn),
+        customer=np.searchsorted(drawn, fewer.customer),
+        home=log.home[drawn],
+    )
 
 
 def examples_at(
