@@ -89,6 +89,25 @@ def test_base_and_day_together_give_what_a_night_at_that_moment_would(
     assert old["days_since_purchase"].item() >= new["days_since_purchase"].item()
 
 
+def test_plans_made_once_hold_for_whoever_comes_next(
+    make_tables: Callable[..., Any], to_duckdb: Callable[..., Any], tmp_path: Path
+) -> None:
+    # the first slice is empty: a plan that rested on what its tables held would fail after it
+    path = tmp_path / "fresh.duckdb"
+    loaded = to_duckdb(make_tables(6))
+    views = {name: VIEWS[name] for name in ("customer_state", "customer_contact")}
+    write_base(path, loaded, NIGHT, datetime(2025, 9, 1, tzinfo=UTC))
+    one = fresh(path, views)
+    whole = {name: view.build(loaded, NOW).to_polars() for name, view in views.items()}
+    everybody = sorted(whole["customer_state"]["customer_id"])
+    one.prepare(NOW)
+    for part in (["nobody"], everybody[:1], everybody, everybody[3:9], ["nobody"], everybody[1::3]):
+        for name, frame in one.rows(part, {}, NOW).items():
+            expected = whole[name].sort(views[name].entity_keys)
+            expected = expected.filter(pl.col("customer_id").is_in(part))
+            assert_frame_equal(frame, expected, check_exact=True)
+
+
 def test_an_erased_customer_leaves_the_base(
     make_tables: Callable[..., Any],
     to_duckdb: Callable[..., Any],

@@ -40,12 +40,16 @@ class Features:
         self.today: list[str] = []
         self.done: list[list[str]] = []
         self.fails = False
+        self.prepared: datetime | None = None
 
     def heard_today(self) -> Sequence[str]:
         return self.today
 
     def base(self) -> object:
         return self.night
+
+    def prepare(self, now: datetime) -> None:
+        self.prepared = now
 
     def refresh(self, customer_ids: Sequence[str], now: datetime) -> None:
         if self.fails:
@@ -76,7 +80,9 @@ def test_each_is_refreshed_once_for_what_was_accepted(
     rows.add("a")
     features.today = ["a"]
     assert refresher.once()
+    assert features.prepared is None
     assert not refresher.once()
+    assert features.prepared == NOW  # while nobody waits
     rows.add("b", "c", "b")
     assert refresher.once()
     assert not refresher.once()
@@ -96,6 +102,7 @@ def test_a_new_night_refreshes_everybody_of_the_day_again(
     features.night = None
     features.today = ["a"]
     assert not refresher.once()  # nothing was ever published
+    assert features.prepared is None
     features.night = 2
     assert refresher.once()
     assert not refresher.once()

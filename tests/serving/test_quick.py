@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from nba.serving import Services
-from nba.serving.quick import QuickRoute
+from nba.serving.quick import QuickEvents, QuickRoute
 from nba.stores.access import Scope
 
 Client = Callable[..., TestClient]
@@ -24,7 +25,8 @@ PLAIN = [
 def by_framework(caller: TestClient) -> TestClient:
     """Return the client of an app without the short way."""
     app: Any = caller.app
-    quick = [route for route in app.router.routes if isinstance(route, QuickRoute)]
+    short = (QuickRoute, QuickEvents)
+    quick = [route for route in app.router.routes if isinstance(route, short)]
     for route in quick:
         app.router.routes.remove(route)
     return caller
@@ -53,6 +55,55 @@ def test_both_ways_say_the_same(client: Client, scope: str, path: str) -> None:
     assert short[1] == said(long.get(path, headers={"Authorization": "Bearer x"}))
     if again is not None:
         assert again.status_code == 304
+
+
+ROW = {"customer_id": "c11", "ts": "2026-03-02T09:00", "kind": "read"}
+
+
+@pytest.mark.parametrize("scope", ["clerk", "store", "source"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"responses": [%s, {"kind": 1}, 5], "service_cases": []}',
+        "{}",
+        '{"responses": {}}',
+        '{"unknown": []}',
+        "[]",
+        "{",
+        "",
+        '{"responses": [{"response_id": "\\ud800"}]}',
+    ],
+)
+def test_a_batch_of_events_is_answered_alike(client: Client, scope: str, body: str) -> None:
+    caller = client(scope)
+    json_type = {"Content-Type": "application/json"}
+
+    def post(number: int) -> tuple[int, Any, dict[str, str]]:
+        row = json.dumps({"response_id": f"r{number}", **ROW})
+        content = body % row if "%s" in body else body
+        return said(caller.post("/v1/events", content=content, headers=json_type))
+
+    short, unknown = post(1), caller.post("/v1/events", headers={"Authorization": "Bearer x"})
+    by_framework(caller)
+    assert short == post(2)
+    assert unknown.status_code == 401
+
+
+def test_what_is_no_plain_batch_goes_the_long_way(client: Client) -> None:
+    app: Any = client("source").app
+    (quick,) = (route for route in app.router.routes if isinstance(route, QuickEvents))
+    headers = [(b"authorization", b"Bearer key"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/events", "headers": headers}
+    assert quick.matches(scope)[0].value == 2
+    for unusual in (
+        {"headers": headers[1:]},
+        {"headers": headers[:1]},
+        {"headers": [*headers, (b"idempotency-key", b"k")]},
+        {"method": "GET"},
+        {"path": "/v1/feedback"},
+        {"root_path": "/api"},
+    ):
+        assert quick.matches({**scope, **unusual})[0].value == 0
 
 
 @pytest.mark.parametrize("path", PLAIN)

@@ -37,9 +37,13 @@ BY_CUSTOMER: Final = (
 WHOLE: Final = ("products", "categories")
 #: Hour, minute, second and microsecond that no rule or feature names by chance.
 _ODD: Final = (13, 37, 42, 424_242)
-#: How that time of day stands in compiled SQL, and the parameters that take its place.
+#: The table of one row that says what time it is.
+MOMENT: Final = "fresh_moment"
+#: How that time of day stands in compiled SQL, and what takes its place. A parameter would have
+#: the query planned anew at every call, which costs more than to run it.
 _ODD_SQL: Final = f", {_ODD[0]}, {_ODD[1]}, {_ODD[2]}.{_ODD[3]})"
-_PARAMETERS: Final = ", $hour, $minute, $second)"
+_READ: Final = ", ".join(f"(SELECT {part} FROM {MOMENT})" for part in ("hour", "minute", "second"))
+_NOW_SQL: Final = f", {_READ})"
 _PURCHASES: Final = "purchases"
 
 
@@ -51,7 +55,7 @@ def customer_views(views: Mapping[str, View]) -> dict[str, View]:
 def compile_day(
     views: Mapping[str, View], connection: object, tables: Tables, day: date, *, window_days: int
 ) -> dict[str, str]:
-    """Return the SQL of the customers' views on a day, with the time of day as parameters.
+    """Return the SQL of the customers' views on a day, which reads the time of day from a table.
 
     Within a day the SQL of a view differs in nothing but the time. Turning expressions into SQL
     takes seconds; what is prepared once runs in some hundredths of one.
@@ -73,20 +77,18 @@ def compile_day(
     odd = datetime.combine(day, time(hour, minute, second, micro))
     extended, queries = dict(tables), {}
     for name, view in customer_views(views).items():
-        queries[name] = _with_parameters(
-            engine, extended, f"view_{name}", view.build(extended, odd)
-        )
+        queries[name] = _with_moment(engine, extended, f"view_{name}", view.build(extended, odd))
     bought = purchases(tables, odd, window_days=window_days)
-    queries[_PURCHASES] = _with_parameters(engine, {}, f"view_{_PURCHASES}", bought)
+    queries[_PURCHASES] = _with_moment(engine, {}, f"view_{_PURCHASES}", bought)
     return queries
 
 
-def _with_parameters(
+def _with_moment(
     engine: DuckDBEngine, extended: dict[str, ir.Table], name: str, table: ir.Table
 ) -> str:
-    query = engine.query(table).replace(_ODD_SQL, _PARAMETERS)
+    query = engine.query(table).replace(_ODD_SQL, _NOW_SQL)
     if f"{_ODD[3]}" in query:
-        raise ValueError(f"{name} writes the moment in a way that has no parameters yet")
+        raise ValueError(f"{name} writes the moment in a way that is not known yet")
     # a table of the view's columns stands where later views expect its result
     extended[name.replace("view_", "view:", 1)] = engine.keep(name, table)
     return query
@@ -98,21 +100,37 @@ class SliceFeatures:
     Parameters
     ----------
     connection : duckdb.DuckDBPyConnection
-        With the tables of `compile_day` and a table `kept_view_NAME` for each query.
+        With the tables of `compile_day`.
     queries : mapping of str to str
         As `compile_day` returns them.
 
     Notes
     -----
     The tables' rows may be replaced between calls, the tables may not: their queries are
-    prepared.
+    prepared, and would be planned anew as soon as any table is made.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, queries: Mapping[str, str]) -> None:
         self._connection = connection
-        self._timed = {name: _PARAMETERS in query for name, query in queries.items()}
+        connection.execute(
+            f"CREATE TEMP TABLE {MOMENT} AS SELECT 0::BIGINT AS hour, 0::BIGINT AS minute, "
+            "0::DOUBLE AS second"
+        )
+        self._names = [name for name in queries if name != _PURCHASES]
+        #: Views that a later view reads.
+        self._kept = {
+            name
+            for name in self._names
+            if any(f"kept_view_{name}" in query for query in queries.values())
+        }
         for name, query in queries.items():
-            connection.execute(f'PREPARE "fresh_{name}" AS INSERT INTO "kept_view_{name}" {query}')
+            if name in self._kept:
+                connection.execute(
+                    f'CREATE TEMP TABLE IF NOT EXISTS "kept_view_{name}" AS {query} LIMIT 0'
+                )
+        for name, query in queries.items():
+            put = f'INSERT INTO "kept_view_{name}" ' if name in self._kept else ""
+            connection.execute(f'PREPARE "fresh_{name}" AS {put}{query}')
 
     def rows(self, as_of: datetime) -> dict[str, pl.DataFrame]:
         """Return every view of the customers whose rows stand in the tables.
@@ -127,21 +145,25 @@ class SliceFeatures:
         dict of str to polars.DataFrame
             By view, in no order.
         """
-        names = [name for name in self._timed if name != _PURCHASES]
-        return {name: self._run(name, as_of) for name in names}
+        self._set(as_of)
+        return {name: self._run(name) for name in self._names}
 
     def purchases(self, as_of: datetime) -> pl.DataFrame:
         """Return what these customers bought: see `nba.features.prepare.purchases`."""
-        return self._run(_PURCHASES, as_of)
+        self._set(as_of)
+        return self._run(_PURCHASES)
 
-    def _run(self, name: str, as_of: datetime) -> pl.DataFrame:
-        connection = self._connection
-        connection.execute(f'DELETE FROM "kept_view_{name}"')
+    def _set(self, as_of: datetime) -> None:
         seconds = as_of.second + as_of.microsecond / 1_000_000
-        moment = (
-            f"(hour := {as_of.hour}, minute := {as_of.minute}, second := {seconds!r}::DOUBLE)"
-            if self._timed[name]
-            else ""
+        self._connection.execute(
+            f"UPDATE {MOMENT} SET hour = {as_of.hour}, minute = {as_of.minute}, "
+            f"second = {seconds!r}::DOUBLE"
         )
-        connection.execute(f'EXECUTE "fresh_{name}"{moment}')
+
+    def _run(self, name: str) -> pl.DataFrame:
+        connection = self._connection
+        if name not in self._kept:
+            return connection.execute(f'EXECUTE "fresh_{name}"').pl()
+        connection.execute(f'DELETE FROM "kept_view_{name}"')
+        connection.execute(f'EXECUTE "fresh_{name}"')
         return connection.execute(f'SELECT * FROM "kept_view_{name}"').pl()

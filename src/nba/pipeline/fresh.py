@@ -41,6 +41,11 @@ def refresh(ports: Ports, customer_ids: Sequence[str], *, now: datetime, zone: Z
     ports.feature_store.refresh(day, customer_ids, now=_local(now, zone))
 
 
+def prepare(ports: Ports, *, now: datetime, zone: ZoneInfo) -> None:
+    """Compile and plan the queries of the day at `now` (aware), so that no request waits for it."""
+    ports.feature_store.prepare(now=_local(now, zone))
+
+
 def heard_today(ports: Ports, zone: ZoneInfo) -> Sequence[str]:
     """Return the customers of whom the base does not know all; none without a base."""
     base = ports.feature_store.base()

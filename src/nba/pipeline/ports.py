@@ -80,6 +80,9 @@ class FeatureStore(Protocol):
     def base(self) -> FreshBase | None:
         """Return what the day's features are computed from, or None."""
 
+    def prepare(self, *, now: datetime) -> None:
+        """Make ready what the first refresh of the day at `now` (naive local) would wait for."""
+
     def refresh(
         self, day: Mapping[str, pl.DataFrame], customer_ids: Sequence[str], *, now: datetime
     ) -> None:

@@ -18,7 +18,7 @@ from nba.serving.contract import DESCRIPTION, openapi, operation_id
 from nba.serving.freshness import Refresher
 from nba.serving.middleware import Guard, LimitBody, Metrics, Observe
 from nba.serving.page import PageFiles
-from nba.serving.quick import QuickRoute
+from nba.serving.quick import QuickEvents, QuickRoute
 from nba.serving.routes import (
     clerks,
     customers,
@@ -92,7 +92,7 @@ def create_app(services: Services) -> FastAPI:
         routers.append(plans.preview_router)
     for router in routers:
         app.include_router(router)
-    app.router.routes.insert(0, QuickRoute())
+    app.router.routes[:0] = [QuickRoute(), QuickEvents(events.route)]
     app.state.routes = [route for router in routers for route in router.routes]
     if services.page is not None:
         hosts = services.clerk_page.frame_ancestors

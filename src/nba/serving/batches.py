@@ -23,7 +23,8 @@ IdempotencyKey = Annotated[
 ]
 
 
-def _meter(request: Request) -> Callable[[str, str], None]:
+def meter(request: Request) -> Callable[[str, str], None]:
+    """Return what counts a row by table and outcome."""
     rows = request.app.state.metrics.rows
 
     def count(table: str, outcome: str) -> None:
@@ -33,7 +34,7 @@ def _meter(request: Request) -> Callable[[str, str], None]:
 
 
 #: Counts a row by table and outcome.
-Metered = Annotated[Callable[[str, str], None], Depends(_meter)]
+Metered = Annotated[Callable[[str, str], None], Depends(meter)]
 
 
 def once(
@@ -62,16 +63,19 @@ def once(
     ConflictError
         When the key was used with another body.
     """
-    with services.store.writing() as writer:
-        if key is None:
-            return take(writer)
-        content = digest(body.model_dump())
+    if key is None:
+        return services.store.write(take)
+    content = digest(body.model_dump())
+
+    def take_once(writer: Writer) -> BatchResult:
         known = writer.replay(caller.name, key, content)
         if known is not None:
             return BatchResult.model_validate(known)
         result = take(writer)
         writer.remember(caller.name, key, content, result.model_dump(mode="json"))
         return result
+
+    return services.store.write(take_once)
 
 
 def summed(rows: list[RowResult]) -> BatchResult:

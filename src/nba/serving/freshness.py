@@ -32,6 +32,9 @@ class FreshFeatures(Protocol):
     def base(self) -> object:
         """Return what differs with each new base; None where there is none."""
 
+    def prepare(self, now: datetime) -> None:
+        """Make ready what the first refresh of a day would wait for."""
+
     def refresh(self, customer_ids: Sequence[str], now: datetime) -> None:
         """Bring the features of some customers online as they are at `now` (aware)."""
 
@@ -124,6 +127,7 @@ class Refresher(Background):
         self._listen()
         part = list(self._waiting)[:MOST]
         if not part:
+            self._features.prepare(self._clock())
             return False
         self._features.refresh(part, self._clock())
         for one in part:

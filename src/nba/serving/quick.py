@@ -3,26 +3,33 @@
 Matching every route in turn, solving dependencies one by one and changing threads for each costs
 more than the answer. A plain request for a list, a card or the clerks takes one thread and no
 model of the request; whatever is not plain (an unusual id, a cursor, no key) takes the framework's
-way. Documents, checks and errors are the framework's for both.
+way. So does a batch of events; one that is no batch goes on to the framework, which says what is
+wrong. Documents, checks and errors are the framework's for both.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials
+from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, NoMatchFound
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from nba.serving.auth import caller_of
+from nba.serving.batches import meter
+from nba.serving.routes import events
 from nba.serving.routes.clerks import MAX_PAGE, list_actions, list_clerks
 from nba.serving.routes.customers import read_card
+from nba.serving.schemas import EventBatch
 from nba.serving.services import Services
 
 _LIMIT: Final = re.compile(rb"limit=([1-9][0-9]{0,2})")
@@ -112,14 +119,86 @@ class QuickRoute(BaseRoute):
     def _answer(
         self, request: Request, call: _Call, arguments: dict[str, Any], token: str
     ) -> Response:
-        key = HTTPAuthorizationCredentials(scheme="Bearer", credentials=token)
         services: Services = request.app.state.services
-        caller = caller_of(request, services, key)
+        caller = caller_of(request, services, _bearer(token))
         return call.answer(**arguments, caller=caller, services=services, request=request)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> Any:
         """Name no path: the framework's routes do."""
         raise NoMatchFound(name, path_params)
+
+
+class QuickEvents(BaseRoute):
+    """Takes plain batches of events; stands before all other routes.
+
+    Parameters
+    ----------
+    route : APIRoute
+        The framework's, for whatever is not plain.
+    """
+
+    def __init__(self, route: APIRoute) -> None:
+        self._route = route
+        self.path = route.path
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match a request that is plain."""
+        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] != self.path:
+            return Match.NONE, {}
+        headers = dict(scope["headers"])
+        token = _token(scope)
+        is_json = headers.get(b"content-type", b"") == b"application/json"
+        if token is None or not is_json or b"idempotency-key" in headers or scope.get("root_path"):
+            return Match.NONE, {}
+        return Match.FULL, {"route": self._route, "path_params": {}, "quick": token}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        request = Request(scope, receive, send)
+        body = await request.body()
+        batch = _batch(body)
+        if batch is None:
+            await self._route.handle(scope, _again(body, receive), send)
+            return
+        response = await run_in_threadpool(self._answer, request, batch, scope["quick"])
+        await response(scope, receive, send)
+
+    def _answer(self, request: Request, batch: EventBatch, token: str) -> Response:
+        services: Services = request.app.state.services
+        found = events.post_events(
+            body=batch,
+            caller=caller_of(request, services, _bearer(token)),
+            services=services,
+            request=request,
+            metered=meter(request),
+        )
+        return Response(found.model_dump_json(), media_type="application/json")
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> Any:
+        """Name no path: the framework's routes do."""
+        raise NoMatchFound(name, path_params)
+
+
+def _batch(body: bytes) -> EventBatch | None:
+    """Return the batch that a body is, None where it is none."""
+    try:
+        return EventBatch.model_validate(json.loads(body))
+    except (ValueError, RecursionError, ValidationError):
+        return None
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return what hands out a body that was read already, once."""
+    parts: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def first() -> Message:
+        return parts.pop() if parts else await receive()
+
+    return first
+
+
+def _bearer(token: str) -> HTTPAuthorizationCredentials:
+    return HTTPAuthorizationCredentials(scheme="Bearer", credentials=token)
 
 
 def _token(scope: Scope) -> str | None:

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from nba.errors import UsageError
 from nba.logs import configure
-from nba.pipeline.fresh import fresh_tables, heard_today, refresh
+from nba.pipeline.fresh import fresh_tables, heard_today, prepare, refresh
 from nba.pipeline.preview import preview
 from nba.pipeline.rescore import Rescorer
 from nba.serving.app import create_app
@@ -179,6 +179,10 @@ class ProjectFeatures:
     def base(self) -> object:
         """Return what differs with each new base; None where there is none."""
         return self._wiring.feature_store.base()
+
+    def prepare(self, now: datetime) -> None:
+        """Make ready what the first refresh of a day would wait for."""
+        prepare(self._wiring, now=now, zone=self._zone)
 
     def refresh(self, customer_ids: Sequence[str], now: datetime) -> None:
         """Bring the features of some customers online as they are at `now` (aware)."""

@@ -546,6 +546,10 @@ class FeastFeatureStore:
             for view, frame in rows.items():
                 self.push(view, frame, moment=now, whole=customer_ids)
 
+    def prepare(self, *, now: datetime) -> None:
+        """Make ready what the first refresh of the day at `now` (naive local) would wait for."""
+        self.fresh.prepare(now)
+
     def fresh_tables(
         self, day: Mapping[str, pl.DataFrame], customer_ids: Sequence[str], *, now: datetime
     ) -> dict[str, pl.DataFrame]:

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 
 from nba.data import sql
 from nba.data.tables import visible
@@ -31,10 +32,13 @@ from nba.schema.words import CLOCK, CUSTOMER_ID, SERVICE_CATEGORY, UNKNOWN_CATEG
 _OWNER: Final = "owner_id"
 _META: Final = "base"
 _STORES: Final = "store_zones"
+_WANTED: Final = "wanted_customers"
 #: Tables of which rows come in during the day.
 BY_DAY: Final = tuple(name for name in BY_CUSTOMER if name not in ("customers", "memberships"))
-#: After so many slices the connection is made anew: replaced rows leave memory behind.
-_RENEW: Final = 200
+#: Replaced rows leave memory behind: after so many the connection is made anew while nobody waits,
+#: and after so many in any case.
+_TIRED: Final = 200_000
+_SPENT: Final = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -103,11 +107,14 @@ def _owned(name: str, queries: Mapping[str, str]) -> str:
     if name in WHOLE:
         return queries[name]
     if name == "responses":
-        # a response that names its interaction alone counts by the interaction's customer
-        query = f"""SELECT r.*, coalesce(r.customer_id, i.customer_id) AS {_OWNER}
-            FROM ({queries["responses"]}) AS r LEFT JOIN (
+        # a response counts by its own customer, and by the customer of the interaction
+        query = f"""WITH r AS ({queries["responses"]}), i AS (
                 SELECT interaction_id, any_value(customer_id) AS customer_id
-                FROM ({queries["interactions"]}) GROUP BY ALL) AS i USING (interaction_id)"""
+                FROM ({queries["interactions"]}) GROUP BY ALL)
+            SELECT *, customer_id AS {_OWNER} FROM r
+            UNION ALL
+            SELECT r.*, i.customer_id FROM r JOIN i USING (interaction_id)
+            WHERE r.customer_id IS NULL OR r.customer_id <> i.customer_id"""
     elif name == "interactions":
         # what a customer answered belongs to the slice even where it was sent to another
         query = f"""SELECT *, customer_id AS {_OWNER} FROM ({queries["interactions"]})
@@ -260,11 +267,17 @@ class FreshRows:
         return self._base
 
     def prepare(self, now: datetime) -> None:
-        """Compile the queries of a day, unless they are."""
-        with self._lock:
-            self._ready(now)
+        """Compile and plan the queries of a day, unless they are; while nobody waits.
 
-    def _ready(self, now: datetime) -> _Slice:
+        Raises
+        ------
+        NotFoundError
+            Where there is no base.
+        """
+        with self._lock:
+            self._ready(now, most_rows=_TIRED)
+
+    def _ready(self, now: datetime, *, most_rows: int = _SPENT) -> _Slice:
         try:
             inode = self._path.stat().st_ino
         except FileNotFoundError as error:
@@ -274,7 +287,9 @@ class FreshRows:
                 next_step="publish a plan: `nba run` writes it",
             ) from error
         key = (inode, now.date())
-        if self._slice is not None and (self._slice.key != key or self._slice.uses >= _RENEW):
+        if self._slice is not None and (
+            self._slice.key != key or self._slice.filled_rows >= most_rows
+        ):
             self._slice.close()
             self._slice = None
         if self._slice is None:
@@ -283,7 +298,7 @@ class FreshRows:
             if known is None or known[0] != key:
                 queries = one.compile(self._views(), now.date(), self._window_days())
                 known = self._compiled = (key, queries)
-            one.prepare(self._views(), known[1])
+            one.prepare(known[1])
             self._slice = one
         return self._slice
 
@@ -297,19 +312,35 @@ class _Slice:
         import ibis
 
         self.key = key
-        self.uses = 0
+        self.filled_rows = 0
         self._zone = time_zone
         self._backend = ibis.duckdb.connect(threads=1)
         self._connection: duckdb.DuckDBPyConnection = self._backend.con
+        #: Types rows of the day: its tables come and go, which makes plans of this connection old.
+        self._typing = duckdb.connect(config={"threads": 1})
+        self._typing.execute("SET TimeZone = 'UTC'")
         run = self._connection.execute
         run("SET TimeZone = 'UTC'")
         run("SET enable_progress_bar = false")
+        run("SET python_enable_replacements = true")  # ibis switches it off
+        # a plan outlives the rows that it was made over: nothing of it may rest on their ranges
+        run("SET disabled_optimizers = 'statistics_propagation,compressed_materialization'")
         run(f"ATTACH {sql.text(str(path))} AS base (READ_ONLY)")
+        run(f"CREATE TEMP TABLE {_WANTED} (customer_id VARCHAR)")
         for name in BY_CUSTOMER:
             run(f"CREATE TEMP TABLE {name} AS SELECT * EXCLUDE ({_OWNER}) FROM base.{name} LIMIT 0")
+            # an interaction that another customer answered stands there once for each
+            once = "DISTINCT " if name in ("interactions", "responses") else ""
+            run(
+                f"PREPARE fill_{name} AS INSERT INTO {name} SELECT {once}* EXCLUDE ({_OWNER}) "
+                f"FROM base.{name} WHERE {_OWNER} IN (SELECT customer_id FROM {_WANTED})"
+            )
+        for name in BY_DAY:
+            run(f"CREATE TEMP TABLE day_{name} AS SELECT * FROM {name} LIMIT 0")
         for name in WHOLE:
             run(f"CREATE TEMP TABLE {name} AS SELECT * FROM base.{name}")
-        self._has_clock = CLOCK in self._columns("transactions")
+        self._known_columns = {name: self._columns(name) for name in BY_DAY}
+        self._has_clock = CLOCK in self._known_columns["transactions"]
 
     def _columns(self, table: str) -> list[str]:
         return [str(row[0]) for row in self._connection.execute(f"DESCRIBE {table}").fetchall()]
@@ -319,16 +350,12 @@ class _Slice:
         tables = {name: self._backend.table(name) for name in (*BY_CUSTOMER, *WHOLE)}
         return compile_day(views, self._backend, tables, day, window_days=window_days)
 
-    def prepare(self, views: Mapping[str, View], queries: Mapping[str, str]) -> None:
-        """Prepare the queries."""
-        for name, query in queries.items():
-            bare = query.replace("$hour, $minute, $second", "0, 0, 0")
-            self._connection.execute(
-                f'CREATE TEMP TABLE IF NOT EXISTS "kept_view_{name}" AS {bare} LIMIT 0'
-            )
+    def prepare(self, queries: Mapping[str, str]) -> None:
+        """Plan the queries."""
         self.features = SliceFeatures(self._connection, queries)
 
     def close(self) -> None:
+        self._typing.close()
         self._backend.disconnect()
 
     def read(self, table: str) -> pl.DataFrame:
@@ -339,14 +366,12 @@ class _Slice:
         self, customer_ids: Sequence[str], day: Mapping[str, pl.DataFrame], now: datetime
     ) -> None:
         """Replace what the tables hold by the rows of some customers."""
-        self.uses += 1
+        run = self._connection.execute
+        run(f"DELETE FROM {_WANTED}")
+        run(f"INSERT INTO {_WANTED} SELECT unnest(?)", [list(customer_ids)])
         for name in BY_CUSTOMER:
-            self._connection.execute(f"DELETE FROM {name}")
-            self._connection.execute(
-                f"INSERT INTO {name} SELECT * EXCLUDE ({_OWNER}) FROM base.{name} "
-                f"WHERE {_OWNER} IN (SELECT unnest(?))",
-                [list(customer_ids)],
-            )
+            run(f"DELETE FROM {name}")
+            self.filled_rows += run(f"EXECUTE fill_{name}").fetchall()[0][0]
         for name in BY_DAY:
             rows = day.get(name)
             if rows is not None and not rows.is_empty():
@@ -356,18 +381,25 @@ class _Slice:
         """Put rows of the day over a table, by key."""
         run, table = self._connection.execute, TABLES[name]
         moment = now.replace(tzinfo=ZoneInfo(self._zone))
-        self._connection.register("day_rows", rows.to_arrow())
-        query = visible(self._connection, table, "SELECT * FROM day_rows", moment, self._zone)
-        run(f"CREATE OR REPLACE TEMP TABLE day_{name} AS {query}")
-        self._connection.unregister("day_rows")
+        self._typing.register("day_rows", rows.to_arrow())
+        query = visible(self._typing, table, "SELECT * FROM day_rows", moment, self._zone)
+        typed = self._typing.execute(query).to_arrow_table()
+        self._typing.unregister("day_rows")
+        columns = [one for one in typed.column_names if one in self._known_columns[name]]
+        run(f"DELETE FROM day_{name}")
+        self._put(f"day_{name}", typed.select(columns))
         key = sql.names(column for column in table.key if column != VALID_FROM)
         run(f"DELETE FROM {name} WHERE ({key}) IN (SELECT ({key}) FROM day_{name})")
-        columns = [one for one in self._columns(f"day_{name}") if one in self._columns(name)]
         if name == "transactions":
             self._price()
-        run(f"INSERT INTO {name} BY NAME SELECT {sql.names(columns)} FROM day_{name}")
+        run(f"INSERT INTO {name} SELECT * FROM day_{name}")
+        self.filled_rows += rows.height
         if name in ("transactions", "responses") and self._has_clock:
             self._set_clock(name)
+
+    def _put(self, table: str, rows: pa.Table) -> None:
+        """Add rows to a table without a view of them, whose making would make plans old."""
+        self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM rows")
 
     def _price(self) -> None:
         """Give lines of the day the product's price where they have none; know their products.

@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 import polars as pl
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from nba.data.identity_keys import IdentityKey
 from nba.data.tombstones import Tombstones
@@ -42,6 +43,7 @@ from nba.stores.audit import AuditEntry, Target
 from nba.stores.books import Book, Change, DayDecision, Today
 from nba.stores.database import Database
 from nba.stores.feedback import Feedback
+from nba.stores.grouping import Group
 from nba.stores.hooks import HookEvent
 from nba.stores.lists import Slice
 from nba.stores.nights import Night, NightFailure
@@ -57,6 +59,9 @@ _MOST_KEYS: Final = 10_000
 def utc_now() -> datetime:
     """Return the present moment, aware."""
     return datetime.now(UTC)
+
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -168,6 +173,7 @@ class OperationalStore:
         self._database = Database(url, wait_seconds=wait_seconds)
         self._clock = clock
         self._secret = secret
+        self._group = Group(self._together)
         #: Of each thread: a connection tells by itself whether others have committed.
         self._verified = threading.local()
         self._database.migrate()
@@ -201,6 +207,25 @@ class OperationalStore:
             yield Writer(connection, self._clock(), self._secret)
 
     # -- plans ------------------------------------------------------------------------
+
+    def write(self, work: Callable[[Writer], Result]) -> Result:
+        """Do a small write in one transaction with others that wait, and return its result.
+
+        It is on the disk when this returns. What a work raises undoes it and no other.
+
+        Parameters
+        ----------
+        work : callable
+            Writes; it may be called again where the transaction of all was undone.
+        """
+        return cast("Result", self._group.do(work))
+
+    def _together(self, works: Sequence[Callable[[Writer], Any]]) -> list[Any]:
+        """Do several works in one transaction; return result or error of each."""
+        with self.writing() as writer:
+            if len(works) == 1:
+                return [works[0](writer)]
+            return [_apart(writer, work) for work in works]
 
     def publish(
         self,
@@ -967,6 +992,17 @@ class OperationalStore:
         """Let the dead letters of a webhook wait again; return how many."""
         with self.writing() as writer:
             return hooks.revive(writer.connection, hook_id, writer.now)
+
+
+def _apart(writer: Writer, work: Callable[[Writer], Any]) -> Any:
+    """Return the result of a work within a transaction, or the error that undoes it alone."""
+    try:
+        with writer.connection.begin_nested():
+            return work(writer)
+    except DBAPIError:  # whether the transaction still stands is not known
+        raise
+    except Exception as error:
+        return error
 
 
 def unknown_action(action_id: str) -> NotFoundError:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
+from fastapi.routing import APIRoute
 
 from nba.errors import ConflictError, InputRefusedError, NbaError, NotPermittedError
 from nba.serving.audit import concerns
@@ -63,6 +64,12 @@ def post_events(
     if any(map(_may_change_lists, judged, result.rows)):
         services.changed()
     return result
+
+
+#: The call's own route.
+route: APIRoute = next(
+    one for one in router.routes if isinstance(one, APIRoute) and one.endpoint is post_events
+)
 
 
 @dataclass(frozen=True)

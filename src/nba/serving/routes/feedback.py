@@ -55,8 +55,7 @@ def give_feedback(
     """Say what became of an action; the same `feedback_id` again changes nothing."""
     caller.require(Scope.CLERK, Scope.STORE)
     item = FeedbackItem(action_id=action_id, **body.model_dump())
-    with services.store.writing() as writer:
-        receipt = record(writer, item, caller, services)
+    receipt = services.store.write(lambda writer: record(writer, item, caller, services))
     metered("feedback", receipt.status)
     if body.kind in CLOSING:
         services.changed()
