@@ -10,6 +10,8 @@ from typing import Any, Final, Protocol
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
+from nba.errors import UnavailableError
+from nba.logs import log
 from nba.serving.shapes import (
     BookEntry,
     Clerk,
@@ -114,14 +116,24 @@ class ProjectCards:
         day = self._plan_day()
         known, clerks, products = self._dimensions
         if day is not None and day != known:
-            stores = self._rows.dimension("store", day)
+            found = {view: self._dimension(view, day) for view in ("store", "clerk", "product")}
+            stores = found["store"] or {}
             clerks = {
                 clerk_id: {**row, "timezone": stores.get(row["store_id"], _NO_STORE)["timezone"]}
-                for clerk_id, row in self._rows.dimension("clerk", day).items()
+                for clerk_id, row in (found["clerk"] or {}).items()
             }
-            products = self._rows.dimension("product", day)
-            self._dimensions = (day, clerks, products)
+            products = found["product"] or {}
+            if None not in found.values():  # else it is tried again
+                self._dimensions = (day, clerks, products)
         return clerks, products
+
+    def _dimension(self, view: str, day: date) -> dict[str, Row] | None:
+        """Return the rows of a view, or None: lists and cards say less without them."""
+        try:
+            return self._rows.dimension(view, day)
+        except UnavailableError as error:
+            log().error("answers say less", view=view, error=error.found)
+            return None
 
     def clerk(self, clerk_id: str) -> Clerk | None:
         """Return a clerk, or None."""
@@ -129,8 +141,17 @@ class ProjectCards:
         return None if row is None else _clerk(row)
 
     def clerks(self) -> Sequence[Clerk]:
-        """Return all clerks who have not left, by id."""
+        """Return all clerks who have not left, by id.
+
+        Raises
+        ------
+        UnavailableError
+            Where the day's features of clerks cannot be read.
+        """
         rows = self._read_dimensions()[0]
+        day = self._plan_day()
+        if not rows and day is not None:
+            self._rows.dimension("clerk", day)  # says what is wrong with it
         return [_clerk(rows[clerk_id]) for clerk_id in sorted(rows)]
 
     def clerk_rows(self) -> Mapping[str, Row]:

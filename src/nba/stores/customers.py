@@ -95,8 +95,14 @@ class CustomerRows:
         self._small: dict[str, tuple[str, Mapping[str, Row]]] = {}
 
     def dimension(self, view: str, day: date) -> dict[str, Row]:
-        """Return the rows of a view with one key (`clerk`, `product`) of a day, by id."""
-        table = self._features.snapshot(view, datetime(day.year, day.month, day.day))
+        """Return the rows of a view with one key (`clerk`, `product`) of a day, by id.
+
+        Raises
+        ------
+        UnavailableError
+            Where its files are gone or cannot be read.
+        """
+        table = self._features.served(view, datetime(day.year, day.month, day.day))
         return {row[f"{view}_id"]: row for row in table.iter_rows(named=True)}
 
     def online(self, view: str, customer_id: str) -> Row:

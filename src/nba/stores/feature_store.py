@@ -261,6 +261,10 @@ class FeastFeatureStore:
         """Return one view as built at `as_of`: keys and features, sorted by key."""
         return self.snapshots.read(self._view(view), as_of)
 
+    def served(self, view: str, as_of: datetime) -> pl.DataFrame:
+        """Return one view of a published plan: see `Snapshots.read_served`."""
+        return self.snapshots.read_served(self._view(view), as_of)
+
     def _view(self, name: str) -> View:
         if name not in self.views:
             raise NotFoundError(

@@ -18,7 +18,7 @@ from typing import Any, Final
 import polars as pl
 
 import nba.features
-from nba.errors import NotFoundError
+from nba.errors import NotFoundError, UnavailableError
 from nba.features.view import View
 from nba.files import write_text
 
@@ -168,10 +168,32 @@ class Snapshots:
                 expected=f"one of {known[-5:]}" if known else "a snapshot",
                 next_step=f"nba features build --as-of {as_of.date().isoformat()}",
             )
+        return self._scan(view, as_of).select(view.columns).sort(view.entity_keys).collect()
+
+    def read_served(self, view: View, as_of: datetime) -> pl.DataFrame:
+        """Return one view of a published plan as far as its files hold it, sorted by key.
+
+        A column that this version has learned since is empty until the next night.
+
+        Raises
+        ------
+        UnavailableError
+            Where the files are gone, cut off or of no use.
+        """
+        try:
+            rows = self._scan(view, as_of)
+            held = rows.collect_schema().names()
+            columns = [pl.col(one) if one in held else pl.lit(None).alias(one)
+                       for one in view.columns]  # fmt: skip
+            return rows.select(columns).sort(view.entity_keys).collect()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise UnavailableError(
+                "features of the plan's day cannot be read",
+                expected=f"the view {view.name} of {as_of.date().isoformat()}",
+                found=type(error).__name__,
+                next_step="run the night again: `nba run --from features --force`",
+            ) from error
+
+    def _scan(self, view: View, as_of: datetime) -> pl.LazyFrame:
         files = str(self.folder(view.name, as_of) / "*.parquet")
-        return (
-            pl.scan_parquet(files, hive_partitioning=False)
-            .select(view.columns)
-            .sort(view.entity_keys)
-            .collect()
-        )
+        return pl.scan_parquet(files, hive_partitioning=False)
