@@ -14,6 +14,9 @@ CUSTOMERS: Final = 600
 SHARE: Final = 0.8
 LOOKS: Final = 20
 EFFECT: Final = 8.0
+#: Customers that come in by each look of a test whose sizes are checked, and the check's level.
+PER_LOOK: Final = 1000
+SIZES_LEVEL: Final = 0.001
 
 
 def coverage(*, runs: int = 2000, seed: int = 1) -> dict[str, Any]:
@@ -32,13 +35,14 @@ def coverage(*, runs: int = 2000, seed: int = 1) -> dict[str, Any]:
         `every_look`: share of tests whose always-valid interval holds it at all 20 looks;
         `stopped_null`: share of tests without an effect that it stops, and `stopped_peeking` the
         share that the fixed interval would stop; `mismatch_found`: share of planted mismatches
-        (a tenth of the control lost) that the size check finds at 0.001; `harm_days`: median look
-        at which a planted rise of blocks from 4 to 24 % is stopped.
+        (a tenth of the control lost) that the daily size check finds at 0.001, `mismatch_days` the
+        median look, and `mismatch_null` the share found where nothing was lost; `harm_days`: median
+        look at which a planted rise of blocks from 4 to 24 % is stopped.
     """
     rng = np.random.default_rng(seed)
     hits = dict.fromkeys(("difference", "cuped", "clusters", "every_look"), 0)
     stopped = {"stopped_null": 0, "stopped_peeking": 0}
-    mismatch, harm = 0, []
+    mismatch, none_lost, harm = [], [], []
     for _ in range(runs):
         before, treated = _people(rng)
         y = _outcome(rng, before) + EFFECT * treated
@@ -49,13 +53,16 @@ def coverage(*, runs: int = 2000, seed: int = 1) -> dict[str, Any]:
         null = _peeked(rng, before, treated)
         stopped["stopped_null"] += null[0]
         stopped["stopped_peeking"] += null[1]
-        mismatch += _mismatch(rng)
+        mismatch.append(_mismatch(rng, lost=0.1))
+        none_lost.append(_mismatch(rng, lost=0.0))
         harm.append(_harmed(rng, treated))
     shares = {name: count / runs for name, count in {**hits, **stopped}.items()}
     return {
         "runs": runs,
         **shares,
-        "mismatch_found": mismatch / runs,
+        "mismatch_found": float(np.mean(np.array(mismatch) <= LOOKS)),
+        "mismatch_days": float(np.median(mismatch)),
+        "mismatch_null": float(np.mean(np.array(none_lost) <= LOOKS)),
         "harm_days": float(np.median(harm)),
     }
 
@@ -114,12 +121,19 @@ def _peeked(rng: np.random.Generator, before: Floats, treated: Bools) -> tuple[b
     return valid, fixed
 
 
-def _mismatch(rng: np.random.Generator) -> bool:
-    """A tenth of a control of 4,000 is lost on the way to the log."""
-    treated = int(rng.binomial(20_000, SHARE))
-    kept = int(rng.binomial(20_000 - treated, 0.9))
+def _mismatch(rng: np.random.Generator, *, lost: float) -> int:
+    """Return the look at which a share of the control lost on the way to the log is found.
+
+    A thousand customers come in by each look; one look more: never found.
+    """
     shares = {"engine": SHARE, "holdout": 1 - SHARE}
-    return sample_ratio({"engine": treated, "holdout": kept}, shares) < 0.001
+    treated = np.cumsum(rng.binomial(PER_LOOK, SHARE, LOOKS))
+    kept = np.cumsum(rng.binomial(PER_LOOK - np.diff(treated, prepend=0), 1 - lost))
+    for look in range(LOOKS):
+        counts = {"engine": int(treated[look]), "holdout": int(kept[look])}
+        if sample_ratio(counts, shares) < SIZES_LEVEL:
+            return look + 1
+    return LOOKS + 1
 
 
 def _harmed(rng: np.random.Generator, treated: Bools) -> int:

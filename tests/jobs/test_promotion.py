@@ -128,3 +128,7 @@ def test_the_runs_say_what_came_of_them(story: dict[str, object]) -> None:
     assert "What it answers" in run.data.tags["mlflow.note.content"]
     names = {one.path for one in client.list_artifacts(run.info.run_id)}
     assert {"card.en.md", "card.zh.md", "metrics.csv", "segments.csv"} <= names
+    assert {"survival.csv", "survival.png"} <= names
+    affinity = next(row for row in rows if row["model"] == "affinity")
+    found = {one.path for one in client.list_artifacts(affinity["run_id"])}
+    assert {"positions.csv", "positions.png"} <= found

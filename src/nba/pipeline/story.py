@@ -18,6 +18,7 @@ from nba.evaluation.trials import BASELINE, CHAMPION, Trial
 from nba.models.base import Model, ModelInputs
 from nba.models.spec import ModelSpec
 from nba.models.story import FitStory
+from nba.pipeline.answers import SHOWN, draw_answers
 
 #: The metric that a sentence names, by model.
 LEADING: Final = MappingProxyType({"timing": "auc", "affinity": "hit_10"})
@@ -54,6 +55,8 @@ class FitFacts:
         Why it became the champion, or was refused.
     drift : DataFrame
         How far its features have moved since the champion's fit; empty where that is not known.
+    answers : DataFrame
+        What it says by segment, see `nba.pipeline.answers.answers_of`; may be empty.
     """
 
     spec: ModelSpec
@@ -65,6 +68,7 @@ class FitFacts:
     digest: str
     decision: str
     drift: pl.DataFrame = field(default_factory=pl.DataFrame)
+    answers: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     @property
     def rows(self) -> dict[str, int]:
@@ -88,7 +92,8 @@ def fit_metrics(facts: FitFacts) -> dict[str, float]:
 
 def tell(facts: FitFacts) -> FitStory:
     """Return what a fit says of itself."""
-    spec, trial = facts.spec, facts.trial
+    spec, trial, answers = facts.spec, facts.trial, facts.answers
+    shown = {} if answers.is_empty() else {SHOWN[spec.name][0]: answers}
     return FitStory(
         title=_title(facts),
         description=_card(facts, "en"),
@@ -102,9 +107,14 @@ def tell(facts: FitFacts) -> FitStory:
         rows=facts.rows,
         digest=facts.digest,
         card={language: _card(facts, language) for language in ("zh", "en")},
-        tables={**_tables(trial), **({} if facts.drift.is_empty() else {"drift": facts.drift})},
+        tables={
+            **_tables(trial),
+            **shown,
+            **({} if facts.drift.is_empty() else {"drift": facts.drift}),
+        },
         pictures={
             **({"calibration": lambda: _calibration(trial)} if trial else {}),
+            **{name: lambda: draw_answers(spec.name, answers) for name in shown},
             **({} if facts.drift.is_empty() else {"drift": lambda: _drift(facts.drift)}),
         },
     )

@@ -27,6 +27,7 @@ from nba.models.mode.churn.lost_share import FOLLOWED
 from nba.models.needs.build import rhythm_of
 from nba.models.spec import ModelSpec
 from nba.models.version import ModelVersion
+from nba.pipeline.answers import answers_of
 from nba.pipeline.context import RunContext
 from nba.pipeline.inputs import VIEWS, of_service
 from nba.pipeline.story import FitFacts, fit_metrics, tell
@@ -166,6 +167,7 @@ def fit_one(context: RunContext, spec: ModelSpec) -> tuple[ModelVersion, str]:
         context.ports.tables.version,
         decision,
         drift_since(context, spec, champion),
+        answers_of(model, training, as_of=as_of, seed=seed),
     )
     version = registry.register(
         model,

@@ -97,7 +97,7 @@ def try_out(context: RunContext, spec: ModelSpec, champion: Model | None) -> Tri
         name: ask(_unfitted(spec.name, *design))
         for name, design in _other_designs(spec, champion).items()
     }
-    segments = {"purchases": _purchase_groups(asked), "store": asked["store_id"]}
+    segments = {"purchases": purchase_groups(asked), "store": asked["store_id"]}
     trial = hold_trial(new, others, segments, spec.gates, days=DAYS, seed=context.settings.seed)
     if not new.is_probability:
         return trial
@@ -144,7 +144,7 @@ def _store(state: pl.DataFrame) -> pl.Expr:
     return pl.col("store_id") if "store_id" in state.columns else pl.lit(None, dtype=pl.String)
 
 
-def _purchase_groups(asked: pl.DataFrame) -> pl.Series:
+def purchase_groups(asked: pl.DataFrame) -> pl.Series:
     """Return the segment by how often a customer bought in the year before."""
     edges = pl.when(pl.col("purchases") <= 1).then(pl.lit("1"))
     return asked.select(
