@@ -139,3 +139,27 @@ def test_floors_that_cannot_be_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         load_decision_files(tmp_path)
     assert any("birthday_gifts" in line for line in refused.value.problems)
+
+
+def test_the_shipped_catalogue_gets_used(
+    make_inputs: Make, files: DecisionFiles, world: Any
+) -> None:
+    """On one day of a shop in which nearly everything applies to somebody."""
+    inputs = make_inputs(800, 4, seed=1)
+    place, soon = pl.int_range(pl.len()), f"1980-{world.AS_OF + timedelta(days=4):%m-%d}"
+    cases = ("open_complaints", "open_questions", "open_after_sales")
+    inputs["customer_state"] = inputs["customer_state"].with_columns(
+        *(
+            pl.when(place % 80 == rest).then(1.0).otherwise(0.0).alias(name)
+            for rest, name in enumerate(cases)
+        ),
+        birthday=pl.when(place % 20 == 3).then(pl.lit(soon)).otherwise("birthday"),
+    )
+    inputs["clerk"] = inputs["clerk"].with_columns(
+        works_today=pl.lit(True), minutes_per_day=pl.lit(240.0)
+    )
+    stores = inputs["clerk"].select("store_id").unique().sort("store_id")
+    events = inputs["events"].drop("store_id", "event_id").join(stores, how="cross")
+    inputs["events"] = events.with_columns(event_id=pl.format("e-{}", "store_id"))
+    plan = decide(inputs, files.rules(DecisionSettings()), as_of=world.AS_OF)
+    assert plan.actions["action_type"].drop_nulls().n_unique() >= 15
