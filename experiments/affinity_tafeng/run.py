@@ -82,7 +82,8 @@ def affinity_tafeng(
         Of `honest` and `full`.
     processes : int
     ships : bool
-        Learn from no more rows and customers than `models/affinity.yaml` says, without cornac.
+        Learn from no more rows and customers than `models/affinity.yaml` says (those of all its
+        cut-offs together), without cornac.
     """
     found: dict[str, Any] = {}
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
@@ -107,7 +108,9 @@ def _one_seed(task: tuple[str, int, bool]) -> dict[str, Any]:
     # cornac takes what is before the cut-off only, so it stands beside the honest forecast.
     others = {} if PROTOCOLS[protocol] or ships else cornac_methods(ranking_task)
     small = shipped_affinity()
-    sizes = {name: getattr(small, name) for name in ("learn_rows", "learn_customers")}
+    # one cut-off has to teach what the file learns at several
+    learned = small.learn_customers * len(small.cutoff_days)
+    sizes = {"learn_rows": small.learn_rows, "learn_customers": learned}
     config = ORDER_ONLY.model_copy(update=sizes if ships else {})
     _, raw = compare(ranking_task, config, seed=seed, others=others)
     in_test = test[ranking_task.rows()]

@@ -19,7 +19,11 @@ from nba.models.timing.hazard import Hazard
 
 
 def fit_growth(
-    *, sizes: Sequence[int] = (2_000, 50_000), products: int = 2_000, seed: int = 1
+    *,
+    sizes: Sequence[int] = (2_000, 50_000),
+    models: Sequence[str] = ("timing", "affinity"),
+    products: int = 2_000,
+    seed: int = 1,
 ) -> dict[str, Any]:
     """Return seconds and peak memory of each fit at each size.
 
@@ -27,10 +31,12 @@ def fit_growth(
     ----------
     sizes : sequence of int
         Customers: seven days with a purchase of three lines on average, in a year and a half.
+    models : sequence of str
+        `timing`, `affinity`, or both.
     products : int
     seed : int
     """
-    tasks = [(name, size, products, seed) for size in sizes for name in ("timing", "affinity")]
+    tasks = [(name, size, products, seed) for size in sizes for name in models]
     rows = []
     for task in tasks:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:

@@ -16,8 +16,8 @@ from nba.models.purchases import PurchaseLog
 
 #: How many spans of how many days, at most, say which window of sales foretells best.
 _MONTHS, _MONTH = 3, 30
-#: Weight of the shares of all time in those of a window, in buyers.
-_BUYERS_PRIOR = 50.0
+#: Weight of the shares of all time in those of a window, in sales.
+_SALES_PRIOR = 50.0
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Products:
     names : tuple of str
     values : array of float of shape (products, features)
     popularity : array of float of shape (products,)
-        The share of buyers expected now, see `popular_now`.
+        The share of sales expected now, see `popular_now`.
     is_new : array of bool
         First sold within the window of new arrivals.
     sold : array of bool
@@ -301,12 +301,11 @@ def product_state(
 
 
 def popular_now(log: PurchaseLog, cutoff: int, windows: tuple[int, ...]) -> Reals:
-    """Return the share of buyers that each product is expected to have now, shape (products,).
+    """Return the share of sales that each product is expected to have now, shape (products,).
 
-    The buyers of one of the windows, shrunk to those of all time: the window whose shares gave
-    the sales of the last months the highest likelihood. Fashions pass in weeks in one shop, and in
-    another a year tells more. A customer counts once per product: the regulars of a product do
-    not make it popular.
+    The sales of one of the windows, shrunk to those of all time: the window whose shares gave the
+    sales of the last months the highest likelihood. Fashions pass in weeks in one shop, and in
+    another a year tells more.
 
     Parameters
     ----------
@@ -314,10 +313,9 @@ def popular_now(log: PurchaseLog, cutoff: int, windows: tuple[int, ...]) -> Real
     cutoff : int
         Day number; what is sold from it on is not read.
     windows : tuple of int
-        Days looked back, ascending.
+        Days looked back.
     """
     log = log.before(cutoff)
-    bought_again = _bought_again(log)
     step = max(1, min(_MONTH, (cutoff - int(log.day.min(initial=cutoff))) // 4))
     worth = np.zeros(len(windows))
     for number in range(1, _MONTHS + 1):
@@ -325,29 +323,17 @@ def popular_now(log: PurchaseLog, cutoff: int, windows: tuple[int, ...]) -> Real
         is_next = (log.day >= moment) & (log.day < moment + step)
         sold = np.bincount(log.product[is_next], minlength=log.n_products)
         for place, window in enumerate(windows):
-            worth[place] += sold @ np.log(_buyers_share(log, bought_again, moment, window))
-    return _buyers_share(log, bought_again, cutoff, windows[int(np.argmax(worth))])
+            worth[place] += sold @ np.log(_sales_share(log, moment, window))
+    return _sales_share(log, cutoff, windows[int(np.argmax(worth))])
 
 
-def _bought_again(log: PurchaseLog) -> Ints:
-    """Return per row the day on which its customer next bought its product; far off for never."""
-    order = np.lexsort((log.day, log.product, log.customer))
-    customer, product, day = log.customer[order], log.product[order], log.day[order]
-    following = np.full(len(log), np.iinfo(np.int64).max)
-    same = (np.diff(customer) == 0) & (np.diff(product) == 0)
-    following[order[:-1][same]] = day[1:][same]
-    return following
-
-
-def _buyers_share(log: PurchaseLog, bought_again: Ints, moment: int, window: int) -> Reals:
-    """Return the products' shares of the buyers of a window, shrunk to those of all time before."""
-    n = log.n_products
-    # the last purchase of a pair before the moment stands for the pair
-    last = (log.day < moment) & (bought_again >= moment)
-    always = np.bincount(log.product[last], minlength=n) + 0.5
-    lately = np.bincount(log.product[last & (log.day >= moment - window)], minlength=n)
-    total = lately.sum() + _BUYERS_PRIOR
-    return np.asarray((lately + _BUYERS_PRIOR * always / always.sum()) / total)
+def _sales_share(log: PurchaseLog, moment: int, window: int) -> Reals:
+    """Return the products' shares of the sales of a window, shrunk to those of all time before."""
+    n, before = log.n_products, log.day < moment
+    always = np.bincount(log.product[before], minlength=n) + 0.5
+    lately = before & (log.day >= moment - window)
+    sold = np.bincount(log.product[lately], minlength=n)
+    return np.asarray((sold + _SALES_PRIOR * always / always.sum()) / (sold.sum() + _SALES_PRIOR))
 
 
 def _next_share(log: PurchaseLog, weight: float = 10.0) -> Reals:
