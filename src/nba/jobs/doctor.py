@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import datetime, time
-from typing import Any
+from typing import Any, Final
+
+from limits.storage import storage_from_string
 
 import nba
 from nba.errors import NbaError
@@ -12,6 +15,10 @@ from nba.pipeline.plan import WARNINGS
 from nba.pipeline.train import MODELS
 from nba.stores.nights import NightState
 from nba.wiring import Wiring
+
+#: Views that the service reads as a whole.
+SERVED_WHOLE: Final = ("store", "clerk", "product")
+_AGAIN: Final = "run `nba run --as-of {} --from {} --force`"
 
 
 def examine(wiring: Wiring) -> dict[str, Any]:
@@ -31,12 +38,14 @@ def examine(wiring: Wiring) -> dict[str, Any]:
         "last night": _try(lambda: _last_night(wiring)),
         "outbox": _try(lambda: _outbox(wiring)),
         "current plan": _try(lambda: _plan(wiring)),
+        "features of the plan's day": _try(lambda: _features(wiring)),
+        "rate limits": _try(lambda: _counts(wiring)),
     }
     for name in MODELS:
         report[f"champion {name}"] = _try(lambda name=name: _champion(wiring, name))
-        challenger = wiring.registry.challenger(name)
+        challenger = _try(lambda name=name: _challenger(wiring, name))
         if challenger is not None:
-            report[f"challenger {name}"] = f"v{challenger.version}, {challenger.reason}"
+            report[f"challenger {name}"] = challenger
     return report
 
 
@@ -77,6 +86,45 @@ def _plan(wiring: Wiring) -> str:
     day = current["as_of"]
     steps = wiring.run(datetime.combine(day, time())).manifest.steps
     return "; ".join([f"{day}", *steps.get("plan", {}).get(WARNINGS, ())])
+
+
+def _features(wiring: Wiring) -> str:
+    """Say whether what lists and cards read of features is whole."""
+    current = wiring.plan_store.current_plan()
+    if current is None:
+        return "none"
+    day, store = current["as_of"], wiring.feature_store
+    moment, problems = datetime.combine(day, time()), []
+    lost = store.lost_views(moment)
+    if lost:
+        problems.append(f"{', '.join(lost)} gone: {_AGAIN.format(day, 'features')}")
+    for view in set(SERVED_WHOLE).difference(lost):
+        store.served(view, moment)
+    try:
+        if not store.is_online(moment):
+            problems.append(f"not all is online: {_AGAIN.format(day, 'publish')}")
+    except sqlite3.Error as error:
+        problems.append(f"the online store cannot be read ({error}): move it away, publish again")
+    if store.base() is None:
+        problems.append(f"cards stand still during the day: {_AGAIN.format(day, 'publish')}")
+    return f"PROBLEM: of {day}, {'; '.join(problems)}" if problems else f"of {day}, online"
+
+
+def _counts(wiring: Wiring) -> str:
+    """Say where requests are counted, and whether it answers."""
+    limits = wiring.settings.rate_limits
+    if not limits.are_set:
+        return "none"
+    if limits.storage.startswith("memory://"):
+        return "each process counts by itself"
+    if not storage_from_string(limits.storage).check():
+        return "PROBLEM: the server that counts requests does not answer: none is counted"
+    return "counted together"
+
+
+def _challenger(wiring: Wiring, name: str) -> str | None:
+    challenger = wiring.registry.challenger(name)
+    return None if challenger is None else f"v{challenger.version}, {challenger.reason}"
 
 
 def _champion(wiring: Wiring, name: str) -> str:
