@@ -16,7 +16,7 @@ from tests.jobs.test_alerts import Receiver
 from typer.testing import CliRunner
 
 from nba.cli import app
-from nba.connect.courier import CONTENT_TYPE, courier, deliver_due
+from nba.connect.courier import CONTENT_TYPE, Round, courier, deliver_due
 from nba.jobs.init import init_project
 from nba.stores import hooks
 from nba.stores.hooks import BACKOFF, HookEvent
@@ -101,7 +101,7 @@ def test_retries_back_off_and_end_as_a_dead_letter(
     for seconds in BACKOFF:
         assert deliver_due(store, clock=clock).failed == 1
         clock.now += timedelta(seconds=seconds - 1)
-        assert vars(deliver_due(store, clock=clock)) == {"delivered": 0, "failed": 0, "dead": 0}
+        assert deliver_due(store, clock=clock) == Round()
         clock.now += timedelta(seconds=1)
     assert deliver_due(store, clock=clock).dead == 1
     (letter,) = store.dead_letters()
@@ -204,6 +204,9 @@ def test_the_verbs(tmp_path: Path, receiver: Receiver) -> None:
     assert secret not in shown
     assert rotated not in shown
     receiver.answers = [500]
-    assert "1 to be tried again" in nba("test", hook_id, code=1)
+    said = nba("test", hook_id, code=1)
+    assert said == f"0 delivered, 1 to be tried again, 0 given up\n{hook_id}: answered 500\n"
     nba("remove", hook_id)
-    assert nba("list") == ""
+    assert nba("list") == "no webhooks: `nba hooks add URL` adds one\n"
+    hook_id, _ = nba("add", "http://127.0.0.1:9/nobody").split()
+    assert f"{hook_id}: Connection refused" in nba("test", hook_id, code=1)

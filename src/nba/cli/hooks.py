@@ -42,7 +42,10 @@ def hooks_add(
 @hooks_app.command("list")
 def hooks_list(context: typer.Context) -> None:
     """Print all webhooks without their secrets, with what waits and what died."""
-    for row in wiring_of(context).plan_store.hooks():
+    rows = wiring_of(context).plan_store.hooks()
+    if not rows:
+        typer.echo("no webhooks: `nba hooks add URL` adds one", err=True)
+    for row in rows:
         typer.echo(json.dumps(row, default=str, ensure_ascii=False))
 
 
@@ -54,7 +57,7 @@ def hooks_test(context: typer.Context, hook_id: HookId) -> None:
     store = wiring_of(context).plan_store
     store.tell(HookEvent.TEST, {"hook_id": hook_id}, only=hook_id)
     done = deliver_due(store)
-    typer.echo(f"{done.delivered} delivered, {done.failed} to be tried again, {done.dead} given up")
+    typer.echo("\n".join(done.lines()))
     if not done.delivered:
         raise typer.Exit(1)
 
@@ -78,13 +81,7 @@ def hooks_deliver(context: typer.Context, as_json: AsJson = False) -> None:
     from nba.connect.courier import deliver_due
 
     done = deliver_due(wiring_of(context).plan_store)
-    emit(
-        as_json,
-        vars(done),
-        lambda: [
-            f"{done.delivered} delivered, {done.failed} to be tried again, {done.dead} given up"
-        ],
-    )
+    emit(as_json, vars(done), done.lines)
 
 
 @hooks_app.command("dead")

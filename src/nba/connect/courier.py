@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from threading import Event, Thread
@@ -30,11 +30,19 @@ PAUSE_SECONDS: Final = 5.0
 
 @dataclass
 class Round:
-    """How many messages one round delivered, failed to deliver, and gave up."""
+    """How many messages one round delivered, failed to deliver, and gave up; what went wrong."""
 
     delivered: int = 0
     failed: int = 0
     dead: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """Return the round as a person reads it: counts, and the latest failure per webhook."""
+        counts = (
+            f"{self.delivered} delivered, {self.failed} to be tried again, {self.dead} given up"
+        )
+        return [counts, *(f"{hook_id}: {what}" for hook_id, what in self.failures.items())]
 
 
 def deliver_due(
@@ -75,6 +83,8 @@ def deliver_due(
         done.delivered += state is DeliveryState.DELIVERED
         done.failed += state is DeliveryState.WAITING
         done.dead += state is DeliveryState.DEAD
+        if failure is not None:
+            done.failures[delivery.hook_id] = failure
     with store.database.writing() as connection:
         hooks.purge(connection, clock() - KEEP)
     return done
@@ -93,6 +103,11 @@ def _send(delivery: Delivery) -> tuple[str | None, bool]:
     except urllib.error.HTTPError as error:
         error.close()
         return f"answered {error.code}", error.code == HTTPStatus.GONE
+    except urllib.error.URLError as error:
+        reason = error.reason
+        return (
+            reason.strerror if isinstance(reason, OSError) else str(reason)
+        ) or "URLError", False
     except (OSError, ValueError) as error:
         return type(error).__name__, False
     return None, False

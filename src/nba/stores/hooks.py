@@ -55,6 +55,7 @@ class Delivery:
     Parameters
     ----------
     delivery_id : int
+    hook_id : str
     event_id : str
         The message's id, the same for every attempt.
     url : str
@@ -66,6 +67,7 @@ class Delivery:
     """
 
     delivery_id: int
+    hook_id: str
     event_id: str
     url: str
     body: str
@@ -269,7 +271,9 @@ def take(connection: Connection, now: datetime) -> Delivery | None:
         return None
     both = (row.secret, row.old_secret)
     signing = both if row.old_secret and row.old_secret_until > now else both[:1]
-    return Delivery(row.delivery_id, row.event_id, row.url, row.body, signing, row.attempts + 1)
+    return Delivery(
+        row.delivery_id, row.hook_id, row.event_id, row.url, row.body, signing, row.attempts + 1
+    )
 
 
 def settle(
@@ -301,12 +305,7 @@ def settle(
 
 def gone(connection: Connection, delivery: Delivery, now: datetime) -> None:
     """The receiver says that it is gone for good (410): nothing is sent to it any more."""
-    hook = (
-        select(hook_deliveries.c.hook_id)
-        .where(hook_deliveries.c.delivery_id == delivery.delivery_id)
-        .scalar_subquery()
-    )
-    connection.execute(update(hooks).where(hooks.c.hook_id == hook).values(gone_at=now))
+    connection.execute(update(hooks).where(hooks.c.hook_id == delivery.hook_id).values(gone_at=now))
 
 
 def dead(connection: Connection) -> list[dict[str, Any]]:
