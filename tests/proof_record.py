@@ -1,13 +1,15 @@
 """A pytest plugin that keeps what each suite came to, with its date: `make proof` uses it.
 
-`--record FOLDER` writes `results.json` and `results.md` there. A suite is a test file; suites that
-were not run this time keep their earlier line.
+`--record FOLDER` writes `results.json` and `results.md` there after each test, so that a suite may
+be run in parts. A suite is a test file; suites that were not run this time keep their earlier line,
+and tests of a suite that were not selected (`-k`, `FILE::TEST`) keep their earlier outcome.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,44 +19,90 @@ import pytest
 import nba
 
 OUTCOMES = ("passed", "failed", "skipped")
+_COLUMNS = ("date", "version", *OUTCOMES, "seconds")
 
 
 class Record:
-    """Counts outcomes per suite while the tests run.
+    """Keeps the outcome of each test while they run.
 
     Parameters
     ----------
     folder : Path
         Where the two files are kept.
+    is_part : bool
+        Some tests of the suites were not selected.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_part: bool) -> None:
         self.folder = folder
-        self.outcomes: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.is_part = is_part
+        self.has_begun = False
+        path = folder / "results.json"
+        self.results: dict[str, dict[str, Any]] = (
+            json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        )
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Begin, where the tests run in this process."""
+        self.begin([item.nodeid for item in session.items])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """Begin, where they run in others."""
+        self.begin(ids)
+
+    def begin(self, ids: Sequence[str]) -> None:
+        """Forget what the suites came to before, but for tests that are not run this time."""
+        if self.has_begun or not ids:
+            return
+        self.has_begun = True
+        chosen = {(_suite(one), _test(one)) for one in ids}
+        for suite in {suite for suite, _ in chosen}:
+            before = self.results.get(suite, {}).get("tests", {}) if self.is_part else {}
+            kept = {name: one for name, one in before.items() if (suite, name) not in chosen}
+            self.results[suite] = {"tests": kept}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count one phase of one test: its call, or what kept it from one."""
-        suite = report.nodeid.partition("::")[0].removeprefix("tests/")
-        self.seconds[suite] += report.duration
+        """Take one phase of one test: its call, or what kept it from one."""
+        tests = self.results[_suite(report.nodeid)]["tests"]
+        result = tests.setdefault(_test(report.nodeid), {"outcome": "", "seconds": 0.0})
+        result["seconds"] = round(result["seconds"] + report.duration, 1)
         if report.when == "call" or report.outcome != "passed":
-            self.outcomes[suite][report.outcome] += 1
+            result["outcome"] = report.outcome
+            result["date"] = datetime.now(UTC).date().isoformat()
+        if report.when == "teardown":
+            self.write()
 
-    def pytest_sessionfinish(self) -> None:
-        """Write the results of the suites that were run over those kept before."""
-        path = self.folder / "results.json"
-        results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        for suite, counts in self.outcomes.items():
-            results[suite] = {
-                "date": datetime.now(UTC).date().isoformat(),
-                "version": nba.__version__,
-                **{outcome: counts[outcome] for outcome in OUTCOMES},
-                "seconds": round(self.seconds[suite], 1),
-            }
-        results = dict(sorted(results.items()))
+    def write(self) -> None:
+        """Write the results of all suites."""
+        for suite, result in self.results.items():
+            if tests := result.get("tests"):
+                self.results[suite] = _summed(tests)
+        results = {suite: one for suite, one in sorted(self.results.items()) if "passed" in one}
         self.folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(results, indent=1) + "\n"
+        (self.folder / "results.json").write_text(text, encoding="utf-8")
         (self.folder / "results.md").write_text(table(results), encoding="utf-8")
+
+
+def _suite(nodeid: str) -> str:
+    return nodeid.partition("::")[0].removeprefix("tests/")
+
+
+def _test(nodeid: str) -> str:
+    return nodeid.partition("::")[2]
+
+
+def _summed(tests: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return a suite's line: its latest date, how many tests came to what, their seconds."""
+    outcomes = Counter(test["outcome"] for test in tests.values())
+    return {
+        "date": max(test.get("date", "") for test in tests.values()),
+        "version": nba.__version__,
+        **{outcome: outcomes[outcome] for outcome in OUTCOMES},
+        "seconds": round(sum(test["seconds"] for test in tests.values()), 1),
+        "tests": tests,
+    }
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
@@ -68,7 +116,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| `{suite}` | " + " | ".join(str(value) for value in result.values()) + " |"
+        f"| `{suite}` | " + " | ".join(str(result[name]) for name in _COLUMNS) + " |"
         for suite, result in results.items()
     ]
     return "\n".join(lines) + "\n"
@@ -82,5 +130,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Begin to count where a folder is given."""
     folder = config.getoption("--record")
-    if folder is not None:
-        config.pluginmanager.register(Record(folder), "proof-record")
+    if folder is not None and not hasattr(config, "workerinput"):
+        is_part = bool(config.option.keyword) or any("::" in name for name in config.args)
+        config.pluginmanager.register(Record(folder, is_part=is_part), "proof-record")
