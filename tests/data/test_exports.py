@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -74,6 +76,10 @@ def test_columns_renamed_dropped_added_and_reordered(
         assert one.problem.endswith(f"not known of it: New {header}")
     with pytest.raises(LoadRefusedError, match="looks like"):
         load({"export.csv": exported.write(others, [])})
+    print(
+        f"{name}: {len(mixed)} columns in another order, one of them added: told, the same money; "
+        f"each of {len(kind.required)} renamed or dropped: refused by its name"
+    )
 
 
 @pytest.mark.parametrize("name", exported.PEOPLE_EXPORTS)
@@ -95,6 +101,10 @@ def test_two_hundred_people_without_a_mapping(load, lake: Lake, lines: str, name
         others = [one for one in columns if one != header]
         with pytest.raises(LoadRefusedError, match=f"looks like .*, but lacks {plain}"):
             load({"people.csv": exported.write([*others, f"New {header}"], [])})
+    print(
+        f"{name}: {len(mixed)} columns in another order, one of them added: told, the same rows; "
+        f"each of {len(kind.required)} renamed or dropped: refused by its name"
+    )
 
 
 def loaded(load, files: dict[str, tuple[list[str], list[exported.Row]]], **options):
@@ -229,6 +239,30 @@ def test_segment_events_are_purchases_and_behaviour(load, lake: Lake) -> None:
     # an id of a browser leads to the user who signed in with it
     assert all(one.startswith("segment:u") for one in behaviour["customer_id"])
     assert report.tables["transactions"].quarantined.rows == 1
+
+
+def test_members_of_segment_renamed_dropped_added_and_reordered(load, lake: Lake) -> None:
+    text, sums = exported.segment_events(60)
+    events = [json.loads(line) for line in text.splitlines()]
+    mixed = [dict(reversed([*event.items(), ("loyaltyLevel", "gold")])) for event in events]
+    report = load({"events.jsonl": lines_of(mixed)})
+    assert cents(lake, "USD") == sums
+    (unknown,) = [check for check in report.checks if check.name == "unknown_columns"]
+    assert "loyaltyLevel" in unknown.message
+    for name in ("event", "properties", "timestamp"):
+        renamed = [{key + "2" * (key == name): one for key, one in e.items()} for e in events]
+        dropped = [{key: one for key, one in event.items() if key != name} for event in events]
+        for changed in (renamed, dropped):
+            with pytest.raises(LoadRefusedError, match=f"looks like .*, but lacks {name}"):
+                load({"events.jsonl": lines_of(changed)})
+    print(
+        "segment_events: members in another order, one of them added: told, the same money; "
+        "each of 3 renamed or dropped: refused by its name"
+    )
+
+
+def lines_of(events: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(event) + "\n" for event in events)
 
 
 def test_tables_of_mochat(load, lake: Lake, lines: str) -> None:

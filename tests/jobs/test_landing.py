@@ -93,3 +93,19 @@ def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     init_project(tmp_path / "shop", {"landing": {"folder": "nowhere"}})
     with pytest.raises(ConfigError, match="landing folder"):
         night(Wiring(Project.open(tmp_path / "shop")))
+
+
+def test_settings_say_what_files_that_landed_do_not_show(tmp_path: Path) -> None:
+    landing = {
+        "folder": str(tmp_path / "in"),
+        "encoding": "windows-1252",
+        "dates": "month_first",
+    }
+    project = init_project(tmp_path / "shop", {"landing": landing})
+    (tmp_path / "in").mkdir()
+    line = "thé,c1,p1,03/04/2025 10:00,1,5\n"
+    (tmp_path / "in" / "transactions.csv").write_bytes((HEAD + line).encode("windows-1252"))
+    wiring = Wiring(Project.open(project.root))
+    assert night(wiring) == {"thé"}
+    (ts,) = wiring.lake.polars("transactions")["ts"]
+    assert ts.month == 3
