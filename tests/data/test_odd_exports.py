@@ -224,3 +224,19 @@ def test_orders_of_two_kinds_of_files_are_told(load) -> None:
     (check,) = [one for one in report.checks if one.name == "orders_of_two"]
     assert check.count == 1
     assert "(T0)" in check.message
+
+
+def test_names_of_web_shops_have_no_markup(load, lake: Lake) -> None:
+    rows, _ = exported.woocommerce_orders(4)
+    rows = [row | {"item_name": "Mug &amp; cup &#8211; Bo&#039;s", "item_sku": ""} for row in rows]
+    load({"orders.csv": text(exported.WOO_ITEMS, rows)})
+    assert set(lake.polars("transactions")["attr_product_name"]) == {"Mug & cup – Bo's"}
+
+
+def test_a_file_that_ends_too_early_is_called_by_its_name(load, lake: Lake) -> None:
+    report = load({"all.zip": zipped("orders.csv", SHOPIFY + '#9999,"never ends')})
+    assert report.tables["transactions"].quarantined.rows == 1
+    told = [one.first for one in report.checks if "rows quarantined" in one.message]
+    assert told
+    assert all("all.zip/orders.csv, line" in first for first in told)
+    assert cents(lake) == SUMS["USD"]

@@ -35,10 +35,35 @@ ZONES: Final = {
 }
 
 
+#: Signs as web pages write them; the ampersand last, since it begins them all.
+_MARKUP: Final = {
+    "&quot;": '"',
+    "&#034;": '"',
+    "&#039;": "'",
+    "&#39;": "'",
+    "&apos;": "'",
+    "&nbsp;": " ",
+    "&ndash;": "–",
+    "&#8211;": "–",
+    "&#8217;": "’",
+    "&lt;": "<",
+    "&gt;": ">",
+    "&#038;": "&",
+    "&amp;": "&",
+}
+
+
+def _unmarked(text: str) -> str:
+    for old, new in _MARKUP.items():
+        text = f"replace({text}, {sql.text(old)}, {sql.text(new)})"
+    return text
+
+
 def make(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the functions.
 
-    `num` reads money as exports write it (`$1,234.50`, `(5.00)`), `digits` keeps digits,
+    `num` reads money as exports write it (`$1,234.50`, `(5.00)`), `digits` keeps digits, `plain`
+    takes the markup of web pages from a text (`&amp;`),
     `phones` takes the first of a list of numbers, `zone_name` returns the IANA name of a zone, and
     `share_upto(total, upto, whole)` is what falls, to the cent, on the first `upto` of `whole`.
     """
@@ -50,6 +75,7 @@ def make(connection: duckdb.DuckDBPyConnection) -> None:
         f"TRY_CAST({readings.number_sql('CAST(t AS VARCHAR)', readings.POINT)} "
         "AS DECIMAL(18, 4)) END",
         "digits(t)": "nullif(regexp_replace(t, '\\D', '', 'g'), '')",
+        "plain(t)": f"CASE WHEN contains(t, '&') THEN {_unmarked('t')} ELSE t END",
         "phones(t)": "nullif(trim(regexp_extract(t, '\\+?[0-9][0-9 ()-]{4,}')), '')",
         "zone_name(t)": f"CASE t {names} ELSE CASE WHEN contains(t, '/') THEN t ELSE '' END END",
         "share_upto(total, upto, whole)": "CAST(round(CAST(total AS DOUBLE) * CAST(upto AS DOUBLE) "

@@ -177,7 +177,10 @@ class Translation:
                 if not again and mark == readings.POINT:
                     break
         self._tell_cells(one, target, mark)
-        return [incoming.rejected] if incoming.rejected else []
+        if not incoming.rejected:
+            return []
+        self.connection.execute(f"UPDATE {incoming.rejected} SET file = {sql.text(one.shown)}")
+        return [incoming.rejected]
 
     def _tell_cells(self, one: Found, target: Path, mark: str) -> None:
         """Say how a file was read where that is not as usual, and which lines say nothing."""
