@@ -32,13 +32,13 @@ class _Planted(RecencyGap):
 
 
 class Worse(_Planted):
-    """Holds the likely for unlikely."""
+    """Says of everybody that they will hardly come."""
 
     kind = "planted_worse"
 
     def faulty(self, chance: pl.Expr, buys: pl.Expr) -> pl.Expr:
         del buys
-        return 1 - chance
+        return 0.02 + 0.02 * chance
 
 
 class Leak(_Planted):

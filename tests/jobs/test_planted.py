@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -30,8 +31,16 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A shop after a night, with a timing model that each fault is held against."""
+    with pytest.MonkeyPatch.context() as patch:
+        for fault in FAULTS:
+            kind = f"tests.jobs.planted:{fault.capitalize()}"
+            patch.setitem(KINDS, ("timing", f"planted_{fault}"), kind)
+        yield made_shop(tmp_path_factory)
+
+
+def made_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("planted")
     config = WorldConfig(customers=400, clerks=4, stores=2, start=START, days=DAYS, seed=7)
     simulate(config, folder / "tables", folder / "truth")
@@ -56,12 +65,7 @@ def write_model(project: Path, *, kind: str) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_is_refused_and_the_list_stays(
-    shop: Path, fault: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(
-        KINDS, ("timing", f"planted_{fault}"), f"tests.jobs.planted:{fault.capitalize()}"
-    )
+def test_a_planted_fault_is_refused_and_the_list_stays(shop: Path, fault: str) -> None:
     served = wiring(shop).runs.of(DAY).read("plan/actions")
     write_model(shop, kind=f"planted_{fault}")
     run_nightly(wiring(shop), MIDNIGHT, progress=silent, force=True, from_step="train")
