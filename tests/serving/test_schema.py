@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
 from schemathesis import Case
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import positive_data_acceptance
@@ -53,6 +56,9 @@ def api(store: OperationalStore) -> BaseSchema:
     return schemathesis.openapi.from_asgi("/openapi.json", service(store))
 
 
+#: How long the long run lasts.
+LONG_SECONDS = 600
+#: Calls whose cursor or version is text to the schema, yet only what was given out is one.
 GIVEN_OUT = {"/v1/clerks/{clerk_id}/actions", "/v1/clerks/{clerk_id}/actions/changes"}
 
 
@@ -60,7 +66,6 @@ GIVEN_OUT = {"/v1/clerks/{clerk_id}/actions", "/v1/clerks/{clerk_id}/actions/cha
 def test_every_answer_is_as_documented(
     api: BaseSchema, headers: dict[str, str], method: str, path: str
 ) -> None:
-    # a cursor or version is text to the schema, yet only texts that the service gave out are such
     excluded = [positive_data_acceptance] if path in GIVEN_OUT else []
 
     @seed(1)
@@ -70,3 +75,54 @@ def test_every_answer_is_as_documented(
         case.call_and_validate(headers=headers, excluded_checks=excluded)
 
     check()
+
+
+def follow_links(
+    api: BaseSchema, headers: dict[str, str], examples: int, first: int
+) -> Counter[Any]:
+    """Run calls that take what earlier answers gave; return how often each had which status."""
+    seen: Counter[Any] = Counter()
+    machine: Any = api.as_state_machine()
+
+    class Calls(machine):  # type: ignore[misc]
+        def get_call_kwargs(self, case: Case) -> dict[str, Any]:
+            return {"headers": headers}
+
+        def validate_response(self, response: Any, case: Case, **_: Any) -> None:
+            seen[case.operation.label, response.status_code] += 1
+            # a precondition is text to the schema, and may well not hold
+            lax = case.operation.path in GIVEN_OUT or response.status_code == 412
+            excluded = [positive_data_acceptance] if lax else []
+            case.validate_response(response, headers=headers, excluded_checks=excluded)
+
+    run = settings(
+        max_examples=examples,
+        stateful_step_count=8,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(seed(first)(Calls), settings=run)
+    return seen
+
+
+def test_calls_that_follow_each_other_are_answered_as_documented(
+    api: BaseSchema, headers: dict[str, str]
+) -> None:
+    seen = follow_links(api, headers, 12, first=1)
+    assert {status for _, status in seen} >= {200, 404}
+    assert len({label for label, _ in seen}) > 5
+
+
+@pytest.mark.proof
+def test_a_long_run_of_calls_finds_nothing(api: BaseSchema, headers: dict[str, str]) -> None:
+    seen: Counter[Any] = Counter()
+    until, first = time.monotonic() + LONG_SECONDS, 0
+    while time.monotonic() < until:
+        first += 1
+        seen += follow_links(api, headers, 50, first)
+    calls = sum(seen.values())
+    print(f"{calls:,} calls of {len({label for label, _ in seen})} operations in {LONG_SECONDS} s")
+    print(sorted(Counter(status for _, status in seen.elements()).items()))
+    assert calls > 1_000
+    assert not [one for one in seen if one[1] >= 500 and one[1] != 503]
