@@ -7,7 +7,7 @@ import json
 import multiprocessing
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +30,8 @@ from nba.wiring import Wiring
 
 _CONSTANT: Final = "/bench/constant"
 _START_SECONDS: Final = 60.0
+#: In so many turns a kind of request and its base are measured.
+_ROUNDS: Final = 4
 
 #: One request: method, path, body.
 Request = tuple[str, str, str | None]
@@ -47,7 +49,7 @@ class Timed:
         Throughput over several connections.
     p50_ratio, throughput_ratio : float
         Against a handler of the same server that returns the same bytes, and reads the same body,
-        measured right after it; 1 is free of cost.
+        measured in turns with it; 1 is free of cost.
     bytes : int
         Of the answer.
     """
@@ -113,15 +115,14 @@ def _timed(
     content = _send(server, method, path, body)
     _send(server, "PUT", _CONSTANT, content)
     like = "GET" if method == "GET" else "POST"
-    p50, p99, rate = _measure(server, make, seconds, connections)
-    base = _measure(server, lambda: (like, _CONSTANT, body), seconds, connections)
+    ours, base = _in_turns(server, (make, lambda: (like, _CONSTANT, body)), seconds, connections)
     return Timed(
         name,
-        round(p50, 3),
-        round(p99, 3),
-        round(rate, 1),
-        round(p50 / base[0], 2),
-        round(rate / base[2], 3),
+        round(ours.p50, 3),
+        round(ours.p99, 3),
+        round(ours.rate, 1),
+        round(ours.p50 / base.p50, 2),
+        round(ours.rate / base.rate, 3),
         len(content),
     )
 
@@ -164,18 +165,53 @@ def _requests(server: Server) -> Mapping[str, Callable[[], Request]]:
     }
 
 
-def _measure(
-    server: Server, make: Callable[[], Request], seconds: float, connections: int
-) -> tuple[float, float, float]:
-    """Return p50 and p99 in milliseconds, and requests per second."""
-    _loop(server, make, min(1.0, seconds / 3))
-    latencies = 1000 * np.array(_loop(server, make, seconds))
+@dataclass(frozen=True)
+class _Measured:
+    """Latency in milliseconds over one connection, and requests per second over several."""
+
+    p50: float
+    p99: float
+    rate: float
+
+
+def _in_turns(
+    server: Server, makes: Sequence[Callable[[], Request]], seconds: float, connections: int
+) -> list[_Measured]:
+    """Measure kinds of requests in turns, so that what else the machine does falls on each alike.
+
+    Parameters
+    ----------
+    server : Server
+    makes : sequence of callable
+        Each returns the next request of its kind.
+    seconds : float
+        In all, of each kind: once for latency, once for throughput.
+    connections : int
+        Of the throughput measurement.
+    """
+    taken: list[list[float]] = [[] for _ in makes]
+    done = [0] * len(makes)
+    elapsed = [0.0] * len(makes)
+    for make in makes:
+        _loop(server, make, min(1.0, seconds / 3))
     with ThreadPoolExecutor(connections) as pool:
-        started = time.perf_counter()
-        loops = list(pool.map(lambda _: _loop(server, make, seconds), range(connections)))
-        elapsed = time.perf_counter() - started
-    rate = sum(map(len, loops)) / elapsed
-    return float(np.median(latencies)), float(np.quantile(latencies, 0.99)), rate
+        for place in [*range(len(makes))] * _ROUNDS:
+
+            def loop(_: int, make: Callable[[], Request] = makes[place]) -> list[float]:
+                return _loop(server, make, seconds / _ROUNDS)
+
+            taken[place] += loop(0)
+            started = time.perf_counter()
+            done[place] += sum(map(len, pool.map(loop, range(connections))))
+            elapsed[place] += time.perf_counter() - started
+    return [
+        _Measured(
+            1000 * float(np.median(taken[place])),
+            1000 * float(np.quantile(taken[place], 0.99)),
+            done[place] / elapsed[place],
+        )
+        for place in range(len(makes))
+    ]
 
 
 def _loop(server: Server, make: Callable[[], Request], seconds: float) -> list[float]:
