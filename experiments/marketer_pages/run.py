@@ -127,7 +127,6 @@ def _views(wiring: Wiring, address: str, report: Path) -> Mapping[str, tuple[str
         "mlflow_runs": (f"{address}/#/experiments/{trained}/runs", "timing by"),
         "mlflow_run": (run, "What it answers"),
         "mlflow_run_plot": (f"{run}/artifacts/calibration.png", "calibration.png"),
-        "mlflow_run_survival": (f"{run}/artifacts/survival.png", "survival.png"),
         "mlflow_compare": (f"{address}/#/{compared}", "Comparing"),
         "mlflow_registry": (f"{address}/#/models/timing", "challenger"),
         "report_en": ((report / "report.en.html").as_uri(), "What contacting earned"),
