@@ -18,18 +18,21 @@ NOW = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
 class Rows:
     """An outbox in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shows_in_order: bool = True) -> None:
+        self.shows_in_order = shows_in_order
+        self.asked: list[int] = []
         self.rows: list[Heard] = []
 
     def add(self, *customer_ids: str, at: datetime = NOW - timedelta(minutes=1)) -> None:
-        first = len(self.rows) + 1
+        first = self.newest_id() + 1
         self.rows += [Heard(first + i, one, at) for i, one in enumerate(customer_ids)]
 
     def newest_id(self) -> int:
-        return len(self.rows)
+        return max((row.outbox_id for row in self.rows), default=0)
 
     def heard_after(self, floor: int) -> Sequence[Heard]:
-        return self.rows[floor:]
+        self.asked.append(floor)
+        return [row for row in self.rows if row.outbox_id > floor]
 
 
 class Features:
@@ -93,6 +96,25 @@ def test_each_is_refreshed_once_for_what_was_accepted(
     assert refresher.once()
     assert not refresher.once()
     assert features.done[2:] == [many[:MOST], many[MOST:]]
+
+
+@pytest.mark.parametrize("shows_in_order", [True, False])
+def test_a_row_that_shows_late_is_heard_where_rows_may(
+    tmp_path: Path, shows_in_order: bool
+) -> None:
+    rows, features = Rows(shows_in_order=shows_in_order), Features()
+    refresher = Refresher(rows, features, Clock(), tmp_path / "lock")
+    rows.add("a")
+    refresher.once()
+    rows.add("b", "c")
+    late = rows.rows.pop(1)
+    refresher.once()
+    rows.rows.insert(1, late)
+    rows.add("d")
+    refresher.once()
+    heard = [one for part in features.done for one in part]
+    assert heard == (["c", "d"] if shows_in_order else ["c", "b", "d"])
+    assert rows.asked[-1] == (3 if shows_in_order else 0)  # no row is read twice without need
 
 
 def test_a_new_night_refreshes_everybody_of_the_day_again(

@@ -45,6 +45,10 @@ class FreshFeatures(Protocol):
 class AcceptedRows(Protocol):
     """What was accepted, in the order of its ids."""
 
+    @property
+    def shows_in_order(self) -> bool:
+        """Whether a row is never seen before one with a smaller id."""
+
     def newest_id(self) -> int:
         """Return the id of the newest row."""
 
@@ -83,6 +87,7 @@ class Refresher(Background):
         self._features = features
         self._clock = clock
         self._lock = lock
+        self._overlap = 0 if store.shows_in_order else OVERLAP
         self._waiting: dict[str, None] = {}
         self._later: dict[str, datetime] = {}
         self._seen: set[int] = set()
@@ -120,7 +125,7 @@ class Refresher(Background):
             return False
         if base != self._base:  # the first look, or a new night
             self._newest = self._store.newest_id()
-            earlier = self._store.heard_after(max(0, self._newest - OVERLAP))
+            earlier = self._store.heard_after(max(0, self._newest - self._overlap))
             self._seen = {one.outbox_id for one in earlier}
             self._note(self._features.heard_today())
             self._base = base
@@ -137,7 +142,7 @@ class Refresher(Background):
     def _listen(self) -> None:
         now = self._clock()
         if self._store.newest_id() > self._newest:
-            floor = max(0, self._newest - OVERLAP)
+            floor = max(0, self._newest - self._overlap)
             found = [
                 one for one in self._store.heard_after(floor) if one.outbox_id not in self._seen
             ]

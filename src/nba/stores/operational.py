@@ -543,6 +543,11 @@ class OperationalStore:
         with self._database.reading() as connection:
             return outbox.newest_id(connection)
 
+    @property
+    def shows_in_order(self) -> bool:
+        """Whether a row is never seen before one with a smaller id: SQLite has one writer."""
+        return self._database.is_sqlite
+
     def heard_after(self, floor: int) -> list[Heard]:
         """Return of whom rows were accepted after one's id, oldest first."""
         with self._database.reading() as connection:
