@@ -1,0 +1,133 @@
+"""The operational store locked, full or killed under writes: 503 in time, and nothing lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import event
+from tests.serving.conftest import NOW, PLAN, actions_frame
+
+from nba.serving import Services, create_app
+from nba.stores.access import Scope
+from nba.stores.operational import OperationalStore
+
+WAIT_SECONDS = 0.3
+READS = ("/v1/clerks", "/v1/clerks/k1/actions", "/v1/customers/c11", "/healthz")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[OperationalStore]:
+    opened = OperationalStore(
+        f"sqlite:///{tmp_path / 'operational.db'}", clock=lambda: NOW, wait_seconds=WAIT_SECONDS
+    )
+    opened.publish(PLAN, actions_frame())
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def admin(services: Services, store: OperationalStore) -> TestClient:
+    app = create_app(replace(services, store=store))
+    headers = {"Authorization": f"Bearer {store.create_key(Scope.ADMIN).token}"}
+    return TestClient(app, headers=headers, raise_server_exceptions=False)
+
+
+def answers(number: int, rows: int = 1, note: str = "x") -> dict[str, Any]:
+    row = {"customer_id": "c11", "ts": "2026-03-02T09:00", "kind": "read", "attr_note": note}
+    return {"responses": [{"response_id": f"r{number}-{one}", **row} for one in range(rows)]}
+
+
+def test_a_locked_store_is_said_in_time_and_nothing_is_kept_twice(
+    admin: TestClient, store: OperationalStore
+) -> None:
+    def post(number: int) -> Any:
+        return admin.post("/v1/events", json=answers(number))
+
+    with ThreadPoolExecutor(8) as pool:
+        with store.database.writing():
+            began = time.monotonic()
+            refused = list(pool.map(post, range(8)))
+            taken = time.monotonic() - began
+            assert [admin.get(path).status_code for path in READS] == [200] * len(READS)
+        accepted = list(pool.map(post, range(8)))
+        repeated = list(pool.map(post, range(8)))
+    assert {one.status_code for one in refused} == {503}
+    assert all(one.headers["retry-after"] for one in refused)
+    assert taken < 20  # the eight did not wait one after another for a store of a long wait
+    assert [one.json()["accepted"] for one in accepted] == [1] * 8
+    assert [one.json()["repeated"] for one in repeated] == [1] * 8
+
+
+def test_a_full_disk_is_said_and_what_was_begun_is_undone(
+    admin: TestClient, store: OperationalStore
+) -> None:
+    pages = {"most": 1}  # SQLite takes it for the size that the file has
+
+    @event.listens_for(store.database.engine, "checkout")
+    def limit(connection: Any, *_: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages['most']}").close()
+
+    batch = answers(0, rows=300, note="n" * 1500)
+    full = admin.post("/v1/events", json=batch)
+    assert (full.status_code, full.json()["code"]) == (503, "unavailable")
+    assert [admin.get(path).status_code for path in READS] == [200] * len(READS)
+    pages["most"] = 1_000_000
+    assert admin.post("/v1/events", json=batch).json()["accepted"] == 300
+
+
+#: Writes by six threads until it is killed, and says what was acknowledged.
+WRITER = """
+import os, sys, threading
+from datetime import UTC, datetime
+from nba.stores.operational import OperationalStore
+from nba.stores.outbox import Event
+
+store, run = OperationalStore(sys.argv[1]), sys.argv[2]
+
+def write(thread):
+    number = 0
+    while True:
+        number += 1
+        key = f"{run}-{thread}-{number}"
+        row = {"response_id": key, "customer_id": "c", "ts": datetime.now(UTC), "kind": "read"}
+        assert store.write(lambda writer: writer.accept(Event("responses", row))) == "accepted"
+        os.write(1, f"{key}\\n".encode())
+
+for thread in range(6):
+    threading.Thread(target=write, args=(thread,)).start()
+"""
+
+
+def killed(url: str, run: int, after_lines: int) -> list[str]:
+    """Let a process write until it has acknowledged so much, kill it, return what it said."""
+    command = [sys.executable, "-c", WRITER, url, str(run)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(after_lines)]
+        os.kill(process.pid, signal.SIGKILL)
+        said += process.stdout.readlines()
+    return [line.strip() for line in said if line.endswith("\n")]
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(200, marks=pytest.mark.proof)])
+def test_what_was_acknowledged_outlives_a_kill(
+    tmp_path: Path, store: OperationalStore, kills: int
+) -> None:
+    url = f"sqlite:///{tmp_path / 'operational.db'}"
+    acknowledged = [key for run in range(kills) for key in killed(url, run, 5 + 7 * (run % 9))]
+    kept = set(store.new_events()["responses"]["response_id"])
+    lost = set(acknowledged) - kept
+    print(f"{kills} kills, {len(acknowledged):,} acknowledged writes, {len(lost)} lost")
+    assert not lost
+    assert len(set(acknowledged)) == len(acknowledged) > 5 * kills
