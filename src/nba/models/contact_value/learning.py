@@ -117,14 +117,13 @@ def learn(
     )
     levels, effect = _levels(rows, sample, posterior, config)
     kept = _share(
-        without.rest(rows["later_orders"]), effect, sample.weight, 0.0,
+        without.rest(rows["later_orders"]), effect, sample.weight,
         config.pull_forward, config.pull_forward_error,
     )  # fmt: skip
     over = _share(
         without.rest(rows["all_orders"]),
         effect,
         1.0 / np.maximum(1.0 / sample.weight, 0.2),
-        0.0,
         config.spread_over,
         config.spread_over_error,
     )
@@ -368,11 +367,9 @@ def _levels(
     return levels, effect
 
 
-def _share(
-    rest: Floats, effect: Floats, weight: Floats, level: float, mean: float, error: float
-) -> float:
+def _share(rest: Floats, effect: Floats, weight: Floats, mean: float, error: float) -> float:
     """Return the slope of what is left on the fitted effect, shrunk to `mean`."""
     known = np.isfinite(rest)
     up = float((weight[known] * effect[known]) @ rest[known])
     down = float(weight[known] @ np.square(effect[known]))
-    return float((up + mean * error**-2.0) / (down + error**-2.0) + level)
+    return float((up + mean * error**-2.0) / (down + error**-2.0))
