@@ -30,6 +30,8 @@ from nba.simulation.observed import ObservedTables, Rules
 
 #: A rough fit of category kind (short, group, premium) and mode, as the reports tell it.
 FIT: Final = np.array([[1.0, 0.5, 0.4], [0.5, 1.0, 0.6], [0.3, 0.6, 1.2]])
+#: Share of contacts that are answered, before any was made.
+UNKNOWN_RATE: Final = 0.5
 KINDS: Final = tuple(str(kind) for kind in CategoryKind)
 #: Standard deviation of the log-normal fall of how due a category is.
 DUE_SPREAD: Final = 0.8
@@ -225,7 +227,9 @@ def needs(day: dt.date, observed: ObservedTables, who: pl.DataFrame) -> pl.DataF
     rates = answer_rates(day, observed)
     states = category_states(day, observed)
     joined = who.select("customer_id").join(states, on="customer_id", how="inner")
-    fill = [pl.col(f"rate_{m}").fill_null(rates[f"rate_{m}"].mean()) for m in _MODE_CODES]
+    names = [f"rate_{mode}" for mode in _MODE_CODES]
+    usual = rates.select(pl.col(names).mean().fill_null(UNKNOWN_RATE)).row(0, named=True)
+    fill = [pl.col(name).fill_null(usual[name]) for name in names]
     return (
         joined.join(rates, on="customer_id", how="left")
         .with_columns(*fill, pl.col("fatigue").fill_null(0.0))
@@ -238,7 +242,9 @@ def due_worth(states: pl.DataFrame) -> Floats:
     kind = states["kind"].fill_null(KINDS[0]).replace_strict(
         {name: code for code, name in enumerate(KINDS)}, return_dtype=pl.Int64
     )  # fmt: skip
-    rates = states.select(pl.col(f"rate_{m}").fill_null(0.5) for m in _MODE_CODES).to_numpy()
+    rates = states.select(
+        pl.col(f"rate_{m}").fill_null(UNKNOWN_RATE) for m in _MODE_CODES
+    ).to_numpy()
     tired = np.exp(-FATIGUE_WEIGHT * states["fatigue"].to_numpy())
     base = (states["margin"] * states["due"]).clip(0.0).to_numpy() * tired
     result: Floats = base[:, None] * FIT[kind.to_numpy()] * rates
