@@ -53,12 +53,13 @@ class Beliefs(ModelConfig):
     """The priors of all factors.
 
     Mode x kind follows what brands reported (an assistant fits short decision chains, an expert
-    goods with strong groups, a partner what is dear), widely; the curve of how due a category is,
+    goods with strong groups, a partner what is dear), but only so far that a shop in which other
+    modes fit loses little until its own contacts tell; the curve of how due a category is,
     and what is brought, follow what lists without any learning earned.
     """
 
     fit: tuple[Row, Row, Row] = Field(
-        default=((0.0, -0.7, -0.9), (-0.6, 0.0, -0.5), (-1.0, -0.6, 0.2)),
+        default=((0.0, -0.42, -0.54), (-0.36, 0.0, -0.3), (-0.6, -0.36, 0.12)),
         description="Log fit of kind (short, group, premium) and mode.",
     )
     mode_error: float = Field(default=0.25, gt=0, description="Of what all kinds share in a mode.")
@@ -77,14 +78,14 @@ class Beliefs(ModelConfig):
         default=_b(-0.25, 0.15),
         description="Square of log days since any purchase over the overall gap, beyond it.",
     )
-    without: Belief = Field(default=_b(0.2, 0.35), description="Log chance without a contact.")
+    without: Belief = Field(default=_b(0.2, 0.15), description="Log chance without a contact.")
     unknown: Belief = Field(default=_b(-0.5, 0.4), description="A product never bought before.")
-    relevance: Belief = Field(default=_b(0.3, 0.3), description="Log relevance, centred.")
-    several: Belief = Field(default=_b(-0.6, 0.4), description="Log of the categories brought.")
+    relevance: Belief = Field(default=_b(0.1, 0.2), description="Log relevance, centred.")
+    several: Belief = Field(default=_b(-0.4, 0.4), description="Log of the categories brought.")
     answers: Belief = Field(default=_b(1.1, 0.4), description="Log ratio of answers.")
     answers_in_mode: Belief = Field(default=_b(0.7, 0.4), description="Of answers in the mode.")
     reads: Belief = Field(default=_b(0.5, 0.4), description="Log ratio of reads.")
-    fatigue: Belief = Field(default=_b(-0.25, 0.15), description="Per unit of fatigue.")
+    fatigue: Belief = Field(default=_b(-0.1, 0.1), description="Per unit of fatigue.")
     birthday: Belief = Field(default=_b(0.3, 0.3), description="Within a week of the birthday.")
 
 
