@@ -14,6 +14,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from schemathesis import Case
+from schemathesis.checks import not_a_server_error
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from tests.serving.conftest import NOW, PLAN, Shop, actions_frame
@@ -91,7 +92,10 @@ def follow_links(
         def validate_response(self, response: Any, case: Case, **_: Any) -> None:
             seen[case.operation.label, response.status_code] += 1
             # a precondition, a moment to come, what fields say together: no schema tells them
-            excluded = [positive_data_acceptance]
+            excluded: list[Any] = [positive_data_acceptance]
+            if response.status_code == 503:
+                # no models stand behind this service: that one may come later is documented
+                excluded.append(not_a_server_error)
             case.validate_response(response, headers=headers, excluded_checks=excluded)
 
     run = settings(
