@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import product
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,25 @@ from nba.simulation.observed import ObservedTables, Rules
 from nba.simulation.world import World
 
 BASELINE: Final = "no_contact"
+
+
+def world_configs(
+    presets: Sequence[str], families: Sequence[str], seeds: Sequence[int], **common: Any
+) -> Iterator[WorldConfig]:
+    """Yield one world per seed, preset and family, the seed changing last.
+
+    Parameters
+    ----------
+    presets, families : sequence of str
+        Which contacts fit whom, and how effects arise.
+    seeds : sequence of int
+    **common
+        Further fields of all of them.
+    """
+    for seed, preset, family in product(seeds, presets, families):
+        yield WorldConfig.model_validate(
+            {"seed": seed, "preset": preset, "family": family, **common}
+        )
 
 
 def prepare(config: WorldConfig) -> tuple[World, ObservedTables]:

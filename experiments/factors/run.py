@@ -8,17 +8,16 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from experiments.common.compare import prepare
+from experiments.common.compare import prepare, world_configs
 from experiments.factors.nights import factor_plans
 from experiments.worlds.engine import EnginePolicy
 from experiments.worlds.run import SCRATCH, print_line
-from nba.simulation.config import Assortments, Family, Preset, WorldConfig
+from nba.simulation.config import WorldConfig
 
 
 @dataclass(frozen=True)
@@ -63,23 +62,23 @@ def play_factors(
         A file that each world's rows are appended to as they come, one JSON per line.
     """
     rows: list[dict[str, Any]] = []
-    for seed, preset, family in product(seeds, presets, families):
-        config = WorldConfig(
-            preset=Preset(preset),
-            family=Family(family),
-            seed=seed,
-            customers=customers,
-            clerks=clerks,
-            days=days,
-            assortment=Assortments(assortment),
-        )
-        about = {"preset": preset, "family": family, "seed": seed}
+    worlds = world_configs(
+        presets,
+        families,
+        seeds,
+        customers=customers,
+        clerks=clerks,
+        days=days,
+        assortment=assortment,
+    )
+    for config in worlds:
+        about = {"preset": str(config.preset), "family": str(config.family), "seed": config.seed}
         new = [about | row for row in _world(config, nights)]
         rows += new
         if log:
             with Path(log).open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(row) + "\n" for row in new)
-        print_line(f"{preset} {family} {seed}: " + _line(new))
+        print_line(" ".join(map(str, about.values())) + ": " + _line(new))
     return FactorsResult(rows)
 
 

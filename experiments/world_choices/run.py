@@ -5,15 +5,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 
 import polars as pl
 
-from experiments.common.compare import prepare
+from experiments.common.compare import prepare, world_configs
 from experiments.world_choices.choices import replaced_choices
 from experiments.worlds.run import SCRATCH, makers
-from nba.simulation.config import Assortments, Family, Preset, WorldConfig
+from nba.simulation.config import WorldConfig
 from nba.simulation.observed import Rules
 
 
@@ -52,17 +51,17 @@ def world_choices(
         `replaced_choices` returns, in money.
     """
     rows = []
-    for seed, preset, family in product(seeds, presets, families):
-        config = WorldConfig(
-            preset=Preset(preset),
-            family=Family(family),
-            seed=seed,
-            customers=customers,
-            clerks=clerks,
-            days=days,
-            assortment=Assortments(assortment),
-        )
-        about = {"preset": preset, "family": family, "seed": seed}
+    worlds = world_configs(
+        presets,
+        families,
+        seeds,
+        customers=customers,
+        clerks=clerks,
+        days=days,
+        assortment=assortment,
+    )
+    for config in worlds:
+        about = {"preset": str(config.preset), "family": str(config.family), "seed": config.seed}
         rows += [about | row for row in _one_night(config, policies)]
     return pl.DataFrame(rows)
 

@@ -328,9 +328,7 @@ class ScratchWiring(Wiring):
     take a free place, are left out.
     """
 
-    def day_tables(self, *made_of: Any) -> dict[str, pl.DataFrame]:
-        """Return nothing."""
-        return {}
+    is_served = False
 
     def pack_records(self, as_of: datetime) -> Iterator[list[tuple[str, bytes]]]:
         """Return no cards."""

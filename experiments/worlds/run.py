@@ -9,19 +9,19 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
+from experiments.common.compare import world_configs
 from experiments.common.policies import PolicyFactory, actions, fill
 from experiments.worlds.engine import EnginePolicy
 from experiments.worlds.lists import LISTS, last_products
 from experiments.worlds.observable import ObservableOracle, fit_observable
 from experiments.worlds.play import Plays, play_world
 from nba.schema.words import CONTACT_MODES, Mode
-from nba.simulation.config import MODE_MINUTES, Assortments, Family, Preset, WorldConfig
+from nba.simulation.config import MODE_MINUTES, Family, WorldConfig
 from nba.simulation.observed import ObservedTables, Rules
 from nba.simulation.world import World
 
@@ -143,23 +143,23 @@ def play_worlds(
     rows = list(kept)
     scratch = Path(tempfile.mkdtemp(prefix="nba-worlds-", dir=SCRATCH))
     try:
-        for seed, preset, family in product(seeds, presets, families):
-            key = (preset, family, seed)
+        worlds = world_configs(
+            presets,
+            families,
+            seeds,
+            customers=customers,
+            clerks=clerks,
+            days=days,
+            assortment=assortment,
+            habits=contacts_before,
+            pilot=contacts_before,
+        )
+        for config in worlds:
+            key = (config.preset, config.family, config.seed)
             known = {
                 row["policy"] for row in kept if (row["preset"], row["family"], row["seed"]) == key
             }
             todo = [name for name in policies if name not in known]
-            config = WorldConfig(
-                preset=Preset(preset),
-                family=Family(family),
-                seed=seed,
-                customers=customers,
-                clerks=clerks,
-                days=days,
-                assortment=Assortments(assortment),
-                habits=contacts_before,
-                pilot=contacts_before,
-            )
             if todo:
                 made = makers(todo, config, scratch, observable_worlds=observable_worlds)
                 played = play_world(config, made, Plays(weeks, tail_weeks), say=print_line)

@@ -22,12 +22,9 @@ from nba.pipeline.train import MODELS
 from nba.settings import Project, validation_problems
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from nba.data.identity_keys import IdentityKey
     from nba.data.lake import Lake
     from nba.decisions.loading import DecisionFiles
-    from nba.decisions.plan import Plan
     from nba.decisions.rules import DecisionRules
     from nba.decisions.settings import DecisionSettings
     from nba.features.engine import Engine
@@ -55,6 +52,9 @@ class Wiring:
     store_wait : float
         The longest, in seconds, that the operational store is waited for.
     """
+
+    #: Whether a service answers from plans during their day.
+    is_served: bool = True
 
     def __init__(self, project: Project, *, store_wait: float = 30.0) -> None:
         self.project = project
@@ -150,27 +150,6 @@ class Wiring:
             memory=self.settings.memory_limit,
             scratch=self.project.spill,
         )
-
-    def day_tables(
-        self,
-        decided: Plan,
-        rules: DecisionRules,
-        inputs: Mapping[str, pl.DataFrame],
-        as_of: datetime,
-    ) -> dict[str, pl.DataFrame]:
-        """Return what a plan's day needs beside it, by name.
-
-        Parameters
-        ----------
-        decided : Plan
-        rules : DecisionRules
-        inputs : mapping of str to polars.DataFrame
-            What it stood on.
-        as_of : datetime
-        """
-        from nba.pipeline.plan import day_tables
-
-        return day_tables(decided, rules, inputs, as_of)
 
     @property
     def kept_places(self) -> tuple[KeptPlace, ...]:

@@ -271,9 +271,7 @@ def _describe_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> File
 
 
 def _describe_csv(path: Path, dialect: Dialect, scratch: Path, hints: frozenset[str]) -> FileGroup:
-    file = SourceFile.of(path)
-    if file.size == 0:
-        raise _unreadable(path, "a header line with the column names", "an empty file (0 bytes)")
+    file = _not_empty(path)
     plain = _plain(path, dialect.encoding, scratch)
     header = _header_line(plain, path)
     delimiter = dialect.delimiter or _delimiter(header, hints)
@@ -287,6 +285,14 @@ def _describe_csv(path: Path, dialect: Dialect, scratch: Path, hints: frozenset[
         {str(plain): str(path)},
         has_header=not dialect.header,
     )
+
+
+def _not_empty(path: Path) -> SourceFile:
+    """Return a file of text that holds anything."""
+    file = SourceFile.of(path)
+    if file.size == 0:
+        raise _unreadable(path, "a header line with the column names", "an empty file (0 bytes)")
+    return file
 
 
 def headings(
@@ -314,9 +320,7 @@ def headings(
     InputRefusedError
         Where the file is empty, damaged, or not in the encoding that was named.
     """
-    file = SourceFile.of(path)
-    if file.size == 0:
-        raise _unreadable(path, "a header line with the column names", "an empty file (0 bytes)")
+    file = _not_empty(path)
     plain = _ended_alike(_plain(path, encoding or encodings.UTF_8, scratch), scratch)
     with plain.open("rb") as stream:
         for above, raw in enumerate(islice(stream, ABOVE)):

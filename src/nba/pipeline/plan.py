@@ -114,8 +114,9 @@ def make_plan(context: RunContext, rules: DecisionRules) -> Plan:
     tables = {
         **{name: getattr(decided, name) for name in PLAN_TABLES},
         **plan_reports(decided, rules, inputs, context.as_of),
-        **context.ports.day_tables(decided, rules, inputs, context.as_of),
     }
+    if context.ports.is_served:
+        tables |= day_tables(decided, rules, inputs, context.as_of)
     for name, table in tables.items():
         context.folder.write(f"{GROUP}/{name}", table)
     return decided

@@ -13,7 +13,6 @@ import polars as pl
 
 from nba.data.erasure import Leaving, Tally
 from nba.data.identity_keys import IdentityKey
-from nba.decisions.plan import Plan
 from nba.decisions.rules import DecisionRules
 from nba.models.base import Model
 from nba.models.spec import ModelSpec
@@ -368,23 +367,9 @@ class Ports(Protocol):
     def pack_records(self, as_of: datetime) -> Iterable[Sequence[tuple[str, bytes]]]:
         """Yield what lake and scores hold of each customer on a plan's day, packed."""
 
-    def day_tables(
-        self,
-        decided: Plan,
-        rules: DecisionRules,
-        inputs: Mapping[str, pl.DataFrame],
-        as_of: datetime,
-    ) -> Mapping[str, pl.DataFrame]:
-        """Return what a plan's day needs beside it, by name, see `nba.pipeline.plan`.
-
-        Parameters
-        ----------
-        decided : Plan
-        rules : DecisionRules
-        inputs : mapping of str to polars.DataFrame
-            What it stood on.
-        as_of : datetime
-        """
+    @property
+    def is_served(self) -> bool:
+        """Whether a service answers from plans during their day."""
 
     def decision_rules(
         self, model_versions: str, *, changes: Mapping[str, Any] | None = None
