@@ -102,7 +102,7 @@ def ingest(
     """
     if now.tzinfo is None:
         raise ValueError("`now` needs a time zone")
-    chosen = _said(_chosen(mapping), encoding, dates)
+    chosen = _overridden(_chosen(mapping), encoding, dates)
     started = time.monotonic()
     with _writable(lake), lake.writing() as writer:
         report = IngestReport(str(folder), chosen.name, writer.load_id, now)
@@ -182,14 +182,14 @@ def _chosen(mapping: Mapping | str | Path | None) -> Mapping:
     return CANONICAL if mapping is None else read_mapping(mapping)
 
 
-def _said(mapping: Mapping, encoding: str, dates: str) -> Mapping:
-    """Return a mapping with what was said beside it."""
-    said: dict[str, object] = {}
+def _overridden(mapping: Mapping, encoding: str, dates: str) -> Mapping:
+    """Return a mapping with the encoding and the order of dates that were given, if any."""
+    changes: dict[str, object] = {}
     if encoding:
-        said["encoding"] = encoding
+        changes["encoding"] = encoding
     if dates:
-        said["time_formats"] = (dates,)
-    return mapping.model_copy(update=said) if said else mapping
+        changes["time_formats"] = (dates,)
+    return mapping.model_copy(update=changes) if changes else mapping
 
 
 @contextmanager

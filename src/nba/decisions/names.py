@@ -12,9 +12,9 @@ from nba.decisions.action_types import TemplateText, Text
 from nba.schema.languages import LANGUAGES, Language, in_language
 
 #: How the days around today are said.
-_SAID: Final = tuple(
-    (re.compile(pattern), said)
-    for pattern, said in (
+_NEAR_DAYS: Final = tuple(
+    (re.compile(pattern), word)
+    for pattern, word in (
         (r"\bin 0 day\(s\)", "today"),
         (r"\bin 1 day\(s\)", "tomorrow"),
         (r"\b0 day\(s\) ago", "today"),
@@ -39,8 +39,8 @@ def counted(text: str) -> str:
     >>> counted("有权益 0 天后到期，上次是 1 天前，10 天后再来")
     '有权益今天到期，上次是昨天，10 天后再来'
     """
-    for pattern, said in _SAID:
-        text = pattern.sub(said, text)
+    for pattern, word in _NEAR_DAYS:
+        text = pattern.sub(word, text)
     return _COUNTED.sub(_plural, text)
 
 

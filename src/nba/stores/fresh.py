@@ -37,8 +37,8 @@ _WANTED: Final = "wanted_customers"
 BY_DAY: Final = tuple(name for name in BY_CUSTOMER if name not in ("customers", "memberships"))
 #: Replaced rows leave memory behind: after so many the connection is made anew while nobody waits,
 #: and after so many in any case.
-_TIRED: Final = 200_000
-_SPENT: Final = 4_000_000
+_RENEW_IDLE_ROWS: Final = 200_000
+_RENEW_ROWS: Final = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -275,9 +275,9 @@ class FreshRows:
             Where there is no base.
         """
         with self._lock:
-            self._ready(now, most_rows=_TIRED)
+            self._ready(now, most_rows=_RENEW_IDLE_ROWS)
 
-    def _ready(self, now: datetime, *, most_rows: int = _SPENT) -> _Slice:
+    def _ready(self, now: datetime, *, most_rows: int = _RENEW_ROWS) -> _Slice:
         try:
             inode = self._path.stat().st_ino
         except FileNotFoundError as error:

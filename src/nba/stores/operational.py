@@ -225,7 +225,7 @@ class OperationalStore:
         with self.writing() as writer:
             if len(works) == 1:
                 return [works[0](writer)]
-            return [_apart(writer, work) for work in works]
+            return [_in_savepoint(writer, work) for work in works]
 
     def publish(
         self,
@@ -999,7 +999,7 @@ class OperationalStore:
             return hooks.revive(writer.connection, hook_id, writer.now)
 
 
-def _apart(writer: Writer, work: Callable[[Writer], Any]) -> Any:
+def _in_savepoint(writer: Writer, work: Callable[[Writer], Any]) -> Any:
     """Return the result of a work within a transaction, or the error that undoes it alone."""
     try:
         with writer.connection.begin_nested():
