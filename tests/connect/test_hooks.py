@@ -20,7 +20,7 @@ from nba.connect.courier import CONTENT_TYPE, Round, courier, deliver_due
 from nba.jobs.init import init_project
 from nba.stores import hooks
 from nba.stores.hooks import BACKOFF, HookEvent
-from nba.stores.nights import NightFailure
+from nba.stores.nightly_runs import NightlyRunFailure
 from nba.stores.operational import OperationalStore
 
 NOW = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
@@ -48,7 +48,7 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[OperationalStore]:
 
 def fail_a_night(store: OperationalStore) -> None:
     night = store.begin_night(date(2026, 3, 2))
-    store.end_night(night, NightFailure("train", "ModelError", "C0001 is a customer"))
+    store.end_night(night, NightlyRunFailure("train", "ModelError", "C0001 is a customer"))
 
 
 def test_a_message_is_signed_and_a_cloud_event(

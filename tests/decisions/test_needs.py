@@ -12,8 +12,8 @@ import pytest
 
 from nba.decisions.brought import joined_names
 from nba.decisions.decide import decide
+from nba.decisions.fatigue_cost import WEEKS, cost_of_fatigue, worth_ahead
 from nba.decisions.loading import DecisionFiles
-from nba.decisions.patience import WEEKS, price_of_patience, worth_ahead
 from nba.decisions.settings import DecisionSettings, Factors
 from nba.decisions.simple import SIMPLE_POLICIES
 from nba.models.needs.base import NEED_SCORE_SCHEMA
@@ -158,27 +158,29 @@ def test_what_is_worth_nothing_is_left_alone(
     assert chosen.filter(~pl.col("action_type").is_in(service))["floor"].null_count() == 0
 
 
-def test_patience_costs_nothing_where_it_is_switched_off(
+def test_fatigue_costs_nothing_where_it_is_switched_off(
     told: Inputs, files: DecisionFiles, world: Any
 ) -> None:
     off = contacts(told, files, world, factors=Factors(fatigue_cost=False))
     assert (off["fatigue_cost"] == 0).all()
 
 
-def test_patience_grows_with_fatigue_and_with_what_is_to_come() -> None:
+def test_its_cost_grows_with_fatigue_and_with_what_is_to_come() -> None:
     worth = np.array([[0.0] * WEEKS, [5.0] * WEEKS, [10.0] * WEEKS])
-    calm, tired = (price_of_patience(worth, slope, rest_weeks=0.3) for slope in (0.1, 0.5))
+    calm, tired = (cost_of_fatigue(worth, slope, cool_down_weeks=0.3) for slope in (0.1, 0.5))
     assert calm[0] == tired[0] == 0.0
     assert (tired[1:] > calm[1:]).all()
     assert tired[2] == pytest.approx(2 * tired[1])
 
 
-def test_a_dear_minute_makes_patience_cheap() -> None:
+def test_a_dear_minute_makes_fatigue_cheap() -> None:
     value, minutes = np.full((1, 1), 12.0), np.full((1, 1), 4.0)
     ahead = np.ones((1, 1, 3))
     cheap, dear = (
-        price_of_patience(
-            worth_ahead(value, ahead, (7, 14, 28), np.array([price]), minutes), 0.3, rest_weeks=0.3
+        cost_of_fatigue(
+            worth_ahead(value, ahead, (7, 14, 28), np.array([price]), minutes),
+            0.3,
+            cool_down_weeks=0.3,
         )[0]
         for price in (0.0, 3.0)
     )

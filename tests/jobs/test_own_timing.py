@@ -100,7 +100,7 @@ def test_the_verb_writes_and_logs(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "concordance" in text
     page = (tmp_path / "out" / "README.md").read_text()
     assert page.rstrip().splitlines()[-1].startswith("**Use `kind: ")
-    assert "rehearsing them beside the simple rule" in capsys.readouterr().err
+    assert "backtesting them beside the simple rule" in capsys.readouterr().err
     written = json.loads((tmp_path / "out" / "result.json").read_text())
     figure = written["parts"]["2025-08-01"]["metrics"][HAZARD]["concordance"]
     client = MlflowClient(uri)

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from tests.serving.conftest import DAY, NOW
 
 from nba.serving import Services
-from nba.stores.nights import NightFailure
+from nba.stores.nightly_runs import NightlyRunFailure
 
 Client = Callable[..., TestClient]
 
@@ -35,7 +35,9 @@ def test_a_service_before_any_night_is_ready(client: Client) -> None:
 
 def test_a_failed_night_degrades_and_a_good_one_mends(client: Client, services: Services) -> None:
     store = services.store
-    failure = NightFailure("score", "ModelError", "customer c11 has no row in /srv/shop/x.parquet")
+    failure = NightlyRunFailure(
+        "score", "ModelError", "customer c11 has no row in /srv/shop/x.parquet"
+    )
     store.end_night(store.begin_night(DAY), failure)
     body = ready(client)
     assert (body["ready"], body["status"], body["problems"]) == (True, "degraded", ["night_failed"])

@@ -141,11 +141,11 @@ def experiment_promote(
     ] = False,
 ) -> None:
     """Make a version of a model (by default the challenger) the champion."""
-    from nba.jobs.promotion import promote, said
+    from nba.jobs.promotion import describe_change, promote
 
     wiring = wiring_of(context)
     promoted = promote(wiring, model, number=version, reason=reason, override=override)
-    typer.echo(said(promoted))
+    typer.echo(describe_change(promoted))
 
 
 @experiment_app.command("rollback")
@@ -153,10 +153,10 @@ def experiment_rollback(
     context: typer.Context, model: ModelName, reason: Reason, version: Version = ""
 ) -> None:
     """Go back to an earlier version (by default the champion before) and hold it."""
-    from nba.jobs.promotion import rollback, said
+    from nba.jobs.promotion import describe_change, rollback
 
     wiring = wiring_of(context)
-    typer.echo(said(rollback(wiring, model, number=version, reason=reason)))
+    typer.echo(describe_change(rollback(wiring, model, number=version, reason=reason)))
 
 
 First = Annotated[str, typer.Option("--from", help="The first day (default: of the first plan).")]

@@ -12,12 +12,12 @@ import polars as pl
 
 from nba.arrays import Floats, Ints, Names
 from nba.decisions.candidates import Candidates, build_candidates
+from nba.decisions.fatigue_cost import cost_of_fatigue, worth_ahead
 from nba.decisions.floors import best_of_floors
 from nba.decisions.funnel import Stage, may_contact
 from nba.decisions.hashing import draw_arms
 from nba.decisions.inputs import DecisionInputs
 from nba.decisions.modes import MODES, mode_averages
-from nba.decisions.patience import price_of_patience, worth_ahead
 from nba.decisions.policy import Floor
 from nba.decisions.reasons import TEXT_FACTS
 from nba.decisions.rules import DecisionRules
@@ -234,7 +234,7 @@ def fatigue_cost(pool: Pool, price: Floats, rules: DecisionRules) -> Floats:
     value = np.where((pool.action >= 0) & np.isfinite(price)[:, None], pool.value, 0.0)
     known = np.where(np.isfinite(price), price, 0.0)
     worth = worth_ahead(value, pool.ahead, AHEAD_DAYS, known, pool.minutes)
-    rest_days = min(spacing.any_mode for spacing in rules.policy.cool_down.values())
-    return price_of_patience(
-        worth, rules.settings.fatigue_slope, rest_weeks=min(rest_days / 7.0, 1.0)
+    cool_down_days = min(spacing.any_mode for spacing in rules.policy.cool_down.values())
+    return cost_of_fatigue(
+        worth, rules.settings.fatigue_slope, cool_down_weeks=min(cool_down_days / 7.0, 1.0)
     )

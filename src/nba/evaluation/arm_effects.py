@@ -139,9 +139,9 @@ def difference(
     sums = float(w[treated].sum()), float(w[~treated].sum())
     means = float((w * y)[treated].sum() / sums[0]), float((w * y)[~treated].sum() / sums[1])
     influence = w * np.where(treated, (y - means[0]) / sums[0], -(y - means[1]) / sums[1])
-    error, reach = _spread(influence, treated, cluster, level)
+    error, half_width = _spread(influence, treated, cluster, level)
     estimate = means[0] - means[1]
-    return Effect(estimate, error, estimate - reach, estimate + reach, *means, *counts)
+    return Effect(estimate, error, estimate - half_width, estimate + half_width, *means, *counts)
 
 
 def relative(
@@ -175,9 +175,9 @@ def relative(
     ratios = sums[0] / sums[1], sums[2] / sums[3]
     influence = treated * (numerator / sums[0] - denominator / sums[1])
     influence = influence - control * (numerator / sums[2] - denominator / sums[3])
-    error, reach = _spread(influence, treated > 0, cluster, level)
+    error, half_width = _spread(influence, treated > 0, cluster, level)
     log = float(np.log(ratios[0] / ratios[1]))
-    low, mid, high = (float(np.expm1(log + step)) for step in (-reach, 0.0, reach))
+    low, mid, high = (float(np.expm1(log + step)) for step in (-half_width, 0.0, half_width))
     return Effect(mid, error * (1 + mid), low, high, *ratios, *counts)
 
 

@@ -36,7 +36,7 @@ PAST_NAME: Final = re.compile(
     re.IGNORECASE,
 )
 #: Names of a logged probability that was not given as one.
-CHANCE_NAME: Final = re.compile(r"propensity|p_?score|probability", re.IGNORECASE)
+PROPENSITY_NAME: Final = re.compile(r"propensity|p_?score|probability", re.IGNORECASE)
 #: A column whose values give the arm away for more than this share of the rows says the arm.
 GIVEN_AWAY: Final = 0.999
 #: Columns with more distinct values are not asked whether they say the arm.
@@ -137,11 +137,11 @@ def prepare(
     groups = None if group is None else rows[group].cast(pl.String).fill_null("").rank("dense")
     own = set(named) | set(exclude)
     candidates = [n for n in (features or table.columns) if n not in own]
-    chance = None if propensity is None else rows[propensity].to_numpy().astype(np.float64)
+    logged = None if propensity is None else rows[propensity].to_numpy().astype(np.float64)
     codes = code.to_numpy().astype(np.int64)
     y = rows[outcome].to_numpy().astype(np.float64)
     if features is None:
-        late = _after_the_arm(rows, candidates, codes, len(arms), y, chance)
+        late = _after_the_arm(rows, candidates, codes, len(arms), y, logged)
         candidates = [name for name in candidates if name not in late]
         notes += [f"{name}: left out, {reason}" for name, reason in late.items()]
     encoder = Encoder.fit(rows, candidates)
@@ -157,7 +157,7 @@ def prepare(
         x=encoder.transform(rows),
         arm=codes,
         outcome=y,
-        propensity=chance,
+        propensity=logged,
         group=None if groups is None else groups.to_numpy().astype(np.int64),
     )
     return TestTable(sample, arms, _costs(cost, arms), encoder, tuple(notes), row)
@@ -271,7 +271,7 @@ def _after_the_arm(
 
 def _says_arm(column: pl.Series, arm: Ints) -> bool:
     """Whether a column gives away the arm, or whether it was the control."""
-    if CHANCE_NAME.search(column.name):
+    if PROPENSITY_NAME.search(column.name):
         return True
     if column.dtype.is_nested() or not 1 < column.n_unique() <= MAX_DISTINCT:
         return False

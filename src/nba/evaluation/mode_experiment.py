@@ -100,10 +100,16 @@ def run_mode_experiment(
     )
     config = config or LearnerConfig()
     folds = _outer_folds(data.sample, len(data.arms), folds)
-    say = progress or (lambda line: None)
+    progress = progress or (lambda line: None)
     runs = [
         _repeat(
-            data, folds, seed + 1000 * r, tuple(compare) if r == 0 else (), config, threads, say
+            data,
+            folds,
+            seed + 1000 * r,
+            compare=tuple(compare) if r == 0 else (),
+            config=config,
+            threads=threads,
+            progress=progress,
         )
         for r in range(repeats)
     ]
@@ -125,10 +131,11 @@ def _repeat(
     data: TestTable,
     folds: int,
     seed: int,
+    *,
     compare: Sequence[str],
     config: LearnerConfig,
     threads: int,
-    say: Callable[[str], None],
+    progress: Callable[[str], None],
 ) -> Repeat:
     sample, arms = data.sample, len(data.arms)
     fold = folds_of(len(sample.arm), folds, seed, sample.group, sample.arm)
@@ -154,7 +161,7 @@ def _repeat(
             offered[:, closed] = -np.inf
             choice[name][rows] = offered.argmax(axis=1)
             done[name] += 1
-        say(f"fold {one + 1}/{folds}: best single arm {data.arms[learned.reference]}")
+        progress(f"fold {one + 1}/{folds}: best single arm {data.arms[learned.reference]}")
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(one_fold, range(folds)))

@@ -246,8 +246,8 @@ def mean_interval(
     if units < 2:
         return mean, float("nan"), float("nan"), float("nan")
     error = float(np.sqrt(np.square(deviation).sum() * units / (units - 1))) / count
-    reach = float(stats.t.ppf(0.5 + level / 2, units - 1)) * error
-    return mean, error, mean - reach, mean + reach
+    half_width = float(stats.t.ppf(0.5 + level / 2, units - 1)) * error
+    return mean, error, mean - half_width, mean + half_width
 
 
 def _self_normalised(weight: Floats, outcome: Floats) -> Floats:

@@ -16,7 +16,7 @@ class Pace:
 
     Parameters
     ----------
-    say : callable
+    progress : callable
         Takes a line.
     minutes : float
         The time limit. What is asked for is always measured; other methods and intervals are
@@ -27,18 +27,18 @@ class Pace:
 
     def __init__(
         self,
-        say: Callable[[str], None] = _nothing,
+        progress: Callable[[str], None] = _nothing,
         minutes: float = math.inf,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
-        self._say, self._seconds, self._clock = say, 60.0 * minutes, clock
+        self._progress, self._seconds, self._clock = progress, 60.0 * minutes, clock
         self._started = clock()
         #: What was left out.
         self.skipped: list[str] = []
 
     def begin(self, part: str) -> None:
         """Say that a part begins."""
-        self._say(f"{self._clock() - self._started:6.1f} s  {part}")
+        self._progress(f"{self._clock() - self._started:6.1f} s  {part}")
 
     def allows(self, part: str) -> bool:
         """Begin a part that may be left out, unless the time is up; return whether it began."""

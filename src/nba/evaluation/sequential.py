@@ -47,10 +47,10 @@ def always_valid(effect: Effect, planned_error: float, *, level: float = LEVEL) 
     alpha = 1 - level
     budget = -2 * math.log(alpha)
     mixing = (budget + math.log(budget + 1)) * (planned_error / effect.standard_error) ** 2
-    reach = effect.standard_error * math.sqrt(
+    half_width = effect.standard_error * math.sqrt(
         (mixing + 1) / mixing * (math.log(mixing + 1) + budget)
     )
-    return replace(effect, lower=effect.estimate - reach, upper=effect.estimate + reach)
+    return replace(effect, lower=effect.estimate - half_width, upper=effect.estimate + half_width)
 
 
 def detectable(

@@ -196,10 +196,10 @@ def run_timing_experiment(
     predictions = {HAZARD: _predict(core, snapshot, truth, threads)}
     seconds["score"] = perf_counter() - started
     if ships and isinstance(config, MixtureConfig):
-        pace.begin("rehearsing them beside the simple rule")
+        pace.begin("backtesting them beside the simple rule")
         mixture = mixture_of(core, everything, today, config, seed=seed, threads=threads)
         predictions |= _as_it_ships(mixture, everything, snapshot, truth, threads)
-        notes.append(f"as it ships: {mixture.rehearsal.sentence()}")
+        notes.append(f"as it ships: {mixture.backtest.sentence()}")
     if baselines and pace.allows("fitting the baselines"):
         predictions |= _baselines(core, everything, snapshot, truth, config)
     ids = everything.ids["customer_id"].gather(snapshot.known)
@@ -273,9 +273,9 @@ def _as_it_ships(
     mixture: Mixture, log: PurchaseDays, snapshot: Snapshot, truth: Truth, threads: int
 ) -> dict[str, Prediction]:
     days = truth.watched_days
-    simple = replace(mixture, rehearsal=replace(mixture.rehearsal, share=0.0))
+    simple = replace(mixture, backtest=replace(mixture.backtest, share=0.0))
     return {
-        name: Prediction(one.answer(log, snapshot, days, threads=threads).survival, None)
+        name: Prediction(one.forecast(log, snapshot, days, threads=threads).survival, None)
         for name, one in ((SHIPS, mixture), (SIMPLE, simple))
     }
 

@@ -13,7 +13,7 @@ from nba.errors import NbaError
 from nba.jobs.lock import is_locked
 from nba.pipeline.plan import WARNINGS
 from nba.pipeline.train import MODELS
-from nba.stores.nights import NightState
+from nba.stores.nightly_runs import NightlyRunState
 from nba.wiring import Wiring
 
 #: Views that the service reads as a whole.
@@ -58,7 +58,7 @@ def _last_night(wiring: Wiring) -> str:
     night = wiring.plan_store.last_night()
     if night is None:
         return "none yet"
-    if night.state is NightState.DONE:
+    if night.state is NightlyRunState.DONE:
         return f"of {night.as_of}, done at {night.ended_at:%Y-%m-%d %H:%M} UTC"
     if night.failure is not None:
         step = f" in the step {night.failure.step}" if night.failure.step else ""

@@ -113,7 +113,7 @@ def run_nightly(
         wiring.plan_store.purge_calls(wiring.settings.audit_days)
         with progress.step(INGEST) as current:
             current.report.update({**ingest_landed(wiring), **drain_outbox(wiring)})
-        context = replace(wiring.run(as_of), say=progress)
+        context = replace(wiring.run(as_of), progress=progress)
         inputs = input_versions(wiring)
         if until_step == INGEST:
             return context.manifest

@@ -103,7 +103,7 @@ def rollback(wiring: Wiring, name: str, *, number: str = "", reason: str) -> Mod
         return registry.promote(version, reason=f"rolled back by hand: {reason}", pinned=True)
 
 
-def said(version: ModelVersion) -> str:
+def describe_change(version: ModelVersion) -> str:
     """Return what to print after a change."""
     held = "; it stays until another is promoted by hand" if version.pinned else ""
     return (

@@ -9,7 +9,7 @@ from datetime import datetime
 from nba.errors import NbaError
 from nba.jobs.alerts import NIGHT_FAILED, alert
 from nba.jobs.progress import Progress
-from nba.stores.nights import NightFailure
+from nba.stores.nightly_runs import NightlyRunFailure
 from nba.wiring import Wiring
 
 
@@ -24,7 +24,7 @@ def watched(wiring: Wiring, as_of: datetime, progress: Progress) -> Iterator[Non
         night_id = wiring.plan_store.begin_night(as_of.date())
         yield
     except BaseException as error:
-        failure = NightFailure(progress.failed_step, type(error).__name__, str(error))
+        failure = NightlyRunFailure(progress.failed_step, type(error).__name__, str(error))
         if night_id is not None:
             _note(wiring, night_id, failure)
         facts = {"as_of": as_of.date().isoformat(), "step": failure.step, "error": failure.error}
@@ -33,7 +33,7 @@ def watched(wiring: Wiring, as_of: datetime, progress: Progress) -> Iterator[Non
     wiring.plan_store.end_night(night_id)
 
 
-def _note(wiring: Wiring, night_id: int, failure: NightFailure) -> None:
+def _note(wiring: Wiring, night_id: int, failure: NightlyRunFailure) -> None:
     """Note a failure; a store that has gone must not hide what failed first."""
     try:
         wiring.plan_store.end_night(night_id, failure)

@@ -14,7 +14,7 @@ from nba.pipeline.ports import Ports, RunFolder
 from nba.settings import Settings
 
 
-def say_nothing(line: str) -> None:
+def no_progress(line: str) -> None:
     """Take a line of progress and show it to nobody."""
 
 
@@ -32,7 +32,7 @@ class RunContext:
         What its steps reported; each step that is done adds to it.
     settings : Settings
     ports : Ports
-    say : callable
+    progress : callable
         Shows a line of what a step does while it does it.
     """
 
@@ -41,7 +41,7 @@ class RunContext:
     manifest: Manifest
     settings: Settings
     ports: Ports
-    say: Callable[[str], None] = say_nothing
+    progress: Callable[[str], None] = no_progress
 
     @cached_property
     def inputs(self) -> ModelInputs:

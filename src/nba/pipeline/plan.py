@@ -199,7 +199,7 @@ def decision_tables(context: RunContext) -> dict[str, pl.DataFrame]:
     store, day = context.ports.plan_store, as_of.date()
     read["quota"] = store.quota_frame(day)
     read["snoozes"] = _snoozes(context)
-    read["said"] = store.said(day - timedelta(days=SAME_TEXT_DAYS), day)
+    read["said"] = store.talking_points(day - timedelta(days=SAME_TEXT_DAYS), day)
     return read
 
 

@@ -220,7 +220,7 @@ class PlanStore(Protocol):
     def snoozed(self, after: datetime) -> pl.DataFrame:
         """Return customer_id and until (UTC) of customers set aside beyond `after` (aware)."""
 
-    def said(self, since: date, before: date) -> pl.DataFrame:
+    def talking_points(self, since: date, before: date) -> pl.DataFrame:
         """Return customer_id and text of what plans of [`since`, `before`) say to customers."""
 
     def consents(self) -> pl.DataFrame:

@@ -59,11 +59,11 @@ def train(context: RunContext) -> dict[str, Any]:
         report[name] = ""
         if why or champion is None:
             of = f"model {number} of {len(context.ports.specs)}"
-            context.say(f"train: {name} ({spec.kind}), {of}: fits, {why}")
+            context.progress(f"train: {name} ({spec.kind}), {of}: fits, {why}")
             begun = perf_counter()
             champion, findings[name] = fit_one(context, spec)
             fit_seconds[name] = round(perf_counter() - begun, 2)
-            context.say(f"train: {name}: took {fit_seconds[name]:.0f} s")
+            context.progress(f"train: {name}: took {fit_seconds[name]:.0f} s")
             refused = registry.challenger(name)
             if refused is not None and champion.as_of != context.as_of:
                 report[name], why = f" stays; v{refused.version} {refused.reason}", ""

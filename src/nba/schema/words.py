@@ -13,8 +13,6 @@ from typing import Final, NewType
 CustomerId = NewType("CustomerId", str)
 ClerkId = NewType("ClerkId", str)
 StoreId = NewType("StoreId", str)
-ProductId = NewType("ProductId", str)
-ActionId = NewType("ActionId", str)
 
 #: The columns that hold ids, wherever they stand.
 CUSTOMER_ID: Final = "customer_id"

@@ -30,7 +30,7 @@ from nba.serving.shapes import (
     ProductScore,
     TagFact,
 )
-from nba.stores.nights import NightState
+from nba.stores.nightly_runs import NightlyRunState
 
 #: An id: text without control characters; leading zeros count.
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -616,7 +616,7 @@ class LastNight(BaseModel):
     """How the last run of the nightly job went."""
 
     as_of: date
-    state: NightState
+    state: NightlyRunState
     began_at: AwareDatetime
     ended_at: AwareDatetime | None
     step: str | None = Field(description="The step that failed.")

@@ -28,7 +28,7 @@ from nba.stores import (
     feedback,
     hooks,
     lists,
-    nights,
+    nightly_runs,
     outbox,
     people,
     plans,
@@ -46,7 +46,7 @@ from nba.stores.feedback import Feedback
 from nba.stores.grouping import Group
 from nba.stores.hooks import HookEvent
 from nba.stores.lists import Slice
-from nba.stores.nights import Night, NightFailure
+from nba.stores.nightly_runs import NightlyRun, NightlyRunFailure
 from nba.stores.outbox import Event, Heard, Outcome, Pending
 from nba.stores.people import Consent, Tag
 from nba.stores.stock import StockChange
@@ -392,10 +392,10 @@ class OperationalStore:
             raise unknown_action(action_id)
         return action
 
-    def said(self, since: date, before: date) -> pl.DataFrame:
+    def talking_points(self, since: date, before: date) -> pl.DataFrame:
         """Return customer_id and text of what plans of [`since`, `before`) say to customers."""
         with self._database.reading() as connection:
-            return plans.said(connection, since, before)
+            return plans.talking_points(connection, since, before)
 
     def open_actions(
         self, as_of: date | None, part: Slice, *, since: Callable[[date], datetime]
@@ -618,25 +618,25 @@ class OperationalStore:
         with self._database.reading() as connection:
             return outbox.backlog(connection)
 
-    # -- nights ---------------------------------------------------------------------------
+    # -- nightly runs ---------------------------------------------------------------------------
 
     def begin_night(self, as_of: date) -> int:
         """Note that a run of the nightly job began; return its id."""
         with self.writing() as writer:
-            return nights.begin(writer.connection, as_of, writer.now)
+            return nightly_runs.begin(writer.connection, as_of, writer.now)
 
-    def end_night(self, night_id: int, failure: NightFailure | None = None) -> None:
+    def end_night(self, night_id: int, failure: NightlyRunFailure | None = None) -> None:
         """Note how a run ended."""
         with self.writing() as writer:
-            as_of = nights.end(writer.connection, night_id, failure, writer.now)
+            as_of = nightly_runs.end(writer.connection, night_id, failure, writer.now)
             if failure is not None:
                 facts = {"as_of": as_of, "step": failure.step, "error": failure.error}
                 hooks.emit(writer.connection, HookEvent.NIGHT_FAILED, facts, writer.now)
 
-    def last_night(self) -> Night | None:
+    def last_night(self) -> NightlyRun | None:
         """Return the last run of the newest day, or None before the first."""
         with self._database.reading() as connection:
-            return nights.last(connection)
+            return nightly_runs.last(connection)
 
     # -- who saw or changed whom ----------------------------------------------------------
 

@@ -251,7 +251,7 @@ def read_action(connection: Connection, action_id: str) -> dict[str, Any] | None
     return None if row is None else flat_action(row)
 
 
-def said(connection: Connection, since: date, before: date) -> pl.DataFrame:
+def talking_points(connection: Connection, since: date, before: date) -> pl.DataFrame:
     """Return customer_id and text of what plans of [`since`, `before`) say to customers."""
     query = select(actions.c.customer_id, actions.c.talking_point).where(
         actions.c.as_of >= since, actions.c.as_of < before, actions.c.rank.is_not(None)

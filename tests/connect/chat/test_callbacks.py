@@ -121,7 +121,7 @@ def test_a_new_friend_is_greeted_once_and_read_at_the_next_sync(
 
 
 def test_changes_of_groups_are_read_again(client: TestClient, told: Shop) -> None:
-    told.played.found("g1", "xiaomei", "群", ["wm1"])
+    told.played.create_group("g1", "xiaomei", "群", ["wm1"])
     text = event("update", ChatId="g1", UpdateDetail="add_member").replace(
         "change_external_contact", "change_external_chat"
     )

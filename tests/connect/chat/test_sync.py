@@ -25,7 +25,7 @@ def friends(shop: Shop) -> Shop:
     )  # fmt: skip
     played.befriend("K2", "wm1", createtime=old + 60)
     played.befriend("xiaomei", "wm9", name="Han", unionid="u9", createtime=old)
-    played.found("g1", "xiaomei", "妈妈群", ["wm1", "wm9", "wmstranger"])
+    played.create_group("g1", "xiaomei", "妈妈群", ["wm1", "wm9", "wmstranger"])
     return shop
 
 

@@ -32,7 +32,7 @@ def fill(played: PlayedWeCom, clerks: int, friends: int, draw: Random) -> None:
             played.befriend(f"u{(first + 1) % clerks:03d}", f"wm{number:06d}", **facts)
     for number in range(clerks // 5):
         members = [f"wm{draw.randrange(friends * 20 // 21):06d}" for _ in range(50)]
-        played.found(f"g{number}", f"u{number:03d}", f"群{number}", sorted(set(members)))
+        played.create_group(f"g{number}", f"u{number:03d}", f"群{number}", sorted(set(members)))
 
 
 def change(shop: Shop, changes: int, draw: Random) -> int:

@@ -77,9 +77,9 @@ def test_all_cutoffs_share_the_rows() -> None:
 
 
 def learned_alone(ranker: Ranker) -> Ranker:
-    """Return the ranker with its learned order alone, whatever the rehearsal said."""
+    """Return the ranker with its learned order alone, whatever the backtest said."""
     assert ranker.booster is not None
-    return replace(ranker, rehearsal=replace(ranker.rehearsal, share=1.0))
+    return replace(ranker, backtest=replace(ranker.backtest, share=1.0))
 
 
 def test_the_first_pass_keeps_the_best_and_the_full_scores() -> None:

@@ -1,4 +1,4 @@
-"""Factors on the hazard from a rehearsal: known ratios are found, few buyers change little."""
+"""Factors on the hazard from a backtest: known ratios are found, few buyers change little."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_few_buyers_change_little_and_none_nothing() -> None:
     assert np.array_equal(Corrected().survival(curves(rate), count), curves(rate))
 
 
-def test_the_last_factor_goes_on_beyond_the_rehearsal() -> None:
+def test_the_last_factor_goes_on_beyond_the_backtest() -> None:
     corrected = Corrected((7, 14), ((1.0, 2.0), (1.0, 1.0), (1.0, 1.0)))
     after = corrected.survival(curves(np.full(1, 0.01)), np.ones(1))
     assert -np.log(after[0, 90]) == pytest.approx(0.07 + 0.02 * 83)

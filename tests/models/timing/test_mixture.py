@@ -15,7 +15,7 @@ from nba.models.base import ModelInputs
 from nba.models.purchases import day_number, purchases_of, read_log
 from nba.models.timing.boosted import BoostedConfig
 from nba.models.timing.hazard import Hazard, HazardConfig, _drawn_customers
-from nba.models.timing.mixture import Mixture, Rehearsal, _median_factors, fit_mixture
+from nba.models.timing.mixture import Backtest, Mixture, _median_factors, fit_mixture
 
 CONFIG = HazardConfig(
     cutoff_step_days=28, threads=1, boosted=BoostedConfig(trees=20, rows_per_leaf=50)
@@ -29,23 +29,23 @@ def fitted() -> Hazard:
 
 
 def test_regular_rhythms_are_left_to_the_learned_curves() -> None:
-    found = fitted()._customer.rehearsal
+    found = fitted()._customer.backtest
     assert found.share >= 0.5
     assert found.days == 90
     assert found.buyers <= found.customers
-    assert fitted().figures()["rehearsal_log_loss"] == found.mixed
+    assert fitted().figures()["backtest_log_loss"] == found.mixed
     assert "log loss" in fitted().finding()
     assert found.calibration["30d"] == pytest.approx(1.0, abs=0.3)
-    often = fitted().figures()["rehearsal_expected_over_actual_30d_bought_5_or_more"]
+    often = fitted().figures()["backtest_expected_over_actual_30d_bought_5_or_more"]
     assert often == found.calibration["30d_bought_5_or_more"]
 
 
 @pytest.mark.parametrize(("days", "who"), [(21, "BG/NBD"), (7, "simple rule")])
-def test_three_weeks_are_left_to_what_needs_no_rehearsal(days: int, who: str) -> None:
+def test_three_weeks_are_left_to_what_needs_no_backtest(days: int, who: str) -> None:
     recent = purchase_log().filter(pl.col("ts") > AS_OF - timedelta(days=days))
     inputs = ModelInputs({"purchases": recent})
     model = Hazard(CONFIG).fit(inputs, as_of=AS_OF, seed=1)
-    assert model.finding() == f"{days} days of history, too little to rehearse: {who}"
+    assert model.finding() == f"{days} days of history, too little for a backtest: {who}"
     assert not model._customer.core.boosters
     assert model.score(inputs, as_of=AS_OF)["p_purchase_30d"].is_between(0, 1).all()
 
@@ -62,15 +62,15 @@ def test_the_answer_is_the_mixture_of_both(share: float) -> None:
     snapshot = both.core.builder.at(log, day_number(AS_OF))
 
     def survival(part: float) -> np.ndarray:
-        mixture = Mixture(both.core, both.cells, Rehearsal(400, share=part))
-        return mixture.answer(log, snapshot, 120, threads=1).survival
+        mixture = Mixture(both.core, both.cells, Backtest(400, share=part))
+        return mixture.forecast(log, snapshot, 120, threads=1).survival
 
     assert survival(share) == pytest.approx(share * survival(1.0) + (1 - share) * survival(0.0))
     assert survival(share).shape[1] == 121
     assert (np.diff(survival(share), axis=1) <= 1e-12).all()
 
 
-def test_reading_back_keeps_the_rehearsal(tmp_path: Path) -> None:
+def test_reading_back_keeps_the_backtest(tmp_path: Path) -> None:
     fitted().save(tmp_path / "m")
     again = Hazard.load(tmp_path / "m")
     assert isinstance(again, Hazard)
@@ -85,21 +85,21 @@ def test_no_history_at_all() -> None:
         margin_rate=0.4,
     )
     both = fit_mixture(log, day_number(datetime(2026, 3, 1)), CONFIG, seed=1, threads=1)
-    assert both.rehearsal.sentence() == "0 days of history, too little to rehearse: simple rule"
+    assert both.backtest.sentence() == "0 days of history, too little for a backtest: simple rule"
 
 
 def test_the_median_is_what_errs_least() -> None:
     rng = np.random.default_rng(1)
     expected = np.repeat([0.1, 3.0, 12.0], 2_000)
     count = rng.poisson(expected * rng.gamma(0.5, 2.0, len(expected))).astype(float)
-    found = Rehearsal(400, median=_median_factors(expected, count))
+    found = Backtest(400, median=_median_factors(expected, count))
     median = found.medians(expected)
     assert median[0] == 0.0
     for mean in (3.0, 12.0):
         mine = expected == mean
         assert median[mine][0] == pytest.approx(np.median(count[mine]), abs=0.01)
     assert np.abs(median - count).sum() < 0.9 * np.abs(expected - count).sum()
-    assert Rehearsal(400).medians(expected) is expected
+    assert Backtest(400).medians(expected) is expected
 
 
 def test_medians_are_named_beside_means() -> None:

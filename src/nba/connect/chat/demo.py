@@ -47,13 +47,13 @@ class Shown:
     quota: dict[str, int]
 
 
-def show_chat(wiring: Wiring, say: Callable[[str], None], *, seed: int = 1) -> Shown:
+def show_chat(wiring: Wiring, progress: Callable[[str], None], *, seed: int = 1) -> Shown:
     """Read a played platform, send the newest plan's tasks, and read back what became of them.
 
     Parameters
     ----------
     wiring : Wiring
-    say : callable
+    progress : callable
         Takes a line for people.
     seed : int
         Of what clerks and customers do.
@@ -73,11 +73,11 @@ def show_chat(wiring: Wiring, say: Callable[[str], None], *, seed: int = 1) -> S
     _populate(wiring, played, morning)
     with _settings(wiring, played) as url:
         platform = platform_of(wiring.settings)
-        say(f"a platform is played at {url}: nobody outside is reached")
+        progress(f"a platform is played at {url}: nobody outside is reached")
         synced = sync(wiring, platform, full=True, now=morning)
-        say(f"nba chat sync --full: {synced.contacts:,} friendships, {synced.groups:,} groups")
+        progress(f"nba chat sync --full: {synced.contacts:,} friendships, {synced.groups:,} groups")
         sent = send(wiring, platform, morning)
-        say(f"nba chat send: {sent.made:,} tasks made, each for a clerk to confirm")
+        progress(f"nba chat send: {sent.made:,} tasks made, each for a clerk to confirm")
         clock.now += timedelta(hours=3)
         _live(played, draw)
         first = read_back(wiring, platform, clock.now)
@@ -85,10 +85,12 @@ def show_chat(wiring: Wiring, say: Callable[[str], None], *, seed: int = 1) -> S
         last = read_back(wiring, platform, clock.now)
     outcomes = first.outcomes + last.outcomes
     for name, count in sorted(outcomes.items()):
-        say(f"nba chat read-back: {name:<16} {count:>6,}")
+        progress(f"nba chat read-back: {name:<16} {count:>6,}")
     used = wiring.plan_store.quota_used(plan["as_of"], plan["as_of"])
     quota = dict(used.group_by("state").agg(pl.col("contacts").sum()).iter_rows())
-    say(f"the quota ledger: {quota.get('spent', 0):,} spent, {quota.get('reserved', 0):,} reserved")
+    progress(
+        f"the quota ledger: {quota.get('spent', 0):,} spent, {quota.get('reserved', 0):,} reserved"
+    )
     return Shown(synced.contacts, sent.made, outcomes, quota)
 
 

@@ -175,7 +175,9 @@ class PlayedWeCom:
         with self._lock:
             self.deleted_by_customer.add((clerk, external_id))
 
-    def found(self, group_id: str, clerk: str, topic: str, members: Sequence[str] = ()) -> None:
+    def create_group(
+        self, group_id: str, clerk: str, topic: str, members: Sequence[str] = ()
+    ) -> None:
         """Make a group.
 
         Parameters

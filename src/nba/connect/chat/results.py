@@ -14,7 +14,7 @@ from typing import Any
 
 from nba.connect.chat.outcomes import settle_recipient
 from nba.connect.chat.port import ChatError, ChatPlatform, SendOutcome, TransferState
-from nba.connect.chat.tasks import MESSAGE, MOMENTS, POST, TRANSFER, People, kept
+from nba.connect.chat.tasks import MESSAGE, MOMENTS, POST, TRANSFER, People, plan_table
 from nba.schema.words import FeedbackKind
 from nba.stores import chat
 from nba.stores.chat import TaskState
@@ -110,7 +110,7 @@ def _post(wiring: Wiring, platform: ChatPlatform, row: Any, now: datetime, done:
         if is_late:
             done.outcomes["post not published"] += 1
         return is_late
-    members = kept(wiring, row.as_of, "post_members")
+    members = plan_table(wiring, row.as_of, "post_members")
     contacts = People.of(wiring).contacts
     seen = set(result.seen_by)
     rows = [] if members is None else members.to_dicts()

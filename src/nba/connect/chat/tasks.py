@@ -272,7 +272,14 @@ def _messages(wiring: Wiring, day: date, people: People, now: datetime) -> Itera
         ]
         ids = [row["action_id"] for row in rows]
         yield _task(
-            MESSAGE, day, clerk_id, people, {"text": text}, ids, recipients, expires_at=expires_at
+            MESSAGE,
+            day,
+            clerk_id,
+            people,
+            content={"text": text},
+            about=ids,
+            recipients=recipients,
+            expires_at=expires_at,
         )
 
 
@@ -285,7 +292,7 @@ def _unprofiled(wiring: Wiring) -> tuple[str, ...]:
 
 def _posts(wiring: Wiring, day: date, people: People) -> Iterator[NewTask]:
     """Return the posts to moments that the plan drew."""
-    posts = kept(wiring, day, "posts")
+    posts = plan_table(wiring, day, "posts")
     if posts is None:
         return
     content = wiring.lake.polars("content").select("content_id", "title", "link")
@@ -294,13 +301,15 @@ def _posts(wiring: Wiring, day: date, people: People) -> Iterator[NewTask]:
     language = language_of(wiring.settings.chat.locale, "zh")
     for row in rows.join(content, on="content_id").sort("audience").iter_rows(named=True):
         action_id = post_id(row["audience"], day)
-        said = {
+        post = {
             "text": in_language(row["title"], language),
             "link": row["link"] or "",
             "audience": row["audience"],
             "action_id": action_id,
         }
-        yield _task(POST, day, row["clerk_id"], people, said, [action_id], [], expires_at=ends)
+        yield _task(
+            POST, day, row["clerk_id"], people, content=post, about=[action_id], expires_at=ends
+        )
 
 
 def _tags(wiring: Wiring, day: date, people: People) -> Iterator[NewTask]:
@@ -330,13 +339,20 @@ def _tags(wiring: Wiring, day: date, people: People) -> Iterator[NewTask]:
         }
         # the same tags are given once, on whichever day
         yield _task(
-            TAGS, day, clerk_id, people, {"tags": mine}, [customer_id, *mine], [who], dated=False
+            TAGS,
+            day,
+            clerk_id,
+            people,
+            content={"tags": mine},
+            about=[customer_id, *mine],
+            recipients=[who],
+            dated=False,
         )
 
 
 def _transfers(wiring: Wiring, day: date, people: People) -> Iterator[NewTask]:
     """Return the hand-overs that the plan proposed and a store accepted."""
-    proposed = kept(wiring, day, "handovers")
+    proposed = plan_table(wiring, day, "handovers")
     if proposed is None or proposed.is_empty():
         return
     begins = _day_begins(wiring, day)
@@ -354,8 +370,10 @@ def _transfers(wiring: Wiring, day: date, people: People) -> Iterator[NewTask]:
             "external_id": people.contacts[customer_id],
             "action_id": None,
         }
-        said = {"from": people.clerks.get(row["from_clerk_id"], row["from_clerk_id"])}
-        yield _task(TRANSFER, day, clerk_id, people, said, [customer_id], [who])
+        former = {"from": people.clerks.get(row["from_clerk_id"], row["from_clerk_id"])}
+        yield _task(
+            TRANSFER, day, clerk_id, people, content=former, about=[customer_id], recipients=[who]
+        )
 
 
 def _task(
@@ -363,10 +381,10 @@ def _task(
     day: date,
     clerk_id: str,
     people: People,
+    *,
     content: Mapping[str, Any],
     about: Iterable[str],
-    recipients: Sequence[Mapping[str, Any]],
-    *,
+    recipients: Sequence[Mapping[str, Any]] = (),
     expires_at: datetime | None = None,
     dated: bool = True,
 ) -> NewTask:
@@ -385,7 +403,7 @@ def _task(
     return NewTask(row, recipients)
 
 
-def kept(wiring: Wiring, day: date, name: str) -> pl.DataFrame | None:
+def plan_table(wiring: Wiring, day: date, name: str) -> pl.DataFrame | None:
     """Return a table that the plan of a day left, or None."""
     path = wiring.project.run_folder(day.isoformat()) / "plan" / f"{name}.parquet"
     return pl.read_parquet(path) if path.is_file() else None

@@ -32,7 +32,7 @@ from nba.evaluation.sequential import POWER
 #: A customer is counted on the lists at most once in so many days.
 ONCE_IN_DAYS: Final = 7
 #: Whom clerks contact with a smaller chance a day, they never contact: nothing is said of them.
-MIN_CHANCE: Final = 0.002
+MIN_PROPENSITY: Final = 0.002
 #: With a larger share of the lists on such customers, nothing is said at all.
 MAX_OUTSIDE: Final = 0.25
 FOLDS: Final = 3
@@ -250,23 +250,23 @@ def followed_lists(rows: pl.DataFrame, *, seed: int) -> FollowedLists:
         return _unknown(rows, contacted, wanted, customers, days)
     rng = np.random.default_rng(seed)
     fold = rng.integers(0, FOLDS, customers)[customer]
-    chance, alone, touched = _foreseen(rows, contacted, fold, rng)
-    inside = chance >= MIN_CHANCE
+    propensity, alone, touched = _foreseen(rows, contacted, fold, rng)
+    inside = propensity >= MIN_PROPENSITY
     outside = float(wanted[~inside].sum() / max(wanted.sum(), 1e-12))
-    gain = np.where(inside, _gains(rows["margin"].to_numpy(), contacted, wanted, chance,
+    gain = np.where(inside, _gains(rows["margin"].to_numpy(), contacted, wanted, propensity,
                                    alone, touched), 0.0)  # fmt: skip
-    weight = np.where(contacted & inside, wanted / np.maximum(chance, MIN_CHANCE), 0.0)
+    weight = np.where(contacted & inside, wanted / np.maximum(propensity, MIN_PROPENSITY), 0.0)
     squares = float(np.square(weight).sum())
     effective = float(weight.sum()) ** 2 / squares if squares else 0.0
     sums = np.bincount(customer, weights=gain, minlength=customers)
     to_week = 7.0 / days
     estimate = float(sums.sum()) * to_week
     error = float(sums.std(ddof=1) * np.sqrt(customers)) * to_week
-    reach = float(stats.t.ppf(0.975, customers - 1)) * error
+    half_width = float(stats.t.ppf(0.975, customers - 1)) * error
     return FollowedLists(
         estimate,
-        estimate - reach,
-        estimate + reach,
+        estimate - half_width,
+        estimate + half_width,
         error,
         days / 7,
         _weeks_to_tell(estimate, error, days / 7, effective),
@@ -294,17 +294,19 @@ def _weeks_to_tell(estimate: float, error: float, weeks: float, effective: float
     """Return how many weeks more would tell, for the power of a test."""
     if not (error > 0 and estimate):
         return float("nan")
-    reach = float(stats.norm.ppf(0.975) + stats.norm.ppf(POWER))
-    needed = weeks * (reach * error / abs(estimate)) ** 2
+    z = float(stats.norm.ppf(0.975) + stats.norm.ppf(POWER))
+    needed = weeks * (z * error / abs(estimate)) ** 2
     return max(needed - weeks, weeks * (MIN_EFFECTIVE_ROWS / max(effective, 1.0) - 1), 0.0)
 
 
 def _gains(
-    y: Floats, contacted: Bools, wanted: Floats, chance: Floats, alone: Floats, touched: Floats
+    y: Floats, contacted: Bools, wanted: Floats, propensity: Floats, alone: Floats, touched: Floats
 ) -> Floats:
     """Return the doubly robust value of the list on each row, less what came of what was done."""
-    with_ = touched + np.where(contacted, (y - touched) / np.maximum(chance, MIN_CHANCE), 0.0)
-    without = alone + np.where(contacted, 0.0, (y - alone) / (1 - chance))
+    with_ = touched + np.where(
+        contacted, (y - touched) / np.maximum(propensity, MIN_PROPENSITY), 0.0
+    )
+    without = alone + np.where(contacted, 0.0, (y - alone) / (1 - propensity))
     gains: Floats = wanted * with_ + (1 - wanted) * without - y
     return gains
 

@@ -17,7 +17,6 @@ from nba.schema.words import SIMPLE_ARMS, Arm
 MIN_CUSTOMERS: Final = 10
 #: Of a normal distribution.
 Z: Final = 1.959964
-LEVERS: Final = ("active", "frequency", "order_value")
 
 
 def main_arm(cohort: Cohort) -> str:

@@ -18,7 +18,7 @@ from nba.evaluation.off_policy import MIN_EFFECTIVE_ROWS
 from nba.evaluation.uplift import uplift_curve
 
 #: Chances below are raised to it: a weight is at most its inverse.
-LEAST_CHANCE: Final = 0.02
+MIN_PROPENSITY: Final = 0.02
 #: Every so many of a hundred points are kept.
 STEP: Final = 5
 _Z: Final = 1.959964
@@ -64,8 +64,8 @@ def list_gains(rows: pl.DataFrame) -> Gains:
     """
     drawn = rows.filter((pl.col("p_none") < 1) & pl.col("best_value").is_not_null())
     listed = (drawn["mode"] != NONE).to_numpy()
-    chance = np.where(listed, 1 - drawn["p_none"].to_numpy(), drawn["p_none"].to_numpy())
-    weight = 1 / np.maximum(chance, LEAST_CHANCE)
+    propensity = np.where(listed, 1 - drawn["p_none"].to_numpy(), drawn["p_none"].to_numpy())
+    weight = 1 / np.maximum(propensity, MIN_PROPENSITY)
     if listed.sum() < MIN_LISTINGS or _effective(weight[listed]) < MIN_EFFECTIVE_ROWS:
         return Gains(_EMPTY, *(float("nan"),) * 3, drawn.height)
     y = drawn["margin"].to_numpy()
@@ -74,9 +74,9 @@ def list_gains(rows: pl.DataFrame) -> Gains:
     gain = np.where(listed, 1.0, -1.0) * weight * (y - past @ slope)
     customer = drawn["customer_id"].rank("dense").cast(pl.Int64).to_numpy()
     found = uplift_curve(drawn["best_value"].to_numpy(), gain, group=customer)
-    reach = _Z * found.qini_error
+    half_width = _Z * found.qini_error
     curve = pl.DataFrame({"share": found.share[::STEP], "gain": found.gain[::STEP]})
-    return Gains(curve, found.qini, found.qini - reach, found.qini + reach, drawn.height)
+    return Gains(curve, found.qini, found.qini - half_width, found.qini + half_width, drawn.height)
 
 
 _EMPTY: Final = pl.DataFrame(schema={"share": pl.Float64, "gain": pl.Float64})

@@ -41,7 +41,7 @@ from nba.models.affinity.scores import (
 )
 from nba.models.affinity.serving import storage
 from nba.models.affinity.serving.cold_start import Segments
-from nba.models.affinity.serving.cool_down import Resting, learn_rebought
+from nba.models.affinity.serving.cool_down import CoolDown, learn_rebought
 from nba.models.base import Model, ModelConfig, ModelInputs
 from nba.models.blas import one_blas_thread
 from nba.models.purchases import PurchaseLog, day_number
@@ -72,7 +72,7 @@ class Ranked:
 class TwoStageAffinity(Model):
     """Candidates and a LambdaRank ranker, with a ranker of its own for what is new.
 
-    The simple rule of `decayed_counts` stands beside both, and answers where a rehearsal says so.
+    The simple rule of `decayed_counts` stands beside both, and answers where a backtest says so.
     """
 
     name: ClassVar[str] = "affinity"
@@ -161,7 +161,7 @@ class TwoStageAffinity(Model):
     def _score(self, inputs: ModelInputs, people: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
         fitted = self._fitted()
         open_products = self._open(inputs)
-        rest = Resting.of(
+        cool_down = CoolDown.of(
             inputs,
             customer_ids=people["customer_id"],
             product_ids=self.product_ids,
@@ -183,7 +183,7 @@ class TwoStageAffinity(Model):
                 past = history(mine, day_number(as_of), fitted, self.config)
             else:
                 past = history_from_views(inputs, mine, fitted, self.config)
-            resting = rest.slice(low, low + len(part))
+            resting = cool_down.slice(low, low + len(part))
             return self._score_part(part, past, open_products, resting, inputs)
 
         if len(parts) == 1:
@@ -214,7 +214,7 @@ class TwoStageAffinity(Model):
         reference: Ints,
         open_products: Bools,
         *,
-        rest: Resting | None = None,
+        cool_down: CoolDown | None = None,
     ) -> Iterator[Ranked]:
         """Yield what may be listed for the customers `rows` of `past`, with its scores.
 
@@ -226,7 +226,7 @@ class TwoStageAffinity(Model):
             Where each customer stands among the fitted neighbours, -1 for nowhere.
         open_products : array of bool
             Which products may be brought.
-        rest : Resting, optional
+        cool_down : CoolDown, optional
             Pairs that are left out.
         """
         for block in candidate_blocks(
@@ -237,8 +237,8 @@ class TwoStageAffinity(Model):
             reference=reference,
             open_products=open_products,
         ):
-            if rest is not None:
-                block = block.where(~rest.contains(rows[block.customer], block.product))
+            if cool_down is not None:
+                block = block.where(~cool_down.contains(rows[block.customer], block.product))
             yield self._predict(block)
 
     def _predict(self, block: Candidates) -> Ranked:
@@ -267,7 +267,7 @@ class TwoStageAffinity(Model):
         people: pl.DataFrame,
         past: History,
         open_products: Bools,
-        rest: Resting,
+        cool_down: CoolDown,
         inputs: ModelInputs,
     ) -> pl.DataFrame:
         profiled = people["profiled"].to_numpy()
@@ -276,11 +276,13 @@ class TwoStageAffinity(Model):
         reference = self.positions(people["customer_id"])
         lists = [
             self._lists(people, rows, ranked)
-            for ranked in self.rank(past, rows, reference, open_products, rest=rest)
+            for ranked in self.rank(past, rows, reference, open_products, cool_down=cool_down)
         ]
         cold = np.flatnonzero(~(profiled & known))
         lists += [
-            self._cold_lists(people, cold[start : start + _COLD_CHUNK], open_products, rest, inputs)
+            self._cold_lists(
+                people, cold[start : start + _COLD_CHUNK], open_products, cool_down, inputs
+            )
             for start in range(0, len(cold), _COLD_CHUNK)
         ]
         return pl.concat([empty_scores(), *lists]).sort("customer_id", "rank")
@@ -328,7 +330,7 @@ class TwoStageAffinity(Model):
         people: pl.DataFrame,
         rows: Ints,
         open_products: Bools,
-        rest: Resting,
+        cool_down: CoolDown,
         inputs: ModelInputs,
     ) -> pl.DataFrame:
         """Return lists without a purchase history: what their like buys, else what is popular.
@@ -345,7 +347,7 @@ class TwoStageAffinity(Model):
         best = np.argsort(-scores, axis=1, kind="stable")[:, : 4 * top_n]
         line, place = np.nonzero(np.take_along_axis(scores, best, axis=1) > 0)
         product = best[line, place]
-        resting = rest.contains(rows[line], product) & told[line]
+        resting = cool_down.contains(rows[line], product) & told[line]
         line, product, place = line[~resting], product[~resting], place[~resting]
         wanted = diversify(
             line, product, fitted.category[product], place.astype(float), self._largest
@@ -415,13 +417,13 @@ class TwoStageAffinity(Model):
     def finding(self) -> str:
         """Return which order answers, for all products and for new ones, and why."""
         self._fitted()
-        whole, new = self.ranker.rehearsal, self.explorer.rehearsal
+        whole, new = self.ranker.backtest, self.explorer.backtest
         return f"{whole.sentence()}; new things: {new.sentence()}"
 
     def figures(self) -> dict[str, float]:
-        """Return what the rehearsals measured; those of new things begin with `new_`."""
-        new = {f"new_{name}": value for name, value in self.explorer.rehearsal.figures().items()}
-        return self.ranker.rehearsal.figures() | new
+        """Return what the backtests measured; those of new things begin with `new_`."""
+        new = {f"new_{name}": value for name, value in self.explorer.backtest.figures().items()}
+        return self.ranker.backtest.figures() | new
 
     # -- save and load ---------------------------------------------------------------
 

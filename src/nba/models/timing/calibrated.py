@@ -1,9 +1,9 @@
 """Curves that say what came: a factor on the hazard per period and per kind of customer.
 
-A rehearsal counts, in each period of the curve, the buyers that the curves expected and those who
+A backtest counts, in each period of the curve, the buyers that the curves expected and those who
 came, apart for customers who had bought once, a few times and often. What one kind of customer
 came more often than the others in a period is expected again, shrunk where there are few. How
-much more often all came is for the most part the season of the rehearsed weeks, which has
+much more often all came is for the most part the season of the backtested weeks, which has
 a forecast of its own: a quarter of it is expected again, over all periods together.
 """
 
@@ -22,7 +22,7 @@ KIND_EDGES: Final = (2, 5)
 KINDS: Final = len(KIND_EDGES) + 1
 #: Buyers who come as expected that are added to each kind in each period.
 _PRIOR_BUYERS: Final = 60.0
-#: Share of the shop's level in the rehearsal that is expected again.
+#: Share of the shop's level in the backtest that is expected again.
 _LEVEL_TRUST: Final = 0.25
 _LEAST: Final = 1e-300
 
@@ -36,7 +36,7 @@ class Corrected:
     ends : tuple of int
         Days on which the periods end; the last factor goes on beyond them.
     factors : tuple of tuple of float
-        By kind of customer, then by period; empty where nothing was rehearsed.
+        By kind of customer, then by period; empty where nothing was backtested.
     """
 
     ends: tuple[int, ...] = ()
@@ -82,12 +82,12 @@ def buyers_by_period(
     ----------
     survival : array, shape (n, days + 1)
     time : array of int, shape (n,)
-        Days to the next purchase, or to the end of the rehearsal.
+        Days to the next purchase, or to the end of the backtest.
     event : array of bool, shape (n,)
     purchase_days : array of int, shape (n,)
         Days with a purchase before.
     ends : sequence of int
-        Days on which the periods end; the last one is no later than the rehearsal.
+        Days on which the periods end; the last one is no later than the backtest.
     """
     reached = -np.log(np.maximum(survival, _LEAST))
     rows, kind = np.arange(len(time)), kind_of(purchase_days)

@@ -107,7 +107,7 @@ class Hazard(TimingModel):
     """Discrete-time hazard with BG/NBD and MBG/CNBD-k as features and as a third opinion.
 
     The rule of `recency_gap` is fitted beside it, and answers in its place, or in part, where a
-    rehearsal of the last weeks says so.
+    backtest of the last weeks says so.
 
     Reads `purchases` (`customer_id`, `ts`, `amount`; `quantity`, `margin` and
     `category` where there) in `fit` and in `score`, and in `fit` the `holidays` of the shop's
@@ -176,7 +176,7 @@ class Hazard(TimingModel):
             flat = np.exp(-np.arange(CURVE_DAYS + 1) / (4.0 * builder.typical_gap))
             counts = np.array([[CURVE_DAYS, YEAR]]) / (4.0 * builder.typical_gap)
             return Newcomers([EVERYBODY], flat[None, :], counts, margin, amount)
-        said = self._customer.answer(log, once, CURVE_DAYS, threads=self.config.threads)
+        said = self._customer.forecast(log, once, CURVE_DAYS, threads=self.config.threads)
         survival, counts = said.survival, np.column_stack([said.purchases_90d, said.purchases_365d])
         values = np.column_stack([survival, counts])
         segments = self._segments(training, log.ids["customer_id"].gather(once.known))
@@ -262,9 +262,9 @@ class Hazard(TimingModel):
         self, log: PurchaseDays, today: int, horizon_days: int, threads: int
     ) -> pl.DataFrame:
         snapshot = self._customer.core.builder.at(log, today)
-        said = self._customer.answer(log, snapshot, max(horizon_days, *HORIZONS), threads=threads)
+        said = self._customer.forecast(log, snapshot, max(horizon_days, *HORIZONS), threads=threads)
         survival = said.survival
-        median = self._customer.rehearsal.medians(said.purchases_90d)
+        median = self._customer.backtest.medians(said.purchases_90d)
         margin, amount = self._values(log, snapshot)
         columns = {
             **self._of_curve(survival, horizon_days),
@@ -296,7 +296,7 @@ class Hazard(TimingModel):
         survival = lengthened(new.survival, max(horizon_days, *HORIZONS))[row]
         n = len(customers)
         soon, year = new.counts[row, 0], new.counts[row, 1]
-        median = self._customer.rehearsal.medians(soon)
+        median = self._customer.backtest.medians(soon)
         columns = {
             **self._of_curve(survival, horizon_days),
             "overdue_ratio": np.zeros(n),
@@ -339,12 +339,12 @@ class Hazard(TimingModel):
     def finding(self) -> str:
         """Return which part answers, and why."""
         self._check()
-        return self._customer.rehearsal.sentence()
+        return self._customer.backtest.sentence()
 
     def figures(self) -> dict[str, float]:
-        """Return what the rehearsal measured."""
+        """Return what the backtest measured."""
         self._check()
-        return self._customer.rehearsal.figures()
+        return self._customer.backtest.figures()
 
     # -- keeping --------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Learned curves and the simple rule side by side: a rehearsal says how much each one counts.
+"""Learned curves and the simple rule side by side: a backtest says how much each one counts.
 
 Both are fitted as they would have been some weeks ago, on some of the customers, and asked what
 came since. The learned curves answer alone where they say it better; where they do not, or where
@@ -31,45 +31,45 @@ _COUNT: Final = list(FEATURES).index("purchase_days")
 _SHARES: Final = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
 #: What the simple rule must win by, in nats over all customers, to answer alone.
 _NATS_OF_TRUST: Final = 2.0
-#: Bins of the expected purchases of the rehearsed days, for their medians.
+#: Bins of the expected purchases of the backtested days, for their medians.
 _COUNT_EDGES: Final = np.array([0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0])
 #: Customers who buy as expected that are added to each bin.
 _MEDIAN_PRIOR: Final = 10.0
-#: Trees of each booster in the rehearsal, which has no backtest, and rows that they learn from.
-_REHEARSED_TREES: Final = 60
-_REHEARSED_PANEL: Final = 120_000
+#: Trees of each booster in the backtest, which has none of its own, and rows that they learn from.
+_BACKTEST_TREES: Final = 60
+_BACKTEST_PANEL: Final = 120_000
 _SHORTEST_HISTORY_DAYS: Final = 28
-#: Days on record from which on BG/NBD is asked without a rehearsal.
+#: Days on record from which on BG/NBD is asked without a backtest.
 _SHORTEST_BTYD_DAYS: Final = 14
 _FEWEST_CUSTOMERS: Final = 50
 _FEWEST_BUYERS: Final = 15
 
 
 class MixtureConfig(CoreConfig):
-    """Parameters of the learned curves, of the simple rule beside them, and of the rehearsal."""
+    """Parameters of the learned curves, of the simple rule beside them, and of the backtest."""
 
     simple: Annotated[
         CellsConfig, Field(description="the simple rule that is fitted beside the learned curves")
     ] = CellsConfig()
-    rehearsal_customers: Annotated[
+    backtest_customers: Annotated[
         int, Field(ge=100, description="customers on whom learned and simple are compared, at most")
     ] = 4_000
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class Backtest:
     """What the learned curves and the simple rule said of the last weeks, and what came.
 
     Parameters
     ----------
     history_days, days : int
-        Days on record; days that were rehearsed, 0 where there was too little.
+        Days on record; days that were backtested, 0 where there was too little.
     customers, buyers : int
         Who was asked about, and how many of them bought.
     learned, simple, mixed : float
-        Log loss per customer, the mean over the horizons; NaN where nothing was rehearsed.
+        Log loss per customer, the mean over the horizons; NaN where nothing was backtested.
     share : float
-        Share of the learned curves in the answer; of BG/NBD alone where nothing was rehearsed.
+        Share of the learned curves in the answer; of BG/NBD alone where nothing was backtested.
     median : tuple of float
         What the expected purchases are multiplied by for their median, by `_COUNT_EDGES`.
     calibration : mapping of str to float
@@ -97,7 +97,7 @@ class Rehearsal:
             who = {0.0: "simple rule", 1.0: "BG/NBD"}.get(
                 self.share, "half BG/NBD, half simple rule"
             )
-            return f"{self.history_days} days of history, too little to rehearse: {who}"
+            return f"{self.history_days} days of history, too little for a backtest: {who}"
         who = {0.0: "simple rule", 1.0: "learned curves"}.get(
             self.share, f"{self.share:.0%} learned curves, {1 - self.share:.0%} simple rule"
         )
@@ -108,17 +108,17 @@ class Rehearsal:
 
     def figures(self) -> dict[str, float]:
         """Return what was measured, by name."""
-        given = {"rehearsal_share_learned": self.share, "history_days": float(self.history_days)}
+        given = {"backtest_share_learned": self.share, "history_days": float(self.history_days)}
         if self.days:
             given |= {
-                "rehearsal_days": float(self.days),
-                "rehearsal_customers": float(self.customers),
-                "rehearsal_log_loss": self.mixed,
-                "rehearsal_log_loss_learned": self.learned,
-                "rehearsal_log_loss_simple": self.simple,
+                "backtest_days": float(self.days),
+                "backtest_customers": float(self.customers),
+                "backtest_log_loss": self.mixed,
+                "backtest_log_loss_learned": self.learned,
+                "backtest_log_loss_simple": self.simple,
             }
         return given | {
-            f"rehearsal_expected_over_actual_{name}": ratio
+            f"backtest_expected_over_actual_{name}": ratio
             for name, ratio in self.calibration.items()
         }
 
@@ -130,7 +130,7 @@ class Rehearsal:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Forecast:
     """What is said of n customers: curves of shape (n, days + 1), counts and P(alive)."""
 
     survival: Floats
@@ -145,9 +145,11 @@ class Mixture:
 
     core: HazardCore
     cells: Cells
-    rehearsal: Rehearsal
+    backtest: Backtest
 
-    def answer(self, log: PurchaseDays, snapshot: Snapshot, days: int, *, threads: int) -> Answer:
+    def forecast(
+        self, log: PurchaseDays, snapshot: Snapshot, days: int, *, threads: int
+    ) -> Forecast:
         """Return what is said of the customers of a snapshot of `log`.
 
         Parameters
@@ -159,20 +161,20 @@ class Mixture:
             Length of the curves.
         threads : int
         """
-        share = self.rehearsal.share
+        share = self.backtest.share
         survival = self.survival(log, snapshot, days, threads=threads)
         if share == 0.0:
             return replace(self._simple(log, snapshot, 0), survival=survival)
         alive = self.core.builder.regular.p_alive(snapshot.summary)
         soon, year = self.core.expected_purchases(snapshot, (CURVE_DAYS, YEAR), threads=threads)
         if share == 1.0:
-            return Answer(survival, soon, year, alive)
+            return Forecast(survival, soon, year, alive)
         simple = self._simple(log, snapshot, 0)
 
         def mixed(one: Floats, other: Floats) -> Floats:
             return np.asarray(share * one + (1.0 - share) * other)
 
-        return Answer(
+        return Forecast(
             survival,
             mixed(soon, simple.purchases_90d),
             mixed(year, simple.purchases_365d),
@@ -180,14 +182,14 @@ class Mixture:
         )
 
     def survival(self, log: PurchaseDays, snapshot: Snapshot, days: int, *, threads: int) -> Floats:
-        """Return the curves alone of `answer`, shape (n, days + 1).
+        """Return the curves alone of `forecast`, shape (n, days + 1).
 
         Parameters
         ----------
         log, snapshot, days, threads
-            As in `answer`.
+            As in `forecast`.
         """
-        share = self.rehearsal.share
+        share = self.backtest.share
         if share == 0.0:
             mixed = self._simple(log, snapshot, days).survival
         else:
@@ -195,21 +197,21 @@ class Mixture:
             if share < 1.0:
                 simple = self._simple(log, snapshot, days).survival
                 mixed = share * mixed + (1.0 - share) * simple
-        return self.rehearsal.corrected.survival(mixed, snapshot.static[:, _COUNT])
+        return self.backtest.corrected.survival(mixed, snapshot.static[:, _COUNT])
 
-    def _simple(self, log: PurchaseDays, snapshot: Snapshot, days: int) -> Answer:
+    def _simple(self, log: PurchaseDays, snapshot: Snapshot, days: int) -> Forecast:
         past, some = summarise_purchases(log, snapshot.cutoff), snapshot.known
         own = self.cells.own_gap(past.count, past.gap_median)[some]
         given = (past.count[some], past.days_since[some], own, snapshot.cutoff)
         survival, rate = self.cells.survival(*given), self.cells.purchases_per_day(*given)
         longer = lengthened(survival, days)[:, : days + 1]
-        return Answer(longer, rate * CURVE_DAYS, rate * YEAR, p_alive(survival))
+        return Forecast(longer, rate * CURVE_DAYS, rate * YEAR, p_alive(survival))
 
     def write(self, folder: Path) -> None:
-        """Write both parts and the rehearsal."""
+        """Write both parts and the backtest."""
         self.core.write(folder)
         np.savez(folder / "simple.npz", **self.cells.arrays("cells"))  # type: ignore[arg-type]
-        (folder / "rehearsal.json").write_text(json.dumps(asdict(self.rehearsal)))
+        (folder / "rehearsal.json").write_text(json.dumps(asdict(self.backtest)))
 
     @classmethod
     def read(cls, folder: Path, config: MixtureConfig) -> Mixture:
@@ -221,8 +223,8 @@ class Mixture:
         given = kept.get("corrected", {"ends": (), "factors": ()})
         corrected = Corrected(tuple(given["ends"]), tuple(map(tuple, given["factors"])))
         median = tuple(kept["median"])
-        rehearsal = Rehearsal(**{**kept, "median": median, "corrected": corrected})
-        return cls(HazardCore.read(folder, config), cells, rehearsal)
+        backtest = Backtest(**{**kept, "median": median, "corrected": corrected})
+        return cls(HazardCore.read(folder, config), cells, backtest)
 
 
 def fit_mixture(
@@ -234,7 +236,7 @@ def fit_mixture(
     threads: int,
     holidays: pl.DataFrame | None = None,
 ) -> Mixture:
-    """Fit both on everything before `today`, after a rehearsal of the last weeks.
+    """Fit both on everything before `today`, after a backtest of the last weeks.
 
     Parameters
     ----------
@@ -271,40 +273,40 @@ def mixture_of(
     seed, threads : int
     """
     log = log.before(today)
-    rehearsal = rehearse(log, today, config, seed=seed, threads=threads)
-    if not rehearsal.days:
+    backtest = run_backtest(log, today, config, seed=seed, threads=threads)
+    if not backtest.days:
         core = replace(core, boosters=(), linear=None, weights=np.ones(1))
-    return Mixture(core, fit_cells(log, today, config.simple), rehearsal)
+    return Mixture(core, fit_cells(log, today, config.simple), backtest)
 
 
-def rehearse(
+def run_backtest(
     log: PurchaseDays, today: int, config: MixtureConfig, *, seed: int, threads: int
-) -> Rehearsal:
+) -> Backtest:
     """Fit both as some weeks ago, on some of the customers, and compare them with what came.
 
     Parameters
     ----------
     log : PurchaseDays
     today : int
-        Day number of the fit; the rehearsal ends there.
+        Day number of the fit; the backtest ends there.
     config : MixtureConfig
     seed, threads : int
     """
     history = today - int(log.day.min()) if len(log.day) else 0
-    nothing = Rehearsal(history)
+    nothing = Backtest(history)
     if history < _SHORTEST_HISTORY_DAYS:
         again = int((np.diff(log.start) > 1).sum())
-        return replace(nothing, share=_unrehearsed_share(history, log.entities, again))
+        return replace(nothing, share=_share_without_backtest(history, log.entities, again))
     days = min(CURVE_DAYS, history // 3)
     moment = today - days
-    every = -(-log.entities // config.rehearsal_customers)
+    every = -(-log.entities // config.backtest_customers)
     some = log if every <= 1 else log.only(np.arange(0, log.entities, every))
     past = some.before(moment)
     asked = summarise_purchases(past, moment).days_since <= config.active_days
     after = follow_up(some, moment, today)
     buyers = int(after.event[asked].sum())
     if asked.sum() < _FEWEST_CUSTOMERS or buyers < _FEWEST_BUYERS:
-        return replace(nothing, share=_unrehearsed_share(history, log.entities, buyers))
+        return replace(nothing, share=_share_without_backtest(history, log.entities, buyers))
     core = fit_core(past, moment, _cheaper(config), seed=seed, threads=threads)
     both = Mixture(core, fit_cells(past, moment, config.simple), nothing)
     snapshot = core.builder.at(past, moment).active(config.active_days)
@@ -325,7 +327,7 @@ def rehearse(
     count = summarise_purchases(past, moment).count[snapshot.known]
     time, event = after.time[snapshot.known], after.event[snapshot.known]
     mixed = share * learned + (1.0 - share) * simple.survival
-    return Rehearsal(
+    return Backtest(
         history_days=history,
         days=days,
         customers=len(bought),
@@ -342,8 +344,8 @@ def rehearse(
     )
 
 
-def _unrehearsed_share(history_days: int, customers: int, buyers: int) -> float:
-    """Return the share of BG/NBD where nothing can be rehearsed: it orders better than the rule.
+def _share_without_backtest(history_days: int, customers: int, buyers: int) -> float:
+    """Return the share of BG/NBD where nothing can be backtested: it orders better than the rule.
 
     Where hardly anybody came back it expects too many to, and the rule answers in equal parts;
     the rule answers alone where BG/NBD is not fitted either.
@@ -356,11 +358,11 @@ def _unrehearsed_share(history_days: int, customers: int, buyers: int) -> float:
 def _cheaper(config: MixtureConfig) -> MixtureConfig:
     """Return the parameters of a fit that only says how far the learned curves can be trusted."""
     boosted = config.boosted.model_copy(
-        update={"trees": min(config.boosted.trees, _REHEARSED_TREES)}
+        update={"trees": min(config.boosted.trees, _BACKTEST_TREES)}
     )
     return config.model_copy(
         update={
-            "largest_panel": min(config.largest_panel, _REHEARSED_PANEL),
+            "largest_panel": min(config.largest_panel, _BACKTEST_PANEL),
             "backtest_days": 0,
             "boosted": boosted,
         }

@@ -13,7 +13,7 @@ from nba.serving.auth import ServicesDep
 from nba.serving.errors import documented
 from nba.serving.middleware import Metrics
 from nba.serving.schemas import Health, LastNight, Readiness
-from nba.stores.nights import Night
+from nba.stores.nightly_runs import NightlyRun
 
 router = APIRouter(tags=["platform"])
 
@@ -52,7 +52,7 @@ def readiness(services: ServicesDep) -> Readiness:
     )
 
 
-def _last_night(night: Night) -> LastNight:
+def _last_night(night: NightlyRun) -> LastNight:
     return LastNight(
         as_of=night.as_of,
         state=night.state,

@@ -11,8 +11,8 @@ import numpy as np
 
 from nba.arrays import Bools, Ints, Reals
 from nba.models.affinity.config import TwoStageConfig
+from nba.models.affinity.ranking.backtest import Backtest, Scale, compare, has_splits
 from nba.models.affinity.ranking.lists import rank_within
-from nba.models.affinity.ranking.rehearsal import Rehearsal, Scale, compare, has_splits
 from nba.models.affinity.scores import BELIEVED_LEVEL
 
 #: Lists of candidates from which an order is learned at all.
@@ -95,7 +95,7 @@ class Ranker:
     ----------
     booster : lightgbm.Booster or None
         None where there was nothing to learn from, or nothing was found in it.
-    rehearsal : Rehearsal
+    backtest : Backtest
         Which of them answers, and why.
     scale : Scale
     slope, level, found : float
@@ -103,7 +103,7 @@ class Ranker:
     """
 
     booster: Any
-    rehearsal: Rehearsal = field(default_factory=Rehearsal)
+    backtest: Backtest = field(default_factory=Backtest)
     scale: Scale = field(default_factory=Scale)
     slope: float = 1.0
     level: float = BELIEVED_LEVEL
@@ -120,7 +120,7 @@ class Ranker:
         *,
         floor: bool = False,
     ) -> Ranker:
-        """Fit on all cut-offs, the newest first, after a rehearsal on one of them.
+        """Fit on all cut-offs, the newest first, after a backtest on one of them.
 
         Parameters
         ----------
@@ -137,20 +137,20 @@ class Ranker:
             return cls(None)
         newest = next((part for part in examples if part.whole), examples[0])
         unseen = _unseen_scores(examples, newest, names, config, seed)
-        rehearsal = compare(newest.customer, unseen, newest.plain, newest.label, floor=floor)
-        booster = _booster(examples, names, config, seed) if rehearsal.share else None
+        backtest = compare(newest.customer, unseen, newest.plain, newest.label, floor=floor)
+        booster = _booster(examples, names, config, seed) if backtest.share else None
         if booster is None or unseen is None:
-            rehearsal, unseen = replace(rehearsal, share=0.0, mixed=rehearsal.simple), None
-        scored = Scale.of(unseen, newest.plain).mix(unseen, newest.plain, rehearsal.share)
+            backtest, unseen = replace(backtest, share=0.0, mixed=backtest.simple), None
+        scored = Scale.of(unseen, newest.plain).mix(unseen, newest.plain, backtest.share)
         slope, level = _relevance(scored, newest)
         learned = None if booster is None else _predict(booster, newest.features)
         scale = Scale.of(learned, newest.plain)
-        return cls(booster, rehearsal, scale, slope, level, newest.found)
+        return cls(booster, backtest, scale, slope, level, newest.found)
 
     @property
     def share(self) -> float:
         """Share of the learned order in the answer."""
-        return 0.0 if self.booster is None else self.rehearsal.share
+        return 0.0 if self.booster is None else self.backtest.share
 
     def predict(self, features: Reals, plain: Reals) -> Reals:
         """Return the scores by all trees and the simple rule."""
@@ -312,7 +312,7 @@ def read_ranker(path: Path, head: Mapping[str, Any]) -> Ranker:
 
     return Ranker(
         lgb.Booster(model_file=str(path)) if path.exists() else None,
-        Rehearsal(**head["rehearsal"]),
+        Backtest(**head["rehearsal"]),
         Scale(**head["scale"]),
         *head["curve"],
     )
@@ -321,7 +321,7 @@ def read_ranker(path: Path, head: Mapping[str, Any]) -> Ranker:
 def ranker_head(ranker: Ranker) -> dict[str, Any]:
     """Return all but the booster of a ranker, for `read_ranker`."""
     return {
-        "rehearsal": asdict(ranker.rehearsal),
+        "rehearsal": asdict(ranker.backtest),
         "scale": asdict(ranker.scale),
         "curve": [ranker.slope, ranker.level, ranker.found],
     }

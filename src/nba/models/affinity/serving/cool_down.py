@@ -38,7 +38,7 @@ def learn_rebought(log: PurchaseLog, catalogue: Catalogue, threshold: float) -> 
 
 
 @dataclass(frozen=True)
-class Resting:
+class CoolDown:
     """Pairs of customer and product that may not be listed.
 
     Parameters

@@ -11,8 +11,8 @@ import pytest
 from tests.models.affinity import shop
 from tests.models.affinity.test_two_stage import CONFIG, frames, model, score
 
+from nba.models.affinity.ranking.backtest import Backtest, Scale, compare
 from nba.models.affinity.ranking.ranker import Ranker
-from nba.models.affinity.ranking.rehearsal import Rehearsal, Scale, compare
 from nba.models.affinity.two_stage import TwoStageAffinity
 from nba.models.base import ModelInputs
 
@@ -59,7 +59,7 @@ def test_popularity_is_the_floor_of_what_is_new() -> None:
 
 def test_too_few_or_nothing_learned_is_the_simple_rule() -> None:
     customer, truth, noise, label = scored(20)
-    assert compare(customer, truth, noise, label) == Rehearsal()
+    assert compare(customer, truth, noise, label) == Backtest()
     assert compare(customer, None, noise, label).sentence().startswith("simple rule, too few")
 
 
@@ -122,4 +122,4 @@ def test_codes_that_all_changed_yesterday() -> None:
 def test_what_was_found_is_saved(tmp_path) -> None:  # type: ignore[no-untyped-def]
     model().save(tmp_path / "m")
     assert TwoStageAffinity.load(tmp_path / "m").finding() == model().finding()
-    assert model().figures().keys() >= {"rehearsal_share_learned", "new_rehearsal_share_learned"}
+    assert model().figures().keys() >= {"backtest_share_learned", "new_backtest_share_learned"}

@@ -1,10 +1,10 @@
-"""The price of a customer's patience: what a contact today takes from the contacts to come.
+"""The fatigue cost of a contact: what a contact today takes from the contacts to come.
 
 A small dynamic programme over the coming weeks, worked out for all customers at once. The state
-is how many weeks ago the last contact was: right after one the policy asks for rest, and what
+is how many weeks ago the last contact was: right after one the policy asks for a cool-down; what
 follows works less (fatigue, which halves every two weeks). What the best contact would be worth
 in each week comes from how due the needs will be, less what its minutes cost elsewhere. Where
-minutes bind, most contacts are not worth their minutes in most weeks, and patience costs next to
+minutes bind, most contacts are not worth their minutes in most weeks, and fatigue costs next to
 nothing.
 """
 
@@ -26,8 +26,12 @@ DISCOUNT: Final = 0.9
 HALF_LIFE_WEEKS: Final = 2.0
 
 
-def price_of_patience(
-    worth: Floats, fatigue_slope: float, *, rest_weeks: float, chance: Floats | None = None
+def cost_of_fatigue(
+    worth: Floats,
+    fatigue_slope: float,
+    *,
+    cool_down_weeks: float,
+    place_share: Floats | None = None,
 ) -> Floats:
     """Return what a contact now takes from the coming weeks, in money, shape (customers,).
 
@@ -38,21 +42,21 @@ def price_of_patience(
         rested customer; the first column is a week from now. Never below zero counts.
     fatigue_slope : float
         By how much the log of an effect falls per contact just made, zero or above.
-    rest_weeks : float
+    cool_down_weeks : float
         Share of the next week in which the policy allows no contact after one.
-    chance : array of shape (customers, WEEKS), optional
+    place_share : array of shape (customers, WEEKS), optional
         How likely a worthwhile contact finds its place among the clerk's minutes; default 1.
 
     >>> worth = np.array([[8.0] * WEEKS, [0.0] * WEEKS])
-    >>> [round(float(price), 2) for price in price_of_patience(worth, 0.3, rest_weeks=0.5)]
+    >>> [round(float(price), 2) for price in cost_of_fatigue(worth, 0.3, cool_down_weeks=0.5)]
     [4.72, 0.0]
     """
-    gain = np.maximum(worth, 0.0) * (1.0 if chance is None else chance)
+    gain = np.maximum(worth, 0.0) * (1.0 if place_share is None else place_share)
     # value[a]: from a week on, the last contact being a weeks old (OLDEST: long ago)
     value = np.zeros((OLDEST + 1, len(gain)))
     kept = np.exp(-fatigue_slope * 0.5 ** (np.arange(OLDEST + 1) / HALF_LIFE_WEEKS))
     kept[OLDEST] = 1.0
-    kept[1] *= 1.0 - rest_weeks
+    kept[1] *= 1.0 - cool_down_weeks
     for week in reversed(range(WEEKS)):
         earned = gain[:, week]
         after = DISCOUNT * value

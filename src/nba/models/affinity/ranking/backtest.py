@@ -28,7 +28,7 @@ _FEWEST_CUSTOMERS: Final = 30
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class Backtest:
     """What each order found of the next baskets of a past cut-off.
 
     Parameters
@@ -63,13 +63,13 @@ class Rehearsal:
 
     def figures(self) -> dict[str, float]:
         """Return what was measured, by name."""
-        given = {"rehearsal_share_learned": self.share}
+        given = {"backtest_share_learned": self.share}
         if self.customers:
             given |= {
-                "rehearsal_customers": float(self.customers),
-                "rehearsal_ndcg_10": self.mixed,
-                "rehearsal_ndcg_10_learned": self.learned,
-                "rehearsal_ndcg_10_simple": self.simple,
+                "backtest_customers": float(self.customers),
+                "backtest_ndcg_10": self.mixed,
+                "backtest_ndcg_10_learned": self.learned,
+                "backtest_ndcg_10_simple": self.simple,
             }
         return given
 
@@ -113,7 +113,7 @@ def has_splits(booster: Any) -> bool:
 
 def compare(
     customer: Ints, learned: Reals | None, plain: Reals, label: Bools, *, floor: bool = False
-) -> Rehearsal:
+) -> Backtest:
     """Return which share of the learned order stands, from scores of candidates.
 
     Parameters
@@ -130,13 +130,13 @@ def compare(
     """
     asked = len(np.unique(customer))
     if learned is None or asked < _FEWEST_CUSTOMERS:
-        return Rehearsal()
+        return Backtest()
     scale = Scale.of(learned, plain)
     shares = FLOOR_SHARES if floor else SHARES
     gains = [_ndcg(customer, scale.mix(learned, plain, share), label) for share in shares]
     best = _least_behind(gains) if floor else _first_unless_worse(gains)
     means = [float(gain.mean()) for gain in gains]
-    return Rehearsal(asked, means[0], means[-1], means[best], shares[best])
+    return Backtest(asked, means[0], means[-1], means[best], shares[best])
 
 
 def _first_unless_worse(gains: Sequence[Reals]) -> int:

@@ -12,10 +12,10 @@ from sqlalchemy import Connection, insert, select, update
 from nba.stores.schema import nights
 
 #: A run that says nothing for so long was broken off.
-LONGEST_NIGHT: Final = timedelta(hours=12)
+LONGEST_RUN: Final = timedelta(hours=12)
 
 
-class NightState(StrEnum):
+class NightlyRunState(StrEnum):
     """How a run of the nightly job stands."""
 
     RUNNING = "running"
@@ -24,7 +24,7 @@ class NightState(StrEnum):
 
 
 @dataclass(frozen=True)
-class NightFailure:
+class NightlyRunFailure:
     """Why a run failed.
 
     Parameters
@@ -43,31 +43,33 @@ class NightFailure:
 
 
 @dataclass(frozen=True)
-class Night:
+class NightlyRun:
     """One run of the nightly job."""
 
     as_of: date
-    state: NightState
+    state: NightlyRunState
     began_at: datetime
     ended_at: datetime | None
-    failure: NightFailure | None
+    failure: NightlyRunFailure | None
 
     def has_failed(self, now: datetime) -> bool:
         """Return whether the run failed, or began so long ago that it was broken off."""
-        if self.state is NightState.RUNNING:
-            return now - self.began_at > LONGEST_NIGHT
-        return self.state is NightState.FAILED
+        if self.state is NightlyRunState.RUNNING:
+            return now - self.began_at > LONGEST_RUN
+        return self.state is NightlyRunState.FAILED
 
 
 def begin(connection: Connection, as_of: date, now: datetime) -> int:
     """Note that a run began; return its id."""
-    row = {"as_of": as_of, "state": str(NightState.RUNNING), "began_at": now}
+    row = {"as_of": as_of, "state": str(NightlyRunState.RUNNING), "began_at": now}
     made = connection.execute(insert(nights), row).inserted_primary_key
     assert made is not None
     return int(made[0])
 
 
-def end(connection: Connection, night_id: int, failure: NightFailure | None, now: datetime) -> date:
+def end(
+    connection: Connection, night_id: int, failure: NightlyRunFailure | None, now: datetime
+) -> date:
     """Note how a run ended; return its day.
 
     Parameters
@@ -75,12 +77,12 @@ def end(connection: Connection, night_id: int, failure: NightFailure | None, now
     connection : Connection
     night_id : int
         From `begin`.
-    failure : NightFailure, optional
+    failure : NightlyRunFailure, optional
         None for a run that is done.
     now : datetime
         UTC.
     """
-    state = NightState.DONE if failure is None else NightState.FAILED
+    state = NightlyRunState.DONE if failure is None else NightlyRunState.FAILED
     said = vars(failure) if failure is not None else {}
     connection.execute(
         update(nights)
@@ -93,18 +95,18 @@ def end(connection: Connection, night_id: int, failure: NightFailure | None, now
     return day
 
 
-def last(connection: Connection) -> Night | None:
+def last(connection: Connection) -> NightlyRun | None:
     """Return the last run of the newest day, or None."""
     newest = select(nights).order_by(nights.c.as_of.desc(), nights.c.night_id.desc()).limit(1)
     row = connection.execute(newest).first()
     if row is None:
         return None
-    state = NightState(row.state)
-    failure = NightFailure(row.step or "", row.error or "", row.message or "")
-    return Night(
+    state = NightlyRunState(row.state)
+    failure = NightlyRunFailure(row.step or "", row.error or "", row.message or "")
+    return NightlyRun(
         row.as_of,
         state,
         row.began_at,
         row.ended_at,
-        failure if state is NightState.FAILED else None,
+        failure if state is NightlyRunState.FAILED else None,
     )
