@@ -59,7 +59,7 @@ class Beliefs(ModelConfig):
     """
 
     fit: tuple[Row, Row, Row] = Field(
-        default=((0.0, -0.42, -0.54), (-0.36, 0.0, -0.3), (-0.6, -0.36, 0.12)),
+        default=((0.0, -0.56, -0.72), (-0.48, 0.0, -0.4), (-0.8, -0.48, 0.16)),
         description="Log fit of kind (short, group, premium) and mode.",
     )
     mode_error: float = Field(default=0.25, gt=0, description="Of what all kinds share in a mode.")
