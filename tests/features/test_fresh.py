@@ -108,6 +108,33 @@ def test_plans_made_once_hold_for_whoever_comes_next(
             assert_frame_equal(frame, expected, check_exact=True)
 
 
+def test_queries_that_were_compiled_once_serve_whoever_starts_later(
+    make_tables: Callable[..., Any], to_duckdb: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "fresh.duckdb"
+    views = {"customer_state": VIEWS["customer_state"]}
+    write_base(path, to_duckdb(make_tables(5)), NIGHT, datetime(2025, 9, 1, tzinfo=UTC))
+    asked: list[str] = []
+
+    def started(made_of: str) -> FreshRows:
+        return FreshRows(
+            path,
+            lambda: asked.append(made_of) or views,
+            time_zone=ZONE,
+            window_days=lambda: 365,
+            definitions=lambda: made_of,
+        )
+
+    started("a").prepare(NOW)
+    started("a").prepare(NOW + timedelta(hours=1))
+    assert asked == ["a"]
+    later = started("a").rows(["c1"], {}, NOW)["customer_state"]
+    assert_frame_equal(later, fresh(path, views).rows(["c1"], {}, NOW)["customer_state"])
+    started("b").prepare(NOW)
+    started("b").prepare(NOW + timedelta(days=1))
+    assert asked.count("b") == 2
+
+
 def test_an_erased_customer_leaves_the_base(
     make_tables: Callable[..., Any],
     to_duckdb: Callable[..., Any],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -174,3 +175,23 @@ def test_one_of_several_processes_does_it(
     second.close()
     first.close()
     assert features.done == [["a"]]
+
+
+def test_who_stands_by_makes_ready_and_leaves_the_work_to_another(
+    parts: tuple[Rows, Features, Clock, Refresher], tmp_path: Path
+) -> None:
+    rows, features, clock, refresher = parts
+    rows.add("a")
+    features.today = ["a"]
+    spare = Features()
+    standing_by = Refresher(rows, spare, clock, tmp_path / "lock", leave_seconds=60.0)
+    standing_by.start()
+    refresher.start()
+    until = time.monotonic() + 20
+    while not (features.done and spare.prepared) and time.monotonic() < until:
+        time.sleep(0.01)
+    refresher.close()
+    standing_by.close()
+    assert features.done == [["a"]]
+    assert spare.done == []
+    assert spare.prepared == NOW

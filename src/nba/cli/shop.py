@@ -123,7 +123,7 @@ def _serve(
     wiring: Wiring, *, port: int, host: str = "127.0.0.1", access: str, workers: int = 1
 ) -> None:
     from nba.connect.courier import courier
-    from nba.serving.run import serve_api
+    from nba.serving.processes import serve_api
 
     with courier(wiring.plan_store):
         serve_api(wiring.project, host=host, port=port, access=access, workers=workers)

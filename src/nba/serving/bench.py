@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count, cycle
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -21,7 +22,7 @@ from fastapi.routing import APIRoute
 
 from nba.errors import UnavailableError, UsageError
 from nba.serving.app import create_app
-from nba.serving.run import services_of
+from nba.serving.processes import answering, refreshing
 from nba.serving.services import Access
 from nba.settings import Project
 from nba.stores.access import Scope
@@ -275,20 +276,21 @@ def served(project: Path) -> Iterator[int]:
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(project, port))
     process.start()
     try:
-        _wait(Server(port, ""))
-        yield port
+        with refreshing(project, Access.KEYS):
+            _wait(Server(port, ""), process)
+            yield port
     finally:
         process.terminate()
         process.join()
 
 
-def _wait(server: Server) -> None:
+def _wait(server: Server, process: BaseProcess) -> None:
     until = time.monotonic() + _START_SECONDS
     while True:
         try:
             _read(server, "/healthz")
         except OSError as error:
-            if time.monotonic() > until:
+            if time.monotonic() > until or not process.is_alive():
                 raise UnavailableError("the service did not start") from error
             time.sleep(0.1)
         else:
@@ -298,7 +300,7 @@ def _wait(server: Server) -> None:
 def _serve(project: Path, port: int) -> None:
     import uvicorn
 
-    app = create_app(services_of(Wiring(Project.open(project)), Access.KEYS))
+    app = create_app(answering(Project.open(project), Access.KEYS))
     for route in reversed(_constant_routes()):
         app.router.routes.insert(0, route)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -67,6 +68,8 @@ class Refresher(Background):
         Returns the present moment, aware.
     lock : Path
         A file; of all processes beside the same online store, the one that holds it works.
+    leave_seconds : float
+        For so long the lock is left to a process that is there for it alone.
 
     Notes
     -----
@@ -81,8 +84,10 @@ class Refresher(Background):
         features: FreshFeatures,
         clock: Callable[[], datetime],
         lock: Path,
+        leave_seconds: float = 0.0,
     ) -> None:
         super().__init__("refresher")
+        self._leave_seconds = leave_seconds
         self._store = store
         self._features = features
         self._clock = clock
@@ -95,13 +100,23 @@ class Refresher(Background):
         self._base: object = None
 
     def _run(self) -> None:
+        tried_from = time.monotonic() + self._leave_seconds
         while not self._ending.is_set():
-            held = _held(self._lock)
+            held = _held(self._lock) if time.monotonic() >= tried_from else None
             if held is None:
+                self._stand_by()
                 self._ending.wait(TRY_SECONDS)
                 continue
             with held:
                 self._follow()
+
+    def _stand_by(self) -> None:
+        """Make ready what a request for a customer's next action would wait for."""
+        try:
+            if self._features.base() is not None:
+                self._features.prepare(self._clock())
+        except Exception as error:  # the next round tries again
+            log().error("fresh features are not ready", error=type(error).__name__)
 
     def _follow(self) -> None:
         self._base = None

@@ -1,24 +1,15 @@
-"""`nba serve`: the HTTP service of one project."""
+"""What the HTTP service of a project stands on."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
-from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-import uvicorn
-from fastapi import FastAPI
-
-from nba.errors import UsageError
-from nba.logs import configure
 from nba.pipeline.fresh import fresh_tables, heard_today, prepare, refresh
 from nba.pipeline.preview import preview
 from nba.pipeline.rescore import Rescorer
-from nba.serving.app import create_app
-from nba.serving.auth import is_this_machine
 from nba.serving.cards import ProjectCards
 from nba.serving.clock import plan_clock
 from nba.serving.live import LiveRescoring
@@ -27,7 +18,6 @@ from nba.serving.routes.clerks import no_plan
 from nba.serving.services import Access, Services
 from nba.serving.sidebar import SidebarTokens
 from nba.serving.sign_in import SignIn
-from nba.settings import Project
 from nba.stores.book_rows import BookRows
 from nba.stores.customers import CustomerRows, remembered
 from nba.stores.operational import utc_now
@@ -35,64 +25,6 @@ from nba.wiring import Wiring
 
 #: The longest, in seconds, that a request waits for the operational store.
 WAIT_SECONDS: Final = 2.0
-#: The longest, in seconds, that requests under way have to end when the service stops.
-END_SECONDS: Final = 10
-#: Tell worker processes what they serve, and how callers are known.
-_PROJECT, _ACCESS = "NBA_SERVE_PROJECT", "NBA_SERVE_ACCESS"
-
-
-def serve_api(project: Project, *, host: str, port: int, access: str, workers: int = 1) -> None:
-    """Serve until interrupted; then requests under way have a few seconds to end.
-
-    Parameters
-    ----------
-    project : Project
-    host : str
-    port : int
-    access : str
-        A member of `Access`.
-    workers : int
-        Processes that share the port, and nothing else but the stores.
-
-    Raises
-    ------
-    UsageError
-        When open access is asked for on an address that others can reach.
-    """
-    if access not in tuple(Access):
-        raise UsageError("unknown --access", expected=" or ".join(Access), found=access)
-    if access == "open" and not is_this_machine(host):
-        raise UsageError(
-            "open access is for a loopback address only",
-            expected="127.0.0.1, ::1 or localhost",
-            found=host,
-            next_step="use --access keys, and make keys with `nba keys create`",
-        )
-    os.environ[_PROJECT], os.environ[_ACCESS] = str(project.root), access
-    app: FastAPI | str = make_app()  # what is wrong shows here, not in every worker
-    if workers > 1:
-        app = "nba.serving.run:make_app"
-    base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    print(
-        f"serving at {base}: the clerk's page at {base}/, the API's docs at {base}/docs", flush=True
-    )
-    uvicorn.run(
-        app,
-        factory=workers > 1,
-        host=host,
-        port=port,
-        workers=workers,
-        log_level="warning",
-        timeout_graceful_shutdown=END_SECONDS,
-    )
-
-
-def make_app() -> FastAPI:
-    """Return the service of the project that the environment names: uvicorn's entry point."""
-    project = Project.open(Path(os.environ[_PROJECT]))
-    configure(project.settings.log_level, project.settings.log_format)
-    wiring = Wiring(project, store_wait=WAIT_SECONDS)
-    return create_app(services_of(wiring, Access(os.environ[_ACCESS])))
 
 
 def services_of(wiring: Wiring, access: Access) -> Services:

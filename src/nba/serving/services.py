@@ -106,6 +106,8 @@ class Services:
         Computes features during the day; without it they are last night's.
     lock : Path or None
         The file by which one of several processes is chosen to do so.
+    leave_seconds : float
+        For so long the file is left to a process that is there for it alone.
     """
 
     store: OperationalStore
@@ -131,6 +133,7 @@ class Services:
     sidebar: SidebarTokens | None = None
     fresh: FreshFeatures | None = None
     lock: Path | None = None
+    leave_seconds: float = 0.0
 
     @property
     def unprofiled(self) -> tuple[str, ...]:

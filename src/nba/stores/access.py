@@ -118,10 +118,16 @@ def create_key(
 _KEY = select(api_keys).where(api_keys.c.key_id == bindparam("key"))
 
 
-def verify_token(connection: Connection, token: str, now: datetime) -> ApiKey | None:
-    """Return the key of `token` if it is known, unexpired and not revoked."""
+def parts_of(token: str) -> tuple[str, str, str]:
+    """Return prefix, id and secret of a token."""
     prefix, _, rest = token.partition("_")
     key_id, _, secret = rest.partition("_")
+    return prefix, key_id, secret
+
+
+def verify_token(connection: Connection, token: str, now: datetime) -> ApiKey | None:
+    """Return the key of `token` if it is known, unexpired and not revoked."""
+    prefix, key_id, secret = parts_of(token)
     row = connection.execute(_KEY, {"key": key_id}).first()
     if row is None or prefix != _PREFIX:
         return None

@@ -92,6 +92,9 @@ class Database:
             event.listen(self._engine, "begin", _begin_sqlite)
         self._local = threading.local()
         self._numbers = count()
+        self._wait_seconds = wait_seconds
+        #: SQLite lets its writers ask again and again; those of one process wait in line here.
+        self._turn = threading.Lock()
         self._reader = self._engine.execution_options(
             **({_READ_ONLY: True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"})
         )
@@ -121,6 +124,17 @@ class Database:
         """
         if not self.is_sqlite or not self.url.database:
             return None
+        found = self.ask("PRAGMA data_version")
+        # each connection counts by itself
+        return None if found is None else int(self._local.number << 48 | int(found[0]))
+
+    def ask(self, statement: str, *parameters: object) -> tuple[Any, ...] | None:
+        """Return the first row of a question to SQLite, as it is stored, in some microseconds.
+
+        None without a row, for another database, and where the file does not answer.
+        """
+        if not self.is_sqlite or not self.url.database:
+            return None
         asking: sqlite3.Connection | None = getattr(self._local, "asking", None)
         try:
             if asking is None:
@@ -128,11 +142,10 @@ class Database:
                 asking = sqlite3.connect(self.url.database, isolation_level=None)
                 self._local.asking = asking
                 self._local.number = next(self._numbers)
-            found = asking.execute("PRAGMA data_version").fetchone()
+            row: tuple[Any, ...] | None = asking.execute(statement, parameters).fetchone()
         except sqlite3.Error:
             return None
-        # each connection counts by itself
-        return int(self._local.number << 48 | int(found[0]))
+        return row
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -143,8 +156,25 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Open a writing transaction; it commits as a whole or not at all."""
-        with _translated(self.url), self._engine.begin() as connection:
+        with self._my_turn(), _translated(self.url), self._engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def _my_turn(self) -> Iterator[None]:
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._turn.acquire(timeout=self._wait_seconds):
+            raise UnavailableError(
+                "the operational store does not answer",
+                expected="a turn to write within the time that is waited",
+                found=f"another write of {self._wait_seconds:g} seconds",
+                next_step="try again",
+            )
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def migrate(self) -> None:
         """Bring the schema to the newest version; safe when processes start together."""

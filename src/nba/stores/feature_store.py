@@ -104,7 +104,11 @@ class FeastFeatureStore:
         self.tag_history = TagHistory(self.data / "features" / "tag_changes")
         self._base = self.data / "features" / "fresh.duckdb"
         self.fresh = FreshRows(
-            self._base, self._built_views, time_zone=time_zone, window_days=window_days
+            self._base,
+            self._built_views,
+            time_zone=time_zone,
+            window_days=window_days,
+            definitions=self._definitions,
         )
         self._tables = tables
         self._input_version = input_version

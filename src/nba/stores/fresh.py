@@ -7,11 +7,14 @@ over it by key, and the views run over that slice.
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -25,6 +28,7 @@ from nba.data.tables import visible
 from nba.errors import NotFoundError
 from nba.features.fresh import BY_CUSTOMER, WHOLE, SliceFeatures, compile_day, customer_views
 from nba.features.view import Tables, View
+from nba.files import write_text
 from nba.schema.tables import TABLES, VALID_FROM
 from nba.schema.words import CLOCK, CUSTOMER_ID, SERVICE_CATEGORY, UNKNOWN_CATEGORY
 
@@ -189,6 +193,9 @@ class FreshRows:
         The project's.
     window_days : callable
         Returns how far `purchases` go back.
+    definitions : callable, optional
+        Returns a digest of what the views are made of. With it the compiled queries of a day are
+        kept beside the base, for workers that start later.
 
     Notes
     -----
@@ -204,9 +211,11 @@ class FreshRows:
         *,
         time_zone: str,
         window_days: Callable[[], int],
+        definitions: Callable[[], str] | None = None,
     ) -> None:
         self._path = path
         self._views = views
+        self._definitions = definitions
         self._time_zone = time_zone
         self._window_days = window_days
         self._lock = threading.Lock()
@@ -296,11 +305,36 @@ class FreshRows:
             known = self._compiled
             one = _Slice(key, self._path, self._time_zone)
             if known is None or known[0] != key:
-                queries = one.compile(self._views(), now.date(), self._window_days())
-                known = self._compiled = (key, queries)
+                known = self._compiled = (key, self._queries(one, now.date()))
             one.prepare(known[1])
             self._slice = one
         return self._slice
+
+    def _queries(self, one: _Slice, day: date) -> dict[str, str]:
+        """Return the queries of a day: those that are kept, or compiled anew and kept."""
+        window_days = self._window_days()
+        if self._definitions is None:
+            return one.compile(self._views(), day, window_days)
+        path = self._path.with_suffix(".queries.json")
+        base = self.base()
+        made = {
+            "day": str(day),
+            "base": None if base is None else [str(base.as_of), str(base.made_at)],
+            "definitions": self._definitions(),
+            "window_days": window_days,
+            "versions": [version("duckdb"), version("ibis-framework")],
+        }
+        with path.with_suffix(".lock").open("w") as alone:  # others wait, and read
+            fcntl.flock(alone, fcntl.LOCK_EX)
+            try:
+                kept = json.loads(path.read_text(encoding="utf-8"))
+            except (FileNotFoundError, ValueError):
+                kept = {}
+            if kept.get("made") == made:
+                return dict(kept["queries"])
+            queries = one.compile(self._views(), day, window_days)
+            write_text(path, json.dumps({"made": made, "queries": queries}))
+            return queries
 
 
 class _Slice:
@@ -339,6 +373,13 @@ class _Slice:
             run(f"CREATE TEMP TABLE day_{name} AS SELECT * FROM {name} LIMIT 0")
         for name in WHOLE:
             run(f"CREATE TEMP TABLE {name} AS SELECT * FROM base.{name}")
+        #: Tables of which the base has rows at all, and those that hold any now.
+        self._kept_by_base = [
+            name
+            for name in BY_CUSTOMER
+            if run(f"SELECT 1 FROM base.{name} LIMIT 1").fetchone() is not None
+        ]
+        self._holding: set[str] = set()
         self._known_columns = {name: self._columns(name) for name in BY_DAY}
         self._has_clock = CLOCK in self._known_columns["transactions"]
 
@@ -369,12 +410,15 @@ class _Slice:
         run = self._connection.execute
         run(f"DELETE FROM {_WANTED}")
         run(f"INSERT INTO {_WANTED} SELECT unnest(?)", [list(customer_ids)])
-        for name in BY_CUSTOMER:
+        for name in self._holding:
             run(f"DELETE FROM {name}")
+        self._holding = set(self._kept_by_base)
+        for name in self._kept_by_base:
             self.filled_rows += run(f"EXECUTE fill_{name}").fetchall()[0][0]
         for name in BY_DAY:
             rows = day.get(name)
             if rows is not None and not rows.is_empty():
+                self._holding.add(name)
                 self._lay_over(name, rows, now)
 
     def _lay_over(self, name: str, rows: pl.DataFrame, now: datetime) -> None:

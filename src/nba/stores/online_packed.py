@@ -25,6 +25,8 @@ Row: TypeAlias = tuple[Key, int, int, str]
 DAY_MICROSECONDS: Final = 86_400_000_000
 #: SQLite takes at most 32,766 parameters in a statement.
 _MAX_PARAMETERS: Final = 30_000
+#: Rows that are pushed by one statement.
+_PUSHED: Final = 500
 
 _META = """
 CREATE TABLE IF NOT EXISTS nba_schemas (
@@ -58,6 +60,19 @@ class OnlineView:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+def _upsert_sql(view: OnlineView, rows: int) -> str:
+    """Return the statement that writes so many rows, none over a later one."""
+    names = [*view.keys, "event_us", "created_us", "schema_id", "packed"]
+    one = f"({', '.join('?' * len(names))})"
+    return (
+        f"INSERT INTO {_quoted('view_' + view.name)} ({', '.join(map(_quoted, names))}) "
+        f"VALUES {', '.join([one] * rows)} ON CONFLICT ({', '.join(map(_quoted, view.keys))}) "
+        "DO UPDATE SET event_us = excluded.event_us, created_us = excluded.created_us, "
+        "schema_id = excluded.schema_id, packed = excluded.packed "
+        "WHERE (excluded.event_us, excluded.created_us) >= (event_us, created_us)"
+    )
 
 
 class PackedStore:
@@ -191,14 +206,16 @@ class PackedStore:
             floor = self.snapshot_us(view.name)
             fresh = [row for row in rows if row[1] >= floor]
             if moment_us >= floor:
-                self.connection.executemany(
-                    f"DELETE FROM {_quoted('view_' + view.name)} "
-                    f"WHERE {_quoted(view.keys[0])} = ? AND event_us < ?",
-                    [(key, moment_us) for key in whole],
-                )
+                for start in range(0, len(whole), _PUSHED):
+                    part = whole[start : start + _PUSHED]
+                    self.connection.execute(
+                        f"DELETE FROM {_quoted('view_' + view.name)} WHERE event_us < ? "
+                        f"AND {_quoted(view.keys[0])} IN ({', '.join('?' * len(part))})",
+                        [moment_us, *part],
+                    )
             if not fresh:
                 return
-            self._upsert(view, fresh)
+            self._upsert_few(view, fresh)
             self.connection.execute(
                 "UPDATE nba_views SET newest_us = max(newest_us, ?) WHERE view = ?",
                 (max(row[1] for row in fresh), view.name),
@@ -223,16 +240,22 @@ class PackedStore:
 
     def _upsert(self, view: OnlineView, rows: Iterable[Row]) -> None:
         schema = self._schema_id(view)
-        names = [*view.keys, "event_us", "created_us", "schema_id", "packed"]
-        key_list = ", ".join(map(_quoted, view.keys))
         self.connection.executemany(
-            f"INSERT INTO {_quoted('view_' + view.name)} ({', '.join(map(_quoted, names))}) "
-            f"VALUES ({', '.join('?' * len(names))}) ON CONFLICT ({key_list}) DO UPDATE SET "
-            "event_us = excluded.event_us, created_us = excluded.created_us, "
-            "schema_id = excluded.schema_id, packed = excluded.packed "
-            "WHERE (excluded.event_us, excluded.created_us) >= (event_us, created_us)",
+            _upsert_sql(view, 1),
             ((*keys, event, created, schema, packed) for keys, event, created, packed in rows),
         )
+
+    def _upsert_few(self, view: OnlineView, rows: Sequence[Row]) -> None:
+        """Write rows by few statements: after each this thread waits for the interpreter again."""
+        schema = self._schema_id(view)
+        for start in range(0, len(rows), _PUSHED):
+            part = rows[start : start + _PUSHED]
+            values = [
+                value
+                for keys, event, created, packed in part
+                for value in (*keys, event, created, schema, packed)
+            ]
+            self.connection.execute(_upsert_sql(view, len(part)), values)
 
     def _schema_id(self, view: OnlineView) -> int:
         columns = json.dumps(view.columns)

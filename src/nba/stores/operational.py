@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from nba.data.identity_keys import IdentityKey
 from nba.data.tombstones import Tombstones
-from nba.errors import NotFoundError
+from nba.errors import NotFoundError, UnavailableError
 from nba.schema.words import TagSource
 from nba.stores import (
     access,
@@ -147,6 +147,15 @@ class Writer:
         )
 
 
+@dataclass(frozen=True)
+class _Verified:
+    """A key that was verified: at which version of the database, and from which row."""
+
+    version: int
+    row: tuple[Any, ...]
+    key: ApiKey
+
+
 class OperationalStore:
     """What the service and the nightly job share.
 
@@ -221,10 +230,19 @@ class OperationalStore:
         return cast("Result", self._group.do(work))
 
     def _together(self, works: Sequence[Callable[[Writer], Any]]) -> list[Any]:
-        """Do several works in one transaction; return result or error of each."""
-        with self.writing() as writer:
+        """Do several works in one transaction; return result or error of each.
+
+        Where one of them raises, all begin anew, each in a savepoint of its own.
+        """
+        try:
+            with self.writing() as writer:
+                return [work(writer) for work in works]
+        except UnavailableError:
+            raise
+        except Exception:
             if len(works) == 1:
-                return [works[0](writer)]
+                raise
+        with self.writing() as writer:
             return [_in_savepoint(writer, work) for work in works]
 
     def publish(
@@ -445,8 +463,7 @@ class OperationalStore:
         bool
             False where there was nothing to do.
         """
-        with self.writing() as writer:
-            return books.settle(writer.connection, clerk_id, today)
+        return self.write(lambda writer: books.settle(writer.connection, clerk_id, today))
 
     def changes(self, clerk_id: str, since: int) -> tuple[Book, list[Change]] | None:
         """Return a clerk's book and what came and went after a version of the list."""
@@ -931,22 +948,32 @@ class OperationalStore:
     def verify_token(self, token: str) -> ApiKey | None:
         """Return the key of a token that is known, unexpired and not revoked.
 
-        What was verified holds, where the database tells it, until anybody commits anything.
+        What was verified holds, where the database tells it, until the key's own row changes.
         """
         version, now = self._database.version(), self._clock()
         secret = sha256(token.encode(errors="surrogatepass")).digest()
-        known: dict[bytes, tuple[int, ApiKey]] = vars(self._verified).setdefault("keys", {})
+        known: dict[bytes, _Verified] = vars(self._verified).setdefault("keys", {})
         found = known.get(secret)
-        if found is not None and found[0] == version:
-            ends = found[1].expires_at
-            return found[1] if ends is None or ends > now else None
+        if found is not None and version is not None:
+            if found.version != version and self._key_row(token) == found.row:
+                found = known[secret] = replace(found, version=version)
+            if found.version == version:
+                ends = found.key.expires_at
+                return found.key if ends is None or ends > now else None
+        row = self._key_row(token)  # read first: what changes after it is noticed
         with self._database.reading() as connection:
             key = access.verify_token(connection, token, now)
-        if key is not None and version is not None:
+        if key is not None and version is not None and row is not None:
             if len(known) >= _MOST_KEYS:
                 known.clear()
-            known[secret] = (version, key)
+            known[secret] = _Verified(version, row, key)
         return key
+
+    def _key_row(self, token: str) -> tuple[Any, ...] | None:
+        """Return the row of a token's key as SQLite has it."""
+        return self._database.ask(
+            "SELECT * FROM api_keys WHERE key_id = ?", access.parts_of(token)[1]
+        )
 
     def revoke_key(self, key_id: str) -> None:
         """Revoke a key at once."""
