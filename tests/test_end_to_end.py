@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import polars as pl
 import pytest
 from fastapi.testclient import TestClient
 from polars.testing import assert_frame_equal
+from tests.command import nba, nba_apart
 
 from nba.jobs.outbox import drain_outbox
 from nba.pipeline.fresh import VIEWS as FRESH_VIEWS
@@ -29,18 +28,6 @@ START, DAYS = date(2025, 3, 1), 150
 DAY = START + timedelta(days=DAYS)
 
 
-def nba(*arguments: str | Path, code: int = 0) -> str:
-    """Run the command line and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "nba", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout[-2000:] + done.stderr[-4000:]
-    return done.stdout + done.stderr
-
-
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a project with a plan for DAY, made through the command line alone."""
@@ -51,8 +38,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     nba("init", project)
     # a night before any table would leave champions that learned nothing
     assert "no customer is known" in nba("--project", project, "run", "--as-of", DAY, code=1)
-    nba("--project", project, "ingest", folder / "tables")
-    printed = nba("--project", project, "run", "--as-of", DAY)
+    nba_apart("--project", project, "ingest", folder / "tables")
+    printed = nba_apart("--project", project, "run", "--as-of", DAY)
     assert all(step in printed for step in ("features", "train", "score", "plan", "publish"))
     return project
 

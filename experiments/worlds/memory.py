@@ -178,11 +178,16 @@ class ScratchFeatures(FeastFeatureStore):
             _COMPILED[key] = ViewTemplates.of(self._project_views, self._own_tables.at, as_of)
         return _COMPILED[key]
 
-    def snapshot(self, view: str, as_of: datetime) -> pl.DataFrame:
-        """Return one view as built at `as_of`."""
+    def snapshot(
+        self, view: str, as_of: datetime, among: pl.DataFrame | None = None
+    ) -> pl.DataFrame:
+        """Return one view as built at `as_of`, of all or of some customers."""
         if (view, as_of) not in self._kept:
             raise NotFoundError(f"the view {view} was not built at {as_of}")
-        return self._kept[view, as_of]
+        table = self._kept[view, as_of]
+        if among is None or "customer_id" not in table.columns:
+            return table
+        return table.join(among, on="customer_id", how="semi", maintain_order="left")
 
     def historical(self, service: str, entities: pl.DataFrame) -> pl.DataFrame:
         """Join a feature service at the very moments that `ensure` has built."""
@@ -267,15 +272,23 @@ class ScratchFolder:
         """Return whether a table is kept."""
         return name in self.kept
 
-    def write(self, name: str, table: pl.DataFrame) -> None:
+    def write(self, name: str, table: pl.DataFrame | pl.LazyFrame) -> None:
         """Keep a table."""
-        self.kept[name] = table
+        self.kept[name] = table.lazy().collect()
 
     def read(self, name: str) -> pl.DataFrame:
         """Return a kept table."""
         if name not in self.kept:
             raise NotFoundError(f"the run of {self.day} kept no table {name}")
         return self.kept[name]
+
+    def scan(self, name: str) -> pl.LazyFrame:
+        """Return a kept table."""
+        return self.read(name).lazy()
+
+    def remove(self, group: str) -> None:
+        """Remove every table of a group."""
+        self.kept = {k: v for k, v in self.kept.items() if not k.startswith(f"{group}/")}
 
     def tables(self, group: str) -> dict[str, pl.DataFrame]:
         """Return every table kept in a group."""

@@ -40,10 +40,13 @@ def write_text(path: Path, content: str) -> None:
         temporary.write_text(content, encoding="utf-8")
 
 
-def write_parquet(table: pl.DataFrame, path: Path) -> None:
-    """Write a table to `path`, as a whole or not at all."""
+def write_parquet(table: pl.DataFrame | pl.LazyFrame, path: Path) -> None:
+    """Write a table to `path`, as a whole or not at all; a lazy one in batches."""
     with replacing(path) as temporary:
-        table.write_parquet(temporary)
+        if hasattr(table, "sink_parquet"):
+            table.sink_parquet(temporary)
+        else:
+            table.write_parquet(temporary)
 
 
 def sync(path: Path) -> None:

@@ -435,6 +435,13 @@ class Settings(_Section):
         description="Threads of all that computes: DuckDB, Polars, Arrow, LightGBM, BLAS, the "
         "workers of models, and Spark on this machine; 0: every core.",
     )
+    partitions: int = Field(
+        1,
+        ge=1,
+        le=10_000,
+        description="Parts in which a night scores and plans its customers, one after the other: "
+        "memory holds one part. A store is never split.",
+    )
     spill_folder: str = Field(
         "", description="Where goes what does not fit into memory; empty: `tmp` in the data folder."
     )

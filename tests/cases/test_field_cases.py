@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from unittest import mock
 from urllib.parse import quote
 
 import polars as pl
 import pytest
 from fastapi.testclient import TestClient
+from tests.command import nba
 
 from experiments.common.data import public_data
-from nba.cli import main
 from nba.serving import Access, create_app
 from nba.serving.run import services_of
 from nba.settings import Project
@@ -87,21 +83,6 @@ class Shop:
     def close(self) -> None:
         for wiring in self.opened:
             wiring.plan_store.close()
-
-
-def nba(*words: object, code: int = 0) -> str:
-    said = io.StringIO()
-    arguments = ["nba", *map(str, words)]
-    with (
-        mock.patch.object(sys, "argv", arguments),
-        redirect_stdout(said),
-        redirect_stderr(said),
-        pytest.raises(SystemExit) as ended,
-    ):
-        main()
-    assert ended.value.code == code, said.getvalue()
-    assert "Traceback" not in said.getvalue()
-    return said.getvalue()
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
-from tests.jobs.conftest import DAY, made, nba, wiring  # noqa: F401
+from tests.command import nba
+from tests.jobs.conftest import DAY, made, wiring  # noqa: F401
 
 from nba.connect.copilot import Copilot
 

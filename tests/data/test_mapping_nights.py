@@ -5,8 +5,6 @@ The command line alone: `init`, `ingest --mapping`, `run --as-of`, `actions expo
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from tests.command import nba
 
 CUSTOMERS, ORDERS, GOODS = 60, 8, 24
 Rows = dict[str, list[object]]
@@ -162,18 +161,6 @@ def write(path: Path, header: str, rows: list[list[object]]) -> None:
     """Write a CSV file as the publisher does."""
     lines = [header, *(",".join(map(str, row)) for row in rows)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def nba(*arguments: str | Path) -> str:
-    """Run the command line and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "nba", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return done.stdout
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, inspect, text
-from tests.jobs.conftest import DAY, nba
+from tests.command import nba
+from tests.jobs.conftest import DAY
 
 from nba.jobs.lock import is_locked
 

@@ -12,7 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
-from tests.jobs.conftest import DAY, nba, wiring
+from tests.command import nba
+from tests.jobs.conftest import DAY, wiring
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -17,7 +17,8 @@ import pytest
 import schemathesis
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, seed, settings
-from tests.jobs.conftest import DAY, nba, wiring
+from tests.command import nba
+from tests.jobs.conftest import DAY, wiring
 from tests.jobs.test_alerts import Receiver
 
 from nba.serving import Access, create_app

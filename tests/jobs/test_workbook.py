@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from openpyxl import load_workbook
-from tests.jobs.conftest import DAY, nba, wiring
+from tests.command import nba
+from tests.jobs.conftest import DAY, wiring
 
 from nba.errors import InputRefusedError
 from nba.jobs.workbook import CHOICES, export_workbook, read_feedback

@@ -17,7 +17,7 @@ from nba.decisions.inputs import DecisionInputs, conform_inputs
 from nba.decisions.integer import appeal
 from nba.decisions.lending import lent_minutes, pooled_bound, store_places
 from nba.decisions.log import clerk_report, decision_log
-from nba.decisions.modes import MODES
+from nba.decisions.modes import MODES, Averages, mode_averages
 from nba.decisions.own_cases import with_own_cases
 from nba.decisions.plan import Plan
 from nba.decisions.policy import ContactPolicy
@@ -29,7 +29,13 @@ from nba.decisions.writing import write_actions
 from nba.schema.words import Arm
 
 
-def decide(inputs: Mapping[str, pl.DataFrame], rules: DecisionRules, *, as_of: datetime) -> Plan:
+def decide(
+    inputs: Mapping[str, pl.DataFrame],
+    rules: DecisionRules,
+    *,
+    as_of: datetime,
+    averages: Averages | None = None,
+) -> Plan:
     """Decide whom each clerk contacts on the day of `as_of`, with what, when and why.
 
     Parameters
@@ -41,6 +47,8 @@ def decide(inputs: Mapping[str, pl.DataFrame], rules: DecisionRules, *, as_of: d
         All that decides beside the tables.
     as_of : datetime
         00:00 of the plan's day in the project's time zone; the plan sees what is earlier.
+    averages : Averages, optional
+        Of the whole shop, where `inputs` are those of a part of it.
 
     Raises
     ------
@@ -54,7 +62,7 @@ def decide(inputs: Mapping[str, pl.DataFrame], rules: DecisionRules, *, as_of: d
     itself is fixed by hash.
     """
     tables = with_substitutes(conform_inputs(inputs))
-    pool = evaluate(tables, rules, as_of=as_of)
+    pool = evaluate(tables, rules, averages or mode_averages(tables), as_of=as_of)
     working = working_clerks(tables, rules.policy)
     pool, day, rows = _day(pool, working, rules, as_of=as_of)
     price = solve(owed_first(day.programme, day.owed)).price

@@ -276,7 +276,7 @@ def _conform(name: str, table: pl.DataFrame, columns: Mapping[str, Any]) -> pl.D
     return table.with_columns(known)
 
 
-def _with_customers(responses: pl.DataFrame, interactions: pl.DataFrame) -> pl.DataFrame:
+def with_customers(responses: pl.DataFrame, interactions: pl.DataFrame) -> pl.DataFrame:
     """Name the customer of responses that name their interaction only."""
     owners = interactions.select("interaction_id", owner_id="customer_id").drop_nulls()
     owners = owners.unique("interaction_id")
@@ -321,7 +321,7 @@ def conform_inputs(inputs: Mapping[str, pl.DataFrame]) -> DecisionInputs:
     }
     if tables["needs"].is_empty():
         tables["needs"] = plain_needs(tables)
-    tables["responses"] = _with_customers(tables["responses"], tables["interactions"])
+    tables["responses"] = with_customers(tables["responses"], tables["interactions"])
     for name, key in {**dict.fromkeys(CUSTOMER_TABLES, "customer_id"), **_UNIQUE}.items():
         _refuse_repeated(name, tables[name][key])
     return DecisionInputs(tables)

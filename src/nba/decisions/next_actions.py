@@ -44,13 +44,18 @@ class OpenBook:
     price: Mapping[str, float]
 
     @classmethod
-    def of(cls, inputs: Mapping[str, pl.DataFrame], clerks: pl.DataFrame) -> OpenBook:
-        """Return the book of the inputs that `decide` had, and of its ledger of clerks."""
+    def of(
+        cls,
+        inputs: Mapping[str, pl.DataFrame],
+        clerks: pl.DataFrame,
+        averages: Averages | None = None,
+    ) -> OpenBook:
+        """Return the book of what `decide` had, and of its ledger of clerks."""
         tables = with_substitutes(conform_inputs(inputs))
         price: dict[str, float] = {}
         if "price_before_fatigue" in clerks.columns:
             price = dict(clerks.select("clerk_id", "price_before_fatigue").iter_rows())
-        return cls(tables, mode_averages(tables), price)
+        return cls(tables, averages or mode_averages(tables), price)
 
     def customers_of(self, clerk_id: str) -> list[str]:
         """Return the customers whom a clerk serves today, by id."""

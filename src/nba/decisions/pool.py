@@ -17,7 +17,7 @@ from nba.decisions.floors import best_of_floors
 from nba.decisions.funnel import Stage, may_contact
 from nba.decisions.hashing import draw_arms
 from nba.decisions.inputs import DecisionInputs
-from nba.decisions.modes import MODES, mode_averages
+from nba.decisions.modes import MODES, Averages
 from nba.decisions.policy import Floor
 from nba.decisions.reasons import TEXT_FACTS
 from nba.decisions.rules import DecisionRules
@@ -202,10 +202,20 @@ def with_arms(
     return units.select(people.columns).with_columns(arms)
 
 
-def evaluate(tables: DecisionInputs, rules: DecisionRules, *, as_of: datetime) -> Pool:
-    """Price every eligible customer, a chunk at a time."""
+def evaluate(
+    tables: DecisionInputs, rules: DecisionRules, averages: Averages, *, as_of: datetime
+) -> Pool:
+    """Price every eligible customer, a chunk at a time.
+
+    Parameters
+    ----------
+    tables : DecisionInputs
+    rules : DecisionRules
+    averages : Averages
+        Stand for what is not known of a customer.
+    as_of : datetime
+    """
     people = eligible_customers(tables, rules, as_of=as_of)
-    averages = mode_averages(tables)
     parts = []
     for start in range(0, max(people.height, 1), CHUNK):
         chunk = people[start : start + CHUNK]

@@ -21,7 +21,7 @@ from nba.decisions.allocation import EPSILON, Programme
 from nba.decisions.assignment import Day, arm_places, assign
 from nba.decisions.inputs import DecisionInputs
 from nba.decisions.log import none_probability
-from nba.decisions.modes import MODES
+from nba.decisions.modes import MODES, Averages
 from nba.decisions.next_actions import OpenBook, next_actions
 from nba.decisions.policy import ContactPolicy
 from nba.decisions.pool import CHUNK
@@ -42,6 +42,7 @@ def write_reserve(
     rules: DecisionRules,
     *,
     as_of: datetime,
+    averages: Averages | None = None,
 ) -> pl.DataFrame:
     """Return the actions that wait for a free place, best customers first within each clerk.
 
@@ -55,6 +56,8 @@ def write_reserve(
         The clerks' ledger.
     rules : DecisionRules
     as_of : datetime
+    averages : Averages, optional
+        As `decide` had them.
 
     Returns
     -------
@@ -63,7 +66,7 @@ def write_reserve(
         same for each of their modes. Nothing was drawn: `propensity` is null.
     """
     waiting = _waiting(log, clerks)
-    book = OpenBook.of(inputs, clerks)
+    book = OpenBook.of(inputs, clerks, averages)
     parts = [pl.DataFrame(schema=dict(ACTION_SCHEMA))]
     for start in range(0, waiting.height, CHUNK):
         ids = waiting["customer_id"][start : start + CHUNK].to_list()

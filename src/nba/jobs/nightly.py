@@ -25,9 +25,10 @@ from nba.pipeline.context import RunContext
 from nba.pipeline.erase import erase_pending
 from nba.pipeline.features import build_features, features_stand
 from nba.pipeline.manifest import Manifest
+from nba.pipeline.partitions import score_night
 from nba.pipeline.plan import WARNINGS, plan_stands
 from nba.pipeline.publish import is_published, publish
-from nba.pipeline.score import score, scores_stand
+from nba.pipeline.score import scores_stand
 from nba.pipeline.train import models_stand, train
 from nba.wiring import Wiring
 
@@ -58,7 +59,7 @@ INGEST: Final = "ingest"
 SEQUENCE: Final = (
     NightlyStep("features", build_features, features_stand),
     NightlyStep("train", train, models_stand, renews=("score", "plan", "publish")),
-    NightlyStep("score", score, scores_stand),
+    NightlyStep("score", score_night, scores_stand),
     NightlyStep("plan", plan_with_lists, plan_stands, renews=("publish",)),
     NightlyStep("publish", publish, is_published),
 )
@@ -156,9 +157,10 @@ def refuse_more_than(name: str | None, steps: Sequence[NightlyStep]) -> None:
 def _walk(context: RunContext, due: list[NightlyStep], progress: Progress) -> None:
     """Run the steps in order; each is noted in the manifest when it is done."""
     took, names = earlier_seconds(context), [step.name for step in due]
+    in_parts = context.settings.partitions > 1  # no step then keeps what the one before it read
     for place, step in enumerate(due):
         with progress.step(step.name, time_left(took, names[place:])) as current:
-            current.report.update(step.run(context))
+            current.report.update(step.run(replace(context) if in_parts else context))
         for name, text in current.report.get("findings", {}).items():
             progress(f"{name}: {text}")
         context.manifest.record(step.name, current.report)

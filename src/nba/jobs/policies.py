@@ -17,7 +17,8 @@ from nba.jobs.impact.gather import gather
 from nba.jobs.impact.live_record import policies_of_day
 from nba.jobs.impact.live_tests import guard
 from nba.pipeline.context import RunContext
-from nba.pipeline.plan import WARNINGS, plan
+from nba.pipeline.partitions import plan_night
+from nba.pipeline.plan import WARNINGS
 from nba.pipeline.shadow import shadow_plans
 from nba.schema.words import Arm
 from nba.settings import PolicyShares, arm_shares
@@ -48,12 +49,12 @@ def _planned(context: RunContext) -> dict[str, Any]:
     today = context.as_of.date()
     policies = policies_of_day(wiring, today)
     if not policies.running:
-        return plan(context)
+        return plan_night(context)
     context.folder.write(STANDING, standing(wiring, today))
     if policies.auto:
         earned = standing(wiring, today - timedelta(days=today.toordinal() % MOVE_DAYS))
         policies = moved_shares(wiring, earned)
-    return plan(context, policies)
+    return plan_night(context, policies)
 
 
 def standing(wiring: Wiring, before: date) -> pl.DataFrame:

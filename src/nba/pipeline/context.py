@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
+import polars as pl
+
 from nba.models.base import ModelInputs
 from nba.pipeline.inputs import read_inputs
 from nba.pipeline.manifest import Manifest
@@ -34,6 +36,8 @@ class RunContext:
     ports : Ports
     progress : callable
         Shows a line of what a step does while it does it.
+    among : DataFrame, optional
+        customer_id: the part of the customers whose tables are read.
     """
 
     as_of: datetime
@@ -42,11 +46,12 @@ class RunContext:
     settings: Settings
     ports: Ports
     progress: Callable[[str], None] = no_progress
+    among: pl.DataFrame | None = None
 
     @cached_property
     def inputs(self) -> ModelInputs:
         """The feature tables and purchases at `as_of`, read once: after the views are built."""
-        return read_inputs(self.ports, self.settings, self.as_of)
+        return read_inputs(self.ports, self.settings, self.as_of, self.among)
 
 
 def run_context(ports: Ports, settings: Settings, as_of: datetime) -> RunContext:

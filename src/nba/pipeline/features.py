@@ -23,7 +23,7 @@ def build_features(context: RunContext) -> dict[str, Any]:
         When no customer is known at that moment.
     """
     built = context.ports.feature_store.build(context.as_of, force=True)
-    customers = context.inputs[STATE].height
+    customers = context.ports.feature_store.snapshot(STATE, context.as_of).height
     if not customers:
         raise NotFoundError(
             f"no customer is known at {context.as_of:%Y-%m-%d}",

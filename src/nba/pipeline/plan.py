@@ -12,6 +12,7 @@ import polars as pl
 from nba.decisions.audience import decide_audiences
 from nba.decisions.decide import decide
 from nba.decisions.inputs import conform_inputs
+from nba.decisions.modes import Averages
 from nba.decisions.outlook import outlook
 from nba.decisions.plan import Plan
 from nba.decisions.replacement import shift_ends, write_reserve
@@ -59,15 +60,36 @@ def plan(context: RunContext, policies: PolicyShares | None = None) -> dict[str,
 
     `policies` takes the place of the configured shares of simple lists.
     """
-    rules = context.ports.decision_rules(model_versions_text(context.manifest))
-    if policies is not None:
-        rules = rules.with_policies(policies)
+    rules = rules_of_day(context, policies)
     decided = make_plan(context, rules)
+    contacts = decided.actions.filter(pl.col("mode") != "none").height
+    return plan_report(context, rules, eligible=decided.log.height, actions=contacts)
+
+
+def rules_of_day(context: RunContext, policies: PolicyShares | None = None) -> DecisionRules:
+    """Return the rules of the run, other shares of simple lists in place of the configured."""
+    rules = context.ports.decision_rules(model_versions_text(context.manifest))
+    return rules if policies is None else rules.with_policies(policies)
+
+
+def plan_report(
+    context: RunContext, rules: DecisionRules, *, eligible: int, actions: int
+) -> dict[str, Any]:
+    """Return what the step says of its plan.
+
+    Parameters
+    ----------
+    context : RunContext
+    rules : DecisionRules
+    eligible, actions : int
+        Customers who were decided on, and contacts that were drawn.
+    """
+    clerks = context.ports.feature_store.snapshot("clerk", context.as_of)
     return {
-        "eligible": decided.log.height,
-        "actions": decided.actions.filter(pl.col("mode") != "none").height,
+        "eligible": eligible,
+        "actions": actions,
         "policy_version": rules.policy_version,
-        WARNINGS: plan_warnings(context.inputs["clerk"], rules),
+        WARNINGS: plan_warnings(clerks, rules),
     }
 
 
@@ -97,18 +119,12 @@ def make_plan(context: RunContext, rules: DecisionRules) -> Plan:
     quota ledger and the plan before is kept with the plan, so that it can be replayed, and so
     is which content and events meet each customer's tags, lists and store.
     """
-    scores = read_scores(context.folder)
-    read = {
-        **decision_tables(context),
-        CLOCKS: store_clocks(context),
-        "preferred_mode": preferred_modes(context),
-        STATE: consented_state(context),
-    }
+    scores, read = read_scores(context.folder), plan_inputs(context)
     given = ModelInputs({**context.inputs, **read})
     read["offers"] = offers(given, scores.affinity, as_of=context.as_of)
     for name, table in read.items():
         context.folder.write(f"{INPUTS}/{name}", table)
-    context.folder.write_text(RULES, rules.model_dump_json())
+    keep_rules(context, rules)
     inputs = {**context.inputs, **scores.items(), **read}
     decided = decide(inputs, rules, as_of=context.as_of)
     tables = {
@@ -120,6 +136,21 @@ def make_plan(context: RunContext, rules: DecisionRules) -> Plan:
     for name, table in tables.items():
         context.folder.write(f"{GROUP}/{name}", table)
     return decided
+
+
+def plan_inputs(context: RunContext) -> dict[str, pl.DataFrame]:
+    """Return what a plan reads beside features and scores, of all customers."""
+    return {
+        **decision_tables(context),
+        CLOCKS: store_clocks(context),
+        "preferred_mode": preferred_modes(context),
+        STATE: consented_state(context),
+    }
+
+
+def keep_rules(context: RunContext, rules: DecisionRules) -> None:
+    """Keep the rules under which the plan is made."""
+    context.folder.write_text(RULES, rules.model_dump_json())
 
 
 def plan_reports(
@@ -135,13 +166,37 @@ def plan_reports(
         Facts, scores and the lake's tables, as `decide` reads them.
     as_of : datetime
     """
-    audiences = decide_audiences(inputs, rules, as_of=as_of, clerks=decided.clerks)
-    ahead = outlook(inputs, rules, as_of=as_of)
-    return {POSTS: audiences.posts, POST_MEMBERS: audiences.members, OUTLOOK: ahead}
+    posts = post_tables(decided.clerks, rules, inputs, as_of)
+    return {**posts, OUTLOOK: outlook(inputs, rules, as_of=as_of)}
+
+
+def post_tables(
+    clerks: pl.DataFrame,
+    rules: DecisionRules,
+    inputs: Mapping[str, pl.DataFrame],
+    as_of: datetime,
+) -> dict[str, pl.DataFrame]:
+    """Return the day's posts and whom they reach.
+
+    Parameters
+    ----------
+    clerks : DataFrame
+        The clerks' ledger of the plan.
+    rules : DecisionRules
+    inputs : mapping of str to polars.DataFrame
+        Of `plan_reports`; of the scores mode and timing.
+    as_of : datetime
+    """
+    audiences = decide_audiences(inputs, rules, as_of=as_of, clerks=clerks)
+    return {POSTS: audiences.posts, POST_MEMBERS: audiences.members}
 
 
 def day_tables(
-    decided: Plan, rules: DecisionRules, inputs: Mapping[str, pl.DataFrame], as_of: datetime
+    decided: Plan,
+    rules: DecisionRules,
+    inputs: Mapping[str, pl.DataFrame],
+    as_of: datetime,
+    averages: Averages | None = None,
 ) -> dict[str, pl.DataFrame]:
     """Return what the plan's day needs so that nothing has to be worked out in a request.
 
@@ -153,9 +208,13 @@ def day_tables(
     inputs : mapping of str to DataFrame
         What it stood on.
     as_of : datetime
+    averages : Averages, optional
+        Of the whole shop, where the plan is that of a part of it.
     """
     tables = with_substitutes(conform_inputs(inputs))
-    reserve = write_reserve(inputs, decided.log, decided.clerks, rules, as_of=as_of)
+    reserve = write_reserve(
+        inputs, decided.log, decided.clerks, rules, as_of=as_of, averages=averages
+    )
     return {
         RESERVE: reserve,
         SHIFTS: shift_ends(tables, rules.policy, as_of=as_of),
@@ -215,7 +274,7 @@ def _snoozes(context: RunContext) -> pl.DataFrame:
 def consented_state(context: RunContext) -> pl.DataFrame:
     """Return the state of customers who were not erased, with what they said over the API."""
     lake, store = context.ports.tables, context.ports.plan_store
-    state = context.inputs[STATE]
+    state = context.ports.feature_store.snapshot(STATE, context.as_of)
     erased = store.erased_among(state["customer_id"].to_list())
     state = state.filter(~pl.col("customer_id").is_in(sorted(erased)))
     customers = lake.at(context.as_of)["customers"].select("customer_id", "consent_at")

@@ -33,7 +33,9 @@ class Tables(Protocol):
     def collect(self, table: Any) -> pl.DataFrame:
         """Return an Ibis expression as a polars table."""
 
-    def purchases(self, as_of: datetime, *, window_days: int) -> pl.DataFrame:
+    def purchases(
+        self, as_of: datetime, *, window_days: int, among: pl.DataFrame | None = None
+    ) -> pl.DataFrame:
         """Return what was bought before `as_of`, per customer, product and day."""
 
 
@@ -58,8 +60,10 @@ class FeatureStore(Protocol):
     def ensure(self, moments: Sequence[datetime], *, views: Sequence[str]) -> Any:
         """Build views at training cut-offs where they do not stand yet."""
 
-    def snapshot(self, view: str, as_of: datetime) -> pl.DataFrame:
-        """Return one view as built at `as_of`."""
+    def snapshot(
+        self, view: str, as_of: datetime, among: pl.DataFrame | None = None
+    ) -> pl.DataFrame:
+        """Return one view as built at `as_of`, of all or of some customers."""
 
     def service_columns(self, service: str) -> Mapping[str, Sequence[str]]:
         """Return the views of a feature service, each with its keys and the features it names."""
@@ -298,11 +302,17 @@ class RunFolder(Protocol):
     def has(self, name: str) -> bool:
         """Return whether a table is kept."""
 
-    def write(self, name: str, table: pl.DataFrame) -> None:
+    def write(self, name: str, table: pl.DataFrame | pl.LazyFrame) -> None:
         """Keep a table, as a whole or not at all."""
 
     def read(self, name: str) -> pl.DataFrame:
         """Return a kept table; `NotFoundError` where there is none."""
+
+    def scan(self, name: str) -> pl.LazyFrame:
+        """Return a kept table to read parts of; `NotFoundError` where there is none."""
+
+    def remove(self, group: str) -> None:
+        """Remove every table of a group, and of the groups in it."""
 
     def tables(self, group: str) -> Mapping[str, pl.DataFrame]:
         """Return every table kept in a group, by name."""

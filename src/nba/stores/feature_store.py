@@ -261,9 +261,19 @@ class FeastFeatureStore:
         assert found is not None
         return int(found[0]), str(found[1])
 
-    def snapshot(self, view: str, as_of: datetime) -> pl.DataFrame:
-        """Return one view as built at `as_of`: keys and features, sorted by key."""
-        return self.snapshots.read(self._view(view), as_of)
+    def snapshot(
+        self, view: str, as_of: datetime, among: pl.DataFrame | None = None
+    ) -> pl.DataFrame:
+        """Return one view as built at `as_of`: keys and features, sorted by key.
+
+        Parameters
+        ----------
+        view : str
+        as_of : datetime
+        among : DataFrame, optional
+            customer_id: of a view of customers the rows of these alone.
+        """
+        return self.snapshots.read(self._view(view), as_of, among)
 
     def served(self, view: str, as_of: datetime) -> pl.DataFrame:
         """Return one view of a published plan: see `Snapshots.read_served`."""

@@ -54,15 +54,31 @@ class LakeTables:
         )
         return apply_table_rules(tables, margin_rate=self._margin_rate)
 
-    def purchases(self, as_of: datetime, *, window_days: int) -> pl.DataFrame:
+    def purchases(
+        self, as_of: datetime, *, window_days: int, among: pl.DataFrame | None = None
+    ) -> pl.DataFrame:
         """Return what was bought before `as_of`: one row per customer, product and day.
 
         Columns: customer_id, product_id, category, ts (00:00 of the day), quantity, amount,
         margin; as far back as `window_days`.
+
+        Parameters
+        ----------
+        as_of : datetime
+        window_days : int
+        among : DataFrame, optional
+            customer_id: of these customers alone.
         """
         from nba.features.prepare import purchases
 
-        days = self.collect(purchases(self.at(as_of), as_of, window_days=window_days))
+        table = purchases(self.at(as_of), as_of, window_days=window_days)
+        if among is not None:
+            backend = table.get_backend()
+            backend.con.register("among", among.select("customer_id").to_arrow())
+            table = table.semi_join(backend.table("among"), "customer_id").order_by(
+                "customer_id", "product_id", "day"
+            )
+        days = self.collect(table)
         return days.with_columns(ts=pl.from_epoch("day", time_unit="d").cast(pl.Datetime("us")))
 
     @staticmethod

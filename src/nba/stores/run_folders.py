@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -39,12 +40,26 @@ class RunFolder:
         """Return whether a table is kept."""
         return self.file(name).is_file()
 
-    def write(self, name: str, table: pl.DataFrame) -> None:
-        """Keep a table, as a whole or not at all."""
+    def write(self, name: str, table: pl.DataFrame | pl.LazyFrame) -> None:
+        """Keep a table, as a whole or not at all; a lazy one passes through memory in batches."""
         write_parquet(table, self.file(name))
+
+    def remove(self, group: str) -> None:
+        """Remove every table of a group, and of the groups in it."""
+        shutil.rmtree(self.path / group, ignore_errors=True)
 
     def read(self, name: str) -> pl.DataFrame:
         """Return a kept table.
+
+        Raises
+        ------
+        NotFoundError
+            When the run kept no such table.
+        """
+        return self.scan(name).collect()
+
+    def scan(self, name: str) -> pl.LazyFrame:
+        """Return a kept table to read parts of.
 
         Raises
         ------
@@ -57,7 +72,7 @@ class RunFolder:
                 expected=f"{name}.parquet in its folder",
                 next_step=f"make it anew: `nba run --as-of {self.path.name} --force`",
             )
-        return pl.read_parquet(self.file(name))
+        return pl.scan_parquet(self.file(name))
 
     def tables(self, group: str) -> dict[str, pl.DataFrame]:
         """Return every table kept in a group such as `inputs`, by name."""

@@ -153,7 +153,7 @@ class Snapshots:
         files = str(self.folder(view.name, as_of) / "*.parquet")
         return pl.read_parquet(files, columns=list(view.entity_keys), hive_partitioning=False)
 
-    def read(self, view: View, as_of: datetime) -> pl.DataFrame:
+    def read(self, view: View, as_of: datetime, among: pl.DataFrame | None = None) -> pl.DataFrame:
         """Return one view as built at `as_of`: keys and features, sorted by key.
 
         Raises
@@ -168,7 +168,10 @@ class Snapshots:
                 expected=f"one of {known[-5:]}" if known else "a snapshot",
                 next_step=f"nba features build --as-of {as_of.date().isoformat()}",
             )
-        return self._scan(view, as_of).select(view.columns).sort(view.entity_keys).collect()
+        rows = self._scan(view, as_of).select(view.columns)
+        if among is not None and "customer_id" in view.entity_keys:
+            rows = rows.join(among.lazy(), on="customer_id", how="semi")
+        return rows.sort(view.entity_keys).collect()
 
     def read_served(self, view: View, as_of: datetime) -> pl.DataFrame:
         """Return one view of a published plan as far as its files hold it, sorted by key.

@@ -1,0 +1,81 @@
+"""A night in partitions: the same scores and the same plan, one partition in memory at a time."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime, time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from tests.command import nba
+from tests.jobs.conftest import DAY, wiring
+
+from nba.pipeline.partitions import Partitions, _places
+
+#: What tells the rows of a kept table apart, where it is not the customer alone.
+KEYS = {
+    "actions": ("action_id",),
+    "clerks": ("clerk_id",),
+    "reserve": ("clerk_id", "rank", "mode"),
+    "shifts": ("clerk_id",),
+    "posts": ("audience",),
+    "post_members": ("audience", "customer_id"),
+    "affinity": ("customer_id", "rank"),
+    "timing_category": ("customer_id", "category"),
+    "needs": ("customer_id", "need_id"),
+    "mode": ("customer_id", "mode"),
+    "contributions": ("customer_id", "feature"),
+    "offers": ("customer_id", "kind", "rank"),
+}
+#: What a plan reads of the whole shop, kept before the partitions are planned.
+GROUPS = ("scores", "plan", "inputs")
+
+
+def kept(shop: Path) -> dict[str, pl.DataFrame]:
+    """Return every table that the run of DAY left, sorted."""
+    folder = wiring(shop).runs.of(DAY)
+    tables = {f"{group}/{k}": v for group in GROUPS for k, v in folder.tables(group).items()}
+    return {
+        name: table.sort(KEYS.get(name.partition("/")[2], ("customer_id",)))
+        if {"customer_id", "clerk_id", "audience"} & set(table.columns)
+        else table
+        for name, table in tables.items()
+        if not name.startswith("inputs") or name == "inputs/offers"
+    }
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_a_night_in_partitions_leaves_the_same(made: Path, tmp_path: Path, count: int) -> None:
+    shop = Path(shutil.copytree(made, tmp_path / "shop"))
+    before = kept(shop)
+    with (shop / "nba.yaml").open("a", encoding="utf-8") as file:
+        file.write(f"\npartitions: {count}\n")
+    printed = nba("--project", shop, "run", "--as-of", DAY, "--from", "score", "--force")
+    assert f"partition {count} of {count}" in printed
+    after = kept(shop)
+    assert after.keys() == before.keys()
+    for name, table in before.items():
+        given = [column for column in table.columns if column != "policy_version"]
+        assert_frame_equal(after[name].select(given), table.select(given), rel_tol=1e-9)
+    assert not (wiring(shop).runs.of(DAY).path / "partitions").exists()
+
+
+def test_every_customer_and_every_clerk_is_in_one_partition(made: Path) -> None:
+    context = wiring(made).run(datetime.combine(DAY, time()))
+    partitions = Partitions.of(context, 2)
+    store = context.ports.feature_store
+    state, clerks = (store.snapshot(name, context.as_of) for name in ("customer_state", "clerk"))
+    assert sorted(partitions.customers["customer_id"]) == sorted(state["customer_id"])
+    assert sorted(partitions.clerks["clerk_id"]) == sorted(clerks["clerk_id"])
+    by_store = partitions.clerks.join(clerks, on="clerk_id").group_by("store_id")
+    assert by_store.agg(pl.col("part").n_unique())["part"].max() == 1
+
+
+def test_partitions_are_about_equal() -> None:
+    units = pl.Series("unit", [f"s{store}" for store in range(40) for _ in range(store + 1)])
+    places = _places(units, 4)
+    sizes = units.to_frame().join(places, on="unit").group_by("part").len()["len"]
+    assert sizes.max() - sizes.min() <= 40
+    assert_frame_equal(_places(units, 4), places)
