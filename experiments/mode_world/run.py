@@ -32,7 +32,7 @@ from nba.jobs.progress import to_stderr
 from nba.models.base import ModelInputs
 from nba.models.mode.assignments.features import assignment_features
 from nba.models.mode.assignments.outcomes import CHECK_DAYS, OUTCOME_DAYS, assignments_of
-from nba.models.mode.assignments.records import Source
+from nba.models.mode.assignments.records import AssignmentSource
 from nba.models.mode.doubly_robust.nuisance import Sample
 from nba.models.mode.effects.contacts import ARMS
 from nba.models.mode.estimators.encoder import Encoder
@@ -192,9 +192,9 @@ def _models(
         return models
     prior = PriorMode().fit(setting.inputs, as_of=setting.as_of, seed=seed)
     models["prior"] = _scored(prior, setting)
-    pilot = known.filter(pl.col("source") == str(Source.LOGGED))
+    pilot = known.filter(pl.col("source") == str(AssignmentSource.LOGGED))
     models["learned, pilot only"] = _scored(_fitted(setting, pilot, seed), setting)
-    habits = known.filter(pl.col("source") == str(Source.HISTORY))
+    habits = known.filter(pl.col("source") == str(AssignmentSource.HISTORY))
     models["learned, history only"] = _scored(_fitted(setting, habits, seed), setting)
     models |= _usual(pilot, setting, seed)
     others = _usual(known, setting, seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -60,6 +60,37 @@ def test_a_night_in_partitions_leaves_the_same(made: Path, tmp_path: Path, count
         given = [column for column in table.columns if column != "policy_version"]
         assert_frame_equal(after[name].select(given), table.select(given), rel_tol=1e-9)
     assert not (wiring(shop).runs.of(DAY).path / "partitions").exists()
+
+
+def test_processes_share_a_night_and_the_last_publishes(made: Path, tmp_path: Path) -> None:
+    shop = Path(shutil.copytree(made, tmp_path / "shop"))
+    day = DAY + timedelta(days=1)
+    nba("--project", shop, "train", "--as-of", day)
+    whole = Path(shutil.copytree(shop, tmp_path / "whole"))
+    nba("--project", whole, "run", "--as-of", day)
+
+    def part(number: int, code: int = 0) -> str:
+        return nba(
+            "--project", shop, "run", "--as-of", day, "--partition", f"{number}/2", code=code
+        )
+
+    assert "none of 2 yet" in part(1, code=75)
+    assert "the plan waits for partitions 1 of 2" in part(2)
+    assert wiring(shop).plan_store.plan(day) is None
+    part(1)
+    assert wiring(shop).plan_store.plan(day) is not None
+    assert_frame_equal(
+        wiring(shop).plan_store.actions(day), wiring(whole).plan_store.actions(day), rel_tol=1e-9
+    )
+    assert "nothing to do" in nba("--project", shop, "run", "--as-of", day)
+    assert "K/N" in nba("--project", shop, "run", "--partition", "3/2", code=2)
+
+
+def test_a_partition_asks_for_the_models_of_the_night(made: Path, tmp_path: Path) -> None:
+    shop = Path(shutil.copytree(made, tmp_path / "shop"))
+    day = DAY + timedelta(days=2)
+    said = nba("--project", shop, "run", "--as-of", day, "--partition", "1/2", code=1)
+    assert f"nba train --as-of {day}" in said
 
 
 def test_every_customer_and_every_clerk_is_in_one_partition(made: Path) -> None:

@@ -22,6 +22,9 @@ def run(
     from_step: Annotated[str, typer.Option("--from", help="Redo from this step on.")] = "",
     only: Annotated[str, typer.Option(help="Redo this step alone, on what stands.")] = "",
     backfill: Annotated[str, typer.Option(help="FIRST..LAST: one run per day.")] = "",
+    partition: Annotated[
+        str, typer.Option(help="K/N: score and plan one of N partitions; the last publishes.")
+    ] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
     ] = False,
@@ -31,9 +34,12 @@ def run(
     from nba.connect.courier import told
     from nba.jobs.nightly import STEPS, days_between, run_nightly
     from nba.jobs.nightly_preview import preview
+    from nba.jobs.partition import Share, run_partition
 
     if only and from_step:
         raise UsageError("--only and --from exclude each other", next_step="leave one of them away")
+    if partition and (only or from_step or force or backfill or dry_run):
+        raise UsageError("--partition stands alone", next_step="leave the other options away")
     wiring = wiring_of(context)
     days = days_between(backfill) if backfill else [moment(wiring, as_of)]
     if dry_run:
@@ -54,14 +60,18 @@ def run(
         for day in days:
             progress(f"nba run --as-of {day.date()}")
             try:
-                manifest = run_nightly(
-                    wiring,
-                    day,
-                    progress=progress,
-                    force=force,
-                    from_step=only or from_step or None,
-                    until_step=only or STEPS[-1],
-                    alone=bool(only),
+                manifest = (
+                    run_partition(wiring, day, Share.parse(partition), progress=progress)
+                    if partition
+                    else run_nightly(
+                        wiring,
+                        day,
+                        progress=progress,
+                        force=force,
+                        from_step=only or from_step or None,
+                        until_step=only or STEPS[-1],
+                        alone=bool(only),
+                    )
                 )
             except SystemExit:
                 progress("asked to stop: the same call goes on where this one ended")

@@ -101,7 +101,7 @@ class Staged:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StagingPlan:
     """How the rows of one source become rows of the table."""
 
     table: Table
@@ -158,7 +158,7 @@ def reading(table: str, shown: str) -> Iterator[None]:
         ) from error
 
 
-def plan_of(context: Context, table: Table, source: Source) -> Plan:
+def plan_of(context: Context, table: Table, source: Source) -> StagingPlan:
     """Find out how the rows of `source` become rows of `table`; refuse what cannot."""
     own = context.mapping.tables[table.name]
     taken = expressions(table, own, source)
@@ -168,7 +168,7 @@ def plan_of(context: Context, table: Table, source: Source) -> Plan:
     _refuse_types(table, own, types, source)
     checks = rules.build(table, types, context.now, _header(source, taken))
     final = _final_columns(table, types, own)
-    return Plan(table, mapped, types, checks, final, ignored_columns(own, source, taken))
+    return StagingPlan(table, mapped, types, checks, final, ignored_columns(own, source, taken))
 
 
 def expressions(table: Table, mapping: TableMapping, source: Source) -> dict[str, str]:
@@ -340,7 +340,7 @@ def _clock(context: Context, table: Table, types: Dict[str, str]) -> str:
     return clock.condition(naive, sql.name(column), context.zone, EARLIEST, day)
 
 
-def _parsed_rows(context: Context, plan: Plan) -> str:
+def _parsed_rows(context: Context, plan: StagingPlan) -> str:
     """SQL of the common tables `mapped`, `filled`, `parsed` and `safe`."""
     raw = {name: sql.name(rules.RAW + name) for name in plan.types}
     nulls = context.mapping.null_values
@@ -381,7 +381,7 @@ def replaced(context: Context, table: Table, source: Source) -> dict[str, tuple[
     }
 
 
-def query(context: Context, plan: Plan, checks: list[rules.Rule]) -> str:
+def query(context: Context, plan: StagingPlan, checks: list[rules.Rule]) -> str:
     """SQL of the table's columns and what is wrong with each row (nothing without `checks`)."""
     raw = {name: sql.name(rules.RAW + name) for name in plan.types}
     error = value = row = "NULL"

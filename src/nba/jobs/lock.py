@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from nba.errors import LockHeldError
 
@@ -22,10 +23,43 @@ def project_lock(data: Path) -> Iterator[None]:
     LockHeldError
         When another process holds it.
     """
+    with _held(data, "lock", fcntl.LOCK_EX | fcntl.LOCK_NB) as handle:
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+
+
+@contextmanager
+def partition_lock(data: Path, number: int, count: int) -> Iterator[None]:
+    """Hold one partition of a night; other partitions may be held at the same time, no whole run.
+
+    Raises
+    ------
+    LockHeldError
+        When a run, or another process on the same partition, holds it.
+    """
+    alone = fcntl.LOCK_EX | fcntl.LOCK_NB
+    with (
+        _held(data, "lock", fcntl.LOCK_SH | fcntl.LOCK_NB),
+        _held(data, f"lock.{number + 1}-of-{count}", alone),
+    ):
+        yield
+
+
+@contextmanager
+def join_lock(data: Path) -> Iterator[None]:
+    """Wait until no other process puts partitions together, and be the one that does."""
+    with _held(data, "lock.join", fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def _held(data: Path, name: str, how: int) -> Iterator[TextIO]:
     data.mkdir(parents=True, exist_ok=True)
-    with (data / "lock").open("a+", encoding="utf-8") as handle:
+    with (data / name).open("a+", encoding="utf-8") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, how)
         except BlockingIOError:
             handle.seek(0)
             raise LockHeldError(
@@ -34,10 +68,7 @@ def project_lock(data: Path) -> Iterator[None]:
                 found=f"process {handle.read().strip() or 'unknown'}",
                 next_step="try again when it has ended",
             ) from None
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
-        yield
+        yield handle
 
 
 def is_locked(data: Path) -> bool:

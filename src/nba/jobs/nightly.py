@@ -25,7 +25,7 @@ from nba.pipeline.context import RunContext
 from nba.pipeline.erase import erase_pending
 from nba.pipeline.features import build_features, features_stand
 from nba.pipeline.manifest import Manifest
-from nba.pipeline.partitions import score_night
+from nba.pipeline.partitions import PARTITIONS, score_night
 from nba.pipeline.plan import WARNINGS, plan_stands
 from nba.pipeline.publish import is_published, publish
 from nba.pipeline.score import scores_stand
@@ -118,6 +118,8 @@ def run_nightly(
         inputs = input_versions(wiring)
         if until_step == INGEST:
             return context.manifest
+        if force:
+            context.folder.remove(PARTITIONS)
         due = steps_due(context, inputs, force=force, from_step=from_step)
         steps = [step for step in due.steps if STEPS.index(step.name) <= STEPS.index(until_step)]
         if alone:

@@ -53,7 +53,11 @@ class Measured:
 
 
 def bench_nightly(
-    customers: int = 10_000, days: int = 365, threads: int = 0, folder: str = ""
+    customers: int = 10_000,
+    days: int = 365,
+    threads: int = 0,
+    partitions: int = 1,
+    folder: str = "",
 ) -> list[Measured]:
     """Make a shop, load it, and run two nights: one that trains, and one as most nights are.
 
@@ -64,6 +68,8 @@ def bench_nightly(
         Of history before the first night.
     threads : int
         As `threads` in nba.yaml; 0: every core.
+    partitions : int
+        As `partitions` in nba.yaml.
     folder : str
         Where the shop is made and stays; empty: a temporary folder.
 
@@ -73,17 +79,18 @@ def bench_nightly(
     Spark's virtual machine. The limits are a raw prediction of LightGBM, a raw write of Parquet
     and one scan of DuckDB over the same numbers of rows.
     """
+    settings = {"threads": threads, "partitions": partitions}
     if folder:
-        return _bench(Path(folder), customers, days, threads)
+        return _bench(Path(folder), customers, days, settings)
     with tempfile.TemporaryDirectory(prefix="nba-bench-") as made:
-        return _bench(Path(made), customers, days, threads)
+        return _bench(Path(made), customers, days, settings)
 
 
-def _bench(folder: Path, customers: int, days: int, threads: int) -> list[Measured]:
+def _bench(folder: Path, customers: int, days: int, settings: dict[str, Any]) -> list[Measured]:
     world = WorldConfig(customers=customers, start=_START, days=days)
     simulate(world, folder / "tables", folder / "truth")
     shop = folder / "shop"
-    init_project(shop, {"threads": threads})
+    init_project(shop, settings)
     began = time.perf_counter()
     _nba(shop, "ingest", str(folder / "tables"))
     loaded = time.perf_counter() - began

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, Final, cast
@@ -31,30 +31,35 @@ MOVE_DAYS: Final = 7
 DRAWS: Final = 4000
 
 
-def plan_with_lists(context: RunContext) -> dict[str, Any]:
+#: Plans a day under the shares of simple lists, the configured ones where none are given.
+Planner = Callable[..., dict[str, Any]]
+
+
+def plan_with_lists(context: RunContext, planner: Planner = plan_night) -> dict[str, Any]:
     """Plan; where simple lists run, keep what each arm earned, and move shares with `auto`.
 
     What nobody is served, a challenger's plan and that of an engine that watches, is kept beside.
     """
     wiring, day = cast(Wiring, context.ports), context.as_of.date()
     ended = guard(wiring, day)
-    report = _planned(context)
+    report = planned(context, planner)
     report[WARNINGS] = [*report[WARNINGS], *ended]
     shadows = shadow_plans(context)
     return {**report, "shadows": shadows} if shadows else report
 
 
-def _planned(context: RunContext) -> dict[str, Any]:
+def planned(context: RunContext, planner: Planner) -> dict[str, Any]:
+    """Plan under the shares of simple lists that stand today."""
     wiring = cast(Wiring, context.ports)
     today = context.as_of.date()
     policies = policies_of_day(wiring, today)
     if not policies.running:
-        return plan_night(context)
+        return planner(context)
     context.folder.write(STANDING, standing(wiring, today))
     if policies.auto:
         earned = standing(wiring, today - timedelta(days=today.toordinal() % MOVE_DAYS))
         policies = moved_shares(wiring, earned)
-    return plan_night(context, policies)
+    return planner(context, policies)
 
 
 def standing(wiring: Wiring, before: date) -> pl.DataFrame:

@@ -33,7 +33,7 @@ REQUIRED: Final = ("action_id", "customer_id", "clerk_id", "mode")
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlannedContacts:
     """A day's actions as positions, in the order in which each clerk works through them."""
 
     frame: pl.DataFrame
@@ -41,7 +41,7 @@ class Plan:
     rank: Ints
 
 
-def read_plan(scene: Scene, day: int, actions: pl.DataFrame) -> Plan | None:
+def read_plan(scene: Scene, day: int, actions: pl.DataFrame) -> PlannedContacts | None:
     """Turn exported actions into contacts; rows with mode `none` are left alone."""
     missing = [name for name in REQUIRED if name not in actions.columns]
     if missing:
@@ -74,11 +74,11 @@ def read_plan(scene: Scene, day: int, actions: pl.DataFrame) -> Plan | None:
         content_id=_text(frame, "content_id"),
     )
     rank = _numbers(frame, "rank", np.arange(1.0, frame.height + 1)).astype(np.int64)
-    return Plan(frame, made, rank)
+    return PlannedContacts(frame, made, rank)
 
 
 def carry_out(
-    scene: Scene, state: State, day: int, plan: Plan, recorder: Recorder
+    scene: Scene, state: State, day: int, plan: PlannedContacts, recorder: Recorder
 ) -> Contacts | None:
     """Return the contacts that reach their customers, and record the clerks' feedback.
 
@@ -91,7 +91,7 @@ def carry_out(
     state : State
     day : int
         Days since the start.
-    plan : Plan
+    plan : PlannedContacts
         The actions of the day, of all clerks.
     recorder : Recorder
         Takes the feedback.
@@ -128,7 +128,7 @@ def _within_minutes(scene: Scene, made: Contacts, rank: Ints) -> Bools:
 
 
 def _feedback(
-    scene: Scene, day: int, plan: Plan, recorder: Recorder, *,
+    scene: Scene, day: int, plan: PlannedContacts, recorder: Recorder, *,
     kind: npt.NDArray[np.str_], draw: Floats,
 ) -> None:  # fmt: skip
     made = plan.made

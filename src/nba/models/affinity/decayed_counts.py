@@ -20,7 +20,7 @@ from pydantic import Field
 from nba.models.affinity.config import ListConfig
 from nba.models.affinity.scores import (
     SCORE_SCHEMA,
-    Source,
+    ListSource,
     believed_relevance,
     customers,
     empty_scores,
@@ -168,7 +168,7 @@ class DecayedCountsAffinity(Model):
                 "category",
                 pl.col("worth").alias("score"),
                 "popularity",
-                pl.lit(str(Source.REPEAT)).alias("source"),
+                pl.lit(str(ListSource.REPEAT)).alias("source"),
                 pl.col("purchase_days").cast(pl.Int32).alias("times_bought"),
                 pl.col("days_since_purchase"),
                 pl.col("gap_days_mean").alias("gap_days"),
@@ -210,7 +210,7 @@ class DecayedCountsAffinity(Model):
             }
         ).with_columns(
             (self.config.popularity_weight * pl.col("popularity")).alias("score"),
-            pl.lit(str(Source.POPULAR)).alias("source"),
+            pl.lit(str(ListSource.POPULAR)).alias("source"),
             pl.lit(0, dtype=pl.Int32).alias("times_bought"),
             pl.lit(None, dtype=pl.Float64).alias("days_since_purchase"),
             pl.lit(None, dtype=pl.Float64).alias("gap_days"),

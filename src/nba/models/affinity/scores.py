@@ -29,7 +29,7 @@ LEAST_WORTH: Final = 1e-3
 _FEWEST_REBOUGHT: Final = 20
 
 
-class Source(StrEnum):
+class ListSource(StrEnum):
     """Why a product stands in a list."""
 
     REPEAT = "repeat"

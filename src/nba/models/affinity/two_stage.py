@@ -31,7 +31,7 @@ from nba.models.affinity.ranking.features import feature_names
 from nba.models.affinity.ranking.lists import blend_places, diversify, top_lists
 from nba.models.affinity.ranking.ranker import Ranker, ranker_head, read_ranker
 from nba.models.affinity.scores import (
-    Source,
+    ListSource,
     customers,
     empty_scores,
     homes,
@@ -48,7 +48,7 @@ from nba.models.purchases import PurchaseLog, day_number
 
 PURCHASES = "purchases"
 _RANKER, _EXPLORER = "ranker", "explorer"
-_SOURCES = pl.Series([str(Source.REPEAT), str(Source.EXPLORE), str(Source.POPULAR)])
+_SOURCES = pl.Series([str(ListSource.REPEAT), str(ListSource.EXPLORE), str(ListSource.POPULAR)])
 _REPEAT, _EXPLORE, _POPULAR = range(3)
 #: Customers without a history whose lists are made at once.
 _COLD_CHUNK = 500

@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from nba.models.mode.assignments.records import Source
+from nba.models.mode.assignments.records import AssignmentSource
 from nba.models.mode.scores import BEHAVIOUR, CONTACT
 
 #: Anchors are counted from here, so that two trainings share their snapshots.
@@ -29,7 +29,7 @@ def anchors_of(assignments: pl.DataFrame, every_days: int) -> pl.Series:
     day = (pl.col("ts").dt.truncate("1d") - pl.lit(EPOCH)).dt.total_days()
     length = pl.lit(every_days)
     if "source" in assignments.columns:
-        habit = pl.col("source") == str(Source.HISTORY)
+        habit = pl.col("source") == str(AssignmentSource.HISTORY)
         length = pl.when(habit).then(every_days * HISTORY_WEEKS).otherwise(every_days)
     anchor = pl.lit(EPOCH) + pl.duration(days=day - day % length)
     return assignments.select(anchor.cast(pl.Datetime("us")).alias("anchor")).to_series()

@@ -11,7 +11,7 @@ import polars as pl
 from nba.features.prepare import answers, sales_lines
 from nba.models.mode.assignments.exposure import purchase_days, with_before, with_exposure
 from nba.models.mode.assignments.records import (
-    Source,
+    AssignmentSource,
     engine_assignments,
     recorded_assignments,
     sampled_moments,
@@ -221,8 +221,8 @@ def assignments_of(
         parts.append(engine_assignments(few, interactions))
     known = pl.concat(parts)
     if not history:
-        known = known.filter(pl.col("source") == str(Source.LOGGED))
-    elif (known["source"] == str(Source.HISTORY)).any():
+        known = known.filter(pl.col("source") == str(AssignmentSource.LOGGED))
+    elif (known["source"] == str(AssignmentSource.HISTORY)).any():
         moments = sampled_moments(
             friends_of(tables, as_of),
             interactions,

@@ -37,7 +37,7 @@ ASSIGNMENT_SCHEMA: Final = pl.Schema(
 )
 
 
-class Source(StrEnum):
+class AssignmentSource(StrEnum):
     """How an assignment came to be known, from the most to the least reliable."""
 
     #: A policy or a test drew it and logged its propensity.
@@ -67,8 +67,8 @@ def recorded_assignments(interactions: pl.DataFrame) -> pl.DataFrame:
         propensity=pl.col("propensity").cast(pl.Float64),
         sent=pl.col("mode") != str(Mode.NONE),
         source=pl.when(logged)
-        .then(pl.lit(str(Source.LOGGED)))
-        .otherwise(pl.lit(str(Source.HISTORY))),
+        .then(pl.lit(str(AssignmentSource.LOGGED)))
+        .otherwise(pl.lit(str(AssignmentSource.HISTORY))),
         interaction_id=pl.when(pl.col("mode") != str(Mode.NONE)).then("interaction_id"),
         **{name: pl.lit(None, pl.Float64) for name in PROPENSITY_COLUMNS.values()},
     ).cast(ASSIGNMENT_SCHEMA)
@@ -103,7 +103,7 @@ def engine_assignments(log: pl.DataFrame, interactions: pl.DataFrame) -> pl.Data
         mode=pl.col("mode").cast(pl.String),
         propensity=pl.col("propensity").cast(pl.Float64),
         sent=pl.col("interaction_id").is_not_null(),
-        source=pl.lit(str(Source.LOGGED)),
+        source=pl.lit(str(AssignmentSource.LOGGED)),
         interaction_id=pl.col("interaction_id"),
         **{name: pl.col(name) for name in PROPENSITY_COLUMNS.values()},
     ).cast(ASSIGNMENT_SCHEMA)
@@ -259,7 +259,7 @@ def sampled_moments(
             mode=pl.lit(str(Mode.NONE)),
             propensity=pl.lit(None, pl.Float64),
             sent=pl.lit(False),
-            source=pl.lit(str(Source.HISTORY)),
+            source=pl.lit(str(AssignmentSource.HISTORY)),
             interaction_id=pl.lit(None, pl.String),
             **{name: pl.lit(None, pl.Float64) for name in PROPENSITY_COLUMNS.values()},
         )

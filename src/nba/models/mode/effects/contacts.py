@@ -24,7 +24,7 @@ from scipy.special import log_ndtr
 from nba.arrays import Floats, Ints
 from nba.models.base import ModelConfig
 from nba.models.mode.assignments.exposure import BEFORE_DAYS
-from nba.models.mode.assignments.records import PROPENSITY_COLUMNS, Source
+from nba.models.mode.assignments.records import PROPENSITY_COLUMNS, AssignmentSource
 from nba.models.mode.effects.design import (
     BLOCKS,
     CENTRE,
@@ -438,7 +438,7 @@ def arm_propensities(
         propensity[habit] = tree_propensities(
             x[habit], arm[habit], len(ARMS), fold=fold[habit], folds=folds, seed=seed
         )
-        models.append(f"{Source.HISTORY}: boosted trees")
+        models.append(f"{AssignmentSource.HISTORY}: boosted trees")
     return propensity, ", ".join(models)
 
 
