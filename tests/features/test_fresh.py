@@ -24,7 +24,7 @@ NIGHT = datetime(2025, 9, 1)
 NOW = datetime(2025, 9, 1, 14, 25, 36)
 CHOSEN = ["c1", "c7", "c20", "nobody"]
 #: Tables of which rows come in during the day, by the column that dates them.
-DATED = ("transactions", "interactions", "responses", "tags")
+DATED = ("transactions", "interactions", "responses", "tags", "behaviour")
 
 
 @pytest.fixture

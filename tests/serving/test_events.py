@@ -246,3 +246,19 @@ def test_a_product_that_sells_out_is_not_brought_any_more(client: Client) -> Non
     assert {one["reason"] for one in changes["removed"]} == {"sold_out"}
     elsewhere = client("clerk", "k3").get("/v1/clerks/k3/actions").json()["actions"]
     assert [len(one["products"]) for one in elsewhere] == [2] * 3
+
+
+def test_what_a_customer_does_in_the_app_is_an_event(client: Client) -> None:
+    source, clerk = client("source"), client("clerk")
+    row = {"event_id": "b1", "customer_id": "c11", "ts": NOW.isoformat(), "kind": "cart"}
+    seen = row | {"product_id": "05"}
+    assert source.post("/v1/events", json={"behaviour": [seen]}).json()["accepted"] == 1
+    again = source.post("/v1/events", json={"behaviour": [seen, row | {"event_id": "b2"}]}).json()
+    assert [one["status"] for one in again["rows"]] == ["repeated", "accepted"]
+    odd = clerk.post("/v1/events", json={"behaviour": [row | {"event_id": "b3", "kind": "gaze"}]})
+    assert odd.json()["rows"][0]["problem"]["detail"].startswith("behaviour.kind")
+    stranger = row | {"event_id": "b4", "customer_id": "c31"}
+    refused = clerk.post("/v1/events", json={"behaviour": [stranger]}).json()["rows"][0]
+    assert refused["problem"]["code"] == "not_permitted"
+    news = clerk.get("/v1/customers/c11").json()["news"]
+    assert [(one["table"], one["kind"]) for one in news] == [("behaviour", "cart")] * 2

@@ -430,6 +430,9 @@ class EventBatch(_Request):
     stock: list[Annotated[dict[str, Any], RowOf("stock")]] = Field(
         default_factory=list, max_length=MAX_BATCH
     )
+    behaviour: list[Annotated[dict[str, Any], RowOf("behaviour")]] = Field(
+        default_factory=list, max_length=MAX_BATCH
+    )
 
 
 class News(BaseModel):

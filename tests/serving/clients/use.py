@@ -6,9 +6,12 @@ from datetime import datetime
 from nba_client import AuthenticatedClient
 from nba_client.api.clerks import list_actions
 from nba_client.api.customers import put_tag, read_card
+from nba_client.api.events import post_events
 from nba_client.api.feedback import give_feedback
 from nba_client.models import (
     ActionList,
+    BatchResult,
+    EventBatch,
     FeedbackBody,
     FeedbackKind,
     FeedbackReceipt,
@@ -28,6 +31,11 @@ with client:
     body = FeedbackBody(feedback_id="py-1", kind=FeedbackKind.SENT, ts=datetime.now())
     receipt = give_feedback.sync(first.action_id, client=client, body=body)
     assert isinstance(receipt, Problem), "a clock of our day is in the future of the shop's"
+    seen = {"event_id": "py-1", "customer_id": first.customer_id, "kind": "view"}
+    batch = EventBatch.from_dict({"behaviour": [seen | {"ts": read.now.isoformat()}]})
+    taken = post_events.sync(client=client, body=batch)
+    assert isinstance(taken, BatchResult), taken
+    assert taken.accepted == 1
     body.ts = read.now
     receipt = give_feedback.sync(first.action_id, client=client, body=body)
     assert isinstance(receipt, FeedbackReceipt), receipt

@@ -19,6 +19,14 @@ async function main(): Promise<void> {
     body: { feedback_id: "ts-1", kind: "opened", ts: list.data.now },
   });
   if (told.data === undefined) throw new Error(JSON.stringify(told.error));
+  const seen = await client.POST("/v1/events", {
+    body: {
+      behaviour: [
+        { event_id: "ts-1", customer_id: first.customer_id, ts: list.data.now, kind: "view" },
+      ],
+    },
+  });
+  if (seen.data?.accepted !== 1) throw new Error(JSON.stringify(seen));
   const stranger = await client.GET("/v1/customers/{customer_id}", {
     params: { path: { customer_id: "c31" } },
   });
