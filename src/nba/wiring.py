@@ -51,15 +51,20 @@ class Wiring:
     project : Project
     store_wait : float
         The longest, in seconds, that the operational store is waited for.
+    store_silence : float, optional
+        The longest, in seconds, that its server may say nothing while it works.
     """
 
     #: Whether a service answers from plans during their day.
     is_served: bool = True
 
-    def __init__(self, project: Project, *, store_wait: float = 30.0) -> None:
+    def __init__(
+        self, project: Project, *, store_wait: float = 30.0, store_silence: float | None = None
+    ) -> None:
         self.project = project
         self.settings = project.settings
         self._store_wait = store_wait
+        self._store_silence = store_silence
 
     def run(self, as_of: datetime) -> RunContext:
         """Return the context of the run of one day (00:00, naive, in the project's time zone)."""
@@ -136,6 +141,7 @@ class Wiring:
             self.project.operational_url,
             secret=self.project.secret(),
             wait_seconds=self._store_wait,
+            silence_seconds=self._store_silence,
         )
 
     def pack_records(self, as_of: datetime) -> Iterator[list[tuple[str, bytes]]]:

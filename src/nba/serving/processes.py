@@ -96,7 +96,8 @@ def make_app() -> FastAPI:
 
 def answering(project: Project, access: Access) -> Services:
     """Return what a process stands on that answers, beside one that brings features online."""
-    services = services_of(Wiring(project, store_wait=WAIT_SECONDS), access)
+    wiring = Wiring(project, store_wait=WAIT_SECONDS, store_silence=WAIT_SECONDS)
+    services = services_of(wiring, access)
     return replace(services, leave_seconds=LEAVE_SECONDS)
 
 

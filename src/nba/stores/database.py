@@ -10,7 +10,7 @@ import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
@@ -26,6 +26,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from nba.errors import ConfigError, NbaError, UnavailableError
 
 _READ_ONLY = "nba_read_only"
+#: PostgreSQL's code for a write to a standby, or to a server that was made read-only.
+_READ_ONLY_TRANSACTION = "25006"
 _MIGRATION_LOCK = 7_310_201
 
 
@@ -67,9 +69,13 @@ class Database:
         `sqlite:///PATH` or `postgresql://…`.
     wait_seconds : float
         The longest that a lock, a free connection or a server is waited for.
+    silence_seconds : float, optional
+        The longest that a server may say nothing while it works; without it, as long as it takes.
     """
 
-    def __init__(self, url: str, *, wait_seconds: float = 30.0) -> None:
+    def __init__(
+        self, url: str, *, wait_seconds: float = 30.0, silence_seconds: float | None = None
+    ) -> None:
         self.url = _supported(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite and self.url.database:
@@ -90,6 +96,8 @@ class Database:
         if self.is_sqlite:
             event.listen(self._engine, "connect", _configure_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
+        elif silence_seconds is not None:
+            event.listen(self._engine, "do_connect", _impatient(silence_seconds))
         self._local = threading.local()
         self._numbers = count()
         self._wait_seconds = wait_seconds
@@ -234,6 +242,13 @@ def _translated(url: URL) -> Iterator[None]:
         ) from error
     except DBAPIError as error:
         diagnosis = getattr(error.orig, "diag", None)
+        if getattr(diagnosis, "sqlstate", None) == _READ_ONLY_TRANSACTION:
+            raise UnavailableError(
+                "the operational store takes no writes",
+                expected=f"a database to write to at {url.render_as_string(hide_password=True)}",
+                found="a server that is read-only",
+                next_step="try again; if it lasts, check the database",
+            ) from None
         facts = (getattr(diagnosis, name, None) for name in ("sqlstate", "constraint_name"))
         raise NbaError(
             "the operational store refused a statement",
@@ -273,6 +288,29 @@ def _alembic_config() -> Any:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
     return config
+
+
+def _impatient(seconds: float) -> Callable[..., Any]:
+    """Return what connects to PostgreSQL and gives up where a server says nothing for so long.
+
+    The driver itself waits for as long as the network holds the connection.
+    """
+    import psycopg
+
+    class Impatient(psycopg.Connection[Any]):
+        """A connection that is closed when its server does not answer in time."""
+
+        def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+            try:
+                return super().wait(gen, interval, seconds if timeout is None else timeout)
+            except psycopg.errors._WaitTimeout:
+                self.pgconn.finish()
+                raise psycopg.OperationalError("the server said nothing in time") from None
+
+    def connect(dialect: object, record: object, given: Any, named: Any) -> Any:
+        return Impatient.connect(*given, **named)
+
+    return connect
 
 
 def _configure_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:

@@ -169,6 +169,8 @@ class OperationalStore:
         The project's, with which the ids of erased customers are hashed.
     wait_seconds : float
         The longest that a lock, a free connection or a server is waited for.
+    silence_seconds : float, optional
+        The longest that a server may say nothing while it works.
     """
 
     def __init__(
@@ -178,8 +180,9 @@ class OperationalStore:
         clock: Callable[[], datetime] = utc_now,
         secret: bytes = b"",
         wait_seconds: float = 30.0,
+        silence_seconds: float | None = None,
     ) -> None:
-        self._database = Database(url, wait_seconds=wait_seconds)
+        self._database = Database(url, wait_seconds=wait_seconds, silence_seconds=silence_seconds)
         self._clock = clock
         self._secret = secret
         self._group = Group(self._together)
