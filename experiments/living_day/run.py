@@ -172,7 +172,8 @@ def _night(root: Path, day: date, config: WorldConfig) -> Wiring:
         init_project(root, {})
     wiring, quiet = Wiring(Project.open(root)), Progress()
     if is_new:
-        world, parts = World(config), {}
+        world = World(config)
+        parts: dict[str, list[pl.DataFrame]] = {}
         for number in range((day - START).days):
             for name, frame in world.step(number, habitual=True).tables.items():
                 parts.setdefault(name, []).append(frame)
