@@ -6,6 +6,7 @@ from typing import Any
 
 from experiments.common.data import REPOSITORY
 from nba.models.affinity.config import TwoStageConfig
+from nba.models.contact_value.config import ContactValueConfig
 from nba.models.spec import read_spec
 from nba.models.timing.hazard import HazardConfig
 
@@ -20,3 +21,9 @@ def shipped_timing(**changes: Any) -> HazardConfig:
     """Return the parameters of `models/timing.yaml`, with `changes`."""
     given = read_spec(REPOSITORY / "models" / "timing.yaml").parameters
     return HazardConfig.model_validate({**given, **changes})
+
+
+def shipped_mode(**changes: Any) -> ContactValueConfig:
+    """Return the parameters of `models/mode.yaml`, with `changes`."""
+    given = read_spec(REPOSITORY / "models" / "mode.yaml").parameters
+    return ContactValueConfig.model_validate({**given, **changes})

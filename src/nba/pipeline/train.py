@@ -16,15 +16,18 @@ import nba
 from nba.data.erasure import PSEUDONYM
 from nba.errors import NotFoundError
 from nba.evaluation.drift import drift_table
+from nba.models.affinity.config import TwoStageConfig
+from nba.models.affinity.exploration import BROUGHT, brought_products
 from nba.models.base import Model, ModelInputs, parse_config
-from nba.models.contact_value.rows import TABLE as CONTACT_ROWS
-from nba.models.contact_value.rows import History, contact_rows, known_assignments
+from nba.models.contact_value.config import ContactValueConfig
+from nba.models.contact_value.training import contact_training
 from nba.models.kinds import model_class
 from nba.models.mode.assignments.features import anchors_of
 from nba.models.mode.assignments.outcomes import assignments_of, followed_contacts
 from nba.models.mode.assignments.records import decision_rows
 from nba.models.mode.churn.lost_share import FOLLOWED
 from nba.models.needs.build import rhythm_of
+from nba.models.some_customers import some_customers
 from nba.models.spec import ModelSpec
 from nba.models.version import ModelVersion
 from nba.pipeline.answers import answers_of
@@ -38,6 +41,8 @@ MODELS: Final = ("timing", "affinity", "mode")
 LEARNED_MODES: Final = ("residual_effects",)
 #: Mode models that learn what a contact about a need changes.
 NEED_MODES: Final = ("contact_value",)
+#: Affinity models that learn how readily what was brought is taken up.
+LIST_MODELS: Final = ("two_stage",)
 #: Features of an assignment are at most this old.
 ANCHOR_DAYS: Final = 7
 #: Why a gate is not passed where no trial could be held.
@@ -240,7 +245,20 @@ def training_set(context: RunContext, spec: ModelSpec) -> ModelInputs:
         return ModelInputs({**inputs, **assignment_tables(context, spec)})
     if spec.kind in NEED_MODES:
         return ModelInputs({**inputs, **contact_tables(context, spec, inputs)})
+    if spec.kind in LIST_MODELS:
+        return ModelInputs({**inputs, BROUGHT: brought_table(context, spec)})
     return inputs
+
+
+def brought_table(context: RunContext, spec: ModelSpec) -> pl.DataFrame:
+    """Return the products that contacts brought, of as many customers as sources learn from."""
+    config = parse_config(TwoStageConfig, spec.parameters, f"models/{spec.name}.yaml")
+    tables = some_customers(
+        context.ports.tables.at(context.as_of),
+        config.source_customers,
+        seed=context.settings.seed,
+    )
+    return brought_products(tables, context.as_of, window_days=spec.window_days)
 
 
 def assignment_tables(context: RunContext, spec: ModelSpec) -> dict[str, pl.DataFrame]:
@@ -271,26 +289,21 @@ def contact_tables(
     context: RunContext, spec: ModelSpec, inputs: ModelInputs
 ) -> dict[str, pl.DataFrame]:
     """Return contacts by what they brought, with what came of them, and lost friends."""
-    tables, seed = context.ports.tables.at(context.as_of), context.settings.seed
-    known = known_assignments(
+    seed = context.settings.seed
+    config = parse_config(ContactValueConfig, spec.parameters, f"models/{spec.name}.yaml")
+    whole = context.ports.tables.at(context.as_of)
+    tables = some_customers(whole, config.largest_log, seed=seed)
+    drawn = None if tables is whole else tables["customers"].select("customer_id").to_polars()
+    return contact_training(
         tables,
-        context.as_of,
-        log=decision_log(context, spec.window_days),
+        rhythm_of(inputs),
+        config,
+        as_of=context.as_of,
         window_days=spec.window_days,
         outcome_days=context.settings.outcome_days,
+        log=decision_log(context, spec.window_days, drawn),
         seed=seed,
     )
-    if known.is_empty():
-        return {}
-    rows = contact_rows(
-        known,
-        History.of(tables, context.as_of),
-        rhythm_of(inputs),
-        as_of=context.as_of,
-        outcome_days=context.settings.outcome_days,
-        seed=seed,
-    )
-    return {CONTACT_ROWS: rows, FOLLOWED: followed_contacts(tables, context.as_of, seed=seed)}
 
 
 def assignment_features(context: RunContext, service: str, known: pl.DataFrame) -> pl.DataFrame:
@@ -308,13 +321,15 @@ def assignment_features(context: RunContext, service: str, known: pl.DataFrame) 
     return joined.drop("customer_id", "event_timestamp").sort("assignment_id")
 
 
-def decision_log(context: RunContext, window_days: int) -> pl.DataFrame | None:
+def decision_log(
+    context: RunContext, window_days: int, only: pl.DataFrame | None = None
+) -> pl.DataFrame | None:
     """Return the engine's own assignments of the last `window_days`, `none` included.
 
     As `nba.models.mode.assignments.records.decision_rows` returns them. Customers for whom nothing
     was open had no choice made for them and are left out, and so are those who were erased: what
     became of them is not known any more. Who was left alone at night and drawn for a free place
-    during the day counts by that later decision.
+    during the day counts by that later decision. `only` names the customers that are read.
     """
     first = (context.as_of - timedelta(days=window_days)).date()
     parts = []
@@ -325,6 +340,11 @@ def decision_log(context: RunContext, window_days: int) -> pl.DataFrame | None:
                 pl.col("closed").is_null(), ~pl.col("customer_id").str.starts_with(PSEUDONYM)
             )
             during = context.ports.plan_store.drawn_during(day)
+            if only is not None:
+                log, during = (
+                    rows.join(only, on="customer_id", how="semi", maintain_order="left")
+                    for rows in (log, during)
+                )
             left = log.join(during, on="customer_id", how="anti", maintain_order="left")
             parts.append(decision_rows(left, folder.read("plan/actions")))
             parts.append(decision_rows(during, during))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,14 @@ from nba.models.base import ModelInputs
 from nba.models.purchases import day_number, purchases_of, read_log
 from nba.models.timing.boosted import BoostedConfig
 from nba.models.timing.hazard import Hazard, HazardConfig, _drawn_customers
-from nba.models.timing.mixture import Backtest, Mixture, _median_factors, fit_mixture
+from nba.models.timing.mixture import (
+    Backtest,
+    Forecast,
+    Mixture,
+    _median_factors,
+    fit_mixture,
+)
+from nba.models.timing.season import Season
 
 CONFIG = HazardConfig(
     cutoff_step_days=28, threads=1, boosted=BoostedConfig(trees=20, rows_per_leaf=50)
@@ -68,6 +76,28 @@ def test_the_answer_is_the_mixture_of_both(share: float) -> None:
     assert survival(share) == pytest.approx(share * survival(1.0) + (1 - share) * survival(0.0))
     assert survival(share).shape[1] == 121
     assert (np.diff(survival(share), axis=1) <= 1e-12).all()
+
+
+def test_a_simple_rule_that_was_not_held_against_a_season_gets_it_put_in() -> None:
+    log = read_log(
+        purchases_of(ModelInputs({"purchases": purchase_log()})),
+        as_of=AS_OF,
+        keys=("customer_id",),
+        margin_rate=0.4,
+    )
+    both, today = fitted()._customer, day_number(AS_OF)
+    season = Season(today - 371, today, np.linspace(0.6, -0.6, 53), 1.0, 0.0)
+    core = replace(both.core, season=season)
+    snapshot = core.builder.at(log, today)
+
+    def simple(knew: bool) -> Forecast:
+        mixture = Mixture(core, both.cells, Backtest(400, knew_season=knew))
+        return mixture.forecast(log, snapshot, 90, threads=1)
+
+    assert (simple(False).survival[:, 90] <= simple(True).survival[:, 90]).all()
+    more = simple(False).purchases_90d / simple(True).purchases_90d
+    assert more == pytest.approx(np.exp(season.turn(today, 90)))
+    assert season.turn(today, 90) > 0.3
 
 
 def test_reading_back_keeps_the_backtest(tmp_path: Path) -> None:

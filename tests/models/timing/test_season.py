@@ -14,13 +14,15 @@ from nba.models.timing.season import MEMORY_DAYS, YEAR_DAYS, _learned_trust, fit
 START = datetime(2024, 1, 1)
 
 
-def log_of(days: int, autumn: float, customers: int = 1_500, seed: int = 3) -> PurchaseDays:
+def log_of(
+    days: int, autumn: float, customers: int = 1_500, seed: int = 3, begin: int = 0
+) -> PurchaseDays:
     """Return customers at a rate of one in 40 days, times `autumn` in weeks 40 to 48."""
     rng = np.random.default_rng(seed)
     day = np.arange(days)
     week = (day % YEAR_DAYS) // 7
     rate = np.where((week >= 40) & (week < 48), autumn, 1.0) / 40.0
-    who, when = np.nonzero(rng.random((customers, days)) < rate)
+    who, when = np.nonzero((rng.random((customers, days)) < rate) & (day >= begin))
     lines = pl.DataFrame(
         {
             "customer_id": [f"c{i:04d}" for i in who],
@@ -118,3 +120,28 @@ def test_how_much_of_a_season_comes_again_is_learned_where_two_years_tell() -> N
     assert _learned_trust(swings, 0.75) < 0.2
     assert _learned_trust(swings[:52], 0.75) == 0.75
     assert _learned_trust(np.zeros(104), 0.75) == 0.75
+
+
+def thirteen_months(autumn: float) -> tuple[PurchaseDays, int]:
+    """Return a log that begins two weeks before an autumn, and ends where the next one begins."""
+    days = YEAR_DAYS + 40 * 7
+    return log_of(days, autumn, begin=38 * 7), day_number(START) + days
+
+
+def test_weeks_without_one_of_a_year_ago_do_not_take_the_season_back() -> None:
+    log, today = thirteen_months(autumn=2.0)
+    season = fit_season(log, today, trust=0.75, level_trust=0.5)
+    lately = season.weekly(today - np.arange(1, 90)).mean()
+    ahead = season.weekly(today + np.arange(49)).mean() - lately
+    assert ahead == pytest.approx(0.75 * np.log(2.0), abs=0.2)
+
+
+def test_curves_without_a_season_get_that_of_their_days() -> None:
+    log, today = thirteen_months(autumn=2.0)
+    season = fit_season(log, today, trust=1.0, level_trust=0.0)
+    even = np.exp(-0.01 * np.arange(50))[None, :]
+    hazard = -np.log(season.put_into(even, today)[0, 49])
+    assert hazard == pytest.approx(0.49 * np.exp(season.turn(today, 49)), rel=0.1)
+    assert season.turn(today, 49) > 0.4
+    trough = season.put_into(even, today - 120)
+    assert -np.log(trough[0, 49]) < 0.49

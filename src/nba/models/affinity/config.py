@@ -46,6 +46,11 @@ class TwoStageConfig(ListConfig):
         description="The share of the list, at its end, that is kept for the best of the products "
         "new to the customer; null leaves the order to the ranker alone.",
     )
+    explore_range: tuple[float, float] = Field(
+        (0.5, 3.0),
+        description="How far what was taken up of the products that contacts brought may move "
+        "`explore_share`, as factors; (1, 1) keeps it as it is.",
+    )
     max_category_share: float = Field(
         0.5, gt=0, le=1, description="The largest share of a list that one category may take."
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from math import ceil
 from pathlib import Path
@@ -24,6 +24,12 @@ from nba.models.affinity.candidates.fitted import Fitted, fit_sources
 from nba.models.affinity.candidates.generation import Candidates, candidate_blocks
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
+from nba.models.affinity.exploration import (
+    BROUGHT,
+    Exploration,
+    learn_exploration,
+    usual_takes,
+)
 from nba.models.affinity.history.customers import History, history
 from nba.models.affinity.history.views import history_from_views
 from nba.models.affinity.ranking.examples import past_examples
@@ -90,6 +96,7 @@ class TwoStageAffinity(Model):
         self.segments = Segments.none()
         self.rebought: dict[str, bool] = {}
         self.returned_days = self.config.returned_days
+        self.exploration, self.usual = Exploration(self.config.explore_share), float("nan")
         self.ranker = Ranker(None)
         self.explorer = Ranker(None)
 
@@ -116,6 +123,9 @@ class TwoStageAffinity(Model):
         recent = log.where(log.day >= day_number(as_of) - self.config.windows[-1])
         self.segments = Segments.fit(training, recent, self.config)
         self.returned_days = returned_rest_days(visible, self.config.returned_days)
+        # `ModelInputs` raises its own error for an absent table, so `get` does not serve.
+        brought = training[BROUGHT] if BROUGHT in training else None  # noqa: SIM401
+        self.exploration = learn_exploration(brought, visible, self.usual, self.config, as_of=as_of)
         return self
 
     def fit_log(self, log: PurchaseLog, catalogue: Catalogue, cutoff: int, seed: int) -> Self:
@@ -138,10 +148,15 @@ class TwoStageAffinity(Model):
         self.fitted = fit_sources(log, catalogue, cutoff, config, seed)
         self.neighbour_ids = log.customer_ids.gather(self.fitted.neighbours.customers)
         self.rebought = learn_rebought(log, catalogue, config.rebought_share)
+        self.usual = usual_takes(examples)
         names = feature_names(self.fitted)
-        self.ranker = Ranker.fit(examples, names, config, seed)
         new = [part.new_only() for part in examples]
-        self.explorer = Ranker.fit(new, names, config, seed, floor=True)
+        # side by side: boosters this small do not fill the cores
+        half = config.model_copy(update={"threads": max(1, config.workers // 2)})
+        with ThreadPoolExecutor(min(2, config.workers)) as pool:
+            ranker = pool.submit(Ranker.fit, examples, names, half, seed)
+            explorer = pool.submit(Ranker.fit, new, names, half, seed, floor=True)
+            self.ranker, self.explorer = ranker.result(), explorer.result()
         return self
 
     # -- score ----------------------------------------------------------------------
@@ -298,7 +313,7 @@ class TwoStageAffinity(Model):
             is_repeat,
             score=ranked.score,
             explore_score=ranked.explore_score,
-            share=config.explore_share,
+            share=self.exploration.share,
             top_n=config.top_n,
         )
         place = diversify(customer, tie, fitted.category[product], place, self._largest)
@@ -418,12 +433,14 @@ class TwoStageAffinity(Model):
         """Return which order answers, for all products and for new ones, and why."""
         self._fitted()
         whole, new = self.ranker.backtest, self.explorer.backtest
-        return f"{whole.sentence()}; new things: {new.sentence()}"
+        said = f"{whole.sentence()}; new things: {new.sentence()}"
+        learned = self.exploration.sentence()
+        return f"{said}; {learned}" if learned else said
 
     def figures(self) -> dict[str, float]:
         """Return what the backtests measured; those of new things begin with `new_`."""
         new = {f"new_{name}": value for name, value in self.explorer.backtest.figures().items()}
-        return self.ranker.backtest.figures() | new
+        return self.ranker.backtest.figures() | new | self.exploration.figures()
 
     # -- save and load ---------------------------------------------------------------
 
@@ -440,6 +457,7 @@ class TwoStageAffinity(Model):
                 "neighbour_ids": self.neighbour_ids.to_list(),
                 "rebought": self.rebought,
                 "returned_days": self.returned_days,
+                "exploration": asdict(self.exploration),
                 "rankers": {name: ranker_head(ranker) for name, ranker in rankers.items()},
             },
         )
@@ -463,6 +481,9 @@ class TwoStageAffinity(Model):
         self.neighbour_ids = self.neighbour_ids.alias("customer_id")
         self.rebought = state["rebought"]
         self.returned_days = state["returned_days"]
+        # models of before this hold none
+        kept = state.get("exploration", {"share": self.config.explore_share})
+        self.exploration = Exploration(**kept)
         self.ranker, self.explorer = (
             read_ranker(folder / f"{name}.txt", state["rankers"][name])
             for name in (_RANKER, _EXPLORER)

@@ -56,6 +56,21 @@ class ContactValueConfig(ModelConfig):
     min_contacts: int = Field(
         default=200, ge=1, description="With fewer contacts the priors stand alone."
     )
+    largest_log: int = Field(
+        default=60_000,
+        ge=1_000,
+        description="Customers whose contacts are learned from, at most: every n-th of more.",
+    )
+    largest_contacts: int = Field(
+        default=120_000,
+        ge=1_000,
+        description="Contacts that are learned from, at most; those that were drawn come first.",
+    )
+    largest_moments: int = Field(
+        default=40_000,
+        ge=1_000,
+        description="Moments without a contact that are learned from, at most.",
+    )
     risk: PriorConfig = Field(
         default=PriorConfig(), description="Risk of losing the friend, and what goes with one."
     )

@@ -185,7 +185,9 @@ def _linearised(sample: Sample, at: Floats, count: int) -> tuple[Floats, Floats]
     surprise = (sample.taken - sample.expected) * grown
     by = np.zeros((len(sample.residual), count))
     slopes = np.column_stack([surprise, (scale * surprise)[:, None] * sample.design])
-    np.add.at(by, sample.row, slopes)
+    first = np.flatnonzero(np.diff(sample.row, prepend=-1))
+    if len(first):
+        by[sample.row[first]] = np.add.reduceat(slopes, first, axis=0)
     return np.column_stack([by, sample.nuisance]), sample.residual - fitted
 
 

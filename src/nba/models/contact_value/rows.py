@@ -32,9 +32,8 @@ from nba.models.needs.words import Need
 from nba.schema.words import ENGAGED_RESPONSES, SERVICE_CATEGORY, Mode, ResponseKind
 
 TABLE: Final = "contact_rows"
-#: Moments without a contact that are used, at most; contacts likewise.
-MOST_MOMENTS: Final = 40_000
-MOST_CONTACTS: Final = 120_000
+#: Of the contacts that are learned from, those of clerks' own choice keep so much.
+LEAST_CHOSEN: Final = 0.25
 #: Categories of one contact that count, at most.
 MOST_CATEGORIES: Final = 3
 FATIGUE_HALF_LIFE: Final = 14.0
@@ -144,6 +143,7 @@ def contact_rows(
     *,
     as_of: datetime,
     outcome_days: int = OUTCOME_DAYS,
+    most: tuple[int, int] = (120_000, 40_000),
     seed: int = 0,
 ) -> pl.DataFrame:
     """Return the rows that effects are learned from.
@@ -158,6 +158,12 @@ def contact_rows(
         Typical gaps, as of `as_of`.
     as_of : datetime
         Windows that have not closed by then are left out.
+    outcome_days : int
+        Length of the window.
+    most : tuple of int
+        Contacts, and moments without one, that are used at most.
+    seed : int
+        Which of more, and which categories stand beside the one that is most due.
 
     Returns
     -------
@@ -167,7 +173,7 @@ def contact_rows(
         `all_orders` and `all_margin` over everything.
     """
     closed = assignments.filter(pl.col("ts") + pl.duration(days=outcome_days) <= pl.lit(as_of))
-    closed = _sampled(closed, seed)
+    closed = _sampled(closed, most, seed)
     days = purchase_days(history.sales)
     brought = _brought(closed, history, days, rhythm, seed)
     rows = with_pair_state(brought, days, rhythm)
@@ -179,13 +185,20 @@ def contact_rows(
     return _with_orders(rows, days, as_of, outcome_days).sort("assignment_id", "category")
 
 
-def _sampled(assignments: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Return at most so many contacts and moments, the same ones for the same seed."""
+def _sampled(assignments: pl.DataFrame, most: tuple[int, int], seed: int) -> pl.DataFrame:
+    """Return at most so many contacts and moments, the same ones for the same seed.
+
+    What was drawn by chance is kept first, contacts and who was left alone at one rate: each row
+    keeps its propensity.
+    """
     is_none = assignments["mode"].cast(pl.String) == str(Mode.NONE)
+    drawn = assignments["propensity"].is_not_null()
+    by_chance = min(int(drawn.sum()), most[0])
+    chosen = max(most[0] - by_chance, round(LEAST_CHOSEN * most[0]))
     parts = []
-    for chosen, most in ((is_none, MOST_MOMENTS), (~is_none, MOST_CONTACTS)):
-        part = assignments.filter(chosen).sort("assignment_id")
-        parts.append(part.sample(most, seed=seed) if part.height > most else part)
+    for rows, limit in ((drawn, most[0]), (~drawn & ~is_none, chosen), (~drawn & is_none, most[1])):
+        part = assignments.filter(rows).sort("assignment_id")
+        parts.append(part.sample(limit, seed=seed) if part.height > limit else part)
     return pl.concat(parts).sort("assignment_id")
 
 

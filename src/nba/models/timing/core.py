@@ -287,7 +287,7 @@ def fit_core(
     *,
     seed: int,
     threads: int,
-    holidays: pl.DataFrame | None = None,
+    season: Season | None = None,
 ) -> HazardCore:
     """Fit the hazard on everything before `today`.
 
@@ -300,21 +300,15 @@ def fit_core(
     seed : int
     threads : int
         Of LightGBM.
-    holidays : polars.DataFrame, optional
-        `day`, `holiday`: past and coming ones of the shop's country.
+    season : Season, optional
+        As `season_of` finds it, which is asked without it.
     """
     log = log.before(today)
+    season = season_of(log, today, config) if season is None else season
     builder = _fit_builder(log, today, config)
     step = config.cutoff_step_days
     cutoffs = list(range(today - step, builder.first_day + config.shortest_history_days, -step))
     sample = _thin(log, cutoffs, builder.periods, config.largest_panel)
-    season = fit_season(
-        log,
-        today,
-        trust=config.season_trust,
-        level_trust=config.level_trust,
-        holidays=fit_holidays(log, today, holidays),
-    )
     panel = build_panel(
         builder,
         sample,
@@ -341,6 +335,30 @@ def fit_core(
     weekday, decline = _weekdays(log, today), _decline(builder, log, today, config.active_days)
     return HazardCore(
         builder, config, boosters, linear, weights, season, weekday, decline, correction
+    )
+
+
+def season_of(
+    log: PurchaseDays, today: int, config: CoreConfig, holidays: pl.DataFrame | None = None
+) -> Season:
+    """Return the season on everything before `today`.
+
+    Parameters
+    ----------
+    log : PurchaseDays
+    today : int
+        Day number.
+    config : CoreConfig
+    holidays : polars.DataFrame, optional
+        `day`, `holiday`: past and coming ones of the shop's country.
+    """
+    log = log.before(today)
+    return fit_season(
+        log,
+        today,
+        trust=config.season_trust,
+        level_trust=config.level_trust,
+        holidays=fit_holidays(log, today, holidays),
     )
 
 

@@ -42,7 +42,7 @@ from nba.models.timing.curves import (
 )
 from nba.models.timing.features import FEATURES
 from nba.models.timing.holidays import HOLIDAYS
-from nba.models.timing.mixture import Mixture, MixtureConfig, fit_mixture
+from nba.models.timing.mixture import Mixture, MixtureConfig, fit_mixtures
 from nba.models.timing.panel import Snapshot
 
 COUNT: Final = list(FEATURES).index("purchase_days")
@@ -138,11 +138,7 @@ class Hazard(TimingModel):
         log = self._log(training, as_of)
         # `ModelInputs` raises its own error for an absent table, so `get` does not serve.
         holidays = training[HOLIDAYS] if HOLIDAYS in training else None  # noqa: SIM401
-        self._customer = fit_mixture(
-            log, today, config, seed=seed, threads=config.threads, holidays=holidays
-        )
-        self._newcomers = self._fit_newcomers(log, training, as_of)
-        self._category = None
+        tasks: list[tuple[PurchaseDays, MixtureConfig]] = [(log, config)]
         if config.categories and "category" in training["purchases"].columns:
             pairs = _drawn(self._log(training, as_of, CUSTOMER_CATEGORY), config.largest_log)
             fewer = config.model_copy(
@@ -152,9 +148,12 @@ class Hazard(TimingModel):
                     "largest_panel": min(config.largest_panel, config.largest_category_panel),
                 }
             )
-            self._category = fit_mixture(
-                pairs, today, fewer, seed=seed, threads=config.threads, holidays=holidays
-            )
+            tasks.append((pairs, fewer))
+        self._customer, *rest = fit_mixtures(
+            tasks, today, seed=seed, threads=config.threads, holidays=holidays
+        )
+        self._category = rest[0] if rest else None
+        self._newcomers = self._fit_newcomers(log, training, as_of)
         return self
 
     def _log(

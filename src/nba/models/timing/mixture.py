@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Final
@@ -18,13 +19,21 @@ import polars as pl
 from pydantic import Field
 
 from nba.arrays import Bools, Floats, Ints
+from nba.cores import cores
 from nba.models.purchases import PurchaseDays, follow_up, purchases_between, summarise_purchases
 from nba.models.timing.calibrated import Corrected, buyers_by_period, corrected_by
 from nba.models.timing.cells import YEAR, Cells, CellsConfig, fit_cells, p_alive
-from nba.models.timing.core import FEWEST_FITTED, CoreConfig, HazardCore, fit_core
+from nba.models.timing.core import (
+    FEWEST_FITTED,
+    CoreConfig,
+    HazardCore,
+    fit_core,
+    season_of,
+)
 from nba.models.timing.curves import CURVE_DAYS, lengthened
 from nba.models.timing.features import FEATURES
 from nba.models.timing.panel import Snapshot
+from nba.models.timing.season import Season
 
 _COUNT: Final = list(FEATURES).index("purchase_days")
 #: Shares of the learned curves that are tried.
@@ -77,6 +86,9 @@ class Backtest:
         (`30d_bought_once`, `30d_bought_2_to_4`, `30d_bought_5_or_more`), where enough did.
     corrected : Corrected
         What hazards are multiplied by for it.
+    knew_season : bool
+        False where a year was on record at the fit but not yet at the backtest: then the simple
+        rule, which knows no season, could not be held against one, and gets it put in.
     """
 
     history_days: int
@@ -90,6 +102,7 @@ class Backtest:
     median: tuple[float, ...] = ()
     calibration: Mapping[str, float] = field(default_factory=dict)
     corrected: Corrected = field(default_factory=Corrected)
+    knew_season: bool = True
 
     def sentence(self) -> str:
         """Return which part answers, and why."""
@@ -205,7 +218,15 @@ class Mixture:
         given = (past.count[some], past.days_since[some], own, snapshot.cutoff)
         survival, rate = self.cells.survival(*given), self.cells.purchases_per_day(*given)
         longer = lengthened(survival, days)[:, : days + 1]
-        return Forecast(longer, rate * CURVE_DAYS, rate * YEAR, p_alive(survival))
+        soon, year = rate * CURVE_DAYS, rate * YEAR
+        if not self.backtest.knew_season:
+            season, at = self.core.season, snapshot.cutoff
+            longer = season.put_into(longer, at)
+            soon, year = (
+                count * np.exp(season.turn(at, int(length)))
+                for count, length in ((soon, CURVE_DAYS), (year, YEAR))
+            )
+        return Forecast(longer, soon, year, p_alive(survival))
 
     def write(self, folder: Path) -> None:
         """Write both parts and the backtest."""
@@ -240,16 +261,56 @@ def fit_mixture(
 
     Parameters
     ----------
-    log : PurchaseDays
+    log, config
+        As in `fit_mixtures`.
+    today : int
+    seed, threads : int
+    holidays : polars.DataFrame, optional
+    """
+    return fit_mixtures([(log, config)], today, seed=seed, threads=threads, holidays=holidays)[0]
+
+
+def fit_mixtures(
+    tasks: Sequence[tuple[PurchaseDays, MixtureConfig]],
+    today: int,
+    *,
+    seed: int,
+    threads: int,
+    holidays: pl.DataFrame | None = None,
+) -> list[Mixture]:
+    """Fit several, their parts and backtests side by side: small fits do not fill many cores.
+
+    Parameters
+    ----------
+    tasks : sequence of (PurchaseDays, MixtureConfig)
+        The longest first.
     today : int
         Day number; what stands at or after it is not read.
-    config : MixtureConfig
-    seed, threads : int
+    seed : int
+    threads : int
+        Of all together; 0 is all cores.
     holidays : polars.DataFrame, optional
         `day`, `holiday`, of the shop's country.
     """
-    core = fit_core(log, today, config, seed=seed, threads=threads, holidays=holidays)
-    return mixture_of(core, log, today, config, seed=seed, threads=threads)
+    most = threads or cores()
+    workers = min(most, 2 * len(tasks))
+    each = max(1, most // workers)
+    known = [(log.before(today), config) for log, config in tasks]
+    with ThreadPoolExecutor(workers) as pool:
+        seasons = list(pool.map(lambda task: season_of(task[0], today, task[1], holidays), known))
+        with_seasons = list(zip(known, seasons, strict=True))
+        learned = [
+            pool.submit(fit_core, log, today, config, seed=seed, threads=each, season=season)
+            for (log, config), season in with_seasons
+        ]
+        backtests = [
+            pool.submit(run_backtest, log, today, config, seed=seed, threads=each, season=season)
+            for (log, config), season in with_seasons
+        ]
+        return [
+            _with_simple(core.result(), backtest.result(), log, today, config)
+            for (log, config), core, backtest in zip(known, learned, backtests, strict=True)
+        ]
 
 
 def mixture_of(
@@ -273,14 +334,27 @@ def mixture_of(
     seed, threads : int
     """
     log = log.before(today)
-    backtest = run_backtest(log, today, config, seed=seed, threads=threads)
+    backtest = run_backtest(log, today, config, seed=seed, threads=threads, season=core.season)
+    return _with_simple(core, backtest, log, today, config)
+
+
+def _with_simple(
+    core: HazardCore, backtest: Backtest, log: PurchaseDays, today: int, config: MixtureConfig
+) -> Mixture:
+    """Return the parts as one; without a backtest nothing learned answers."""
     if not backtest.days:
         core = replace(core, boosters=(), linear=None, weights=np.ones(1))
     return Mixture(core, fit_cells(log, today, config.simple), backtest)
 
 
 def run_backtest(
-    log: PurchaseDays, today: int, config: MixtureConfig, *, seed: int, threads: int
+    log: PurchaseDays,
+    today: int,
+    config: MixtureConfig,
+    *,
+    seed: int,
+    threads: int,
+    season: Season | None = None,
 ) -> Backtest:
     """Fit both as some weeks ago, on some of the customers, and compare them with what came.
 
@@ -291,6 +365,10 @@ def run_backtest(
         Day number of the fit; the backtest ends there.
     config : MixtureConfig
     seed, threads : int
+    season : Season, optional
+        As it is known today. Where the backtest knew none yet, its curves are held against what
+        came with the season of those days put in: what a trough held back is not expected to
+        stay away for good.
     """
     history = today - int(log.day.min()) if len(log.day) else 0
     nothing = Backtest(history)
@@ -327,6 +405,9 @@ def run_backtest(
     count = summarise_purchases(past, moment).count[snapshot.known]
     time, event = after.time[snapshot.known], after.event[snapshot.known]
     mixed = share * learned + (1.0 - share) * simple.survival
+    knew_season = season is None or not len(season.index) or len(core.season.index) > 0
+    if season is not None and not knew_season:
+        mixed = season.put_into(mixed, moment)
     return Backtest(
         history_days=history,
         days=days,
@@ -341,6 +422,7 @@ def run_backtest(
             share * p_learned + (1 - share) * p_simple, bought, horizons, count
         ),
         corrected=corrected_by(*buyers_by_period(mixed, time, event, count, horizons), horizons),
+        knew_season=knew_season,
     )
 
 

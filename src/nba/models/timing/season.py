@@ -43,8 +43,10 @@ _LEVEL_HALF_LIFE: Final = 4.0
 _LARGEST: Final = 40_000
 #: One week in so many is compared with a week in the first quarter.
 _EVERY_WEEK: Final = 3
-#: Weight of no season at all in a week of the first quarter, in units of its information.
+#: Weight of no season at all in the weeks around one of the first quarter, in units of their
+#: information.
 _WEEK_PRIOR: Final = 10.0
+_LEAST: Final = 1e-300
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,9 @@ class Season:
         then = (days - years * YEAR_DAYS - self.first) // WEEK
         a_year_ago = self.index[np.clip(then, 0, len(self.index) - 1)]
         weight = 0.5 ** (np.arange(len(self.index))[::-1] / _LEVEL_HALF_LIFE)
-        old = self.index[np.maximum(np.arange(len(self.index)) - weeks, 0)]
-        unexplained = float(weight @ (self.index - self.trust * old) / weight.sum())
+        old, now = self.index[:-weeks], self.index[weeks:]
+        # weeks without one of a year ago say nothing of what last year does not explain
+        unexplained = float(weight[weeks:] @ (now - self.trust * old) / weight.sum())
         ahead = self.trust * a_year_ago + self.level_trust * unexplained
         return np.where(days >= self.today, ahead, past)
 
@@ -102,6 +105,31 @@ class Season:
             for daily in (self.weekly(days), np.exp(self.holidays.at(days)))
         )
         return np.asarray(index + np.log(factor))
+
+    def put_into(self, survival: Floats, cutoff: int) -> Floats:
+        """Return curves from `cutoff` on that know of no season, with that of their days.
+
+        Parameters
+        ----------
+        survival : array, shape (n, days + 1)
+            P(no purchase in the first t days), column t.
+        cutoff : int
+            Day number, at or before the fit.
+        """
+        days = cutoff + np.arange(survival.shape[1] - 1)
+        hazards = np.diff(-np.log(np.maximum(survival, _LEAST)), axis=1)
+        shift = self.at(days) - self._year_before(cutoff)
+        reached = np.cumsum(hazards * np.exp(shift), axis=1)
+        return np.concatenate([survival[:, :1], np.exp(-reached)], axis=1)
+
+    def turn(self, cutoff: int, days: int) -> float:
+        """Return by how much the mean index of the coming days exceeds that of the year before."""
+        return self.mean(cutoff, days) - self._year_before(cutoff)
+
+    def _year_before(self, cutoff: int) -> float:
+        """Return the mean index of what was learned from before `cutoff`."""
+        days = np.arange(max(self.first, cutoff - YEAR_DAYS), cutoff)
+        return float(self.weekly(days).mean()) if len(days) else 0.0
 
     def mean(self, cutoff: int, days: int) -> float:
         """Return the mean index of the `days` from `cutoff` on."""
@@ -155,7 +183,9 @@ def _early_index(
 
     Each is compared with later weeks of which no more is remembered, freed of their own index.
     """
-    first, shifts = int(log.day.min()), []
+    first = int(log.day.min())
+    shifts: list[float] = []
+    information: list[float] = []
     some = slice(None, None, _EVERY_WEEK)
     for start in early:
         memory = start - first
@@ -163,11 +193,12 @@ def _early_index(
         there, bought = (np.array(part) for part in zip(*weeks, strict=True))
         usual = _usual(there, bought, index[some])
         mine = _week(log, start, memory)
-        shift, information = _solve(usual, mine[0][None, :], mine[1].sum(keepdims=True))
-        shifts.append(float(shift[0] * information[0] / (information[0] + _WEEK_PRIOR)))
+        shift, known = _solve(usual, mine[0][None, :], mine[1].sum(keepdims=True))
+        shifts.append(float(shift[0]))
+        information.append(float(known[0]))
     at = np.arange(len(shifts))
-    kernel = np.exp(-0.5 * ((at[:, None] - at) / _SMOOTH_WEEKS) ** 2)
-    return np.asarray(kernel @ np.array(shifts) / kernel.sum(axis=1)) if shifts else np.zeros(0)
+    kernel = np.exp(-0.5 * ((at[:, None] - at) / _SMOOTH_WEEKS) ** 2) * np.array(information)
+    return np.asarray(kernel @ np.array(shifts) / (kernel.sum(axis=1) + _WEEK_PRIOR))
 
 
 def _usual(there: Floats, bought: Floats, index: Floats) -> Floats:
