@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -15,6 +16,7 @@ from tests.serving.conftest import DAY
 from nba.errors import UnavailableError
 from nba.features import VIEWS
 from nba.serving.cards import ProjectCards
+from nba.stores.customers import CustomerRows
 from nba.stores.snapshots import Snapshots
 
 Client = Callable[..., TestClient]
@@ -115,3 +117,32 @@ def test_what_it_raises_names_the_view(snapshots: Snapshots) -> None:
     with pytest.raises(UnavailableError, match="cannot be read") as error:
         snapshots.read_served(VIEWS["product"], NIGHT)
     assert "product" in error.value.expected
+
+
+def test_a_score_file_that_is_cut_off_or_of_another_shape_leaves_the_card_without(
+    tmp_path: Path,
+) -> None:
+    nowhere: Any = None
+    rows = CustomerRows(nowhere, nowhere, tmp_path)
+    path = tmp_path / DAY.isoformat() / "scores" / "timing.parquet"
+    path.parent.mkdir(parents=True)
+    pl.DataFrame({"customer_id": ["c1"], "p_purchase_30d": [0.5]}).write_parquet(path)
+    assert rows.scores("timing", "c1", DAY)[0]["p_purchase_30d"] == 0.5
+    pl.DataFrame({"who": ["c1"]}).write_parquet(path)
+    assert rows.scores("timing", "c1", DAY) == []
+    cut(path)
+    assert rows.scores("timing", "c1", DAY) == []
+
+
+def test_who_asks_for_a_book_whose_files_are_cut_off_is_told(snapshots: Snapshots) -> None:
+    features: Any = SimpleNamespace(snapshots=snapshots)
+    nowhere: Any = None
+    rows = CustomerRows(nowhere, features, Path())
+    path = part(snapshots, "customer_state")
+    path.parent.mkdir(parents=True)
+    state = {"customer_id": ["c1"], "clerk_id": ["k1"], "is_friend": [True], "is_blocked": [False]}
+    pl.DataFrame(state).write_parquet(path)
+    assert [row["customer_id"] for row in rows.book("k1", DAY)] == ["c1"]
+    cut(path)
+    with pytest.raises(UnavailableError, match="cannot be read"):
+        rows.book("k1", DAY)

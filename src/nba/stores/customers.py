@@ -12,6 +12,8 @@ from typing import Any, Final
 import polars as pl
 
 from nba.data.lake import Lake, connect
+from nba.errors import UnavailableError
+from nba.logs import log
 from nba.stores.feature_store import FeastFeatureStore
 from nba.stores.records import NEWEST, RELATIONS, SCORES, Relations, newest_of
 
@@ -214,12 +216,22 @@ class CustomerRows:
         if state is None:
             return []
         mine = state.filter(pl.col("clerk_id") == clerk_id)
-        people = mine.select("customer_id", "is_friend", "is_blocked").collect()
-        tags = self._scan("customer_tags", day)
-        if tags is not None:
-            theirs = tags.join(people.lazy().select("customer_id"), on="customer_id", how="semi")
-            names = theirs.group_by("customer_id").agg(pl.col("tag").sort().alias("tags")).collect()
-            people = people.join(names, on="customer_id", how="left")
+        try:
+            people = mine.select("customer_id", "is_friend", "is_blocked").collect()
+            tags = self._scan("customer_tags", day)
+            if tags is not None:
+                theirs = tags.join(
+                    people.lazy().select("customer_id"), on="customer_id", how="semi"
+                )
+                names = theirs.group_by("customer_id").agg(pl.col("tag").sort().alias("tags"))
+                people = people.join(names.collect(), on="customer_id", how="left")
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise UnavailableError(
+                "the customers of a clerk cannot be read",
+                expected=f"whole files of customer_state and customer_tags of {day}",
+                found=type(error).__name__,
+                next_step=f"make the features anew: `nba run --as-of {day} --force`",
+            ) from None
         return people.sort("customer_id").to_dicts()
 
     def _scan(self, view: str, day: date) -> pl.LazyFrame | None:
@@ -240,7 +252,10 @@ class CustomerRows:
         return rows
 
     def scores(self, name: str, customer_id: str, day: date) -> Sequence[Row]:
-        """Return a customer's rows of one score table of a day's run."""
+        """Return a customer's rows of one score table of a day's run.
+
+        None where its file is gone or cannot be read: a card goes without.
+        """
         record = self._record_of(customer_id, day) if name in SCORES else None
         if record is not None:
             return record.get(name, [])
@@ -248,4 +263,8 @@ class CustomerRows:
         if not path.is_file():
             return []
         mine = pl.col("customer_id") == customer_id
-        return pl.scan_parquet(path).filter(mine).collect().to_dicts()
+        try:
+            return pl.scan_parquet(path).filter(mine).collect().to_dicts()
+        except (OSError, pl.exceptions.PolarsError) as error:
+            log().error("scores cannot be read", table=name, error=type(error).__name__)
+            return []
