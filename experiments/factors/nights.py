@@ -16,8 +16,9 @@ from nba.models.base import ModelInputs
 from nba.models.contact_value.design import GROUPS, NAMES
 from nba.models.contact_value.hours import HourHabits
 from nba.models.contact_value.model import ContactValueMode
+from nba.pipeline.arms import model_versions_text
 from nba.pipeline.context import RunContext
-from nba.pipeline.plan import make_plan, model_versions_text
+from nba.pipeline.plan import make_plan
 from nba.pipeline.score import GROUP, Scores, model_inputs, noted_models, read_scores
 
 #: Everything on: what ships.

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from nba.stores.run_folders import RunFolders
 
 
+def _yaml(content: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(content), allow_unicode=True, sort_keys=False)
+
+
 class _Resources(TypedDict):
     memory_limit: str
     threads: int
@@ -197,7 +201,7 @@ class Wiring:
             for path in (self.project.root / "serving").glob("*.yaml"):
                 shutil.copy(path, scratch)
             for name, content in changes.items():
-                text = yaml.safe_dump(dict(content), allow_unicode=True, sort_keys=False)
+                text = content if isinstance(content, str) else _yaml(content)
                 (Path(scratch) / f"{name}.yaml").write_text(text, encoding="utf-8")
             try:
                 return self._decision_files(Path(scratch))
@@ -219,8 +223,9 @@ class Wiring:
         ----------
         model_versions : str
             Recorded with every action.
-        changes : mapping of str to mapping, optional
-            `actions`, `contact_policy` or `levers`: content in place of the file.
+        changes : mapping of str to mapping or str, optional
+            `actions`, `contact_policy`, `levers` or `texts`: what stands in place of the file, or
+            its YAML.
         """
         files = self._changed_files(changes) if changes else self.decision_files
         return files.rules(self.decision_settings, model_versions=model_versions)
@@ -245,6 +250,12 @@ class Wiring:
                 expected=f"{', '.join(repeated)} at the top level only",
                 found="the same under `decisions`",
                 next_step="remove it there",
+            )
+        if "variants" in settings.decisions:
+            raise ConfigError(
+                "nba.yaml sets `decisions.variants`",
+                expected="arms with rules of their own from a test alone",
+                next_step="remove it, and use `nba experiment start NAME --spec FILE`",
             )
         try:
             return DecisionSettings.model_validate({**given, **settings.decisions})

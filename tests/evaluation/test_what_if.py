@@ -10,7 +10,7 @@ import pytest
 
 from nba.errors import ModelError, UsageError
 from nba.evaluation.impact.listings import PAST
-from nba.evaluation.impact.what_if import moved, what_if
+from nba.evaluation.impact.what_if import moved, replanned, what_if
 
 EFFECTS = {"good": 6.0, "bad": -4.0}
 CHANCES = {"good": 0.2, "bad": 0.3}
@@ -82,3 +82,44 @@ def test_unknown_policies_are_refused_with_what_there_is() -> None:
     for policy in ("only nobody", "more", "times much"):
         with pytest.raises(UsageError):
             moved(chances, policy)
+
+
+def planned_anew(chances: pl.DataFrame, good: float, bad: float) -> pl.DataFrame:
+    """The same day under rules that draw the two action types with other chances."""
+    new = {"good": good, "bad": bad}
+    return chances.with_columns(
+        probability=pl.col("action_type").replace_strict(new, return_dtype=pl.Float64)
+    )
+
+
+def test_rules_that_plan_a_day_otherwise_are_valued() -> None:
+    expected = (0.35 - 0.2) * 6.0 - (0.1 - 0.3) * 4.0
+    held = []
+    for seed in range(60):
+        rows, chances = log(2000, seed=seed)
+        found = replanned(rows, chances, planned_anew(chances, 0.35, 0.1), name="draft")
+        held.append(found.difference.lower <= expected <= found.difference.upper)
+        assert (found.rows, found.days, found.unseen_share) == (2000, 1, 0.0)
+        assert found.estimate.effective_rows > 500
+    assert 0.88 <= np.mean(held) <= 1.0
+
+
+def test_the_same_plan_differs_by_nothing() -> None:
+    rows, chances = log()
+    found = replanned(rows, chances, chances, name="same").difference
+    assert found.value == pytest.approx(0.0, abs=1e-12)
+    assert (found.lower, found.upper) == pytest.approx((0.0, 0.0), abs=1e-12)
+
+
+def test_contacts_that_were_never_open_are_refused_by_name() -> None:
+    rows, chances = log()
+    other = chances.with_columns(pl.col("action_type").replace("bad", "brand_new"))
+    with pytest.raises(ModelError, match="never open") as refused:
+        replanned(rows, chances, other, name="draft")
+    assert "brand_new" in str(refused.value)
+    some = planned_anew(chances, 0.2, 0.28)
+    few = chances.filter(pl.col("action_type") == "bad").with_columns(
+        action_type=pl.lit("brand_new"), probability=pl.lit(0.02)
+    )
+    found = replanned(rows, chances, pl.concat([some, few]), name="draft")
+    assert found.unseen_share == pytest.approx(0.04)

@@ -15,6 +15,7 @@ from nba.cli import app
 from nba.decisions.hashing import uniform
 from nba.errors import ConflictError, NotFoundError, UsageError
 from nba.jobs.impact.live_record import (
+    ArmRecord,
     LiveTest,
     planned_shares,
     policies_of_day,
@@ -30,6 +31,7 @@ from nba.wiring import Wiring
 SHARES = ArmShares(holdout=0.3)
 CONFIG = WorldConfig(customers=200, clerks=2, seed=6, start=dt.date(2025, 6, 1))
 ARMS = {"due_worth": 0.35}
+LISTS = {"due_worth": ArmRecord(share=0.35)}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def test_a_test_holds_from_the_next_plan_until_it_is_ended(shop: Wiring) -> None
     assert policies_of_day(shop, last).due_worth == 0.0
     assert planned_shares(shop, last, test.started) == {}
     with pytest.raises(ConflictError, match="runs already"):
-        start_test(shop, "other", ARMS, weeks=4, reason="too")
+        start_test(shop, "other", LISTS, weeks=4, reason="too")
     assert "running" in CliRunner().invoke(app, [*root, "list"]).output
     done = CliRunner().invoke(app, [*root, "stop", "due", "--reason", "decided"])
     assert done.exit_code == 0, done.output
@@ -70,9 +72,9 @@ def test_a_test_holds_from_the_next_plan_until_it_is_ended(shop: Wiring) -> None
 
 def test_what_is_no_list_or_leaves_nothing_is_refused(shop: Wiring) -> None:
     with pytest.raises(UsageError, match="simple lists"):
-        start_test(shop, "x", {"holdout": 0.5}, weeks=4, reason="r")
-    with pytest.raises(UsageError, match="shares"):
-        start_test(shop, "x", {"due_worth": 0.9}, weeks=4, reason="r")
+        start_test(shop, "x", {"holdout": ArmRecord(share=0.5)}, weeks=4, reason="r")
+    with pytest.raises(UsageError, match="do not fit"):
+        start_test(shop, "x", {"due_worth": ArmRecord(share=0.95)}, weeks=4, reason="r")
 
 
 def test_an_arm_that_does_harm_ends_its_test(shop: Wiring, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -204,35 +205,77 @@ def experiment_power(
 @experiment_app.command("what-if")
 def experiment_what_if(
     context: typer.Context,
-    policy: Annotated[
+    change: Annotated[
         str,
         typer.Argument(
             help="`leave_alone`, `only MODE`, `without ACTION_TYPE`, `times NUMBER`, or `follow "
-            "lists` where the engine watches; in quotes."
+            "lists` where the engine watches; in quotes. Not with files or models."
         ),
-    ],
+    ] = "",
+    catalogue: Annotated[
+        Path | None, typer.Option(help="A file in place of serving/actions.yaml.")
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="A file in place of serving/contact_policy.yaml.")
+    ] = None,
+    levers: Annotated[
+        Path | None, typer.Option(help="A file in place of serving/levers.yaml.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="MODEL=VERSION in place of what served, repeatable.")
+    ] = None,
     first: First = "",
     last: Last = "",
     locale: Annotated[str, typer.Option(help="Language of `follow lists`: zh or en.")] = "en",
     as_json: AsJson = False,
 ) -> None:
-    """Say what another policy would have earned, from the log; or that the log cannot say."""
+    """Say what other rules would have earned, from the log; or that the log cannot say."""
+    from nba.jobs.impact.apprentice import FOLLOW_LISTS
+    from nba.jobs.impact.live import what_if_policy
+    from nba.jobs.impact.what_if import what_if_changed, what_if_figures, what_if_lines
+
+    wiring = wiring_of(context)
+    days = _days(wiring, first, last)
+    given = {"actions": catalogue, "contact_policy": policy, "levers": levers}
+    files = {name: path for name, path in given.items() if path is not None}
+    models = _pairs(model or [], "MODEL=VERSION, as timing=3")
+    _one_change(change, files, models)
+    if change == FOLLOW_LISTS:
+        _follow_lists(wiring, days, locale, as_json=as_json)
+        return
+    if change:
+        estimate = what_if_policy(wiring, *days, change)
+    else:
+        estimate = what_if_changed(wiring, *days, files=files, models=models)
+    currency = wiring.settings.currency
+    emit(as_json, what_if_figures(estimate), lambda: what_if_lines(estimate, currency))
+
+
+def _one_change(change: str, files: Mapping[str, Path], models: Mapping[str, str]) -> None:
+    """Refuse a call that names no change, or two that are told in different ways."""
+    from nba.errors import UsageError
+
+    if bool(change) == bool(files or models):
+        raise UsageError(
+            "what-if takes a change in words, or files and models",
+            expected="`times 0.5` and its like; or --catalogue, --policy, --levers, --model",
+            found="both" if change else "neither",
+        )
+
+
+def _follow_lists(
+    wiring: Wiring, days: tuple[date | None, date | None], locale: str, *, as_json: bool
+) -> None:
+    """Print what following the lists of a watching engine would be worth."""
     from dataclasses import asdict
 
     from nba.jobs.impact.apprentice import FOLLOW_LISTS, follow_lines, follow_lists
-    from nba.jobs.impact.live import what_if_lines, what_if_policy
     from nba.schema.languages import language_of
 
-    wiring = wiring_of(context)
-    if policy == FOLLOW_LISTS:
-        found = follow_lists(wiring, *_days(wiring, first, last))
-        language, currency = language_of(locale, "en"), wiring.settings.currency
-        figures = {"policy": policy, "verdict": found.verdict, **asdict(found)}
-        emit(as_json, figures, lambda: follow_lines(found, language, currency))
-        return
-    estimate = what_if_policy(wiring, *_days(wiring, first, last), policy)
-    report = {"policy": estimate.policy, "rows": estimate.rows, **asdict(estimate.difference)}
-    emit(as_json, report, lambda: what_if_lines(estimate, wiring.settings.currency))
+    found = follow_lists(wiring, *days)
+    language, currency = language_of(locale, "en"), wiring.settings.currency
+    figures = {"policy": FOLLOW_LISTS, "verdict": found.verdict, **asdict(found)}
+    emit(as_json, figures, lambda: follow_lines(found, language, currency))
 
 
 @experiment_app.command("compare")
@@ -257,30 +300,54 @@ def experiment_start(
     name: Annotated[str, typer.Argument(help="The test's name: small letters, digits, - and _.")],
     reason: Annotated[str, typer.Option(help="What is to be decided by it.")],
     arm: Annotated[list[str] | None, typer.Option(help="LIST=SHARE, repeatable.")] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option(help="A YAML file of arms with a catalogue, policy, texts or models."),
+    ] = None,
     weeks: Annotated[int, typer.Option(help="How long it is meant to run.")] = 8,
 ) -> None:
-    """Test simple lists against the engine from the next plan on; says what it can find."""
+    """Test lists, rules or models against the engine from the next plan on; says what it finds."""
+    from nba.jobs.impact.live_record import ArmRecord
+    from nba.jobs.impact.live_spec import arms_of_spec
     from nba.jobs.impact.live_tests import start_test
 
     wiring = wiring_of(context)
-    test = start_test(wiring, name, _shares(arm or []), weeks=weeks, reason=reason)
+    lists = {one: ArmRecord(share=share) for one, share in _shares(arm or []).items()}
+    own = {} if spec is None else arms_of_spec(wiring, spec)
+    _refuse_twice(lists, own)
+    test = start_test(wiring, name, {**lists, **own}, weeks=weeks, reason=reason)
     typer.echo(test.line(wiring.settings.currency))
+
+
+def _refuse_twice(lists: Mapping[str, object], own: Mapping[str, object]) -> None:
+    """Refuse an arm that both --arm and the file name."""
+    from nba.errors import UsageError
+
+    twice = sorted(set(lists) & set(own))
+    if twice:
+        raise UsageError("an arm is given twice", expected="once", found=", ".join(twice))
+
+
+def _pairs(given: list[str], form: str) -> dict[str, str]:
+    """Return `NAME=VALUE` as a mapping."""
+    from nba.errors import UsageError
+
+    wrong = [text for text in given if not all(text.partition("="))]
+    if wrong:
+        raise UsageError("an option has another form", expected=form, found=", ".join(wrong))
+    return {name: value for name, _, value in (text.partition("=") for text in given)}
 
 
 def _shares(given: list[str]) -> dict[str, float]:
     """Return `LIST=SHARE` as a mapping."""
     from nba.errors import UsageError
 
-    shares = {}
-    for text in given:
-        name, _, share = text.partition("=")
-        try:
-            shares[name] = float(share)
-        except ValueError:
-            raise UsageError(
-                "--arm is no share", expected="LIST=SHARE, as due_worth=0.3", found=text
-            ) from None
-    return shares
+    form = "LIST=SHARE, as due_worth=0.3"
+    pairs = _pairs(given, form)
+    try:
+        return {name: float(share) for name, share in pairs.items()}
+    except ValueError:
+        raise UsageError("--arm is no share", expected=form, found=", ".join(given)) from None
 
 
 @experiment_app.command("stop")

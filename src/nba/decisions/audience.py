@@ -73,7 +73,8 @@ def decide_audiences(
     A post is worth the members' uplift in its mode, at the reach of a post, less what it
     risks and less its minutes at the clerk's price. It goes out with probability
     1 - floor where that is above zero, else with the floor, by a hash of audience and day.
-    Members of a group share the arm of the group; a group held out gets no post.
+    Members of a group share the arm of the group; a group held out gets no post. Arms with rules of
+    their own get the same posts as the engine's, by the project's own rules.
     """
     policy, settings = rules.policy, rules.settings
     tables = conform_inputs(inputs)
@@ -86,7 +87,7 @@ def decide_audiences(
     posts = _within_limits(tables, posts, as_of=as_of, policy=policy)
     posts = _draw(posts, as_of, settings)
     sent = posts.filter("posted").select("audience", "content_id", "propensity")
-    left_alone = pl.col("own_arm").ne_missing(str(Arm.ENGINE))
+    left_alone = ~pl.col("own_arm").is_in(_reached(settings)).fill_null(False)
     rows = (
         members.join(sent, on="audience")
         .sort("audience", "customer_id")
@@ -102,6 +103,11 @@ def decide_audiences(
         posts.sort("audience"),
         rows.select(*columns, "interference"),
     )
+
+
+def _reached(settings: DecisionSettings) -> list[str]:
+    """Return the arms that posts are for."""
+    return [str(Arm.ENGINE), *settings.variants]
 
 
 def _working(tables: DecisionInputs) -> pl.DataFrame:
@@ -272,7 +278,7 @@ def _draw(posts: pl.DataFrame, as_of: datetime, settings: DecisionSettings) -> p
     u = uniform(posts["audience"], f"post/{settings.seed}/{as_of.date().isoformat()}")
     is_group = pl.col("channel") == str(Channel.GROUP)
     worth_it = pl.col("value") > 0
-    p = pl.when(is_group & (pl.col("arm") != str(Arm.ENGINE))).then(0.0).otherwise(
+    p = pl.when(is_group & ~pl.col("arm").is_in(_reached(settings))).then(0.0).otherwise(
         pl.when(worth_it).then(1.0 - floor).otherwise(floor)
     )  # fmt: skip
     return (

@@ -13,17 +13,18 @@ from nba.arrays import Floats, Ints
 from nba.decisions.allocation import Programme, solve
 from nba.decisions.assignment import Day, assign
 from nba.decisions.floors import owed, owed_first
-from nba.decisions.inputs import DecisionInputs, conform_inputs
+from nba.decisions.inputs import DecisionInputs
 from nba.decisions.integer import appeal
 from nba.decisions.lending import lent_minutes, pooled_bound, store_places
 from nba.decisions.log import clerk_report, decision_log
-from nba.decisions.modes import MODES, Averages, mode_averages
+from nba.decisions.modes import MODES, Averages
 from nba.decisions.own_cases import with_own_cases
+from nba.decisions.parts import Part, joined, parts_of
 from nba.decisions.plan import Plan
 from nba.decisions.policy import ContactPolicy
 from nba.decisions.pool import Pool, evaluate, fatigue_cost
 from nba.decisions.rules import DecisionRules
-from nba.decisions.substitution import propose_handovers, with_substitutes
+from nba.decisions.substitution import propose_handovers
 from nba.decisions.when import reachable_hours
 from nba.decisions.writing import write_actions
 from nba.schema.words import Arm
@@ -59,10 +60,20 @@ def decide(
     -----
     The same input gives the same plan, whatever the order of the rows. A propensity is the
     probability over both draws (shortlist and plan) within the customer's arm; the arm
-    itself is fixed by hash.
+    itself is fixed by hash. Arms with rules of their own are planned apart, each within its share
+    of every clerk's minutes.
     """
-    tables = with_substitutes(conform_inputs(inputs))
-    pool = evaluate(tables, rules, averages or mode_averages(tables), as_of=as_of)
+    plans, services = [], []
+    for part in parts_of(inputs, rules, averages, as_of=as_of):
+        plans.append(_decide_part(part, as_of=as_of))
+        services.append([one.action_type for one in part.rules.actions if one.service])
+    return joined(plans, services)
+
+
+def _decide_part(part: Part, *, as_of: datetime) -> Plan:
+    """Decide for the customers whom one set of rules plans."""
+    tables, rules = part.tables, part.rules
+    pool = evaluate(tables, part.people, rules, part.averages, as_of=as_of)
     working = working_clerks(tables, rules.policy)
     pool, day, rows = _day(pool, working, rules, as_of=as_of)
     price = solve(owed_first(day.programme, day.owed)).price
@@ -71,7 +82,7 @@ def decide(
     pool = pool.charged(fatigue_cost(pool, by_row, rules))
     day = replace(day, programme=replace(day.programme, value=pool.value[rows]))
     assigned = assign(day, rules.settings)
-    log = decision_log(pool, assigned, rows, rules, as_of=as_of)
+    log = part.named(decision_log(pool, assigned, rows, rules, as_of=as_of))
     return Plan(
         log=log,
         actions=write_actions(tables, _listed(log), pool.facts, rules, as_of=as_of),

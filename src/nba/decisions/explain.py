@@ -17,6 +17,7 @@ from nba.decisions.funnel import Stage
 from nba.decisions.inputs import conform_inputs
 from nba.decisions.modes import MODES, mode_averages
 from nba.decisions.needs import CustomerNeeds
+from nba.decisions.parts import arm_of, arm_tables
 from nba.decisions.plan import Plan
 from nba.decisions.rules import DecisionRules
 from nba.decisions.substitution import with_substitutes
@@ -81,6 +82,10 @@ def explain(
             found=customer_id,
             next_step="check the id, or ingest the customer",
         )
+    arm = arm_of(tables, rules, customer_id, as_of=as_of)
+    rules, own = rules.of_arm(arm), arm_tables(inputs, arm)
+    if own:
+        tables = with_substitutes(conform_inputs({**inputs, **own}))
     candidates = build_candidates(
         tables.of_customers(pl.Series([customer_id])),
         rules.catalogue.actions,

@@ -58,7 +58,7 @@ def owed(
     programme: Programme,
     arm: Ints,
     clerks: pl.Series,
-    shares: Mapping[Arm, float],
+    shares: Mapping[str, float],
     *,
     forgone: Floats,
     seed: str,
@@ -75,7 +75,7 @@ def owed(
         Position of each customer's arm in `LISTED_ARMS`.
     clerks : Series of str
         Ids of the clerks, in the order of the programme.
-    shares : mapping of Arm to float
+    shares : mapping of str to float
     forgone : array of float, shape (customers,)
         What the customer's best action would earn today beyond the price of its minutes.
     seed : str

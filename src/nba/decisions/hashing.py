@@ -19,15 +19,15 @@ from nba.schema.words import SIMPLE_ARMS, Arm
 
 _OFFSET = np.uint64(0xCBF29CE484222325)
 _PRIME = np.uint64(0x100000001B3)
-#: The order in which the arms take their share of the unit interval; engine is last, so
-#: that growing another arm takes customers from the engine only at one end.
+#: The order in which the arms take their share of the unit interval; arms with rules of their own
+#: follow by name, and the engine is last, so that growing another arm takes customers from the
+#: engine only at one end.
 ARM_ORDER: tuple[Arm, ...] = (
     Arm.HOLDOUT,
     Arm.RANDOM,
     Arm.BUSINESS_AS_USUAL,
     Arm.OBSERVE,
     *SIMPLE_ARMS,
-    Arm.ENGINE,
 )
 
 
@@ -69,7 +69,7 @@ def arm_period(day: date, period_days: int) -> int:
 
 
 def draw_arms(
-    units: pl.Series, *, salt: str, day: date, shares: Mapping[Arm, float], period_days: int
+    units: pl.Series, *, salt: str, day: date, shares: Mapping[str, float], period_days: int
 ) -> pl.Series:
     """Return the arm of each unit: sticky within a period, drawn anew in the next.
 
@@ -80,12 +80,14 @@ def draw_arms(
         share their arm.
     salt : str
     day : date
-    shares : mapping of Arm to float
+    shares : mapping of str to float
         The share of every arm.
     period_days : int
         Days for which a unit keeps its arm.
     """
     u = uniform(units, f"arm/{salt}/{arm_period(day, period_days)}")
-    edges = np.cumsum([shares[arm] for arm in ARM_ORDER])[:-1]
-    names = np.array([str(arm) for arm in ARM_ORDER], dtype=object)
+    own = sorted(set(shares) - {*ARM_ORDER, Arm.ENGINE})
+    order = [str(arm) for arm in (*ARM_ORDER, *own, Arm.ENGINE)]
+    edges = np.cumsum([shares[arm] for arm in order])[:-1]
+    names = np.array(order, dtype=object)
     return pl.Series("arm", names[np.searchsorted(edges, u, side="right")], dtype=pl.String)

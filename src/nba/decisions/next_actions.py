@@ -16,13 +16,30 @@ from nba.decisions.funnel import Stage
 from nba.decisions.inputs import DecisionInputs, conform_inputs
 from nba.decisions.modes import MODES, Averages, mode_averages
 from nba.decisions.own_cases import with_own_cases
-from nba.decisions.pool import CHUNK, Pool, eligible_customers, fatigue_cost
+from nba.decisions.parts import ARM_TABLES, arm_of, arm_tables, people_of
+from nba.decisions.pool import CHUNK, Pool, fatigue_cost
 from nba.decisions.rules import DecisionRules
 from nba.decisions.substitution import with_substitutes
 from nba.decisions.writing import ACTION_SCHEMA, write_actions
-from nba.schema.words import LISTED_ARMS, Arm
+from nba.schema.words import OWN_HABIT_ARMS
 
-_ASKED = tuple(str(arm) for arm in (*LISTED_ARMS, Arm.HOLDOUT))
+_NOT_ASKED = tuple(str(arm) for arm in OWN_HABIT_ARMS)
+
+
+@dataclass(frozen=True)
+class ArmTables:
+    """What an arm with models of its own has in place of the day's tables.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        By the name of what they replace.
+    averages : Averages
+        Over all customers, by these models.
+    """
+
+    tables: Mapping[str, pl.DataFrame]
+    averages: Averages
 
 
 @dataclass(frozen=True)
@@ -37,11 +54,14 @@ class OpenBook:
         Over all customers.
     price : mapping of str to float
         What a minute of each working clerk earns, before what contacts take from later ones.
+    of_arms : mapping of str to ArmTables
+        Of the arms with models of their own.
     """
 
     tables: DecisionInputs
     averages: Averages
     price: Mapping[str, float]
+    of_arms: Mapping[str, ArmTables]
 
     @classmethod
     def of(
@@ -55,7 +75,22 @@ class OpenBook:
         price: dict[str, float] = {}
         if "price_before_fatigue" in clerks.columns:
             price = dict(clerks.select("clerk_id", "price_before_fatigue").iter_rows())
-        return cls(tables, averages or mode_averages(tables), price)
+        arms = {name.split("/")[1] for name in inputs if name.startswith(f"{ARM_TABLES}/")}
+        own = {arm: arm_tables(inputs, arm) for arm in sorted(arms)}
+        of_arms = {
+            arm: ArmTables(given, mode_averages(conform_inputs({**inputs, **given})))
+            for arm, given in own.items()
+        }
+        return cls(tables, averages or mode_averages(tables), price, of_arms)
+
+    def of_arm(
+        self, arm: str, scores: Mapping[str, pl.DataFrame] | None
+    ) -> tuple[Mapping[str, pl.DataFrame], Averages]:
+        """Return what stands in place of the book's tables for an arm, and its averages."""
+        own = self.of_arms.get(arm)
+        if own is None:
+            return scores or {}, self.averages
+        return {**own.tables, **(scores or {})}, own.averages
 
     def customers_of(self, clerk_id: str) -> list[str]:
         """Return the customers whom a clerk serves today, by id."""
@@ -91,12 +126,45 @@ def next_actions(
         alone; nothing for a customer who may not be contacted or is left to the clerk's own habit,
         and for who is held out the answer to an open case alone.
     """
-    mine = tables_of(book, customer_ids[:CHUNK], scores)
-    people = eligible_customers(mine, rules, as_of=as_of)
-    people = people.filter(pl.col("arm").is_in(_ASKED))
+    ids = customer_ids[:CHUNK]
+    parts = [
+        _of_part(book, ids, rules, arm, as_of=as_of, scores=scores)
+        for arm in ("", *sorted(rules.variants))
+    ]
+    return _ranked(pl.concat(parts))
+
+
+def _of_part(
+    book: OpenBook,
+    customer_ids: list[str],
+    day_rules: DecisionRules,
+    arm: str,
+    *,
+    as_of: datetime,
+    scores: Mapping[str, pl.DataFrame] | None,
+) -> pl.DataFrame:
+    """Return the actions of the customers whom one set of rules plans, with `service`.
+
+    Parameters
+    ----------
+    book : OpenBook
+    customer_ids : list of str
+    day_rules : DecisionRules
+        Of the day, with all arms.
+    arm : str
+        An arm of its own rules; empty: all others.
+    as_of : datetime
+    scores : mapping of str to DataFrame or None
+        In place of the book's tables.
+    """
+    rules = day_rules.of_arm(arm)
+    own, averages = book.of_arm(arm, scores)
+    mine = tables_of(book, customer_ids, own)
+    people = people_of(mine, day_rules, arm, as_of=as_of)
+    people = people.filter(~pl.col("arm").is_in(_NOT_ASKED))
     mine = mine.of_customers(people["customer_id"])
     candidates = build_candidates(
-        mine, rules.actions, book.averages, rules, as_of=as_of, arm=people["arm"]
+        mine, rules.actions, averages, rules, as_of=as_of, arm=people["arm"]
     )
     pool, place = with_own_cases(Pool.of(people, candidates), rules)
     price = people["clerk_id"].replace_strict(
@@ -110,7 +178,9 @@ def next_actions(
         for mode in range(len(MODES))
     ]
     written = [write_actions(mine, rows, pool.facts, rules, as_of=as_of) for rows in chosen]
-    return _ranked(pl.concat(written), rules)
+    services = [action.action_type for action in rules.actions if action.service]
+    found = pl.concat(written).with_columns(service=pl.col("action_type").is_in(services))
+    return found.with_columns(arm=pl.lit(arm)) if arm else found
 
 
 def tables_of(
@@ -120,6 +190,13 @@ def tables_of(
     mine = book.tables.of_customers(pl.Series(customer_ids, dtype=pl.String))
     if not scores:
         return mine
+    wanted = pl.Series("customer_id", customer_ids, dtype=pl.String).to_frame()
+    scores = {
+        name: table.join(wanted, on="customer_id", how="semi", maintain_order="left")
+        if "customer_id" in table.columns
+        else table
+        for name, table in scores.items()
+    }
     conformed = conform_inputs({**mine.tables, **scores})
     return DecisionInputs({**mine.tables, **{name: conformed[name] for name in scores}})
 
@@ -150,11 +227,14 @@ def why_not(
         `nba.decisions.doors`; empty where it is open), `door_zh`, `door_en`, `opens_on` and the
         price of the clerk's minute; none for an unknown customer.
     """
-    mine = tables_of(book, [customer_id], scores)
+    arm = arm_of(tables_of(book, [customer_id], None), rules, customer_id, as_of=as_of)
+    rules = rules.of_arm(arm)
+    own, averages = book.of_arm(arm, scores)
+    mine = tables_of(book, [customer_id], own)
     if mine["customer_state"].is_empty():
         return pl.DataFrame()
     actions = rules.catalogue.actions
-    candidates = build_candidates(mine, actions, book.averages, rules, as_of=as_of)
+    candidates = build_candidates(mine, actions, averages, rules, as_of=as_of)
     stages = [Stage(int(stage)) for stage in candidates.stage[0]]
     codes = [door_of(candidates, at, stage) for at, stage in enumerate(stages)]
     texts = [
@@ -199,13 +279,7 @@ def _of_mode(pool: Pool, mode: int, rules: DecisionRules, as_of: datetime) -> pl
     ).filter((pl.col("action_type") != "") & (pl.col("value") > 0))
 
 
-def _ranked(actions: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
-    services = [action.action_type for action in rules.actions if action.service]
-    ordered = actions.sort(
-        "customer_id",
-        ~pl.col("action_type").is_in(services),
-        -pl.col("value"),
-        "action_type",
-    )
+def _ranked(actions: pl.DataFrame) -> pl.DataFrame:
+    ordered = actions.sort("customer_id", ~pl.col("service"), -pl.col("value"), "action_type")
     rank = pl.int_range(1, pl.len() + 1).over("customer_id").cast(ACTION_SCHEMA["rank"])
-    return ordered.with_columns(rank=rank)
+    return ordered.with_columns(rank=rank).drop("service")

@@ -52,5 +52,5 @@ def with_own_cases(pool: Pool, rules: DecisionRules) -> tuple[Pool, Ints]:
     return replace(pool, action=action), place
 
 
-def _largest_list(shares: Mapping[Arm, float]) -> Arm:
+def _largest_list(shares: Mapping[str, float]) -> Arm:
     return max((Arm.ENGINE, *SIMPLE_ARMS), key=lambda arm: shares[arm])

@@ -159,7 +159,7 @@ def eligible_customers(
 ) -> pl.DataFrame:
     """Return customer_id, clerk_id and arm of whom some action may reach, sorted by id."""
     state = tables["customer_state"].filter(may_contact())
-    if all(action.needs_friend or action.eligible == "is_friend" for action in rules.actions):
+    if rules.friends_only:
         state = state.filter(pl.col("is_friend"))
     people = state.select("customer_id", "clerk_id")
     return with_arms(tables, people, rules.settings, as_of=as_of)
@@ -203,19 +203,25 @@ def with_arms(
 
 
 def evaluate(
-    tables: DecisionInputs, rules: DecisionRules, averages: Averages, *, as_of: datetime
+    tables: DecisionInputs,
+    people: pl.DataFrame,
+    rules: DecisionRules,
+    averages: Averages,
+    *,
+    as_of: datetime,
 ) -> Pool:
-    """Price every eligible customer, a chunk at a time.
+    """Price customers of whom some action may reach, a chunk at a time.
 
     Parameters
     ----------
     tables : DecisionInputs
+    people : DataFrame
+        customer_id, clerk_id and arm, sorted by id.
     rules : DecisionRules
     averages : Averages
         Stand for what is not known of a customer.
     as_of : datetime
     """
-    people = eligible_customers(tables, rules, as_of=as_of)
     parts = []
     for start in range(0, max(people.height, 1), CHUNK):
         chunk = people[start : start + CHUNK]

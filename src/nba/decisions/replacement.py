@@ -29,7 +29,7 @@ from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import DecisionSettings
 from nba.decisions.when import reachable_hours
 from nba.decisions.writing import ACTION_SCHEMA
-from nba.schema.words import LISTED_ARMS
+from nba.schema.words import UNLISTED_ARMS, Arm
 
 #: Customers of each clerk's reserve.
 RESERVE_SIZE: Final = 20
@@ -84,7 +84,7 @@ def write_reserve(
 def _waiting(log: pl.DataFrame, clerks: pl.DataFrame) -> pl.DataFrame:
     """Return the best customers of each working clerk who were not drawn: customer_id, place."""
     price = clerks.select("clerk_id", price="price_per_minute")
-    planned = pl.col("arm").is_in([str(arm) for arm in LISTED_ARMS])
+    planned = ~pl.col("arm").is_in([str(arm) for arm in UNLISTED_ARMS])
     rows = (
         log.filter(planned & pl.col("action_type").is_null())
         .select("customer_id", "clerk_id", "alternatives")
@@ -151,8 +151,16 @@ def draw_replacements(
         Of the night's plan.
     seed : str
         Names the decision; the same seed and options give the same draw.
+
+    Notes
+    -----
+    An arm with rules of its own stands with the engine's: its customers and the engine's compete
+    for the minutes by what each one's own rules say that the contact is worth.
     """
     people = options.select("customer_id", "arm").unique("customer_id").sort("customer_id")
+    as_engine = pl.col("arm").is_in(list(settings.variants))
+    planner = people.select(pl.when(as_engine).then(pl.lit(str(Arm.ENGINE))).otherwise("arm"))
+    settings, _ = settings.within()
     value, length, is_open = _arrays(people, options)
     day = Day(
         programme=Programme(
@@ -162,7 +170,7 @@ def draw_replacements(
             open=is_open,
             budget=np.array([_whole_budget(minutes, settings)]),
         ),
-        arm=arm_places(people["arm"]),
+        arm=arm_places(planner.to_series()),
         customers=people["customer_id"],
         clerks=pl.Series(["place"]),
         seed=seed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nba.decisions.action_types import ActionType, Catalogue
 from nba.decisions.names import Texts
@@ -37,6 +37,8 @@ class DecisionRules(BaseModel):
         The digest of the files; stands in every action.
     model_versions : str
         The versions of the models whose scores are decided on; stands in every action.
+    variants : mapping of str to DecisionRules
+        The rules of the arms that plan by other ones than these, by arm; a running test's.
 
     Examples
     --------
@@ -54,6 +56,7 @@ class DecisionRules(BaseModel):
     texts: Texts = Texts()
     policy_version: str = ""
     model_versions: str = ""
+    variants: Mapping[str, DecisionRules] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -73,6 +76,37 @@ class DecisionRules(BaseModel):
         """Return the rules with other shares of the simple lists."""
         settings = self.settings.model_copy(update={"policies": policies})
         return self.model_copy(update={"settings": settings})
+
+    def with_variants(
+        self, variants: Mapping[str, DecisionRules], shares: Mapping[str, float]
+    ) -> DecisionRules:
+        """Return the rules with arms beside the engine that plan by rules of their own.
+
+        Parameters
+        ----------
+        variants : mapping of str to DecisionRules
+            By arm.
+        shares : mapping of str to float
+            Of the customers, by arm.
+        """
+        settings = self.settings.model_copy(update={"variants": dict(shares)})
+        of_arms = {
+            arm: rules.model_copy(update={"settings": settings}) for arm, rules in variants.items()
+        }
+        return self.model_copy(update={"settings": settings, "variants": of_arms})
+
+    def without_variants(self) -> DecisionRules:
+        """Return the rules with nobody planned by others."""
+        return self.with_variants({}, {})
+
+    def of_arm(self, arm: str) -> DecisionRules:
+        """Return the rules by which an arm plans."""
+        return self.variants.get(arm, self)
+
+    @property
+    def friends_only(self) -> bool:
+        """Whether no action reaches who is no friend."""
+        return all(one.needs_friend or one.eligible == "is_friend" for one in self.actions)
 
     @property
     def actions(self) -> tuple[ActionType, ...]:

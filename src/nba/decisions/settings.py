@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -26,6 +26,19 @@ def _refuse_former(given: Any, names: Mapping[str, str]) -> Any:
         if isinstance(given, Mapping) and former in given:
             raise ValueError(f"{former!r} is called {name!r} now")
     return given
+
+
+_Shares = TypeVar("_Shares", ArmShares, PolicyShares)
+
+
+def _scaled(shares: _Shares, by: float, but: Collection[str] = ()) -> _Shares:
+    """Return all shares multiplied by a number; what is no number, or in `but`, stays."""
+    changed = {
+        name: value * by
+        for name, value in shares.model_dump().items()
+        if isinstance(value, float) and name not in but
+    }
+    return shares.model_copy(update=changed)
 
 
 class Factors(BaseModel):
@@ -73,6 +86,10 @@ class DecisionSettings(BaseModel):
     policies: PolicyShares = Field(
         default_factory=PolicyShares, description="shares of the simple lists beside the engine"
     )
+    variants: Mapping[str, float] = Field(
+        default_factory=dict,
+        description="shares of the arms that plan by other rules; a running test sets them",
+    )
     arm_period_days: int = Field(
         182, ge=1, description="days for which a customer stays in an arm, counted from 1970-01-01"
     )
@@ -114,13 +131,50 @@ class DecisionSettings(BaseModel):
     factors: Factors = Field(default_factory=lambda: Factors(), description="factors switched on")
 
     @property
-    def shares(self) -> dict[Arm, float]:
-        """The share of every arm."""
-        return arm_shares(self.arms, self.policies)
+    def shares(self) -> dict[str, float]:
+        """The share of every arm, those with rules of their own included."""
+        shares = arm_shares(self.arms, self.policies)
+        engine = shares.pop(Arm.ENGINE) - sum(self.variants.values())
+        return {**shares, **self.variants, Arm.ENGINE: max(engine, 0.0)}
+
+    def within(self, variant: str = "") -> tuple[DecisionSettings, float]:
+        """Return the settings by which one set of rules plans, and its share of the minutes.
+
+        Parameters
+        ----------
+        variant : str
+            An arm of `variants`; empty: all other arms.
+
+        Returns
+        -------
+        settings : DecisionSettings
+            With shares of the customers whom these rules plan.
+        share : float
+            Of each clerk's minutes.
+        """
+        if not self.variants:
+            return self, 1.0
+        working = max(1.0 - self.arms.holdout, 1e-9)
+        if variant:
+            alone = {"arms": ArmShares(holdout=0.0), "policies": PolicyShares(), "variants": {}}
+            return self.model_copy(update=alone), self.variants[variant] / working
+        of_variants = sum(self.variants.values())
+        rest = max(1.0 - of_variants, 1e-9)
+        given = {
+            "arms": _scaled(self.arms, 1.0 / rest),
+            "policies": _scaled(self.policies, 1.0 / rest, but=("floor",)),
+            "variants": {},
+        }
+        return self.model_copy(update=given), 1.0 - of_variants / working
 
     @model_validator(mode="after")
     def _leave_room_for_the_engine(self) -> Self:
-        arm_shares(self.arms, self.policies)
+        left = arm_shares(self.arms, self.policies)[Arm.ENGINE] - sum(self.variants.values())
+        if left < -1e-9:
+            raise ValueError(f"the arms' shares add up to {1.0 - left:g}, more than 1")
+        reserved = sorted(set(self.variants) & {str(arm) for arm in Arm})
+        if reserved:
+            raise ValueError(f"an arm of its own rules cannot be called {', '.join(reserved)}")
         return self
 
     @model_validator(mode="before")

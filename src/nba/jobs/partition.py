@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -15,11 +15,12 @@ from nba.jobs.nightly import input_versions, steps_due
 from nba.jobs.policies import plan_with_lists, planned
 from nba.jobs.progress import Progress
 from nba.jobs.watch import watched
+from nba.pipeline.arms import ArmChange
 from nba.pipeline.context import RunContext
 from nba.pipeline.manifest import Manifest
 from nba.pipeline.partitions import PartitionedPlan, Partitions, join_scores, score_partition
 from nba.pipeline.plan import GROUP as PLAN
-from nba.pipeline.plan import WARNINGS
+from nba.pipeline.plan import NO_ARMS, WARNINGS
 from nba.pipeline.publish import publish
 from nba.pipeline.score import GROUP as SCORES
 from nba.settings import PolicyShares
@@ -153,16 +154,20 @@ def _decide(
     number: int,
     context: RunContext,
     policies: PolicyShares | None = None,
+    arms: Mapping[str, ArmChange] = NO_ARMS,
 ) -> dict[str, Any]:
     """Decide for a partition; the report is that of the whole plan, made later."""
-    PartitionedPlan.of(context, partitions, policies).decide(number)
+    PartitionedPlan.of(context, partitions, policies, arms).decide(number)
     return {WARNINGS: []}
 
 
 def _join(
-    partitions: Partitions, context: RunContext, policies: PolicyShares | None = None
+    partitions: Partitions,
+    context: RunContext,
+    policies: PolicyShares | None = None,
+    arms: Mapping[str, ArmChange] = NO_ARMS,
 ) -> dict[str, Any]:
-    return PartitionedPlan.of(context, partitions, policies).join()
+    return PartitionedPlan.of(context, partitions, policies, arms).join()
 
 
 def _waits(what: str, missing: Sequence[int], count: int) -> LockHeldError:

@@ -14,7 +14,7 @@ from nba.decisions.hashing import arm_period
 from nba.evaluation.impact.arms import arms_table
 from nba.evaluation.impact.cohort import build_cohort
 from nba.jobs.impact.gather import gather
-from nba.jobs.impact.live_record import policies_of_day
+from nba.jobs.impact.live_record import arms_of_day, policies_of_day
 from nba.jobs.impact.live_tests import guard
 from nba.pipeline.context import RunContext
 from nba.pipeline.partitions import plan_night
@@ -24,19 +24,20 @@ from nba.schema.words import Arm
 from nba.settings import PolicyShares, arm_shares
 from nba.wiring import Wiring
 
-#: What is kept of every night on which a list runs beside the engine.
+#: What is kept of every night on which another arm plans beside the engine.
 STANDING: Final = "policies/standing"
 #: Shares move once in so many days.
 MOVE_DAYS: Final = 7
 DRAWS: Final = 4000
 
 
-#: Plans a day under the shares of simple lists, the configured ones where none are given.
+#: Plans a day under the shares of simple lists, the configured ones where none are given, and
+#: beside arms with rules of their own.
 Planner = Callable[..., dict[str, Any]]
 
 
 def plan_with_lists(context: RunContext, planner: Planner = plan_night) -> dict[str, Any]:
-    """Plan; where simple lists run, keep what each arm earned, and move shares with `auto`.
+    """Plan; where other arms plan too, keep what each earned, and move shares with `auto`.
 
     What nobody is served, a challenger's plan and that of an engine that watches, is kept beside.
     """
@@ -52,14 +53,14 @@ def planned(context: RunContext, planner: Planner) -> dict[str, Any]:
     """Plan under the shares of simple lists that stand today."""
     wiring = cast(Wiring, context.ports)
     today = context.as_of.date()
-    policies = policies_of_day(wiring, today)
-    if not policies.running:
+    policies, arms = policies_of_day(wiring, today), arms_of_day(wiring, today)
+    if not policies.running and not arms:
         return planner(context)
     context.folder.write(STANDING, standing(wiring, today))
     if policies.auto:
         earned = standing(wiring, today - timedelta(days=today.toordinal() % MOVE_DAYS))
         policies = moved_shares(wiring, earned)
-    return planner(context, policies)
+    return planner(context, policies, arms)
 
 
 def standing(wiring: Wiring, before: date) -> pl.DataFrame:

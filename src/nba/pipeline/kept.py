@@ -7,6 +7,7 @@ import polars as pl
 from nba.decisions.plan import Plan
 from nba.decisions.rules import DecisionRules
 from nba.errors import NotFoundError
+from nba.pipeline.arms import kept_arm_tables
 from nba.pipeline.context import RunContext
 from nba.pipeline.plan import GROUP, INPUTS, PLAN_TABLES, RULES
 from nba.pipeline.score import read_scores
@@ -21,7 +22,10 @@ def kept_inputs(context: RunContext) -> dict[str, pl.DataFrame]:
         When there is no plan, or its feature snapshots have been removed.
     """
     folder = context.ports.runs.planned(context.as_of.date())
-    return {**context.inputs, **read_scores(folder).items(), **folder.tables(INPUTS)}
+    kept = {**context.inputs, **read_scores(folder).items(), **folder.tables(INPUTS)}
+    if folder.read_text(RULES) is None:
+        return kept
+    return {**kept, **kept_arm_tables(folder, kept_rules(context))}
 
 
 def kept_plan(context: RunContext) -> Plan:

@@ -23,14 +23,17 @@ from nba.decisions.modes import Averages, mode_averages
 from nba.decisions.outlook import outlook
 from nba.decisions.rules import DecisionRules
 from nba.decisions.substitution import with_substitutes
+from nba.errors import ConfigError
 from nba.models.affinity.offers import offers
 from nba.models.base import ModelInputs
 from nba.models.needs.words import BARE_NEEDS
+from nba.pipeline.arms import ArmChange
 from nba.pipeline.context import RunContext
 from nba.pipeline.inputs import STATE
 from nba.pipeline.plan import (
     GROUP,
     INPUTS,
+    NO_ARMS,
     OUTLOOK,
     PLAN_TABLES,
     RESERVE,
@@ -207,15 +210,20 @@ def score_night(context: RunContext) -> dict[str, Any]:
     return join_scores(context, partitions)
 
 
-def plan_night(context: RunContext, policies: PolicyShares | None = None) -> dict[str, Any]:
+def plan_night(
+    context: RunContext,
+    policies: PolicyShares | None = None,
+    arms: Mapping[str, ArmChange] = NO_ARMS,
+) -> dict[str, Any]:
     """Decide for every eligible customer, in as many partitions as the settings say.
 
-    `policies` takes the place of the configured shares of simple lists.
+    `policies` takes the place of the configured shares of simple lists; `arms` plan by rules of
+    their own.
     """
     count = context.settings.partitions
     if count == 1:
-        return plan(context, policies)
-    planned = PartitionedPlan.of(context, Partitions.of(context, count), policies)
+        return plan(context, policies, arms)
+    planned = PartitionedPlan.of(context, Partitions.of(context, count), policies, arms)
     for number in planned.partitions.missing(context.folder, GROUP):
         planned.decide(number)
     return planned.join()
@@ -259,11 +267,38 @@ class PartitionedPlan:
 
     @classmethod
     def of(
-        cls, context: RunContext, partitions: Partitions, policies: PolicyShares | None = None
+        cls,
+        context: RunContext,
+        partitions: Partitions,
+        policies: PolicyShares | None = None,
+        arms: Mapping[str, ArmChange] = NO_ARMS,
     ) -> Self:
-        """Return the plan, of which nothing is decided yet."""
+        """Return the plan, of which nothing is decided yet.
+
+        Parameters
+        ----------
+        context : RunContext
+        partitions : Partitions
+        policies : PolicyShares, optional
+            In place of the configured shares of simple lists.
+        arms : mapping of str to ArmChange
+            Arms that plan by rules of their own.
+
+        Raises
+        ------
+        ConfigError
+            When an arm has a model of its own: its scores are of the whole shop.
+        """
+        for name, arm in arms.items():
+            if arm.models:
+                raise ConfigError(
+                    f"the test's arm {name} has a model of its own",
+                    expected="a night in one piece, or arms that change files alone",
+                    found=f"{partitions.count} partitions",
+                    next_step="set `partitions: 1` in nba.yaml, or stop the test",
+                )
         read = plan_inputs(_of_nobody(context, partitions))
-        rules = rules_of_day(context, policies)
+        rules = rules_of_day(context, policies, arms)
         return cls(context, partitions, rules, read, shop_averages(context.folder, read[STATE]))
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -22,10 +23,10 @@ from nba.decisions.talking import SAME_TEXT_DAYS
 from nba.decisions.when import quiet_shifts
 from nba.models.affinity.offers import offers
 from nba.models.base import ModelInputs
+from nba.pipeline.arms import ArmChange, model_versions_text, score_arms, with_arms_of_test
 from nba.pipeline.consents import with_consents
 from nba.pipeline.context import RunContext
 from nba.pipeline.inputs import STATE
-from nba.pipeline.manifest import Manifest
 from nba.pipeline.score import read_scores
 from nba.schema.zones import minutes_ahead
 from nba.settings import PolicyShares
@@ -53,23 +54,44 @@ _WHOLE = ("content", "events", "benefits", "service_cases", "groups", "membershi
 #: What a customer is called by: read for texts alone, kept with the plan, erased with the person.
 _NAMES = ("customer_id", "name", "alias", "gender")
 _RECENT = ("interactions", "responses")
+NO_ARMS: Final[Mapping[str, ArmChange]] = MappingProxyType({})
 
 
-def plan(context: RunContext, policies: PolicyShares | None = None) -> dict[str, Any]:
+def plan(
+    context: RunContext,
+    policies: PolicyShares | None = None,
+    arms: Mapping[str, ArmChange] = NO_ARMS,
+) -> dict[str, Any]:
     """Decide, and keep the decision log, the actions, the clerks' budgets and the plan reports.
 
-    `policies` takes the place of the configured shares of simple lists.
+    `policies` takes the place of the configured shares of simple lists; `arms` plan by rules of
+    their own.
     """
-    rules = rules_of_day(context, policies)
+    rules = rules_of_day(context, policies, arms)
     decided = make_plan(context, rules)
     contacts = decided.actions.filter(pl.col("mode") != "none").height
     return plan_report(context, rules, eligible=decided.log.height, actions=contacts)
 
 
-def rules_of_day(context: RunContext, policies: PolicyShares | None = None) -> DecisionRules:
-    """Return the rules of the run, other shares of simple lists in place of the configured."""
+def rules_of_day(
+    context: RunContext,
+    policies: PolicyShares | None = None,
+    arms: Mapping[str, ArmChange] = NO_ARMS,
+) -> DecisionRules:
+    """Return the rules of the run.
+
+    Parameters
+    ----------
+    context : RunContext
+    policies : PolicyShares, optional
+        In place of the configured shares of simple lists.
+    arms : mapping of str to ArmChange
+        Arms that plan by rules of their own.
+    """
     rules = context.ports.decision_rules(model_versions_text(context.manifest))
-    return rules if policies is None else rules.with_policies(policies)
+    if policies is not None:
+        rules = rules.with_policies(policies)
+    return with_arms_of_test(context.ports, rules, arms) if arms else rules
 
 
 def plan_report(
@@ -125,7 +147,8 @@ def make_plan(context: RunContext, rules: DecisionRules) -> Plan:
     for name, table in read.items():
         context.folder.write(f"{INPUTS}/{name}", table)
     keep_rules(context, rules)
-    inputs = {**context.inputs, **scores.items(), **read}
+    own = score_arms(context, rules, given)
+    inputs = {**context.inputs, **scores.items(), **read, **own}
     decided = decide(inputs, rules, as_of=context.as_of)
     tables = {
         **{name: getattr(decided, name) for name in PLAN_TABLES},
@@ -292,14 +315,3 @@ def preferred_modes(context: RunContext) -> pl.DataFrame:
     days = [day for day in runs.planned_days() if day < context.as_of.date()]
     before = [day for day in days if runs.of(day).has(name)]
     return runs.of(before[-1]).read(name) if before else pl.DataFrame()
-
-
-def model_versions(manifest: Manifest) -> dict[str, str]:
-    """Return the version of each model that served a run."""
-    noted = manifest.steps["train"]["versions"]
-    return {name: str(noted[name]["version"]) for name in sorted(noted)}
-
-
-def model_versions_text(manifest: Manifest) -> str:
-    """Return the model versions as one text, as it stands in the export."""
-    return ",".join(f"{name}:{version}" for name, version in model_versions(manifest).items())

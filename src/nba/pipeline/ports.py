@@ -160,6 +160,9 @@ class ModelRegistry(Protocol):
     def challenger(self, name: str) -> ModelVersion | None:
         """Return the version that was refused last, or None."""
 
+    def version(self, name: str, number: str) -> ModelVersion:
+        """Return a version by its number; `NotFoundError` where there is none."""
+
     def champion(self, name: str) -> ModelVersion | None:
         """Return the champion's version from the last good local copy, or None before a fit."""
 

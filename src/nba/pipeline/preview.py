@@ -11,9 +11,9 @@ from nba.decisions.plan import Plan
 from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import Factors
 from nba.errors import UsageError
+from nba.pipeline.arms import model_versions_text
 from nba.pipeline.context import RunContext
 from nba.pipeline.kept import kept_inputs, kept_plan, kept_rules
-from nba.pipeline.plan import model_versions_text
 
 
 def preview(
@@ -43,7 +43,9 @@ def preview(
     standing = kept_plan(context)
     versions = model_versions_text(context.manifest)
     rules = context.ports.decision_rules(versions, changes=changes)
-    rules = rules.with_policies(kept_rules(context).settings.policies)
+    kept = kept_rules(context)
+    rules = rules.with_policies(kept.settings.policies)
+    rules = rules.with_variants(kept.variants, kept.settings.variants)
     plan = decide(kept_inputs(context), _without(rules, without), as_of=context.as_of)
     return plan, diff_plans(standing.actions, plan.actions)
 

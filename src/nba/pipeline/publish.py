@@ -7,9 +7,10 @@ from typing import Any
 
 import polars as pl
 
+from nba.pipeline.arms import model_versions
 from nba.pipeline.context import RunContext
 from nba.pipeline.kept import kept_rules
-from nba.pipeline.plan import GROUP, RESERVE, SHIFTS, STAND_INS, model_versions
+from nba.pipeline.plan import GROUP, RESERVE, SHIFTS, STAND_INS
 
 
 def publish(context: RunContext) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from typing import Final
 import polars as pl
 
 from nba.decisions.next_actions import OpenBook, next_actions, why_not
+from nba.decisions.parts import arm_of
 from nba.decisions.rules import DecisionRules
 from nba.models.affinity.offers import offers
 from nba.models.base import Model, ModelInputs
+from nba.pipeline.arms import models_of_arm
 from nba.pipeline.context import RunContext
 from nba.pipeline.inputs import STATE
 from nba.pipeline.kept import kept_inputs, kept_plan, kept_rules
@@ -44,6 +46,8 @@ class Rescorer:
     book : OpenBook
     rules : DecisionRules
         Under which the plan was made.
+    arm_models : mapping of str to mapping
+        The models of the arms that have their own, by arm.
     """
 
     as_of: datetime
@@ -52,18 +56,21 @@ class Rescorer:
     kept: Mapping[str, pl.DataFrame]
     book: OpenBook
     rules: DecisionRules
+    arm_models: Mapping[str, Mapping[str, Model]]
 
     @classmethod
     def of(cls, context: RunContext) -> Rescorer:
         """Return the rescorer of a kept plan; `NotFoundError` where there is none."""
-        tables = kept_inputs(context)
+        tables, rules = kept_inputs(context), kept_rules(context)
+        own = {arm: models_of_arm(context, rules, arm) for arm in rules.variants}
         return cls(
             as_of=context.as_of,
             models=noted_models(context),
             inputs=model_inputs(context),
             kept=tables,
             book=OpenBook.of(tables, kept_plan(context).clerks),
-            rules=kept_rules(context),
+            rules=rules,
+            arm_models={arm: models for arm, models in own.items() if models},
         )
 
     def customer(self, customer_id: str, fresh: Fresh = NIGHT) -> pl.DataFrame:
@@ -94,9 +101,28 @@ class Rescorer:
 
     def scores(self, customer_ids: Sequence[str], fresh: Fresh = NIGHT) -> dict[str, pl.DataFrame]:
         """Return the score tables of some customers, and what is worth offering them."""
+        parts = [
+            self._scores(self.arm_models.get(arm, self.models), ids, fresh)
+            for arm, ids in self._by_models(customer_ids).items()
+        ]
+        return {name: pl.concat([part[name] for part in parts]) for name in parts[0]}
+
+    def _by_models(self, customer_ids: Sequence[str]) -> dict[str, list[str]]:
+        """Return the customers by the arm whose models score them; empty: the day's own."""
+        if not self.arm_models:
+            return {"": list(customer_ids)}
+        found: dict[str, list[str]] = {}
+        for one in customer_ids:
+            arm = arm_of(self.book.tables, self.rules, one, as_of=self.as_of)
+            found.setdefault(arm if arm in self.arm_models else "", []).append(one)
+        return found or {"": []}
+
+    def _scores(
+        self, models: Mapping[str, Model], customer_ids: Sequence[str], fresh: Fresh
+    ) -> dict[str, pl.DataFrame]:
         ids = pl.Series(_CUSTOMER, list(customer_ids), dtype=pl.String)
         mine = {name: _of_customers(tables, ids, fresh) for name, tables in self.inputs.items()}
-        scores = score_all(self.models, mine, as_of=self.as_of)
+        scores = score_all(models, mine, as_of=self.as_of)
         given = _of_customers(ModelInputs(self.kept), ids, fresh)
         offered = offers(given, scores.affinity, as_of=self.as_of)
         return {**scores.items(), "offers": offered}

@@ -18,10 +18,11 @@ from nba.decisions.plan import Plan
 from nba.decisions.rules import DecisionRules
 from nba.errors import NbaError
 from nba.models.version import ModelVersion
+from nba.pipeline.arms import model_versions, versions_text
 from nba.pipeline.context import RunContext
 from nba.pipeline.inputs import STATE
 from nba.pipeline.kept import kept_inputs, kept_rules
-from nba.pipeline.plan import GROUP, model_versions
+from nba.pipeline.plan import GROUP
 from nba.pipeline.score import model_inputs, noted_models, score_all
 from nba.schema.words import Arm, Mode
 from nba.settings import ArmShares, PolicyShares
@@ -86,6 +87,7 @@ def observe(context: RunContext) -> dict[str, Any]:
 def _engine_alone(rules: DecisionRules) -> DecisionRules:
     """Return the rules with everybody in the engine's arm."""
     alone = {"arms": ArmShares(holdout=0.0), "policies": PolicyShares()}
+    rules = rules.without_variants()
     return rules.model_copy(update={"settings": rules.settings.model_copy(update=alone)})
 
 
@@ -106,7 +108,7 @@ def challenge(context: RunContext, challenger: ModelVersion) -> dict[str, Any]:
     scores = score_all(models, model_inputs(context), as_of=context.as_of)
     given: Mapping[str, pl.DataFrame] = {**kept_inputs(context), **scores.items()}
     versions = {**model_versions(context.manifest), name: challenger.version}
-    told = ",".join(f"{model}:{number}" for model, number in versions.items())
+    told = versions_text(versions)
     rules = kept_rules(context).model_copy(update={"model_versions": told})
     plan = decide(given, rules, as_of=context.as_of)
     _keep(context, challenger_group(name), plan)

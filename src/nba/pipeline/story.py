@@ -12,6 +12,7 @@ import polars as pl
 
 import nba
 from nba.evaluation.drift import MOVED
+from nba.evaluation.effect_gains import EffectGains, draw_gains
 from nba.evaluation.intervals import Interval
 from nba.evaluation.pictures import empty_figure
 from nba.evaluation.trials import BASELINE, CHAMPION, Trial
@@ -57,6 +58,8 @@ class FitFacts:
         How far its features have moved since the champion's fit; empty where that is not known.
     answers : DataFrame
         What it says by segment, see `nba.pipeline.answers.answers_of`; may be empty.
+    gains : EffectGains or None
+        How well it ranks whom a contact moves, on draws held back; None where too little was drawn.
     """
 
     spec: ModelSpec
@@ -69,11 +72,18 @@ class FitFacts:
     decision: str
     drift: pl.DataFrame = field(default_factory=pl.DataFrame)
     answers: pl.DataFrame = field(default_factory=pl.DataFrame)
+    gains: EffectGains | None = None
 
     @property
     def rows(self) -> dict[str, int]:
         """Rows of each table that was learned from."""
         return {name: table.height for name, table in self.training.items()}
+
+    @property
+    def judged(self) -> dict[str, Interval]:
+        """Every metric on days held back, with those of the baseline beside it."""
+        trial = self.trial.metrics if self.trial else {}
+        return {**trial, **(self.gains.metrics if self.gains else {})}
 
 
 def fit_metrics(facts: FitFacts) -> dict[str, float]:
@@ -83,7 +93,7 @@ def fit_metrics(facts: FitFacts) -> dict[str, float]:
     if not facts.drift.is_empty():
         moved = facts.drift.filter(pl.col("stability_index") > MOVED)
         metrics["features_moved"] = float(moved.height)
-    for name, interval in (facts.trial.metrics if facts.trial else {}).items():
+    for name, interval in facts.judged.items():
         metrics[name] = interval.estimate
         if interval.lower != interval.upper:
             metrics |= {f"{name}_lower": interval.lower, f"{name}_upper": interval.upper}
@@ -111,11 +121,13 @@ def tell(facts: FitFacts) -> FitStory:
             **_tables(trial),
             **shown,
             **({} if facts.drift.is_empty() else {"drift": facts.drift}),
+            **({} if facts.gains is None else {"gains": facts.gains.curves}),
         },
         pictures={
             **({"calibration": lambda: _calibration(trial)} if trial else {}),
             **{name: lambda: draw_answers(spec.name, answers) for name in shown},
             **({} if facts.drift.is_empty() else {"drift": lambda: _drift(facts.drift)}),
+            **({} if (gains := facts.gains) is None else {"gains": lambda: draw_gains(gains)}),
         },
     )
 
@@ -123,6 +135,12 @@ def tell(facts: FitFacts) -> FitStory:
 def _title(facts: FitFacts) -> str:
     spec, day = facts.spec, f"{facts.as_of:%Y-%m-%d}"
     name = LEADING.get(spec.name, "")
+    if facts.gains is not None:
+        found, other = (facts.gains.metrics[one] for one in ("qini", "baseline/qini"))
+        return (
+            f"{spec.name} by {spec.kind}, as of {day}: Qini {_ends(found)} "
+            f"(most due first {other.estimate:.3f}), {facts.decision}"
+        )
     if facts.trial is None or name not in facts.trial.metrics:
         return f"{spec.name} by {spec.kind}, as of {day}: {facts.decision}"
     metrics = facts.trial.metrics
@@ -160,7 +178,7 @@ def _card(facts: FitFacts, language: str) -> str:
     bodies = (
         f"{_ANSWERS[spec.name][place]} (`{spec.name}` / `{spec.kind}`)",
         f"{learned}\n\n{finding}" if finding else learned,
-        _trial_text(facts.trial, place),
+        _gains_text(facts.gains, place) if facts.gains else _trial_text(facts.trial, place),
         facts.decision,
         _BEWARE[place],
     )
@@ -184,6 +202,23 @@ def _trial_text(trial: Trial | None, place: int) -> str:
     )[place]
     rows = [f"| {name} | {_ends(interval)} |" for name, interval in trial.metrics.items()]
     return "\n".join([verdict, "", "| metric | value |", "|---|---|", *rows])
+
+
+def _gains_text(gains: EffectGains, place: int) -> str:
+    """Return how well a fit ranks whom a contact moves, beside the simple ranking."""
+    found, other, apart = (
+        _ends(gains.metrics[name]) for name in ("qini", "baseline/qini", "qini-baseline")
+    )
+    return (
+        f"在最近 {gains.days} 天、{gains.rows:,} 个抽签决定的顾客日({gains.listed:,} 个进入名单)上,"
+        f"只用这之前的数据重新训练后排序。Qini(越大越好,0 为没有顺序):{found};"
+        f"只按「该买了」排序:{other};相差 {apart}。单位:每 100 个顾客日多出的订单;"
+        "方括号内为 95% 区间。",
+        f"On {gains.days} days and {gains.rows:,} drawn customer days ({gains.listed:,} listed), "
+        f"ranked by a fit that had seen nothing of them. Qini (larger is better, 0 is no order): "
+        f"{found}; most due first: {other}; difference {apart}. In extra orders per 100 "
+        "customer days; 95 % intervals in brackets.",
+    )[place]
 
 
 def _tables(trial: Trial | None) -> Mapping[str, pl.DataFrame]:

@@ -16,6 +16,7 @@ import nba
 from nba.data.erasure import PSEUDONYM
 from nba.errors import NotFoundError
 from nba.evaluation.drift import drift_table
+from nba.evaluation.effect_gains import EffectGains
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.exploration import BROUGHT, brought_products
 from nba.models.base import Model, ModelInputs, parse_config
@@ -32,6 +33,7 @@ from nba.models.spec import ModelSpec
 from nba.models.version import ModelVersion
 from nba.pipeline.answers import answers_of
 from nba.pipeline.context import RunContext
+from nba.pipeline.held_back import HELD_DAYS, held_back_gains
 from nba.pipeline.inputs import VIEWS, of_service
 from nba.pipeline.story import FitFacts, fit_metrics, tell
 from nba.pipeline.trial import needs_trial, readable, try_out
@@ -173,6 +175,7 @@ def fit_one(context: RunContext, spec: ModelSpec) -> tuple[ModelVersion, str]:
         decision,
         drift_since(context, spec, champion),
         answers_of(model, training, as_of=as_of, seed=seed),
+        _gains(context, spec),
     )
     version = registry.register(
         model,
@@ -189,6 +192,19 @@ def fit_one(context: RunContext, spec: ModelSpec) -> tuple[ModelVersion, str]:
         registry.refuse(version, reason=decision)
         return champion, ""
     return registry.promote(version, reason=decision), model.finding()
+
+
+def _gains(context: RunContext, spec: ModelSpec) -> EffectGains | None:
+    """Return how well the design ranks whom a contact moves, on draws held back."""
+    if spec.kind not in NEED_MODES:
+        return None
+
+    def fitted(earlier: RunContext) -> Model:
+        training = training_set(earlier, spec)
+        return new_model(spec).fit(training, as_of=earlier.as_of, seed=earlier.settings.seed)
+
+    days = HELD_DAYS + context.settings.outcome_days
+    return held_back_gains(context, decision_log(context, days), fitted)
 
 
 def drift_since(

@@ -166,8 +166,11 @@ SIMPLE_ARMS: Final = (
 )
 #: Arms that are left to the clerks' own habit: they get no list and no choice is made for them.
 OWN_HABIT_ARMS: Final = (Arm.BUSINESS_AS_USUAL, Arm.OBSERVE)
-#: Arms whose customers are on lists, each list drawn with logged propensities.
+#: Arms whose customers are on lists, each list drawn with logged propensities; so are those of
+#: every arm with a name of its own, which plans by other rules.
 LISTED_ARMS: Final = (Arm.ENGINE, Arm.RANDOM, *SIMPLE_ARMS)
+#: Arms whose customers are on no list.
+UNLISTED_ARMS: Final = (Arm.HOLDOUT, *OWN_HABIT_ARMS)
 
 
 class BenefitKind(StrEnum):

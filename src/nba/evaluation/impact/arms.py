@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import numpy as np
@@ -59,14 +59,33 @@ def against_lists(cohort: Cohort) -> tuple[str, Effect] | None:
     if lists.is_empty() or str(Arm.ENGINE) not in arms["arm"]:
         return None
     best = str(lists.sort("margin", descending=True, maintain_order=True)["arm"][0])
-    both = Cohort(cohort.table.filter(pl.col("arm").is_in([best, str(Arm.ENGINE)])))
-    effect = difference(
+    return best, _over(cohort, str(Arm.ENGINE), best)
+
+
+def _over(cohort: Cohort, arm: str, other: str) -> Effect:
+    """Return what an arm earned over another per customer."""
+    both = Cohort(cohort.table.filter(pl.col("arm").is_in([arm, other])))
+    return difference(
         both.array("margin"),
-        (both.table["arm"] == str(Arm.ENGINE)).to_numpy(),
+        (both.table["arm"] == arm).to_numpy(),
         covariates=both.covariates,
         cluster=both.unit,
     )
-    return best, effect
+
+
+def own_arms_table(cohort: Cohort, arms: Collection[str]) -> pl.DataFrame:
+    """Return what each arm with rules of its own earned over the engine.
+
+    Columns: arm, customers, estimate, standard_error, lower, upper, per customer; a row for each of
+    `arms` that has customers beside the engine's.
+    """
+    sizes: dict[str, int] = dict(cohort.table["arm"].value_counts().iter_rows())
+    there = sorted(set(arms) & set(sizes)) if str(Arm.ENGINE) in sizes else []
+    rows = [
+        {"arm": one, "customers": sizes[one], **_over(cohort, one, str(Arm.ENGINE)).columns()}
+        for one in there
+    ]
+    return pl.DataFrame(rows, schema=None if rows else {"arm": pl.String, "estimate": pl.Float64})
 
 
 def _in_money(effect: Effect, customers: int) -> dict[str, float]:

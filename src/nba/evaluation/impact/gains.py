@@ -9,18 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import polars as pl
 
-from nba.arrays import Floats
-from nba.evaluation.impact.listings import MIN_LISTINGS, NONE, PAST
-from nba.evaluation.off_policy import MIN_EFFECTIVE_ROWS
+from nba.evaluation.effect_gains import STEP, row_gains
+from nba.evaluation.impact.listings import NONE, PAST
 from nba.evaluation.uplift import uplift_curve
 
-#: Chances below are raised to it: a weight is at most its inverse.
-MIN_PROPENSITY: Final = 0.02
-#: Every so many of a hundred points are kept.
-STEP: Final = 5
 _Z: Final = 1.959964
 
 
@@ -64,14 +58,10 @@ def list_gains(rows: pl.DataFrame) -> Gains:
     """
     drawn = rows.filter((pl.col("p_none") < 1) & pl.col("best_value").is_not_null())
     listed = (drawn["mode"] != NONE).to_numpy()
-    propensity = np.where(listed, 1 - drawn["p_none"].to_numpy(), drawn["p_none"].to_numpy())
-    weight = 1 / np.maximum(propensity, MIN_PROPENSITY)
-    if listed.sum() < MIN_LISTINGS or _effective(weight[listed]) < MIN_EFFECTIVE_ROWS:
+    past = drawn.select(PAST).to_numpy()
+    gain = row_gains(listed, drawn["p_none"].to_numpy(), drawn["margin"].to_numpy(), past)
+    if gain is None:
         return Gains(_EMPTY, *(float("nan"),) * 3, drawn.height)
-    y = drawn["margin"].to_numpy()
-    past = np.column_stack([np.ones(len(y)), *(drawn[name].to_numpy() for name in PAST)])
-    slope, *_ = np.linalg.lstsq(past, y, rcond=None)
-    gain = np.where(listed, 1.0, -1.0) * weight * (y - past @ slope)
     customer = drawn["customer_id"].rank("dense").cast(pl.Int64).to_numpy()
     found = uplift_curve(drawn["best_value"].to_numpy(), gain, group=customer)
     half_width = _Z * found.qini_error
@@ -80,8 +70,3 @@ def list_gains(rows: pl.DataFrame) -> Gains:
 
 
 _EMPTY: Final = pl.DataFrame(schema={"share": pl.Float64, "gain": pl.Float64})
-
-
-def _effective(weight: Floats) -> float:
-    squares = float(np.square(weight).sum())
-    return float(weight.sum()) ** 2 / squares if squares else 0.0

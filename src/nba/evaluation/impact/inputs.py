@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Final
@@ -57,6 +57,8 @@ class ImpactInputs:
     watched : DataFrame
         Whom the watching engine could have listed: day, customer_id, clerk_id, p_listed,
         best_value; empty where it did not watch.
+    changes : mapping of str to sequence of str
+        What arms with rules of their own change, by arm.
     """
 
     first: date
@@ -78,6 +80,7 @@ class ImpactInputs:
     stores: pl.DataFrame
     content: pl.DataFrame
     watched: pl.DataFrame = field(default_factory=pl.DataFrame)
+    changes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def known_from(self) -> date | None:

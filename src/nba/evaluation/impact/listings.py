@@ -15,14 +15,13 @@ import polars as pl
 
 from nba.arrays import Floats
 from nba.evaluation.arm_effects import Effect, difference, relative
+from nba.evaluation.effect_gains import MIN_LISTINGS
 from nba.evaluation.impact.cohort import CONTROL
 from nba.evaluation.impact.inputs import SEQUENCE_DAYS, ImpactInputs
 from nba.evaluation.off_policy import MIN_EFFECTIVE_ROWS
 from nba.schema.words import Mode
 
 NONE: Final = str(Mode.NONE)
-#: Fewer listings than this say nothing.
-MIN_LISTINGS: Final = 30
 #: Days of purchases before a listing that tell what a customer would do anyway.
 LOOK_BACK: Final = (30, 91, 364)
 #: What came before a listing, within `SEQUENCE_DAYS`.

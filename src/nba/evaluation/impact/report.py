@@ -17,6 +17,7 @@ from nba.evaluation.impact.arms import (
     groups_table,
     levers_table,
     main_arm,
+    own_arms_table,
     ratio_check,
     weeks_to_tell,
 )
@@ -182,6 +183,7 @@ def build_report(inputs: ImpactInputs, *, seed: int) -> ImpactReport:
     tables = {
         "arms": arms_table(cohort),
         "against_lists": _against_lists(cohort),
+        "own_arms": own_arms_table(cohort, inputs.changes if inputs.shares else ()),
         "levers": levers_table(cohort, arm) if has_control else pl.DataFrame(),
         "stores": groups_table(cohort, arm, "store_id", shrink=True),
         "clerks": groups_table(cohort, arm, "clerk_id", shrink=True),

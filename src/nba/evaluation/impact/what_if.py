@@ -1,12 +1,13 @@
 """What another policy would have earned, from the engine's own log; or that it cannot say.
 
-A policy is described by how it would have moved the logged chances of each day.
+A policy is described by how it would have moved the logged chances of each day, or by the chances
+that the same days have when they are planned anew under other rules.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -20,6 +21,8 @@ from nba.evaluation.off_policy import Difference, Estimate, Log, paired_differen
 
 #: Weights above are cut; the estimate says which share was.
 MAX_WEIGHT: Final = 50.0
+#: Where a larger share of the wanted contacts was never open in the log, the log cannot say.
+MAX_UNSEEN: Final = 0.1
 _KEY: Final = ("day", "customer_id")
 
 
@@ -35,6 +38,10 @@ class WhatIf:
     difference : Difference
         Of the two, on the same rows.
     rows : int
+    days : int
+        Of the log that the rows are of.
+    unseen_share : float
+        Share of the contacts of changed rules that were never open in the log, and count as none.
     """
 
     policy: str
@@ -42,6 +49,13 @@ class WhatIf:
     logged: Estimate
     difference: Difference
     rows: int
+    days: int
+    unseen_share: float = 0.0
+
+    @property
+    def a_week(self) -> float:
+        """How many customer days with an open action a week has: turns a difference into money."""
+        return self.rows / max(self.days, 1) * 7
 
 
 def _leave_alone(table: pl.DataFrame, _: str) -> pl.Expr:
@@ -124,6 +138,52 @@ def what_if(rows: pl.DataFrame, chances: pl.DataFrame, policy: str) -> WhatIf:
     return _valued(rows, moved(chances, policy), policy)
 
 
+def replanned(
+    rows: pl.DataFrame, chances: pl.DataFrame, wanted: pl.DataFrame, *, name: str
+) -> WhatIf:
+    """Estimate what other rules would have earned, from the days planned anew under them.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of `listing_rows`.
+    chances, wanted : DataFrame
+        day, customer_id, mode, action_type, probability: as logged, and of the same customers and
+        days planned anew. An action type of the same name counts as the same contact.
+    name : str
+        What the rules are called.
+
+    Raises
+    ------
+    ModelError
+        When the log cannot say: too few rows stand for the rules, or they make contacts that were
+        never open.
+    """
+    key = [*_KEY, "mode", "action_type"]
+    days = rows["day"].unique().implode()
+    chances, wanted = (
+        table.filter(pl.col("day").is_in(days)).group_by(key).agg(pl.col("probability").sum())
+        for table in (chances, wanted)
+    )
+    open_ = chances.filter(pl.col("probability") > 0)
+    unseen = wanted.join(open_, on=key, how="anti", nulls_equal=True)
+    total = float(wanted["probability"].sum())
+    share = float(unseen["probability"].sum()) / total if total > 0 else 0.0
+    if share > MAX_UNSEEN:
+        most = unseen.group_by("action_type").agg(pl.col("probability").sum())
+        most = most.sort("probability", "action_type", descending=[True, False])
+        raise ModelError(
+            "the log cannot say: these rules make contacts that were never open in it",
+            expected=f"at most {MAX_UNSEEN:.0%} of the contacts new to the log",
+            found=f"{share:.0%}, most of them {', '.join(most['action_type'].head(3))}",
+            next_step="let a test tell: `nba experiment start NAME --spec FILE`",
+        )
+    target = wanted.rename({"probability": "target"})
+    moved_ = open_.join(target, on=key, how="left", nulls_equal=True)
+    found = _valued(rows, moved_.with_columns(pl.col("target").fill_null(0.0)), name)
+    return replace(found, unseen_share=share)
+
+
 def challenged(rows: pl.DataFrame, chances: pl.DataFrame, wanted: pl.DataFrame) -> WhatIf:
     """Estimate what a challenger's plans would have earned, from the champion's log.
 
@@ -187,9 +247,8 @@ def _valued(rows: pl.DataFrame, moved_chances: pl.DataFrame, policy: str) -> Wha
     wanted = np.clip(drawn["wanted"].fill_null(0.0).to_numpy(), 0.0, 1.0)
     estimate = _value(log, wanted, foreseen).trusted()
     logged = _value(log, log.propensity, foreseen)
-    return WhatIf(
-        policy, estimate, logged, paired_difference(estimate, logged, group=group), len(y)
-    )
+    gap = paired_difference(estimate, logged, group=group)
+    return WhatIf(policy, estimate, logged, gap, len(y), drawn["day"].n_unique())
 
 
 def _value(log: Log, wanted: Floats, foreseen: Floats) -> Estimate:

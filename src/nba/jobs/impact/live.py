@@ -15,6 +15,8 @@ from nba.evaluation.impact.listings import listing_rows
 from nba.evaluation.impact.live import analyse, plan_table
 from nba.evaluation.impact.what_if import WhatIf, challenged, what_if
 from nba.jobs.impact.gather import gather, period, sales_days
+from nba.jobs.impact.live_record import running_test
+from nba.jobs.impact.what_if import what_if_lines
 from nba.pipeline.shadow import challenger_group
 from nba.schema.words import Mode
 from nba.wiring import Wiring
@@ -41,7 +43,7 @@ def analyse_arms(
     ----------
     wiring : Wiring
     first, last : date, optional
-        Both in it; by default the days of all plans that are kept.
+        Both in it; by default the days of the test that runs, else of all plans that are kept.
     control : str
         The arm that the others are held against.
 
@@ -50,7 +52,7 @@ def analyse_arms(
     UsageError
         When the control is no arm of these days, or the only one.
     """
-    inputs = gather(wiring, *period(wiring, first, last))
+    inputs = gather(wiring, *period(wiring, first or _test_begins(wiring), last))
     cohort = build_cohort(inputs)
     arms = sorted(cohort.table["arm"].unique().to_list())
     if control not in arms or len(arms) < 2:
@@ -61,6 +63,12 @@ def analyse_arms(
             next_step="set `arms` in nba.yaml, or name another --control",
         )
     return analyse(inputs, cohort, control)
+
+
+def _test_begins(wiring: Wiring) -> date | None:
+    """Return the first day of the test that runs, once a day was planned under it."""
+    test, planned = running_test(wiring.project), wiring.runs.planned_days()
+    return test.started if test is not None and planned and planned[-1] >= test.started else None
 
 
 def analysis_lines(found: pl.DataFrame, currency: str) -> list[str]:
@@ -160,18 +168,6 @@ def what_if_policy(wiring: Wiring, first: date | None, last: date | None, policy
     """
     inputs = gather(wiring, *period(wiring, first, last))
     return what_if(listing_rows(inputs), inputs.chances, policy)
-
-
-def what_if_lines(found: WhatIf, currency: str) -> list[str]:
-    """Return an estimate as lines for people."""
-    gap, estimate = found.difference, found.estimate
-    sign = "proven" if gap.lower > 0 or gap.upper < 0 else "not told from zero"
-    return [
-        f"{found.policy}: {gap.value:+,.3f} {currency} per customer and day with an open action, "
-        f"against what was done [{gap.lower:+,.3f}, {gap.upper:+,.3f}] (95 %): {sign}",
-        f"  from {found.rows:,} decisions, worth {estimate.effective_rows:,.0f} of the policy's "
-        f"own; {estimate.clipped_share:.1%} of the weights were cut",
-    ]
 
 
 @dataclass(frozen=True)

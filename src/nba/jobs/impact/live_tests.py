@@ -1,7 +1,8 @@
-"""`nba experiment start|stop|list`: tests of simple lists beside the engine, with a guard.
+"""`nba experiment start|stop|list`: tests of arms beside the engine, with a guard.
 
-A test gives a share of the customers to one or more simple lists. Its shares take the place of
-those in `nba.yaml` while it runs; each night looks at it, and an arm that does harm ends it.
+A test gives a share of the customers to simple lists, or to arms that plan by another catalogue,
+contact policy, levers, texts or models. Its shares take the place of those in `nba.yaml` while it
+runs; each night looks at it, and an arm that does harm ends it.
 """
 
 from __future__ import annotations
@@ -13,16 +14,25 @@ from datetime import date, timedelta
 from typing import Final
 
 import polars as pl
+from pydantic import ValidationError
 
+from nba.decisions.settings import DecisionSettings
 from nba.errors import ConflictError, NotFoundError, UsageError
 from nba.evaluation.impact.cohort import build_cohort
 from nba.evaluation.impact.live import analyse
 from nba.files import write_text
 from nba.jobs.impact.gather import gather
 from nba.jobs.impact.live import SAID, analysis_lines, plan_test
-from nba.jobs.impact.live_record import LiveTest, record_file, running_test
+from nba.jobs.impact.live_record import (
+    ArmRecord,
+    LiveTest,
+    record_file,
+    running_test,
+    shares_of,
+)
+from nba.jobs.impact.live_spec import broken
 from nba.schema.words import SIMPLE_ARMS, Arm
-from nba.settings import PolicyShares, arm_shares
+from nba.settings import PolicyShares, validation_problems
 from nba.stores.runs import open_run
 from nba.wiring import Wiring
 
@@ -35,7 +45,7 @@ CONTROL: Final = str(Arm.ENGINE)
 
 
 def start_test(
-    wiring: Wiring, name: str, arms: Mapping[str, float], *, weeks: int, reason: str
+    wiring: Wiring, name: str, arms: Mapping[str, ArmRecord], *, weeks: int, reason: str
 ) -> LiveTest:
     """Start a test, from the next plan on.
 
@@ -43,8 +53,8 @@ def start_test(
     ----------
     wiring : Wiring
     name : str
-    arms : mapping of str to float
-        Shares of the customers, by simple list.
+    arms : mapping of str to ArmRecord
+        By name; one that changes nothing is a simple list.
     weeks : int
     reason : str
         What is to be decided by it.
@@ -57,13 +67,15 @@ def start_test(
         When a test runs already, or the name is taken.
     """
     known = [str(arm) for arm in SIMPLE_ARMS]
-    wrong = sorted(set(arms) - set(known))
+    own = {arm: record for arm, record in arms.items() if record.changes}
+    wrong = sorted(set(arms) - set(own) - set(known))
     if wrong or not arms:
         raise UsageError(
-            "a test is of simple lists",
-            expected=f"--arm LIST=SHARE with {', '.join(known)}",
-            found=", ".join(wrong) or "no --arm",
+            "a test is of simple lists, or of arms that a file describes",
+            expected=f"--arm LIST=SHARE with {', '.join(known)}; or --spec FILE",
+            found=", ".join(wrong) or "no arm",
         )
+    shares = {arm: record.share for arm, record in arms.items()}
     other = running_test(wiring.project)
     if other is not None or record_file(wiring.project, name).is_file():
         raise ConflictError(
@@ -72,21 +84,34 @@ def start_test(
             found=other.name if other else name,
             next_step=f"nba experiment stop {other.name} --reason …" if other else "another name",
         )
-    try:
-        policies = PolicyShares(**arms)
-        engine = arm_shares(wiring.settings.arms, policies)[Arm.ENGINE]
-    except ValueError as error:
-        raise UsageError("the shares do not fit", found=str(error)) from error
-    if engine <= 0:
-        raise UsageError("the engine is left no customers", expected="shares below 1 in all")
+    engine = _left_to_the_engine(wiring, shares)
     started = _next_day(wiring)
-    detectable = _detectable(wiring, started, arms, engine, weeks)
-    test = LiveTest(
-        name=name, arms=dict(arms), weeks=weeks, started=started, reason=reason,
-        detectable=detectable,
-    )  # fmt: skip
+    detectable = _detectable(wiring, started, shares, engine, weeks)
+    try:
+        test = LiveTest(
+            name=name, arms=shares, own=own, weeks=weeks, started=started, reason=reason,
+            detectable=detectable,
+        )  # fmt: skip
+    except ValidationError as error:
+        raise validation_problems("the test cannot be kept", error) from error
     write_text(record_file(wiring.project, name), test.model_dump_json(indent=1) + "\n")
     return test
+
+
+def _left_to_the_engine(wiring: Wiring, shares: Mapping[str, float]) -> float:
+    """Return the engine's share beside those of a test's arms."""
+    lists = {str(arm): shares.get(arm, 0.0) for arm in SIMPLE_ARMS}
+    own = {arm: share for arm, share in shares.items() if arm not in lists}
+    try:
+        settings = DecisionSettings(
+            arms=wiring.settings.arms, policies=PolicyShares(**lists), variants=own
+        )
+    except ValueError as error:
+        raise UsageError("the arms do not fit", found=str(error)) from error
+    engine = settings.shares[Arm.ENGINE]
+    if engine <= 1e-9:
+        raise UsageError("the engine is left no customers", expected="shares below 1 in all")
+    return engine
 
 
 def _next_day(wiring: Wiring) -> date:
@@ -118,8 +143,7 @@ def look_at(wiring: Wiring, test: LiveTest, before: date) -> pl.DataFrame:
         return pl.DataFrame()
     inputs = gather(wiring, days[0], days[-1])
     stayed = inputs.log.filter(pl.col("arm").n_unique().over("customer_id") == 1)
-    policies = PolicyShares(**test.arms)
-    shares = {str(k): v for k, v in arm_shares(wiring.settings.arms, policies).items()}
+    shares = shares_of(wiring, test)
     cohort = build_cohort(replace(inputs, log=stayed, shares=shares))
     kept = cohort.table.filter(pl.col("arm").is_in([*test.arms, CONTROL]))
     if kept["arm"].n_unique() < 2:
@@ -132,6 +156,9 @@ def guard(wiring: Wiring, day: date) -> Sequence[str]:
     test = running_test(wiring.project)
     if test is None:
         return ()
+    if why := broken(wiring, test.own):
+        stop_test(wiring, test.name, reason=f"its arms cannot be planned: {why}", day=day)
+        return (f"WARN the test {test.name} is ended: its arms cannot be planned: {why}",)
     seen = look_at(wiring, test, day)
     if seen.is_empty():
         return ()
@@ -191,6 +218,6 @@ def _log(wiring: Wiring, test: LiveTest, seen: pl.DataFrame) -> None:
         for column, end in (("estimate", ""), ("lower", "_lower"), ("upper", "_upper"))
         if row[column] is not None and math.isfinite(row[column])
     }
-    run.finish(
-        parameters={"from": str(test.started), "weeks": test.weeks, **test.arms}, metrics=metrics
-    )
+    changes = {f"{arm}_changes": ", ".join(own.changes) for arm, own in test.own.items()}
+    parameters = {"from": str(test.started), "weeks": test.weeks, **test.arms, **changes}
+    run.finish(parameters=parameters, metrics=metrics)

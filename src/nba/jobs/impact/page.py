@@ -147,6 +147,7 @@ class Page:
         if head.verdict == "open" and math.isfinite(head.weeks_to_tell):
             lines.append(self.t("wait", weeks=f"{math.ceil(head.weeks_to_tell):,}"))
         lines.extend(self._lists())
+        lines.extend(self._own_arms())
         if head.ratio_p < RATIO_ALARM:
             lines.append(f'<strong class="alarm">{self._ratio()}</strong>')
         body = "".join(f"<p>{line}</p>" for line in lines)
@@ -172,6 +173,35 @@ class Page:
                 upper=self.money(row["upper"], signed=True),
             )
         ]
+
+    def _own_arms(self) -> list[str]:
+        """Return a sentence per arm with rules of its own against the engine."""
+        lines = []
+        for row in self._table("own_arms"):
+            if not math.isfinite(row["estimate"]):
+                continue
+            key = "own_level"
+            if row["lower"] > 0:
+                key = "own_beats"
+            elif row["upper"] < 0:
+                key = "own_below"
+            told = self.t(
+                key,
+                arm=text(row["arm"], self.locale),
+                changes=self._changes(row["arm"]),
+                estimate=self.money(abs(row["estimate"])),
+                lower=self.money(row["lower"], signed=True),
+                upper=self.money(row["upper"], signed=True),
+            )
+            lines.append(told)
+        return lines
+
+    def _changes(self, arm: str) -> str:
+        """Return what an arm changes, in words."""
+        words = [text(f"own_{one}", self.locale) for one in self.inputs.changes[arm]]
+        return ("、" if self.locale == "zh" else ", ").join(
+            word.removeprefix("own ") for word in words
+        )
 
     def _numbers(self) -> str:
         head = self.report.headline

@@ -48,6 +48,27 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "It cannot be told yet whether the engine beats the best simple list, {arm}: "
             "{lower} to {upper} per customer",
         ),
+        "own_beats": (
+            "试验组「{arm}」(改了{changes})每位顾客比引擎多赚 {estimate}"
+            "(95% 区间 {lower} 至 {upper})",
+            "The test arm {arm} (other {changes}) earned {estimate} more per customer than the "
+            "engine ({lower} to {upper} with 95 % confidence)",
+        ),
+        "own_below": (
+            "试验组「{arm}」(改了{changes})每位顾客比引擎少赚 {estimate}"
+            "(95% 区间 {lower} 至 {upper})",
+            "The test arm {arm} (other {changes}) earned {estimate} less per customer than the "
+            "engine ({lower} to {upper} with 95 % confidence)",
+        ),
+        "own_level": (
+            "试验组「{arm}」(改了{changes})与引擎还分不出高下:每位顾客相差 {lower} 至 {upper}",
+            "It cannot be told yet whether the test arm {arm} (other {changes}) beats the engine: "
+            "{lower} to {upper} per customer",
+        ),
+        "own_catalogue": ("行动目录", "catalogue"),
+        "own_contact policy": ("联系规则", "contact policy"),
+        "own_levers": ("权重", "levers"),
+        "own_texts": ("话术", "texts"),
         "wait": (
             "若效果保持现状,约再需 {weeks} 周可得出结论",
             "if it goes on as it looks, about {weeks} more weeks will tell",

@@ -178,6 +178,22 @@ class ContactValueMode(ModeModel):
         ).select(need_columns())
         return with_pairs(scored, self._share_of_two())
 
+    def chances(self, rows: pl.DataFrame) -> Floats:
+        """Return the chance of an extra order by a contact about each row, shape (rows, modes).
+
+        Parameters
+        ----------
+        rows : DataFrame
+            As from `nba.models.contact_value.rows.contact_rows`.
+        """
+        situation, level = situation_of(rows, self.rhythm, self.answers), self._level(rows)
+        return np.column_stack(
+            [
+                self.posterior.effect(situation.design(np.full(rows.height, mode))) * level
+                for mode in range(len(MODES))
+            ]
+        )
+
     def _share_of_two(self) -> float:
         """Return what is left of the effect on a need when a contact is about two."""
         several = self.posterior.mean[1 + NAMES.index("several")]

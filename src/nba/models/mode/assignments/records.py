@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from nba.schema.words import LISTED_ARMS, Channel, Mode
+from nba.schema.words import UNLISTED_ARMS, Channel, Mode
 
 #: The columns of the full probability vector, where it was logged.
 PROPENSITY_COLUMNS: Final = {str(mode): f"p_{mode}" for mode in Mode}
@@ -124,7 +124,8 @@ def decision_rows(log: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
     actions : DataFrame
         `customer_id, mode, action_id` of the same plan.
     """
-    drawn = log.filter(pl.col("arm").cast(pl.String).is_in([str(arm) for arm in LISTED_ARMS]))
+    unlisted = pl.col("arm").cast(pl.String).is_in([str(arm) for arm in UNLISTED_ARMS])
+    drawn = log.filter(~unlisted)
     other = pl.col("alternatives").struct.field("mode").cast(pl.String)
     probability = pl.col("alternatives").struct.field("probability")
     vector = (

@@ -1,0 +1,174 @@
+"""Arms with rules of their own: who is planned by which rules, and one plan of all of them.
+
+A test may give some customers another catalogue, contact policy, levers, texts or models. Each
+set of rules plans its own customers within its share of every clerk's minutes, so a day is the sum
+of its parts: the project's own rules, and one part for every such arm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import polars as pl
+
+from nba.decisions.inputs import DecisionInputs, conform_inputs
+from nba.decisions.modes import Averages, mode_averages
+from nba.decisions.plan import Plan
+from nba.decisions.pool import eligible_customers, with_arms
+from nba.decisions.rules import DecisionRules
+from nba.decisions.substitution import with_substitutes
+from nba.schema.words import Arm
+
+#: Tables of an arm's own models stand under this name and the arm's.
+ARM_TABLES: Final = "arms"
+#: What the ledgers of several parts have of the project's own rules alone; the rest adds up.
+_PRICES: Final = ("price_per_minute", "price_before_fatigue")
+
+
+@dataclass(frozen=True)
+class Part:
+    """The customers whom one set of rules plans.
+
+    Parameters
+    ----------
+    arm : str
+        The arm; empty: all arms that plan by the project's own rules.
+    tables : DecisionInputs
+        Of everybody, with the clerks' minutes that are for this part.
+    people : DataFrame
+        customer_id, clerk_id and arm of those planned here; an arm of its own rules stands as the
+        engine's, whose way of planning it follows.
+    rules : DecisionRules
+        With shares within the part.
+    averages : Averages
+        Stand for what is not known of a customer.
+    """
+
+    arm: str
+    tables: DecisionInputs
+    people: pl.DataFrame
+    rules: DecisionRules
+    averages: Averages
+
+    def named(self, table: pl.DataFrame) -> pl.DataFrame:
+        """Return a table with the customers' arm called by its name."""
+        return table.with_columns(arm=pl.lit(self.arm)) if self.arm else table
+
+
+def arm_tables(inputs: Mapping[str, pl.DataFrame], arm: str) -> dict[str, pl.DataFrame]:
+    """Return the tables that an arm's own models made, by the name of what they replace."""
+    place = f"{ARM_TABLES}/{arm}/"
+    return {
+        name.removeprefix(place): table
+        for name, table in inputs.items()
+        if arm and name.startswith(place)
+    }
+
+
+def parts_of(
+    inputs: Mapping[str, pl.DataFrame],
+    rules: DecisionRules,
+    averages: Averages | None,
+    *,
+    as_of: datetime,
+) -> Iterator[Part]:
+    """Yield the parts of a day, that of the project's own rules first.
+
+    Parameters
+    ----------
+    inputs : mapping of str to DataFrame
+        As for `decide`; `arms/ARM/TABLE` stands in place of TABLE for an arm.
+    rules : DecisionRules
+    averages : Averages or None
+        Of the whole shop, where `inputs` are those of a part of it.
+    as_of : datetime
+    """
+    shared = with_substitutes(conform_inputs(inputs))
+    of_all = averages or mode_averages(shared)
+    for arm in ("", *sorted(rules.variants)):
+        own = arm_tables(inputs, arm)
+        tables = with_substitutes(conform_inputs({**inputs, **own})) if own else shared
+        people = people_of(tables, rules, arm, as_of=as_of)
+        settings, share = rules.settings.within(arm)
+        part_rules = rules.of_arm(arm).model_copy(update={"settings": settings, "variants": {}})
+        if share != 1.0:
+            minutes = tables["clerk"].with_columns(pl.col("minutes_per_day") * share)
+            tables = DecisionInputs({**tables.tables, "clerk": minutes})
+        yield Part(arm, tables, people, part_rules, mode_averages(tables) if own else of_all)
+
+
+def people_of(
+    tables: DecisionInputs, rules: DecisionRules, arm: str, *, as_of: datetime
+) -> pl.DataFrame:
+    """Return the eligible customers whom one set of rules plans: customer_id, clerk_id, arm.
+
+    Parameters
+    ----------
+    tables : DecisionInputs
+    rules : DecisionRules
+        Of the day, with all arms.
+    arm : str
+        An arm of its own rules, whose customers then stand as the engine's; empty: all others.
+    as_of : datetime
+    """
+    people = eligible_customers(tables, rules.of_arm(arm), as_of=as_of)
+    if not rules.variants:
+        return people
+    if arm:
+        own = people.filter(pl.col("arm") == arm)
+        return own.with_columns(arm=pl.lit(str(Arm.ENGINE)))
+    return people.filter(~pl.col("arm").is_in(list(rules.variants)))
+
+
+def arm_of(
+    tables: DecisionInputs, rules: DecisionRules, customer_id: str, *, as_of: datetime
+) -> str:
+    """Return the arm of its own rules in which a customer is; empty: none of them."""
+    if not rules.variants:
+        return ""
+    person = pl.col("customer_id") == customer_id
+    people = tables["customer_state"].filter(person).select("customer_id", "clerk_id")
+    arms = with_arms(tables, people, rules.settings, as_of=as_of)["arm"].to_list()
+    return next((str(arm) for arm in arms if arm in rules.variants), "")
+
+
+def joined(plans: Sequence[Plan], services: Sequence[Sequence[str]]) -> Plan:
+    """Return the plans of a day's parts as one.
+
+    Parameters
+    ----------
+    plans : sequence of Plan
+        That of the project's own rules first.
+    services : sequence of sequence of str
+        The action types of each part that are services, which come first on a list.
+    """
+    if len(plans) == 1:
+        return plans[0]
+    actions = pl.concat(
+        plan.actions.with_columns(serves=pl.col("action_type").is_in(list(types)))
+        for plan, types in zip(plans, services, strict=True)
+    )
+    order = pl.struct(~pl.col("serves"), -pl.col("value"), "customer_id")
+    place = order.rank("ordinal").over("clerk_id").cast(pl.Int64)
+    listed = actions.filter(pl.col("rank").is_not_null()).with_columns(rank=place)
+    unlisted = actions.filter(pl.col("rank").is_null())
+    return Plan(
+        log=pl.concat([plan.log for plan in plans], how="vertical_relaxed").sort("customer_id"),
+        actions=pl.concat([listed, unlisted])
+        .drop("serves")
+        .sort("clerk_id", "rank", "customer_id", nulls_last=True),
+        clerks=_one_ledger([plan.clerks for plan in plans]),
+        preferred_mode=pl.concat(plan.preferred_mode for plan in plans).sort("customer_id"),
+        handovers=plans[0].handovers,
+    )
+
+
+def _one_ledger(ledgers: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Return a row per clerk: minutes, actions and values added up, prices of the first ledger."""
+    rows = pl.concat(ledgers)
+    added = [name for name in rows.columns if name not in ("clerk_id", "store_id", *_PRICES)]
+    found = rows.group_by("clerk_id", "store_id").agg(pl.col(added).sum(), pl.col(_PRICES).first())
+    return found.select(rows.columns).sort("clerk_id")
