@@ -138,11 +138,12 @@ def test_replay_and_explain_follow_the_arm(story: Story) -> None:
         assert "the same bytes" in done.output
     mine = actions.filter((pl.col("arm") == "short") & pl.col("rank").is_not_null())
     customer, kind = mine.select("customer_id", "action_type").row(0)
-    explained = call(story.shop, "--json", "plan", "--as-of", str(NEXT), "--explain", customer)
-    text = explained.output if explained.exit_code == 0 else ""
-    assert text, explained.output
-    assert "short" in text
-    assert kind in text
+    explained = call(story.shop, "plan", "--as-of", str(NEXT), "--explain", customer)
+    assert explained.exit_code == 0, explained.output
+    assert f"{customer} of clerk" in explained.output
+    assert "arm short" in explained.output
+    drawn = next(line for line in explained.output.splitlines() if "drawn True" in line)
+    assert f"action_type {kind}," in drawn
 
 
 def test_during_the_day_the_arms_models_and_rules_answer(story: Story) -> None:
@@ -202,7 +203,7 @@ def test_a_test_whose_files_no_longer_fit_ends_by_itself(story: Story, tmp_path:
         ({"a": {"share": 0.3, "models": {"timing": 9}}}, NbaError, "no version 9"),
         ({"a": {"share": 0.3, "models": {"weather": 1}}}, UsageError, "no model"),
         ({"a": {"share": 0.3, "catalogue": "wrong.yaml"}}, InputRefusedError, "actions.yaml:"),
-        ({"a": {"share": 0.3, "catalogue": "wider.yaml"}}, UsageError, "other people"),
+        ({"a": {"share": 0.3, "catalogue": "friends.yaml"}}, UsageError, "other people"),
         ({"a": {"share": 0.3, "policy": "posts.yaml"}}, UsageError, "holds for everybody"),
     ],
 )
@@ -211,12 +212,13 @@ def test_what_cannot_be_compared_is_refused_before_it_begins(
 ) -> None:
     shutil.copy(story.spec.parent / "short.yaml", tmp_path)
     shutil.copy(story.shop / "serving" / "actions.yaml", tmp_path / "same.yaml")
-    wrong, wider = (content_of(story.shop, "actions.yaml") for _ in range(2))
+    wrong, friends = (content_of(story.shop, "actions.yaml") for _ in range(2))
     wrong["actions"][0]["minutes"] = -1
-    wider["actions"][0] |= {"needs_friend": False, "eligible": "true"}
+    for action in friends["actions"]:
+        action["enabled"] = action.get("eligible") != "not is_friend"
     policy = content_of(story.shop, "contact_policy.yaml")
     policy["handovers_per_90_days"] = 1
-    for name, content in (("wrong", wrong), ("wider", wider), ("posts", policy)):
+    for name, content in (("wrong", wrong), ("friends", friends), ("posts", policy)):
         write(tmp_path / f"{name}.yaml", content)
     with pytest.raises(error, match=said):
         arms_of_spec(wiring(story.shop), write(tmp_path / "spec.yaml", {"arms": arms}))

@@ -133,7 +133,7 @@ class DecisionSettings(BaseModel):
     @property
     def shares(self) -> dict[str, float]:
         """The share of every arm, those with rules of their own included."""
-        shares = arm_shares(self.arms, self.policies)
+        shares = {str(arm): part for arm, part in arm_shares(self.arms, self.policies).items()}
         engine = shares.pop(Arm.ENGINE) - sum(self.variants.values())
         return {**shares, **self.variants, Arm.ENGINE: max(engine, 0.0)}
 

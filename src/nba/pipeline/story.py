@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -127,7 +128,7 @@ def tell(facts: FitFacts) -> FitStory:
             **({"calibration": lambda: _calibration(trial)} if trial else {}),
             **{name: lambda: draw_answers(spec.name, answers) for name in shown},
             **({} if facts.drift.is_empty() else {"drift": lambda: _drift(facts.drift)}),
-            **({} if (gains := facts.gains) is None else {"gains": lambda: draw_gains(gains)}),
+            **({} if facts.gains is None else {"gains": partial(draw_gains, facts.gains)}),
         },
     )
 

@@ -202,7 +202,7 @@ def _check_rules(name: str, rules: DecisionRules, own: DecisionRules) -> None:
             f"the arm {name} would plan for other people than the project's catalogue",
             expected="catalogues that both reach friends alone, or both reach others too, since "
             "arms are compared among the same people",
-            next_step="set `needs_friend` or `eligible: is_friend` alike in both",
+            next_step="switch on the same actions for who is no friend (`eligible`) in both",
         )
     shared = [part for part in SHARED if _of(rules.policy, part) != _of(own.policy, part)]
     if shared:

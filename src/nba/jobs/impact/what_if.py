@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date, datetime, time
 from pathlib import Path
@@ -127,7 +127,7 @@ def what_if_figures(found: WhatIf) -> dict[str, Any]:
     }
 
 
-def what_if_lines(found: WhatIf, currency: str) -> Sequence[str]:
+def what_if_lines(found: WhatIf, currency: str) -> list[str]:
     """Return an estimate as lines for people."""
     gap, estimate, week = found.difference, found.estimate, found.a_week
     sign = "proven" if gap.lower > 0 or gap.upper < 0 else "cannot be told from nothing"
