@@ -153,7 +153,8 @@ def test_during_the_day_the_arms_models_and_rules_answer(story: Story) -> None:
     log = context.folder.read("plan/log")
     assert set(rescorer.arm_models) == {"clock"}
     for arm in ("clock", "short"):
-        ids = log.filter(pl.col("arm") == arm)["customer_id"].to_list()
+        acted = pl.col("action_type").is_not_null()
+        ids = log.filter((pl.col("arm") == arm) & acted)["customer_id"].to_list()[:2]
         of_night = next_actions(rescorer.book, ids, rescorer.rules, as_of=rescorer.as_of)
         found = pl.concat([rescorer.customer(one) for one in ids])
         columns = ["customer_id", "action_type", "arm", "policy_version", "model_versions"]

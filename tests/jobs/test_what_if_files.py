@@ -17,14 +17,16 @@ from typer.testing import CliRunner, Result
 
 from nba.cli import app
 from nba.jobs.ingest import ingest_folder
+from nba.jobs.nightly import run_nightly
+from nba.jobs.progress import silent
 
-OUTCOME_DAYS = 3
-LAST = DAY + dt.timedelta(days=OUTCOME_DAYS - 1)
+OUTCOME_DAYS, PLANNED = 2, 3
+LAST = DAY + dt.timedelta(days=PLANNED + OUTCOME_DAYS - 2)
 
 
 @pytest.fixture(scope="module")
 def shop(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A shop with one planned day whose outcome is known."""
+    """A shop with three planned days whose outcome is known."""
     folder = tmp_path_factory.mktemp("what-if")
     shop = folder / "project"
     shutil.copytree(made, shop)
@@ -45,13 +47,16 @@ def shop(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             "product_id": rng.choice(products["product_id"].to_numpy(), len(buyers)),
             "ts": [
                 dt.datetime.combine(DAY, dt.time(12)) + dt.timedelta(days=int(d))
-                for d in rng.integers(0, OUTCOME_DAYS, len(buyers))
+                for d in rng.integers(0, PLANNED + OUTCOME_DAYS - 1, len(buyers))
             ],
             "quantity": 1,
             "unit_price": rng.uniform(50, 200, len(buyers)),
         }
     ).write_parquet(tables / "transactions.parquet")
     ingest_folder(wired, tables)
+    for day in range(1, PLANNED):
+        moment = dt.datetime.combine(DAY + dt.timedelta(days=day), dt.time())
+        run_nightly(wiring(shop), moment, progress=silent, until_step="plan")
     return shop
 
 
@@ -78,13 +83,14 @@ def figures(done: Result) -> dict[str, Any]:
 def test_a_changed_policy_and_levers_are_valued_with_interval_and_sample(
     shop: Path, tmp_path: Path
 ) -> None:
-    levers = draft(shop, tmp_path, "levers.yaml", issues={"shopping_assistant": 20})
-    policy = draft(shop, tmp_path, "contact_policy.yaml", same_product_days=4)
+    levers = draft(shop, tmp_path, "levers.yaml", categories={"nowhere": 20})
+    policy = draft(shop, tmp_path, "contact_policy.yaml", same_content_days=61)
     told = figures(ask(shop, "--levers", levers, "--policy", policy, "--json"))
     assert told["lower"] <= told["value"] <= told["upper"]
     assert told["effective_rows"] >= 100
-    assert told["days"] == 1
+    assert told["days"] == PLANNED
     done = ask(shop, "--levers", levers)
+    assert done.exit_code == 0, done.output
     assert "of margin a week against what was done" in done.output
     assert "worth" in done.output
 
