@@ -126,7 +126,16 @@ def people_of(
 def arm_of(
     tables: DecisionInputs, rules: DecisionRules, customer_id: str, *, as_of: datetime
 ) -> str:
-    """Return the arm of its own rules in which a customer is; empty: none of them."""
+    """Return the arm of its own rules in which a customer is; empty: none of them.
+
+    Parameters
+    ----------
+    tables : DecisionInputs
+    rules : DecisionRules
+        Of the day, with all arms.
+    customer_id : str
+    as_of : datetime
+    """
     if not rules.variants:
         return ""
     person = pl.col("customer_id") == customer_id

@@ -88,7 +88,8 @@ def _drawn(context: RunContext, log: pl.DataFrame | None, cutoff: datetime) -> p
     )
     last = context.as_of - timedelta(days=context.settings.outcome_days)
     mine = known.filter(
-        pl.col("ts").is_between(cutoff, last) & pl.col("p_none").is_between(1e-9, 1 - 1e-9)
+        pl.col("ts").is_between(cutoff, last, closed="left")
+        & pl.col("p_none").is_between(1e-9, 1 - 1e-9)
     ).sort("assignment_id")
     few = mine.height > MOST_MOMENTS
     return mine.sample(MOST_MOMENTS, seed=context.settings.seed) if few else mine
