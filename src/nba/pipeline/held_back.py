@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ import polars as pl
 from nba.evaluation.effect_gains import MIN_LISTINGS, EffectGains, effect_gains, row_gains
 from nba.models.base import Model
 from nba.models.contact_value.model import ContactValueMode
-from nba.models.contact_value.rows import BEFORE_DAYS, MOST_MOMENTS, History, contact_rows
+from nba.models.contact_value.rows import BEFORE_DAYS, History, contact_rows
 from nba.models.mode.assignments.records import PROPENSITY_COLUMNS, engine_assignments
 from nba.models.needs.build import due_worth
 from nba.pipeline.context import RunContext
@@ -22,6 +22,8 @@ from nba.schema.words import Mode
 
 #: Days of draws that are held back; their outcome days come on top.
 HELD_DAYS: Final = 28
+#: Draws that are looked at, at most.
+MOST_DRAWS: Final = 40_000
 #: Gains are told per so many customer days.
 PER_DAYS: Final = 100.0
 _NONE: Final = str(Mode.NONE)
@@ -29,6 +31,7 @@ _NONE: Final = str(Mode.NONE)
 
 def held_back_gains(
     context: RunContext,
+    tables: Mapping[str, Any],
     log: pl.DataFrame | None,
     fitted: Callable[[RunContext], Model],
 ) -> EffectGains | None:
@@ -41,6 +44,8 @@ def held_back_gains(
     Parameters
     ----------
     context : RunContext
+    tables : mapping of str to ibis.Table
+        The tables of the contract, of the customers of `log`.
     log : DataFrame or None
         Draws, see `nba.models.mode.assignments.records.decision_rows`.
     fitted : callable
@@ -53,14 +58,14 @@ def held_back_gains(
     """
     held = timedelta(days=HELD_DAYS + context.settings.outcome_days)
     cutoff = context.as_of - held
-    drawn = _drawn(context, log, cutoff)
+    drawn = _drawn(context, tables, log, cutoff)
     if (drawn["mode"] != _NONE).sum() < MIN_LISTINGS:
         return None
     context.ports.feature_store.ensure([cutoff], views=VIEWS)
     model = fitted(replace(context, as_of=cutoff))
     if not isinstance(model, ContactValueMode):
         return None
-    rows = _rows(context, model, drawn)
+    rows = _rows(context, tables, model, drawn)
     listed = (rows["mode"] != _NONE).to_numpy()
     past = rows.select(f"before_{days}d" for days in BEFORE_DAYS).to_numpy()
     gain = row_gains(listed, rows["p_none"].to_numpy(), rows["all_orders"].to_numpy(), past)
@@ -79,11 +84,13 @@ def held_back_gains(
     )
 
 
-def _drawn(context: RunContext, log: pl.DataFrame | None, cutoff: datetime) -> pl.DataFrame:
+def _drawn(
+    context: RunContext, tables: Mapping[str, Any], log: pl.DataFrame | None, cutoff: datetime
+) -> pl.DataFrame:
     """Return the assignments of the days held back that could have gone either way."""
     if log is None or log.is_empty():
         return pl.DataFrame(schema={"mode": pl.String})
-    known = engine_assignments(log, _no_contacts(context)).with_columns(
+    known = engine_assignments(log, _no_contacts(tables)).with_columns(
         p_none=pl.col(PROPENSITY_COLUMNS[_NONE])
     )
     last = context.as_of - timedelta(days=context.settings.outcome_days)
@@ -91,20 +98,20 @@ def _drawn(context: RunContext, log: pl.DataFrame | None, cutoff: datetime) -> p
         pl.col("ts").is_between(cutoff, last, closed="left")
         & pl.col("p_none").is_between(1e-9, 1 - 1e-9)
     ).sort("assignment_id")
-    few = mine.height > MOST_MOMENTS
-    return mine.sample(MOST_MOMENTS, seed=context.settings.seed) if few else mine
+    few = mine.height > MOST_DRAWS
+    return mine.sample(MOST_DRAWS, seed=context.settings.seed) if few else mine
 
 
-def _no_contacts(context: RunContext) -> pl.DataFrame:
+def _no_contacts(tables: Mapping[str, Any]) -> pl.DataFrame:
     """Return no row of `interactions`: a draw counts sent or not."""
-    made = context.ports.tables.at(context.as_of)["interactions"]
-    nothing: pl.DataFrame = context.ports.tables.collect(
-        made.select("action_id", "interaction_id").limit(0)
-    )
+    made = tables["interactions"].select("action_id", "interaction_id")
+    nothing: pl.DataFrame = made.limit(0).to_polars()
     return nothing
 
 
-def _rows(context: RunContext, model: ContactValueMode, drawn: pl.DataFrame) -> pl.DataFrame:
+def _rows(
+    context: RunContext, tables: Mapping[str, Any], model: ContactValueMode, drawn: pl.DataFrame
+) -> pl.DataFrame:
     """Return a row per draw: what was known before, how it ranks, what came of it.
 
     Every draw is described as a moment without a contact, so that its rank knows nothing of it.
@@ -112,7 +119,7 @@ def _rows(context: RunContext, model: ContactValueMode, drawn: pl.DataFrame) -> 
     moments = drawn.with_columns(mode=pl.lit(_NONE), interaction_id=pl.lit(None, pl.String))
     rows = contact_rows(
         moments.drop("p_none", "category", strict=False),
-        History.of(context.ports.tables.at(context.as_of), context.as_of),
+        History.of(tables, context.as_of),
         model.rhythm,
         as_of=context.as_of,
         outcome_days=context.settings.outcome_days,

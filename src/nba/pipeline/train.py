@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from time import perf_counter
@@ -203,8 +203,8 @@ def _gains(context: RunContext, spec: ModelSpec) -> EffectGains | None:
         training = training_set(earlier, spec)
         return new_model(spec).fit(training, as_of=earlier.as_of, seed=earlier.settings.seed)
 
-    days = HELD_DAYS + context.settings.outcome_days
-    return held_back_gains(context, decision_log(context, days), fitted)
+    tables, log = contact_log(context, spec, HELD_DAYS + context.settings.outcome_days)
+    return held_back_gains(context, tables, log, fitted)
 
 
 def drift_since(
@@ -305,21 +305,28 @@ def contact_tables(
     context: RunContext, spec: ModelSpec, inputs: ModelInputs
 ) -> dict[str, pl.DataFrame]:
     """Return contacts by what they brought, with what came of them, and lost friends."""
-    seed = context.settings.seed
-    config = parse_config(ContactValueConfig, spec.parameters, f"models/{spec.name}.yaml")
-    whole = context.ports.tables.at(context.as_of)
-    tables = some_customers(whole, config.largest_log, seed=seed)
-    drawn = None if tables is whole else tables["customers"].select("customer_id").to_polars()
+    tables, log = contact_log(context, spec, spec.window_days)
     return contact_training(
         tables,
         rhythm_of(inputs),
-        config,
+        parse_config(ContactValueConfig, spec.parameters, f"models/{spec.name}.yaml"),
         as_of=context.as_of,
         window_days=spec.window_days,
         outcome_days=context.settings.outcome_days,
-        log=decision_log(context, spec.window_days, drawn),
-        seed=seed,
+        log=log,
+        seed=context.settings.seed,
     )
+
+
+def contact_log(
+    context: RunContext, spec: ModelSpec, window_days: int
+) -> tuple[Mapping[str, Any], pl.DataFrame | None]:
+    """Return the tables and the decision log of the customers that contacts are learned from."""
+    config = parse_config(ContactValueConfig, spec.parameters, f"models/{spec.name}.yaml")
+    whole = context.ports.tables.at(context.as_of)
+    tables = some_customers(whole, config.largest_log, seed=context.settings.seed)
+    drawn = None if tables is whole else tables["customers"].select("customer_id").to_polars()
+    return tables, decision_log(context, window_days, drawn)
 
 
 def assignment_features(context: RunContext, service: str, known: pl.DataFrame) -> pl.DataFrame:
