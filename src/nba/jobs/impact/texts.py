@@ -88,18 +88,21 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
         "gains": ("名单的排序是否有效", "Did the lists put first whom it pays to contact?"),
         "gains_ranks": (
-            "是:排在前面的顾客联系后多赚更多(Qini {qini},95% 区间 {lower} 至 {upper})",
-            "Yes: those whom the lists value most gain most (Qini {qini}, {lower} to {upper} with "
-            "95 % confidence)",
+            "是:名单靠前的顾客联系后多赚更多(比随机排序高 {qini},"
+            "95% 区间 {lower} 至 {upper};即 Qini)",
+            "Yes: contacting those at the top of the lists gains most ({qini} over a list in "
+            "random order, {lower} to {upper} with 95 % confidence; the Qini)",
         ),
         "gains_misranks": (
-            "否:排在前面的顾客联系后反而多赚更少(Qini {qini},95% 区间 {lower} 至 {upper})",
-            "No: those whom the lists value most gain least (Qini {qini}, {lower} to {upper} with "
-            "95 % confidence)",
+            "否:名单靠前的顾客联系后反而多赚更少(与随机排序相比 {qini},"
+            "95% 区间 {lower} 至 {upper};即 Qini)",
+            "No: contacting those at the top of the lists gains least ({qini} against a list in "
+            "random order, {lower} to {upper} with 95 % confidence; the Qini)",
         ),
         "gains_open": (
-            "还看不出(Qini {qini},95% 区间 {lower} 至 {upper})",
-            "It cannot be told yet (Qini {qini}, {lower} to {upper} with 95 % confidence)",
+            "还看不出(与随机排序相比 {qini},95% 区间 {lower} 至 {upper};即 Qini)",
+            "It cannot be told yet ({qini} against a list in random order, {lower} to {upper} with "
+            "95 % confidence; the Qini)",
         ),
         "gains_note": (
             "从左到右:按估值从高到低依次列入的顾客比例;高度:由此多赚的毛利。虚线是不排序的名单。"
@@ -151,12 +154,13 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "contacts": ("联系次数", "contacts"),
         "hours": ("导购用时", "clerk hours"),
         "per_hour": ("每小时导购时间的收益", "earned per clerk hour"),
-        "arms": ("各分组比较", "Every arm against leaving alone"),
+        "arms": ("各分组与不联系的比较", "Every group of customers against leaving alone"),
         "arms_note": (
-            "按分配计算:被分到某组的所有顾客都计入,无论导购是否真的发送。",
-            "By assignment: every customer who drew the arm counts, sent to or not.",
+            "顾客由抽签分组。被分到某组的所有顾客都计入,无论导购是否真的发送,因此挑好客户不算成绩。",
+            "A draw puts customers in groups. Whoever was drawn counts, whether the clerk sent "
+            "something or not, so that picking good customers is no success.",
         ),
-        "arm": ("分组", "arm"),
+        "arm": ("分组", "group"),
         "margin_mean": ("人均毛利", "margin per customer"),
         "effect_per": ("人均多赚", "gained per customer"),
         "effect_total": ("合计多赚", "gained in all"),
@@ -256,10 +260,9 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "used_hours": ("实际小时", "hours used"),
         "hour_value": ("多一小时的价值", "one more hour earns"),
         "hour_note": (
-            "计划中每分钟的影子价格 × 60,括号内为按天重抽样的 95% 区间;它依赖模型的估计。",
-            "The plans' shadow price of a minute times 60, with a 95 % band over days; it rests "
-            "on the "
-            "model's own estimates.",
+            "计划中多一分钟能多赚的金额(影子价格)× 60,括号内为 95% 区间(按天);它依赖模型的估计。",
+            "What one more minute would have earned in the plans (their shadow price) times 60, "
+            "with a 95 % band over days; it rests on the model's own estimates.",
         ),
         "nothing": ("谁没有得到任何行动,为什么", "Customers who got nothing, and why"),
         "reason": ("原因", "reason"),
@@ -319,13 +322,12 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
         "ratio_good": (
             "分组人数符合设定比例(p = {p})。",
-            "The arms are as large as they should be (p = {p}).",
+            "The groups are as large as they should be (p = {p}).",
         ),
         "ratio_bad": (
             "分组人数不符合设定比例(p = {p}):抽签、日志或关联可能有误,请先查明再使用上面的数字。",
-            "The arms are not as large as they should be (p = {p}): the draw, the log or the "
-            "join may "
-            "be broken. Find out before using the figures above.",
+            "The groups are not as large as they should be (p = {p}): something is wrong with the "
+            "draw or with the data. Find out before using the figures above.",
         ),
         "cannot": ("数据不足", "the log cannot say"),
         "run": ("MLflow 运行 {run}", "MLflow run {run}"),
