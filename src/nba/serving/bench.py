@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count, cycle
 from multiprocessing.process import BaseProcess
@@ -31,6 +31,9 @@ from nba.wiring import Wiring
 
 _CONSTANT: Final = "/bench/constant"
 _START_SECONDS: Final = 60.0
+#: Connections over which a loaded service is asked, and the share of its throughput.
+_CALLERS: Final = 16
+_LOAD: Final = 0.7
 #: In so many turns a kind of request and its base are measured.
 _ROUNDS: Final = 4
 
@@ -51,6 +54,10 @@ class Timed:
     p50_ratio, throughput_ratio : float
         Against a handler of the same server that returns the same bytes, and reads the same body,
         measured in turns with it; 1 is free of cost.
+    loaded_p99_ms : float
+        Latency over sixteen connections at 70 % of the throughput, from when each request was due.
+    client_share : float
+        Cores that the client took while throughput was measured: what the server did not have.
     bytes : int
         Of the answer.
     """
@@ -61,6 +68,8 @@ class Timed:
     requests_per_second: float
     p50_ratio: float
     throughput_ratio: float
+    loaded_p99_ms: float
+    client_share: float
     bytes: int
 
 
@@ -117,6 +126,7 @@ def _timed(
     _send(server, "PUT", _CONSTANT, content)
     like = "GET" if method == "GET" else "POST"
     ours, base = _in_turns(server, (make, lambda: (like, _CONSTANT, body)), seconds, connections)
+    loaded = _loaded(server, make, _LOAD * ours.rate, seconds)
     return Timed(
         name,
         round(ours.p50, 3),
@@ -124,8 +134,29 @@ def _timed(
         round(ours.rate, 1),
         round(ours.p50 / base.p50, 2),
         round(ours.rate / base.rate, 3),
+        round(loaded, 2),
+        round(ours.client, 2),
         len(content),
     )
+
+
+def _loaded(server: Server, make: Callable[[], Request], rate: float, seconds: float) -> float:
+    """Return the 99th percentile of milliseconds from when requests are due at a steady rate."""
+    count, began = max(_CALLERS, int(rate * seconds)), time.perf_counter() + 0.05
+
+    def call(first: int) -> list[float]:
+        taken = []
+        with closing(_connected(server)) as connection:
+            for number in range(first, count, _CALLERS):
+                due = began + number / rate
+                time.sleep(max(0.0, due - time.perf_counter()))
+                _answered(server, connection, make())
+                taken.append(time.perf_counter() - due)
+        return taken
+
+    with ThreadPoolExecutor(_CALLERS) as pool:
+        taken = [one for part in pool.map(call, range(_CALLERS)) for one in part]
+    return 1000 * float(np.quantile(taken, 0.99))
 
 
 def _requests(server: Server) -> Mapping[str, Callable[[], Request]]:
@@ -168,11 +199,12 @@ def _requests(server: Server) -> Mapping[str, Callable[[], Request]]:
 
 @dataclass(frozen=True)
 class _Measured:
-    """Latency in milliseconds over one connection, and requests per second over several."""
+    """Milliseconds over one connection, requests per second over several, cores of the client."""
 
     p50: float
     p99: float
     rate: float
+    client: float
 
 
 def _in_turns(
@@ -192,7 +224,7 @@ def _in_turns(
     """
     taken: list[list[float]] = [[] for _ in makes]
     done = [0] * len(makes)
-    elapsed = [0.0] * len(makes)
+    elapsed, busy = [0.0] * len(makes), [0.0] * len(makes)
     for make in makes:
         _loop(server, make, min(1.0, seconds / 3))
     with ThreadPoolExecutor(connections) as pool:
@@ -202,14 +234,16 @@ def _in_turns(
                 return _loop(server, make, seconds / _ROUNDS)
 
             taken[place] += loop(0)
-            started = time.perf_counter()
+            started, worked = time.perf_counter(), time.process_time()
             done[place] += sum(map(len, pool.map(loop, range(connections))))
             elapsed[place] += time.perf_counter() - started
+            busy[place] += time.process_time() - worked
     return [
         _Measured(
             1000 * float(np.median(taken[place])),
             1000 * float(np.quantile(taken[place], 0.99)),
             done[place] / elapsed[place],
+            busy[place] / elapsed[place],
         )
         for place in range(len(makes))
     ]
@@ -217,26 +251,33 @@ def _in_turns(
 
 def _loop(server: Server, make: Callable[[], Request], seconds: float) -> list[float]:
     """Send requests over one connection and return the seconds that each took."""
+    taken: list[float] = []
+    until = time.perf_counter() + seconds
+    with closing(_connected(server)) as connection:
+        while time.perf_counter() < until:
+            request = make()
+            started = time.perf_counter()
+            _answered(server, connection, request)
+            taken.append(time.perf_counter() - started)
+    return taken
+
+
+def _connected(server: Server) -> http.client.HTTPConnection:
     connection = http.client.HTTPConnection("127.0.0.1", server.port)
     connection.connect()
     assert connection.sock is not None
     connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    taken: list[float] = []
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until:
-        method, path, body = make()
-        headers = server.headers(body)
-        started = time.perf_counter()
-        connection.request(method, path, body, headers)
-        response = connection.getresponse()
-        content = response.read()
-        taken.append(time.perf_counter() - started)
-        if response.status != 200:
-            raise UnavailableError(
-                f"{method} {path} answered {response.status}", found=str(content)
-            )
-    connection.close()
-    return taken
+    return connection
+
+
+def _answered(server: Server, connection: http.client.HTTPConnection, request: Request) -> None:
+    """Send a request and read its answer, which must be 200."""
+    method, path, body = request
+    connection.request(method, path, body, server.headers(body))
+    response = connection.getresponse()
+    content = response.read()
+    if response.status != 200:
+        raise UnavailableError(f"{method} {path} answered {response.status}", found=str(content))
 
 
 def _read(server: Server, path: str) -> Any:

@@ -384,9 +384,19 @@ class OperationalStore:
             return plans.read_header(connection, None)
 
     def mark(self) -> tuple[date, str] | None:
-        """Return the day and the digest of the newest plan, or None before the first."""
+        """Return the day and the digest of the newest plan, or None before the first.
+
+        What was read holds, where the database tells it, until anybody commits anything.
+        """
+        version = self._database.version()
+        known: tuple[int, tuple[date, str] | None] | None = vars(self._verified).get("mark")
+        if known is not None and known[0] == version:
+            return known[1]
         with self._database.reading() as connection:
-            return plans.read_mark(connection)
+            found = plans.read_mark(connection)
+        if version is not None:
+            vars(self._verified)["mark"] = (version, found)
+        return found
 
     def planned(self, clerk_ids: Sequence[str] | None = None) -> dict[str, int]:
         """Return how many actions the newest plan holds, by clerk; of all where none is named."""
