@@ -61,6 +61,7 @@ def read_inputs(folder: Path, products: int, *, views: bool) -> ModelInputs:
 def read_tables(folder: Path) -> Mapping[str, Any]:
     """Return the tables of the contract of a written shop, as Ibis tables."""
     connection = ibis.duckdb.connect()
+    connection.raw_sql("SET enable_progress_bar = false")
     tables = {}
     for name, table in TABLES.items():
         kinds = {field.name: _as_loaded(field.type) for field in table.arrow_schema}
