@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from nba.pipeline.context import RunContext
 from nba.pipeline.manifest import Manifest
 from nba.pipeline.ports import Ports, RunFolder
 from nba.pipeline.score import model_inputs, noted_models, score_all
+from nba.pipeline.train import describe_version, read_version
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,28 @@ def models_of_arm(context: RunContext, rules: DecisionRules, arm: str) -> dict[s
     own = own_models(rules, arm)
     if not own:
         return {}
-    registry = context.ports.registry
-    loaded = {name: registry.load(registry.version(name, number)) for name, number in own.items()}
+    registry, noted = context.ports.registry, _noted(context.folder, arm)
+    versions = {
+        name: read_version(name, noted[name])
+        if noted.get(name, {}).get("version") == number
+        else registry.version(name, number)
+        for name, number in own.items()
+    }
+    note = {name: describe_version(version, "") for name, version in versions.items()}
+    if note != noted:
+        context.folder.write_text(_note(arm), json.dumps(note, sort_keys=True))
+    loaded = {name: registry.load(version) for name, version in versions.items()}
     return {**noted_models(context), **loaded}
+
+
+def _note(arm: str) -> str:
+    """Return where a run notes the versions of an arm, so that nobody has to ask for them again."""
+    return f"{ARM_TABLES}/{arm}/models.json"
+
+
+def _noted(folder: RunFolder, arm: str) -> dict[str, dict[str, str]]:
+    noted: dict[str, dict[str, str]] = json.loads(folder.read_text(_note(arm)) or "{}")
+    return noted
 
 
 def score_arms(
