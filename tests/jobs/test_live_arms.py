@@ -204,7 +204,7 @@ def test_a_test_whose_files_no_longer_fit_ends_by_itself(story: Story, tmp_path:
         ({"a": {"share": 0.3, "models": {"timing": 9}}}, NbaError, "no version 9"),
         ({"a": {"share": 0.3, "models": {"weather": 1}}}, UsageError, "no model"),
         ({"a": {"share": 0.3, "catalogue": "wrong.yaml"}}, InputRefusedError, "actions.yaml:"),
-        ({"a": {"share": 0.3, "catalogue": "friends.yaml"}}, UsageError, "other people"),
+        ({"a": {"share": 0.3, "catalogue": "wider.yaml"}}, UsageError, "other people"),
         ({"a": {"share": 0.3, "policy": "posts.yaml"}}, UsageError, "holds for everybody"),
     ],
 )
@@ -213,13 +213,13 @@ def test_what_cannot_be_compared_is_refused_before_it_begins(
 ) -> None:
     shutil.copy(story.spec.parent / "short.yaml", tmp_path)
     shutil.copy(story.shop / "serving" / "actions.yaml", tmp_path / "same.yaml")
-    wrong, friends = (content_of(story.shop, "actions.yaml") for _ in range(2))
+    wrong, wider = (content_of(story.shop, "actions.yaml") for _ in range(2))
     wrong["actions"][0]["minutes"] = -1
-    for action in friends["actions"]:
-        action["enabled"] = action.get("eligible") != "not is_friend"
+    for action in wider["actions"]:
+        action["enabled"] = True
     policy = content_of(story.shop, "contact_policy.yaml")
     policy["handovers_per_90_days"] = 1
-    for name, content in (("wrong", wrong), ("friends", friends), ("posts", policy)):
+    for name, content in (("wrong", wrong), ("wider", wider), ("posts", policy)):
         write(tmp_path / f"{name}.yaml", content)
     with pytest.raises(error, match=said):
         arms_of_spec(wiring(story.shop), write(tmp_path / "spec.yaml", {"arms": arms}))
