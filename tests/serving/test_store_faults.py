@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import signal
-import subprocess
-import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import count
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from tests.serving.conftest import NOW, PLAN, actions_frame
 from nba.serving import Services, create_app
 from nba.stores.access import Scope
 from nba.stores.operational import OperationalStore
+from nba.stores.outbox import Event
 
 WAIT_SECONDS = 0.3
 READS = ("/v1/clerks", "/v1/clerks/k1/actions", "/v1/customers/c11", "/healthz")
@@ -87,37 +90,36 @@ def test_a_full_disk_is_said_and_what_was_begun_is_undone(
 
 
 #: Writes by six threads until it is killed, and says what was acknowledged.
-WRITER = """
-import os, sys, threading
-from datetime import UTC, datetime
-from nba.stores.operational import OperationalStore
-from nba.stores.outbox import Event
+def write_until_killed(url: str, run: int, said: Connection) -> None:
+    """Write from six threads, and say each key once it was acknowledged."""
+    store = OperationalStore(url)
 
-store, run = OperationalStore(sys.argv[1]), sys.argv[2]
+    def write(thread: int) -> None:
+        for number in count():
+            key = f"{run}-{thread}-{number}"
+            row = {"response_id": key, "customer_id": "c", "ts": datetime.now(UTC), "kind": "read"}
+            taken = store.write(lambda writer, row=row: writer.accept(Event("responses", row)))
+            assert taken == "accepted"
+            os.write(said.fileno(), f"{key}\n".encode())
 
-def write(thread):
-    number = 0
-    while True:
-        number += 1
-        key = f"{run}-{thread}-{number}"
-        row = {"response_id": key, "customer_id": "c", "ts": datetime.now(UTC), "kind": "read"}
-        assert store.write(lambda writer: writer.accept(Event("responses", row))) == "accepted"
-        os.write(1, f"{key}\\n".encode())
-
-for thread in range(6):
-    threading.Thread(target=write, args=(thread,)).start()
-"""
+    for thread in range(6):
+        threading.Thread(target=write, args=(thread,)).start()
 
 
 def killed(url: str, run: int, after_lines: int) -> list[str]:
     """Let a process write until it has acknowledged so much, kill it, return what it said."""
-    command = [sys.executable, "-c", WRITER, url, str(run)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        said = [process.stdout.readline() for _ in range(after_lines)]
-        os.kill(process.pid, signal.SIGKILL)
-        said += process.stdout.readlines()
-    return [line.strip() for line in said if line.endswith("\n")]
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.serving.test_store_faults", "alembic.command"])
+    mine, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=write_until_killed, args=(url, run, theirs))
+    process.start()
+    theirs.close()
+    with mine, os.fdopen(os.dup(mine.fileno()), "rb") as answers:
+        said = [answers.readline() for _ in range(after_lines)]
+        process.kill()
+        said += answers.readlines()
+    process.join()
+    return [line.decode().strip() for line in said if line.endswith(b"\n")]
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(200, marks=pytest.mark.proof)])
