@@ -2,7 +2,8 @@
 
 `--record FOLDER` writes `results.json` and `results.md` there after each test, so that a suite may
 be run in parts. A suite is a test file; suites that were not run this time keep their earlier line,
-and tests of a suite that were not selected (`-k`, `FILE::TEST`) keep their earlier outcome.
+and tests of a suite that were not selected (`-k`, `FILE::TEST`) keep their earlier outcome. The
+page says how many tests of a suite have none yet, and names the suites that have no line at all.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ import pytest
 import nba
 
 OUTCOMES = ("passed", "failed", "skipped")
-_COLUMNS = ("date", "version", *OUTCOMES, "seconds")
+_COLUMNS = ("date", "version", *OUTCOMES, "not_run", "seconds")
+#: How a test says that it is a proof.
+_MARK = "pytest.mark." + "proof"
+_TESTS = Path(__file__).parent
 
 
 class Record:
@@ -60,7 +64,9 @@ class Record:
         for suite in {suite for suite, _ in chosen}:
             before = self.results.get(suite, {}).get("tests", {}) if self.is_part else {}
             kept = {name: one for name, one in before.items() if (suite, name) not in chosen}
-            self.results[suite] = {"tests": kept}
+            known = self.results.get(suite, {}).get("collected", 0) if self.is_part else 0
+            number = len({test for own, test in chosen if own == suite} | kept.keys())
+            self.results[suite] = {"tests": kept, "collected": max(number, known)}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take one phase of one test: its call, or what kept it from one."""
@@ -77,7 +83,7 @@ class Record:
         """Write the results of all suites."""
         for suite, result in self.results.items():
             if tests := result.get("tests"):
-                self.results[suite] = _summed(tests)
+                self.results[suite] = _summed(tests, result.get("collected", len(tests)))
         results = {suite: one for suite, one in sorted(self.results.items()) if "passed" in one}
         self.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(results, indent=1) + "\n"
@@ -93,16 +99,28 @@ def _test(nodeid: str) -> str:
     return nodeid.partition("::")[2]
 
 
-def _summed(tests: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _summed(tests: dict[str, dict[str, Any]], collected: int) -> dict[str, Any]:
     """Return a suite's line: its latest date, how many tests came to what, their seconds."""
     outcomes = Counter(test["outcome"] for test in tests.values())
     return {
         "date": max(test.get("date", "") for test in tests.values()),
         "version": nba.__version__,
         **{outcome: outcomes[outcome] for outcome in OUTCOMES},
+        "not_run": max(collected - sum(outcomes[outcome] for outcome in OUTCOMES), 0),
+        "collected": collected,
         "seconds": round(sum(test["seconds"] for test in tests.values()), 1),
         "tests": tests,
     }
+
+
+def proof_suites() -> list[str]:
+    """Return the files of the tests that hold a proof."""
+    paths = sorted(_TESTS.rglob("test_*.py"))
+    return [
+        path.relative_to(_TESTS).as_posix()
+        for path in paths
+        if _MARK in path.read_text(encoding="utf-8")
+    ]
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
@@ -112,13 +130,15 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         "",
         "Written by `make proof`; each suite with the day of its latest run.",
         "",
-        "| suite | date | version | passed | failed | skipped | seconds |",
-        "|---|---|---|---|---|---|---|",
+        "| suite | date | version | passed | failed | skipped | not run | seconds |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| `{suite}` | " + " | ".join(str(result[name]) for name in _COLUMNS) + " |"
+        f"| `{suite}` | " + " | ".join(str(result.get(name, 0)) for name in _COLUMNS) + " |"
         for suite, result in results.items()
     ]
+    if waiting := [suite for suite in proof_suites() if suite not in results]:
+        lines += ["", "Not run on this version yet: " + ", ".join(f"`{s}`" for s in waiting) + "."]
     return "\n".join(lines) + "\n"
 
 

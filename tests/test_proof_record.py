@@ -10,6 +10,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pytest
+from tests.proof_record import Record
+
 SUITE = """
 import pytest
 
@@ -40,7 +43,21 @@ def test_each_suite_has_a_date_and_a_result(repository: Path, tmp_path: Path) ->
     assert (part["passed"], part["failed"], part["skipped"]) == (2, 0, 1)
     page = (record / "results.md").read_text()
     assert page.count("\n| `") == 2
-    assert "`test_kept.py` | 2026-01-01 | 0.1.0 | 2 | 0 | 0 | 1.0 |" in page
+    assert "`test_kept.py` | 2026-01-01 | 0.1.0 | 2 | 0 | 0 | 0 | 1.0 |" in page
+    assert "`jobs/test_kills.py`" in page.partition("Not run on this version yet: ")[2]
+
+
+def test_a_suite_that_was_broken_off_says_what_is_missing(tmp_path: Path) -> None:
+    record = Record(tmp_path, is_part=False)
+    one = "tests/a/test_b.py::test_one"
+    record.begin([one, "tests/a/test_b.py::test_two"])
+    for when in ("setup", "call", "teardown"):
+        report = pytest.TestReport(
+            "tests/a/test_b.py::test_one", ("", 0, ""), {}, "passed", None, when
+        )
+        record.pytest_runtest_logreport(report)
+    assert "| `a/test_b.py` |" in (page := (tmp_path / "results.md").read_text())
+    assert " | 1 | 0 | 0 | 1 | " in page
 
 
 def run(
