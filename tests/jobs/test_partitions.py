@@ -13,6 +13,7 @@ from tests.command import nba
 from tests.jobs.conftest import DAY, wiring
 
 from nba.pipeline.partitions import Partitions, _places
+from nba.stores.nightly_runs import NightlyRunState
 
 #: What tells the rows of a kept table apart, where it is not the customer alone.
 KEYS = {
@@ -91,6 +92,9 @@ def test_a_partition_asks_for_the_models_of_the_night(made: Path, tmp_path: Path
     day = DAY + timedelta(days=2)
     said = nba("--project", shop, "run", "--as-of", day, "--partition", "1/2", code=1)
     assert f"nba train --as-of {day}" in said
+    night = wiring(shop).plan_store.last_night()
+    assert night is not None
+    assert (night.as_of, night.state) == (day, NightlyRunState.FAILED)
 
 
 def test_every_customer_and_every_clerk_is_in_one_partition(made: Path) -> None:

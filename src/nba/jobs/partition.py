@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -78,20 +79,33 @@ def run_partition(wiring: Wiring, as_of: datetime, share: Share, *, progress: Pr
         Where the scores of other partitions are not there yet (call again), or another process
         works on this one.
     """
+    watch = partial(_failures_noted, wiring, as_of, progress)
     with partition_lock(wiring.project.data, share.number, share.count):
-        context = _ready(wiring, as_of, progress)
-        partitions = Partitions.of(context, share.count)
+        with watch():
+            context = _ready(wiring, as_of, progress)
+            partitions = Partitions.of(context, share.count)
         if "score" not in context.manifest.steps:
-            with progress.step(f"score {share.number + 1}/{share.count}"):
+            with watch(), progress.step(f"score {share.number + 1}/{share.count}"):
                 if share.number in partitions.missing(context.folder, SCORES):
                     score_partition(context, partitions, share.number)
             context = _join_scores(wiring, as_of, partitions, progress)
         if "plan" not in context.manifest.steps:
-            with progress.step(f"plan {share.number + 1}/{share.count}"):
+            with watch(), progress.step(f"plan {share.number + 1}/{share.count}"):
                 if share.number in partitions.missing(context.folder, PLAN):
                     planned(context, partial(_decide, partitions, share.number))
+        if "publish" not in context.manifest.steps:
             context = _join_plan(wiring, as_of, partitions, progress)
         return context.manifest
+
+
+@contextmanager
+def _failures_noted(wiring: Wiring, as_of: datetime, progress: Progress) -> Iterator[None]:
+    """Note a failure as that of the night, and alert; what is done is not yet the night's end."""
+    try:
+        yield
+    except Exception:
+        with watched(wiring, as_of, progress):
+            raise
 
 
 def _ready(wiring: Wiring, as_of: datetime, progress: Progress) -> RunContext:
