@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
-from tests.command import nba
+from tests.command import nba, nba_apart
 from tests.jobs.conftest import DAY, wiring
 
 
@@ -39,7 +39,7 @@ def addresses(project: Path) -> set[str]:
 
 def test_a_copy_never_touches_the_original_and_works_without_it(made: Path, tmp_path: Path) -> None:
     original = Path(shutil.copytree(made, tmp_path / "a shop"))
-    nba("--project", original, "doctor")
+    nba_apart("--project", original, "doctor")
     copy = Path(shutil.copytree(original, tmp_path / "copy of it"))
     before = contents(original)
     # everything is made anew: models are registered, features joined by Feast

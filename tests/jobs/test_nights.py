@@ -180,7 +180,7 @@ def test_a_failed_night_is_told_to_everybody(shop: Path) -> None:
     ((_, body),) = receiver.received
     assert json.loads(body)["data"] == {
         "as_of": str(next_day),
-        "step": "features",
+        "step": "train",
         "error": "ConfigError",
     }
     doctor = nba("--project", shop, "doctor")
@@ -191,7 +191,7 @@ def test_a_failed_night_is_told_to_everybody(shop: Path) -> None:
     app = create_app(services_of(wiring(shop), Access.KEYS))
     client = TestClient(app)
     ready = client.get("/readyz").json()
-    assert (ready["status"], ready["last_night"]["step"]) == ("degraded", "features")
+    assert (ready["status"], ready["last_night"]["step"]) == ("degraded", "train")
     nba("--project", shop, "run", "--as-of", next_day)
     assert client.get("/readyz").json()["status"] == "ready"
     assert f"of {next_day}, done at" in nba("--project", shop, "doctor")
