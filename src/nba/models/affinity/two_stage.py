@@ -151,12 +151,8 @@ class TwoStageAffinity(Model):
         self.usual = usual_takes(examples)
         names = feature_names(self.fitted)
         new = [part.new_only() for part in examples]
-        # side by side: boosters this small do not fill the cores
-        half = config.model_copy(update={"threads": max(1, config.workers // 2)})
-        with ThreadPoolExecutor(min(2, config.workers)) as pool:
-            ranker = pool.submit(Ranker.fit, examples, names, half, seed)
-            explorer = pool.submit(Ranker.fit, new, names, half, seed, floor=True)
-            self.ranker, self.explorer = ranker.result(), explorer.result()
+        self.ranker = Ranker.fit(examples, names, config, seed)
+        self.explorer = Ranker.fit(new, names, config, seed, floor=True)
         return self
 
     # -- score ----------------------------------------------------------------------

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Final
@@ -278,39 +277,29 @@ def fit_mixtures(
     threads: int,
     holidays: pl.DataFrame | None = None,
 ) -> list[Mixture]:
-    """Fit several, their parts and backtests side by side: small fits do not fill many cores.
+    """Fit several, one after another: LightGBM is not safe to train in two threads at once.
+
+    Its buffers are as many as the threads that were asked for last, anywhere in the process.
 
     Parameters
     ----------
     tasks : sequence of (PurchaseDays, MixtureConfig)
-        The longest first.
     today : int
         Day number; what stands at or after it is not read.
     seed : int
     threads : int
-        Of all together; 0 is all cores.
+        0 is all cores.
     holidays : polars.DataFrame, optional
         `day`, `holiday`, of the shop's country.
     """
     most = threads or cores()
-    workers = min(most, 2 * len(tasks))
-    each = max(1, most // workers)
-    known = [(log.before(today), config) for log, config in tasks]
-    with ThreadPoolExecutor(workers) as pool:
-        seasons = list(pool.map(lambda task: season_of(task[0], today, task[1], holidays), known))
-        with_seasons = list(zip(known, seasons, strict=True))
-        learned = [
-            pool.submit(fit_core, log, today, config, seed=seed, threads=each, season=season)
-            for (log, config), season in with_seasons
-        ]
-        backtests = [
-            pool.submit(run_backtest, log, today, config, seed=seed, threads=each, season=season)
-            for (log, config), season in with_seasons
-        ]
-        return [
-            _with_simple(core.result(), backtest.result(), log, today, config)
-            for (log, config), core, backtest in zip(known, learned, backtests, strict=True)
-        ]
+    fitted = []
+    for log, config in ((log.before(today), config) for log, config in tasks):
+        season = season_of(log, today, config, holidays)
+        core = fit_core(log, today, config, seed=seed, threads=most, season=season)
+        backtest = run_backtest(log, today, config, seed=seed, threads=most, season=season)
+        fitted.append(_with_simple(core, backtest, log, today, config))
+    return fitted
 
 
 def mixture_of(
