@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -36,6 +38,13 @@ def world_configs(
         yield WorldConfig.model_validate(
             {"seed": seed, "preset": preset, "family": family, **common}
         )
+
+
+def append_rows(log: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append what a world came to to a file, one JSON per line; without a file do nothing."""
+    if log:
+        with Path(log).open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def prepare(config: WorldConfig) -> tuple[World, ObservedTables]:

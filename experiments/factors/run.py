@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from experiments.common.compare import prepare, world_configs
+from experiments.common.compare import append_rows, prepare, world_configs
 from experiments.factors.nights import factor_plans
 from experiments.worlds.engine import EnginePolicy
 from experiments.worlds.run import SCRATCH, print_line
@@ -75,9 +74,7 @@ def play_factors(
         about = {"preset": str(config.preset), "family": str(config.family), "seed": config.seed}
         new = [about | row for row in _world(config, nights)]
         rows += new
-        if log:
-            with Path(log).open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(row) + "\n" for row in new)
+        append_rows(log, new)
         print_line(" ".join(map(str, about.values())) + ": " + _line(new))
     return FactorsResult(rows)
 

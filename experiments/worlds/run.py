@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from experiments.common.compare import world_configs
+from experiments.common.compare import append_rows, world_configs
 from experiments.common.policies import PolicyFactory, actions, fill
 from experiments.worlds.engine import EnginePolicy
 from experiments.worlds.lists import LISTS, last_products
@@ -165,7 +165,7 @@ def play_worlds(
                 played = play_world(config, made, Plays(weeks, tail_weeks), say=print_line)
                 new = [row for row in played if row["policy"] not in known]
                 rows += new
-                _append(log, new)
+                append_rows(log, new)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     about = {
@@ -182,12 +182,6 @@ def play_worlds(
 def print_line(text: str) -> None:
     """Print a line of progress at once."""
     print(text, flush=True)
-
-
-def _append(log: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    if log:
-        with Path(log).open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def _read(log: Path) -> list[dict[str, Any]]:

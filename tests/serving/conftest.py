@@ -43,6 +43,18 @@ NOW = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)  # ten in the morning in Shanghai
 CLERKS = {"k1": "s1", "k2": "s1", "k3": "s2"}
 
 
+def admin_of(services: Services, store: OperationalStore) -> TestClient:
+    """Return an admin of a service on another store; what fails there is answered, not raised."""
+    app = create_app(replace(services, store=store))
+    headers = {"Authorization": f"Bearer {store.create_key(Scope.ADMIN).token}"}
+    return TestClient(app, headers=headers, raise_server_exceptions=False)
+
+
+def answers(number: int, rows: int = 1, note: str = "x") -> dict[str, Any]:
+    row = {"customer_id": "c11", "ts": "2026-03-02T09:00", "kind": "read", "attr_note": note}
+    return {"responses": [{"response_id": f"r{number}-{one}", **row} for one in range(rows)]}
+
+
 class Shop:
     """The `CustomerCards` port over a shop that stands in memory.
 

@@ -7,18 +7,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import create_engine, make_url, text
-from tests.serving.conftest import NOW, PLAN, actions_frame
-from tests.serving.test_store_faults import answers
+from tests.serving.conftest import NOW, PLAN, actions_frame, admin_of, answers
 from tests.stores.conftest import create_database
 from tests.stores.conftest import postgres_url as postgres_url  # a fixture
 
-from nba.serving import Services, create_app
-from nba.stores.access import Scope
+from nba.serving import Services
 from nba.stores.operational import OperationalStore
 
 pytestmark = pytest.mark.requires("postgres")
@@ -98,9 +95,7 @@ def store(database: str, line: Line) -> Iterator[OperationalStore]:
 
 @pytest.fixture
 def admin(services: Services, store: OperationalStore) -> TestClient:
-    app = create_app(replace(services, store=store))
-    headers = {"Authorization": f"Bearer {store.create_key(Scope.ADMIN).token}"}
-    return TestClient(app, headers=headers, raise_server_exceptions=False)
+    return admin_of(services, store)
 
 
 def refused_in_time(admin: TestClient) -> None:

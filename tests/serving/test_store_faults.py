@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from multiprocessing.connection import Connection
@@ -18,10 +17,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import event
-from tests.serving.conftest import NOW, PLAN, actions_frame
+from tests.serving.conftest import NOW, PLAN, actions_frame, admin_of, answers
 
-from nba.serving import Services, create_app
-from nba.stores.access import Scope
+from nba.serving import Services
 from nba.stores.operational import OperationalStore
 from nba.stores.outbox import Event
 
@@ -41,14 +39,7 @@ def store(tmp_path: Path) -> Iterator[OperationalStore]:
 
 @pytest.fixture
 def admin(services: Services, store: OperationalStore) -> TestClient:
-    app = create_app(replace(services, store=store))
-    headers = {"Authorization": f"Bearer {store.create_key(Scope.ADMIN).token}"}
-    return TestClient(app, headers=headers, raise_server_exceptions=False)
-
-
-def answers(number: int, rows: int = 1, note: str = "x") -> dict[str, Any]:
-    row = {"customer_id": "c11", "ts": "2026-03-02T09:00", "kind": "read", "attr_note": note}
-    return {"responses": [{"response_id": f"r{number}-{one}", **row} for one in range(rows)]}
+    return admin_of(services, store)
 
 
 def test_a_locked_store_is_said_in_time_and_nothing_is_kept_twice(

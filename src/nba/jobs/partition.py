@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Self
 
+from nba.decisions.rules import DecisionRules
 from nba.errors import ConflictError, LockHeldError, UsageError
 from nba.jobs.lock import join_lock, partition_lock
 from nba.jobs.nightly import input_versions, steps_due
 from nba.jobs.policies import plan_with_lists, planned
 from nba.jobs.progress import Progress
 from nba.jobs.watch import watched
-from nba.pipeline.arms import ArmChange
 from nba.pipeline.context import RunContext
 from nba.pipeline.manifest import Manifest
 from nba.pipeline.partitions import PartitionedPlan, Partitions, join_scores, score_partition
 from nba.pipeline.plan import GROUP as PLAN
-from nba.pipeline.plan import NO_ARMS, WARNINGS
+from nba.pipeline.plan import WARNINGS
 from nba.pipeline.publish import publish
 from nba.pipeline.score import GROUP as SCORES
-from nba.settings import PolicyShares
 from nba.wiring import Wiring
 
 _SHARE = re.compile(r"(\d+)/(\d+)")
@@ -164,24 +163,15 @@ def _join_plan(
 
 
 def _decide(
-    partitions: Partitions,
-    number: int,
-    context: RunContext,
-    policies: PolicyShares | None = None,
-    arms: Mapping[str, ArmChange] = NO_ARMS,
+    partitions: Partitions, number: int, context: RunContext, rules: DecisionRules
 ) -> dict[str, Any]:
     """Decide for a partition; the report is that of the whole plan, made later."""
-    PartitionedPlan.of(context, partitions, policies, arms).decide(number)
+    PartitionedPlan.of(context, partitions, rules).decide(number)
     return {WARNINGS: []}
 
 
-def _join(
-    partitions: Partitions,
-    context: RunContext,
-    policies: PolicyShares | None = None,
-    arms: Mapping[str, ArmChange] = NO_ARMS,
-) -> dict[str, Any]:
-    return PartitionedPlan.of(context, partitions, policies, arms).join()
+def _join(partitions: Partitions, context: RunContext, rules: DecisionRules) -> dict[str, Any]:
+    return PartitionedPlan.of(context, partitions, rules).join()
 
 
 def _waits(what: str, missing: Sequence[int], count: int) -> LockHeldError:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from nba.decisions.hashing import arm_period
+from nba.decisions.rules import DecisionRules
 from nba.evaluation.impact.arms import arms_table
 from nba.evaluation.impact.cohort import build_cohort
 from nba.jobs.impact.gather import gather
@@ -18,7 +19,7 @@ from nba.jobs.impact.live_record import arms_of_day, policies_of_day
 from nba.jobs.impact.live_tests import guard
 from nba.pipeline.context import RunContext
 from nba.pipeline.partitions import plan_night
-from nba.pipeline.plan import WARNINGS
+from nba.pipeline.plan import WARNINGS, rules_of_day
 from nba.pipeline.shadow import shadow_plans
 from nba.schema.words import Arm
 from nba.settings import PolicyShares, arm_shares
@@ -31,9 +32,8 @@ MOVE_DAYS: Final = 7
 DRAWS: Final = 4000
 
 
-#: Plans a day under the shares of simple lists, the configured ones where none are given, and
-#: beside arms with rules of their own.
-Planner = Callable[..., dict[str, Any]]
+#: Plans a day by its rules.
+Planner = Callable[[RunContext, DecisionRules], dict[str, Any]]
 
 
 def plan_with_lists(context: RunContext, planner: Planner = plan_night) -> dict[str, Any]:
@@ -55,12 +55,12 @@ def planned(context: RunContext, planner: Planner) -> dict[str, Any]:
     today = context.as_of.date()
     policies, arms = policies_of_day(wiring, today), arms_of_day(wiring, today)
     if not policies.running and not arms:
-        return planner(context)
+        return planner(context, rules_of_day(context))
     context.folder.write(STANDING, standing(wiring, today))
     if policies.auto:
         earned = standing(wiring, today - timedelta(days=today.toordinal() % MOVE_DAYS))
         policies = moved_shares(wiring, earned)
-    return planner(context, policies, arms)
+    return planner(context, rules_of_day(context, policies, arms))
 
 
 def standing(wiring: Wiring, before: date) -> pl.DataFrame:

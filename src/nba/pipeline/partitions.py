@@ -27,13 +27,12 @@ from nba.errors import ConfigError
 from nba.models.affinity.offers import offers
 from nba.models.base import ModelInputs
 from nba.models.needs.words import BARE_NEEDS
-from nba.pipeline.arms import ArmChange
+from nba.pipeline.arms import own_models
 from nba.pipeline.context import RunContext
 from nba.pipeline.inputs import STATE
 from nba.pipeline.plan import (
     GROUP,
     INPUTS,
-    NO_ARMS,
     OUTLOOK,
     PLAN_TABLES,
     RESERVE,
@@ -45,13 +44,11 @@ from nba.pipeline.plan import (
     plan_inputs,
     plan_report,
     post_tables,
-    rules_of_day,
 )
 from nba.pipeline.ports import RunFolder
 from nba.pipeline.score import GROUP as SCORES
 from nba.pipeline.score import Scores, model_inputs, noted_models, score, score_all
 from nba.schema.words import CLERK_ID, CUSTOMER_ID
-from nba.settings import PolicyShares
 
 #: Where a run keeps what partitions left, until the plan is put together.
 PARTITIONS: Final = "partitions"
@@ -210,20 +207,12 @@ def score_night(context: RunContext) -> dict[str, Any]:
     return join_scores(context, partitions)
 
 
-def plan_night(
-    context: RunContext,
-    policies: PolicyShares | None = None,
-    arms: Mapping[str, ArmChange] = NO_ARMS,
-) -> dict[str, Any]:
-    """Decide for every eligible customer, in as many partitions as the settings say.
-
-    `policies` takes the place of the configured shares of simple lists; `arms` plan by rules of
-    their own.
-    """
+def plan_night(context: RunContext, rules: DecisionRules) -> dict[str, Any]:
+    """Decide for every eligible customer, in as many partitions as the settings say."""
     count = context.settings.partitions
     if count == 1:
-        return plan(context, policies, arms)
-    planned = PartitionedPlan.of(context, Partitions.of(context, count), policies, arms)
+        return plan(context, rules)
+    planned = PartitionedPlan.of(context, Partitions.of(context, count), rules)
     for number in planned.partitions.missing(context.folder, GROUP):
         planned.decide(number)
     return planned.join()
@@ -266,31 +255,23 @@ class PartitionedPlan:
     averages: Averages
 
     @classmethod
-    def of(
-        cls,
-        context: RunContext,
-        partitions: Partitions,
-        policies: PolicyShares | None = None,
-        arms: Mapping[str, ArmChange] = NO_ARMS,
-    ) -> Self:
+    def of(cls, context: RunContext, partitions: Partitions, rules: DecisionRules) -> Self:
         """Return the plan, of which nothing is decided yet.
 
         Parameters
         ----------
         context : RunContext
         partitions : Partitions
-        policies : PolicyShares, optional
-            In place of the configured shares of simple lists.
-        arms : mapping of str to ArmChange
-            Arms that plan by rules of their own.
+        rules : DecisionRules
+            Of the day.
 
         Raises
         ------
         ConfigError
             When an arm has a model of its own: its scores are of the whole shop.
         """
-        for name, arm in arms.items():
-            if arm.models:
+        for name in rules.variants:
+            if own_models(rules, name):
                 raise ConfigError(
                     f"the test's arm {name} has a model of its own",
                     expected="a night in one piece, or arms that change files alone",
@@ -298,7 +279,6 @@ class PartitionedPlan:
                     next_step="set `partitions: 1` in nba.yaml, or stop the test",
                 )
         read = plan_inputs(_of_nobody(context, partitions))
-        rules = rules_of_day(context, policies, arms)
         return cls(context, partitions, rules, read, shop_averages(context.folder, read[STATE]))
 
     @property

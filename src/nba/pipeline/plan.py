@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -54,20 +53,10 @@ _WHOLE = ("content", "events", "benefits", "service_cases", "groups", "membershi
 #: What a customer is called by: read for texts alone, kept with the plan, erased with the person.
 _NAMES = ("customer_id", "name", "alias", "gender")
 _RECENT = ("interactions", "responses")
-NO_ARMS: Final[Mapping[str, ArmChange]] = MappingProxyType({})
 
 
-def plan(
-    context: RunContext,
-    policies: PolicyShares | None = None,
-    arms: Mapping[str, ArmChange] = NO_ARMS,
-) -> dict[str, Any]:
-    """Decide, and keep the decision log, the actions, the clerks' budgets and the plan reports.
-
-    `policies` takes the place of the configured shares of simple lists; `arms` plan by rules of
-    their own.
-    """
-    rules = rules_of_day(context, policies, arms)
+def plan(context: RunContext, rules: DecisionRules) -> dict[str, Any]:
+    """Decide, and keep the decision log, the actions, the clerks' budgets and the plan reports."""
     decided = make_plan(context, rules)
     contacts = decided.actions.filter(pl.col("mode") != "none").height
     return plan_report(context, rules, eligible=decided.log.height, actions=contacts)
@@ -76,7 +65,7 @@ def plan(
 def rules_of_day(
     context: RunContext,
     policies: PolicyShares | None = None,
-    arms: Mapping[str, ArmChange] = NO_ARMS,
+    arms: Mapping[str, ArmChange] | None = None,
 ) -> DecisionRules:
     """Return the rules of the run.
 
@@ -85,7 +74,7 @@ def rules_of_day(
     context : RunContext
     policies : PolicyShares, optional
         In place of the configured shares of simple lists.
-    arms : mapping of str to ArmChange
+    arms : mapping of str to ArmChange, optional
         Arms that plan by rules of their own.
     """
     rules = context.ports.decision_rules(model_versions_text(context.manifest))

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar, Final
 
@@ -42,7 +43,7 @@ from nba.models.timing.curves import (
 )
 from nba.models.timing.features import FEATURES
 from nba.models.timing.holidays import HOLIDAYS
-from nba.models.timing.mixture import Mixture, MixtureConfig, fit_mixtures
+from nba.models.timing.mixture import Mixture, MixtureConfig, fit_mixture
 from nba.models.timing.panel import Snapshot
 
 COUNT: Final = list(FEATURES).index("purchase_days")
@@ -138,7 +139,10 @@ class Hazard(TimingModel):
         log = self._log(training, as_of)
         # `ModelInputs` raises its own error for an absent table, so `get` does not serve.
         holidays = training[HOLIDAYS] if HOLIDAYS in training else None  # noqa: SIM401
-        tasks: list[tuple[PurchaseDays, MixtureConfig]] = [(log, config)]
+        fit = partial(
+            fit_mixture, today=today, seed=seed, threads=config.threads, holidays=holidays
+        )
+        self._customer, self._category = fit(log, config=config), None
         if config.categories and "category" in training["purchases"].columns:
             pairs = _drawn(self._log(training, as_of, CUSTOMER_CATEGORY), config.largest_log)
             fewer = config.model_copy(
@@ -148,11 +152,7 @@ class Hazard(TimingModel):
                     "largest_panel": min(config.largest_panel, config.largest_category_panel),
                 }
             )
-            tasks.append((pairs, fewer))
-        self._customer, *rest = fit_mixtures(
-            tasks, today, seed=seed, threads=config.threads, holidays=holidays
-        )
-        self._category = rest[0] if rest else None
+            self._category = fit(pairs, config=fewer)
         self._newcomers = self._fit_newcomers(log, training, as_of)
         return self
 

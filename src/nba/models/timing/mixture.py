@@ -18,7 +18,6 @@ import polars as pl
 from pydantic import Field
 
 from nba.arrays import Bools, Floats, Ints
-from nba.cores import cores
 from nba.models.purchases import PurchaseDays, follow_up, purchases_between, summarise_purchases
 from nba.models.timing.calibrated import Corrected, buyers_by_period, corrected_by
 from nba.models.timing.cells import YEAR, Cells, CellsConfig, fit_cells, p_alive
@@ -260,46 +259,18 @@ def fit_mixture(
 
     Parameters
     ----------
-    log, config
-        As in `fit_mixtures`.
-    today : int
-    seed, threads : int
-    holidays : polars.DataFrame, optional
-    """
-    return fit_mixtures([(log, config)], today, seed=seed, threads=threads, holidays=holidays)[0]
-
-
-def fit_mixtures(
-    tasks: Sequence[tuple[PurchaseDays, MixtureConfig]],
-    today: int,
-    *,
-    seed: int,
-    threads: int,
-    holidays: pl.DataFrame | None = None,
-) -> list[Mixture]:
-    """Fit several, one after another: LightGBM is not safe to train in two threads at once.
-
-    Its buffers are as many as the threads that were asked for last, anywhere in the process.
-
-    Parameters
-    ----------
-    tasks : sequence of (PurchaseDays, MixtureConfig)
+    log : PurchaseDays
     today : int
         Day number; what stands at or after it is not read.
-    seed : int
-    threads : int
-        0 is all cores.
+    config : MixtureConfig
+    seed, threads : int
     holidays : polars.DataFrame, optional
         `day`, `holiday`, of the shop's country.
     """
-    most = threads or cores()
-    fitted = []
-    for log, config in ((log.before(today), config) for log, config in tasks):
-        season = season_of(log, today, config, holidays)
-        core = fit_core(log, today, config, seed=seed, threads=most, season=season)
-        backtest = run_backtest(log, today, config, seed=seed, threads=most, season=season)
-        fitted.append(_with_simple(core, backtest, log, today, config))
-    return fitted
+    log = log.before(today)
+    season = season_of(log, today, config, holidays)
+    core = fit_core(log, today, config, seed=seed, threads=threads, season=season)
+    return mixture_of(core, log, today, config, seed=seed, threads=threads)
 
 
 def mixture_of(
@@ -324,14 +295,7 @@ def mixture_of(
     """
     log = log.before(today)
     backtest = run_backtest(log, today, config, seed=seed, threads=threads, season=core.season)
-    return _with_simple(core, backtest, log, today, config)
-
-
-def _with_simple(
-    core: HazardCore, backtest: Backtest, log: PurchaseDays, today: int, config: MixtureConfig
-) -> Mixture:
-    """Return the parts as one; without a backtest nothing learned answers."""
-    if not backtest.days:
+    if not backtest.days:  # nothing learned answers
         core = replace(core, boosters=(), linear=None, weights=np.ones(1))
     return Mixture(core, fit_cells(log, today, config.simple), backtest)
 
