@@ -46,6 +46,27 @@ def test_the_best_mode_of_each_kind_is_found_against_the_prior(found: Learned) -
         assert max(effects, key=lambda mode: effects[mode]) == best, (kind, effects)
 
 
+def test_contacts_about_some_goods_tell_how_far_reports_hold_for_others() -> None:
+    rows = planted_rows(20_000, scale=0.2, seed=4, fit=np.zeros((3, 3)))
+    some = rows.filter(rows["category"] != "bags")
+    config = ContactValueConfig()
+    found = learn(some, RHYTHM, Responsiveness.of(some), config, seed=1)
+    column = NAMES.index("fit:premium:shopping_assistant")
+    assert found.posterior.mean[1 + column] > 0.5 * config.beliefs.fit[2][0]
+    alone = config.model_copy(
+        update={"beliefs": config.beliefs.model_copy(update={"strength_error": 0.0})}
+    )
+    apart = learn(some, RHYTHM, Responsiveness.of(some), alone, seed=1)
+    assert apart.posterior.mean[1 + column] < 0.9 * config.beliefs.fit[2][0]
+
+
+def test_reports_may_hold_nowhere_but_are_not_turned_round() -> None:
+    believed = np.array(ContactValueConfig().beliefs.fit)
+    found = learned(20_000, scale=0.2, seed=6, fit=-2.0 * believed)
+    assert found.report["strength_of_fit"] == pytest.approx(0.0, abs=1e-9)
+    assert np.linalg.eigvalsh(found.posterior.covariance).min() > -1e-9
+
+
 def test_the_curve_of_how_due_it_is_peaks_at_one_gap(found: Learned) -> None:
     theta = found.posterior.mean[1:]
     assert theta[NAMES.index("soon")] < -0.4

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from pydantic import Field
 
+from nba.arrays import Floats
 from nba.models.base import ModelConfig
-from nba.models.contact_value.design import Beliefs
+from nba.models.contact_value.design import Beliefs, prior_of
 from nba.models.mode.prior import PriorConfig
 
 
@@ -77,3 +79,16 @@ class ContactValueConfig(ModelConfig):
     lower_z: float = Field(
         default=1.2816, ge=0, description="Standard errors below the estimate (1.2816: 90 %)."
     )
+
+    def prior(self) -> tuple[Floats, Floats]:
+        """Return mean and covariance of the scale and all factors before any data.
+
+        Returns
+        -------
+        tuple of arrays of shape (1 + parameters,) and (1 + parameters, 1 + parameters)
+        """
+        mean, factors = prior_of(self.beliefs)
+        covariance = np.zeros((1 + len(mean), 1 + len(mean)))
+        covariance[0, 0] = self.scale_error**2
+        covariance[1:, 1:] = factors
+        return np.concatenate([[self.scale], mean]), covariance

@@ -60,7 +60,8 @@ class Beliefs(ModelConfig):
     The widths are narrow beside that of the scale: a year of a clerk's contacts tells how much
     contacts add, but not where. With widths three times as large the same contacts moved every
     factor a little upwards where it was high already, and the top of a list was told three times
-    what it was worth. What a large shop sees still moves them.
+    what it was worth. What a large shop sees still moves them. How far the reports hold at all is
+    one number in wide doubt: every contact speaks of it.
     """
 
     fit: tuple[Row, Row, Row] = Field(
@@ -69,6 +70,9 @@ class Beliefs(ModelConfig):
     )
     mode_error: float = Field(default=0.12, gt=0, description="Of what all kinds share in a mode.")
     fit_error: float = Field(default=0.2, gt=0, description="Of a mode in one kind.")
+    strength_error: float = Field(
+        default=1.0, ge=0, description="Of the strength of `fit` as a whole, relative to it."
+    )
     companion: Belief = Field(default=_b(-1.2, 0.2), description="Against a due category.")
     new: Belief = Field(default=_b(-0.9, 0.18), description="Against a due category.")
     discovery: Belief = Field(default=_b(-1.8, 0.25), description="Against a due category.")
@@ -120,7 +124,15 @@ GROUPS: Final = {
 
 
 def prior_of(beliefs: Beliefs) -> tuple[Floats, Floats]:
-    """Return mean and width of every parameter of `NAMES`."""
+    """Return mean and covariance of the parameters of `NAMES`.
+
+    All factors are independent but those of mode and kind: their strength as a whole is in doubt,
+    so that contacts of one kind tell how far the reports hold in the others.
+
+    Returns
+    -------
+    tuple of arrays of shape (parameters,) and (parameters, parameters)
+    """
     single = [getattr(beliefs, name) for name in _SINGLE]
     mean = [0.0] * len(MODES) + list(np.ravel(beliefs.fit)) + [one.mean for one in single]
     error = (
@@ -128,7 +140,22 @@ def prior_of(beliefs: Beliefs) -> tuple[Floats, Floats]:
         + [beliefs.fit_error] * (len(KINDS) * len(MODES))
         + [one.error for one in single]
     )
-    return np.array(mean), np.array(error)
+    covariance = np.diag(np.square(error))
+    fit = slice(len(MODES), len(MODES) * (1 + len(KINDS)))
+    whole = beliefs.strength_error * np.ravel(beliefs.fit)
+    covariance[fit, fit] += np.outer(whole, whole)
+    return np.array(mean), covariance
+
+
+def strength_of(beliefs: Beliefs) -> Floats:
+    """Return the weights, shape (parameters,), that sum factors to the strength of `fit`.
+
+    1 where mode and kind act as believed, 0 where reports say nothing.
+    """
+    believed = np.ravel(beliefs.fit)
+    weights = np.zeros(len(NAMES))
+    weights[len(MODES) : len(MODES) + len(believed)] = believed / max(believed @ believed, 1e-12)
+    return weights
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ MacKay (1992), A practical Bayesian framework for backpropagation networks (Lapl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from nba.arrays import Bools, Floats, Ints
 
@@ -99,6 +100,13 @@ class Posterior:
         by = self.gradient(design)
         return np.asarray(np.einsum("ij,jk,ik->i", by, self.covariance, by))
 
+    def held(self, direction: Floats, value: float) -> Posterior:
+        """Return the posterior given that `direction` @ (scale, theta) is `value`."""
+        moved = self.covariance @ direction
+        gain = moved / max(float(direction @ moved), 1e-12)
+        mean = self.mean + gain * (value - float(direction @ self.mean))
+        return replace(self, mean=mean, covariance=self.covariance - np.outer(gain, moved))
+
 
 def scale_of(sample: Sample, posterior: Posterior, rows: Bools) -> tuple[float, float]:
     """Return the scale that some rows show with the factors held, and its standard error.
@@ -135,7 +143,7 @@ def fit_posterior(
     sample: Sample,
     *,
     mean: Floats,
-    error: Floats,
+    covariance: Floats,
     nuisance_error: Floats,
     group: Ints | None = None,
 ) -> Posterior:
@@ -143,7 +151,7 @@ def fit_posterior(
 
     Parameters
     ----------
-    mean, error : arrays of shape (1 + parameters,)
+    mean, covariance : arrays of shape (1 + parameters,) and (1 + parameters, 1 + parameters)
         The prior of the scale and of every log factor.
     nuisance_error : array of shape (nuisances,)
         Widths around zero.
@@ -151,17 +159,17 @@ def fit_posterior(
         Rows that are not independent: their common error widens the posterior.
     """
     count, more = len(mean), len(nuisance_error)
-    prior = np.concatenate([error**-2.0, nuisance_error**-2.0])
+    prior = block_diag(np.linalg.inv(covariance), np.diag(nuisance_error**-2.0))
+    limit = np.concatenate([np.sqrt(np.diag(covariance)), nuisance_error]) * LARGEST_STEP
     at = np.concatenate([mean, np.zeros(more)])
     centre = at.copy()
     z, u = _linearised(sample, at, count)
     inflation = 1.0
     for step in range(STEPS):
         scaled = z * sample.weight[:, None]
-        information = z.T @ scaled / inflation + np.diag(prior)
-        slope = scaled.T @ u / inflation - prior * (at - centre)
+        information = z.T @ scaled / inflation + prior
+        slope = scaled.T @ u / inflation - prior @ (at - centre)
         change = np.linalg.solve(information, slope)
-        limit = np.concatenate([error, nuisance_error]) * LARGEST_STEP
         most = float(np.max(np.abs(change) / limit, initial=0.0))
         change = change / max(most, 1.0)
         at = at + change
@@ -172,9 +180,9 @@ def fit_posterior(
         elif most < CONVERGED:
             break
     scaled = z * sample.weight[:, None]
-    information = z.T @ scaled / inflation + np.diag(prior)
-    covariance = np.asarray(np.linalg.inv(information), dtype=np.float64)
-    return Posterior(at[:count], covariance[:count, :count], at[count:], inflation)
+    information = z.T @ scaled / inflation + prior
+    width = np.asarray(np.linalg.inv(information), dtype=np.float64)
+    return Posterior(at[:count], width[:count, :count], at[count:], inflation)
 
 
 def _linearised(sample: Sample, at: Floats, count: int) -> tuple[Floats, Floats]:

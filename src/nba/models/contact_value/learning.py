@@ -10,7 +10,7 @@ import polars as pl
 
 from nba.arrays import Bools, Floats, Ints
 from nba.models.contact_value.config import ContactValueConfig
-from nba.models.contact_value.design import NAMES, Situation, codes, log_relevance, prior_of
+from nba.models.contact_value.design import NAMES, Situation, codes, log_relevance, strength_of
 from nba.models.contact_value.fit import Posterior, Sample, fit_posterior, scale_of
 from nba.models.contact_value.responsiveness import Responsiveness
 from nba.models.mode.assignments.records import PROPENSITY_COLUMNS
@@ -105,16 +105,18 @@ def learn(
     anyway = without.expected(rows["orders"])
     reached = _reached(reading, is_contact, situation, arm)
     sample = _sample(rows, without, reached, anyway, config.history_trust)
-    mean, error = prior_of(config.beliefs)
-    mean = np.concatenate([[config.scale], mean])
-    error = np.concatenate([[config.scale_error], error])
+    mean, covariance = config.prior()
     posterior = fit_posterior(
         sample,
         mean=mean,
-        error=error,
+        covariance=covariance,
         nuisance_error=np.array(NUISANCE_ERRORS),
         group=group,
     )
+    strength = np.concatenate([[0.0], strength_of(config.beliefs)])
+    if strength @ posterior.mean < 0.0:
+        # Reports may hold nowhere; that the reverse of them holds is noise.
+        posterior = posterior.held(strength, 0.0)
     levels, effect = _levels(rows, sample, posterior, config)
     kept = _share(
         without.rest(rows["later_orders"]), effect, sample.weight,
@@ -139,6 +141,7 @@ def learn(
             name: [float(posterior.mean[i]), float(spread[i])]
             for i, name in enumerate(("scale", *NAMES))
         },
+        "strength_of_fit": float(strength @ posterior.mean),
         "nuisance": posterior.nuisance.tolist(),
         "kept": kept,
         "spread_over": over,

@@ -21,7 +21,7 @@ from scipy.stats import norm
 from nba.arrays import Floats
 from nba.models.base import ModelConfig, ModelInputs
 from nba.models.contact_value.config import ContactValueConfig
-from nba.models.contact_value.design import GROUPS, NAMES, Situation, prior_of
+from nba.models.contact_value.design import GROUPS, NAMES, Situation
 from nba.models.contact_value.draws import normal_draws
 from nba.models.contact_value.fit import Posterior
 from nba.models.contact_value.hours import HourHabits
@@ -74,10 +74,7 @@ class ContactValueMode(ModeModel):
     def _believe(self) -> None:
         """Set the posterior to the prior."""
         config = self.config
-        mean, error = prior_of(config.beliefs)
-        mean = np.concatenate([[config.scale], mean])
-        error = np.concatenate([[config.scale_error], error])
-        self.posterior = Posterior(mean, np.diag(np.square(error)), np.zeros(0), 1.0)
+        self.posterior = Posterior(*config.prior(), np.zeros(0), 1.0)
         self.levels = {"category": {}, "clerk_id": {}}
         self.kept = 1.0 + min(config.pull_forward, 0.0)
         self.spread_over = config.spread_over
