@@ -152,9 +152,10 @@ def strength_of(beliefs: Beliefs) -> Floats:
 
     1 where mode and kind act as believed, 0 where reports say nothing.
     """
-    believed = np.ravel(beliefs.fit)
+    believed = np.ravel(np.array(beliefs.fit, dtype=np.float64))
+    size = max(float(believed @ believed), 1e-12)
     weights = np.zeros(len(NAMES))
-    weights[len(MODES) : len(MODES) + len(believed)] = believed / max(believed @ believed, 1e-12)
+    weights[len(MODES) : len(MODES) + len(believed)] = believed / size
     return weights
 
 
