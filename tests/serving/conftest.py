@@ -70,6 +70,10 @@ class Shop:
             return None
         return Owner(customer_id=customer_id, clerk_id=clerk_id, store_id=CLERKS[clerk_id])
 
+    def state(self, customer_id: str) -> CustomerState | None:
+        card = self.card(customer_id)
+        return None if card is None else card.state
+
     def card(self, customer_id: str) -> CustomerCard | None:
         owner = self.owner(customer_id)
         if owner is None:

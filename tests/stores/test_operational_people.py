@@ -88,7 +88,8 @@ def test_a_removed_tag_is_gone_here_and_expired_in_the_lake(
     store.remove_tag("c1", "likes_tea", at=clock.moment)
     store.remove_tag("c1", "likes_tea", at=clock.moment)
     assert store.tags("c1", clock.moment) == []
-    assert store.changed_tags("c1") == {"likes_tea"}
+    standing = store.standing("c1", store.customer_mark("c1"), lambda day: NOON)
+    assert (standing.changed_tags, standing.tags) == ({"likes_tea"}, [])
     rows = store.new_events()["tags"].sort("ts")
     assert rows["expires_at"].to_list() == [None, clock.moment]
     assert len(store.tag_history("c1")) == 2

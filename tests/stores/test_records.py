@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from nba.data.ingest import ingest
 from nba.data.lake import Lake, connect
+from nba.errors import UnavailableError
 from nba.stores.operational import OperationalStore
 from nba.stores.records import NEWEST, Relations, newest_of, pack_records, unpacked
 
@@ -102,3 +104,30 @@ def test_records_go_with_their_plan_and_their_customer(
     assert store.customer_record("c1", tomorrow) is None
     assert store.customer_record("c2", tomorrow) is not None
     assert store.customer_record("c2", DAY) is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda record: record[: len(record) // 2],
+        lambda record: b"\x00" + record[1:],
+        lambda record: b"",
+        lambda record: zlib.compress(b"[1, 2]"),
+        lambda record: zlib.compress(b'{"purchases": [{"ts": "yesterday"}]}'),
+        lambda record: zlib.compress(b'{"purchases": [{"ts": 99999999999999999999}]}'),
+    ],
+)
+def test_a_record_that_was_tampered_with_is_as_none(
+    store: OperationalStore,
+    make_actions: Actions,
+    lake: Lake,
+    scores: Path,
+    tmp_path: Path,
+    damage: Callable[[bytes], bytes],
+) -> None:
+    spoiled = damage(packed(lake, scores, tmp_path)["c1"])
+    plan = {"as_of": DAY, "policy_version": "p1"}
+    store.publish(plan, make_actions(), packed=[[("c1", spoiled)]])
+    assert store.customer_record("c1", DAY) is None
+    with pytest.raises(UnavailableError, match="cannot be read"):
+        unpacked(spoiled)

@@ -87,6 +87,8 @@ class View:
     ttl_days: int = 3
     needs: tuple[str, ...] = ()
     by_name: Mapping[str, Feature] = field(init=False, repr=False, compare=False)
+    #: Names of the features that are moments.
+    moments: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         names = [feature.name for feature in self.features]
@@ -94,6 +96,8 @@ class View:
         if repeated:
             raise ValueError(f"{self.name}: features named twice: {sorted(repeated)}")
         object.__setattr__(self, "by_name", {feature.name: feature for feature in self.features})
+        moments = tuple(one.name for one in self.features if one.dtype == "timestamp")
+        object.__setattr__(self, "moments", moments)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -12,23 +12,17 @@ from zoneinfo import ZoneInfo
 
 from nba.errors import UnavailableError
 from nba.logs import log
+from nba.schema.words import Mode
 from nba.serving.shapes import (
     BookEntry,
     Clerk,
-    Contact,
     CustomerCard,
     CustomerState,
-    Matter,
-    ModeScore,
-    NextNeed,
     OfferFacts,
     Owner,
     Person,
     ProductFacts,
     ProductScore,
-    Purchase,
-    TagFact,
-    Timing,
 )
 from nba.settings import CHAT_LINK_FIELDS
 from nba.stores.customers import CustomerRows, Row
@@ -47,6 +41,9 @@ class CustomerCards(Protocol):
 
     def owner(self, customer_id: str) -> Owner | None:
         """Return who serves a customer, or None for an id that nothing is known about."""
+
+    def state(self, customer_id: str) -> CustomerState | None:
+        """Return what holds about a customer, or None for an id that nothing is known about."""
 
     def card(self, customer_id: str) -> CustomerCard | None:
         """Return a customer's card, or None."""
@@ -112,8 +109,7 @@ class ProjectCards:
 
     # -- dimensions: small, read once per plan -------------------------------------------
 
-    def _read_dimensions(self) -> tuple[dict[str, Row], dict[str, Row]]:
-        day = self._plan_day()
+    def _read_dimensions(self, day: date | None) -> tuple[dict[str, Row], dict[str, Row]]:
         known, clerks, products = self._dimensions
         if day is not None and day != known:
             found = {view: self._dimension(view, day) for view in ("store", "clerk", "product")}
@@ -137,7 +133,7 @@ class ProjectCards:
 
     def clerk(self, clerk_id: str) -> Clerk | None:
         """Return a clerk, or None."""
-        row = self._read_dimensions()[0].get(clerk_id)
+        row = self._read_dimensions(self._plan_day())[0].get(clerk_id)
         return None if row is None else _clerk(row)
 
     def clerks(self) -> Sequence[Clerk]:
@@ -148,19 +144,19 @@ class ProjectCards:
         UnavailableError
             Where the day's features of clerks cannot be read.
         """
-        rows = self._read_dimensions()[0]
         day = self._plan_day()
+        rows = self._read_dimensions(day)[0]
         if not rows and day is not None:
             self._rows.dimension("clerk", day)  # says what is wrong with it
         return [_clerk(rows[clerk_id]) for clerk_id in sorted(rows)]
 
     def clerk_rows(self) -> Mapping[str, Row]:
         """Return what the day's features say of each clerk, by id."""
-        return self._read_dimensions()[0]
+        return self._read_dimensions(self._plan_day())[0]
 
     def products(self, product_ids: Sequence[str]) -> Mapping[str, ProductFacts]:
         """Return what is known of products, by id."""
-        known = self._read_dimensions()[1]
+        known = self._read_dimensions(self._plan_day())[1]
         pages = self._rows.product_pages(product_ids)
         return {
             one: ProductFacts(**_fields(ProductFacts, {**known.get(one, {}), **pages.get(one, {})}))
@@ -180,7 +176,10 @@ class ProjectCards:
 
     def people(self, customer_ids: Sequence[str]) -> Mapping[str, Person]:
         """Return who some customers are, by id."""
-        rows = self._rows.identities(customer_ids, self._plan_day())
+        return self._people(customer_ids, self._plan_day())
+
+    def _people(self, customer_ids: Sequence[str], day: date | None) -> Mapping[str, Person]:
+        rows = self._rows.identities(customer_ids, day)
         return {one: self._person(row) for one, row in rows.items()}
 
     def _person(self, row: Row) -> Person:
@@ -196,7 +195,7 @@ class ProjectCards:
         """Return the customers of a clerk on the plan's day, by id."""
         day = self._plan_day()
         rows = [] if day is None else self._rows.book(clerk_id, day)
-        people = self.people([row["customer_id"] for row in rows])
+        people = self._people([row["customer_id"] for row in rows], day)
         return [
             BookEntry(
                 customer_id=row["customer_id"],
@@ -221,71 +220,61 @@ class ProjectCards:
             return None
         return Owner(customer_id=customer_id, clerk_id=row["clerk_id"], store_id=row["store_id"])
 
+    def state(self, customer_id: str) -> CustomerState | None:
+        """Return what holds about a customer, or None for an id that nothing is known about."""
+        row = self._rows.online("customer_state", customer_id)
+        return None if row["is_friend"] is None else self._state(row)
+
+    def _state(self, row: Row) -> CustomerState:
+        fields = {name: row[name] for name in CustomerState.model_fields if name in row}
+        return CustomerState(**fields | {"friend_since": self._aware(row["friend_since"])})
+
     def card(self, customer_id: str) -> CustomerCard | None:
         """Return a customer's card, or None for an id that nothing is known about."""
         state = self._rows.online("customer_state", customer_id)
         if state["is_friend"] is None:
             return None
+        day, now = self._plan_day(), self._clock()
+        products = self._read_dimensions(day)[1]
         behaviour = self._rows.online("customer_behaviour", customer_id)
-        return CustomerCard(
-            customer_id=customer_id,
-            clerk_id=state["clerk_id"],
-            store_id=state["store_id"],
-            state=CustomerState(
-                **{name: state[name] for name in CustomerState.model_fields if name in state}
-                | {"friend_since": self._aware(state["friend_since"])}
-            ),
-            behaviour={name: value for name, value in behaviour.items() if _is_plain(value)},
-            tags=self._tags(customer_id),
-            purchases=self._purchases(customer_id),
-            timing=self._timing(customer_id),
-            affinity=self._affinity(customer_id),
-            modes=[
-                ModeScore(**_fields(ModeScore, row)) for row in self._scores("mode", customer_id)
+        card = {
+            "customer_id": customer_id,
+            "clerk_id": state["clerk_id"],
+            "store_id": state["store_id"],
+            "state": self._state(state),
+            "behaviour": {name: value for name, value in behaviour.items() if _is_plain(value)},
+            "tags": self._tags(customer_id, products),
+            "purchases": [
+                {**self._local(row), **_named(products.get(row["product_id"]))}
+                for row in self._rows.purchases(customer_id, before=now, limit=RECENT, day=day)
             ],
-            contacts=self._contacts(customer_id),
-            person=self.people([customer_id]).get(customer_id, Person()),
-            needs=self._needs(customer_id),
-            matters=[
-                Matter(**{**_fields(Matter, row), **self._moments(row)})
-                for row in self._rows.matters(customer_id, now=self._clock(), day=self._plan_day())
+            "contacts": [
+                {**self._local(row), "responses": row["responses"] or []}
+                for row in self._rows.contacts(customer_id, before=now, limit=RECENT, day=day)
+                if row["mode"] != Mode.NONE
             ],
-        )
+            "person": self._people([customer_id], day).get(customer_id, Person()),
+            "matters": [
+                {**row, **self._moments(row)}
+                for row in self._rows.matters(customer_id, now=now, day=day)
+            ],
+        }
+        scores = {} if day is None else self._scores(customer_id, day, products)
+        # all shapes at once: what the rows hold beyond them is left out
+        return CustomerCard.model_validate(card | scores, extra="ignore")
 
     def _aware(self, moment: datetime | None) -> datetime | None:
         return None if moment is None else moment.replace(tzinfo=self._zone)
 
-    def _tags(self, customer_id: str) -> list[TagFact]:
-        facts = [
-            {**row, "ts": self._aware(row["ts"]), "expires_at": self._aware(row["expires_at"])}
+    def _tags(self, customer_id: str, products: Mapping[str, Row]) -> list[Row]:
+        return [
+            {
+                **row,
+                "ts": self._aware(row["ts"]),
+                "expires_at": self._aware(row["expires_at"]),
+                "value_name": (products.get(row["value"] or "") or {}).get("name"),
+            }
             for row in self._rows.tags(customer_id)
-        ]
-        products = self._read_dimensions()[1]
-        return [
-            TagFact(
-                **{name: fact[name] for name in TagFact.model_fields if name in fact},
-                value_name=(products.get(fact["value"] or "") or {}).get("name"),
-            )
-            for fact in facts
-        ]
-
-    def _purchases(self, customer_id: str) -> list[Purchase]:
-        products = self._read_dimensions()[1]
-        rows = self._rows.purchases(
-            customer_id, before=self._clock(), limit=RECENT, day=self._plan_day()
-        )
-        return [
-            Purchase(**{**self._local(row), **_named(products.get(row["product_id"]))})
-            for row in rows
-        ]
-
-    def _contacts(self, customer_id: str) -> list[Contact]:
-        rows = self._rows.contacts(
-            customer_id, before=self._clock(), limit=RECENT, day=self._plan_day()
-        )
-        contacts = [row for row in rows if row["mode"] != "none"]
-        return [
-            Contact(**{**self._local(row), "responses": row["responses"] or []}) for row in contacts
         ]
 
     def _moments(self, row: Row) -> dict[str, datetime]:
@@ -298,43 +287,39 @@ class ProjectCards:
 
     # -- scores of the current plan ----------------------------------------------------------
 
-    def _scores(self, name: str, customer_id: str) -> Sequence[Row]:
-        day = self._plan_day()
-        return [] if day is None else self._rows.scores(name, customer_id, day)
+    def _scores(self, customer_id: str, day: date, products: Mapping[str, Row]) -> dict[str, Any]:
+        """Return what the day's models say of a customer, by field of the card."""
+        timing, ranked = (
+            self._rows.scores(name, customer_id, day) for name in ("timing", "affinity")
+        )
+        known = timing[0].items() if timing else ()
+        return {
+            "timing": {name: value for name, value in known if value is not None} or None,
+            "affinity": [
+                {**_priced(products.get(row["product_id"])), **row}
+                for row in sorted(ranked, key=lambda row: int(row["rank"]))
+            ],
+            "modes": self._rows.scores("mode", customer_id, day),
+            "needs": self._needs(customer_id, day),
+        }
 
-    def _timing(self, customer_id: str) -> Timing | None:
-        rows = self._scores("timing", customer_id)
-        return Timing(**_fields(Timing, rows[0])) if rows else None
-
-    def _needs(self, customer_id: str) -> list[NextNeed]:
+    def _needs(self, customer_id: str, day: date) -> list[Row]:
         """Return the categories that are due next, soonest first."""
-        day = self._plan_day()
         rows = [
             row
-            for row in self._scores("timing_category", customer_id)
+            for row in self._rows.scores("timing_category", customer_id, day)
             if row.get("expected_days") is not None and math.isfinite(row["expected_days"])
         ]
         return [
-            NextNeed(
-                **_fields(NextNeed, row),
-                due_on=day + timedelta(days=round(row["expected_days"])) if day else None,
-            )
+            {**row, "due_on": day + timedelta(days=round(row["expected_days"]))}
             for row in sorted(rows, key=lambda row: float(row["expected_days"]))[:NEXT_NEEDS]
         ]
 
-    def _affinity(self, customer_id: str) -> list[ProductScore]:
-        rows = self._scores("affinity", customer_id)
-        return self.product_scores(sorted(rows, key=lambda row: int(row["rank"])))
-
     def product_scores(self, rows: Sequence[Row]) -> list[ProductScore]:
         """Return rows of the score table `affinity` with what is known of their products."""
-        products = self._read_dimensions()[1]
-        return [
-            ProductScore(
-                **_fields(ProductScore, {**(products.get(row["product_id"]) or {}), **row})
-            )
-            for row in rows
-        ]
+        products = self._read_dimensions(self._plan_day())[1]
+        shown = [{**_priced(products.get(row["product_id"])), **row} for row in rows]
+        return [ProductScore.model_validate(row, extra="ignore") for row in shown]
 
 
 def _clerk(row: Row) -> Clerk:
@@ -345,6 +330,12 @@ def _named(product: Row | None) -> dict[str, Any]:
     if product is None:
         return {}
     return {"name": product["name"], "category": product["category"]}
+
+
+def _priced(product: Row | None) -> dict[str, Any]:
+    if product is None:
+        return {}
+    return {name: product.get(name) for name in ("name", "category", "price", "on_hand")}
 
 
 def _fields(shape: Any, row: Row) -> dict[str, Any]:

@@ -113,7 +113,7 @@ class CustomerRows:
 
     def tags(self, customer_id: str) -> Sequence[Row]:
         """Return the tags that stand online; moments are naive local."""
-        return self._features.online_rows("customer_tags", [customer_id]).to_dicts()
+        return self._features.online_plain("customer_tags", customer_id)
 
     def purchases(
         self, customer_id: str, *, before: datetime, limit: int, day: date | None = None

@@ -52,6 +52,14 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
+def _with_moments(view: View, values: dict[str, Any]) -> dict[str, Any]:
+    """Return features as they came from the online store, with its microseconds as moments."""
+    for feature in view.moments:
+        if values.get(feature) is not None:
+            values[feature] = _EPOCH + timedelta(microseconds=values[feature])
+    return values
+
+
 class FeastFeatureStore:
     """Features of one project.
 
@@ -520,12 +528,18 @@ class FeastFeatureStore:
             (item,) = self.online_store.read(
                 spec, [tuple(keys[key] for key in view.entity_keys)], now_us=now_us
             )
-            for name in names:
-                value = None if item is None else item[1].get(name)
-                if value is not None and view.by_name[name].dtype == "timestamp":
-                    value = _EPOCH + timedelta(microseconds=value)
-                found[name] = value
+            values = {} if item is None else _with_moments(view, item[1])
+            found |= {name: values.get(name) for name in names}
         return found
+
+    def online_plain(self, view: str, first_key: str) -> list[dict[str, Any]]:
+        """Return all rows of a long view for one first key, as plain values, in order of keys."""
+        spec = self._view(view)
+        rows = self.online_store.scan(self.online_view(spec), [first_key])
+        return [
+            dict(zip(spec.entity_keys, keys, strict=True)) | _with_moments(spec, values)
+            for keys, _, values in rows
+        ]
 
     def base(self) -> Base | None:
         """Return what the base of the day's features says of itself, or None."""

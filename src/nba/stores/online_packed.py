@@ -311,9 +311,9 @@ class PackedStore:
             snapshot (without one, the newest event time), so that a project replayed in the past is
             served, and what is pushed for one entity ends no other.
         """
-        if not self._exists(view.name):
-            return [None] * len(keys)
         oldest = self._oldest(view, now_us)
+        if oldest is None:
+            return [None] * len(keys)
         found: dict[Key, tuple[int, dict[str, Any]]] = {}
         step = max(1, _MAX_PARAMETERS // len(view.keys))
         distinct = list(dict.fromkeys(keys))
@@ -325,27 +325,33 @@ class PackedStore:
         self, view: OnlineView, first_keys: Sequence[str], *, now_us: int | None = None
     ) -> list[tuple[Key, int, dict[str, Any]]]:
         """Return every entity of `view` whose first key is among `first_keys`, in key order."""
-        if not self._exists(view.name) or not first_keys:
+        oldest = self._oldest(view, now_us)
+        if oldest is None or not first_keys:
             return []
         marks = ", ".join("?" * len(first_keys))
         where = f"{_quoted(view.keys[0])} IN ({marks})"
-        rows = self._rows(view, where, list(first_keys), self._oldest(view, now_us))
+        rows = self._rows(view, where, list(first_keys), oldest)
         return [(key, event, values) for key, event, values in rows]
 
     def _exists(self, name: str) -> bool:
         query = "SELECT 1 FROM nba_views WHERE view = ?"
         return self.connection.execute(query, (name,)).fetchone() is not None
 
-    def _oldest(self, view: OnlineView, now_us: int | None) -> int:
-        """Return the event time from which on rows are served.
+    def _oldest(self, view: OnlineView, now_us: int | None) -> int | None:
+        """Return the event time from which on rows are served, None where there is no such view.
 
         Without `now_us` age is against the last snapshot: what was pushed since for one entity
         makes no other any older.
         """
+        row = self.connection.execute(
+            "SELECT coalesce(nullif(snapshot_us, 0), newest_us) FROM nba_views WHERE view = ?",
+            (view.name,),
+        ).fetchone()
+        if row is None:
+            return None
         if not view.ttl_us:
             return 0
-        latest = self.snapshot_us(view.name) or self.newest_us(view.name)
-        return (latest if now_us is None else now_us) - view.ttl_us
+        return (int(row[0]) if now_us is None else now_us) - view.ttl_us
 
     def _select(
         self, view: OnlineView, keys: Sequence[Key], oldest: int

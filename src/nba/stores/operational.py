@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from nba.data.identity_keys import IdentityKey
 from nba.data.tombstones import Tombstones
 from nba.errors import NotFoundError, UnavailableError
+from nba.logs import log
 from nba.schema.words import TagSource
 from nba.stores import (
     access,
@@ -48,7 +49,8 @@ from nba.stores.hooks import HookEvent
 from nba.stores.lists import Slice
 from nba.stores.nightly_runs import NightlyRun, NightlyRunFailure
 from nba.stores.outbox import Event, Heard, Outcome, Pending
-from nba.stores.people import Consent, Tag
+from nba.stores.people import Consent, CustomerMark, Tag
+from nba.stores.standing import Standing, is_untouched, read_standing
 from nba.stores.stock import StockChange
 from nba.stores.tombstones import Receipt
 
@@ -311,10 +313,16 @@ class OperationalStore:
     def customer_record(
         self, customer_id: str, as_of: date
     ) -> dict[str, list[dict[str, Any]]] | None:
-        """Return a customer's packed record of a plan's day by name of rows, or None."""
-        with self._database.reading() as connection:
-            found = records.read_record(connection, as_of, customer_id)
-        return None if found is None else records.unpacked(found)
+        """Return a customer's packed record of a plan's day by name of rows, or None.
+
+        None as well where it is damaged: what it held is read from where it came.
+        """
+        found = self._database.quick(records.READ, day=as_of, customer=customer_id)
+        try:
+            return None if found is None else records.unpacked(found[0])
+        except UnavailableError as error:
+            log().error("a packed record cannot be read", day=str(as_of), error=error.found)
+            return None
 
     def _stage(
         self,
@@ -558,11 +566,6 @@ class OperationalStore:
         with self._database.reading() as connection:
             return feedback.snoozed(connection, after)
 
-    def is_blocked(self, customer_id: str, since: datetime) -> bool:
-        """Return whether a block by the customer was accepted from `since` on."""
-        with self._database.reading() as connection:
-            return outbox.is_blocked(connection, customer_id, since)
-
     def news(self, customer_id: str, since: datetime) -> list[dict[str, Any]]:
         """Return what was accepted about a customer and happened from `since` on."""
         with self._database.reading() as connection:
@@ -761,10 +764,6 @@ class OperationalStore:
         with self._database.reading() as connection:
             return people.read_tags(connection, customer_id, at)
 
-    def changed_tags(self, customer_id: str) -> set[str]:
-        """Return the names of tags that were ever set or removed over the API."""
-        return {row["tag"] for row in self.tag_history(customer_id)}
-
     def tag_history(self, customer_id: str) -> list[dict[str, Any]]:
         """Return every change to a customer's tags, oldest first."""
         with self._database.reading() as connection:
@@ -784,10 +783,36 @@ class OperationalStore:
         with self._database.reading() as connection:
             return people.read_consent(connection, customer_id)
 
-    def customer_mark(self, customer_id: str) -> tuple[object, ...]:
+    def customer_mark(self, customer_id: str) -> CustomerMark:
         """Return what differs as soon as anything that a card shows of a customer may."""
+        found = self._database.quick(people.MARK, customer=customer_id)
+        assert found is not None  # it is a row of look-ups
+        return CustomerMark(*found)
+
+    def standing(
+        self, customer_id: str, mark: CustomerMark, since: Callable[[date], datetime]
+    ) -> Standing:
+        """Return what is known of a customer beyond the night, from one state of the store.
+
+        Parameters
+        ----------
+        customer_id : str
+        mark : CustomerMark
+            What it says is not there is not read.
+        since : callable
+            Maps the plan's day to the moment at which it begins.
+        """
+        if is_untouched(mark):
+            return Standing()
         with self._database.reading() as connection:
-            return people.read_mark(connection, customer_id)
+            return read_standing(
+                connection,
+                customer_id,
+                mark,
+                now=self._clock(),
+                since=since,
+                secret=self._secret,
+            )
 
     def consents(self) -> pl.DataFrame:
         """Return every consent recorded over the API, by customer, in the order they were said."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 from sqlalchemy import (
@@ -24,6 +24,7 @@ from nba.errors import ChangedError
 from nba.schema.words import TagSource
 from nba.stores import books
 from nba.stores import outbox as outboxes
+from nba.stores.database import Quick
 from nba.stores.outbox import Event
 from nba.stores.schema import consents, outbox, plans, tags, tombstones
 
@@ -222,6 +223,27 @@ def read_consent(connection: Connection, customer_id: str) -> Consent | None:
     return Consent(row.consent_contact, row.consent_profiling, row.consent_at)
 
 
+@dataclass(frozen=True)
+class CustomerMark:
+    """What differs as soon as anything that a card shows of a customer may.
+
+    Parameters
+    ----------
+    digest : str or None
+        Of the newest plan.
+    outbox_id, consent_id, tag_id : int or None
+        Of the customer's newest rows; None: there are none.
+    erasures : int
+        Of all customers.
+    """
+
+    digest: str | None
+    outbox_id: int | None
+    consent_id: int | None
+    tag_id: int | None
+    erasures: int
+
+
 def _newest(column: Column[Any], table: Table) -> ScalarSelect[Any]:
     return (
         select(func.max(column))
@@ -230,18 +252,16 @@ def _newest(column: Column[Any], table: Table) -> ScalarSelect[Any]:
     )
 
 
-_MARK = select(
-    select(plans.c.digest).order_by(plans.c.as_of.desc()).limit(1).scalar_subquery(),
-    _newest(outbox.c.outbox_id, outbox),
-    _newest(consents.c.consent_id, consents),
-    _newest(tags.c.tag_id, tags),
-    select(func.count()).select_from(tombstones).scalar_subquery(),
+#: The columns of `CustomerMark`; parameter `customer`.
+MARK: Final = Quick(
+    select(
+        select(plans.c.digest).order_by(plans.c.as_of.desc()).limit(1).scalar_subquery(),
+        _newest(outbox.c.outbox_id, outbox),
+        _newest(consents.c.consent_id, consents),
+        _newest(tags.c.tag_id, tags),
+        select(func.count()).select_from(tombstones).scalar_subquery(),
+    )
 )
-
-
-def read_mark(connection: Connection, customer_id: str) -> tuple[object, ...]:
-    """Return what differs as soon as anything that a card shows of a customer may."""
-    return tuple(connection.execute(_MARK, {"customer": customer_id}).one())
 
 
 def all_consents(connection: Connection) -> pl.DataFrame:

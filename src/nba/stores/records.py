@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,11 +19,14 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 from nba.data import sql
 from nba.data.lake import Lake, connect
 from nba.data.tables import with_contract
+from nba.errors import UnavailableError
 from nba.schema.tables import TABLES
+from nba.stores.database import Quick
 from nba.stores.schema import records
 
 Row = Mapping[str, Any]
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: The most purchases, and the most contacts, that a record keeps.
 NEWEST: Final = 50
 #: Customers packed at once.
@@ -167,32 +170,43 @@ def _packed(names: Sequence[str], rows: Sequence[str]) -> bytes:
 
 
 def unpacked(record: bytes) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of a record by name; moments are aware."""
-    found: dict[str, list[dict[str, Any]]] = json.loads(zlib.decompress(record))
-    for name in RELATIONS:
-        for row in found.get(name, ()):
-            for column in _MOMENTS[name]:
-                row[column] = _moment(row[column])
-            for key in ("customer_id", "place", *_KEYS[name]):
-                row.pop(key)
+    """Return the rows of a record by name; moments are aware.
+
+    Raises
+    ------
+    UnavailableError
+        Where it is no record, or not whole.
+    """
+    try:
+        found: dict[str, list[dict[str, Any]]] = json.loads(zlib.decompress(record))
+        for name in RELATIONS:
+            for row in found.get(name, ()):
+                for column in _MOMENTS[name]:
+                    row[column] = _moment(row[column])
+                for key in ("customer_id", "place", *_KEYS[name]):
+                    del row[key]
+    except (zlib.error, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise UnavailableError(
+            "the packed record of a customer cannot be read",
+            expected="what publishing wrote",
+            found=type(error).__name__,
+            next_step="publish the plan again: `nba publish --as-of DAY --force`",
+        ) from None
     return found
 
 
 def _moment(microseconds: int | None) -> datetime | None:
     if microseconds is None:
         return None
-    whole, rest = divmod(microseconds, 1_000_000)
-    return datetime.fromtimestamp(whole, UTC).replace(microsecond=rest)
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
-_READ = select(records.c.record).where(
-    records.c.as_of == bindparam("day"), records.c.customer_id == bindparam("customer")
+#: A customer's record of a day; parameters `day` and `customer`.
+READ: Final = Quick(
+    select(records.c.record).where(
+        records.c.as_of == bindparam("day"), records.c.customer_id == bindparam("customer")
+    )
 )
-
-
-def read_record(connection: Connection, as_of: date, customer_id: str) -> bytes | None:
-    """Return a customer's record of a day, or None."""
-    return connection.scalar(_READ, {"day": as_of, "customer": customer_id})
 
 
 def insert_records(connection: Connection, as_of: date, part: Sequence[tuple[str, bytes]]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -32,6 +31,7 @@ from nba.serving.views import show_actions, show_candidates
 from nba.stores.audit import Target
 from nba.stores.lists import Slice
 from nba.stores.people import Tag
+from nba.stores.standing import Standing
 
 router = APIRouter(prefix="/v1", tags=["customers"], route_class=RawPathRoute)
 
@@ -54,23 +54,18 @@ def read_card(
     """
     caller.require_customer(customer_id)
     fresh = services.fresh.moment(customer_id) if services.fresh is not None else 0
-    key = ("card", customer_id, services.store.customer_mark(customer_id), fresh)
-    now = services.clock()
+    mark = services.store.customer_mark(customer_id)
+    key, now = ("card", customer_id, mark, fresh), services.clock()
     ready = services.answers.get(key, now)
     if ready is None:
-        content = _live_card(customer_id, services)
+        standing = services.store.standing(customer_id, mark, services.day_begins)
+        card = _with_standing(services.cards.card(customer_id), customer_id, standing, services)
+        news = [_show_news(item, services) for item in standing.news]
+        content = LiveCard.model_construct(**dict(card), news=news)
         ends = [tag.expires_at for tag in content.tags if tag.expires_at and tag.expires_at > now]
-        tag = sha256(content.model_dump_json().encode()).hexdigest()[:24]
         until = min([now + _KEEP, *ends])
-        ready = services.answers.put(key, Ready.of(content, f'"{tag}"', until=until))
+        ready = services.answers.put(key, Ready.of(content, until=until))
     return ready.answer(request)
-
-
-def _live_card(customer_id: str, services: Services) -> LiveCard:
-    card = card_of(services, customer_id)
-    mark = services.store.mark()
-    news = services.store.news(customer_id, services.day_begins(mark[0])) if mark else []
-    return LiveCard(**dict(card), news=[_show_news(item, services) for item in news])
 
 
 @router.get(
@@ -109,7 +104,7 @@ def next_actions(
     gets no advice here either.
     """
     caller.require_customer(customer_id)
-    state = card_of(services, customer_id).state
+    state = _state_of(services, customer_id)
     if not state.consent_contact or state.is_blocked:
         return CustomerActions(customer_id=customer_id, rescored=False, actions=[])
     planned = _planned(services, customer_id)
@@ -142,7 +137,7 @@ def explain_candidates(
     in both languages and, where waiting opens it, the day.
     """
     caller.require_customer(customer_id)
-    state = card_of(services, customer_id).state
+    state = _state_of(services, customer_id)
     rows = services.live.why(customer_id) if services.live is not None else None
     mark = services.store.mark()
     if rows is None or mark is None:
@@ -235,38 +230,57 @@ def card_of(services: Services, customer_id: str) -> CustomerCard:
     NotFoundError
         When nothing is known about the customer, or nothing any more.
     """
-    card = services.cards.card(customer_id)
-    if card is None or services.store.receipt(customer_id) is not None:
+    standing = _standing_of(services, customer_id)
+    return _with_standing(services.cards.card(customer_id), customer_id, standing, services)
+
+
+def _state_of(services: Services, customer_id: str) -> CustomerState:
+    """Return what holds about a customer, as `card_of` does."""
+    standing = _standing_of(services, customer_id)
+    state = services.cards.state(customer_id)
+    if state is None or standing.is_erased:
         raise unknown_customer(customer_id)
-    card = card.model_copy(
-        update={
-            "state": _state_now(card.state, customer_id, services),
-            "tags": merge_tags(card.tags, customer_id, services),
-        }
-    )
-    return card if card.state.consent_profiling else _without_profile(card)
+    return _state_now(state, standing)
 
 
-def _state_now(state: CustomerState, customer_id: str, services: Services) -> CustomerState:
+def _standing_of(services: Services, customer_id: str) -> Standing:
+    mark = services.store.customer_mark(customer_id)
+    return services.store.standing(customer_id, mark, services.day_begins)
+
+
+def _with_standing(
+    card: CustomerCard | None, customer_id: str, standing: Standing, services: Services
+) -> CustomerCard:
+    """Return a card with what is known beyond the night; `NotFoundError` where nobody stands.
+
+    Parameters
+    ----------
+    card : CustomerCard or None
+    customer_id : str
+    standing : Standing
+    services : Services
+    """
+    if card is None or standing.is_erased:
+        raise unknown_customer(customer_id)
+    state = _state_now(card.state, standing)
+    tags = merge_tags(card.tags, standing, services)
+    card = card.model_copy(update={"state": state, "tags": tags})
+    return card if state.consent_profiling else _without_profile(card)
+
+
+def _state_now(state: CustomerState, standing: Standing) -> CustomerState:
     """Return the state with consents and blocks that came in over the API."""
-    changes: dict[str, bool] = {}
-    consent = services.store.consent(customer_id)
-    if consent is not None:
-        changes["consent_contact"] = consent.consent_contact
-        changes["consent_profiling"] = consent.consent_profiling
-    plan = services.store.current_plan()
-    if plan is not None and services.store.is_blocked(customer_id, plan["published_at"]):
-        changes["is_blocked"] = True
-    return state.model_copy(update=changes)
+    changes: dict[str, bool] = {"is_blocked": True} if standing.is_blocked else {}
+    if standing.consent is not None:
+        changes["consent_contact"] = standing.consent.consent_contact
+        changes["consent_profiling"] = standing.consent.consent_profiling
+    return state.model_copy(update=changes) if changes else state
 
 
-def merge_tags(known: Sequence[TagFact], customer_id: str, services: Services) -> list[TagFact]:
+def merge_tags(known: Sequence[TagFact], standing: Standing, services: Services) -> list[TagFact]:
     """Return tags by name; what clerks set or removed over the API is newer."""
-    tags = {fact.tag: fact for fact in known}
-    for name in services.store.changed_tags(customer_id):
-        tags.pop(name, None)
-    standing = services.store.tags(customer_id, services.clock())
-    tags |= {tag.tag: show_tag(tag, services) for tag in standing}
+    tags = {fact.tag: fact for fact in known if fact.tag not in standing.changed_tags}
+    tags |= {tag.tag: show_tag(tag, services) for tag in standing.tags}
     return [tags[name] for name in sorted(tags)]
 
 
