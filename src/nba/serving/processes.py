@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -35,7 +36,7 @@ END_SECONDS: Final = 10
 #: For how long, in seconds, processes that answer leave features to the one that is there for them.
 LEAVE_SECONDS: Final = 30.0
 #: How often, in seconds, that one looks whether the service still runs.
-_LOOK_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.5
 #: Tell worker processes what they serve, and how callers are known.
 _PROJECT, _ACCESS = "NBA_SERVE_PROJECT", "NBA_SERVE_ACCESS"
 
@@ -122,11 +123,14 @@ def refreshing(root: Path, access: Access) -> Iterator[None]:
         yield
     finally:
         process.terminate()
+        process.join(END_SECONDS)
+        process.kill()  # what it was at is undone whole
         process.join()
 
 
 def _refresh(root: Path, access: Access, service: int) -> None:
     """Refresh until the process that started this one ends, or this one is told to."""
+    threading.Thread(target=_end_with, args=(service,), daemon=True).start()
     ending = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: ending.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service is told, and tells this one
@@ -137,6 +141,15 @@ def _refresh(root: Path, access: Access, service: int) -> None:
     assert services.lock is not None
     refresher = Refresher(services.store, services.fresh, services.clock, services.lock)
     refresher.start()
-    while os.getppid() == service and not ending.wait(_LOOK_SECONDS):
-        pass
+    ending.wait()
     refresher.close()
+
+
+def _end_with(service: int) -> None:
+    """End this process, whatever it is at, as soon as the one that started it is gone.
+
+    Nothing is left half done: what it writes stands as a whole or not at all.
+    """
+    while os.getppid() == service:
+        time.sleep(_LOOK_SECONDS)
+    os._exit(1)
