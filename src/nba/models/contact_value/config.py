@@ -50,6 +50,13 @@ class ContactValueConfig(ModelConfig):
     nothing: float = Field(
         default=0.5, gt=0, lt=1, description="Chance, before data, that contacts add nothing."
     )
+    stop_at: float = Field(
+        default=0.75,
+        gt=0.5,
+        lt=1,
+        description="The same chance, after drawn contacts, from which lists shrink to service and "
+        "trials: a list that stops for nothing loses more than one that goes on for nothing.",
+    )
     min_drawn: int = Field(
         default=500,
         ge=0,

@@ -120,13 +120,18 @@ class ContactValueMode(ModeModel):
     def doubt(self) -> float:
         """By how much the scale is lowered for the list, in its own units; mostly zero.
 
-        Once enough was drawn and it is likelier than not that contacts add nothing, the list goes
-        by a scale of at most zero: it shrinks to service and to what the exploration floor tries.
+        Once enough was drawn and the chance that contacts add nothing has reached `stop_at`, the
+        list goes by a scale of at most zero: it shrinks to service and to what the exploration
+        floor tries.
         """
         mean, error = self._scale()
-        if self.report.get("drawn_contacts", 0) < self.config.min_drawn or self.p_nothing <= 0.5:
+        config = self.config
+        if (
+            self.report.get("drawn_contacts", 0) < config.min_drawn
+            or self.p_nothing <= config.stop_at
+        ):
             return 0.0
-        return max(mean, self.config.lower_z * error)
+        return max(mean, config.lower_z * error)
 
     def _scale(self) -> tuple[float, float]:
         return float(self.posterior.mean[0]), float(np.sqrt(self.posterior.covariance[0, 0]))
