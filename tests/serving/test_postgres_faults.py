@@ -12,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import create_engine, make_url, text
 from tests.serving.conftest import NOW, PLAN, actions_frame, admin_of, answers
+from tests.serving.test_store_faults import outlives
 from tests.stores.conftest import create_database
 from tests.stores.conftest import postgres_url as postgres_url  # a fixture
 
@@ -158,3 +159,10 @@ def test_a_read_only_server_answers_and_takes_nothing(
     assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
     set_read_only("off")
     recovered(admin, store)
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(200, marks=pytest.mark.proof)])
+def test_what_was_acknowledged_outlives_a_kill(
+    database: str, store: OperationalStore, kills: int
+) -> None:
+    outlives(database, store, kills)

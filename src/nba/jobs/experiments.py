@@ -43,6 +43,16 @@ BENCHES: Final[Mapping[str, ExperimentSpec]] = {
         "What a request costs beside a constant handler on the same server.",
         "nba.serving.bench:bench_serving",
     ),
+    "rescoring": ExperimentSpec(
+        "rescoring",
+        "What a customer's next actions cost, beside a score the plain way.",
+        "nba.serving.bench_rescoring:bench_rescoring",
+    ),
+    "workers": ExperimentSpec(
+        "workers",
+        "How much more several answering processes do than one.",
+        "nba.serving.bench_workers:bench_workers",
+    ),
     "freshness": ExperimentSpec(
         "freshness",
         "How long from an accepted sale to the list and the card that know of it.",

@@ -6,10 +6,11 @@ import http.client
 import json
 import multiprocessing
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from itertools import count, cycle
 from multiprocessing.process import BaseProcess
@@ -22,7 +23,7 @@ from fastapi.routing import APIRoute
 
 from nba.errors import UnavailableError, UsageError
 from nba.serving.app import create_app
-from nba.serving.processes import answering, refreshing
+from nba.serving.processes import answering, refreshing, serve_api
 from nba.serving.services import Access
 from nba.settings import Project
 from nba.stores.access import Scope
@@ -39,6 +40,32 @@ _ROUNDS: Final = 4
 
 #: One request: method, path, body.
 Request = tuple[str, str, str | None]
+#: Returns the next request of a kind.
+Make = Callable[[], Request]
+
+
+#: Returns routes that a server of the bench answers beside its own.
+Routes = Callable[[Project], Sequence[APIRoute]]
+
+
+def constant_routes(project: Project) -> Sequence[APIRoute]:
+    """Return the handler that answers with the bytes which it was given, by GET and by POST."""
+    given = {"content": b"{}"}
+
+    def keep(content: Annotated[Any, Body()]) -> None:
+        given["content"] = json.dumps(content, ensure_ascii=False).encode()
+
+    def constant() -> Response:
+        return Response(given["content"], media_type="application/json")
+
+    def constant_post(content: Annotated[dict[str, Any], Body()]) -> Response:
+        return Response(given["content"], media_type="application/json")
+
+    return [
+        APIRoute(_CONSTANT, constant, methods=["GET"]),
+        APIRoute(_CONSTANT, constant_post, methods=["POST"]),
+        APIRoute(_CONSTANT, keep, methods=["PUT"]),
+    ]
 
 
 @dataclass(frozen=True)
@@ -97,7 +124,7 @@ def bench_serving(project: str = "demo", seconds: float = 3.0, connections: int 
             server = Server(port, key.token)
             return [
                 _timed(server, name, make, seconds, connections)
-                for name, make in _requests(server).items()
+                for name, make in requests_of(server).items()
             ]
     finally:
         store.revoke_key(key.key.key_id)
@@ -117,15 +144,18 @@ class Server:
         return known | {"Content-Type": "application/json"} if body else known
 
 
-def _timed(
-    server: Server, name: str, make: Callable[[], Request], seconds: float, connections: int
-) -> Timed:
+#: A kind of request, and whom it is sent to.
+Asked = tuple[Server, Make]
+
+
+def _timed(server: Server, name: str, make: Make, seconds: float, connections: int) -> Timed:
     """Measure one kind of request, and the handler that returns the same bytes."""
     method, path, body = make()
     content = _send(server, method, path, body)
     _send(server, "PUT", _CONSTANT, content)
     like = "GET" if method == "GET" else "POST"
-    ours, base = _in_turns(server, (make, lambda: (like, _CONSTANT, body)), seconds, connections)
+    makes: list[Asked] = [(server, make), (server, lambda: (like, _CONSTANT, body))]
+    ours, base = in_turns(makes, seconds, connections)
     loaded = _loaded(server, make, _LOAD * ours.rate, seconds)
     return Timed(
         name,
@@ -140,7 +170,7 @@ def _timed(
     )
 
 
-def _loaded(server: Server, make: Callable[[], Request], rate: float, seconds: float) -> float:
+def _loaded(server: Server, make: Make, rate: float, seconds: float) -> float:
     """Return the 99th percentile of milliseconds from when requests are due at a steady rate."""
     count, began = max(_CALLERS, int(rate * seconds)), time.perf_counter() + 0.05
 
@@ -159,10 +189,11 @@ def _loaded(server: Server, make: Callable[[], Request], rate: float, seconds: f
     return 1000 * float(np.quantile(taken, 0.99))
 
 
-def _requests(server: Server) -> Mapping[str, Callable[[], Request]]:
-    clerks = _read(server, "/v1/clerks")["clerks"]
+def requests_of(server: Server) -> Mapping[str, Make]:
+    """Return what makes the next request, by kind of request, over the whole plan."""
+    clerks = ask(server, "/v1/clerks")["clerks"]
     busy = [one["clerk_id"] for one in clerks if one["planned"]]
-    pages = [_read(server, f"/v1/clerks/{clerk}/actions?limit=30") for clerk in busy[:200]]
+    pages = [ask(server, f"/v1/clerks/{clerk}/actions?limit=30") for clerk in busy[:200]]
     actions = [action for page in pages for action in page["actions"]]
     if not actions:
         raise UsageError("the project's plan lists nobody", next_step="run `nba run` first")
@@ -198,7 +229,7 @@ def _requests(server: Server) -> Mapping[str, Callable[[], Request]]:
 
 
 @dataclass(frozen=True)
-class _Measured:
+class Measured:
     """Milliseconds over one connection, requests per second over several, cores of the client."""
 
     p50: float
@@ -207,16 +238,13 @@ class _Measured:
     client: float
 
 
-def _in_turns(
-    server: Server, makes: Sequence[Callable[[], Request]], seconds: float, connections: int
-) -> list[_Measured]:
+def in_turns(makes: Sequence[Asked], seconds: float, connections: int) -> list[Measured]:
     """Measure kinds of requests in turns, so that what else the machine does falls on each alike.
 
     Parameters
     ----------
-    server : Server
-    makes : sequence of callable
-        Each returns the next request of its kind.
+    makes : sequence of (Server, callable)
+        Each returns the next request of its kind, for its server.
     seconds : float
         In all, of each kind: once for latency, once for throughput.
     connections : int
@@ -225,13 +253,13 @@ def _in_turns(
     taken: list[list[float]] = [[] for _ in makes]
     done = [0] * len(makes)
     elapsed, busy = [0.0] * len(makes), [0.0] * len(makes)
-    for make in makes:
+    for server, make in makes:
         _loop(server, make, min(1.0, seconds / 3))
     with ThreadPoolExecutor(connections) as pool:
         for place in [*range(len(makes))] * _ROUNDS:
 
-            def loop(_: int, make: Callable[[], Request] = makes[place]) -> list[float]:
-                return _loop(server, make, seconds / _ROUNDS)
+            def loop(_: int, asked: Asked = makes[place]) -> list[float]:
+                return _loop(*asked, seconds / _ROUNDS)
 
             taken[place] += loop(0)
             started, worked = time.perf_counter(), time.process_time()
@@ -239,7 +267,7 @@ def _in_turns(
             elapsed[place] += time.perf_counter() - started
             busy[place] += time.process_time() - worked
     return [
-        _Measured(
+        Measured(
             1000 * float(np.median(taken[place])),
             1000 * float(np.quantile(taken[place], 0.99)),
             done[place] / elapsed[place],
@@ -249,7 +277,7 @@ def _in_turns(
     ]
 
 
-def _loop(server: Server, make: Callable[[], Request], seconds: float) -> list[float]:
+def _loop(server: Server, make: Make, seconds: float) -> list[float]:
     """Send requests over one connection and return the seconds that each took."""
     taken: list[float] = []
     until = time.perf_counter() + seconds
@@ -280,7 +308,8 @@ def _answered(server: Server, connection: http.client.HTTPConnection, request: R
         raise UnavailableError(f"{method} {path} answered {response.status}", found=str(content))
 
 
-def _read(server: Server, path: str) -> Any:
+def ask(server: Server, path: str) -> Any:
+    """Return the answer to a question, over a connection of its own."""
     return json.loads(_send(server, "GET", path, None))
 
 
@@ -309,17 +338,37 @@ def planned_store(project: str) -> OperationalStore:
 
 
 @contextmanager
-def served(project: Path) -> Iterator[int]:
-    """Serve a project from a process of its own, so that the client's work is not counted."""
+def served(project: Path, routes: Routes = constant_routes) -> Iterator[int]:
+    """Serve a project from a process of its own, so that the client's work is not counted.
+
+    Parameters
+    ----------
+    project : Path
+    routes : callable
+        Returns what the server answers beside its own calls; a function of a module.
+    """
+    with _process(_serve, (project, routes)) as port, refreshing(project, Access.KEYS):
+        yield port
+
+
+@contextmanager
+def served_by(project: Path, workers: int) -> Iterator[int]:
+    """Serve a project as `nba serve --workers` does."""
+    with _process(_serve_many, (project, workers)) as port:
+        yield port
+
+
+@contextmanager
+def _process(serve: Callable[..., None], arguments: tuple[object, ...]) -> Iterator[int]:
+    """Run a server in a process until the context ends; give its port once it answers."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(project, port))
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(*arguments, port))
     process.start()
     try:
-        with refreshing(project, Access.KEYS):
-            _wait(Server(port, ""), process)
-            yield port
+        _wait(Server(port, ""), process)
+        yield port
     finally:
         process.terminate()
         process.join()
@@ -329,7 +378,7 @@ def _wait(server: Server, process: BaseProcess) -> None:
     until = time.monotonic() + _START_SECONDS
     while True:
         try:
-            _read(server, "/healthz")
+            ask(server, "/healthz")
         except OSError as error:
             if time.monotonic() > until or not process.is_alive():
                 raise UnavailableError("the service did not start") from error
@@ -338,30 +387,18 @@ def _wait(server: Server, process: BaseProcess) -> None:
             return
 
 
-def _serve(project: Path, port: int) -> None:
+def _serve(folder: Path, routes: Routes, port: int) -> None:
     import uvicorn
 
-    app = create_app(answering(Project.open(project), Access.KEYS))
-    for route in reversed(_constant_routes()):
+    project = Project.open(folder)
+    app = create_app(answering(project, Access.KEYS))
+    for route in reversed(routes(project)):
         app.router.routes.insert(0, route)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")
 
 
-def _constant_routes() -> list[Any]:
-    """Return the handler that answers with the bytes which it was given, by GET and by POST."""
-    given = {"content": b"{}"}
-
-    def keep(content: Annotated[Any, Body()]) -> None:
-        given["content"] = json.dumps(content, ensure_ascii=False).encode()
-
-    def constant() -> Response:
-        return Response(given["content"], media_type="application/json")
-
-    def constant_post(content: Annotated[dict[str, Any], Body()]) -> Response:
-        return Response(given["content"], media_type="application/json")
-
-    return [
-        APIRoute(_CONSTANT, constant, methods=["GET"]),
-        APIRoute(_CONSTANT, constant_post, methods=["POST"]),
-        APIRoute(_CONSTANT, keep, methods=["PUT"]),
-    ]
+def _serve_many(folder: Path, workers: int, port: int) -> None:
+    with redirect_stdout(sys.stderr):
+        serve_api(
+            Project.open(folder), host="127.0.0.1", port=port, access=Access.KEYS, workers=workers
+        )

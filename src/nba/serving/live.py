@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -13,6 +17,24 @@ from nba.logs import log
 from nba.pipeline.rescore import Rescorer
 from nba.serving.cards import ProjectCards
 from nba.serving.shapes import ProductScore
+
+#: Customers whose next actions a process keeps.
+MOST_ASKED: Final = 5_000
+#: For so long next actions by the day's features are kept: what was heard stays, days pass.
+KEEP_SECONDS: Final = 300.0
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Next actions of a customer, and what they were worked out with."""
+
+    rescorer: Rescorer
+    moment: int
+    until: float
+    rows: list[dict[str, Any]]
+
+    def holds(self, rescorer: Rescorer, moment: int, now: float) -> bool:
+        return self.rescorer is rescorer and self.moment == moment and now < self.until
 
 
 class LiveRescoring:
@@ -28,8 +50,10 @@ class LiveRescoring:
         Knows names and prices of products.
     fresh : callable
         Returns what models read of a customer now, by table; nothing where the night's stands.
-    is_fresh : callable
-        Returns whether a customer's features are newer than the night's.
+    moment : callable
+        Returns when what is online of a customer was computed: it grows with each refresh.
+    night : callable
+        Returns the moment of the night's features.
 
     Notes
     -----
@@ -43,9 +67,13 @@ class LiveRescoring:
         make: Callable[[date], Rescorer],
         cards: ProjectCards,
         fresh: Callable[[str], Mapping[str, pl.DataFrame]] = lambda customer_id: {},
-        is_fresh: Callable[[str], bool] = lambda customer_id: False,
+        moment: Callable[[str], int] = lambda customer_id: 0,
+        night: Callable[[], int] = lambda: 0,
     ) -> None:
-        self._is_fresh = is_fresh
+        self._moment = moment
+        self._night = night
+        #: Next actions of customers by what they were asked with, the least used first.
+        self._asked: OrderedDict[str, _Asked] = OrderedDict()
         self._fresh = fresh
         self._current = current
         self._make = make
@@ -61,13 +89,24 @@ class LiveRescoring:
         rescorer = self._ready()
         if rescorer is None:
             return None
-        fresh = self._fresh(customer_id)
+        moment, now = self._moment(customer_id), time.monotonic()
         with self._lock:
-            return rescorer.customer(customer_id, fresh).to_dicts()
+            known = self._asked.get(customer_id)
+            if known is not None and known.holds(rescorer, moment, now):
+                self._asked.move_to_end(customer_id)
+                return known.rows
+        fresh = self._fresh(customer_id)
+        until = now + KEEP_SECONDS if fresh else math.inf
+        with self._lock:
+            rows = rescorer.customer(customer_id, fresh).to_dicts()
+            self._asked[customer_id] = _Asked(rescorer, moment, until, rows)
+            if len(self._asked) > MOST_ASKED:
+                self._asked.popitem(last=False)
+        return rows
 
     def knows_today(self, customer_id: str) -> bool:
         """Return whether the customer's features are newer than the night's."""
-        return self._is_fresh(customer_id)
+        return self._moment(customer_id) > self._night()
 
     def why(self, customer_id: str) -> list[dict[str, Any]] | None:
         """Return every action type with why it is closed; None while no rescorer is ready."""

@@ -551,8 +551,11 @@ class FeastFeatureStore:
 
     def is_refreshed(self, customer_id: str) -> bool:
         """Return whether a customer's features are newer than the night's."""
-        snapshot = self.online_store.snapshot_us(customer_state.VIEW.name)
-        return self.online_moment(customer_id) > snapshot
+        return self.online_moment(customer_id) > self.night_moment()
+
+    def night_moment(self) -> int:
+        """Return the moment of the night's features that are online: microseconds, 0: none."""
+        return self.online_store.snapshot_us(customer_state.VIEW.name)
 
     def refresh(
         self, day: Mapping[str, pl.DataFrame], customer_ids: Sequence[str], *, now: datetime
