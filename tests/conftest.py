@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
+from urllib.request import Request, urlopen
+from uuid import uuid4
 
 import pytest
 
@@ -73,3 +78,33 @@ def real_data() -> Path:
 def repository() -> Path:
     """Return the repository's root."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def s3_bucket() -> Iterator[str]:
+    """Yield the address of an empty bucket of a local S3 server; the environment names it."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    variables = {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": endpoint,
+    }
+    with mock.patch.dict(os.environ, variables):
+        urlopen(Request(f"{endpoint}/retailer", method="PUT"), timeout=10).close()
+        yield "s3://retailer"
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return an empty prefix: of a folder, and of a bucket."""
+    if request.param == "folder":
+        return (tmp_path / "bucket").as_uri()
+    return f"{request.getfixturevalue('s3_bucket')}/{uuid4().hex}"

@@ -409,6 +409,19 @@ class Settings(_Section):
     tracking_uri: str = Field(
         "", description="MLflow tracking server; empty: SQLite and files in the project."
     )
+    storage_url: str = Field(
+        "",
+        pattern=r"^(s3://[^/?#]+(/[^?#]*)?|file:///[^?#]+)?$",
+        description="Where tables, snapshots, champions and plans are kept beside this machine, as "
+        "`s3://BUCKET/PREFIX` or `file:///FOLDER`; empty: in the project alone. "
+        "`NBA_STORAGE_URL` goes before it.",
+    )
+    storage_days: int = Field(
+        92,
+        ge=1,
+        description="With `storage_url`: runs of so many days are kept on this machine too; older "
+        "ones are fetched when asked for.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least that is logged; `NBA_LOG_LEVEL` goes before it."
     )
@@ -548,6 +561,11 @@ class Project:
             with os.fdopen(descriptor, "wb") as handle:
                 handle.write(token_hex(32).encode())
         return path.read_bytes()
+
+    @property
+    def storage_url(self) -> str:
+        """Where what is kept is shared with other machines; empty: nowhere."""
+        return os.environ.get("NBA_STORAGE_URL") or self.settings.storage_url
 
     @property
     def tracking_uri(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from nba.stores.operational import OperationalStore
     from nba.stores.registry import MlflowRegistry
     from nba.stores.run_folders import RunFolders
+    from nba.stores.working_copy import WorkingCopy
 
 
 def _yaml(content: Mapping[str, Any]) -> str:
@@ -79,7 +81,7 @@ class Wiring:
         """The tables as they are kept."""
         from nba.data.lake import Lake
 
-        return Lake(self.project.lake)
+        return Lake(self.project.lake, committed=self.keep)
 
     @cached_property
     def tables(self) -> LakeTables:
@@ -99,7 +101,40 @@ class Wiring:
         """What nightly runs keep."""
         from nba.stores.run_folders import RunFolders
 
-        return RunFolders(self.project.runs)
+        return RunFolders(self.project.runs, self.storage)
+
+    @cached_property
+    def storage(self) -> WorkingCopy | None:
+        """Where what is kept is shared with other machines, if anywhere."""
+        from nba.stores.prefix import Prefix
+        from nba.stores.working_copy import WorkingCopy
+
+        url = self.project.storage_url
+        if not url:
+            return None
+        return WorkingCopy(Prefix.at(url), self.project.data, keep_days=self.settings.storage_days)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Be the one that writes to the project, and to its storage where it has one.
+
+        Raises
+        ------
+        LockHeldError
+            Where another process, here or beside another copy, writes.
+        """
+        from nba.stores.lock import project_lock
+
+        with (
+            project_lock(self.project.data),
+            self.storage.writing() if self.storage else nullcontext(),
+        ):
+            yield
+
+    def keep(self, *, purge: bool = False) -> None:
+        """Send what was made to the storage, where there is one; see `WorkingCopy.push`."""
+        if self.storage is not None:
+            self.storage.push(purge=purge)
 
     def _resources(self) -> _Resources:
         return {"memory_limit": self.settings.memory_limit, "threads": self.settings.threads}

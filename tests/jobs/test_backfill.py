@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, inspect, text
 from tests.command import nba
 from tests.jobs.conftest import DAY
 
-from nba.jobs.lock import is_locked
+from nba.stores.lock import is_locked
 
 #: How long to wait for a run to hold its project.
 PATIENCE = 120

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nba.jobs.nightly import SEQUENCE
-from nba.jobs.nightly_bench import bench_nightly
+from nba.jobs.nightly_bench import Measured, _grown, bench_nightly
 
 
 @pytest.mark.proof
@@ -17,7 +17,18 @@ def test_two_nights_are_measured_step_by_step(tmp_path: Path) -> None:
         steps = [one for one in found if one.night == night and one.step != "ingest"]
         assert [one.step for one in steps] == [step.name for step in SEQUENCE]
         assert sum(one.share for one in steps) == pytest.approx(1, abs=0.01)
-        assert all(one.seconds > 0 and one.peak_mb > 50 for one in steps)
+        assert all(one.seconds > 0 and one.peak_mb > 50 and one.disk_mb > 0 for one in steps)
+        assert [one.step for one in steps if not one.over_limit] == ["train"]
+    loaded = next(one for one in found if one.step == "ingest")
+    assert loaded.peak_mb > 50
     assert [one.step for one in found if one.night == "limit"] == [
         "LightGBM predict", "Parquet write", "DuckDB scan",
     ]  # fmt: skip
+
+
+def test_growth_is_per_customer() -> None:
+    def shop(seconds: float) -> list[Measured]:
+        return [Measured("second", "score", seconds, 1.0, 1, 1, 100)]
+
+    less, more = _grown(shop(2.0), shop(8.0), ratio=2.0)
+    assert (less.growth, more.growth) == (0.0, 2.0)

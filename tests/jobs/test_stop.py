@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.jobs.conftest import DAY, wiring
 
-from nba.jobs.lock import is_locked
 from nba.pipeline.manifest import Manifest
+from nba.stores.lock import is_locked
 
 
 def test_sigterm_ends_a_night_cleanly(made: Path, tmp_path: Path) -> None:

@@ -27,11 +27,10 @@ def chat_sync(
     """Load contacts, friends, tags and groups into the lake."""
     from nba.connect.chat.platforms import platform_of
     from nba.connect.chat.sync import sync
-    from nba.jobs.lock import project_lock
 
     wiring = wiring_of(context)
     platform = platform_of(wiring.settings)
-    with project_lock(wiring.project.data):
+    with wiring.at_work():
         done = sync(wiring, platform, full=full, now=datetime.now(UTC), force=force)
     emit(
         as_json,

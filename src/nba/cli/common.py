@@ -39,7 +39,21 @@ def wiring_of(context: typer.Context) -> Wiring:
 
     configure(project.settings.log_level, project.settings.log_format)
     settle(project)
-    return Wiring(project)
+    wiring = Wiring(project)
+    _catch_up(wiring)
+    return wiring
+
+
+def _catch_up(wiring: Wiring) -> None:
+    """Bring the newest version of the storage here; what only reads goes on where it is away."""
+    from nba.errors import UnavailableError
+
+    if wiring.storage is None:
+        return
+    try:
+        wiring.storage.refresh()
+    except UnavailableError as error:
+        typer.echo(f"nba: working on what is here: {error}", err=True)
 
 
 def moment(wiring: Wiring, text: str, *, option: str = "--as-of") -> datetime:

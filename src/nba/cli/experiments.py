@@ -26,6 +26,9 @@ experiment_app = typer.Typer(help="Models compared on your own tables.", no_args
 def bench(
     name: Annotated[str, typer.Argument(help="Which; `nba bench list` names them.")],
     option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, repeatable.")] = None,
+    customers: Annotated[
+        int, typer.Option(help="Of the shop that is made; as `--option customers=…`.", min=0)
+    ] = 0,
     out: Annotated[Path | None, typer.Option(help="Also write the result as JSON.")] = None,
 ) -> None:
     """Measure what a project takes on this machine; ratios to a limit in the same run."""
@@ -36,7 +39,8 @@ def bench(
         typer.echo("\n".join(f"{bench.name:<12} {bench.question}" for bench in BENCHES.values()))
         return
     spec = named(name, BENCHES)
-    text = as_text(spec.call(spec.parse(option or [])))
+    given = [*(option or []), *([f"customers={customers}"] if customers else [])]
+    text = as_text(spec.call(spec.parse(given)))
     typer.echo(text)
     if out is not None:
         out.write_text(text + "\n", encoding="utf-8")

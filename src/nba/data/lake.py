@@ -12,7 +12,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -121,10 +121,13 @@ class Lake:
     ----------
     root : Path
         The folder; made on the first load.
+    committed : callable, optional
+        Called when a new version counts; what it raises is raised by the load.
     """
 
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str, *, committed: Callable[[], object] = lambda: None) -> None:
         self.root = Path(root)
+        self.committed = committed
 
     def state(self) -> State:
         """Return the current version; take it once for a consistent view of several tables."""
@@ -369,4 +372,5 @@ class Writer:
         retired = {**self.state.retired, **dict.fromkeys(dropped, time.time())}
         self.state = replace(self.state, retired=retired, loads=(*self.state.loads, load))
         write_text(self.lake.root / MANIFEST, json.dumps(self.state.to_json(), ensure_ascii=False))
+        self.lake.committed()
         return self.state

@@ -10,9 +10,9 @@ from limits.storage import storage_from_string
 
 import nba
 from nba.errors import NbaError
-from nba.jobs.lock import is_locked
 from nba.pipeline.plan import WARNINGS
 from nba.pipeline.train import MODELS
+from nba.stores.lock import is_locked
 from nba.stores.nightly_runs import NightlyRunState
 from nba.wiring import Wiring
 
@@ -30,6 +30,7 @@ def examine(wiring: Wiring) -> dict[str, Any]:
         **{f"settings.{name}": value for name, value in wiring.settings.model_dump().items()},
         "lake": _try(lambda: f"version {wiring.lake.version}"),
         "transactions": _try(lambda: f"{wiring.lake.rows('transactions'):,} lines"),
+        "storage": _try(lambda: _storage(wiring)),
         "models": _try(lambda: ", ".join(f"{n} {s.kind}" for n, s in wiring.specs.items())),
         "decision files": _try(lambda: f"version {wiring.decision_files.version}"),
         "decisions": _try(lambda: wiring.decision_settings.model_dump(mode="json")),
@@ -52,6 +53,23 @@ def examine(wiring: Wiring) -> dict[str, Any]:
 def _answer(wiring: Wiring) -> str:
     wiring.plan_store.ping()
     return "answers"
+
+
+def _storage(wiring: Wiring) -> str:
+    """Say which version is here, and which is the newest."""
+    if wiring.storage is None:
+        return "none: what is kept lies in the project alone"
+    here, newest = wiring.storage.version, wiring.storage.newest()
+    if newest is None:
+        return "empty: the next `nba ingest` or `nba run` sends the first version"
+    sizes = sum(size for _, size in newest.files.values())
+    said = f"version {newest.number}, {len(newest.files):,} files, {sizes / 1e6:,.1f} MB"
+    if not wiring.project.operational_url.startswith("sqlite"):
+        return f"{said}; here: {here.number}"
+    return (
+        f"{said}; here: {here.number}; the operational store is SQLite: machines beside this one "
+        "know nothing of what its service accepts"
+    )
 
 
 def _last_night(wiring: Wiring) -> str:

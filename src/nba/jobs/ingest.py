@@ -12,7 +12,6 @@ from nba.data.report import IngestReport
 from nba.errors import ConfigError
 from nba.files import write_text
 from nba.jobs.init import with_settings
-from nba.jobs.lock import project_lock
 from nba.jobs.progress import Progress, silent
 from nba.settings import SETTINGS_FILE
 from nba.wiring import Wiring
@@ -44,7 +43,7 @@ def ingest_folder(
     progress : Progress
         Where the step is shown.
     """
-    with project_lock(wiring.project.data), progress.step("tables") as current:
+    with wiring.at_work(), progress.step("tables") as current:
         report = _load(
             wiring,
             folder,
@@ -166,7 +165,7 @@ def _landed_files(folder: Path) -> dict[str, Any]:
 
 def retry_quarantine(wiring: Wiring, *, mapping: str = "") -> IngestReport:
     """Try the quarantined rows again, with a corrected mapping or changed rules."""
-    with project_lock(wiring.project.data):
+    with wiring.at_work():
         report = retry(
             wiring.lake,
             mapping=mapping or None,

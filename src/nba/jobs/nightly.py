@@ -8,22 +8,23 @@ taken up where something is missing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import nba
-from nba.errors import ConflictError, UsageError
+from nba.errors import ConflictError, UnavailableError, UsageError
 from nba.jobs.estimate import earlier_seconds, time_left
 from nba.jobs.ingest import ingest_landed
-from nba.jobs.lock import project_lock
 from nba.jobs.outbox import drain_outbox
 from nba.jobs.policies import plan_with_lists
 from nba.jobs.progress import Progress
-from nba.jobs.watch import watched
+from nba.jobs.watch import failures_noted, watched
 from nba.pipeline.context import RunContext
 from nba.pipeline.erase import erase_pending
 from nba.pipeline.features import build_features, features_stand
+from nba.pipeline.follow import follow
 from nba.pipeline.manifest import Manifest
 from nba.pipeline.partitions import PARTITIONS, score_night
 from nba.pipeline.plan import WARNINGS, plan_stands
@@ -107,10 +108,16 @@ def run_nightly(
         When another run is under way.
     """
     check_names(from_step, until_step)
-    with project_lock(wiring.project.data), watched(wiring, as_of, progress):
+    with ExitStack() as night:
+        with failures_noted(wiring, as_of, progress, UnavailableError):
+            night.enter_context(wiring.at_work())
+        night.enter_context(watched(wiring, as_of, progress))
+        if wiring.storage is not None:
+            follow(wiring, wiring.settings)
         if wiring.plan_store.pending_erasures():
             with progress.step("erase") as current:
                 current.report.update(erase_pending(wiring))
+            wiring.keep(purge=True)
         wiring.plan_store.purge_calls(wiring.settings.audit_days)
         with progress.step(INGEST) as current:
             current.report.update({**ingest_landed(wiring), **drain_outbox(wiring)})
@@ -131,7 +138,7 @@ def run_nightly(
         if not due.waiting:
             context.manifest.inputs = inputs
             context.manifest.record(INGEST, current.report)
-        _walk(context, steps, progress)
+        _walk(wiring, context, steps, progress)
         return context.manifest
 
 
@@ -156,8 +163,8 @@ def refuse_more_than(name: str | None, steps: Sequence[NightlyStep]) -> None:
         )
 
 
-def _walk(context: RunContext, due: list[NightlyStep], progress: Progress) -> None:
-    """Run the steps in order; each is noted in the manifest when it is done."""
+def _walk(wiring: Wiring, context: RunContext, due: list[NightlyStep], progress: Progress) -> None:
+    """Run the steps in order; each is noted in the manifest, and kept, when it is done."""
     took, names = earlier_seconds(context), [step.name for step in due]
     in_parts = context.settings.partitions > 1  # no step then keeps what the one before it read
     for place, step in enumerate(due):
@@ -166,6 +173,7 @@ def _walk(context: RunContext, due: list[NightlyStep], progress: Progress) -> No
         for name, text in current.report.get("findings", {}).items():
             progress(f"{name}: {text}")
         context.manifest.record(step.name, current.report)
+        wiring.keep()
         for line in current.report.get(WARNINGS, ()):
             progress(line)
 

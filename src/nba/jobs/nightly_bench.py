@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,25 @@ from nba.wiring import Wiring
 _START: Final = date(2025, 1, 1)
 #: A booster as large as those that ship, asked for every customer.
 _TREES, _FEATURES, _LEAVES = 300, 60, 31
+#: What no night can undercut, and the steps that are measured by it.
+_PREDICT, _WRITE, _SCAN = "LightGBM predict", "Parquet write", "DuckDB scan"
+_LIMIT_OF: Final = {
+    "ingest": _SCAN,
+    "features": _SCAN,
+    "score": _PREDICT,
+    "plan": _WRITE,
+    "publish": _WRITE,
+}
+#: Where in the data folder a step keeps what it makes.
+_KEPT: Final = {
+    "ingest": ("lake",),
+    "features": ("features",),
+    "train": ("models",),
+    "score": ("runs/*/scores",),
+    "plan": ("runs/*/plan", "runs/*/inputs"),
+    "publish": ("operational.db*", "feast"),
+}
+_PEAK = re.compile(r"peak_mb=(\d+)")
 
 
 @dataclass(frozen=True)
@@ -40,7 +60,13 @@ class Measured:
         Lines of sales for `ingest` and the limits over them, else customers.
     rows_per_second : int
     peak_mb : int
-        The most memory of the process in the step; 0 where it is not measured (`ingest`, limits).
+        The most memory of the process in the step; 0 for a limit.
+    disk_mb : float
+        What the step keeps on disk, of all nights so far; 0 for a limit.
+    over_limit : float
+        Seconds over those of its limit; 0 where there is none.
+    growth : float
+        Seconds per customer over those of the smaller shop; 0 where there is none.
     """
 
     night: str
@@ -50,6 +76,9 @@ class Measured:
     rows: int
     rows_per_second: int
     peak_mb: int
+    disk_mb: float = 0.0
+    over_limit: float = 0.0
+    growth: float = 0.0
 
 
 def bench_nightly(
@@ -57,6 +86,7 @@ def bench_nightly(
     days: int = 365,
     threads: int = 0,
     partitions: int = 1,
+    smaller: int = 0,
     folder: str = "",
 ) -> list[Measured]:
     """Make a shop, load it, and run two nights: one that trains, and one as most nights are.
@@ -70,8 +100,10 @@ def bench_nightly(
         As `threads` in nba.yaml; 0: every core.
     partitions : int
         As `partitions` in nba.yaml.
+    smaller : int
+        Customers of a second shop that is measured first, for the growth per customer; 0: none.
     folder : str
-        Where the shop is made and stays; empty: a temporary folder.
+        Where the shops are made and stay; empty: a temporary folder.
 
     Notes
     -----
@@ -80,10 +112,20 @@ def bench_nightly(
     and one scan of DuckDB over the same numbers of rows.
     """
     settings = {"threads": threads, "partitions": partitions}
-    if folder:
-        return _bench(Path(folder), customers, days, settings)
+    sizes = [size for size in (smaller, customers) if size]
     with tempfile.TemporaryDirectory(prefix="nba-bench-") as made:
-        return _bench(Path(made), customers, days, settings)
+        place = Path(folder or made)
+        shops = [_bench(place / str(size), size, days, settings) for size in sizes]
+    return _grown(*shops, ratio=customers / smaller) if smaller else shops[-1]
+
+
+def _grown(less: list[Measured], more: list[Measured], *, ratio: float) -> list[Measured]:
+    """Return both shops' measures, the larger one's with their growth per customer."""
+    before = {(one.night, one.step): one.seconds for one in less}
+    return less + [
+        replace(one, growth=round(one.seconds / max(before[one.night, one.step], 0.01) / ratio, 2))
+        for one in more
+    ]
 
 
 def _bench(folder: Path, customers: int, days: int, settings: dict[str, Any]) -> list[Measured]:
@@ -92,28 +134,49 @@ def _bench(folder: Path, customers: int, days: int, settings: dict[str, Any]) ->
     shop = folder / "shop"
     init_project(shop, settings)
     began = time.perf_counter()
-    _nba(shop, "ingest", str(folder / "tables"))
+    said = _nba(shop, "ingest", str(folder / "tables"))
     loaded = time.perf_counter() - began
     wiring = Wiring(Project.open(shop))
     lines = wiring.lake.rows("transactions")
-    done = [Measured("first", "ingest", round(loaded, 1), 0.0, lines, round(lines / loaded), 0)]
+    peak = max((int(found) for found in _PEAK.findall(said)), default=0)
+    done = [Measured("first", "ingest", round(loaded, 1), 0.0, lines, round(lines / loaded), peak)]
     for number, night in enumerate(("first", "second")):
         day = _START + timedelta(days=days + number)
         _nba(shop, "run", "--as-of", day.isoformat())
         done += _steps(night, Manifest.read(wiring.runs.of(day)), customers)
-    return done + _limits(wiring, folder, customers, lines)
+    limits = _limits(wiring, folder, customers, lines)
+    seconds = {limit.step: limit.seconds for limit in limits}
+    return [
+        replace(
+            one,
+            disk_mb=_disk_mb(shop / "data", one.step),
+            over_limit=round(one.seconds / seconds[_LIMIT_OF[one.step]], 1)
+            if one.step in _LIMIT_OF
+            else 0.0,
+        )
+        for one in done
+    ] + limits
 
 
-def _nba(shop: Path, *words: str) -> None:
+def _disk_mb(data: Path, step: str) -> float:
+    """Return what a step keeps, in MB of 10^6 bytes."""
+    places = [place for pattern in _KEPT.get(step, ()) for place in data.glob(pattern)]
+    files = [file for place in places for file in (place, *place.rglob("*")) if file.is_file()]
+    return round(sum(file.stat().st_size for file in files) / 1e6, 1)
+
+
+def _nba(shop: Path, *words: str) -> str:
+    """Run a command in a process of its own; return its log."""
     done = subprocess.run(
         [sys.executable, "-m", "nba", "--project", str(shop), *words],
         capture_output=True,
         text=True,
         check=False,
-        env=dict(os.environ),
+        env={**os.environ, "NBA_LOG_FORMAT": "text", "NBA_LOG_LEVEL": "info"},
     )
     if done.returncode:
         raise NbaError(f"nba {words[0]} failed", found=done.stderr[-2000:])
+    return done.stderr
 
 
 def _steps(night: str, manifest: Manifest, customers: int) -> list[Measured]:
@@ -150,9 +213,9 @@ def _limits(wiring: Wiring, folder: Path, customers: int, lines: int) -> list[Me
     scan = f"SELECT count(DISTINCT customer_id), sum(quantity * unit_price) FROM ({sales})"
     with duckdb.connect() as connection:
         work: dict[str, tuple[int, Any]] = {
-            "LightGBM predict": (customers, lambda: booster.predict(rows)),
-            "Parquet write": (customers, lambda: frame.write_parquet(folder / "limit.parquet")),
-            "DuckDB scan": (lines, lambda: connection.execute(scan).fetchall()),
+            _PREDICT: (customers, lambda: booster.predict(rows)),
+            _WRITE: (customers, lambda: frame.write_parquet(folder / "limit.parquet")),
+            _SCAN: (lines, lambda: connection.execute(scan).fetchall()),
         }
         found = [_timed(name, size, call) for name, (size, call) in work.items()]
     (folder / "limit.parquet").unlink()

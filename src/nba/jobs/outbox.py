@@ -16,7 +16,6 @@ import pyarrow as pa
 from nba.data.ingest import ingest
 from nba.data.report import IngestReport, LoadRefusedError, Status
 from nba.errors import InputRefusedError
-from nba.jobs.lock import project_lock
 from nba.stores.outbox import OUTBOX_ID
 from nba.wiring import Wiring
 
@@ -162,7 +161,7 @@ def drop_rows(wiring: Wiring, outbox_ids: Sequence[str]) -> list[dict[str, Any]]
     """Remove the named rows, which the lake does not hold; return them as they were."""
     if not outbox_ids:
         return []
-    with project_lock(wiring.project.data):
+    with wiring.at_work():
         rows = wiring.plan_store.open_rows(outbox_ids)
         wiring.plan_store.drop_rows([row["outbox_id"] for row in rows])
     return rows
@@ -170,7 +169,7 @@ def drop_rows(wiring: Wiring, outbox_ids: Sequence[str]) -> list[dict[str, Any]]
 
 def retry_rows(wiring: Wiring, outbox_ids: Sequence[str] = ()) -> dict[str, Any]:
     """Load refused rows again, all where none is named, and whatever else waits."""
-    with project_lock(wiring.project.data):
+    with wiring.at_work():
         rows = wiring.plan_store.open_rows(outbox_ids)
         wiring.plan_store.retry_rows([row["outbox_id"] for row in rows])
         return drain_outbox(wiring)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -12,11 +12,10 @@ from typing import Any, Self
 
 from nba.decisions.rules import DecisionRules
 from nba.errors import ConflictError, LockHeldError, UsageError
-from nba.jobs.lock import join_lock, partition_lock
 from nba.jobs.nightly import input_versions, steps_due
 from nba.jobs.policies import plan_with_lists, planned
 from nba.jobs.progress import Progress
-from nba.jobs.watch import watched
+from nba.jobs.watch import failures_noted, watched
 from nba.pipeline.context import RunContext
 from nba.pipeline.manifest import Manifest
 from nba.pipeline.partitions import PartitionedPlan, Partitions, join_scores, score_partition
@@ -24,6 +23,7 @@ from nba.pipeline.plan import GROUP as PLAN
 from nba.pipeline.plan import WARNINGS
 from nba.pipeline.publish import publish
 from nba.pipeline.score import GROUP as SCORES
+from nba.stores.lock import join_lock, partition_lock
 from nba.wiring import Wiring
 
 _SHARE = re.compile(r"(\d+)/(\d+)")
@@ -78,8 +78,11 @@ def run_partition(wiring: Wiring, as_of: datetime, share: Share, *, progress: Pr
         Where the scores of other partitions are not there yet (call again), or another process
         works on this one.
     """
-    watch = partial(_failures_noted, wiring, as_of, progress)
-    with partition_lock(wiring.project.data, share.number, share.count):
+    watch = partial(failures_noted, wiring, as_of, progress)
+    with (
+        partition_lock(wiring.project.data, share.number, share.count),
+        wiring.storage.joining() if wiring.storage else nullcontext(),
+    ):
         with watch():
             context = _ready(wiring, as_of, progress)
             partitions = Partitions.of(context, share.count)
@@ -95,16 +98,6 @@ def run_partition(wiring: Wiring, as_of: datetime, share: Share, *, progress: Pr
         if "publish" not in context.manifest.steps:
             context = _join_plan(wiring, as_of, partitions, progress)
         return context.manifest
-
-
-@contextmanager
-def _failures_noted(wiring: Wiring, as_of: datetime, progress: Progress) -> Iterator[None]:
-    """Note a failure as that of the night, and alert; what is done is not yet the night's end."""
-    try:
-        yield
-    except Exception:
-        with watched(wiring, as_of, progress):
-            raise
 
 
 def _ready(wiring: Wiring, as_of: datetime, progress: Progress) -> RunContext:
@@ -137,6 +130,7 @@ def _join_scores(
         with progress.step("score") as current:
             current.report.update(join_scores(context, partitions))
         context.manifest.record("score", current.report)
+        wiring.keep()
         return context
 
 
@@ -159,6 +153,9 @@ def _join_plan(
             with watched(wiring, as_of, progress), progress.step("publish") as current:
                 current.report.update(publish(context))
             context.manifest.record("publish", current.report)
+            wiring.keep()
+            if wiring.storage is not None:
+                wiring.storage.release()
         return context
 
 

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import create_engine
 
 from nba.errors import NbaError, UsageError
-from nba.jobs.lock import project_lock
 from nba.pipeline.erase import erase
 from nba.pipeline.ports import ErasureReceipt
 from nba.stores.search import Search, search_database, search_folder
@@ -25,8 +24,10 @@ def erase_customer(wiring: Wiring, customer_id: str, *, by: str = "") -> Erasure
     LockHeldError
         When a run is under way.
     """
-    with project_lock(wiring.project.data):
-        return erase(wiring, customer_id, by=by or None)
+    with wiring.at_work():
+        receipt = erase(wiring, customer_id, by=by or None)
+        wiring.keep(purge=True)
+        return receipt
 
 
 def receipt_lines(receipt: ErasureReceipt) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from nba.errors import ConflictError, NotFoundError, UsageError
-from nba.jobs.lock import project_lock
 from nba.models.version import ModelVersion
 from nba.pipeline.train import MODELS
 from nba.wiring import Wiring
@@ -48,7 +47,7 @@ def promote(
         When there is no such version.
     """
     _known(name)
-    with project_lock(wiring.project.data):
+    with wiring.at_work():
         registry = wiring.registry
         if not number:
             challenger = registry.challenger(name)
@@ -89,7 +88,7 @@ def rollback(wiring: Wiring, name: str, *, number: str = "", reason: str) -> Mod
         When there was no champion before, or there is no such version.
     """
     _known(name)
-    with project_lock(wiring.project.data):
+    with wiring.at_work():
         registry = wiring.registry
         if not number:
             champion = registry.champion(name)

@@ -33,6 +33,30 @@ def watched(wiring: Wiring, as_of: datetime, progress: Progress) -> Iterator[Non
     wiring.plan_store.end_night(night_id)
 
 
+@contextmanager
+def failures_noted(
+    wiring: Wiring,
+    as_of: datetime,
+    progress: Progress,
+    kind: type[Exception] = Exception,
+) -> Iterator[None]:
+    """Note a failure as that of the night, and alert; what is done is not yet the night's end.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    as_of : datetime
+    progress : Progress
+    kind : type
+        Errors of another kind are none of the night's.
+    """
+    try:
+        yield
+    except kind:
+        with watched(wiring, as_of, progress):
+            raise
+
+
 def _note(wiring: Wiring, night_id: int, failure: NightlyRunFailure) -> None:
     """Note a failure; a store that has gone must not hide what failed first."""
     try:

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -21,10 +21,11 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
-from nba.errors import UsageError
+from nba.errors import UnavailableError, UsageError
 from nba.logs import configure
 from nba.serving.app import create_app
 from nba.serving.auth import is_this_machine
+from nba.serving.following import Follower, bring_newest
 from nba.serving.freshness import Refresher
 from nba.serving.run import WAIT_SECONDS, services_of
 from nba.serving.services import Access, Services
@@ -69,6 +70,8 @@ def serve_api(project: Project, *, host: str, port: int, access: str, workers: i
             next_step="use --access keys, and make keys with `nba keys create`",
         )
     os.environ[_PROJECT], os.environ[_ACCESS] = str(project.root), access
+    with suppress(UnavailableError):  # it is followed as soon as it answers
+        bring_newest(Wiring(project))
     app: FastAPI | str = make_app()  # what is wrong shows here, not in every worker
     if workers > 1:
         app = "nba.serving.processes:make_app"
@@ -136,12 +139,17 @@ def _refresh(root: Path, access: Access, service: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service is told, and tells this one
     project = Project.open(root)
     configure(project.settings.log_level, project.settings.log_format)
-    services = services_of(Wiring(project, store_wait=WAIT_SECONDS), access)
+    wiring = Wiring(project, store_wait=WAIT_SECONDS)
+    services = services_of(wiring, access)
     assert services.fresh is not None
     assert services.lock is not None
     refresher = Refresher(services.store, services.fresh, services.clock, services.lock)
     refresher.start()
+    follower = Follower(lambda: bring_newest(wiring))
+    if wiring.storage is not None:
+        follower.start()
     ending.wait()
+    follower.close()
     refresher.close()
 
 

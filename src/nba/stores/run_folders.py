@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import polars as pl
 
@@ -110,6 +110,16 @@ class RunFolder:
         return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
+class OlderRuns(Protocol):
+    """Runs that are not on this machine, unless they are asked for."""
+
+    def days(self) -> Sequence[date]:
+        """Return the days of which a plan is kept, here or not."""
+
+    def fetch(self, folder: str) -> None:
+        """Bring a folder of the data folder here."""
+
+
 @dataclass(frozen=True)
 class RunFolders:
     """The folders of all runs of one project.
@@ -117,20 +127,26 @@ class RunFolders:
     Parameters
     ----------
     root : Path
+        `runs` of the data folder.
+    older : OlderRuns, optional
+        Where runs are kept that are not here.
     """
 
     root: Path
+    older: OlderRuns | None = None
     place: ClassVar[str] = "plans and scores"
 
     def erase(self, leaving: Leaving) -> Tally:
         """Take customers out of what every run keeps; return what was there."""
         tally = Tally()
+        self._fetch_all()
         for path in sorted(self.root.glob("*/")):
             tally.merge(RunFolder(path).erase(leaving))
         return tally
 
     def action_ids(self, customer_ids: Sequence[str]) -> dict[str, str]:
         """Return every action that a kept plan has for the customers, each with its customer."""
+        self._fetch_all()
         paths = sorted(self.root.glob(f"*/{_PLAN}.parquet"))
         customers: dict[str, str] = {}
         for path in paths:
@@ -140,12 +156,20 @@ class RunFolders:
 
     def of(self, day: date) -> RunFolder:
         """Return the folder of one day, made or not."""
-        return RunFolder(self.root / day.isoformat())
+        path = self.root / day.isoformat()
+        if self.older is not None and not path.is_dir():
+            self.older.fetch(f"{self.root.name}/{path.name}")
+        return RunFolder(path)
+
+    def _fetch_all(self) -> None:
+        for day in self.older.days() if self.older is not None else ():
+            self.of(day)
 
     def planned_days(self) -> list[date]:
         """Return the days of which a plan is kept, in order."""
         paths = self.root.glob(f"*/{_PLAN}.parquet")
-        return sorted(date.fromisoformat(path.parent.parent.name) for path in paths)
+        here = {date.fromisoformat(path.parent.parent.name) for path in paths}
+        return sorted(here.union(self.older.days() if self.older is not None else ()))
 
     def planned(self, day: date) -> RunFolder:
         """Return the folder of a day of which a plan is kept.

@@ -71,6 +71,15 @@ def _held(data: Path, name: str, how: int) -> Iterator[TextIO]:
         yield handle
 
 
+@contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """Wait for the lock of a file, and hold it for the length of the block."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
 def is_locked(data: Path) -> bool:
     """Return whether a process holds the project's lock; takes nothing that lasts."""
     if not (data / "lock").exists():

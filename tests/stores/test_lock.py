@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from nba.errors import LockHeldError
-from nba.jobs.lock import project_lock
+from nba.stores.lock import project_lock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from nba.jobs.lock import project_lock
+from nba.stores.lock import project_lock
 with project_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
