@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 from pathlib import Path
 
@@ -149,8 +148,7 @@ def test_one_writes_at_a_time(machines: Machines, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_killed_writer_goes_on_at_once(machines: Machines) -> None:
-    copy = json.loads((machines.data("one") / working_copy.INDEX).read_text())["copy"]
-    machines.prefix.write(f"locks/{copy}.json", b"{}")
+    machines.prefix.write(machines.of("one").lease, b"{}")
     with machines.of("one").writing():
         pass
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import nba
@@ -18,6 +19,7 @@ from nba.errors import ConflictError, UnavailableError, UsageError
 from nba.jobs.estimate import earlier_seconds, time_left
 from nba.jobs.ingest import ingest_landed
 from nba.jobs.outbox import drain_outbox
+from nba.jobs.patience import patiently
 from nba.jobs.policies import plan_with_lists
 from nba.jobs.progress import Progress
 from nba.jobs.watch import failures_noted, watched
@@ -110,7 +112,8 @@ def run_nightly(
     check_names(from_step, until_step)
     with ExitStack() as night:
         with failures_noted(wiring, as_of, progress, UnavailableError):
-            night.enter_context(wiring.at_work())
+            patiently(lambda: night.enter_context(wiring.at_work()), progress)
+            patiently(wiring.plan_store.ping, progress)
         night.enter_context(watched(wiring, as_of, progress))
         if wiring.storage is not None:
             follow(wiring, wiring.settings)
@@ -120,7 +123,9 @@ def run_nightly(
             wiring.keep(purge=True)
         wiring.plan_store.purge_calls(wiring.settings.audit_days)
         with progress.step(INGEST) as current:
-            current.report.update({**ingest_landed(wiring), **drain_outbox(wiring)})
+            current.report.update(
+                patiently(lambda: {**ingest_landed(wiring), **drain_outbox(wiring)}, progress)
+            )
         context = replace(wiring.run(as_of), progress=progress)
         inputs = input_versions(wiring)
         if until_step == INGEST:
@@ -169,7 +174,9 @@ def _walk(wiring: Wiring, context: RunContext, due: list[NightlyStep], progress:
     in_parts = context.settings.partitions > 1  # no step then keeps what the one before it read
     for place, step in enumerate(due):
         with progress.step(step.name, time_left(took, names[place:])) as current:
-            current.report.update(step.run(replace(context) if in_parts else context))
+            current.report.update(
+                patiently(partial(step.run, replace(context) if in_parts else context), progress)
+            )
         for name, text in current.report.get("findings", {}).items():
             progress(f"{name}: {text}")
         context.manifest.record(step.name, current.report)

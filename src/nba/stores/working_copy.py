@@ -4,7 +4,7 @@
 ``runs/2026-03-02/plan/log.parquet`` is ``runs/2026-03-02/plan/3fa9c20d81b64e55-log.parquet``, after
 the SHA-256 of its content, and is never written again. A version is sent object by object,
 `current.json` last: whoever reads it has that version whole. One copy writes at a time: it holds
-``PREFIX/locks/COPY.json`` while it does.
+an object below ``PREFIX/locks`` while it does.
 """
 
 from __future__ import annotations
@@ -405,10 +405,16 @@ class WorkingCopy:
         found = [name for name in self._prefix.list() if not name.startswith(f"{_LOCKS}/")]
         at_once(self._prefix.delete, [name for name in found if name not in used])
 
+    @property
+    def lease(self) -> str:
+        """The object that says that this copy writes; a folder that was copied has another."""
+        folder = hashlib.sha256(str(self._data).encode()).hexdigest()[:8]
+        return f"{_LOCKS}/{self._index().copy}-{folder}.json"
+
     @contextmanager
     def _lease(self, *, leave: bool = False) -> Iterator[None]:
         """Hold the prefix for this copy; `leave` it to others of the copy at the end."""
-        name = f"{_LOCKS}/{self._index().copy}.json"
+        name = self.lease
         content = json.dumps(
             {"host": socket.gethostname(), "process": os.getpid(), "folder": str(self._data)}
         ).encode()
@@ -433,7 +439,7 @@ class WorkingCopy:
     def release(self) -> None:
         """Let another copy write; where the storage is away, the lease ends by itself."""
         with suppress(UnavailableError):
-            self._prefix.delete(f"{_LOCKS}/{self._index().copy}.json")
+            self._prefix.delete(self.lease)
 
     def _take(self, name: str, content: bytes) -> None:
         """Write this copy's lease; of two that do so at once, each sees the other's and leaves."""
