@@ -161,6 +161,10 @@ def test_during_the_day_the_arms_models_and_rules_answer(story: Story) -> None:
         same = of_night.sort("customer_id", "rank").select(columns)
         assert found.sort("customer_id", "rank").select(columns).equals(same)
         assert set(found["arm"]) == {arm}
+        along = rescorer.as_the_night(rescorer.beside(ids[0], 5))
+        assert next(iter(along)) == ids[0]
+        shown = pl.exclude("talking_point")  # no two customers of a clerk are told the same
+        assert along[ids[0]].select(shown).equals(rescorer.customer(ids[0]).select(shown))
 
 
 def test_sizes_are_checked_and_the_analysis_names_every_arm(story: Story) -> None:

@@ -20,10 +20,17 @@ class Rescorer:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.book: list[str] = []
 
     def customer(self, customer_id: str, fresh: Any) -> pl.DataFrame:
         self.asked.append(customer_id)
         return pl.DataFrame({"customer_id": [customer_id], "fresh": [bool(fresh)]})
+
+    def as_the_night(self, customer_ids: list[str]) -> dict[str, pl.DataFrame]:
+        return {one: self.customer(one, {}) for one in customer_ids}
+
+    def beside(self, customer_id: str, most: int) -> list[str]:
+        return [customer_id, *self.book][:most]
 
 
 @pytest.fixture
@@ -33,7 +40,7 @@ def made() -> list[Rescorer]:
 
 @pytest.fixture
 def world(made: list[Rescorer]) -> SimpleNamespace:
-    known = SimpleNamespace(plan=PLAN, moment=5, fresh={})
+    known = SimpleNamespace(plan=PLAN, moment=5, moments={}, fresh={})
 
     def make(day: date) -> Any:
         made.append(Rescorer())
@@ -45,7 +52,7 @@ def world(made: list[Rescorer]) -> SimpleNamespace:
         make,
         nowhere,
         lambda customer_id: known.fresh,
-        lambda customer_id: known.moment,
+        lambda customer_id: known.moments.get(customer_id, known.moment),
         lambda: 5,
     )
     known.live.wait()
@@ -59,6 +66,15 @@ def test_a_customer_of_whom_nothing_was_heard_is_rescored_once(
     assert world.live.actions("c1") == first
     assert not world.live.knows_today("c1")
     assert made[0].asked == ["c1"]
+
+
+def test_others_of_the_book_are_worked_out_along_but_not_who_was_heard_of(
+    world: SimpleNamespace, made: list[Rescorer]
+) -> None:
+    made[0].book, world.moments = ["c2", "c3"], {"c3": 6}
+    assert world.live.actions("c1") == [{"customer_id": "c1", "fresh": False}]
+    assert world.live.actions("c2") == [{"customer_id": "c2", "fresh": False}]
+    assert made[0].asked == ["c1", "c2"]
 
 
 def test_new_features_and_a_new_plan_count_at_once(

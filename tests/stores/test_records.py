@@ -84,6 +84,16 @@ def test_a_record_holds_the_rows_that_the_lake_gives(
     assert record.get(name, []) == expected
 
 
+def test_records_are_the_same_in_shares(lake: Lake, scores: Path, tmp_path: Path) -> None:
+    parts = pack_records(
+        lake, scores, before=ENDS, memory="1GB", scratch=tmp_path / "tmp", together=1
+    )
+    shares = {customer: unpacked(record) for part in parts for customer, record in part}
+    whole = packed(lake, scores, tmp_path)
+    assert shares == {customer: unpacked(record) for customer, record in whole.items()}
+    assert set(shares) == {"c1", "c2"}
+
+
 def test_scores_keep_every_digit(lake: Lake, scores: Path, tmp_path: Path) -> None:
     record = unpacked(packed(lake, scores, tmp_path)["c1"])
     assert record["timing"][0]["p_purchase_30d"] == 0.1 + 0.2

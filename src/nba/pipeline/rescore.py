@@ -85,6 +85,25 @@ class Rescorer:
         """
         return self._rescored([customer_id], fresh)
 
+    def as_the_night(self, customer_ids: Sequence[str]) -> dict[str, pl.DataFrame]:
+        """Return the next best actions of some customers by last night's features, by customer.
+
+        Many cost little more than one: what is worked out for fifty takes half as long again.
+        """
+        found = self._rescored(list(customer_ids), NIGHT)
+        parts = found.partition_by(_CUSTOMER, as_dict=True)
+        return {one: parts.get((one,), found.clear()) for one in customer_ids}
+
+    def beside(self, customer_id: str, most: int) -> list[str]:
+        """Return a customer and who follows them in the book of the same clerk, by id."""
+        state = self.book.tables[STATE]
+        clerk = state.filter(pl.col(_CUSTOMER) == customer_id)["clerk_id"]
+        if clerk.is_empty() or clerk[0] is None:
+            return [customer_id]
+        book = self.book.customers_of(clerk[0])
+        place = book.index(customer_id)
+        return [*book[place:], *book[:place]][:most]
+
     def why(self, customer_id: str, fresh: Fresh = NIGHT) -> pl.DataFrame:
         """Return every action type for one customer, with why it is closed; see `why_not`."""
         return why_not(

@@ -20,6 +20,8 @@ from nba.serving.shapes import ProductScore
 
 #: Customers whose next actions a process keeps.
 MOST_ASKED: Final = 5_000
+#: So many customers of a book are worked out at once where nothing was heard of them.
+TOGETHER: Final = 50
 #: For so long next actions by the day's features are kept: what was heard stays, days pass.
 KEEP_SECONDS: Final = 300.0
 
@@ -96,13 +98,26 @@ class LiveRescoring:
                 self._asked.move_to_end(customer_id)
                 return known.rows
         fresh = self._fresh(customer_id)
-        until = now + KEEP_SECONDS if fresh else math.inf
         with self._lock:
-            rows = rescorer.customer(customer_id, fresh).to_dicts()
-            self._asked[customer_id] = _Asked(rescorer, moment, until, rows)
-            if len(self._asked) > MOST_ASKED:
+            if fresh:
+                found = {customer_id: rescorer.customer(customer_id, fresh)}
+            else:
+                found = rescorer.as_the_night(self._quiet_beside(rescorer, customer_id))
+            until = now + KEEP_SECONDS if fresh else math.inf
+            for one, actions in found.items():
+                at = moment if one == customer_id else self._night()
+                self._asked[one] = _Asked(rescorer, at, until, actions.to_dicts())
+                self._asked.move_to_end(one)
+            rows = self._asked[customer_id].rows
+            while len(self._asked) > MOST_ASKED:
                 self._asked.popitem(last=False)
         return rows
+
+    def _quiet_beside(self, rescorer: Rescorer, customer_id: str) -> list[str]:
+        """Return a customer and others of the clerk's book of whom nothing was heard either."""
+        night = self._night()
+        others = rescorer.beside(customer_id, TOGETHER)[1:]
+        return [customer_id, *(one for one in others if self._moment(one) == night)]
 
     def knows_today(self, customer_id: str) -> bool:
         """Return whether the customer's features are newer than the night's."""

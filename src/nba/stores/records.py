@@ -29,8 +29,8 @@ Row = Mapping[str, Any]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: The most purchases, and the most contacts, that a record keeps.
 NEWEST: Final = 50
-#: Customers packed at once.
-_PART: Final = 2_000
+#: Customers written at once, and about how many one statement puts together.
+_PART, _TOGETHER = 2_000, 20_000
 #: The tables of scores that a record keeps.
 SCORES: Final = ("timing", "timing_category", "affinity", "mode")
 _ORDER: Final = {
@@ -112,7 +112,13 @@ def newest_of(name: str, tables: Relations) -> str:
 
 
 def pack_records(
-    lake: Lake, scores: Path, *, before: datetime, memory: str, scratch: Path
+    lake: Lake,
+    scores: Path,
+    *,
+    before: datetime,
+    memory: str,
+    scratch: Path,
+    together: int = _TOGETHER,
 ) -> Iterator[list[tuple[str, bytes]]]:
     """Yield the records of all customers, some thousand at a time: customer_id and record.
 
@@ -127,38 +133,52 @@ def pack_records(
         That DuckDB may use.
     scratch : Path
         Where goes what does not fit.
+    together : int
+        Customers put together by one statement: DuckDB holds their texts in memory.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     with connect(memory=memory, scratch=scratch) as connection:
         tables = Relations(lake, connection)
-        parts = {name: _packed_relation(name, tables) for name in RELATIONS}
-        files = {name: scores / f"{name}.parquet" for name in SCORES}
-        parts |= {
-            name: f"SELECT customer_id, CAST(to_json(list(t)) AS VARCHAR) AS rows "
-            f"FROM {sql.parquet([path])} AS t GROUP BY customer_id"
-            for name, path in files.items()
-            if path.is_file()
-        }
-        union = " UNION ALL ".join(
-            f"SELECT customer_id, {sql.text(name)} AS name, rows FROM ({part})"
-            for name, part in parts.items()
-        )
-        cursor = connection.execute(
-            "SELECT customer_id, list(name), list(rows) "
-            f"FROM ({union}) GROUP BY customer_id ORDER BY customer_id",
-            [before] * len(RELATIONS),
-        )
-        while found := cursor.fetchmany(_PART):
-            yield [(customer, _packed(names, rows)) for customer, names, rows in found]
+        count = connection.execute(
+            f"SELECT count(DISTINCT customer_id) FROM ({tables['customers']})"
+        ).fetchone()
+        shares = 1 + (count[0] if count else 0) // together
+        for share in range(shares):
+            mine = f"hash(customer_id) % {shares} = {share}"
+            cursor = connection.execute(
+                _packed_customers(tables, scores, mine), [before] * len(RELATIONS)
+            )
+            while found := cursor.fetchmany(_PART):
+                yield [(customer, _packed(names, rows)) for customer, names, rows in found]
 
 
-def _packed_relation(name: str, tables: Relations) -> str:
+def _packed_customers(tables: Relations, scores: Path, mine: str) -> str:
+    """Return a SELECT of what is packed of the customers who meet a condition, a row for each."""
+    parts = {name: _packed_relation(name, tables, mine) for name in RELATIONS}
+    files = {name: scores / f"{name}.parquet" for name in SCORES}
+    parts |= {
+        name: f"SELECT customer_id, CAST(to_json(list(t)) AS VARCHAR) AS rows "
+        f"FROM {sql.parquet([path])} AS t WHERE {mine} GROUP BY customer_id"
+        for name, path in files.items()
+        if path.is_file()
+    }
+    union = " UNION ALL ".join(
+        f"SELECT customer_id, {sql.text(name)} AS name, rows FROM ({part})"
+        for name, part in parts.items()
+    )
+    return (
+        "SELECT customer_id, list(name), list(rows) "
+        f"FROM ({union}) GROUP BY customer_id ORDER BY customer_id"
+    )
+
+
+def _packed_relation(name: str, tables: Relations, mine: str) -> str:
     moments = ", ".join(f"epoch_us({column}) AS {column}" for column in _MOMENTS[name])
     return f"""
         SELECT customer_id, CAST(to_json(list(t ORDER BY place)) AS VARCHAR) AS rows FROM (
             SELECT * REPLACE ({moments}),
                 row_number() OVER (PARTITION BY customer_id ORDER BY {_ORDER[name]}) AS place
-            FROM ({RELATIONS[name].format_map(tables)}) WHERE {_BEFORE[name]}
+            FROM ({RELATIONS[name].format_map(tables)}) WHERE ({_BEFORE[name]}) AND {mine}
             QUALIFY place <= {_KEPT[name]}
         ) AS t GROUP BY customer_id
     """
