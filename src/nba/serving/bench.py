@@ -31,7 +31,7 @@ from nba.stores.operational import OperationalStore
 from nba.wiring import Wiring
 
 _CONSTANT: Final = "/bench/constant"
-_START_SECONDS: Final = 60.0
+_START_SECONDS: Final = 180.0
 #: Connections over which a loaded service is asked, and the share of its throughput.
 _CALLERS: Final = 16
 _LOAD: Final = 0.7

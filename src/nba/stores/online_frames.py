@@ -20,12 +20,14 @@ POLARS_TYPES: Final[Mapping[str, pl.DataType]] = {
     "timestamp": pl.Datetime("us"),
     "list<string>": pl.List(pl.String()),
 }
+#: One encoder for all rows: `json.dumps` with other settings than its own makes one for each.
+_AS_JSON: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def pack(view: View, rows: pl.DataFrame) -> list[str]:
     """Return the features of each row as the JSON array that the online store keeps."""
     columns = [_plain(feature.name, feature.dtype) for feature in view.features]
-    return [json.dumps(row, ensure_ascii=False) for row in rows.select(columns).iter_rows()]
+    return [_AS_JSON(row) for row in rows.select(columns).iter_rows()]
 
 
 def _plain(name: str, dtype: str) -> pl.Expr:
