@@ -9,11 +9,16 @@ import numpy as np
 from nba.arrays import Bools, Floats, Ints
 from nba.evaluation.arm_effects import difference, sample_ratio
 from nba.evaluation.sequential import always_valid
+from nba.evaluation.unit_effects import unit_difference
 
 CUSTOMERS: Final = 600
 SHARE: Final = 0.8
 LOOKS: Final = 20
 EFFECT: Final = 8.0
+#: Clerks of a test that they draw, and how many of them are treated.
+CLERKS: Final = 12
+CLERKS_TREATED: Final = 4
+FEW: Final = ("few_units", "few_units_usual", "few_units_every_look")
 #: Customers that come in by each look of a test whose sizes are checked, and the check's level.
 PER_LOOK: Final = 1000
 SIZES_LEVEL: Final = 0.001
@@ -32,6 +37,9 @@ def coverage(*, runs: int = 2000, seed: int = 1) -> dict[str, Any]:
     -------
     dict
         `difference, cuped, clusters`: share of 95 % intervals that hold the effect;
+        `few_units`: the same where 4 of 12 clerks with books of 10 to 120 customers are treated,
+        `few_units_usual` by the usual cluster-robust interval, `few_units_every_look` by the
+        always-valid one at all looks;
         `every_look`: share of tests whose always-valid interval holds it at all 20 looks;
         `stopped_null`: share of tests without an effect that it stops, and `stopped_peeking` the
         share that the fixed interval would stop; `mismatch_found`: share of planted mismatches
@@ -40,7 +48,7 @@ def coverage(*, runs: int = 2000, seed: int = 1) -> dict[str, Any]:
         look at which a planted rise of blocks from 4 to 24 % is stopped.
     """
     rng = np.random.default_rng(seed)
-    hits = dict.fromkeys(("difference", "cuped", "clusters", "every_look"), 0)
+    hits = dict.fromkeys(("difference", "cuped", "clusters", "every_look", *FEW), 0)
     stopped = {"stopped_null": 0, "stopped_peeking": 0}
     mismatch, none_lost, harm = [], [], []
     for _ in range(runs):
@@ -50,6 +58,8 @@ def coverage(*, runs: int = 2000, seed: int = 1) -> dict[str, Any]:
         hits["cuped"] += _holds(difference(y, treated, covariates=before[:, None]))
         hits["clusters"] += _clustered(rng)
         hits["every_look"] += _all_looks(rng, before, treated)
+        for name, holds in zip(FEW, _few_units(rng), strict=True):
+            hits[name] += holds
         null = _peeked(rng, before, treated)
         stopped["stopped_null"] += null[0]
         stopped["stopped_peeking"] += null[1]
@@ -86,6 +96,33 @@ def _clustered(rng: np.random.Generator) -> bool:
     arm = (rng.random(150) < SHARE)[group]
     y = rng.lognormal(3.0, 0.8, CUSTOMERS) + rng.normal(0, 15, 150)[group] + EFFECT * arm
     return _holds(difference(y, arm, cluster=group))
+
+
+def _few_units(rng: np.random.Generator) -> tuple[bool, bool, bool]:
+    """Whether intervals hold where few clerks drew: ours, the usual one, ours at all looks.
+
+    A clerk's customers have in common what the clerk changes, the more of it the longer it goes on.
+    """
+    clerk: Ints = np.repeat(np.arange(CLERKS), rng.integers(10, 120, CLERKS))
+    arm = np.isin(clerk, rng.permutation(CLERKS)[:CLERKS_TREATED])
+    before = rng.lognormal(3.0, 0.8, len(clerk))
+    own = np.cumsum(rng.normal(0, 15 / np.sqrt(LOOKS), (LOOKS, CLERKS)), axis=0)[:, clerk]
+    days = np.cumsum(rng.gamma(0.5, 2.0, (LOOKS, len(clerk))) * before / LOOKS, axis=0)
+    total = own + days
+    known = before[:, None]
+    last = total[-1] + EFFECT * arm
+    ours = unit_difference(last, arm, clerk, covariates=known)
+    usual = difference(last, arm, covariates=known, cluster=clerk)
+    every = all(
+        _holds(always_valid(at, ours.standard_error))
+        for look in range(2, LOOKS)
+        for at in [
+            unit_difference(
+                total[look] * LOOKS / (look + 1) + EFFECT * arm, arm, clerk, covariates=known
+            )
+        ]
+    )
+    return _holds(ours), _holds(usual), every
 
 
 def _looks(rng: np.random.Generator, before: Floats) -> Floats:

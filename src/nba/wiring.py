@@ -286,9 +286,10 @@ class Wiring:
                 found="the same under `decisions`",
                 next_step="remove it there",
             )
-        if "variants" in settings.decisions:
+        tests = sorted({"variants", "by_units"} & set(settings.decisions))
+        if tests:
             raise ConfigError(
-                "nba.yaml sets `decisions.variants`",
+                f"nba.yaml sets `decisions.{tests[0]}`",
                 expected="arms with rules of their own from a test alone",
                 next_step="remove it, and use `nba experiment start NAME --spec FILE`",
             )

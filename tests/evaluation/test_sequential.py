@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import pytest
 from statsmodels.stats.power import TTestIndPower
@@ -13,7 +14,8 @@ from nba.evaluation.sequential import always_valid, detectable
 
 
 def effect(error: float) -> Effect:
-    return Effect(1.0, error, 1.0 - 1.96 * error, 1.0 + 1.96 * error, 2.0, 1.0, 100, 100)
+    reach = NormalDist().inv_cdf(0.975) * error
+    return Effect(1.0, error, 1.0 - reach, 1.0 + reach, 2.0, 1.0, 100, 100)
 
 
 def test_the_interval_is_that_of_the_normal_mixture() -> None:

@@ -61,7 +61,8 @@ def cohort(rows: int = 400, lift: float = 8.0) -> Cohort:
     )
     names = ("margin_before", "margin_quarter_before", "orders_before", "days_counted")
     zero = [pl.lit(0.0).alias(name) for name in names]
-    return Cohort(table.with_columns(*zero))
+    nobody = [pl.lit(None, dtype=pl.String).alias(name) for name in ("drawn_by", "unit_arm")]
+    return Cohort(table.with_columns(*zero, *nobody))
 
 
 def test_the_engine_stands_against_the_list_that_earned_most() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nba.cli.common import AsJson, emit, moment, wiring_of
+from nba.schema.words import DrawUnit
 from nba.settings import SETTINGS_FILE
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 Version = Annotated[str, typer.Option("--version", help="The version's number.")]
 Reason = Annotated[str, typer.Option(help="Why; written to the version and its MLflow run.")]
 ModelName = Annotated[str, typer.Argument(help="timing, affinity or mode.")]
+UnitOption = Annotated[
+    DrawUnit, typer.Option(help="Who draws an arm: a clerk does for all customers.")
+]
 verbs = typer.Typer()
 experiment_app = typer.Typer(help="Models compared on your own tables.", no_args_is_help=True)
 
@@ -196,14 +200,17 @@ def experiment_power(
     context: typer.Context,
     share: Annotated[float, typer.Option(help="Share of customers in the control.")] = 0.1,
     last: Annotated[str, typer.Option("--to", help="The last day of sales to look at.")] = "",
+    unit: UnitOption = DrawUnit.CUSTOMER,
     as_json: AsJson = False,
 ) -> None:
     """Say how small a difference a test of so many weeks could find, before it begins."""
     from nba.jobs.impact.live import plan_lines, plan_test
 
     wiring = wiring_of(context)
-    sizes = plan_test(wiring, moment(wiring, last, option="--to").date(), share=share)
-    emit(as_json, sizes.to_dicts(), lambda: plan_lines(sizes, wiring.settings.currency, share))
+    day = moment(wiring, last, option="--to").date()
+    sizes = plan_test(wiring, day, share=share, unit=unit)
+    currency = wiring.settings.currency
+    emit(as_json, sizes.to_dicts(), lambda: plan_lines(sizes, currency, share, unit))
 
 
 @experiment_app.command("what-if")
@@ -309,17 +316,22 @@ def experiment_start(
         typer.Option(help="A YAML file of arms with a catalogue, policy, texts or models."),
     ] = None,
     weeks: Annotated[int, typer.Option(help="How long it is meant to run.")] = 8,
+    unit: Annotated[
+        DrawUnit | None, typer.Option(help="Who draws an arm: a clerk does for all customers.")
+    ] = None,
 ) -> None:
     """Test lists, rules or models against the engine from the next plan on; says what it finds."""
     from nba.jobs.impact.live_record import ArmRecord
-    from nba.jobs.impact.live_spec import arms_of_spec
+    from nba.jobs.impact.live_spec import arms_of_spec, read_live_spec
     from nba.jobs.impact.live_tests import start_test
 
     wiring = wiring_of(context)
     lists = {one: ArmRecord(share=share) for one, share in _shares(arm or []).items()}
     own = {} if spec is None else arms_of_spec(wiring, spec)
     _refuse_twice(lists, own)
-    test = start_test(wiring, name, {**lists, **own}, weeks=weeks, reason=reason)
+    if unit is None:
+        unit = DrawUnit.CUSTOMER if spec is None else read_live_spec(spec).unit
+    test = start_test(wiring, name, {**lists, **own}, weeks=weeks, reason=reason, unit=unit)
     typer.echo(test.line(wiring.settings.currency))
 
 

@@ -22,8 +22,9 @@ from nba.decisions.policy import ContactPolicy
 from nba.decisions.pool import with_arms
 from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import DecisionSettings
+from nba.decisions.units import arms_of_audiences
 from nba.decisions.when import HOURS, contact_windows, known_reach, reachable_hours
-from nba.schema.words import Arm, Channel, Mode
+from nba.schema.words import SIMPLE_ARMS, Arm, Channel, Mode
 
 #: What reaches a member of an audience, against a contact of their own in the same mode.
 REACH = 0.15
@@ -80,12 +81,12 @@ def decide_audiences(
     tables = conform_inputs(inputs)
     reachable = tables["customer_state"].filter(may_contact() & pl.col("is_friend"))
     arms = with_arms(tables, reachable.select("customer_id", "clerk_id"), settings, as_of=as_of)
-    members = pl.concat([_group_members(tables, arms), _moments_members(arms)])
+    members = pl.concat([_group_members(tables, arms), _moments_members(arms, settings)])
     members = members.join(_working(tables), on="clerk_id", how="semi")
     content = _best_content(tables, members, as_of, policy)
     posts = _price(tables, members, content, clerks)
     posts = _within_limits(tables, posts, as_of=as_of, policy=policy)
-    posts = _draw(posts, as_of, settings)
+    posts = _draw(tables, posts, as_of, settings)
     sent = posts.filter("posted").select("audience", "content_id", "propensity")
     left_alone = ~pl.col("own_arm").is_in(_reached(settings)).fill_null(False)
     rows = (
@@ -107,7 +108,7 @@ def decide_audiences(
 
 def _reached(settings: DecisionSettings) -> list[str]:
     """Return the arms that posts are for."""
-    return [str(Arm.ENGINE), *settings.variants]
+    return [str(Arm.ENGINE), *(arm for arm in settings.variants if arm not in SIMPLE_ARMS)]
 
 
 def _working(tables: DecisionInputs) -> pl.DataFrame:
@@ -133,9 +134,9 @@ def _group_members(tables: DecisionInputs, arms: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _moments_members(arms: pl.DataFrame) -> pl.DataFrame:
-    """Return the friends of each clerk in the engine's arm; moments can leave others out."""
-    return arms.filter(pl.col("arm") == str(Arm.ENGINE)).select(
+def _moments_members(arms: pl.DataFrame, settings: DecisionSettings) -> pl.DataFrame:
+    """Return the friends of each clerk whom posts are for; moments can leave others out."""
+    return arms.filter(pl.col("arm").is_in(_reached(settings))).select(
         audience=pl.concat_str(pl.lit("moments:"), "clerk_id"),
         customer_id="customer_id",
         clerk_id="clerk_id",
@@ -264,16 +265,23 @@ def _within_limits(
     return posts.join(spent, on="audience", how="anti")
 
 
-def _draw(posts: pl.DataFrame, as_of: datetime, settings: DecisionSettings) -> pl.DataFrame:
+def _draw(
+    tables: DecisionInputs, posts: pl.DataFrame, as_of: datetime, settings: DecisionSettings
+) -> pl.DataFrame:
     """Draw each post by a hash of audience and day, with the floor on either side."""
     posts = posts.sort("audience")
     arms = draw_arms(
         posts["audience"],
         salt=settings.salt,
         day=as_of.date(),
-        shares=settings.shares,
+        shares=settings.shares_of_customers,
         period_days=settings.arm_period_days,
     )
+    if settings.by_units is not None:
+        of_units = arms_of_audiences(tables, posts, settings.by_units)
+        arms = arms.to_frame().select(
+            pl.when(pl.col("arm") == str(Arm.ENGINE)).then(of_units).otherwise("arm").alias("arm")
+        )["arm"]
     floor = settings.exploration_floor
     u = uniform(posts["audience"], f"post/{settings.seed}/{as_of.date().isoformat()}")
     is_group = pl.col("channel") == str(Channel.GROUP)

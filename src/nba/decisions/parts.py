@@ -20,7 +20,8 @@ from nba.decisions.plan import Plan
 from nba.decisions.pool import eligible_customers, with_arms
 from nba.decisions.rules import DecisionRules
 from nba.decisions.substitution import with_substitutes
-from nba.schema.words import Arm
+from nba.decisions.units import drawn_arms
+from nba.schema.words import SIMPLE_ARMS, Arm, DrawUnit
 
 #: Tables of an arm's own models stand under this name and the arm's.
 ARM_TABLES: Final = "arms"
@@ -55,7 +56,10 @@ class Part:
 
     def named(self, table: pl.DataFrame) -> pl.DataFrame:
         """Return a table with the customers' arm called by its name."""
-        return table.with_columns(arm=pl.lit(self.arm)) if self.arm else table
+        if not self.arm:
+            return table
+        planned = pl.col("arm") == str(Arm.ENGINE)
+        return table.with_columns(arm=pl.when(planned).then(pl.lit(self.arm)).otherwise("arm"))
 
 
 def arm_tables(inputs: Mapping[str, pl.DataFrame], arm: str) -> dict[str, pl.DataFrame]:
@@ -94,10 +98,40 @@ def parts_of(
         people = people_of(tables, rules, arm, as_of=as_of)
         settings, share = rules.settings.within(arm)
         part_rules = rules.of_arm(arm).model_copy(update={"settings": settings, "variants": {}})
-        if share != 1.0:
-            minutes = tables["clerk"].with_columns(pl.col("minutes_per_day") * share)
+        if rules.variants:
+            clerks = tables["clerk"]
+            by_clerk = _shares_of_minutes(tables, rules, arm, share, as_of=as_of)
+            minutes = clerks.with_columns(pl.col("minutes_per_day") * by_clerk)
             tables = DecisionInputs({**tables.tables, "clerk": minutes})
         yield Part(arm, tables, people, part_rules, mode_averages(tables) if own else of_all)
+
+
+def _shares_of_minutes(
+    tables: DecisionInputs, rules: DecisionRules, arm: str, share: float, *, as_of: datetime
+) -> pl.Series:
+    """Return the share of each clerk's minutes that one set of rules may plan.
+
+    Where clerks or stores draw, it is all or nothing; where groups draw, as many as the clerk has
+    customers to plan by these rules.
+    """
+    clerks, draw = tables["clerk"], rules.settings.by_units
+    if draw is None:
+        return pl.repeat(share, clerks.height, eager=True)
+    if draw.unit is not DrawUnit.GROUP:
+        people = clerks.select("clerk_id", customer_id="clerk_id")
+        return (_planners(drawn_arms(tables, people, draw), rules) == arm).cast(pl.Float64)
+    people = eligible_customers(tables, rules, as_of=as_of)
+    people = people.filter(pl.col("arm") != str(Arm.HOLDOUT))
+    mine = people.with_columns(mine=_planners(people["arm"], rules) == arm)
+    shares = mine.group_by("clerk_id").agg(pl.col("mine").mean())
+    found = clerks.select("clerk_id").join(shares, on="clerk_id", how="left", maintain_order="left")
+    return found["mine"].fill_null(0.0 if arm else 1.0)
+
+
+def _planners(arms: pl.Series, rules: DecisionRules) -> pl.Series:
+    """Return by which rules each arm is planned: its own name; empty, the project's."""
+    own = pl.when(pl.col("arm").is_in(list(rules.variants))).then("arm").otherwise(pl.lit(""))
+    return arms.alias("arm").to_frame().select(own).to_series()
 
 
 def people_of(
@@ -117,10 +151,20 @@ def people_of(
     people = eligible_customers(tables, rules.of_arm(arm), as_of=as_of)
     if not rules.variants:
         return people
-    if arm:
-        own = people.filter(pl.col("arm") == arm)
-        return own.with_columns(arm=pl.lit(str(Arm.ENGINE)))
-    return people.filter(~pl.col("arm").is_in(list(rules.variants)))
+    own = people.filter(_planner_of(tables, people, rules) == arm)
+    stands = pl.col("arm") == (arm if arm not in SIMPLE_ARMS else "")
+    return own.with_columns(arm=pl.when(stands).then(pl.lit(str(Arm.ENGINE))).otherwise("arm"))
+
+
+def _planner_of(tables: DecisionInputs, people: pl.DataFrame, rules: DecisionRules) -> pl.Series:
+    """Return by which rules each person is planned; empty: the project's.
+
+    Where clerks or stores draw, all their customers are, those drawn at random or held out too.
+    """
+    draw = rules.settings.by_units
+    if draw is None or draw.unit is DrawUnit.GROUP:
+        return _planners(people["arm"], rules)
+    return _planners(drawn_arms(tables, people, draw), rules)
 
 
 def arm_of(
@@ -140,8 +184,8 @@ def arm_of(
         return ""
     person = pl.col("customer_id") == customer_id
     people = tables["customer_state"].filter(person).select("customer_id", "clerk_id")
-    arms = with_arms(tables, people, rules.settings, as_of=as_of)["arm"].to_list()
-    return next((str(arm) for arm in arms if arm in rules.variants), "")
+    people = with_arms(tables, people, rules.settings, as_of=as_of)
+    return next(iter(_planner_of(tables, people, rules)), "")
 
 
 def joined(plans: Sequence[Plan], services: Sequence[Sequence[str]]) -> Plan:

@@ -22,8 +22,9 @@ from nba.decisions.policy import Floor
 from nba.decisions.reasons import TEXT_FACTS
 from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import DecisionSettings
+from nba.decisions.units import drawn_arms, first_groups
 from nba.models.needs.base import AHEAD_DAYS
-from nba.schema.words import SIMPLE_ARMS
+from nba.schema.words import SIMPLE_ARMS, Arm
 
 #: Customers worked on at once; bounds memory.
 CHUNK: Final = 100_000
@@ -170,36 +171,38 @@ def with_arms(
 ) -> pl.DataFrame:
     """Add the arm of each customer; members of a group share that of the first they joined.
 
+    Where clerks, stores or groups draw the arms of a test, customers whom the engine would plan are
+    in the arm of theirs.
+
     Parameters
     ----------
     tables : DecisionInputs
-        `memberships` is read.
+        `memberships` is read, and `clerk` where stores draw.
     people : polars.DataFrame
-        customer_id, and what else shall stay.
+        customer_id, and what else shall stay; clerk_id where clerks or stores draw.
     settings : DecisionSettings
         The salt, shares and period of the arms.
     as_of : datetime
         Its day decides the period.
     """
-    first_group = (
-        tables["memberships"]
-        .sort("customer_id", "joined_at", "group_id")
-        .unique("customer_id", keep="first", maintain_order=True)
-        .select("customer_id", "group_id")
-    )
     units = (
-        people.join(first_group, on="customer_id", how="left")
-        .with_columns(unit=pl.coalesce(pl.concat_str(pl.lit("group:"), "group_id"), "customer_id"))
+        people.join(first_groups(tables["memberships"]), on="customer_id", how="left")
+        .with_columns(unit=pl.coalesce("group", "customer_id"))
         .sort("customer_id")
     )
     arms = draw_arms(
         units["unit"],
         salt=settings.salt,
         day=as_of.date(),
-        shares=settings.shares,
+        shares=settings.shares_of_customers,
         period_days=settings.arm_period_days,
     )
-    return units.select(people.columns).with_columns(arms)
+    found = units.select(people.columns).with_columns(arms)
+    if settings.by_units is None:
+        return found
+    of_units = drawn_arms(tables, found, settings.by_units)
+    is_engine = pl.col("arm") == str(Arm.ENGINE)
+    return found.with_columns(arm=pl.when(is_engine).then(of_units).otherwise("arm"))
 
 
 def evaluate(

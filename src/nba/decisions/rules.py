@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from nba.decisions.action_types import ActionType, Catalogue
 from nba.decisions.names import Texts
 from nba.decisions.policy import ContactPolicy, Levers
-from nba.decisions.settings import FORMER_FACTORS, DecisionSettings
+from nba.decisions.settings import FORMER_FACTORS, DecisionSettings, UnitDraw
 from nba.settings import PolicyShares
 
 #: Settings of older versions that nothing reads any more.
@@ -78,7 +78,10 @@ class DecisionRules(BaseModel):
         return self.model_copy(update={"settings": settings})
 
     def with_variants(
-        self, variants: Mapping[str, DecisionRules], shares: Mapping[str, float]
+        self,
+        variants: Mapping[str, DecisionRules],
+        shares: Mapping[str, float],
+        by_units: UnitDraw | None = None,
     ) -> DecisionRules:
         """Return the rules with arms beside the engine that plan by rules of their own.
 
@@ -88,8 +91,11 @@ class DecisionRules(BaseModel):
             By arm.
         shares : mapping of str to float
             Of the customers, by arm.
+        by_units : UnitDraw, optional
+            Who draws these arms for all their customers.
         """
-        settings = self.settings.model_copy(update={"variants": dict(shares)})
+        given = {"variants": dict(shares), "by_units": by_units}
+        settings = self.settings.model_copy(update=given)
         of_arms = {
             arm: rules.model_copy(update={"settings": settings}) for arm, rules in variants.items()
         }

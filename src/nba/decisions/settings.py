@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nba.schema import defaults
-from nba.schema.words import Arm
+from nba.schema.words import SIMPLE_ARMS, Arm, DrawUnit
 from nba.settings import ArmShares, PolicyShares, arm_shares
 
 #: Former names of fields of `DecisionSettings` and of its `factors`.
@@ -69,6 +69,18 @@ class Rounding(StrEnum):
     EXPECTED = "expected"
 
 
+class UnitDraw(BaseModel):
+    """How clerks, stores or groups draw the arm of all their customers, while a test runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    unit: DrawUnit = Field(description="clerk, store or group")
+    salt: str = Field(description="salt of the hash that draws the units' arms")
+    shares: Mapping[str, float] = Field(
+        description="share of the units, by arm; the engine's apart"
+    )
+
+
 class DecisionSettings(BaseModel):
     """The settings of a plan.
 
@@ -89,6 +101,9 @@ class DecisionSettings(BaseModel):
     variants: Mapping[str, float] = Field(
         default_factory=dict,
         description="shares of the arms that plan by other rules; a running test sets them",
+    )
+    by_units: UnitDraw | None = Field(
+        None, description="who draws the arms of a test for all their customers; a test sets it"
     )
     arm_period_days: int = Field(
         182, ge=1, description="days for which a customer stays in an arm, counted from 1970-01-01"
@@ -134,8 +149,17 @@ class DecisionSettings(BaseModel):
     def shares(self) -> dict[str, float]:
         """The share of every arm, those with rules of their own included."""
         shares = {str(arm): part for arm, part in arm_shares(self.arms, self.policies).items()}
-        engine = shares.pop(Arm.ENGINE) - sum(self.variants.values())
-        return {**shares, **self.variants, Arm.ENGINE: max(engine, 0.0)}
+        engine = shares.pop(Arm.ENGINE)
+        part = 1.0 if self.by_units is None else engine  # units draw within what customers leave
+        own = {arm: share * part for arm, share in self.variants.items()}
+        return {**shares, **own, Arm.ENGINE: max(engine - sum(own.values()), 0.0)}
+
+    @property
+    def shares_of_customers(self) -> dict[str, float]:
+        """The share of every arm that customers draw by themselves; units draw within the rest."""
+        if self.by_units is None:
+            return self.shares
+        return {str(arm): part for arm, part in arm_shares(self.arms, PolicyShares()).items()}
 
     def within(self, variant: str = "") -> tuple[DecisionSettings, float]:
         """Return the settings by which one set of rules plans, and its share of the minutes.
@@ -154,6 +178,8 @@ class DecisionSettings(BaseModel):
         """
         if not self.variants:
             return self, 1.0
+        if self.by_units is not None:
+            return self._within_units(variant), 1.0
         working = max(1.0 - self.arms.holdout, 1e-9)
         if variant:
             alone = {"arms": ArmShares(holdout=0.0), "policies": PolicyShares(), "variants": {}}
@@ -167,12 +193,26 @@ class DecisionSettings(BaseModel):
         }
         return self.model_copy(update=given), 1.0 - of_variants / working
 
+    def _within_units(self, variant: str) -> DecisionSettings:
+        """Return the settings of the units that drew an arm: a simple list plans as itself."""
+        assert self.by_units is not None
+        alone = self.by_units.unit is DrawUnit.GROUP and variant
+        arms = ArmShares(holdout=0.0) if alone else self.arms
+        rest = arm_shares(arms, PolicyShares())[Arm.ENGINE]
+        lists = {variant: rest} if variant in {str(arm) for arm in SIMPLE_ARMS} else {}
+        given = {"arms": arms, "policies": PolicyShares(**lists), "variants": {}, "by_units": None}
+        return self.model_copy(update=given)
+
     @model_validator(mode="after")
     def _leave_room_for_the_engine(self) -> Self:
-        left = arm_shares(self.arms, self.policies)[Arm.ENGINE] - sum(self.variants.values())
+        whole = 1.0 if self.by_units else arm_shares(self.arms, self.policies)[Arm.ENGINE]
+        left = whole - sum(self.variants.values())
         if left < -1e-9:
             raise ValueError(f"the arms' shares add up to {1.0 - left:g}, more than 1")
-        reserved = sorted(set(self.variants) & {str(arm) for arm in Arm})
+        taken = {str(arm) for arm in Arm}
+        if self.by_units is not None:  # whole clerks, stores or groups may follow a simple list
+            taken -= {str(arm) for arm in SIMPLE_ARMS}
+        reserved = sorted(set(self.variants) & taken)
         if reserved:
             raise ValueError(f"an arm of its own rules cannot be called {', '.join(reserved)}")
         return self

@@ -50,6 +50,9 @@ def always_valid(effect: Effect, planned_error: float, *, level: float = LEVEL) 
     half_width = effect.standard_error * math.sqrt(
         (mixing + 1) / mixing * (math.log(mixing + 1) + budget)
     )
+    # few units: as much wider as their own interval is than that of a normal distribution
+    normal = float(norm.ppf(0.5 + level / 2)) * effect.standard_error
+    half_width *= max((effect.upper - effect.estimate) / normal, 1.0)
     return replace(effect, lower=effect.estimate - half_width, upper=effect.estimate + half_width)
 
 

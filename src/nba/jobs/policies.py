@@ -15,7 +15,7 @@ from nba.decisions.rules import DecisionRules
 from nba.evaluation.impact.arms import arms_table
 from nba.evaluation.impact.cohort import build_cohort
 from nba.jobs.impact.gather import gather
-from nba.jobs.impact.live_record import arms_of_day, policies_of_day
+from nba.jobs.impact.live_record import arms_of_day, policies_of_day, units_of_day
 from nba.jobs.impact.live_tests import guard
 from nba.pipeline.context import RunContext
 from nba.pipeline.partitions import plan_night
@@ -60,7 +60,7 @@ def planned(context: RunContext, planner: Planner) -> dict[str, Any]:
     if policies.auto:
         earned = standing(wiring, today - timedelta(days=today.toordinal() % MOVE_DAYS))
         policies = moved_shares(wiring, earned)
-    return planner(context, rules_of_day(context, policies, arms))
+    return planner(context, rules_of_day(context, policies, arms, units_of_day(wiring, today)))
 
 
 def standing(wiring: Wiring, before: date) -> pl.DataFrame:

@@ -10,6 +10,7 @@ import polars as pl
 
 from nba.decisions.parts import ARM_TABLES
 from nba.decisions.rules import DecisionRules
+from nba.decisions.settings import UnitDraw
 from nba.models.affinity.offers import offers
 from nba.models.base import Model, ModelInputs
 from nba.pipeline.context import RunContext
@@ -39,7 +40,10 @@ class ArmChange:
 
 
 def with_arms_of_test(
-    ports: Ports, rules: DecisionRules, arms: Mapping[str, ArmChange]
+    ports: Ports,
+    rules: DecisionRules,
+    arms: Mapping[str, ArmChange],
+    by_units: UnitDraw | None = None,
 ) -> DecisionRules:
     """Return the rules of a day on which the arms of a test plan beside them.
 
@@ -49,6 +53,8 @@ def with_arms_of_test(
     rules : DecisionRules
         The project's own.
     arms : mapping of str to ArmChange
+    by_units : UnitDraw, optional
+        Who draws the arms for all their customers.
 
     Raises
     ------
@@ -59,7 +65,8 @@ def with_arms_of_test(
     for name, arm in arms.items():
         told = versions_text({**versions_of(rules.model_versions), **arm.models})
         variants[name] = ports.decision_rules(told, changes=arm.files or None)
-    return rules.with_variants(variants, {name: arm.share for name, arm in arms.items()})
+    shares = {name: arm.share for name, arm in arms.items()}
+    return rules.with_variants(variants, shares, by_units)
 
 
 def versions_of(text: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from nba.decisions.outlook import outlook
 from nba.decisions.plan import Plan
 from nba.decisions.replacement import shift_ends, write_reserve
 from nba.decisions.rules import DecisionRules
+from nba.decisions.settings import UnitDraw
 from nba.decisions.substitution import stand_ins, with_substitutes
 from nba.decisions.talking import SAME_TEXT_DAYS
 from nba.decisions.when import quiet_shifts
@@ -66,6 +67,7 @@ def rules_of_day(
     context: RunContext,
     policies: PolicyShares | None = None,
     arms: Mapping[str, ArmChange] | None = None,
+    by_units: UnitDraw | None = None,
 ) -> DecisionRules:
     """Return the rules of the run.
 
@@ -76,11 +78,13 @@ def rules_of_day(
         In place of the configured shares of simple lists.
     arms : mapping of str to ArmChange, optional
         Arms that plan by rules of their own.
+    by_units : UnitDraw, optional
+        Who draws these arms for all their customers.
     """
     rules = context.ports.decision_rules(model_versions_text(context.manifest))
     if policies is not None:
         rules = rules.with_policies(policies)
-    return with_arms_of_test(context.ports, rules, arms) if arms else rules
+    return with_arms_of_test(context.ports, rules, arms, by_units) if arms else rules
 
 
 def plan_report(

@@ -45,7 +45,7 @@ def preview(
     rules = context.ports.decision_rules(versions, changes=changes)
     kept = kept_rules(context)
     rules = rules.with_policies(kept.settings.policies)
-    rules = rules.with_variants(kept.variants, kept.settings.variants)
+    rules = rules.with_variants(kept.variants, kept.settings.variants, kept.settings.by_units)
     plan = decide(kept_inputs(context), _without(rules, without), as_of=context.as_of)
     return plan, diff_plans(standing.actions, plan.actions)
 

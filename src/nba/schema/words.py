@@ -173,6 +173,15 @@ LISTED_ARMS: Final = (Arm.ENGINE, Arm.RANDOM, *SIMPLE_ARMS)
 UNLISTED_ARMS: Final = (Arm.HOLDOUT, *OWN_HABIT_ARMS)
 
 
+class DrawUnit(StrEnum):
+    """Who draws the arm of a test: each customer, or a clerk, store or group for all its own."""
+
+    CUSTOMER = "customer"
+    CLERK = "clerk"
+    STORE = "store"
+    GROUP = "group"
+
+
 class BenefitKind(StrEnum):
     """Kinds of benefits a customer may hold."""
 

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from nba.decisions.settings import UnitDraw
 from nba.evaluation.arm_effects import Effect, adjusted, difference, relative, sample_ratio
 from nba.evaluation.arm_effects import shrunk as pulled
 from nba.evaluation.impact.cohort import CONTROL, SEGMENTS, Cohort
@@ -64,25 +65,26 @@ def against_lists(cohort: Cohort) -> tuple[str, Effect] | None:
 
 def _over(cohort: Cohort, arm: str, other: str) -> Effect:
     """Return what an arm earned over another per customer."""
-    both = Cohort(cohort.table.filter(pl.col("arm").is_in([arm, other])))
-    return difference(
-        both.array("margin"),
-        (both.table["arm"] == arm).to_numpy(),
-        covariates=both.covariates,
-        cluster=both.unit,
-    )
+    both = cohort.pair(arm, other)
+    return both.difference("margin", (both.table["arm"] == arm).to_numpy())
 
 
 def own_arms_table(cohort: Cohort, arms: Collection[str]) -> pl.DataFrame:
     """Return what each arm with rules of its own earned over the engine.
 
-    Columns: arm, customers, estimate, standard_error, lower, upper, per customer; a row for each of
-    `arms` that has customers beside the engine's.
+    Columns: arm, customers, estimate, standard_error, lower, upper, per customer; units, units_held
+    (how many clerks, stores or groups drew the arm and the engine; null where customers did); a row
+    for each of `arms` that has customers beside the engine's.
     """
     sizes: dict[str, int] = dict(cohort.table["arm"].value_counts().iter_rows())
     there = sorted(set(arms) & set(sizes)) if str(Arm.ENGINE) in sizes else []
     rows = [
-        {"arm": one, "customers": sizes[one], **_over(cohort, one, str(Arm.ENGINE)).columns()}
+        {
+            "arm": one,
+            "customers": sizes[one],
+            **_over(cohort, one, str(Arm.ENGINE)).columns(),
+            **cohort.pair(one, str(Arm.ENGINE)).counted_units(one),
+        }
         for one in there
     ]
     return pl.DataFrame(rows, schema=None if rows else {"arm": pl.String, "estimate": pl.Float64})
@@ -216,10 +218,48 @@ def levers_table(cohort: Cohort, arm: str) -> pl.DataFrame:
     )
 
 
-def ratio_check(cohort: Cohort, shares: Mapping[str, float]) -> float:
-    """Return the chance of arms at least as far from their shares as these."""
-    units = cohort.table.unique(["unit", "period", "arm"]).group_by("arm").len()
-    return sample_ratio(dict(units.iter_rows()), dict(shares))
+def ratio_check(
+    cohort: Cohort, shares: Mapping[str, float], by_units: UnitDraw | None = None
+) -> float:
+    """Return the chance of arms at least as far from their shares as these.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    shares : mapping of str to float
+        Of the customers, by arm.
+    by_units : UnitDraw, optional
+        Where clerks, stores or groups drew arms: their numbers are checked too, and the customers
+        of these arms are counted as one.
+    """
+    if by_units is None or not shares:
+        return sample_ratio(_counts(cohort.table), dict(shares))
+    of_units = [*by_units.shares, str(Arm.ENGINE)]
+    engine = pl.when(pl.col("arm").is_in(of_units)).then(pl.lit(str(Arm.ENGINE))).otherwise("arm")
+    told = {arm: share for arm, share in shares.items() if arm not in of_units}
+    told[str(Arm.ENGINE)] = sum(shares[arm] for arm in of_units)
+    customers = sample_ratio(_counts(cohort.table.with_columns(arm=engine)), told)
+    return min(1.0, 2.0 * min(customers, units_check(cohort, by_units)))
+
+
+def _counts(table: pl.DataFrame) -> dict[str, int]:
+    return dict(table.unique(["unit", "period", "arm"]).group_by("arm").len().iter_rows())
+
+
+def units_check(cohort: Cohort, draw: UnitDraw, arms: Collection[str] = ()) -> float:
+    """Return the chance of numbers of units at least as far from their shares as these.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    draw : UnitDraw
+    arms : collection of str
+        Compared with each other; by default all that units drew.
+    """
+    shares = {**draw.shares, str(Arm.ENGINE): max(1.0 - sum(draw.shares.values()), 0.0)}
+    units = cohort.table.drop_nulls("drawn_by").filter(pl.col("arm") == pl.col("unit_arm"))
+    counts = dict(units.unique(["drawn_by", "arm"]).group_by("arm").len().iter_rows())
+    return sample_ratio(counts, {a: share for a, share in shares.items() if not arms or a in arms})
 
 
 def weeks_to_tell(effect: Effect, weeks: float) -> float:

@@ -11,9 +11,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from nba.arrays import Bools, Floats
+from nba.decisions.settings import UnitDraw
+from nba.decisions.units import arms_of_units
 from nba.evaluation.arm_effects import Effect, difference
 from nba.evaluation.impact.inputs import HISTORY_DAYS, ImpactInputs
-from nba.schema.words import Arm
+from nba.evaluation.unit_effects import unit_difference
+from nba.schema.words import Arm, DrawUnit
 
 CONTROL: Final = str(Arm.HOLDOUT)
 #: What was known before the arm was drawn, and takes away noise.
@@ -33,7 +36,9 @@ class Cohort:
     ----------
     table : DataFrame
         A row per customer and arm period: customer_id, period, unit, clerk_id, store_id, arm,
-        start, end, segment, days_counted, orders, amount, margin, and the same `_before`.
+        start, end, segment, days_counted, orders, amount, margin, and the same `_before`; where
+        clerks, stores or groups drew arms for all their customers, `drawn_by` (which one) and
+        `unit_arm` (what it drew; also of customers who are held out), else null.
     """
 
     table: pl.DataFrame
@@ -42,9 +47,55 @@ class Cohort:
         """Return a column as numbers."""
         return self.table[name].cast(pl.Float64).to_numpy()
 
+    def pair(self, arm: str, other: str) -> Cohort:
+        """Return the customers of two arms who can be compared.
+
+        Where units drew an arm, its customers stand beside those held out of the same units; beside
+        another arm that units drew stand those of the units of either.
+        """
+        two = self.table.filter(pl.col("arm").is_in([arm, other]))
+        of_units = [one for one in (arm, other) if one in self.table["unit_arm"]]
+        if len(of_units) == 1:
+            two = two.filter(pl.col("unit_arm") == of_units[0])
+        elif of_units:
+            two = two.filter(pl.col("drawn_by").is_not_null())
+        return Cohort(two)
+
     def against(self, arm: str) -> Cohort:
-        """Return the customers of an arm and of the control."""
-        return Cohort(self.table.filter(pl.col("arm").is_in([arm, CONTROL])))
+        """Return the customers of an arm and those of the control who can be compared."""
+        return self.pair(arm, CONTROL)
+
+    @property
+    def by_units(self) -> bool:
+        """Whether units drew the arms of all these customers: only units are independent."""
+        drawn = (pl.col("arm") == pl.col("unit_arm")) & pl.col("drawn_by").is_not_null()
+        return self.table.height > 0 and bool(
+            self.table.select(drawn.fill_null(False).all()).item()
+        )
+
+    def counted_units(self, arm: str) -> dict[str, int | None]:
+        """Return how many units drew an arm, and how many another; None where customers did."""
+        if not self.by_units:
+            return {"units": None, "units_held": None}
+        mine = pl.col("arm") == arm
+        units = [self.table.filter(part)["drawn_by"].n_unique() for part in (mine, ~mine)]
+        return dict(zip(("units", "units_held"), units, strict=True))
+
+    def difference(self, outcome: str, treated: Bools, *, adjust: bool = True) -> Effect:
+        """Return the difference of two arms per customer, over those who drew them.
+
+        Parameters
+        ----------
+        outcome : str
+        treated : bool array of shape (customers,)
+        adjust : bool
+            Take off what was foreseeable from the year before.
+        """
+        y, covariates = self.array(outcome), self.covariates if adjust else None
+        if self.by_units:
+            drawn_by = self.table["drawn_by"].rank("dense").to_numpy()
+            return unit_difference(y, treated, drawn_by, covariates=covariates)
+        return difference(y, treated, covariates=covariates, cluster=self.unit)
 
     @property
     def treated(self) -> Bools:
@@ -63,9 +114,7 @@ class Cohort:
 
     def effect(self, outcome: str) -> Effect:
         """Return what the arm changed per customer against the control."""
-        return difference(
-            self.array(outcome), self.treated, covariates=self.covariates, cluster=self.unit
-        )
+        return self.difference(outcome, self.treated)
 
 
 def build_cohort(inputs: ImpactInputs) -> Cohort:
@@ -93,7 +142,23 @@ def build_cohort(inputs: ImpactInputs) -> Cohort:
         .join(inputs.clerks.select("clerk_id", "store_id"), on="clerk_id", how="left")
         .with_columns(days_counted=(pl.col("end") - pl.col("start")).dt.total_days() + 1)
     )
+    table = _with_units_of_test(table, inputs.by_units)
     return Cohort(_with_segments(with_purchases(table, inputs.days)).sort("customer_id", "start"))
+
+
+def _with_units_of_test(table: pl.DataFrame, draw: UnitDraw | None) -> pl.DataFrame:
+    """Add who drew a test's arm for the customer, and what was drawn; null where nobody did."""
+    if draw is None:
+        none = pl.lit(None, dtype=pl.String)
+        return table.with_columns(drawn_by=none, unit_arm=none)
+    is_group = pl.col("unit").str.starts_with("group:")
+    units = {
+        DrawUnit.CLERK: pl.col("clerk_id"),
+        DrawUnit.STORE: pl.col("store_id"),
+        DrawUnit.GROUP: pl.when(is_group).then("unit"),
+    }
+    drawn = table.with_columns(drawn_by=units[draw.unit])
+    return drawn.with_columns(unit_arm=arms_of_units(drawn["drawn_by"], draw))
 
 
 def _with_units(table: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from typing import Final
 
 import polars as pl
 
+from nba.decisions.settings import UnitDraw
 from nba.schema.words import Mode
 
 #: Days before the period that tell what a customer would do anyway.
@@ -59,6 +60,8 @@ class ImpactInputs:
         best_value; empty where it did not watch.
     changes : mapping of str to sequence of str
         What arms with rules of their own change, by arm.
+    by_units : UnitDraw or None
+        Where clerks, stores or groups drew the arms of a test in this period, how they did.
     """
 
     first: date
@@ -81,6 +84,7 @@ class ImpactInputs:
     content: pl.DataFrame
     watched: pl.DataFrame = field(default_factory=pl.DataFrame)
     changes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    by_units: UnitDraw | None = None
 
     @property
     def known_from(self) -> date | None:

@@ -9,10 +9,11 @@ import polars as pl
 
 from nba.arrays import Bools, Floats
 from nba.evaluation.arm_effects import Effect, adjusted, difference, sample_ratio
-from nba.evaluation.impact.cohort import CONTROL, COVARIATES, Cohort
+from nba.evaluation.impact.arms import units_check
+from nba.evaluation.impact.cohort import CONTROL, Cohort
 from nba.evaluation.impact.inputs import ImpactInputs
 from nba.evaluation.sequential import always_valid, detectable
-from nba.schema.words import ResponseKind
+from nba.schema.words import Arm, DrawUnit, ResponseKind
 
 #: What must not rise; a test of an arm that raises it beyond doubt is to be stopped.
 GUARDRAILS: Final = ("blocked", "complained")
@@ -36,12 +37,13 @@ def analyse(inputs: ImpactInputs, cohort: Cohort, control: str = CONTROL) -> pl.
         A row per arm and outcome (`margin`, `orders`, `blocked`, `complained`): customers, held
         (of the control), estimate, standard_error, lower, upper (always valid), fixed_lower,
         fixed_upper (for a single look at the planned end), on_contacted (the margin changed for
-        those who were contacted because of the arm), ratio_p, verdict: `stop_harm`,
-        `stop_broken`, `better`, `worse`, `go_on`.
+        those who were contacted because of the arm), unit (who drew the two arms), units,
+        units_held (how many; null for customers), ratio_p, verdict: `stop_harm`, `stop_broken`,
+        `few_units` (no interval), `better`, `worse`, `go_on`.
     """
     table = _with_events(cohort.table, inputs)
     arms = sorted(set(table["arm"].unique().to_list()) - {control})
-    return pl.concat([_against(table, arm, control, inputs) for arm in arms])
+    return pl.concat([_against(Cohort(table), arm, control, inputs) for arm in arms])
 
 
 def _with_events(table: pl.DataFrame, inputs: ImpactInputs) -> pl.DataFrame:
@@ -66,17 +68,14 @@ def _with_events(table: pl.DataFrame, inputs: ImpactInputs) -> pl.DataFrame:
     )
 
 
-def _against(table: pl.DataFrame, arm: str, control: str, inputs: ImpactInputs) -> pl.DataFrame:
-    pair = table.filter(pl.col("arm").is_in([arm, control]))
-    treated = (pair["arm"] == arm).to_numpy()
-    unit = pair["unit"].rank("dense").to_numpy()
-    covariates = np.column_stack([pair[name].cast(pl.Float64).to_numpy() for name in COVARIATES])
+def _against(cohort: Cohort, arm: str, control: str, inputs: ImpactInputs) -> pl.DataFrame:
+    pair = cohort.pair(arm, control)
+    treated = (pair.table["arm"] == arm).to_numpy()
+    drawn_by = inputs.by_units.unit if inputs.by_units and pair.by_units else DrawUnit.CUSTOMER
     ratio = _ratio(pair, arm, control, inputs)
     rows: list[dict[str, Any]] = []
     for outcome in ("margin", "orders", *GUARDRAILS):
-        y = pair[outcome].cast(pl.Float64).to_numpy()
-        known = covariates if outcome in ("margin", "orders") else None
-        fixed = difference(y, treated, covariates=known, cluster=unit)
+        fixed = pair.difference(outcome, treated, adjust=outcome in ("margin", "orders"))
         valid = always_valid(fixed, _planned(pair, outcome, fixed))
         rows.append(
             {
@@ -85,22 +84,25 @@ def _against(table: pl.DataFrame, arm: str, control: str, inputs: ImpactInputs) 
                 "outcome": outcome,
                 "customers": fixed.treated,
                 "held": fixed.control,
+                "unit": str(drawn_by),
+                **pair.counted_units(arm),
                 **valid.columns(),
                 "fixed_lower": fixed.lower,
                 "fixed_upper": fixed.upper,
-                "on_contacted": _on_contacted(pair, treated, fixed, outcome),
+                "on_contacted": _on_contacted(pair.table, treated, fixed, outcome),
                 "ratio_p": ratio,
             }
         )
-    comparisons = pl.DataFrame(rows, infer_schema_length=None)
+    numbers = {"units": pl.Int64, "units_held": pl.Int64, "on_contacted": pl.Float64}
+    comparisons = pl.DataFrame(rows, infer_schema_length=None, schema_overrides=numbers)
     return comparisons.with_columns(verdict=pl.lit(_verdict(comparisons)))
 
 
-def _planned(pair: pl.DataFrame, outcome: str, effect: Effect) -> float:
+def _planned(pair: Cohort, outcome: str, effect: Effect) -> float:
     """Return the standard error that a quarter like the one before would give."""
-    if outcome != "margin" or min(effect.treated, effect.control) == 0:
+    if outcome != "margin" or min(effect.treated, effect.control) == 0 or pair.by_units:
         return effect.standard_error
-    spread = float(pair["margin_quarter_before"].cast(pl.Float64).to_numpy().std())
+    spread = float(pair.array("margin_quarter_before").std())
     planned = spread * float(np.sqrt(1 / effect.treated + 1 / effect.control))
     return planned if planned > 0 else effect.standard_error
 
@@ -114,15 +116,24 @@ def _on_contacted(pair: pl.DataFrame, treated: Bools, effect: Effect, outcome: s
     return effect.estimate / reached if np.isfinite(reached) and reached > 0.01 else None
 
 
-def _ratio(pair: pl.DataFrame, arm: str, control: str, inputs: ImpactInputs) -> float:
-    counts = pair.unique(["unit", "period", "arm"]).group_by("arm").len()
+def _ratio(pair: Cohort, arm: str, control: str, inputs: ImpactInputs) -> float:
+    if inputs.by_units is not None and pair.by_units:
+        return units_check(pair, inputs.by_units, (arm, control))
     shares = {name: inputs.shares.get(name, 0.0) for name in (arm, control)}
+    if inputs.by_units is not None and shares:
+        drawn = {*inputs.by_units.shares, str(Arm.ENGINE)} & {arm, control}
+        # within the units that drew an arm, it has all customers whom the engine would plan
+        whole = sum(inputs.shares.get(name, 0.0) for name in (*inputs.by_units.shares, Arm.ENGINE))
+        shares = {name: whole if name in drawn else share for name, share in shares.items()}
+    counts = pair.table.unique(["unit", "period", "arm"]).group_by("arm").len()
     return sample_ratio(dict(counts.iter_rows()), shares)
 
 
 def _verdict(found: pl.DataFrame) -> str:
     if found["ratio_p"][0] < RATIO_ALARM:
         return "stop_broken"
+    if found["lower"].is_nan().all():
+        return "few_units" if found["units"][0] is not None else "go_on"
     harm = found.filter(pl.col("outcome").is_in(GUARDRAILS) & (pl.col("lower") > 0))
     margin = found.filter(pl.col("outcome") == "margin").row(0, named=True)
     if harm.height:

@@ -144,13 +144,16 @@ class ImpactReport:
 def _against_lists(cohort: Cohort) -> pl.DataFrame:
     """Return the best simple list and what the engine earned over it; empty where none ran.
 
-    Columns: arm, estimate, standard_error, lower, upper, per customer of the engine.
+    Columns: arm, estimate, standard_error, lower, upper, per customer of the engine; units,
+    units_held (clerks, stores or groups that drew the engine and the list; null where customers
+    did).
     """
     comparison = against_lists(cohort)
     if comparison is None:
         return pl.DataFrame(schema={"arm": pl.String, "estimate": pl.Float64})
     best, effect = comparison
-    return pl.DataFrame([{"arm": best, **effect.columns()}])
+    units = cohort.pair(str(Arm.ENGINE), best).counted_units(str(Arm.ENGINE))
+    return pl.DataFrame([{"arm": best, **effect.columns(), **units}])
 
 
 def build_report(inputs: ImpactInputs, *, seed: int) -> ImpactReport:
@@ -175,7 +178,7 @@ def build_report(inputs: ImpactInputs, *, seed: int) -> ImpactReport:
         upper=total.upper,
         weeks=inputs.weeks,
         weeks_to_tell=weeks_to_tell(effect, inputs.weeks),
-        ratio_p=ratio_check(cohort, inputs.shares),
+        ratio_p=ratio_check(cohort, inputs.shares, inputs.by_units),
         known_from=inputs.known_from,
     )
     rows = listing_rows(inputs)

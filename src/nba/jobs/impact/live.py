@@ -16,9 +16,10 @@ from nba.evaluation.impact.live import analyse, plan_table
 from nba.evaluation.impact.what_if import WhatIf, challenged, what_if
 from nba.jobs.impact.gather import gather, period, sales_days
 from nba.jobs.impact.live_record import running_test
+from nba.jobs.impact.live_units import power_by_units, refuse_few, split, units_now
 from nba.jobs.impact.what_if import what_if_lines
 from nba.pipeline.shadow import challenger_group
-from nba.schema.words import Mode
+from nba.schema.words import Arm, DrawUnit, Mode
 from nba.wiring import Wiring
 
 #: Lengths of a test that are shown, in weeks, and the days of sales that they are judged by.
@@ -27,6 +28,7 @@ DAYS: Final = 91
 KEY: Final = ("day", "customer_id")
 SAID: Final = {
     "go_on": "go on: nothing is proven yet",
+    "few_units": "cannot be told: too few units in an arm for an interval",
     "better": "proven better: it may be stopped or kept at any time",
     "worse": "STOP: proven worse",
     "stop_harm": "STOP: blocks or complaints rose beyond doubt",
@@ -79,7 +81,7 @@ def analysis_lines(found: pl.DataFrame, currency: str) -> list[str]:
         lines.append(
             f"  margin per customer {row['estimate']:+,.2f} {currency}, at any look between "
             f"{row['lower']:+,.2f} and {row['upper']:+,.2f} (95 %); {row['customers']:,} customers "
-            f"against {row['held']:,}"
+            f"against {row['held']:,}{_of_units(row)}"
         )
         if row["on_contacted"] is not None:
             difference = f"{row['on_contacted']:+,.2f} {currency}"
@@ -94,7 +96,16 @@ def analysis_lines(found: pl.DataFrame, currency: str) -> list[str]:
     return lines
 
 
-def plan_test(wiring: Wiring, last: date, *, share: float) -> pl.DataFrame:
+def _of_units(row: dict[str, Any]) -> str:
+    """Return which units drew the two arms, for people; nothing where each customer did."""
+    if row["units"] is None:
+        return ""
+    return f", drawn by {row['unit']}: {row['units']} against {row['units_held']}"
+
+
+def plan_test(
+    wiring: Wiring, last: date, *, share: float, unit: DrawUnit = DrawUnit.CUSTOMER
+) -> pl.DataFrame:
     """Return what a test of all customers could find, by its length, judged by the last quarter.
 
     Parameters
@@ -103,19 +114,62 @@ def plan_test(wiring: Wiring, last: date, *, share: float) -> pl.DataFrame:
     last : date
         The last day of sales that is looked at.
     share : float
-        Of the customers in the control.
+        Of the customers, or of the units that draw for theirs, in the control.
+    unit : DrawUnit
+        Who draws.
+
+    Returns
+    -------
+    DataFrame
+        As `plan_table`; where clerks, stores or groups draw with `units`, `units_held` and
+        `correlation` (within them).
 
     Raises
     ------
     UsageError
-        When the share is not between 0 and 1.
+        When the share is not between 0 and 1, or leaves an arm too few units.
     NotFoundError
-        When nobody bought in the year before.
+        When nobody bought in the year before, or no plan tells whose customers are whose.
     """
     if not 0 < share < 1:
         raise UsageError(
             "--share is not a share", expected="between 0 and 1, as 0.1", found=str(share)
         )
+    past = last_quarter(wiring, last)
+    sizes = plan_table(past, share=share, weeks=WEEKS)
+    if unit is DrawUnit.CUSTOMER:
+        return sizes
+    units = units_now(wiring, unit)
+    counts = split(units["unit"].n_unique(), share)
+    refuse_few(unit, {"arm": counts[0], "control": counts[1]})
+    planned = wiring.decision_settings.shares_of_customers[Arm.ENGINE]
+    power = power_by_units(past, units, counts, planned)
+    longer = (pl.col("weeks") * 7 / DAYS).sqrt()
+    found = pl.lit(power.detectable) * longer
+    return sizes.with_columns(
+        customers=pl.lit(round(power.customers)),
+        detectable=found,
+        share_of_margin=pl.col("share_of_margin") * found / pl.col("detectable"),
+        units=pl.lit(counts[0]),
+        units_held=pl.lit(counts[1]),
+        correlation=pl.lit(power.correlation),
+    )
+
+
+def last_quarter(wiring: Wiring, last: date) -> Cohort:
+    """Return who bought in the year before the last quarter, with what they bought in it.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    last : date
+        The last day of sales that is looked at.
+
+    Raises
+    ------
+    NotFoundError
+        When nobody bought in the year before.
+    """
     start = last - timedelta(days=DAYS - 1)
     moment = datetime.combine(last + timedelta(days=1), time())
     tables = wiring.tables.at(moment)
@@ -129,15 +183,22 @@ def plan_test(wiring: Wiring, last: date, *, share: float) -> pl.DataFrame:
         )
     table = customers.select("customer_id").unique().sort("customer_id")
     spans = table.with_columns(start=pl.lit(start), end=pl.lit(last), days_counted=pl.lit(DAYS))
-    return plan_table(Cohort(with_purchases(spans, days)), share=share, weeks=WEEKS)
+    return Cohort(with_purchases(spans, days))
 
 
-def plan_lines(found: pl.DataFrame, currency: str, share: float) -> list[str]:
+def plan_lines(
+    found: pl.DataFrame, currency: str, share: float, unit: DrawUnit = DrawUnit.CUSTOMER
+) -> list[str]:
     """Return what a test could find as lines for people."""
-    head = (
-        f"{found['customers'][0]:,} customers, {share:.0%} of them in the control; the smallest "
-        "difference in margin that is found four times out of five:"
-    )
+    who = f"{found['customers'][0]:,} customers, {share:.0%} of them in the control"
+    if unit is not DrawUnit.CUSTOMER:
+        first = found.row(0, named=True)
+        who = (
+            f"{first['units']} {unit}s against {first['units_held']} in the control, with "
+            f"{first['customers']:,} customers (intra-cluster correlation "
+            f"{first['correlation']:.3f})"
+        )
+    head = f"{who}; the smallest difference in margin that is found four times out of five:"
     rows = [
         f"  {row['weeks']:>3} weeks  {row['detectable']:>12,.2f} {currency} per customer{_of(row)}"
         for row in found.iter_rows(named=True)

@@ -10,8 +10,9 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nba.decisions.settings import UnitDraw
 from nba.pipeline.arms import ArmChange
-from nba.schema.words import SIMPLE_ARMS
+from nba.schema.words import SIMPLE_ARMS, DrawUnit
 from nba.settings import PolicyShares, Project
 from nba.wiring import Wiring
 
@@ -58,6 +59,15 @@ class LiveTest(BaseModel):
         Share of the customers of each arm.
     own : dict of str to ArmRecord
         Of the arms with rules or models of their own, what they change.
+    unit : DrawUnit
+        Who draws an arm: each customer, or a clerk, store or group for all their customers; then
+        a share is of these.
+    salt : str
+        Of the hash by which clerks, stores or groups draw.
+    units : dict of str to int
+        How many of them drew each arm when it began.
+    icc : float or None
+        Which part of the differences between customers was one between units, a quarter before.
     weeks : int
         How long it is meant to run.
     started : date
@@ -76,6 +86,10 @@ class LiveTest(BaseModel):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")
     arms: dict[str, float]
     own: dict[str, ArmRecord] = Field(default_factory=dict)
+    unit: DrawUnit = DrawUnit.CUSTOMER
+    salt: str = ""
+    units: dict[str, int] = Field(default_factory=dict)
+    icc: float | None = None
     weeks: int = Field(ge=1)
     started: date
     reason: str
@@ -86,6 +100,7 @@ class LiveTest(BaseModel):
     def line(self, currency: str) -> str:
         """Return the test in a line for people."""
         arms = ", ".join(f"{arm} {share:.0%}{self._own(arm)}" for arm, share in self.arms.items())
+        arms += self._units()
         finds = "" if self.detectable is None else f"; finds {self.detectable:,.2f} {currency}"
         state = "running" if self.stopped is None else f"ended {self.stopped}: {self.why}"
         return f"{self.name:<24} {arms} from {self.started}, {self.weeks} weeks{finds}; {state}"
@@ -94,10 +109,37 @@ class LiveTest(BaseModel):
         """Return what an arm changes, in brackets; nothing for a simple list."""
         return f" (own {', '.join(self.own[arm].changes)})" if arm in self.own else ""
 
+    def _units(self) -> str:
+        """Return who draws, and how many drew each arm; nothing where each customer does."""
+        if self.unit is DrawUnit.CUSTOMER:
+            return ""
+        counts = ", ".join(f"{arm} {count}" for arm, count in self.units.items())
+        alike = "" if self.icc is None else f", intra-cluster correlation {self.icc:.3f}"
+        return f" of the {self.unit}s ({counts}{alike})"
+
+    @property
+    def by_units(self) -> UnitDraw | None:
+        """How clerks, stores or groups draw; None where each customer does."""
+        if self.unit is DrawUnit.CUSTOMER:
+            return None
+        return UnitDraw(unit=self.unit, salt=self.salt, shares=self.arms)
+
     @property
     def lists(self) -> dict[str, float]:
-        """The shares of the simple lists."""
-        return {arm: share for arm, share in self.arms.items() if arm not in self.own}
+        """The shares of the simple lists that customers draw."""
+        by_customers = self.unit is DrawUnit.CUSTOMER
+        return {a: share for a, share in self.arms.items() if by_customers and a not in self.own}
+
+    @property
+    def apart(self) -> dict[str, ArmChange]:
+        """The arms that are planned apart: with rules of their own, or of whole units."""
+        names = self.arms if self.by_units else self.own
+        none = ArmRecord(share=0.0)
+        records = {name: self.own.get(name, none) for name in names}
+        return {
+            name: ArmChange(self.arms[name], record.files, record.models)
+            for name, record in records.items()
+        }
 
 
 def record_file(project: Project, name: str) -> Path:
@@ -136,10 +178,15 @@ def policies_of(wiring: Wiring, test: LiveTest) -> PolicyShares:
 
 
 def arms_of_day(wiring: Wiring, day: date) -> dict[str, ArmChange]:
-    """Return the arms that plan by rules or models of their own on a day."""
+    """Return the arms that are planned apart on a day."""
     test = running_on(wiring.project, day)
-    own = {} if test is None else test.own
-    return {name: ArmChange(arm.share, arm.files, arm.models) for name, arm in own.items()}
+    return {} if test is None else test.apart
+
+
+def units_of_day(wiring: Wiring, day: date) -> UnitDraw | None:
+    """Return how clerks, stores or groups draw their arms on a day; None where customers do."""
+    test = running_on(wiring.project, day)
+    return None if test is None else test.by_units
 
 
 def own_changes(project: Project) -> dict[str, list[str]]:
@@ -154,8 +201,9 @@ def own_changes(project: Project) -> dict[str, list[str]]:
 def shares_of(wiring: Wiring, test: LiveTest | None) -> dict[str, float]:
     """Return the share that each arm should have while a test runs, or without one."""
     policies = wiring.settings.policies if test is None else policies_of(wiring, test)
-    own = {} if test is None else {name: arm.share for name, arm in test.own.items()}
-    given = {"policies": policies, "variants": own}
+    own = {} if test is None else {name: arm.share for name, arm in test.apart.items()}
+    by_units = None if test is None else test.by_units
+    given = {"policies": policies, "variants": own, "by_units": by_units}
     shares = wiring.decision_settings.model_copy(update=given).shares
     return {str(arm): share for arm, share in shares.items()}
 
@@ -165,4 +213,22 @@ def planned_shares(wiring: Wiring, first: date, last: date) -> dict[str, float]:
     days = [day for test in live_tests(wiring.project) for day in (test.started, test.stopped)]
     if any(day is not None and first < day <= last for day in days):
         return {}
-    return shares_of(wiring, running_on(wiring.project, last))
+    return shares_of(wiring, test_covering(wiring.project, first, last))
+
+
+def planned_units(wiring: Wiring, first: date, last: date) -> UnitDraw | None:
+    """Return how clerks, stores or groups drew the arms of the test in whose days these lie."""
+    test = test_covering(wiring.project, first, last)
+    return None if test is None else test.by_units
+
+
+def test_covering(project: Project, first: date, last: date) -> LiveTest | None:
+    """Return the test in whose days these lie, ended or not."""
+    return next(
+        (
+            test
+            for test in live_tests(project)
+            if test.started <= first and (test.stopped is None or last < test.stopped)
+        ),
+        None,
+    )

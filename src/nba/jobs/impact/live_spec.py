@@ -16,7 +16,7 @@ from nba.errors import InputRefusedError, ModelError, NotFoundError, UsageError
 from nba.jobs.impact.live_record import ArmRecord
 from nba.pipeline.arms import ArmChange, with_arms_of_test
 from nba.pipeline.train import MODELS
-from nba.schema.words import SIMPLE_ARMS
+from nba.schema.words import SIMPLE_ARMS, DrawUnit
 from nba.settings import validation_problems
 from nba.wiring import Wiring
 
@@ -58,6 +58,9 @@ class LiveSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     arms: Mapping[str, ArmSpec] = Field(min_length=1, description="by name")
+    unit: DrawUnit = Field(
+        DrawUnit.CUSTOMER, description="who draws an arm: customer, clerk, store or group"
+    )
 
 
 def read_live_spec(path: Path) -> LiveSpec:

@@ -22,7 +22,7 @@ from nba.evaluation.impact.cohort import build_cohort
 from nba.evaluation.impact.live import analyse
 from nba.files import write_text
 from nba.jobs.impact.gather import gather
-from nba.jobs.impact.live import SAID, analysis_lines, plan_test
+from nba.jobs.impact.live import DAYS, SAID, analysis_lines, last_quarter, plan_test
 from nba.jobs.impact.live_record import (
     ArmRecord,
     LiveTest,
@@ -31,7 +31,8 @@ from nba.jobs.impact.live_record import (
     shares_of,
 )
 from nba.jobs.impact.live_spec import broken
-from nba.schema.words import SIMPLE_ARMS, Arm
+from nba.jobs.impact.live_units import DrawnUnits, draw_units, power_by_units, units_now
+from nba.schema.words import SIMPLE_ARMS, Arm, DrawUnit
 from nba.settings import PolicyShares, validation_problems
 from nba.stores.runs import open_run
 from nba.wiring import Wiring
@@ -45,7 +46,13 @@ CONTROL: Final = str(Arm.ENGINE)
 
 
 def start_test(
-    wiring: Wiring, name: str, arms: Mapping[str, ArmRecord], *, weeks: int, reason: str
+    wiring: Wiring,
+    name: str,
+    arms: Mapping[str, ArmRecord],
+    *,
+    weeks: int,
+    reason: str,
+    unit: DrawUnit = DrawUnit.CUSTOMER,
 ) -> LiveTest:
     """Start a test, from the next plan on.
 
@@ -58,11 +65,13 @@ def start_test(
     weeks : int
     reason : str
         What is to be decided by it.
+    unit : DrawUnit
+        Who draws an arm; clerks, stores and groups do for all their customers.
 
     Raises
     ------
     UsageError
-        For an arm that is no simple list, or shares that leave the engine nothing.
+        For an arm that is no simple list, shares that leave the engine nothing, or too few units.
     ConflictError
         When a test runs already, or the name is taken.
     """
@@ -84,18 +93,27 @@ def start_test(
             found=other.name if other else name,
             next_step=f"nba experiment stop {other.name} --reason …" if other else "another name",
         )
-    engine = _left_to_the_engine(wiring, shares)
-    started = _next_day(wiring)
-    detectable = _detectable(wiring, started, shares, engine, weeks)
+    started, drawn = _next_day(wiring), _drawn(wiring, name, unit, shares)
     try:
         test = LiveTest(
-            name=name, arms=shares, own=own, weeks=weeks, started=started, reason=reason,
-            detectable=detectable,
-        )  # fmt: skip
+            name=name, arms=shares, own=own, weeks=weeks, started=started, reason=reason
+        ).model_copy(update=_findable(wiring, started, shares, weeks, drawn))
     except ValidationError as error:
         raise validation_problems("the test cannot be kept", error) from error
     write_text(record_file(wiring.project, name), test.model_dump_json(indent=1) + "\n")
     return test
+
+
+def _drawn(
+    wiring: Wiring, name: str, unit: DrawUnit, shares: Mapping[str, float]
+) -> DrawnUnits | None:
+    """Return how the units draw; None where each customer does."""
+    if unit is DrawUnit.CUSTOMER:
+        return None
+    if sum(shares.values()) >= 1:
+        raise UsageError("the engine is left no customers", expected="shares below 1 in all")
+    salt = f"{wiring.decision_settings.salt}/{name}"
+    return draw_units(units_now(wiring, unit), unit, shares, salt)
 
 
 def _left_to_the_engine(wiring: Wiring, shares: Mapping[str, float]) -> float:
@@ -112,6 +130,43 @@ def _left_to_the_engine(wiring: Wiring, shares: Mapping[str, float]) -> float:
     if engine <= 1e-9:
         raise UsageError("the engine is left no customers", expected="shares below 1 in all")
     return engine
+
+
+def _findable(
+    wiring: Wiring,
+    started: date,
+    shares: Mapping[str, float],
+    weeks: int,
+    drawn: DrawnUnits | None,
+) -> dict[str, object]:
+    """Return what a record says of the draw, and of the difference that it can find.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    started : date
+    shares : mapping of str to float
+        By arm.
+    weeks : int
+    drawn : DrawnUnits or None
+        How the units draw; None where each customer does.
+    """
+    if drawn is None:
+        engine = _left_to_the_engine(wiring, shares)
+        return {"detectable": _detectable(wiring, started, shares, engine, weeks)}
+    told: dict[str, object] = {
+        "unit": drawn.draw.unit, "salt": drawn.draw.salt, "units": drawn.counts
+    }  # fmt: skip
+    *arms, engine_units = drawn.counts.values()
+    planned = wiring.decision_settings.shares_of_customers[Arm.ENGINE]
+    try:
+        past = last_quarter(wiring, started - timedelta(days=1))
+        units = units_now(wiring, drawn.draw.unit)
+        power = power_by_units(past, units, (min(arms), engine_units), planned)
+    except NotFoundError:
+        return told
+    longer = math.sqrt(weeks * 7 / DAYS)
+    return {**told, "detectable": power.detectable * longer, "icc": power.correlation}
 
 
 def _next_day(wiring: Wiring) -> date:
@@ -136,19 +191,22 @@ def _detectable(
 def look_at(wiring: Wiring, test: LiveTest, before: date) -> pl.DataFrame:
     """Return what each arm of a test changed against the engine so far; empty before it has days.
 
-    Customers who changed their arm since it began are left out.
+    Customers who changed their arm since it began are left out; where clerks, stores or groups
+    draw, who came to another one counts for the first.
     """
     days = [day for day in wiring.runs.planned_days() if test.started <= day < before]
     if not days:
         return pl.DataFrame()
     inputs = gather(wiring, days[0], days[-1])
-    stayed = inputs.log.filter(pl.col("arm").n_unique().over("customer_id") == 1)
-    shares = shares_of(wiring, test)
-    cohort = build_cohort(replace(inputs, log=stayed, shares=shares))
+    if test.by_units is None:
+        stayed = inputs.log.filter(pl.col("arm").n_unique().over("customer_id") == 1)
+        inputs = replace(inputs, log=stayed)
+    inputs = replace(inputs, shares=shares_of(wiring, test), by_units=test.by_units)
+    cohort = build_cohort(inputs)
     kept = cohort.table.filter(pl.col("arm").is_in([*test.arms, CONTROL]))
     if kept["arm"].n_unique() < 2:
         return pl.DataFrame()
-    return analyse(replace(inputs, shares=shares), type(cohort)(kept), CONTROL)
+    return analyse(inputs, type(cohort)(kept), CONTROL)
 
 
 def guard(wiring: Wiring, day: date) -> Sequence[str]:
@@ -219,5 +277,7 @@ def _log(wiring: Wiring, test: LiveTest, seen: pl.DataFrame) -> None:
         if row[column] is not None and math.isfinite(row[column])
     }
     changes = {f"{arm}_changes": ", ".join(own.changes) for arm, own in test.own.items()}
-    parameters = {"from": str(test.started), "weeks": test.weeks, **test.arms, **changes}
+    units = {f"{arm}_{test.unit}s": count for arm, count in test.units.items()}
+    asked = {"from": str(test.started), "weeks": test.weeks, "unit": str(test.unit)}
+    parameters = {**asked, **test.arms, **units, **changes}
     run.finish(parameters=parameters, metrics=metrics)

@@ -148,6 +148,7 @@ class Page:
             lines.append(self.t("wait", weeks=f"{math.ceil(head.weeks_to_tell):,}"))
         lines.extend(self._lists())
         lines.extend(self._own_arms())
+        lines.extend(self._drawn_by_units())
         if head.ratio_p < RATIO_ALARM:
             lines.append(f'<strong class="alarm">{self._ratio()}</strong>')
         body = "".join(f"<p>{line}</p>" for line in lines)
@@ -195,6 +196,18 @@ class Page:
             )
             lines.append(told)
         return lines
+
+    def _drawn_by_units(self) -> list[str]:
+        """Return a sentence on who drew the arms of a test, where customers did not."""
+        draw = self.inputs.by_units
+        if draw is None:
+            return []
+        rows = [*self._table("own_arms"), *self._table("against_lists")]
+        counts = {str(row["units"] + row["units_held"]) for row in rows if row["units"]}
+        if not counts:
+            return []
+        unit = self.t(f"whole_{draw.unit}")
+        return [self.t("drawn_by_units", unit=unit, count=max(counts, key=int))]
 
     def _changes(self, arm: str) -> str:
         """Return what an arm changes, in words."""

@@ -65,6 +65,15 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "It cannot be told yet whether the test arm {arm} (other {changes}) beats the engine: "
             "{lower} to {upper} per customer",
         ),
+        "drawn_by_units": (
+            "试验分组按{unit}整体抽签(参与比较的共 {count} 个),误差也按此计算,"
+            "因此区间比按顾客抽签更宽",
+            "The arms of the test were drawn by {unit} ({count} of them are compared), and so are "
+            "their intervals, which are wider than where each customer draws",
+        ),
+        "whole_clerk": ("导购", "whole clerks"),
+        "whole_store": ("门店", "whole stores"),
+        "whole_group": ("社群", "whole groups"),
         "own_catalogue": ("行动目录", "catalogue"),
         "own_contact policy": ("联系规则", "contact policy"),
         "own_levers": ("权重", "levers"),
