@@ -26,6 +26,7 @@ from nba.jobs.nightly import run_nightly
 from nba.jobs.progress import silent
 from nba.settings import ArmShares, Project
 from nba.simulation.config import WorldConfig
+from nba.stores.night_traces import EXPERIMENT as NIGHTS
 from nba.wiring import Wiring
 
 IMAGES: Final = Path(__file__).resolve().parents[2] / "docs" / "images"
@@ -112,6 +113,7 @@ def _photographed(wiring: Wiring, report: Path, images: Path) -> list[str]:
 def _views(wiring: Wiring, address: str, report: Path) -> Mapping[str, tuple[str, str]]:
     """Return what is photographed: name, address, and a text that stands there."""
     from mlflow import MlflowClient
+    from mlflow.tracing.client import TracingClient
 
     client = MlflowClient(wiring.project.tracking_uri)
     versions = sorted(
@@ -123,11 +125,22 @@ def _views(wiring: Wiring, address: str, report: Path) -> Mapping[str, tuple[str
     chosen = "%5B" + "%2C".join(f"%22{run}%22" for run in runs) + "%5D"
     compared = f"compare-runs?runs={chosen}&experiments=%5B%22{trained}%22%5D"
     run = f"{address}/#/experiments/{trained}/runs/{last.run_id}"
+    nights = client.get_experiment_by_name(NIGHTS)
+    assert nights is not None
+    traced = f"{address}/#/experiments/{nights.experiment_id}/traces"
+    (night, *_) = TracingClient(wiring.project.tracking_uri).search_traces(
+        locations=[nights.experiment_id]
+    )
     return {
         "mlflow_runs": (f"{address}/#/experiments/{trained}/runs", "timing by"),
         "mlflow_run": (run, "What it answers"),
         "mlflow_run_plot": (f"{run}/artifacts/calibration.png", "calibration.png"),
         "mlflow_compare": (f"{address}/#/{compared}", "Comparing"),
+        "mlflow_evaluation": (
+            f"{run}/artifacts/evaluation/by_segment.json",
+            "all customers",
+        ),
+        "mlflow_night": (f"{traced}?selectedEvaluationId={night.info.trace_id}", "publish"),
         "mlflow_registry": (f"{address}/#/models/timing", "challenger"),
         "report_en": ((report / "report.en.html").as_uri(), "What contacting earned"),
         "report_zh": ((report / "report.zh.html").as_uri(), "主动联系带来了多少收益"),

@@ -406,6 +406,9 @@ class Settings(_Section):
     operational_url: str = Field(
         "", description="SQLAlchemy URL of the operational store; empty: SQLite in the project."
     )
+    trace_nights: bool = Field(
+        True, description="Log every night in MLflow as a trace, a span per step."
+    )
     tracking_uri: str = Field(
         "", description="MLflow tracking server; empty: SQLite and files in the project."
     )

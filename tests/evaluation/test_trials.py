@@ -57,6 +57,12 @@ def test_a_better_design_passes_with_metrics_beside_those_of_the_others() -> Non
     assert found.metrics["auc"].estimate > found.metrics["champion/auc"].estimate
     assert found.metrics["log_loss-champion"].lower > 0
     assert found.segments.height == 3
+    told = {row[0]: row[1:] for row in found.by_segment.iter_rows()}
+    assert told["all customers"] == (ROWS, pytest.approx(TRUE.mean()), pytest.approx(BOUGHT.mean()))
+    assert sum(count for name, (count, *_) in told.items() if name != "all customers") == ROWS
+    store = STORE.unique().sort()[0]
+    mine = (store == STORE).to_numpy()
+    assert told[f"store {store}"][1:] == pytest.approx((TRUE[mine].mean(), BOUGHT[mine].mean()))
 
 
 def test_a_worse_design_is_refused_with_the_loss() -> None:

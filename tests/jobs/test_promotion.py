@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import datetime
 from pathlib import Path
@@ -129,6 +130,16 @@ def test_the_runs_say_what_came_of_them(story: dict[str, object]) -> None:
     names = {one.path for one in client.list_artifacts(run.info.run_id)}
     assert {"card.en.md", "card.zh.md", "metrics.csv", "segments.csv"} <= names
     assert {"survival.csv", "survival.png"} <= names
+    import mlflow.artifacts
+
+    tables = json.loads(run.data.tags["mlflow.loggedArtifacts"])
+    assert {one["path"] for one in tables} == {
+        "evaluation/by_decile.json",
+        "evaluation/by_segment.json",
+    }
+    held_back = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/evaluation/by_segment.json")
+    assert held_back["columns"] == ["segment", "customers", "predicted", "actual"]
+    assert held_back["data"][0][0] == "all customers"
     affinity = next(row for row in rows if row["model"] == "affinity")
     found = {one.path for one in client.list_artifacts(affinity["run_id"])}
     assert {"positions.csv", "positions.png"} <= found

@@ -101,6 +101,22 @@ def test_the_version_that_served_differs_by_nothing(shop: Path) -> None:
     assert told["unseen_share"] == pytest.approx(0.0, abs=1e-9)
 
 
+def test_a_version_that_has_learned_from_the_days_is_refused(shop: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "later"
+    shutil.copytree(shop, folder)
+    path = folder / "models" / "timing.yaml"
+    simple = {"kind": "recency_gap", "parameters": {"cutoff_step_days": 45}}
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) | simple
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    after = dt.datetime.combine(LAST + dt.timedelta(days=1), dt.time())
+    run_nightly(wiring(folder), after, progress=silent, until_step="train")
+    done = ask(folder, "--model", "timing=2")
+    assert done.exit_code == 1
+    said = str(done.exception) + done.output
+    assert "the version has learned from these days" in said
+    assert f"days from {after.date()} on" in said
+
+
 def test_a_catalogue_of_other_contacts_is_refused_by_name(shop: Path, tmp_path: Path) -> None:
     catalogue = yaml.safe_load((shop / "serving" / "actions.yaml").read_text(encoding="utf-8"))
     for action in catalogue["actions"]:

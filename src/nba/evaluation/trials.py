@@ -96,6 +96,8 @@ class Trial:
     customers, days : int
     reliability : DataFrame
         Predicted and observed shares in ten groups, where the design gives chances.
+    by_segment : DataFrame
+        segment, customers, predicted, actual: see `predicted_and_actual`.
     """
 
     metrics: Mapping[str, Interval]
@@ -104,6 +106,7 @@ class Trial:
     customers: int = 0
     days: int = 0
     reliability: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False)
+    by_segment: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False)
 
 
 def hold_trial(
@@ -145,7 +148,37 @@ def hold_trial(
         segments_found,
         customers=len(new.loss),
         days=days,
+        by_segment=predicted_and_actual(new, segments),
     )
+
+
+def predicted_and_actual(new: Answers, segments: Mapping[str, pl.Series]) -> pl.DataFrame:
+    """Return what a design predicted and what happened, in all and by segment.
+
+    Parameters
+    ----------
+    new : Answers
+    segments : mapping of str to Series
+        Per kind of segment, the segment of each customer.
+
+    Returns
+    -------
+    DataFrame
+        segment, customers, predicted (mean chance; null where the design gives none), actual (the
+        share to whom it happened).
+    """
+    known = new.score if new.is_probability else np.full(len(new.score), np.nan)
+    told = pl.DataFrame({"predicted": known, "actual": new.happened.astype(np.float64)})
+    names = {"all": pl.Series(["customers"] * told.height, dtype=pl.String), **segments}
+    parts = [
+        told.with_columns(segment=pl.format("{} {}", pl.lit(kind), column.cast(pl.String)))
+        .drop_nulls("segment")
+        .group_by("segment")
+        .agg(pl.len().cast(pl.Int64).alias("customers"), pl.col("predicted", "actual").mean())
+        .sort("segment")
+        for kind, column in names.items()
+    ]
+    return pl.concat(parts).with_columns(pl.col("predicted").fill_nan(None))
 
 
 def _metrics(new: Answers, others: Mapping[str, Answers], seed: int) -> dict[str, Interval]:

@@ -29,11 +29,17 @@ def to_stderr(line: str) -> None:
 
 @dataclass
 class Step:
-    """One step in progress; what it reports is kept in the manifest."""
+    """One step in progress; what it reports is kept in the manifest.
+
+    `started` and `ended` are nanoseconds since 1970, `error` says why it failed.
+    """
 
     name: str
     report: dict[str, Any] = field(default_factory=dict)
     left: str = ""
+    started: int = 0
+    ended: int = 0
+    error: str = ""
 
     def facts(self) -> dict[str, Any]:
         """Return what is short enough for one line: counts, versions, seconds."""
@@ -54,6 +60,8 @@ class Progress:
         self.run_id = new_id()
         #: The step that failed; empty while none has.
         self.failed_step = ""
+        #: The steps that are over, in order.
+        self.steps: list[Step] = []
 
     def __call__(self, line: str) -> None:
         """Show one line."""
@@ -72,13 +80,15 @@ class Progress:
         left : str
             How long the step and what follows it will take, for people.
         """
-        started, current = time.perf_counter(), Step(name, left=left)
+        started, current = time.perf_counter(), Step(name, left=left, started=time.time_ns())
         begin_peak()
         with self._shown(current):
             try:
                 yield current
             except BaseException as error:
                 self.failed_step = name
+                current.error = type(error).__name__
+                self._over(current)
                 self._failed(current, time.perf_counter() - started, error)
                 raise
             current.report["seconds"] = round(time.perf_counter() - started, 2)
@@ -88,7 +98,12 @@ class Progress:
             if rows:
                 pace = rows / max(current.report["seconds"], 0.01)
                 current.report["rows_per_second"] = round(pace)
+        self._over(current)
         self._done(current)
+
+    def _over(self, current: Step) -> None:
+        current.ended = time.time_ns()
+        self.steps.append(current)
 
     def _shown(self, current: Step) -> AbstractContextManager[None]:
         """Return the context in which a step runs."""

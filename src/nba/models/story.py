@@ -30,6 +30,8 @@ class FitStory:
         Rows of each table that was learned from.
     digest : str
         Of the lake that they come from.
+    evaluation : mapping of str to DataFrame
+        Predicted and actual, kept as tables that the pages of runs show and compare.
     """
 
     title: str
@@ -40,3 +42,4 @@ class FitStory:
     pictures: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
     digest: str = ""
+    evaluation: Mapping[str, pl.DataFrame] = field(default_factory=dict)

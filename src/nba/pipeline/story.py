@@ -124,6 +124,7 @@ def tell(facts: FitFacts) -> FitStory:
             **({} if facts.drift.is_empty() else {"drift": facts.drift}),
             **({} if facts.gains is None else {"gains": facts.gains.curves}),
         },
+        evaluation=_evaluation(trial),
         pictures={
             **({"calibration": lambda: _calibration(trial)} if trial else {}),
             **{name: lambda: draw_answers(spec.name, answers) for name in shown},
@@ -230,6 +231,19 @@ def _tables(trial: Trial | None) -> Mapping[str, pl.DataFrame]:
     )
     tables = {"metrics": metrics, "segments": trial.segments}
     return tables if trial.reliability.is_empty() else {**tables, "reliability": trial.reliability}
+
+
+def _evaluation(trial: Trial | None) -> Mapping[str, pl.DataFrame]:
+    """Return predicted and actual by decile of the prediction and by segment, days held back."""
+    if trial is None or trial.by_segment.is_empty():
+        return {}
+    tables = {"by_segment": trial.by_segment}
+    if trial.reliability.is_empty():
+        return tables
+    deciles = trial.reliability.with_row_index("decile", offset=1).select(
+        pl.col("decile").cast(pl.Int64), "customers", "predicted", actual="observed"
+    )
+    return {"by_decile": deciles, **tables}
 
 
 def _calibration(trial: Trial | None) -> Any | None:

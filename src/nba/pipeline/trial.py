@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from time import perf_counter
 from typing import Final
@@ -101,8 +102,7 @@ def try_out(context: RunContext, spec: ModelSpec, champion: Model | None) -> Tri
     trial = hold_trial(new, others, segments, spec.gates, days=DAYS, seed=context.settings.seed)
     if not new.is_probability:
         return trial
-    table = reliability(new.score, new.happened)
-    return Trial(trial.metrics, trial.refusals, trial.segments, trial.customers, trial.days, table)
+    return replace(trial, reliability=reliability(new.score, new.happened))
 
 
 def _other_designs(spec: ModelSpec, champion: Model | None) -> dict[str, tuple[str, object]]:

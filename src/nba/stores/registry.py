@@ -433,6 +433,9 @@ class MlflowRegistry:
             if figure is not None:
                 figure.savefig(folder / f"{name}.png", dpi=120)
         self._client.log_artifacts(run_id, str(folder))
+        for name, table in story.evaluation.items():
+            columns = table.to_dict(as_series=False)
+            self._client.log_table(run_id, columns, f"evaluation/{name}.json")
 
     def _aliased(self, name: str, alias: str) -> Any:
         """Return the version under an alias on the server, or None."""

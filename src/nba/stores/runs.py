@@ -74,22 +74,34 @@ def open_run(
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
 
+    with quiet():
+        client = MlflowClient(tracking_uri)
+        experiment_id = experiment_of(client, tracking_uri, experiment)
+        tags = {"mlflow.note.content": description} if description else None
+        run = client.create_run(experiment_id, run_name=name or None, tags=tags)
+    return OpenRun(client, str(experiment_id), str(run.info.run_id), tracking_uri)
+
+
+def experiment_of(client: Any, tracking_uri: str, experiment: str) -> str:
+    """Return the id of an experiment, made when it does not exist.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    tracking_uri : str
+        `sqlite:///PATH` or a server; artifacts of a new SQLite store lie beside it.
+    experiment : str
+    """
     local = tracking_uri.startswith("sqlite:///")
     store = Path(tracking_uri.removeprefix("sqlite:///")).resolve()
     if local:
         store.parent.mkdir(parents=True, exist_ok=True)
         follow(store)
-    with quiet():
-        client = MlflowClient(tracking_uri)
-        found = client.get_experiment_by_name(experiment)
-        if found is not None:
-            experiment_id = found.experiment_id
-        else:
-            place = (store.parent / FILES / experiment).as_uri() if local else None
-            experiment_id = client.create_experiment(experiment, artifact_location=place)
-        tags = {"mlflow.note.content": description} if description else None
-        run = client.create_run(experiment_id, run_name=name or None, tags=tags)
-    return OpenRun(client, str(experiment_id), str(run.info.run_id), tracking_uri)
+    found = client.get_experiment_by_name(experiment)
+    if found is not None:
+        return str(found.experiment_id)
+    place = (store.parent / FILES / experiment).as_uri() if local else None
+    return str(client.create_experiment(experiment, artifact_location=place))
 
 
 def log_run(
