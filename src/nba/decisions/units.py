@@ -59,7 +59,7 @@ def arms_of_units(units: pl.Series, draw: UnitDraw) -> pl.Series:
 
     Examples
     --------
-    >>> draw = UnitDraw(unit="clerk", salt="trial", shares={"short": 0.5})
+    >>> draw = UnitDraw(unit="clerk", salt="t", shares={"short": 0.5})
     >>> arms_of_units(pl.Series(["ann", "bob", None]), draw).to_list()
     ['engine', 'short', 'engine']
     """

@@ -189,7 +189,18 @@ def last_quarter(wiring: Wiring, last: date) -> Cohort:
 def plan_lines(
     found: pl.DataFrame, currency: str, share: float, unit: DrawUnit = DrawUnit.CUSTOMER
 ) -> list[str]:
-    """Return what a test could find as lines for people."""
+    """Return what a test could find as lines for people.
+
+    Parameters
+    ----------
+    found : DataFrame
+        As `plan_test` gives it.
+    currency : str
+    share : float
+        Of the customers, or of the units, in the control.
+    unit : DrawUnit
+        Who draws.
+    """
     who = f"{found['customers'][0]:,} customers, {share:.0%} of them in the control"
     if unit is not DrawUnit.CUSTOMER:
         first = found.row(0, named=True)
