@@ -55,6 +55,11 @@ def spec(shop: Path) -> Path:
     return path
 
 
+def drawn_clerks(wiring: Wiring, arm: str) -> list[str]:
+    log = wiring.runs.of(wiring.runs.planned_days()[0]).read("plan/log")
+    return log.filter(pl.col("arm") == arm)["clerk_id"].to_list()
+
+
 def test_the_size_is_told_before_with_what_customers_of_a_clerk_have_in_common(
     shop: Path,
 ) -> None:
@@ -146,6 +151,14 @@ def test_analysis_and_report_count_clerks(shop: Path) -> None:
     assert figures["headline"]["sample_ratio_p"] > 0.001
     assert "by whole clerks" in (out / "report.en.html").read_text(encoding="utf-8")
     assert "按导购整体抽签" in (out / "report.zh.html").read_text(encoding="utf-8")
+    left = sorted(set(drawn_clerks(wiring, "due_worth")))[:3]
+    for day in days:
+        log = wiring.runs.of(day).read("plan/log")
+        gone = (pl.col("arm") == "due_worth") & ~pl.col("clerk_id").is_in(left)
+        wiring.runs.of(day).write("plan/log", log.filter(~gone))
+    few = call(shop, "analyse", "--control", "engine").output
+    assert "due_worth against engine: cannot be told" in few
+    assert "at least 4 of each are needed" in few
     stopped = call(shop, "stop", "due", "--reason", "decided")
     assert stopped.exit_code == 0, stopped.output
     from mlflow import MlflowClient

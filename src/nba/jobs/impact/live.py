@@ -14,6 +14,7 @@ from nba.evaluation.impact.inputs import day_of_log
 from nba.evaluation.impact.listings import listing_rows
 from nba.evaluation.impact.live import analyse, plan_table
 from nba.evaluation.impact.what_if import WhatIf, challenged, what_if
+from nba.evaluation.unit_effects import MIN_UNITS
 from nba.jobs.impact.gather import gather, period, sales_days
 from nba.jobs.impact.live_record import running_test
 from nba.jobs.impact.live_units import power_by_units, refuse_few, split, units_now
@@ -78,6 +79,12 @@ def analysis_lines(found: pl.DataFrame, currency: str) -> list[str]:
     lines = []
     for row in found.filter(pl.col("outcome") == "margin").iter_rows(named=True):
         lines.append(f"{row['arm']} against {row['control']}: {SAID[row['verdict']]}")
+        if row["verdict"] == "few_units":
+            lines.append(
+                f"  {row['units']} {row['unit']}s against {row['units_held']}; at least "
+                f"{MIN_UNITS} of each are needed"
+            )
+            continue
         lines.append(
             f"  margin per customer {row['estimate']:+,.2f} {currency}, at any look between "
             f"{row['lower']:+,.2f} and {row['upper']:+,.2f} (95 %); {row['customers']:,} customers "
