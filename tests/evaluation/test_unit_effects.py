@@ -84,6 +84,13 @@ def test_three_units_in_an_arm_have_no_interval() -> None:
     assert found.treated_mean > 0
 
 
+def test_what_never_happened_differs_by_nothing() -> None:
+    _, unit, arm = made_up(np.random.default_rng(4), 9, 4)
+    found = unit_difference(np.zeros(len(unit)), arm > 0, unit)
+    assert (found.estimate, found.lower, found.upper) == (0.0, 0.0, 0.0)
+    assert always_valid(found, 0.0) == found
+
+
 def test_the_correlation_is_found_again_and_costs_what_the_formula_says() -> None:
     rng = np.random.default_rng(5)
     unit = np.repeat(np.arange(300), 40)

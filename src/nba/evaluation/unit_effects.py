@@ -67,9 +67,10 @@ def unit_difference(
     variances = [arm.variance for arm in arms]
     degrees = [arm.degrees(within) for arm in arms]
     total = sum(variances)
-    apart = sum(v**2 / d for v, d in zip(variances, degrees, strict=True))
+    parts = [v / total for v in variances] if total > 0 else [0.5, 0.5]
+    apart = sum(part**2 / d for part, d in zip(parts, degrees, strict=True))
     error = math.sqrt(total)
-    half_width = float(stats.t.ppf(0.5 + level / 2, max(total**2 / apart, 1.0))) * error
+    half_width = float(stats.t.ppf(0.5 + level / 2, max(1.0 / apart, 1.0))) * error
     estimate = means[0] - means[1]
     return Effect(estimate, error, estimate - half_width, estimate + half_width, *means, *counts)
 
@@ -114,7 +115,7 @@ class _ArmMean:
     def variance(self) -> float:
         """The variance of the mean (CR2)."""
         scaled = np.square(self.residual / self.size.sum()) / (1.0 - self._part)
-        return float(max(scaled.sum(), np.finfo(np.float64).tiny))
+        return float(scaled.sum())
 
     def degrees(self, within: float) -> float:
         """Return the degrees of freedom of the variance, where customers of a unit are alike.
