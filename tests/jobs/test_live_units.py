@@ -63,8 +63,10 @@ def drawn_clerks(wiring: Wiring, arm: str) -> list[str]:
 def test_the_size_is_told_before_with_what_customers_of_a_clerk_have_in_common(
     shop: Path,
 ) -> None:
-    by_customer = call(shop, "power", "--share", "0.5", "--json")
-    by_clerk = call(shop, "power", "--share", "0.5", "--unit", "clerk", "--json")
+    last = Wiring(Project.open(shop)).runs.planned_days()[-1]
+    words = ("power", "--share", "0.5", "--to", str(last))
+    by_customer = call(shop, *words, "--json")
+    by_clerk = call(shop, *words, "--unit", "clerk", "--json")
     assert by_clerk.exit_code == 0, by_clerk.output
     rows, alone = json.loads(by_clerk.stdout), json.loads(by_customer.stdout)
     assert (rows[0]["units"], rows[0]["units_held"]) == (4, 5)
@@ -72,7 +74,7 @@ def test_the_size_is_told_before_with_what_customers_of_a_clerk_have_in_common(
     assert all(
         one["detectable"] > other["detectable"] for one, other in zip(rows, alone, strict=True)
     )
-    said = call(shop, "power", "--share", "0.5", "--unit", "clerk").output
+    said = call(shop, *words, "--unit", "clerk").output
     assert "4 clerks against 5 in the control" in said
     assert "intra-cluster correlation" in said
 
