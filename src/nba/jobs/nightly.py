@@ -22,12 +22,8 @@ from nba.jobs.outbox import drain_outbox
 from nba.jobs.patience import patiently
 from nba.jobs.policies import plan_with_lists
 from nba.jobs.progress import Progress
-<<<<<<< HEAD
-from nba.jobs.watch import failures_noted, watched
-=======
 from nba.jobs.trace import traced
-from nba.jobs.watch import watched
->>>>>>> c71a823 (Nights as MLflow traces, and tables of predicted and actual with a fit)
+from nba.jobs.watch import failures_noted, watched
 from nba.pipeline.context import RunContext
 from nba.pipeline.erase import erase_pending
 from nba.pipeline.features import build_features, features_stand
@@ -115,21 +111,14 @@ def run_nightly(
         When another run is under way.
     """
     check_names(from_step, until_step)
-<<<<<<< HEAD
     with ExitStack() as night:
         with failures_noted(wiring, as_of, progress, UnavailableError):
             patiently(lambda: night.enter_context(wiring.at_work()), progress)
             patiently(wiring.plan_store.ping, progress)
+        night.enter_context(traced(wiring, as_of, progress))
         night.enter_context(watched(wiring, as_of, progress))
         if wiring.storage is not None:
             follow(wiring, wiring.settings)
-=======
-    with (
-        project_lock(wiring.project.data),
-        traced(wiring, as_of, progress),
-        watched(wiring, as_of, progress),
-    ):
->>>>>>> c71a823 (Nights as MLflow traces, and tables of predicted and actual with a fit)
         if wiring.plan_store.pending_erasures():
             with progress.step("erase") as current:
                 current.report.update(erase_pending(wiring))
