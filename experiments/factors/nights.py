@@ -19,7 +19,7 @@ from nba.models.contact_value.model import ContactValueMode
 from nba.pipeline.arms import model_versions_text
 from nba.pipeline.context import RunContext
 from nba.pipeline.plan import make_plan
-from nba.pipeline.score import GROUP, Scores, model_inputs, noted_models, read_scores
+from nba.pipeline.score import GROUP, Scores, model_inputs, read_scores
 
 #: Everything on: what ships.
 WHOLE: Final = "everything"
@@ -69,7 +69,7 @@ def factor_plans(context: RunContext) -> Iterator[tuple[str, pl.DataFrame]]:
         yield name, make_plan(context, _with_settings(rules, factors=factors)).actions
     policy = rules.policy.model_copy(update={"floors": ()})
     yield FLOORS, make_plan(context, rules.model_copy(update={"policy": policy})).actions
-    valuer = noted_models(context)["mode"]
+    valuer = context.models["mode"]
     if isinstance(valuer, ContactValueMode):
         for name in (*EFFECT_FACTORS, *OTHER_FACTORS):
             _keep(context, _scored(context, _without(valuer, name), whole))

@@ -49,7 +49,5 @@ def bench_engines(*, customers: int = 500, days: int = DAYS, seed: int = 5) -> d
 
 def _with_engine(wiring: Wiring, engine: str) -> Wiring:
     """Return another wiring of the same project whose settings name `engine`."""
-    small = {"spark.sql.shuffle.partitions": "2", "spark.sql.codegen.wholeStage": "false"}
-    update = {"feature_engine": engine, "threads": 2, "spark": small}
-    settings = wiring.settings.model_copy(update=update)
+    settings = wiring.settings.model_copy(update={"feature_engine": engine, "threads": 2})
     return Wiring(replace(wiring.project, settings=settings))

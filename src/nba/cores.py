@@ -28,8 +28,12 @@ def limit_cores(threads: int) -> None:
     To be called before Polars, NumPy or LightGBM are imported: what is loaded keeps its threads.
     """
     _limit[:] = [threads] if threads else []
-    for name in _VARIABLES if threads else ():
-        os.environ[name] = str(threads)
+    os.environ.update(environment(threads))
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Return what the environment of a process says that may use so many threads; 0: nothing."""
+    return {name: str(threads) for name in _VARIABLES} if threads else {}
 
 
 def cores() -> int:

@@ -386,6 +386,11 @@ class Settings(_Section):
     feature_engine: Literal["duckdb", "spark"] = Field(
         "duckdb", description="The engine that computes the feature views."
     )
+    score_engine: Literal["local", "spark"] = Field(
+        "local",
+        description="Where a night scores and plans its customers: in its own process, or in tasks "
+        "of Spark, one per partition.",
+    )
     spark: dict[str, str] = Field(
         default_factory=dict,
         description="Spark's own settings, as `spark.master: yarn`; without them Spark runs here.",
@@ -451,12 +456,19 @@ class Settings(_Section):
         description="Threads of all that computes: DuckDB, Polars, Arrow, LightGBM, BLAS, the "
         "workers of models, and Spark on this machine; 0: every core.",
     )
+    train_customers: int = Field(
+        0,
+        ge=0,
+        description="At most so many customers, drawn by a hash of their ids, on whom timing and "
+        "affinity are fitted; 0: all. Mode fits are bounded by their own parameters.",
+    )
     partitions: int = Field(
         1,
         ge=1,
         le=10_000,
         description="Parts in which a night scores and plans its customers, one after the other: "
-        "memory holds one part. A store is never split.",
+        "memory holds one part. A store is never split. With `score_engine: spark`, 1 is as many "
+        "as suit the shop and the cores.",
     )
     spill_folder: str = Field(
         "", description="Where goes what does not fit into memory; empty: `tmp` in the data folder."

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 from zoneinfo import ZoneInfo
 
 import yaml
 from pydantic import ValidationError
 
+from nba.cores import limit_cores
 from nba.errors import ConfigError, InputRefusedError
 from nba.models.kinds import model_class
 from nba.models.spec import ModelSpec, read_spec
 from nba.pipeline.context import RunContext, run_context
+from nba.pipeline.manifest import Manifest
 from nba.pipeline.train import MODELS
 from nba.settings import Project, validation_problems
 
@@ -36,6 +40,41 @@ if TYPE_CHECKING:
     from nba.stores.registry import MlflowRegistry
     from nba.stores.run_folders import RunFolders
     from nba.stores.working_copy import WorkingCopy
+
+#: Lines of sales of the customers of one task of Spark.
+_TASK_LINES: Final = 500_000
+#: The night that this process does tasks of, by what decides it: its models are loaded once.
+_night: dict[str, RunContext] = {}
+
+
+def _in_task(
+    project: Project,
+    as_of: datetime,
+    manifest: str,
+    work: Callable[[RunContext, int], Any],
+    number: int,
+) -> Any:
+    """Do a piece of work of a night in a process of Spark's.
+
+    Parameters
+    ----------
+    project : Project
+        With the settings of a task.
+    as_of : datetime
+    manifest : str
+        Inputs and steps of the run so far, as JSON.
+    work : callable
+        See `Wiring.spread`.
+    number : int
+    """
+    key = f"{project.root} {as_of} {manifest}"
+    if key not in _night:
+        limit_cores(project.settings.threads)
+        _night.clear()
+        context = Wiring(project).run(as_of)
+        inputs, steps = json.loads(manifest)
+        _night[key] = replace(context, manifest=Manifest(context.folder, inputs, steps))
+    return work(_night[key], number)
 
 
 def _yaml(content: Mapping[str, Any]) -> str:
@@ -139,12 +178,47 @@ class Wiring:
     def _resources(self) -> _Resources:
         return {"memory_limit": self.settings.memory_limit, "threads": self.settings.threads}
 
+    def spark_session(self) -> Any:
+        """Return the one Spark session of this process, with settings for the lake's size."""
+        from nba.stores.spark import session
+
+        lines, settings = self.lake.rows("transactions"), self.settings.spark
+        return session(**self._resources(), lines=lines, settings=settings)
+
+    @property
+    def parts(self) -> int:
+        """In how many partitions a night scores and plans.
+
+        On Spark, where `partitions` says nothing, a task for each core, and more where one would
+        have more than half a million lines of sales.
+        """
+        count = self.settings.partitions
+        if self.settings.score_engine == "local" or count > 1:
+            return count
+        cores = self.spark_session().sparkContext.defaultParallelism
+        return max(2, int(cores), -(-self.lake.rows("transactions") // _TASK_LINES))
+
+    def spread(
+        self, context: RunContext, work: Callable[[RunContext, int], Any], numbers: Sequence[int]
+    ) -> list[Any]:
+        """Do a piece of work for each number: here one after the other, or in tasks of Spark."""
+        if self.settings.score_engine == "local":
+            return [work(context, number) for number in numbers]
+        from nba.stores.spark import cores_of_task, in_tasks
+
+        session = self.spark_session()
+        own = {"score_engine": "local", "threads": cores_of_task(session)}
+        project = replace(self.project, settings=self.settings.model_copy(update=own))
+        manifest = json.dumps([context.manifest.inputs, context.manifest.steps])
+        call = partial(_in_task, project, context.as_of, manifest, work)
+        return in_tasks(session, call, numbers, told=context.progress)
+
     def feature_engine(self) -> Engine:
         """Return a new engine of the kind that the settings choose."""
         from nba.stores.engines import duckdb_engine, spark_engine
 
         if self.settings.feature_engine == "spark":
-            return spark_engine(**self._resources(), settings=self.settings.spark)
+            return spark_engine(self.spark_session())
         return duckdb_engine(**self._resources(), spill=self.project.spill)
 
     @cached_property

@@ -17,18 +17,11 @@ from nba.features.engine import DuckDBEngine, SparkEngine, write_views
 from nba.features.tags import load_tags, with_tags
 from nba.jobs.ingest import ingest_folder
 from nba.jobs.init import init_project
+from nba.models.some_customers import drawn_customers
 from nba.settings import Project
 from nba.wiring import Wiring
 
 AS_OF = datetime(2025, 9, 1)
-#: Small data: one partition and no generated code, or planning takes minutes.
-SMALL = {
-    "spark.sql.shuffle.partitions": "1",
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.sql.adaptive.enabled": "false",
-    "spark.sql.autoBroadcastJoinThreshold": "-1",
-}
 
 
 def read(folder: Path, view: Any) -> pl.DataFrame:
@@ -39,7 +32,7 @@ def read(folder: Path, view: Any) -> pl.DataFrame:
 def spark() -> Iterator[Any]:
     from nba.stores.spark import session
 
-    opened = session(memory_limit="2GB", threads=2, settings=SMALL)
+    opened = session(memory_limit="2GB", threads=2)
     yield opened
     opened.stop()
 
@@ -82,11 +75,30 @@ def test_duckdb_equals_spark(
 
 
 @pytest.mark.requires("java")
+def test_the_same_customers_are_drawn(spark: Any, tmp_path: Path) -> None:
+    import ibis
+
+    ids = pl.DataFrame({"customer_id": [f"客户-{number}" for number in range(500)]})
+    ids.write_parquet(tmp_path / "ids.parquet")
+    found = [
+        drawn_customers(connection.read_parquet(tmp_path / "ids.parquet"), 40, seed=seed)
+        .to_pyarrow()["customer_id"]
+        .to_pylist()
+        for seed in (3, 4)
+        for connection in (ibis.duckdb.connect(), ibis.pyspark.connect(spark))
+    ]
+    assert found[0] == found[1]
+    assert found[2] == found[3]
+    assert len(set(found[0])) == 40
+    assert set(found[0]) != set(found[2])
+
+
+@pytest.mark.requires("java")
 def test_the_setting_chooses_the_engine(spark: Any, tmp_path: Path) -> None:
     lines = "order_id,customer_id,product_id,ts,quantity,unit_price\no1,c1,p1,2026-03-01,2,5\n"
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "transactions.csv").write_text(lines)
-    init_project(tmp_path / "project", {"feature_engine": "spark", "spark": SMALL})
+    init_project(tmp_path / "project", {"feature_engine": "spark"})
     wiring = Wiring(Project.open(tmp_path / "project"))
     ingest_folder(wiring, tmp_path / "in")
     engine = wiring.feature_engine()

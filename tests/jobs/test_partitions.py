@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from tests.command import nba
 from tests.jobs.conftest import DAY, wiring
 
-from nba.pipeline.partitions import Partitions, _places
+from nba.pipeline.partitions import CLERKS, CUSTOMERS, Partitions, _places
 from nba.stores.nightly_runs import NightlyRunState
 
 #: What tells the rows of a kept table apart, where it is not the customer alone.
@@ -47,6 +47,14 @@ def kept(shop: Path) -> dict[str, pl.DataFrame]:
     }
 
 
+def assert_same(after: dict[str, pl.DataFrame], before: dict[str, pl.DataFrame]) -> None:
+    """Plans and scores are equal, floats to 1e-9; the settings' digest aside."""
+    assert after.keys() == before.keys()
+    for name, table in before.items():
+        given = [column for column in table.columns if column != "policy_version"]
+        assert_frame_equal(after[name].select(given), table.select(given), rel_tol=1e-9)
+
+
 @pytest.mark.parametrize("count", [2, 5])
 def test_a_night_in_partitions_leaves_the_same(made: Path, tmp_path: Path, count: int) -> None:
     shop = Path(shutil.copytree(made, tmp_path / "shop"))
@@ -55,11 +63,22 @@ def test_a_night_in_partitions_leaves_the_same(made: Path, tmp_path: Path, count
         file.write(f"\npartitions: {count}\n")
     printed = nba("--project", shop, "run", "--as-of", DAY, "--from", "score", "--force")
     assert f"partition {count} of {count}" in printed
-    after = kept(shop)
-    assert after.keys() == before.keys()
-    for name, table in before.items():
-        given = [column for column in table.columns if column != "policy_version"]
-        assert_frame_equal(after[name].select(given), table.select(given), rel_tol=1e-9)
+    assert_same(kept(shop), before)
+    assert not (wiring(shop).runs.of(DAY).path / "partitions").exists()
+
+
+@pytest.mark.requires("java")
+def test_tasks_of_spark_leave_the_same(made: Path, tmp_path: Path) -> None:
+    shop = Path(shutil.copytree(made, tmp_path / "shop"))
+    before = kept(shop)
+    with (shop / "nba.yaml").open("a", encoding="utf-8") as file:
+        file.write("\nscore_engine: spark\nthreads: 2\n")
+    try:
+        printed = nba("--project", shop, "run", "--as-of", DAY, "--from", "score", "--force")
+    finally:
+        wiring(shop).spark_session().stop()
+    assert "task 2 of 2" in printed
+    assert_same(kept(shop), before)
     assert not (wiring(shop).runs.of(DAY).path / "partitions").exists()
 
 
@@ -97,14 +116,22 @@ def test_a_partition_asks_for_the_models_of_the_night(made: Path, tmp_path: Path
     assert (night.as_of, night.state) == (day, NightlyRunState.FAILED)
 
 
-def test_every_customer_and_every_clerk_is_in_one_partition(made: Path) -> None:
-    context = wiring(made).run(datetime.combine(DAY, time()))
+def test_every_customer_and_every_clerk_is_in_one_partition(made: Path, tmp_path: Path) -> None:
+    shop = Path(shutil.copytree(made, tmp_path / "shop"))
+    context = wiring(shop).run(datetime.combine(DAY, time()))
     partitions = Partitions.of(context, 2)
+    partitions.share_out(context)
+    kept = {
+        name: pl.concat(
+            partitions.members(name, part).with_columns(part=part).collect() for part in range(2)
+        )
+        for name in (CUSTOMERS, CLERKS)
+    }
     store = context.ports.feature_store
     state, clerks = (store.snapshot(name, context.as_of) for name in ("customer_state", "clerk"))
-    assert sorted(partitions.customers["customer_id"]) == sorted(state["customer_id"])
-    assert sorted(partitions.clerks["clerk_id"]) == sorted(clerks["clerk_id"])
-    by_store = partitions.clerks.join(clerks, on="clerk_id").group_by("store_id")
+    assert sorted(kept[CUSTOMERS]["customer_id"]) == sorted(state["customer_id"])
+    assert sorted(kept[CLERKS]["clerk_id"]) == sorted(clerks["clerk_id"])
+    by_store = kept[CLERKS].join(clerks, on="clerk_id").group_by("store_id")
     assert by_store.agg(pl.col("part").n_unique())["part"].max() == 1
 
 

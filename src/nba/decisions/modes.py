@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -45,6 +45,13 @@ class Averages:
         """Return the averages of a mode by the column of the scores that they stand for."""
         uplift = dict.fromkeys(_SCORES[:3], self.uplift[position])
         return {**uplift, "risk": self.risk[position], "lost_share": self.lost_share[position]}
+
+
+def averages_of(kept: Mapping[str, Any]) -> Averages:
+    """Return averages that were kept as JSON."""
+    lists = {name: tuple(kept[name]) for name in ("uplift", "risk", "lost_share")}
+    needs = {name: tuple(values) for name, values in kept["needs"].items()}
+    return Averages(**lists, customer_value=kept["customer_value"], needs=needs)
 
 
 @dataclass(frozen=True)

@@ -124,14 +124,16 @@ class SparkEngine:
         self.connection = connection
 
     def keep(self, name: str, table: ir.Table) -> ir.Table:
-        """Compute `table` into Spark's cache."""
-        frame = self.connection._session.sql(self.connection.compile(table)).cache()
+        """Compute `table` where the executors keep it.
+
+        A checkpoint, not Spark's cache: what reads it then is planned without what made it.
+        """
+        frame = self.connection._session.sql(self.connection.compile(table)).localCheckpoint()
         frame.createOrReplaceTempView(f"kept_{name}")
         return self.connection.table(f"kept_{name}")
 
     def release(self, name: str) -> None:
-        """Drop the cached table."""
-        self.connection._session.catalog.uncacheTable(f"kept_{name}")
+        """Forget the checkpoint, which goes with what referred to it."""
         self.connection._session.catalog.dropTempView(f"kept_{name}")
 
     def write(self, table: ir.Table, folder: Path, *, order_by: tuple[str, ...]) -> None:

@@ -18,7 +18,13 @@ from nba.jobs.progress import Progress
 from nba.jobs.watch import failures_noted, watched
 from nba.pipeline.context import RunContext
 from nba.pipeline.manifest import Manifest
-from nba.pipeline.partitions import PartitionedPlan, Partitions, join_scores, score_partition
+from nba.pipeline.partitions import (
+    PartitionedPlan,
+    Partitions,
+    check_whole_scores,
+    join_scores,
+    score_partition,
+)
 from nba.pipeline.plan import GROUP as PLAN
 from nba.pipeline.plan import WARNINGS
 from nba.pipeline.publish import publish
@@ -86,14 +92,16 @@ def run_partition(wiring: Wiring, as_of: datetime, share: Share, *, progress: Pr
         with watch():
             context = _ready(wiring, as_of, progress)
             partitions = Partitions.of(context, share.count)
+            if not {"score", "plan"} <= context.manifest.steps.keys():
+                partitions.share_out(context)
         if "score" not in context.manifest.steps:
             with watch(), progress.step(f"score {share.number + 1}/{share.count}"):
-                if share.number in partitions.missing(context.folder, SCORES):
+                if share.number in partitions.missing(SCORES):
                     score_partition(context, partitions, share.number)
             context = _join_scores(wiring, as_of, partitions, progress)
         if "plan" not in context.manifest.steps:
             with watch(), progress.step(f"plan {share.number + 1}/{share.count}"):
-                if share.number in partitions.missing(context.folder, PLAN):
+                if share.number in partitions.missing(PLAN):
                     planned(context, partial(_decide, partitions, share.number))
         if "publish" not in context.manifest.steps:
             context = _join_plan(wiring, as_of, partitions, progress)
@@ -125,7 +133,7 @@ def _join_scores(
         context = replace(wiring.run(as_of), progress=progress)
         if "score" in context.manifest.steps:
             return context
-        if missing := partitions.missing(context.folder, SCORES):
+        if missing := partitions.missing(SCORES):
             raise _waits("scores", missing, partitions.count)
         with progress.step("score") as current:
             current.report.update(join_scores(context, partitions))
@@ -141,7 +149,7 @@ def _join_plan(
     with join_lock(wiring.project.data):
         context = replace(wiring.run(as_of), progress=progress)
         if "plan" not in context.manifest.steps:
-            missing = partitions.missing(context.folder, PLAN)
+            missing = partitions.missing(PLAN)
             if missing:
                 numbers = ", ".join(str(number + 1) for number in missing)
                 progress(f"planned; the plan waits for partitions {numbers} of {partitions.count}")
@@ -163,12 +171,15 @@ def _decide(
     partitions: Partitions, number: int, context: RunContext, rules: DecisionRules
 ) -> dict[str, Any]:
     """Decide for a partition; the report is that of the whole plan, made later."""
-    PartitionedPlan.of(context, partitions, rules).decide(number)
+    check_whole_scores(rules, partitions.count)
+    plan = PartitionedPlan(context, partitions, rules)
+    plan.prepare()
+    plan.decide(number)
     return {WARNINGS: []}
 
 
 def _join(partitions: Partitions, context: RunContext, rules: DecisionRules) -> dict[str, Any]:
-    return PartitionedPlan.of(context, partitions, rules).join()
+    return PartitionedPlan(context, partitions, rules).join()
 
 
 def _waits(what: str, missing: Sequence[int], count: int) -> LockHeldError:

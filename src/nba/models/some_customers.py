@@ -1,4 +1,4 @@
-"""At most so many customers of the contract's tables, where an estimate needs no more."""
+"""At most so many customers, where an estimate needs no more: as an expression of any engine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,28 @@ from typing import Any
 import ibis
 
 from nba.schema.words import CUSTOMER_ID
+
+
+def drawn_customers(customers: Any, most: int, *, seed: int) -> Any:
+    """Return the ids of at most so many customers: the first by a hash of seed and id.
+
+    The same ids are drawn on every engine and, but for who is new, at every moment.
+
+    Parameters
+    ----------
+    customers : ibis.Table
+        With customer_id, once each.
+    most : int
+    seed : int
+
+    Returns
+    -------
+    ibis.Table
+        customer_id.
+    """
+    salted = ibis.literal(f"{seed}:").concat(customers[CUSTOMER_ID])
+    hashed = customers.select(CUSTOMER_ID, draw=salted.hexdigest("md5"))
+    return hashed.order_by("draw", CUSTOMER_ID).limit(most).select(CUSTOMER_ID)
 
 
 def some_customers(tables: Mapping[str, Any], most: int, *, seed: int) -> Mapping[str, Any]:

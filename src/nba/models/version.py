@@ -24,3 +24,27 @@ class ModelVersion:
     config_digest: str
     reason: str = ""
     pinned: bool = False
+
+
+def describe_version(version: ModelVersion, why: str) -> dict[str, str]:
+    """Return a model version as the manifest notes it."""
+    return {
+        "version": version.version,
+        "run_id": version.run_id,
+        "folder": version.folder.name,
+        "as_of": version.as_of.isoformat(),
+        "config_digest": version.config_digest,
+        "fitted_because": why,
+    }
+
+
+def read_version(name: str, noted: dict[str, str]) -> ModelVersion:
+    """Return the model version that `describe_version` noted."""
+    return ModelVersion(
+        name=name,
+        version=noted["version"],
+        run_id=noted["run_id"],
+        folder=Path(noted["folder"]),
+        as_of=datetime.fromisoformat(noted["as_of"]),
+        config_digest=noted["config_digest"],
+    )

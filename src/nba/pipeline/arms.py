@@ -13,11 +13,11 @@ from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import UnitDraw
 from nba.models.affinity.offers import offers
 from nba.models.base import Model, ModelInputs
+from nba.models.version import describe_version, read_version
 from nba.pipeline.context import RunContext
 from nba.pipeline.manifest import Manifest
 from nba.pipeline.ports import Ports, RunFolder
-from nba.pipeline.score import model_inputs, noted_models, score_all
-from nba.pipeline.train import describe_version, read_version
+from nba.pipeline.score import model_inputs, score_all
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def models_of_arm(context: RunContext, rules: DecisionRules, arm: str) -> dict[s
     if note != noted:
         context.folder.write_text(_note(arm), json.dumps(note, sort_keys=True))
     loaded = {name: registry.load(version) for name, version in versions.items()}
-    return {**noted_models(context), **loaded}
+    return {**context.models, **loaded}
 
 
 def _note(arm: str) -> str:

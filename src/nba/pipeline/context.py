@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
 import polars as pl
 
-from nba.models.base import ModelInputs
+from nba.models.base import Model, ModelInputs
+from nba.models.version import read_version
 from nba.pipeline.inputs import read_inputs
 from nba.pipeline.manifest import Manifest
 from nba.pipeline.ports import Ports, RunFolder
@@ -52,6 +53,14 @@ class RunContext:
     def inputs(self) -> ModelInputs:
         """The feature tables and purchases at `as_of`, read once: after the views are built."""
         return read_inputs(self.ports, self.settings, self.as_of, self.among)
+
+    @cached_property
+    def models(self) -> Mapping[str, Model]:
+        """The models of the versions that the train step noted, loaded once."""
+        return {
+            name: self.ports.registry.load(read_version(name, noted))
+            for name, noted in self.manifest.steps["train"]["versions"].items()
+        }
 
 
 def run_context(ports: Ports, settings: Settings, as_of: datetime) -> RunContext:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Protocol
 
@@ -64,6 +64,9 @@ class FeatureStore(Protocol):
         self, view: str, as_of: datetime, among: pl.DataFrame | None = None
     ) -> pl.DataFrame:
         """Return one view as built at `as_of`, of all or of some customers."""
+
+    def draw(self, as_of: datetime, most: int, *, seed: int) -> pl.DataFrame:
+        """Return at most so many customers of a snapshot: customer_id, by a hash of the id."""
 
     def service_columns(self, service: str) -> Mapping[str, Sequence[str]]:
         """Return the views of a feature service, each with its keys and the features it names."""
@@ -379,6 +382,30 @@ class Ports(Protocol):
 
     def pack_records(self, as_of: datetime) -> Iterable[Sequence[tuple[str, bytes]]]:
         """Yield what lake and scores hold of each customer on a plan's day, packed."""
+
+    @property
+    def parts(self) -> int:
+        """In how many partitions a night scores and plans; 1: in one piece, in this process."""
+
+    def spread(
+        self, context: Any, work: Callable[[Any, int], Any], numbers: Sequence[int]
+    ) -> list[Any]:
+        """Do a piece of work for each number, here or where the settings say.
+
+        Parameters
+        ----------
+        context : RunContext
+            Of the run; elsewhere `work` gets one like it.
+        work : callable
+            Takes the context and a number; can be pickled. What it makes of customers it keeps
+            in the run's folder, and what it returns is small and can be written as JSON.
+        numbers : sequence of int
+
+        Returns
+        -------
+        list
+            What `work` returned, in the order of `numbers`.
+        """
 
     @property
     def is_served(self) -> bool:

@@ -16,7 +16,7 @@ from nba.pipeline.arms import versions_of, versions_text
 from nba.pipeline.context import RunContext
 from nba.pipeline.inputs import VIEWS
 from nba.pipeline.kept import kept_inputs, kept_rules
-from nba.pipeline.score import model_inputs, noted_models, score_all
+from nba.pipeline.score import model_inputs, score_all
 
 #: The part of the rules that each file of `serving/` is.
 PARTS: Final[Mapping[str, str]] = {
@@ -49,7 +49,7 @@ def replan(
     rules = rules.model_copy(update=changed)
     if models:
         loaded = {name: context.ports.registry.load(one) for name, one in models.items()}
-        scorers = {**noted_models(context), **loaded}
+        scorers = {**context.models, **loaded}
         scores = score_all(scorers, model_inputs(context), as_of=context.as_of)
         offered = offers(ModelInputs(inputs), scores.affinity, as_of=context.as_of)
         inputs = {**inputs, **scores.items(), "offers": offered}

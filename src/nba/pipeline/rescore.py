@@ -18,7 +18,7 @@ from nba.pipeline.arms import models_of_arm
 from nba.pipeline.context import RunContext
 from nba.pipeline.inputs import STATE
 from nba.pipeline.kept import kept_inputs, kept_plan, kept_rules
-from nba.pipeline.score import model_inputs, noted_models, score_all
+from nba.pipeline.score import model_inputs, score_all
 
 _CUSTOMER = "customer_id"
 #: Views and purchases of a customer now, by table.
@@ -65,7 +65,7 @@ class Rescorer:
         own = {arm: models_of_arm(context, rules, arm) for arm in rules.variants}
         return cls(
             as_of=context.as_of,
-            models=noted_models(context),
+            models=context.models,
             inputs=model_inputs(context),
             kept=tables,
             book=OpenBook.of(tables, kept_plan(context).clerks),

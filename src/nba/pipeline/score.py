@@ -14,7 +14,6 @@ from nba.models.needs.base import NEED_SCORE_SCHEMA, ModeModel
 from nba.pipeline.context import RunContext
 from nba.pipeline.inputs import of_service
 from nba.pipeline.ports import RunFolder
-from nba.pipeline.train import read_version
 
 GROUP = "scores"
 
@@ -37,12 +36,11 @@ class Scores:
 
 def score(context: RunContext) -> dict[str, Any]:
     """Score every customer and keep the score tables; return their rows."""
-    models = noted_models(context)
-    scores = score_all(models, model_inputs(context), as_of=context.as_of)
+    scores = score_all(context.models, model_inputs(context), as_of=context.as_of)
     for name, table in scores.items().items():
         context.folder.write(f"{GROUP}/{name}", table)
     report: dict[str, Any] = {name: table.height for name, table in scores.items().items()}
-    valuer = models["mode"]
+    valuer = context.models["mode"]
     finding = valuer.finding() if isinstance(valuer, ModeModel) else ""
     return {**report, "finding": finding} if finding else report
 
@@ -51,15 +49,6 @@ def scores_stand(context: RunContext) -> bool:
     """Return whether every score table is kept; an older run has no contributions or needs."""
     names = Scores.__annotations__.keys() - {"contributions", "needs"}
     return all(context.folder.has(f"{GROUP}/{name}") for name in names)
-
-
-def noted_models(context: RunContext) -> dict[str, Model]:
-    """Return the models of the versions that the train step noted."""
-    versions = context.manifest.steps["train"]["versions"]
-    return {
-        name: context.ports.registry.load(read_version(name, noted))
-        for name, noted in versions.items()
-    }
 
 
 def model_inputs(context: RunContext) -> dict[str, ModelInputs]:

@@ -23,7 +23,7 @@ from nba.pipeline.context import RunContext
 from nba.pipeline.inputs import STATE
 from nba.pipeline.kept import kept_inputs, kept_rules
 from nba.pipeline.plan import GROUP
-from nba.pipeline.score import model_inputs, noted_models, score_all
+from nba.pipeline.score import model_inputs, score_all
 from nba.schema.words import Arm, Mode
 from nba.settings import ArmShares, PolicyShares
 
@@ -104,7 +104,7 @@ def _drawn_before(context: RunContext) -> list[str]:
 def challenge(context: RunContext, challenger: ModelVersion) -> dict[str, Any]:
     """Keep the plan that a challenger's scores would have given in place of the champion's."""
     name = challenger.name
-    models = {**noted_models(context), name: context.ports.registry.load(challenger)}
+    models = {**context.models, name: context.ports.registry.load(challenger)}
     scores = score_all(models, model_inputs(context), as_of=context.as_of)
     given: Mapping[str, pl.DataFrame] = {**kept_inputs(context), **scores.items()}
     versions = {**model_versions(context.manifest), name: challenger.version}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ from nba.models.mode.churn.lost_share import FOLLOWED
 from nba.models.needs.build import rhythm_of
 from nba.models.some_customers import some_customers
 from nba.models.spec import ModelSpec
-from nba.models.version import ModelVersion
+from nba.models.version import ModelVersion, describe_version, read_version
 from nba.pipeline.answers import answers_of
 from nba.pipeline.context import RunContext
 from nba.pipeline.held_back import HELD_DAYS, held_back_gains
@@ -254,8 +254,16 @@ def decide(doubts: Sequence[str], *, tried: bool, stands: bool, later: bool) -> 
 
 
 def training_set(context: RunContext, spec: ModelSpec) -> ModelInputs:
-    """Return the tables on which a model is fitted."""
+    """Return the tables on which a model is fitted.
+
+    Models of all customers see `train_customers` of them at most; what learns from contacts has
+    bounds of its own.
+    """
     store = context.ports.feature_store
+    most = context.settings.train_customers
+    if most and spec.kind not in (*LEARNED_MODES, *NEED_MODES):
+        among = store.draw(context.as_of, most, seed=context.settings.seed)
+        context = replace(context, among=among)
     inputs = of_service(context.inputs, store, spec.feature_service)
     if spec.kind in LEARNED_MODES:
         return ModelInputs({**inputs, **assignment_tables(context, spec)})
@@ -372,27 +380,3 @@ def decision_log(
             parts.append(decision_rows(left, folder.read("plan/actions")))
             parts.append(decision_rows(during, during))
     return pl.concat(parts, how="diagonal") if parts else None
-
-
-def describe_version(version: ModelVersion, why: str) -> dict[str, str]:
-    """Return a model version as the manifest notes it."""
-    return {
-        "version": version.version,
-        "run_id": version.run_id,
-        "folder": version.folder.name,
-        "as_of": version.as_of.isoformat(),
-        "config_digest": version.config_digest,
-        "fitted_because": why,
-    }
-
-
-def read_version(name: str, noted: dict[str, str]) -> ModelVersion:
-    """Return the model version that `describe_version` noted."""
-    return ModelVersion(
-        name=name,
-        version=noted["version"],
-        run_id=noted["run_id"],
-        folder=Path(noted["folder"]),
-        as_of=datetime.fromisoformat(noted["as_of"]),
-        config_digest=noted["config_digest"],
-    )

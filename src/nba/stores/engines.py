@@ -5,12 +5,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nba.features.engine import DuckDBEngine, SparkEngine
-from nba.stores.spark import session
 
 
 def duckdb_connection(*, spill: Path, memory_limit: str = "", threads: int = 0) -> Any:
@@ -47,26 +45,8 @@ def duckdb_engine(*, spill: Path, memory_limit: str = "", threads: int = 0) -> D
     return DuckDBEngine(duckdb_connection(spill=spill, memory_limit=memory_limit, threads=threads))
 
 
-def spark_engine(
-    *, memory_limit: str = "4GB", threads: int = 0, settings: Mapping[str, str] | None = None
-) -> SparkEngine:
-    """Return Spark as an engine of the views.
-
-    Parameters
-    ----------
-    memory_limit : str
-        Of the driver, which on this machine does all the work.
-    threads : int
-        On this machine; 0: every core.
-    settings : mapping of str to str
-        Spark's own, as `spark.master`; they win over the rest.
-
-    Raises
-    ------
-    ConfigError
-        When pyspark is not installed.
-    """
-    spark = session(memory_limit=memory_limit, threads=threads, settings=settings)
+def spark_engine(session: Any) -> SparkEngine:
+    """Return Spark as an engine of the views, on a session of `nba.stores.spark`."""
     import ibis
 
-    return SparkEngine(ibis.pyspark.connect(spark))
+    return SparkEngine(ibis.pyspark.connect(session))

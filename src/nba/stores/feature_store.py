@@ -30,6 +30,7 @@ from nba.features.engine import (
     write_views,
 )
 from nba.files import write_parquet
+from nba.models.some_customers import drawn_customers
 from nba.stores.engines import duckdb_engine
 from nba.stores.feature_repository import FeatureRepository
 from nba.stores.fresh import Base, FreshRows, base_without, write_base
@@ -282,6 +283,20 @@ class FeastFeatureStore:
             customer_id: of a view of customers the rows of these alone.
         """
         return self.snapshots.read(self._view(view), as_of, among)
+
+    def draw(self, as_of: datetime, most: int, *, seed: int) -> pl.DataFrame:
+        """Return at most so many customers of a snapshot, drawn by the engine that built it.
+
+        See `nba.models.some_customers.drawn_customers`.
+        """
+        engine = self._engine()
+        files = self.snapshots.folder(customer_state.VIEW.name, as_of) / "*.parquet"
+        try:
+            customers = engine.connection.read_parquet(str(files))
+            drawn = drawn_customers(customers, most, seed=seed).to_pyarrow()
+        finally:
+            engine.close()
+        return pl.DataFrame(pl.from_arrow(drawn)).sort(CUSTOMER)
 
     def served(self, view: str, as_of: datetime) -> pl.DataFrame:
         """Return one view of a published plan: see `Snapshots.read_served`."""
