@@ -367,12 +367,12 @@ class PartitionedPlan:
     def _inputs(self, part: RunContext, names: Iterable[str]) -> dict[str, pl.DataFrame]:
         """Return what the decisions of a partition stand on."""
         assert part.among is not None
-        among, scan = part.among.lazy(), part.folder.scan
+        among, scan = part.among[CUSTOMER_ID].implode(), part.folder.scan
 
         def mine(table: pl.LazyFrame) -> pl.DataFrame:
-            if CUSTOMER_ID not in table.collect_schema().names():
-                return table.collect()
-            return table.join(among, on=CUSTOMER_ID, how="semi", maintain_order="left").collect()
+            if CUSTOMER_ID in table.collect_schema().names():
+                table = table.filter(pl.col(CUSTOMER_ID).is_in(among))
+            return table.collect()
 
         scores = {name: mine(scan(f"{SCORES}/{name}")) for name in Scores.__annotations__}
         kept = {name: _ANSWERED if name == "responses" else name for name in names}

@@ -170,7 +170,8 @@ class Snapshots:
             )
         rows = self._scan(view, as_of).select(view.columns)
         if among is not None and "customer_id" in view.entity_keys:
-            rows = rows.join(among.lazy(), on="customer_id", how="semi")
+            # A filter is pushed into the reader, a join is not: others never come to memory.
+            rows = rows.filter(pl.col("customer_id").is_in(among["customer_id"].implode()))
         return rows.sort(view.entity_keys).collect()
 
     def read_served(self, view: View, as_of: datetime) -> pl.DataFrame:
