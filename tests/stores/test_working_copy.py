@@ -10,6 +10,7 @@ import pytest
 
 from nba.errors import ConfigError, ConflictError, LockHeldError, NbaError, UnavailableError
 from nba.stores import working_copy
+from nba.stores.lock import project_lock
 from nba.stores.prefix import Prefix
 from nba.stores.run_folders import RunFolders
 from nba.stores.working_copy import CURRENT, WorkingCopy
@@ -25,6 +26,7 @@ KEPT = {
     "models/timing/1-54c640dbfa4b.sha256": "digest",
     "models/timing/champion.json": "{}",
     "runs/2026-03-02/plan/actions.parquet": "rows",
+    "experiments/lists.json": "a live test",
 }
 LEFT = (
     "secret",
@@ -60,7 +62,7 @@ class Machines:
         data = self.data(name)
         return {
             str(file.relative_to(data)): file.read_text()
-            for top in ("lake", "features", "models", "runs")
+            for top in ("lake", "features", "models", "runs", "experiments")
             for file in sorted((data / top).rglob("*"))
             if file.is_file()
         }
@@ -82,7 +84,8 @@ def machines(storage_url: str, tmp_path: Path) -> Machines:
 def test_another_machine_gets_what_is_kept_and_nothing_else(machines: Machines) -> None:
     assert machines.of("two").refresh()
     assert machines.read("two") == KEPT
-    assert not machines.of("two").refresh(), "nothing is new"
+    with project_lock(machines.data("one")):
+        assert not machines.of("one").refresh(), "nothing is new"
     with machines.of("two").writing():
         machines.write("two", "runs/2026-03-03/plan/actions.parquet", "more")
         (machines.data("two") / "models/timing/champion.json").unlink()

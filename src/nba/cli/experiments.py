@@ -331,7 +331,8 @@ def experiment_start(
     _refuse_twice(lists, own)
     if unit is None:
         unit = DrawUnit.CUSTOMER if spec is None else read_live_spec(spec).unit
-    test = start_test(wiring, name, {**lists, **own}, weeks=weeks, reason=reason, unit=unit)
+    with wiring.at_work():
+        test = start_test(wiring, name, {**lists, **own}, weeks=weeks, reason=reason, unit=unit)
     typer.echo(test.line(wiring.settings.currency))
 
 
@@ -376,4 +377,6 @@ def experiment_stop(
     from nba.jobs.impact.live_tests import stop_test
 
     wiring = wiring_of(context)
-    typer.echo(stop_test(wiring, name, reason=reason).line(wiring.settings.currency))
+    with wiring.at_work():
+        test = stop_test(wiring, name, reason=reason)
+    typer.echo(test.line(wiring.settings.currency))

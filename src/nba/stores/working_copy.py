@@ -42,6 +42,7 @@ LEASE_SECONDS, HEARD_SECONDS = 300.0, 60.0
 _TRIES: Final = 4
 _DIGITS: Final = 16
 _RUNS: Final = "runs"
+_TOPS: Final = ("lake", "features", "models", _RUNS, "experiments")
 _PLAN: Final = "plan/actions.parquet"
 
 
@@ -111,8 +112,8 @@ class Index:
 def is_kept(path: PurePosixPath) -> bool:
     """Return whether a file of the data folder belongs to what the storage keeps.
 
-    Tables, snapshots, champions and runs do. What is served from, what is written at the moment
-    and what is secret does not.
+    Tables, snapshots, champions, runs and live tests do. What is served from, what is written at
+    the moment and what is secret does not.
     """
     parts = path.parts
     if any(part.startswith(".") for part in parts):
@@ -123,9 +124,7 @@ def is_kept(path: PurePosixPath) -> bool:
         case "features":
             names = ("manifests", "tag_changes")
             return len(parts) > 2 and (parts[1] in names or parts[2].startswith("as_of="))
-        case "models" | "runs":
-            return True
-    return False
+    return parts[0] in _TOPS
 
 
 class WorkingCopy:
@@ -153,6 +152,9 @@ class WorkingCopy:
 
         A copy with work that was not sent, on the newest version, stays as it is.
         """
+        newest, here = self.newest() or Version(), self.version
+        if (newest.place, newest.number) == (here.place, here.number):
+            return False  # without the lock, which a night may ask for
         try:
             with project_lock(self._data):
                 return self._follow(self.newest())
@@ -477,7 +479,7 @@ class WorkingCopy:
     def _local(self) -> dict[str, tuple[int, int]]:
         """Return size and time of change of every file here that the storage keeps."""
         found = {}
-        for top in ("lake", "features", "models", "runs"):
+        for top in _TOPS:
             for file in (self._data / top).rglob("*"):
                 path = PurePosixPath(file.relative_to(self._data).as_posix())
                 if is_kept(path) and (state := _state(file)) is not None:
