@@ -40,6 +40,8 @@ LONG = (
     "tests/jobs/test_nights.py",
     "tests/features/test_engines.py",
     "tests/test_end_to_end.py",
+    "tests/jobs/test_live_arms.py",
+    "tests/jobs/test_live_units.py",
     "tests/stores/test_erasure.py",
     "tests/experiments/test_closed_loop.py",
     "tests/jobs/test_moved_projects.py",

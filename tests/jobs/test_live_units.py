@@ -23,13 +23,13 @@ from nba.simulation.config import WorldConfig
 from nba.wiring import Wiring
 
 SHARES = ArmShares(holdout=0.2)
-CONFIG = WorldConfig(customers=320, clerks=9, stores=3, seed=6, start=dt.date(2025, 5, 1))
+CONFIG = WorldConfig(customers=180, clerks=9, stores=3, seed=6, start=dt.date(2025, 5, 1))
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("units") / "shop"
-    make_project(play_quarter(CONFIG, SHARES, history=120, days=14), folder, SHARES)
+    make_project(play_quarter(CONFIG, SHARES, history=115, days=8), folder, SHARES)
     return folder
 
 
