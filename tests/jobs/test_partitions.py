@@ -72,7 +72,7 @@ def test_tasks_of_spark_leave_the_same(made: Path, tmp_path: Path) -> None:
     shop = Path(shutil.copytree(made, tmp_path / "shop"))
     before = kept(shop)
     with (shop / "nba.yaml").open("a", encoding="utf-8") as file:
-        file.write("\nscore_engine: spark\nthreads: 2\n")
+        file.write("\nscore_engine: spark\nthreads: 1\n")
     try:
         printed = nba("--project", shop, "run", "--as-of", DAY, "--from", "score", "--force")
     finally:
