@@ -34,6 +34,9 @@ from nba.wiring import Wiring
 
 #: The longest, in seconds, that requests under way have to end when the service stops.
 END_SECONDS: Final = 10
+#: A worker that says nothing for so many seconds is replaced. While it loads its modules it says
+#: nothing either, and on a machine that is busy that takes long.
+SILENT_SECONDS: Final = 60
 #: For how long, in seconds, processes that answer leave features to the one that is there for them.
 LEAVE_SECONDS: Final = 30.0
 #: How often, in seconds, that one looks whether the service still runs.
@@ -88,6 +91,7 @@ def serve_api(project: Project, *, host: str, port: int, access: str, workers: i
             workers=workers,
             log_level="warning",
             timeout_graceful_shutdown=END_SECONDS,
+            timeout_worker_healthcheck=SILENT_SECONDS,
         )
 
 
