@@ -398,7 +398,7 @@ def _serve(folder: Path, routes: Routes, port: int) -> None:
 
 
 def _serve_many(folder: Path, workers: int, port: int) -> None:
-    sys.stdin = None  # type: ignore[assignment]  # uvicorn would hand a closed one to its workers
+    sys.stdin = None  # uvicorn would hand a closed one to its workers
     with redirect_stdout(sys.stderr):
         serve_api(
             Project.open(folder), host="127.0.0.1", port=port, access=Access.KEYS, workers=workers
