@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,17 @@ from nba.errors import ConfigError
 from nba.jobs.progress import Progress
 from nba.jobs.trace import traced
 from nba.stores.night_traces import EXPERIMENT
+from nba.stores.registry import quiet
 from nba.wiring import Wiring
 
 AS_OF = dt.datetime.combine(DAY, dt.time())
+
+
+@pytest.fixture(autouse=True)
+def quietly() -> Iterator[None]:
+    """Read MLflow as the product does: without its libraries' own warnings."""
+    with quiet():
+        yield
 
 
 @pytest.fixture
