@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from mlflow import MlflowClient
+from mlflow.entities import Trace
 from mlflow.tracing.client import TracingClient
 from tests.jobs.conftest import DAY, wiring
 
@@ -22,13 +22,6 @@ from nba.stores.registry import quiet
 from nba.wiring import Wiring
 
 AS_OF = dt.datetime.combine(DAY, dt.time())
-
-
-@pytest.fixture(autouse=True)
-def quietly() -> Iterator[None]:
-    """Read MLflow as the product does: without its libraries' own warnings."""
-    with quiet():
-        yield
 
 
 @pytest.fixture
@@ -63,17 +56,24 @@ def walk(wired: Wiring, *, fails: bool = False) -> list[str]:
 def traces(wired: Wiring) -> list[str]:
     """Return the traces of a project's nights, the latest first."""
     uri = wired.project.tracking_uri
-    experiment = MlflowClient(uri).get_experiment_by_name(EXPERIMENT)
-    if experiment is None:
-        return []
-    found = TracingClient(uri).search_traces(locations=[experiment.experiment_id])
+    with quiet():  # MLflow's libraries warn
+        experiment = MlflowClient(uri).get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            return []
+        found = TracingClient(uri).search_traces(locations=[experiment.experiment_id])
     return [trace.info.trace_id for trace in found]
+
+
+def read(wired: Wiring, trace_id: str) -> Trace:
+    """Return a trace with its spans."""
+    with quiet():
+        return TracingClient(wired.project.tracking_uri).get_trace(trace_id)
 
 
 def test_a_night_leaves_a_span_per_step_with_seconds_rows_and_memory(made: Path) -> None:
     wired = wiring(made)
     (trace_id,) = traces(wired)
-    trace = TracingClient(wired.project.tracking_uri).get_trace(trace_id)
+    trace = read(wired, trace_id)
     assert trace.info.tags["as_of"] == str(DAY)
     root, *steps = trace.data.spans
     assert root.name == f"night of {DAY}"
@@ -100,7 +100,7 @@ def test_a_night_that_fails_is_traced_without_what_it_was_about(shop: Path) -> N
     with pytest.raises(ConfigError):
         walk(wired, fails=True)
     (trace_id,) = set(traces(wired)) - before
-    trace = TracingClient(wired.project.tracking_uri).get_trace(trace_id)
+    trace = read(wired, trace_id)
     assert trace.info.state == "ERROR"
     assert "ConfigError" in str(trace.data.spans[-1].status)
     assert "c17" not in str(trace.to_dict())
