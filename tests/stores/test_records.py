@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -14,7 +15,7 @@ from nba.data.ingest import ingest
 from nba.data.lake import Lake, connect
 from nba.errors import UnavailableError
 from nba.stores.operational import OperationalStore
-from nba.stores.records import NEWEST, Relations, newest_of, pack_records, unpacked
+from nba.stores.records import NEWEST, Relations, newest_of, pack_records, person_of, unpacked
 
 DAY = date(2026, 3, 2)
 ENDS = datetime(2026, 3, 2, 16, tzinfo=UTC)
@@ -100,6 +101,21 @@ def test_scores_keep_every_digit(lake: Lake, scores: Path, tmp_path: Path) -> No
     assert record["timing"][0]["survival"] == [1.0, 0.5]
 
 
+@pytest.mark.parametrize("length", [1, 3_000])
+def test_who_it_is_is_read_from_the_beginning_of_a_record(
+    lake: Lake, scores: Path, tmp_path: Path, length: int
+) -> None:
+    record = packed(lake, scores, tmp_path)["c1"]
+    content = json.loads(zlib.decompress(record))
+    assert next(iter(content)) == "person"
+    content["person"][0]["name"] = "芳" * length
+    longer = zlib.compress(json.dumps(content, ensure_ascii=False).encode())
+    assert person_of(longer) == unpacked(longer)["person"]
+    assert person_of(longer)[0]["name"] == "芳" * length
+    turned = dict(reversed(content.items()))
+    assert person_of(zlib.compress(json.dumps(turned).encode())) == unpacked(longer)["person"]
+
+
 def test_records_go_with_their_plan_and_their_customer(
     store: OperationalStore, make_actions: Actions, lake: Lake, scores: Path, tmp_path: Path
 ) -> None:
@@ -107,6 +123,7 @@ def test_records_go_with_their_plan_and_their_customer(
     plan = {"as_of": DAY, "policy_version": "p1"}
     store.publish(plan, make_actions(), packed=[part])
     assert store.customer_record("c1", DAY) == unpacked(part[0][1])
+    assert store.customer_person("c1", DAY) == person_of(part[0][1])
     store.erase("c1")
     assert store.customer_record("c1", DAY) is None
     tomorrow = DAY + timedelta(days=1)
@@ -135,9 +152,11 @@ def test_a_record_that_was_tampered_with_is_as_none(
     tmp_path: Path,
     damage: Callable[[bytes], bytes],
 ) -> None:
-    spoiled = damage(packed(lake, scores, tmp_path)["c1"])
+    whole = packed(lake, scores, tmp_path)["c1"]
+    spoiled = damage(whole)
     plan = {"as_of": DAY, "policy_version": "p1"}
     store.publish(plan, make_actions(), packed=[[("c1", spoiled)]])
     assert store.customer_record("c1", DAY) is None
+    assert store.customer_person("c1", DAY) in (None, person_of(whole))
     with pytest.raises(UnavailableError, match="cannot be read"):
         unpacked(spoiled)

@@ -42,6 +42,7 @@ def services_of(wiring: Wiring, access: Access) -> Services:
         wiring.feature_store,
         wiring.project.runs,
         remembered(store.customer_record),
+        store.customer_person,
     )
     cards = ProjectCards(
         rows,

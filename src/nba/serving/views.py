@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from nba.serving.schemas import (
     Candidate,
@@ -73,11 +74,14 @@ def action_names(services: Services) -> dict[str, Name]:
     return {one.action_type: Name(zh=one.name.zh, en=one.name.en) for one in types}
 
 
-def window_moment(row: Mapping[str, Any], name: str, services: Services) -> datetime | None:
-    """Return a moment of a plan's row by the clocks of the clerk's store."""
+def window_moment(
+    row: Mapping[str, Any], name: str, services: Services, zone: ZoneInfo | None = None
+) -> datetime | None:
+    """Return a moment of a plan's row by the clocks of the clerk's store, or of a zone."""
     if row.get(name) is None:
         return None
-    return services.aware(row[name]).astimezone(services.zone_of_clerk(row.get("clerk_id")))
+    zone = zone or services.zone_of_clerk(row.get("clerk_id"))
+    return services.aware(row[name]).astimezone(zone)
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ class _Context:
     offers: Mapping[str, OfferFacts]
     sold_out: Mapping[str, set[str]]
     names: Mapping[str, Name]
+    zones: Mapping[str | None, ZoneInfo]
     now: datetime
 
     @classmethod
@@ -103,6 +108,7 @@ class _Context:
             offers=cards.offers(sorted(offers)) if offers else {},
             sold_out=_sold_out({str(row.get("clerk_id")) for row in rows}, services),
             names=action_names(services),
+            zones={one: services.zone_of_clerk(one) for one in {r.get("clerk_id") for r in rows}},
             now=services.clock(),
         )
 
@@ -116,7 +122,8 @@ def _sold_out(clerk_ids: set[str], services: Services) -> dict[str, set[str]]:
 
 
 def _show(row: Mapping[str, Any], context: _Context, services: Services) -> ListedAction:
-    moments = {name: window_moment(row, name, services) for name in _MOMENTS}
+    zone = context.zones[row.get("clerk_id")]
+    moments = {name: window_moment(row, name, services, zone) for name in _MOMENTS}
     expires_at = moments["expires_at"]
     return ListedAction(
         **{name: row.get(name) for name in _SAME},

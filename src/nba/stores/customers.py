@@ -21,6 +21,7 @@ Row = Mapping[str, Any]
 
 #: From a customer and a plan's day to the packed record of that day, or None.
 RecordOf = Callable[[str, date], Mapping[str, list[dict[str, Any]]] | None]
+PersonOf = Callable[[str, date], list[dict[str, Any]] | None]
 
 
 def remembered(read: RecordOf) -> RecordOf:
@@ -80,6 +81,8 @@ class CustomerRows:
         The folder of the nightly runs.
     record_of : callable
         Reads what the night packed; what it did not pack is read from the lake and the run.
+    person_of : callable
+        Reads of that who a customer is alone.
     """
 
     def __init__(
@@ -88,8 +91,10 @@ class CustomerRows:
         features: FeastFeatureStore,
         runs: Path,
         record_of: RecordOf = lambda customer_id, day: None,
+        person_of: PersonOf = lambda customer_id, day: None,
     ) -> None:
         self._record_of = record_of
+        self._person_of = person_of
         self._lake = lake
         self._features = features
         self._runs = runs
@@ -172,12 +177,12 @@ class CustomerRows:
     def identities(self, customer_ids: Sequence[str], day: date | None = None) -> Mapping[str, Row]:
         """Return what is known of who some customers are, by id: from packed records for a few."""
         if day is not None and len(customer_ids) <= FEW:
-            records = {one: self._record_of(one, day) for one in customer_ids}
-            if all(record is not None for record in records.values()):
+            people = {one: self._person_of(one, day) for one in customer_ids}
+            if all(rows is not None for rows in people.values()):
                 return {
                     one: {"customer_id": one, **row}
-                    for one, record in records.items()
-                    for row in (record or {}).get("person", ())
+                    for one, rows in people.items()
+                    for row in rows or ()
                 }
         rows = self.query(_IDENTITIES, [list(customer_ids)])
         return {row["customer_id"]: row for row in rows}

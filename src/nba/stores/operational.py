@@ -317,9 +317,18 @@ class OperationalStore:
 
         None as well where it is damaged: what it held is read from where it came.
         """
+        return self._record(customer_id, as_of, records.unpacked)
+
+    def customer_person(self, customer_id: str, as_of: date) -> list[dict[str, Any]] | None:
+        """Return who a customer is by the packed record of a plan's day, or None, as above."""
+        return self._record(customer_id, as_of, records.person_of)
+
+    def _record(
+        self, customer_id: str, as_of: date, read: Callable[[bytes], Result]
+    ) -> Result | None:
         found = self._database.quick(records.READ, day=as_of, customer=customer_id)
         try:
-            return None if found is None else records.unpacked(found[0])
+            return None if found is None else read(found[0])
         except UnavailableError as error:
             log().error("a packed record cannot be read", day=str(as_of), error=error.found)
             return None
