@@ -119,7 +119,10 @@ class Rescorer:
         return self._rescored(self.book.customers_of(clerk_id), NIGHT)
 
     def scores(self, customer_ids: Sequence[str], fresh: Fresh = NIGHT) -> dict[str, pl.DataFrame]:
-        """Return the score tables of some customers, and what is worth offering them."""
+        """Return the score tables of some customers, and what is worth offering them.
+
+        The models of their arms must be of the same kinds: tables of others have other columns.
+        """
         parts = [
             self._scores(self.arm_models.get(arm, self.models), ids, fresh)
             for arm, ids in self._by_models(customer_ids).items()
@@ -157,12 +160,18 @@ class Rescorer:
         return {**_of_customers(book, ids, fresh), **tables}
 
     def _rescored(self, customer_ids: list[str], fresh: Fresh) -> pl.DataFrame:
-        return next_actions(
-            self.book,
-            customer_ids,
-            self.rules,
-            as_of=self.as_of,
-            scores=self._tables(customer_ids, fresh),
+        """Return the next actions, worked out together for those whom the same models score."""
+        return pl.concat(
+            [
+                next_actions(
+                    self.book,
+                    ids,
+                    self.rules,
+                    as_of=self.as_of,
+                    scores=self._tables(ids, fresh),
+                )
+                for ids in self._by_models(customer_ids).values()
+            ]
         )
 
 

@@ -77,7 +77,17 @@ def action_names(services: Services) -> dict[str, Name]:
 def window_moment(
     row: Mapping[str, Any], name: str, services: Services, zone: ZoneInfo | None = None
 ) -> datetime | None:
-    """Return a moment of a plan's row by the clocks of the clerk's store, or of a zone."""
+    """Return a moment of a plan's row by the clocks of the clerk's store.
+
+    Parameters
+    ----------
+    row : mapping of str to object
+    name : str
+        Of the column; an empty one gives None.
+    services : Services
+    zone : ZoneInfo, optional
+        Of the clerk's store, where it is known already.
+    """
     if row.get(name) is None:
         return None
     zone = zone or services.zone_of_clerk(row.get("clerk_id"))
