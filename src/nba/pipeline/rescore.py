@@ -119,15 +119,14 @@ class Rescorer:
         return self._rescored(self.book.customers_of(clerk_id), NIGHT)
 
     def scores(self, customer_ids: Sequence[str], fresh: Fresh = NIGHT) -> dict[str, pl.DataFrame]:
-        """Return the score tables of some customers, and what is worth offering them.
-
-        The models of their arms must be of the same kinds: tables of others have other columns.
-        """
-        parts = [
-            self._scores(self.arm_models.get(arm, self.models), ids, fresh)
-            for arm, ids in self._by_models(customer_ids).items()
-        ]
-        return {name: pl.concat([part[name] for part in parts]) for name in parts[0]}
+        """Return the score tables of customers whom the same models score, and their offers."""
+        [arm] = self._by_models(customer_ids)
+        ids = pl.Series(_CUSTOMER, list(customer_ids), dtype=pl.String)
+        mine = {name: _of_customers(tables, ids, fresh) for name, tables in self.inputs.items()}
+        scores = score_all(self.arm_models.get(arm, self.models), mine, as_of=self.as_of)
+        given = _of_customers(ModelInputs(self.kept), ids, fresh)
+        offered = offers(given, scores.affinity, as_of=self.as_of)
+        return {**scores.items(), "offers": offered}
 
     def _by_models(self, customer_ids: Sequence[str]) -> dict[str, list[str]]:
         """Return the customers by the arm whose models score them; empty: the day's own."""
@@ -138,16 +137,6 @@ class Rescorer:
             arm = arm_of(self.book.tables, self.rules, one, as_of=self.as_of)
             found.setdefault(arm if arm in self.arm_models else "", []).append(one)
         return found or {"": []}
-
-    def _scores(
-        self, models: Mapping[str, Model], customer_ids: Sequence[str], fresh: Fresh
-    ) -> dict[str, pl.DataFrame]:
-        ids = pl.Series(_CUSTOMER, list(customer_ids), dtype=pl.String)
-        mine = {name: _of_customers(tables, ids, fresh) for name, tables in self.inputs.items()}
-        scores = score_all(models, mine, as_of=self.as_of)
-        given = _of_customers(ModelInputs(self.kept), ids, fresh)
-        offered = offers(given, scores.affinity, as_of=self.as_of)
-        return {**scores.items(), "offers": offered}
 
     def _tables(self, customer_ids: list[str], fresh: Fresh) -> dict[str, pl.DataFrame]:
         """Return what of these customers stands in place of the book's tables."""

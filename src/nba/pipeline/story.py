@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import polars as pl
+import polars.selectors as cs
 
 import nba
 from nba.evaluation.drift import MOVED
@@ -238,12 +239,15 @@ def _evaluation(trial: Trial | None) -> Mapping[str, pl.DataFrame]:
     if trial is None or trial.by_segment.is_empty():
         return {}
     tables = {"by_segment": trial.by_segment}
-    if trial.reliability.is_empty():
-        return tables
-    deciles = trial.reliability.with_row_index("decile", offset=1).select(
+    if not trial.reliability.is_empty():
+        tables = {"by_decile": _deciles(trial.reliability), **tables}
+    return {name: table.with_columns(cs.float().round(4)) for name, table in tables.items()}
+
+
+def _deciles(reliability: pl.DataFrame) -> pl.DataFrame:
+    return reliability.with_row_index("decile", offset=1).select(
         pl.col("decile").cast(pl.Int64), "customers", "predicted", actual="observed"
     )
-    return {"by_decile": deciles, **tables}
 
 
 def _calibration(trial: Trial | None) -> Any | None:

@@ -20,6 +20,8 @@ from nba.schema.languages import LANGUAGES, Language, in_language
 
 #: Below this the arms' sizes do not fit their shares.
 RATIO_ALARM: Final = 0.001
+#: Beyond so many weeks it is said that waiting will not tell.
+LONGEST_WAIT: Final = 104
 DASH: Final = "–"
 Row = Mapping[str, Any]
 
@@ -144,8 +146,10 @@ class Page:
             )
         else:
             lines.append(self.t("hold_out"))
-        if head.verdict == "open" and math.isfinite(head.weeks_to_tell):
-            lines.append(self.t("wait", weeks=f"{math.ceil(head.weeks_to_tell):,}"))
+        if head.verdict == "open" and head.weeks_to_tell > LONGEST_WAIT:
+            lines.append(self.t("wait_long"))
+        elif head.verdict == "open" and math.isfinite(head.weeks_to_tell):
+            lines.append(self.t("wait", weeks=str(math.ceil(head.weeks_to_tell))))
         lines.extend(self._lists())
         lines.extend(self._own_arms())
         lines.extend(self._drawn_by_units())

@@ -82,6 +82,11 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "若效果保持现状,约再需 {weeks} 周可得出结论",
             "if it goes on as it looks, about {weeks} more weeks will tell",
         ),
+        "wait_long": (
+            "若效果保持现状,两年内也得不出结论:顾客或对照组太少",
+            "if it goes on as it looks, two years will not tell: there are too few customers, "
+            "or too few held out",
+        ),
         "hold_out": (
             "在 nba.yaml 的 arms 下设置 holdout(例如 0.1),下一期报告即可给出答案",
             "set `arms: {holdout: 0.1}` in nba.yaml; the report then has an answer",
