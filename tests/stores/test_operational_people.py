@@ -126,6 +126,7 @@ def test_erasure_leaves_a_receipt_a_tombstone_and_nothing_else(
         "reserves": 0,
         "draws": 0,
         "changes": 0,
+        "laid": 0,
         "records": 0,
         "chat_recipients": 0,
         "fallbacks": 0,

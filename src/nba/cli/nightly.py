@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nba.cli.common import AsJson, AsOf, Force, moment, wiring_of
-from nba.errors import UsageError
-from nba.jobs.progress import shown
+from nba.errors import NbaError, UsageError
+from nba.jobs.progress import Progress, shown
+
+if TYPE_CHECKING:
+    from nba.wiring import Wiring
 
 verbs = typer.Typer()
 
@@ -79,6 +82,19 @@ def run(
             if as_json:
                 report = {"inputs": manifest.inputs, "steps": manifest.steps}
                 typer.echo(json.dumps(report, indent=1))
+        if only in ("", STEPS[-1]):
+            _lay_lists(wiring, progress)
+
+
+def _lay_lists(wiring: Wiring, progress: Progress) -> None:
+    """Lay the newest plan's lists ready; where that fails, the service makes them when asked."""
+    from nba.serving.run import lay_newest
+
+    try:
+        with progress.step("lists") as current:
+            current.report["laid"] = lay_newest(wiring)
+    except NbaError as error:
+        progress(f"lists are not laid ready: {error}")
 
 
 def _step_verb(name: str, text: str) -> None:
@@ -86,17 +102,20 @@ def _step_verb(name: str, text: str) -> None:
 
     @verbs.command(name, help=text)
     def verb(context: typer.Context, as_of: AsOf = "", force: Force = False) -> None:
-        from nba.jobs.nightly import run_nightly
+        from nba.jobs.nightly import STEPS, run_nightly
 
         wiring = wiring_of(context)
+        progress = shown()
         run_nightly(
             wiring,
             moment(wiring, as_of),
-            progress=shown(),
+            progress=progress,
             force=force,
             from_step=name if force else None,
             until_step=name,
         )
+        if name == STEPS[-1]:
+            _lay_lists(wiring, progress)
 
 
 for _name, _text in {

@@ -27,6 +27,7 @@ from nba.serving.app import create_app
 from nba.serving.auth import is_this_machine
 from nba.serving.following import Follower, bring_newest
 from nba.serving.freshness import Refresher
+from nba.serving.laying import Layer, lay_lists
 from nba.serving.run import WAIT_SECONDS, services_of
 from nba.serving.services import Access, Services
 from nba.settings import Project
@@ -152,7 +153,10 @@ def _refresh(root: Path, access: Access, service: int) -> None:
     follower = Follower(lambda: bring_newest(wiring))
     if wiring.storage is not None:
         follower.start()
+    layer = Layer(services.store, lambda: lay_lists(services))
+    layer.start()
     ending.wait()
+    layer.close()
     follower.close()
     refresher.close()
 

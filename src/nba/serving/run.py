@@ -7,14 +7,16 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+import nba
 from nba.pipeline.fresh import fresh_tables, heard_today, prepare, refresh
 from nba.pipeline.preview import preview
 from nba.pipeline.rescore import Rescorer
 from nba.serving.cards import ProjectCards
 from nba.serving.clock import plan_clock
+from nba.serving.laying import lay_lists
 from nba.serving.live import LiveRescoring
+from nba.serving.pages import no_plan
 from nba.serving.rate_limits import Limiter
-from nba.serving.routes.clerks import no_plan
 from nba.serving.services import Access, Services
 from nba.serving.sidebar import SidebarTokens
 from nba.serving.sign_in import SignIn
@@ -84,12 +86,26 @@ def services_of(wiring: Wiring, access: Access) -> Services:
             clock,
             timedelta(minutes=wiring.settings.clerk_page.sidebar_minutes),
         ),
+        definitions=definitions_of(wiring),
         texts=wiring.decision_files.texts,
         tag_names={
             tag: {"zh": rule.name.zh, "en": rule.name.en}
             for tag, rule in wiring.feature_store.repository.tags.rules.items()
         },
     )
+
+
+def definitions_of(wiring: Wiring) -> str:
+    """Return what differs with the settings and the version that answers are made with."""
+    return f"{nba.__version__}-{wiring.project.config_digest()}"
+
+
+def lay_newest(wiring: Wiring) -> int:
+    """Lay the newest plan's lists ready where any wait; return how many were."""
+    mark = wiring.plan_store.mark()
+    if mark is None or not wiring.plan_store.lists_to_lay(*mark, definitions_of(wiring)):
+        return 0
+    return lay_lists(services_of(wiring, Access.KEYS))
 
 
 class ProjectFeatures:

@@ -108,6 +108,8 @@ class Services:
         The file by which one of several processes is chosen to do so.
     leave_seconds : float
         For so long the file is left to a process that is there for it alone.
+    definitions : str
+        Differs with the settings and the version that answers are made with.
     """
 
     store: OperationalStore
@@ -134,6 +136,7 @@ class Services:
     fresh: FreshFeatures | None = None
     lock: Path | None = None
     leave_seconds: float = 0.0
+    definitions: str = ""
 
     @property
     def unprofiled(self) -> tuple[str, ...]:

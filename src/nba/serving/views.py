@@ -116,14 +116,14 @@ class _Context:
             people=cards.people(sorted(people)) if people else {},
             products=cards.products(sorted(products)) if products else {},
             offers=cards.offers(sorted(offers)) if offers else {},
-            sold_out=_sold_out({str(row.get("clerk_id")) for row in rows}, services),
+            sold_out=sold_out_of({str(row.get("clerk_id")) for row in rows}, services),
             names=action_names(services),
             zones={one: services.zone_of_clerk(one) for one in {r.get("clerk_id") for r in rows}},
             now=services.clock(),
         )
 
 
-def _sold_out(clerk_ids: set[str], services: Services) -> dict[str, set[str]]:
+def sold_out_of(clerk_ids: set[str], services: Services) -> dict[str, set[str]]:
     """Return what the store of each clerk has no more, as it was told since the night."""
     clerks = {clerk_id: services.cards.clerk(clerk_id) for clerk_id in sorted(clerk_ids)}
     stores = {clerk_id: one.store_id for clerk_id, one in clerks.items() if one is not None}

@@ -32,6 +32,7 @@ from nba.decisions.replacement import draw_replacements
 from nba.decisions.settings import DecisionSettings
 from nba.schema.words import FeedbackKind, Mode
 from nba.stores import hooks, lists
+from nba.stores.database import Quick
 from nba.stores.hooks import HookEvent
 from nba.stores.lists import CLOSING, Slice
 from nba.stores.plans import CHUNK
@@ -289,20 +290,33 @@ def note_gone(connection: Connection, gone: Sequence[tuple[str, str]], now: date
             _note(connection, book.as_of, clerk_id, book.version, [found], now)
 
 
-_BOOK = (
-    select(books, plans.c.digest)
+#: Where a clerk's list of the newest plan stands; parameter `clerk`. See `book_of`.
+READ: Final = Quick(
+    select(
+        books.c.as_of,
+        books.c.version,
+        books.c.touched,
+        books.c.settled,
+        books.c.absent,
+        plans.c.digest,
+    )
     .join(plans, plans.c.as_of == books.c.as_of)
     .where(books.c.as_of == _NEWEST, books.c.clerk_id == bindparam("clerk"))
 )
 
 
-def read_book(connection: Connection, clerk_id: str) -> Book | None:
-    """Return the book of a clerk in the newest plan, or None where it has none."""
-    row = connection.execute(_BOOK, {"clerk": clerk_id}).first()
+def book_of(clerk_id: str, row: Sequence[Any] | None) -> Book | None:
+    """Return a clerk's book from what `READ` found, or None where it has none."""
     if row is None:
         return None
-    settled = row.touched == row.settled
-    return Book(row.as_of, row.clerk_id, row.version, settled, row.absent, row.digest)
+    as_of, version, touched, settled, absent, digest = row
+    day = date.fromisoformat(as_of) if isinstance(as_of, str) else as_of
+    return Book(day, clerk_id, version, touched == settled, bool(absent), digest)
+
+
+def read_book(connection: Connection, clerk_id: str) -> Book | None:
+    """Return the book of a clerk in the newest plan, or None where it has none."""
+    return book_of(clerk_id, connection.execute(READ.statement, {"clerk": clerk_id}).first())
 
 
 def touched(connection: Connection) -> list[str]:

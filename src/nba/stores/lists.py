@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -11,6 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import (
     BindParameter,
     Connection,
+    Row,
     Select,
     Table,
     and_,
@@ -76,6 +77,7 @@ def read_list(
     since: datetime,
     published_at: datetime,
     now: datetime,
+    known: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Return open actions in rank order with `status`: `new`, or the latest feedback.
 
@@ -88,6 +90,8 @@ def read_list(
         happened.
     now : datetime
         What is set aside beyond this moment is not listed.
+    known : collection of str
+        Actions of which id, rank and status are enough.
     """
     rank, action_id = part.after or (None, None)
     values = {
@@ -103,15 +107,31 @@ def read_list(
         "published_at": published_at,
         "now": now,
     }
-    query = _query(part.by, part.mode is not None, part.after is not None)
+    shape = (part.by, part.mode is not None, part.after is not None)
+    if not known:
+        return [_as_listed(row) for row in connection.execute(_query(*shape), values)]
+    found = connection.execute(_query(*shape, is_short=True), values).all()
+    others = [row.action_id for row in found if row.action_id not in known]
+    rows = {
+        row.action_id: flat_action(row)
+        for row in (connection.execute(_BY_ID, {"ids": others}) if others else ())
+    }
     return [
-        flat_action(row) | {"status": row.status or "new"}
-        for row in connection.execute(query, values)
+        rows.get(row.action_id, {"action_id": row.action_id, "rank": row.rank})
+        | {"status": row.status or "new"}
+        for row in found
     ]
 
 
+def _as_listed(row: Row[Any]) -> dict[str, Any]:
+    return flat_action(row) | {"status": row.status or "new"}
+
+
+_BY_ID = select(actions).where(actions.c.action_id.in_(bindparam("ids", expanding=True)))
+
+
 @cache
-def _query(by: str, of_mode: bool, resumed: bool) -> Select[Any]:
+def _query(by: str, of_mode: bool, resumed: bool, *, is_short: bool = False) -> Select[Any]:
     """Return the statement, built once for each shape: building costs more than running."""
     latest = (
         select(feedback.c.kind)
@@ -122,7 +142,7 @@ def _query(by: str, of_mode: bool, resumed: bool) -> Select[Any]:
         .label("status")
     )
     query = (
-        select(actions, latest)
+        select(*((actions.c.action_id, actions.c.rank) if is_short else actions.columns), latest)
         .where(
             actions.c.as_of == bindparam("as_of"),
             actions.c[by] == bindparam("which"),

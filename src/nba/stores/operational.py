@@ -28,6 +28,7 @@ from nba.stores import (
     books,
     feedback,
     hooks,
+    laid,
     lists,
     nightly_runs,
     outbox,
@@ -46,6 +47,7 @@ from nba.stores.database import Database
 from nba.stores.feedback import Feedback
 from nba.stores.grouping import Group
 from nba.stores.hooks import HookEvent
+from nba.stores.laid import LaidList
 from nba.stores.lists import Slice
 from nba.stores.nightly_runs import NightlyRun, NightlyRunFailure
 from nba.stores.outbox import Event, Heard, Outcome, Pending
@@ -446,7 +448,12 @@ class OperationalStore:
             return plans.talking_points(connection, since, before)
 
     def open_actions(
-        self, as_of: date | None, part: Slice, *, since: Callable[[date], datetime]
+        self,
+        as_of: date | None,
+        part: Slice,
+        *,
+        since: Callable[[date], datetime],
+        known: Collection[str] = (),
     ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
         """Return a plan's header and open actions of it, both of one state of the store.
 
@@ -458,6 +465,8 @@ class OperationalStore:
             Whose actions, and which of them.
         since : callable
             Maps the plan's day to the moment at which it begins.
+        known : collection of str
+            Actions of which the caller needs no more than id, rank and status.
         """
         with self._database.reading() as connection:
             header = plans.read_header(connection, as_of)
@@ -470,6 +479,7 @@ class OperationalStore:
                 since=since(header["as_of"]),
                 published_at=header["published_at"],
                 now=self._clock(),
+                known=known,
             )
         return header, found
 
@@ -477,8 +487,47 @@ class OperationalStore:
 
     def book(self, clerk_id: str) -> Book | None:
         """Return where a clerk's list of the newest plan stands, or None where there is none."""
+        return books.book_of(clerk_id, self._database.quick(books.READ, clerk=clerk_id))
+
+    def laid_list(self, book: Book, definitions: str) -> LaidList | None:
+        """Return a clerk's list as the plan made it, or None where it was not laid ready.
+
+        Parameters
+        ----------
+        book : Book
+            Whose plan it must be of.
+        definitions : str
+            With which it must have been made.
+        """
+        row = self._database.quick(laid.READ, day=book.as_of, clerk=book.clerk_id)
+        if row is None or (row[1], row[2]) != (book.digest, definitions):
+            return None
+        try:
+            return laid.unpack(row[0])
+        except UnavailableError as error:
+            log().error("a list laid ready cannot be read", error=error.found)
+            return None
+
+    def lists_to_lay(self, day: date, digest: str, definitions: str) -> list[str]:
+        """Return the clerks whose lists of a plan nothing has changed, and are not laid ready."""
         with self._database.reading() as connection:
-            return books.read_book(connection, clerk_id)
+            return laid.waiting(connection, day, digest, definitions)
+
+    def lay(self, day: date, digest: str, definitions: str, found: Mapping[str, LaidList]) -> int:
+        """Lay lists of a plan ready but for those that changed; return how many.
+
+        Parameters
+        ----------
+        day, digest : date, str
+            The plan's.
+        definitions : str
+            Of what the texts were made with.
+        found : mapping of str to LaidList
+            By clerk.
+        """
+        with self.writing() as writer:
+            laid.sweep(writer.connection, day)
+            return laid.insert_lists(writer.connection, day, digest, definitions, found)
 
     def touched(self) -> list[str]:
         """Return the clerks whose lists wait for what was accepted to be worked in."""

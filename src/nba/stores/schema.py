@@ -189,6 +189,17 @@ records = Table(
     Index(None, "customer_id"),
 )
 
+laid = Table(
+    "laid",
+    metadata,
+    Column("as_of", Date, primary_key=True),
+    Column("clerk_id", String, primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("definitions", String, nullable=False),
+    Column("customer_ids", Text, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+)
+
 feedback = Table(
     "feedback",
     metadata,

@@ -29,7 +29,7 @@ from nba.data.identity_keys import (
 )
 from nba.data.tombstones import Tombstones
 from nba.stores import audit as audits
-from nba.stores import books, chat
+from nba.stores import books, chat, laid, schema
 from nba.stores.schema import (
     actions,
     audit,
@@ -66,7 +66,9 @@ PERSONAL: tuple[Table, ...] = (
     fallbacks,
 )
 #: Tables from which rows of customers are deleted, or that name them for a while.
-PURGED: tuple[str, ...] = tuple(table.name for table in (*PERSONAL, audit, idempotency, tombstones))
+PURGED: tuple[str, ...] = tuple(
+    table.name for table in (*PERSONAL, schema.laid, audit, idempotency, tombstones)
+)
 _CHUNK = 500
 
 
@@ -162,6 +164,7 @@ def delete_customer(connection: Connection, customer_id: str, now: datetime) -> 
     for table in PERSONAL:
         done = connection.execute(delete(table).where(table.c.customer_id == customer_id))
         counts[table.name] = counts.get(table.name, 0) + done.rowcount
+    counts["laid"] = laid.forget(connection, customer_id)
     books.note_gone(connection, gone, now)
     counts["idempotency"] = _delete_remembered(connection, customer_id)
     # what a failed night said may name whom it failed at

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from hashlib import sha256
+from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from nba.errors import NotFoundError
 from nba.schema.words import Mode
 from nba.serving.answers import Ready
 from nba.serving.audit import concerns
 from nba.serving.auth import Caller, CallerDep, ServicesDep
 from nba.serving.book import find_in_book
 from nba.serving.conditional import NOT_MODIFIED
-from nba.serving.cursors import read_cursor, read_version, write_cursor, write_version
+from nba.serving.cursors import read_version, write_version
 from nba.serving.errors import documented
+from nba.serving.pages import LONGEST, Page, make_page, no_plan
 from nba.serving.paths import RawPathRoute
 from nba.serving.schemas import (
     ActionList,
     AddedAction,
     ClerkList,
-    ClosedAction,
     FoundCustomer,
     FoundCustomers,
     Id,
@@ -36,19 +33,15 @@ from nba.serving.schemas import (
 )
 from nba.serving.services import Services
 from nba.serving.settling import settled_book
-from nba.serving.views import action_names, show_actions, show_closed
+from nba.serving.views import action_names, show_actions
 from nba.stores.access import Scope
 from nba.stores.audit import Target
-from nba.stores.books import Book
-from nba.stores.database import canonical
 from nba.stores.lists import Slice
 
 router = APIRouter(prefix="/v1", tags=["clerks"], route_class=RawPathRoute)
 
 ClerkId = Annotated[Id, Path(description="The clerk.")]
 MAX_PAGE = 200
-#: More actions than any list has.
-LONGEST = 10_000
 
 
 @router.get("/clerks", response_model=ClerkList, responses=documented(401, 403) | NOT_MODIFIED)
@@ -80,17 +73,6 @@ def _clerks_of(caller: Caller, services: Services) -> ClerkList:
         is_open=caller.is_open,
         page=PageSettings(currency=services.currency, show_value=services.clerk_page.show_value),
     )
-
-
-@dataclass(frozen=True)
-class Page:
-    """Which part of a clerk's list is asked for."""
-
-    clerk_id: str
-    day: date | None
-    mode: Mode | None
-    limit: int
-    cursor: str | None
 
 
 @router.get(
@@ -125,70 +107,10 @@ def list_actions(
     is_settled = book is not None and book.is_settled
     ready = services.answers.get(key, now) if is_settled else None
     if ready is None:
-        content = _page(page, book, services)
-        ready = Ready.of(content, _tag(content), leave="now", until=_until(content, services))
-        if is_settled and book is not None and book.as_of == content.as_of:
+        as_of, ready = make_page(page, book, services)
+        if is_settled and book is not None and book.as_of == as_of:
             services.answers.put(key, ready)
     return ready.answer(request, b',"now":"%s"' % services.local(now).isoformat().encode())
-
-
-def _page(page: Page, book: Book | None, services: Services) -> ActionList:
-    """Return a page of a list as it stands."""
-    day, limit = page.day, page.limit
-    after = None
-    if page.cursor is not None:
-        header = services.store.plan(day) if day else services.store.current_plan()
-        after = read_cursor(page.cursor, header["digest"]) if header else None
-    part = Slice(
-        "clerk_id",
-        page.clerk_id,
-        page.mode,
-        after,
-        limit + 1,
-        services.unprofiled,
-        services.serving_types,
-    )
-    header, rows = services.store.open_actions(day, part, since=services.day_begins)
-    if header is None:
-        raise no_plan(day)
-    living = book if book is not None and book.as_of == header["as_of"] else None
-    if living is not None and living.absent:
-        rows = []
-    following = None
-    if len(rows) > limit:
-        rows = rows[:limit]
-        following = write_cursor(header["digest"], rows[-1]["rank"], rows[-1]["action_id"])
-    age_days = services.age_days(header["as_of"], services.zone_of_clerk(page.clerk_id))
-    return ActionList(
-        as_of=header["as_of"],
-        clerk_id=page.clerk_id,
-        stale=age_days != 0,
-        age_days=age_days,
-        version=write_version(header["digest"], living.version if living else 0),
-        published_at=services.local(header["published_at"]),
-        actions=show_actions(rows, services),
-        closed=_closed(services, page.clerk_id, header["as_of"]) if page.cursor is None else [],
-        next_cursor=following,
-        now=services.local(services.clock()),
-    )
-
-
-def _tag(content: ActionList) -> str:
-    """Return the entity tag of a page: what may change in it beside its version."""
-    shown = [(one.action_id, one.status, one.expired) for one in content.actions]
-    closed = [(one.action_id, one.kind, one.ts.isoformat()) for one in content.closed]
-    what = canonical([content.version, content.age_days, content.next_cursor, shown, closed])
-    return f'W/"{sha256(what.encode()).hexdigest()[:24]}"'
-
-
-def _until(content: ActionList, services: Services) -> datetime:
-    """Return when a page must be made anew: an action expires or comes back, or the day ends."""
-    zone = services.zone_of_clerk(content.clerk_id)
-    now = services.clock()
-    tomorrow = now.astimezone(zone).date() + timedelta(days=1)
-    ends = [one.expires_at for one in content.actions if one.expires_at and one.expires_at > now]
-    ends += [one.until for one in content.closed if one.until and one.until > now]
-    return min([datetime.combine(tomorrow, time(), zone), *ends])
 
 
 @router.get(
@@ -242,10 +164,6 @@ def list_changes(
     )
 
 
-def _closed(services: Services, clerk_id: str, day: date) -> list[ClosedAction]:
-    return show_closed(services.store.closed_actions(clerk_id, day), services)
-
-
 @router.get(
     "/clerks/{clerk_id}/customers",
     response_model=FoundCustomers,
@@ -286,13 +204,4 @@ def read_names(caller: CallerDep, services: ServicesDep) -> NameList:
         categories={code: Name(**name) for code, name in names.items()},
         tags={code: Name(**name) for code, name in services.tag_names.items()},
         actions=action_names(services),
-    )
-
-
-def no_plan(day: date | None) -> NotFoundError:
-    """Return the error for a day without a plan."""
-    return NotFoundError(
-        f"there is no plan of {day}" if day else "no plan has been published yet",
-        expected="a day whose nightly job has published",
-        next_step="run `nba run`, or ask for another date",
     )

@@ -6,8 +6,8 @@ from fastapi import APIRouter
 
 from nba.serving.auth import CallerDep, ServicesDep
 from nba.serving.errors import documented
+from nba.serving.pages import no_plan
 from nba.serving.paths import RawPathRoute
-from nba.serving.routes.clerks import no_plan
 from nba.serving.schemas import PlanHeader, PreviewBody, PreviewResult
 from nba.serving.views import show_plan
 from nba.stores.access import Scope

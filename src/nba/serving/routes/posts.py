@@ -12,8 +12,9 @@ from nba.errors import ConflictError, NotFoundError, UsageError
 from nba.schema.words import FeedbackKind
 from nba.serving.auth import CallerDep, ServicesDep
 from nba.serving.errors import documented
+from nba.serving.pages import no_plan
 from nba.serving.paths import RawPathRoute
-from nba.serving.routes.clerks import ClerkId, no_plan
+from nba.serving.routes.clerks import ClerkId
 from nba.serving.routes.feedback import refuse_future
 from nba.serving.schemas import FeedbackReceipt, Id, Offer, Post, PostFeedback, PostList
 from nba.serving.services import Services

@@ -14,9 +14,10 @@ from fastapi import APIRouter, Path
 from nba.errors import NotFoundError
 from nba.serving.auth import CallerDep, ServicesDep
 from nba.serving.errors import documented
+from nba.serving.pages import no_plan
 from nba.serving.paths import RawPathRoute
 from nba.serving.results import coaching, counts, increment, month_of
-from nba.serving.routes.clerks import ClerkId, no_plan
+from nba.serving.routes.clerks import ClerkId
 from nba.serving.routes.customers import CustomerId
 from nba.serving.schemas import Handover, HandoverBody, Id, Results, Team, TeamMember
 from nba.serving.services import Services

@@ -1,0 +1,227 @@
+"""Lists laid ready: what each action of a clerk's list looks like, as text, one record each.
+
+A list is assembled of many rows, and most lists are asked for while nothing was heard of those
+whom they name. Laying makes the texts once a plan; a list joins them. A record holds for the plan
+and the definitions that it was made with, and says nothing of what is of the moment: whether an
+action has expired, and what the clerk did with it.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, delete, insert, select
+
+from nba.errors import UnavailableError
+from nba.schema.words import Mode
+from nba.stores.database import Quick
+from nba.stores.schema import actions, books, laid, plans
+
+#: Between ids of customers, and around them; no id holds it.
+_MARK: Final = "\x1f"
+#: JSON holds no line break of its own.
+_LINE: Final = b"\n"
+#: Fast, and nearly as small as any.
+_LEVEL: Final = 1
+
+
+@dataclass(frozen=True)
+class LaidAction:
+    """An action of a list as text.
+
+    Parameters
+    ----------
+    action_id : str
+    customer_id : str
+    rank : int
+    expires_at : datetime or None
+        Aware.
+    product_ids : sequence of str
+        What is shown of products.
+    text : bytes
+        A JSON object on one line: not expired, and new.
+    """
+
+    action_id: str
+    customer_id: str
+    rank: int
+    expires_at: datetime | None
+    product_ids: Sequence[str]
+    text: bytes
+
+
+@dataclass(frozen=True)
+class LaidList:
+    """A clerk's list as the plan made it.
+
+    Parameters
+    ----------
+    published_at : datetime
+        The plan, aware.
+    actions : sequence of LaidAction
+        All of them, by rank.
+    """
+
+    published_at: datetime
+    actions: Sequence[LaidAction]
+
+
+def pack(found: LaidList) -> bytes:
+    """Return the record of a list."""
+    facts = [
+        [
+            one.action_id,
+            one.customer_id,
+            one.rank,
+            one.expires_at.isoformat() if one.expires_at else None,
+            list(one.product_ids),
+        ]
+        for one in found.actions
+    ]
+    head = json.dumps([found.published_at.isoformat(), facts], ensure_ascii=False)
+    return zlib.compress(
+        _LINE.join([head.encode(), *(one.text for one in found.actions)]), level=_LEVEL
+    )
+
+
+def unpack(record: bytes) -> LaidList:
+    """Return the list of a record.
+
+    Raises
+    ------
+    UnavailableError
+        Where it is no record, or not whole.
+    """
+    try:
+        head, *texts = zlib.decompress(record).split(_LINE)
+        published_at, facts = json.loads(head)
+        return LaidList(
+            datetime.fromisoformat(published_at),
+            [
+                LaidAction(
+                    action_id,
+                    customer_id,
+                    rank,
+                    datetime.fromisoformat(expires_at) if expires_at else None,
+                    product_ids,
+                    text,
+                )
+                for (action_id, customer_id, rank, expires_at, product_ids), text in zip(
+                    facts, texts, strict=True
+                )
+            ],
+        )
+    except (zlib.error, ValueError, TypeError) as error:
+        raise UnavailableError(
+            "a list laid ready cannot be read",
+            expected="what laying wrote",
+            found=type(error).__name__,
+        ) from None
+
+
+#: A clerk's record of a day; parameters `day` and `clerk`.
+READ: Final = Quick(
+    select(laid.c.record, laid.c.digest, laid.c.definitions).where(
+        laid.c.as_of == bindparam("day"), laid.c.clerk_id == bindparam("clerk")
+    )
+)
+#: Books of which nothing was heard since their plan was published.
+_UNHEARD: Final = (
+    books.c.version == 0,
+    books.c.touched == books.c.settled,
+    ~books.c.absent,
+)
+
+
+def waiting(connection: Connection, day: date, digest: str, definitions: str) -> list[str]:
+    """Return the clerks whose lists of a plan are as it made them, and are not laid ready.
+
+    Parameters
+    ----------
+    connection : Connection
+    day, digest : date, str
+        The plan's.
+    definitions : str
+        Of what the texts are made with.
+    """
+    ready = select(laid.c.clerk_id).where(
+        laid.c.as_of == day, laid.c.digest == digest, laid.c.definitions == definitions
+    )
+    query = select(books.c.clerk_id).where(
+        books.c.as_of == day,
+        *_UNHEARD,
+        books.c.clerk_id.not_in(ready),
+        books.c.clerk_id.in_(
+            select(actions.c.clerk_id).where(actions.c.as_of == day, actions.c.mode != Mode.NONE)
+        ),
+    )
+    return list(connection.scalars(query.order_by(books.c.clerk_id)))
+
+
+def insert_lists(
+    connection: Connection,
+    day: date,
+    digest: str,
+    definitions: str,
+    found: Mapping[str, LaidList],
+) -> int:
+    """Lay lists of a plan ready, but for those that changed meanwhile; return how many.
+
+    Parameters
+    ----------
+    connection : Connection
+        A writing one.
+    day : date
+        The plan's.
+    digest : str
+        The plan's.
+    definitions : str
+        Of what the texts were made with.
+    found : mapping of str to LaidList
+        By clerk.
+    """
+    clerk_ids = list(found)
+    stands = (
+        select(books.c.clerk_id)
+        .join(plans, plans.c.as_of == books.c.as_of)
+        .where(
+            books.c.as_of == day,
+            plans.c.digest == digest,
+            *_UNHEARD,
+            books.c.clerk_id.in_(clerk_ids),
+        )
+    )
+    unchanged = set(connection.scalars(stands))
+    of_clerks = (laid.c.as_of == day) & laid.c.clerk_id.in_(clerk_ids)
+    connection.execute(delete(laid).where(of_clerks))
+    rows: list[dict[str, Any]] = [
+        {
+            "as_of": day,
+            "clerk_id": clerk_id,
+            "digest": digest,
+            "definitions": definitions,
+            "customer_ids": _MARK + _MARK.join(one.customer_id for one in mine.actions) + _MARK,
+            "record": pack(mine),
+        }
+        for clerk_id, mine in found.items()
+        if clerk_id in unchanged
+    ]
+    if rows:
+        connection.execute(insert(laid), rows)
+    return len(rows)
+
+
+def sweep(connection: Connection, day: date) -> None:
+    """Delete what was laid for days before."""
+    connection.execute(delete(laid).where(laid.c.as_of < day))
+
+
+def forget(connection: Connection, customer_id: str) -> int:
+    """Delete every list that names a customer; return how many."""
+    named = laid.c.customer_ids.contains(f"{_MARK}{customer_id}{_MARK}", autoescape=True)
+    return connection.execute(delete(laid).where(named)).rowcount

@@ -1,0 +1,214 @@
+"""Lists laid ready say what lists made anew say, and nothing of who is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select, update
+from tests.serving.conftest import DAY, NOW, PLAN, Shop, actions_frame
+
+from nba.serving import Services
+from nba.serving.laying import Layer, lay_lists
+from nba.stores.laid import LaidAction, LaidList, pack, unpack
+from nba.stores.outbox import Event
+from nba.stores.people import Consent
+from nba.stores.schema import books, laid
+
+Client = Callable[..., TestClient]
+LIST = "/v1/clerks/k1/actions"
+
+
+@pytest.fixture
+def ready(services: Services) -> Services:
+    """Return services whose lists are laid ready."""
+    assert lay_lists(services) == 3
+    assert lay_lists(services) == 0
+    return services
+
+
+def body(answer: Any) -> tuple[dict[str, Any], str]:
+    assert answer.status_code == 200, answer.text
+    return answer.json(), answer.headers["etag"]
+
+
+def both(client: Client, path: str = LIST, **changes: Any) -> Iterator[tuple[dict[str, Any], str]]:
+    """Return what a service says with what was laid, and one to which it means nothing."""
+    yield body(client("clerk", **changes).get(path))
+    yield body(client("clerk", definitions="others", **changes).get(path))
+
+
+def marked(services: Services) -> None:
+    """Change what was laid for k1, so that an answer shows whether it was used."""
+    with services.store.writing() as writer:
+        rows = writer.connection.execute(select(laid.c.record).where(laid.c.clerk_id == "k1"))
+        found = unpack(rows.scalar_one())
+        texts = [
+            replace(one, text=one.text.replace(b"care_call", b"as_laid")) for one in found.actions
+        ]
+        writer.connection.execute(
+            update(laid)
+            .where(laid.c.clerk_id == "k1")
+            .values(record=pack(LaidList(found.published_at, texts)))
+        )
+
+
+def types(answer: Any) -> list[str]:
+    return [one["action_type"] for one in body(answer)[0]["actions"]]
+
+
+def say(services: Services, client: Client, what: str) -> None:
+    """Let something happen to the list of k1."""
+    caller, store = client("admin"), services.store
+    row = {"feedback_id": what, "kind": what, "ts": "2026-03-02T10:00:00"}
+    if what in ("opened", "skipped"):
+        assert caller.post("/v1/actions/k1-2/feedback", json=row).status_code == 200
+    elif what == "bought":
+        sale = {"order_id": "o", "line_no": "1", "customer_id": "c11", "product_id": "05"}
+        store.accept([Event("transactions", sale | {"ts": NOW, "quantity": Decimal(1)})])
+    elif what == "refused":
+        store.put_consent("c12", Consent(False, True, NOW))
+    elif what == "erased":
+        store.erase("c13")
+    elif what == "sold out":
+        stock = {"product_id": "05", "store_id": "s1", "ts": "2026-03-02T10:00", "on_hand": 0}
+        assert client("source").post("/v1/events", json={"stock": [stock]}).json()["accepted"]
+
+
+@pytest.mark.parametrize(
+    "what", ["nothing", "opened", "skipped", "bought", "refused", "erased", "sold out"]
+)
+@pytest.mark.parametrize("query", ["", "?limit=2", "?limit=1", "?mode=private_partner"])
+def test_both_say_the_same_whatever_was_heard(
+    client: Client, ready: Services, what: str, query: str
+) -> None:
+    say(ready, client, what)
+    as_laid, anew = both(client, LIST + query)
+    assert as_laid == anew
+
+
+def test_both_say_the_same_of_what_has_expired_and_of_another_page(
+    client: Client, ready: Services
+) -> None:
+    later = NOW + timedelta(days=2)
+    as_laid, anew = both(client, clock=lambda: later)
+    assert as_laid == anew
+    assert as_laid[0]["actions"][0]["expired"]
+    assert as_laid[0]["age_days"] == 2
+    cursor = body(client("clerk").get(f"{LIST}?limit=2"))[0]["next_cursor"]
+    as_laid, anew = both(client, f"{LIST}?limit=2&cursor={cursor}")
+    assert as_laid == anew
+    assert len(as_laid[0]["actions"]) == 1
+
+
+def test_what_was_laid_is_what_is_sent(client: Client, ready: Services) -> None:
+    marked(ready)
+    caller = client("clerk")
+    assert types(caller.get(LIST)) == ["as_laid"] * 3
+    say(ready, client, "bought")
+    assert types(caller.get(LIST)) == ["as_laid"] * 2
+    assert types(client("clerk", definitions="others").get(LIST)) == ["care_call"] * 2
+
+
+def test_what_brings_something_sold_out_is_made_anew(client: Client, ready: Services) -> None:
+    marked(ready)
+    say(ready, client, "sold out")
+    caller = client("clerk")
+    assert types(caller.get(LIST)) == ["care_call"] * 3
+    shown = body(caller.get(LIST))[0]["actions"][0]["products"]
+    assert [one["product_id"] for one in shown] == ["7"]
+
+
+def test_another_plan_makes_what_was_laid_worthless(
+    client: Client, ready: Services, republish: Callable[[], None]
+) -> None:
+    marked(ready)
+    republish()
+    assert types(client("clerk").get(LIST)) == ["care_call"] * 3
+    assert lay_lists(ready) == 3
+    as_laid, anew = both(client)
+    assert as_laid == anew
+
+
+def test_of_an_erased_customer_nothing_stays_laid(client: Client, ready: Services) -> None:
+    say(ready, client, "erased")
+    with ready.store.database.reading() as connection:
+        rows = connection.execute(select(laid.c.clerk_id, laid.c.customer_ids)).all()
+    assert {row.clerk_id for row in rows} == {"k2", "k3"}
+    assert not any("c13" in row.customer_ids for row in rows)
+    assert "王3丽" not in client("clerk").get(LIST).text
+    assert lay_lists(ready) == 0  # something was heard of that list
+
+
+def test_who_is_erased_while_lists_are_laid_is_in_none(services: Services) -> None:
+    class Erasing(Shop):
+        """A customer is erased when who they are was read already."""
+
+        def people(self, customer_ids: Any) -> Any:
+            found = super().people(customer_ids)
+            if "c21" in customer_ids:
+                services.store.erase("c21")
+            return found
+
+    assert lay_lists(replace(services, cards=Erasing())) == 2
+    with services.store.database.reading() as connection:
+        assert set(connection.scalars(select(laid.c.clerk_id))) == {"k1", "k3"}
+
+
+def test_a_damaged_record_is_none(client: Client, ready: Services) -> None:
+    before = body(client("clerk").get(LIST))
+    for record in (b"", b"no record", pack(LaidList(NOW, []))[:-3]):
+        with ready.store.writing() as writer:
+            writer.connection.execute(update(laid).values(record=record))
+        assert body(client("clerk").get(LIST)) == before
+
+
+def test_a_list_of_a_day_before_is_swept_away(services: Services, ready: Services) -> None:
+    tomorrow = DAY + timedelta(days=1)
+    services.store.publish(PLAN | {"as_of": tomorrow}, actions_frame(tomorrow, salt="t"))
+    assert lay_lists(services) == 3
+    with services.store.database.reading() as connection:
+        assert set(connection.scalars(select(laid.c.as_of))) == {tomorrow}
+
+
+def test_a_clerk_who_fell_out_has_an_empty_list(client: Client, ready: Services) -> None:
+    absence = {"absences": [{"clerk_id": "k1", "date": "2026-03-02"}]}
+    assert client("admin").post("/v1/events", json=absence).json()["accepted"] == 1
+    as_laid, anew = both(client)
+    assert as_laid == anew
+    assert as_laid[0]["actions"] == []
+
+
+def test_lists_of_which_something_was_heard_are_not_laid(
+    client: Client, services: Services
+) -> None:
+    with services.store.writing() as writer:
+        writer.connection.execute(
+            update(books).where(books.c.clerk_id == "k2").values(touched=books.c.touched + 1)
+        )
+    assert lay_lists(services) == 2
+
+
+def test_a_record_holds_what_was_packed() -> None:
+    text = '{"name":"王"'.encode()
+    moment = datetime(2026, 3, 3, tzinfo=UTC)
+    one = LaidAction("a", "c", 1, moment, ["05"], text)
+    other = replace(one, action_id="b", expires_at=None, product_ids=[])
+    found = LaidList(NOW, [one, other])
+    assert unpack(pack(found)) == found
+
+
+def test_a_service_lays_each_plan_once(services: Services) -> None:
+    calls: list[int] = []
+    layer = Layer(services.store, lambda: calls.append(lay_lists(services)))
+    layer.start()
+    until = datetime.now(UTC) + timedelta(seconds=20)
+    while not calls and datetime.now(UTC) < until:
+        pass
+    layer.close()
+    assert calls == [3]
