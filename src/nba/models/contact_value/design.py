@@ -95,12 +95,16 @@ class Beliefs(ModelConfig):
     answers_in_mode: Belief = Field(default=_b(0.7, 0.12), description="Of answers in the mode.")
     reads: Belief = Field(default=_b(0.5, 0.12), description="Log ratio of reads.")
     fatigue: Belief = Field(default=_b(-0.1, 0.03), description="Per unit of fatigue.")
-    birthday: Belief = Field(default=_b(0.3, 0.1), description="Within a week of the birthday.")
+    birthday: Belief = Field(default=_b(0.3, 0.4), description="Within a week of the birthday.")
+    season: Belief = Field(
+        default=_b(0.1, 0.7), description="Ahead of or within days of high demand, see `season`."
+    )
 
 
 _SINGLE: Final = (
     "companion", "new", "discovery", "content", "event", "gift", "soon", "late", "slope", "once",
     "lapsed", "without", "unknown", "relevance", "several", *SIGNALS, "fatigue", "birthday",
+    "season",
 )  # fmt: skip
 #: Names of the parameters, in the order of the columns.
 NAMES: Final = (
@@ -118,7 +122,7 @@ GROUPS: Final = {
         "due": ("soon", "late", "slope", "once", "lapsed", "without"),
         "goods": ("unknown", "relevance", "several"),
         "customer": (*SIGNALS, "fatigue"),
-        "moment": ("birthday",),
+        "moment": ("birthday", "season"),
     }.items()
 }
 
@@ -179,7 +183,7 @@ class Situation:
     several : array
         Categories brought.
     signals : array of shape (rows, modes, signals)
-    fatigue, birthday : arrays
+    fatigue, birthday, season : arrays
     """
 
     need: Ints
@@ -195,6 +199,7 @@ class Situation:
     signals: Floats
     fatigue: Floats
     birthday: Floats
+    season: Floats
 
     @classmethod
     def plain(cls, due: Floats, p_without: Floats) -> Situation:
@@ -215,6 +220,7 @@ class Situation:
             one,
             one,
             signals,
+            zero,
             zero,
             zero,
         )
@@ -248,6 +254,7 @@ class Situation:
             *(self.signals[at, mode, signal] for signal in range(len(SIGNALS))),
             np.clip(self.fatigue, 0.0, MOST_FATIGUE),
             self.birthday,
+            self.season,
         ):
             single[:, place] = value
             place += 1

@@ -108,8 +108,29 @@ class Posterior:
         return replace(self, mean=mean, covariance=self.covariance - np.outer(gain, moved))
 
 
-def scale_of(sample: Sample, posterior: Posterior, rows: Bools) -> tuple[float, float]:
-    """Return the scale that some rows show with the factors held, and its standard error.
+@dataclass(frozen=True)
+class Shown:
+    """What some rows show of the scale with the factors held.
+
+    Parameters
+    ----------
+    scale, error : float
+        0 and infinity where nothing was tried in them.
+    share : array of shape (parameters,)
+        The design of what was tried in them, in the mean by information.
+    """
+
+    scale: float
+    error: float
+    share: Floats
+
+
+def shown_by(sample: Sample, posterior: Posterior, rows: Bools, group: Ints) -> Shown:
+    """Return the scale that some rows show with the factors held.
+
+    The error is the larger of what the fit says and of what the groups show (a sandwich with
+    a correction for few groups): orders of a customer go together, and a few rows of rarely bought
+    goods carry much of the weight.
 
     Parameters
     ----------
@@ -118,20 +139,26 @@ def scale_of(sample: Sample, posterior: Posterior, rows: Bools) -> tuple[float, 
         Of `fit_posterior`; its factors and nuisances are taken as they are.
     rows : bool array of shape (rows,)
         Which rows are asked.
+    group : int array of shape (rows,)
+        Rows that are not independent.
 
-    Returns
-    -------
-    tuple of float
-        (0, infinity) where nothing was tried in them.
     """
     grown = growth(sample.design, posterior.mean[1:])
-    tried = sample.per_row((sample.taken - sample.expected) * grown)[rows]
+    entry = (sample.taken - sample.expected) * grown
+    tried = sample.per_row(entry)[rows]
     rest = (sample.residual - sample.nuisance @ posterior.nuisance)[rows]
     weight = sample.weight[rows] / posterior.inflation
     information = float(weight @ np.square(tried))
     if information <= 0.0:
-        return 0.0, float("inf")
-    return float(weight @ (tried * rest)) / information, information**-0.5
+        return Shown(0.0, float("inf"), np.zeros(sample.design.shape[1]))
+    scale = float(weight @ (tried * rest)) / information
+    names, code = np.unique(group[rows], return_inverse=True)
+    score = np.bincount(code, weights=weight * tried * (rest - scale * tried))
+    few = len(names) / max(len(names) - 1, 1)
+    shown = few * float(np.square(score).sum()) / information**2
+    own = np.where(rows, sample.weight, 0.0)[sample.row] * np.square(entry)
+    share = own @ sample.design / max(float(own.sum()), 1e-12)
+    return Shown(scale, max(1.0 / information, shown) ** 0.5, share)
 
 
 def growth(design: Floats, theta: Floats) -> Floats:

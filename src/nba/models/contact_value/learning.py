@@ -11,13 +11,15 @@ import polars as pl
 from nba.arrays import Bools, Floats, Ints
 from nba.models.contact_value.config import ContactValueConfig
 from nba.models.contact_value.design import NAMES, Situation, codes, log_relevance, strength_of
-from nba.models.contact_value.fit import Posterior, Sample, fit_posterior, scale_of
+from nba.models.contact_value.fit import Posterior, Sample, fit_posterior, shown_by
 from nba.models.contact_value.responsiveness import Responsiveness
+from nba.models.contact_value.season import DemandSeason, day_numbers
 from nba.models.mode.assignments.records import PROPENSITY_COLUMNS
 from nba.models.mode.doubly_robust.nuisance import folds_of
 from nba.models.mode.estimators import trees
 from nba.models.mode.prior import KINDS
 from nba.models.mode.scores import MODES
+from nba.models.needs.build import WINDOW_DAYS
 from nba.models.needs.rhythm import EVERYTHING, Rhythm
 from nba.models.needs.words import NEEDS
 from nba.schema.words import Mode
@@ -78,6 +80,7 @@ def learn(
     answers: Responsiveness,
     config: ContactValueConfig,
     seed: int,
+    season: DemandSeason | None = None,
 ) -> Learned:
     """Fit all factors on `rows`.
 
@@ -92,8 +95,11 @@ def learn(
     config : ContactValueConfig
     seed : int
         Draws the folds, and grows the trees.
+    season : DemandSeason, optional
+        When demand stands above usual; without it every day is like any other.
     """
-    rows = rows.sort("assignment_id", "category")
+    season = DemandSeason.none() if season is None else season
+    rows = with_season(rows.sort("assignment_id", "category"), season)
     arms = (*MODES, str(Mode.NONE))
     arm = codes(rows["mode"], arms)
     is_contact = (arm < len(MODES)) & rows["sent"].fill_null(True).to_numpy()
@@ -101,7 +107,9 @@ def learn(
     fold = folds_of(rows.height, FOLDS, seed, group, arm)
     situation = situation_of(rows, rhythm, answers)
     reading = _reading(rows, is_contact, arm)
-    without = _Without(_before(rows, rhythm), situation, arm, is_contact, reading, fold, seed)
+    without = _Without(
+        _before(rows, rhythm, season), situation, arm, is_contact, reading, fold, seed
+    )
     anyway = without.expected(rows["orders"])
     reached = _reached(reading, is_contact, situation, arm)
     sample = _sample(rows, without, reached, anyway, config.history_trust)
@@ -131,11 +139,13 @@ def learn(
     )
     spread = np.sqrt(np.diag(posterior.covariance))
     drawn = rows["propensity"].is_not_null().to_numpy()
+    shown = shown_by(sample, posterior, drawn, group)
     report = {
         "rows": rows.height,
         "contacts": int(is_contact.sum()),
         "drawn_contacts": rows.filter(drawn & is_contact)["assignment_id"].n_unique(),
-        "drawn_scale": scale_of(sample, posterior, drawn),
+        "drawn_scale": (shown.scale, shown.error),
+        "drawn_season": float(shown.share[NAMES.index("season")]),
         "inflation": posterior.inflation,
         "factors": {
             name: [float(posterior.mean[i]), float(spread[i])]
@@ -176,17 +186,24 @@ def situation_of(rows: pl.DataFrame, rhythm: Rhythm, answers: Responsiveness) ->
         signals=answers.logs(rows),
         fatigue=numbers("fatigue"),
         birthday=numbers("birthday"),
+        season=numbers("season"),
     )
 
 
-def _before(rows: pl.DataFrame, rhythm: Rhythm) -> Floats:
+def with_season(rows: pl.DataFrame, season: DemandSeason) -> pl.DataFrame:
+    """Add how far the shop's demand stands, or will soon stand, above usual at each row's `ts`."""
+    return rows.with_columns(season=pl.Series(season.at(day_numbers(rows["ts"]))))
+
+
+def _before(rows: pl.DataFrame, rhythm: Rhythm, season: DemandSeason) -> Floats:
     """Return what orders without a contact are expected from, shape (rows, columns)."""
     typical = rhythm.gaps(rows["category"], np.zeros(rows.height), np.full(rows.height, np.nan))
     everything = (rows["category"] == EVERYTHING).cast(pl.Float64).to_numpy()
     names = ("days_since", "gap_days", "due", "times", "p_without", "recent",
              "before_14d", "before_28d", "before_90d")  # fmt: skip
     columns = [rows[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in names]
-    return np.column_stack([*columns, typical, everything])
+    demand = season.demand(day_numbers(rows["ts"]), int(WINDOW_DAYS))
+    return np.column_stack([*columns, typical, everything, demand])
 
 
 @dataclass(frozen=True)

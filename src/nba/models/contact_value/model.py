@@ -25,9 +25,10 @@ from nba.models.contact_value.design import GROUPS, NAMES, Situation
 from nba.models.contact_value.draws import normal_draws
 from nba.models.contact_value.fit import Posterior
 from nba.models.contact_value.hours import HourHabits
-from nba.models.contact_value.learning import learn, situation_of
+from nba.models.contact_value.learning import learn, situation_of, with_season
 from nba.models.contact_value.responsiveness import Responsiveness, counts_of_view
 from nba.models.contact_value.rows import TABLE, near_birthday
+from nba.models.contact_value.season import PURCHASES, DemandSeason, day_numbers
 from nba.models.mode.prior import PriorMode
 from nba.models.mode.scores import CONTACT, MODES, STATE
 from nba.models.needs.base import (
@@ -44,6 +45,8 @@ from nba.models.needs.rhythm import Rhythm, chance_without
 
 STATE_FILE: Final = "contact_value.json"
 ARRAYS_FILE: Final = "contact_value.npz"
+#: So much more of a season than where contacts were drawn is another time: they do not end lists.
+OTHER_SEASON: Final = 0.5
 #: How due a category is right after it was bought, for what is expected of later days.
 FRESH: Final = 0.3
 
@@ -66,6 +69,7 @@ class ContactValueMode(ModeModel):
         self.rhythm = Rhythm({}, {}, {})
         self.answers = Responsiveness()
         self.hours = HourHabits.none()
+        self.season = DemandSeason.none()
         self.levels: dict[str, dict[str, float]] = {}
         self.kept, self.spread_over = 1.0, 1.0
         self.report: dict[str, Any] = {"learned": False, "reason": "not fitted"}
@@ -86,6 +90,9 @@ class ContactValueMode(ModeModel):
         self.prior.fit(training, as_of=as_of, seed=seed)
         self.rhythm = rhythm_of(training)
         self.answers, self.hours = Responsiveness(), HourHabits.none()
+        self.season = DemandSeason.none()
+        if PURCHASES in training:
+            self.season = DemandSeason.of(training[PURCHASES])
         self._believe()
         if CONTACT in training:
             self.answers = Responsiveness.of(counts_of_view(training[CONTACT]))
@@ -95,7 +102,7 @@ class ContactValueMode(ModeModel):
         if rows is None or contacts < self.config.min_contacts:
             self.report = {"learned": False, "reason": f"{contacts} contacts"}
             return self
-        found = learn(rows, self.rhythm, self.answers, self.config, seed)
+        found = learn(rows, self.rhythm, self.answers, self.config, seed, self.season)
         self.posterior, self.levels = found.posterior, found.levels
         self.kept, self.spread_over = found.kept, found.spread_over
         self.report = {"learned": True, **found.report}
@@ -133,6 +140,11 @@ class ContactValueMode(ModeModel):
             return 0.0
         return max(mean, config.lower_z * error)
 
+    def _is_other_season(self, as_of: datetime) -> bool:
+        """Return whether a season stands that what was drawn so far hardly speaks of."""
+        today = self.season.at(day_numbers(pl.Series([as_of])))[0]
+        return bool(today - self.report.get("drawn_season", 0.0) > OTHER_SEASON)
+
     def _scale(self) -> tuple[float, float]:
         return float(self.posterior.mean[0]), float(np.sqrt(self.posterior.covariance[0, 0]))
 
@@ -150,7 +162,9 @@ class ContactValueMode(ModeModel):
     def score_needs(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
         """Return the needs with what a contact about each is worth, see `need_columns`."""
         needs = build_needs(inputs, self.rhythm)
-        known = _with_people(needs, inputs, as_of)
+        known = with_season(
+            _with_people(needs, inputs, as_of).with_columns(ts=pl.lit(as_of)), self.season
+        )
         situation = situation_of(known, self.rhythm, self.answers)
         margin = needs["order_margin"].to_numpy() * self.spread_over
         level = self._level(known)
@@ -158,6 +172,7 @@ class ContactValueMode(ModeModel):
         people, place = np.unique(needs["customer_id"].to_numpy(), return_inverse=True)
         draws = normal_draws(pl.Series(people, dtype=pl.String), as_of, len(NAMES) + 1)
         columns: dict[str, Floats] = {}
+        doubt = 0.0 if self._is_other_season(as_of) else self.doubt
         for mode, name in enumerate(MODES):
             design = situation.design(np.full(needs.height, mode))
             chance = self.posterior.effect(design) * level
@@ -169,8 +184,8 @@ class ContactValueMode(ModeModel):
             columns[f"uplift_amount_{name}"] = chance * margin
             columns[f"uplift_lower_{name}"] = (chance - self.config.lower_z * spread) * margin
             drawn = drawn_around(chance, moved)
-            if self.doubt:
-                drawn = drawn - self.doubt * gradient[:, 0]
+            if doubt:
+                drawn = drawn - doubt * gradient[:, 0]
             columns[f"uplift_drawn_{name}"] = drawn * kept
             if mode == 0:
                 columns |= self._factors(design, level)
@@ -188,6 +203,7 @@ class ContactValueMode(ModeModel):
         rows : DataFrame
             As from `nba.models.contact_value.rows.contact_rows`.
         """
+        rows = with_season(rows, self.season)
         situation, level = situation_of(rows, self.rhythm, self.answers), self._level(rows)
         return np.column_stack(
             [
@@ -278,6 +294,7 @@ class ContactValueMode(ModeModel):
             "rhythm": self.rhythm.state(),
             "answers": self.answers.state(),
             "hours": self.hours.state(),
+            "season": self.season.state(),
             "levels": self.levels,
             "kept": self.kept,
             "spread_over": self.spread_over,
@@ -298,6 +315,7 @@ class ContactValueMode(ModeModel):
         self.rhythm = Rhythm(**state["rhythm"])
         self.answers = Responsiveness.read(state["answers"])
         self.hours = HourHabits.read(state["hours"])
+        self.season = DemandSeason.read(state["season"])
         self.levels = state["levels"]
         self.kept, self.spread_over = state["kept"], state["spread_over"]
         self.report = state["report"]
