@@ -51,7 +51,7 @@ class ContactValueConfig(ModelConfig):
         default=0.5, gt=0, lt=1, description="Chance, before data, that contacts add nothing."
     )
     stop_at: float = Field(
-        default=0.75,
+        default=0.7,
         gt=0.5,
         lt=1,
         description="The same chance, after drawn contacts, from which lists shrink to service and "
