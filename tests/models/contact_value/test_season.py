@@ -52,6 +52,14 @@ def test_a_small_shop_takes_no_noise_for_a_season() -> None:
     assert heights.mean() < 0.03
 
 
+def test_a_large_shop_is_counted_by_some_of_its_customers(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = purchases(400, 80.0)
+    monkeypatch.setattr("nba.models.contact_value.season.LARGEST", table.height // 3)
+    season = DemandSeason.of(table)
+    assert at(season, 203, 210).min() > 0.8
+    assert season.level.mean() == pytest.approx(1.0, abs=0.1)
+
+
 @pytest.mark.parametrize("table", [purchases(30, 5.0), purchases(0, 5.0)])
 def test_without_a_record_there_is_no_season(table: pl.DataFrame) -> None:
     season = DemandSeason.of(table.with_columns(pl.col("ts").cast(pl.Datetime("us"))))
