@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
+import string
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -28,13 +30,29 @@ def ready(text: str = "x", until: datetime | None = None) -> Ready:
     return Ready.of(Content(text=text), '"t"', leave="now", until=until)
 
 
-def test_the_least_used_answers_go_when_there_are_too_many() -> None:
-    answers = Answers(budget=3 * ready("a" * 500).size)
+def texts(size: int) -> list[str]:
+    """Return texts that no compression makes much smaller."""
+    draw = random.Random(1)
+    return ["".join(draw.choices(string.printable[:90], k=size)) for _ in range(8)]
+
+
+def test_the_least_used_answers_are_compressed_and_then_go() -> None:
+    given = {name: ready(text) for name, text in zip("abcdefgh", texts(4000), strict=True)}
+    answers = Answers(budget=3 * given["a"].size)
     for name in "abc":
-        answers.put(name, ready(name * 500))
-    assert answers.get("a", NOW) is not None
-    answers.put("d", ready("d" * 500))
-    assert [name for name in "abcd" if answers.get(name, NOW)] == ["a", "c", "d"]
+        answers.put(name, given[name])
+    assert answers.get("a", NOW) is given["a"]
+    answers.put("d", given["d"])
+    again = answers.get("b", NOW)
+    assert again is not None
+    assert again is not given["b"]
+    assert (again.head, again.tag, again.until) == (given["b"].head, '"t"', None)
+    for name in "efgh":
+        answers.put(name, given[name])
+    kept = [name for name in given if answers.get(name, NOW) is not None]
+    assert kept[-3:] == ["f", "g", "h"]
+    assert 3 < len(kept) < len(given)
+    assert "c" not in kept
 
 
 def test_an_answer_ends_at_its_moment() -> None:

@@ -6,12 +6,12 @@ import struct
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from fastapi import Request, Response
 from pydantic import BaseModel
@@ -24,6 +24,7 @@ BUDGET: Final = 64 * 1024 * 1024
 LEAST_ZIPPED: Final = 1024
 _GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _JSON: Final = "application/json"
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,10 @@ class Ready:
         """Bytes that it takes: what is deflated takes about a quarter."""
         return len(self.head) * 5 // 4
 
+    def is_over(self, now: datetime) -> bool:
+        """Whether it must be made anew."""
+        return self.until is not None and self.until <= now
+
     @cached_property
     def _deflated(self) -> tuple[bytes, int]:
         """The head deflated up to a whole byte, and its CRC-32: once, for who takes it so."""
@@ -105,29 +110,83 @@ class Ready:
 
 
 class Answers:
-    """Ready answers by key; the least used go when they take more than the budget."""
+    """Ready answers by key: those that were used last as they are, the others compressed.
+
+    Parameters
+    ----------
+    budget : int
+        Bytes that answers take as they are, and half as many compressed; the least used go.
+    """
 
     def __init__(self, budget: int = BUDGET) -> None:
-        self._budget = budget
-        self._kept: OrderedDict[Hashable, Ready] = OrderedDict()
-        self._size = 0
         self._lock = threading.Lock()
+        self._used: _Kept[Ready] = _Kept(budget, lambda one: one.size)
+        self._packed: _Kept[_Packed] = _Kept(budget // 2, lambda one: len(one.head))
 
     def get(self, key: Hashable, now: datetime) -> Ready | None:
         """Return the answer of a key, or None where it must be made."""
         with self._lock:
-            found = self._kept.get(key)
-            if found is None or (found.until is not None and found.until <= now):
-                return None
-            self._kept.move_to_end(key)
-            return found
+            found = self._used.get(key)
+            packed = self._packed.pop(key) if found is None else None
+        if packed is not None:
+            found = self.put(key, packed.ready())
+        return None if found is None or found.is_over(now) else found
 
     def put(self, key: Hashable, ready: Ready) -> Ready:
         """Keep an answer, and return it."""
         with self._lock:
-            before = self._kept.pop(key, None)
-            self._size += ready.size - (before.size if before else 0)
-            self._kept[key] = ready
-            while self._size > self._budget and len(self._kept) > 1:
-                self._size -= self._kept.popitem(last=False)[1].size
+            gone = self._used.put(key, ready)
+        for other, one in gone:
+            packed = _Packed.of(one)
+            with self._lock:
+                self._packed.put(other, packed)
         return ready
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """An answer compressed."""
+
+    head: bytes
+    tag: str
+    until: datetime | None
+
+    @classmethod
+    def of(cls, ready: Ready) -> _Packed:
+        return cls(zlib.compress(ready.head, 1), ready.tag, ready.until)
+
+    def ready(self) -> Ready:
+        return Ready(zlib.decompress(self.head), self.tag, self.until)
+
+
+class _Kept(Generic[Value]):
+    """Values by key within a budget of bytes; the least used go first."""
+
+    def __init__(self, budget: int, size: Callable[[Value], int]) -> None:
+        self._budget = budget
+        self._size_of = size
+        self._kept: OrderedDict[Hashable, Value] = OrderedDict()
+        self._size = 0
+
+    def get(self, key: Hashable) -> Value | None:
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+        return found
+
+    def pop(self, key: Hashable) -> Value | None:
+        found = self._kept.pop(key, None)
+        if found is not None:
+            self._size -= self._size_of(found)
+        return found
+
+    def put(self, key: Hashable, value: Value) -> list[tuple[Hashable, Value]]:
+        """Keep a value as the one used last; return those that go for it."""
+        self.pop(key)
+        self._kept[key] = value
+        self._size += self._size_of(value)
+        gone = []
+        while self._size > self._budget and len(self._kept) > 1:
+            gone.append(self._kept.popitem(last=False))
+            self._size -= self._size_of(gone[-1][1])
+        return gone

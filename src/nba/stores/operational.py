@@ -624,10 +624,11 @@ class OperationalStore:
         with self._database.reading() as connection:
             return feedback.snoozed(connection, after)
 
-    def news(self, customer_id: str, since: datetime) -> list[dict[str, Any]]:
+    def news(self, customer_id: str, since: datetime) -> list[Mapping[str, Any]]:
         """Return what was accepted about a customer and happened from `since` on."""
         with self._database.reading() as connection:
-            return outbox.news(connection, customer_id, since)
+            found = outbox.heard(connection, customer_id, since=since, published_at=self._clock())
+        return list(found.news)
 
     def newest_id(self) -> int:
         """Return the id of the newest row that was accepted, 0 before the first."""

@@ -11,12 +11,15 @@ from typing import Any, Literal
 import polars as pl
 import pyarrow as pa
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
+    and_,
     bindparam,
     delete,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -276,21 +279,72 @@ def withdraw_sent(connection: Connection, action_id: str) -> None:
     )
 
 
-def news(connection: Connection, customer_id: str, since: datetime) -> list[dict[str, Any]]:
-    """Return table, ts and kind of a customer's rows from `since` on, oldest first."""
-    query = (
-        select(outbox.c.table_name, outbox.c.occurred_at, outbox.c.payload)
-        .where(outbox.c.customer_id == customer_id, outbox.c.occurred_at >= since)
-        .order_by(outbox.c.occurred_at, outbox.c.outbox_id)
+@dataclass(frozen=True)
+class SinceTheNight:
+    """What was accepted about a customer that a card shows.
+
+    Parameters
+    ----------
+    news : sequence of mapping
+        Table, ts and kind of rows of the plan's day, oldest first.
+    is_blocked : bool
+        Whether a block by the customer was accepted since the plan was published.
+    """
+
+    news: Sequence[Mapping[str, Any]]
+    is_blocked: bool
+
+
+_SINCE: BindParameter[datetime] = bindparam("since")
+_BLOCKS: ColumnElement[bool] = and_(
+    outbox.c.signal == BLOCKED, outbox.c.accepted_at >= bindparam("published_at")
+)
+_HEARD = (
+    select(
+        outbox.c.table_name,
+        outbox.c.occurred_at,
+        outbox.c.payload,
+        _BLOCKS.label("blocks"),
+        (outbox.c.occurred_at >= _SINCE).label("is_news"),
     )
-    return [
-        {
-            "table": row.table_name,
-            "ts": row.occurred_at,
-            "kind": row.payload.get("kind") or row.payload.get("mode") or row.payload.get("tag"),
-        }
-        for row in connection.execute(query)
-    ]
+    .where(
+        outbox.c.customer_id == bindparam("customer"),
+        or_(outbox.c.occurred_at >= _SINCE, _BLOCKS),
+    )
+    .order_by(outbox.c.occurred_at, outbox.c.outbox_id)
+)
+
+
+def heard(
+    connection: Connection, customer_id: str, *, since: datetime, published_at: datetime
+) -> SinceTheNight:
+    """Return what was accepted about a customer.
+
+    Parameters
+    ----------
+    connection : Connection
+    customer_id : str
+    since : datetime
+        From when on rows are news.
+    published_at : datetime
+        From when on a block counts that was accepted, whenever it happened.
+    """
+    values = {"customer": customer_id, "since": since, "published_at": published_at}
+    rows = connection.execute(_HEARD, values).all()
+    return SinceTheNight(
+        [
+            {
+                "table": row.table_name,
+                "ts": row.occurred_at,
+                "kind": row.payload.get("kind")
+                or row.payload.get("mode")
+                or row.payload.get("tag"),
+            }
+            for row in rows
+            if row.is_news
+        ],
+        any(row.blocks for row in rows),
+    )
 
 
 def accepted_since(connection: Connection, table: str, since: datetime) -> list[dict[str, Any]]:
@@ -384,16 +438,6 @@ def day_frames(
         rows.setdefault(table_name, []).append((outbox_id, payload))
     typed = {name: _typed(TABLES[name], entries, {}) for name, entries in rows.items()}
     return {name: frame.drop(OUTBOX_ID) for name, frame in typed.items() if frame is not None}
-
-
-def is_blocked(connection: Connection, customer_id: str, since: datetime) -> bool:
-    """Return whether a block by the customer was accepted from `since` on."""
-    query = select(outbox.c.outbox_id).where(
-        outbox.c.customer_id == customer_id,
-        outbox.c.signal == BLOCKED,
-        outbox.c.accepted_at >= since,
-    )
-    return connection.scalar(query.limit(1)) is not None
 
 
 def has_interaction(connection: Connection, action_id: str) -> bool:

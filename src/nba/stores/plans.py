@@ -195,6 +195,14 @@ def read_header(connection: Connection, as_of: date | None) -> dict[str, Any] | 
     return header | (header.pop("details") or {})
 
 
+_MOMENT = select(plans.c.as_of, plans.c.published_at).order_by(plans.c.as_of.desc()).limit(1)
+
+
+def read_moment(connection: Connection) -> Row[Any] | None:
+    """Return `as_of` and `published_at` of the newest plan, or None."""
+    return connection.execute(_MOMENT).first()
+
+
 def newest_day(connection: Connection) -> date | None:
     """Return the day of the newest plan, or None."""
     day: date | None = connection.scalar(select(func.max(plans.c.as_of)))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import duckdb
+from pydantic_core import from_json
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from nba.data import sql
@@ -227,7 +228,7 @@ def unpacked(record: bytes) -> dict[str, list[dict[str, Any]]]:
         Where it is no record, or not whole.
     """
     try:
-        found: dict[str, list[dict[str, Any]]] = json.loads(zlib.decompress(record))
+        found: dict[str, list[dict[str, Any]]] = from_json(zlib.decompress(record))
         for name in RELATIONS:
             for row in found.get(name, ()):
                 _as_read(name, row)

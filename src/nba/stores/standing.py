@@ -70,15 +70,21 @@ def read_standing(
     secret : bytes
         The project's: keys the digests of erased customers.
     """
-    header = plans.read_header(connection, None) if mark.outbox_id is not None else None
+    header = plans.read_moment(connection) if mark.outbox_id is not None else None
+    heard = (
+        None
+        if header is None
+        else outbox.heard(
+            connection, customer_id, since=since(header.as_of), published_at=header.published_at
+        )
+    )
     of_tags = people.tag_history(connection, customer_id) if mark.tag_id is not None else []
     erased = mark.erasures and tombstones.read_receipt(connection, customer_id, secret) is not None
     return Standing(
         consent=None if mark.consent_id is None else people.read_consent(connection, customer_id),
-        is_blocked=header is not None
-        and outbox.is_blocked(connection, customer_id, header["published_at"]),
+        is_blocked=heard is not None and heard.is_blocked,
         is_erased=bool(erased),
         changed_tags=frozenset(row["tag"] for row in of_tags),
         tags=people.read_tags(connection, customer_id, now) if of_tags else (),
-        news=[] if header is None else outbox.news(connection, customer_id, since(header["as_of"])),
+        news=() if heard is None else heard.news,
     )
