@@ -16,6 +16,8 @@ from typing import Any, Final, Literal
 import polars as pl
 from sqlalchemy import (
     Connection,
+    Executable,
+    Result,
     RowMapping,
     ScalarSelect,
     bindparam,
@@ -348,13 +350,19 @@ def read_changes(connection: Connection, book: Book, since: int) -> list[Change]
     return list(last.values())
 
 
+_MINE = (
+    select(books)
+    .where(books.c.as_of == _NEWEST, books.c.clerk_id == bindparam("clerk"))
+    .with_for_update()
+)
+
+
 def settle(connection: Connection, clerk_id: str, today: Today) -> bool:
     """Work what was accepted into a clerk's list; return whether there was anything to do.
 
     Within a writing transaction.
     """
-    query = select(books).where(books.c.as_of == _NEWEST, books.c.clerk_id == clerk_id)
-    row = connection.execute(query.with_for_update()).mappings().first()
+    row = connection.execute(_MINE, {"clerk": clerk_id}).mappings().first()
     if row is None or row["touched"] == row["settled"]:
         return False
     _Settling(connection, row, today).run()
@@ -404,6 +412,71 @@ def _note(
         hooks.emit(connection, event, facts, now)
 
 
+_OF_DAY: Final = (actions.c.as_of == bindparam("day"), actions.c.clerk_id == bindparam("clerk"))
+#: What settling asks of each action that was planned.
+_PLANNED = (
+    select(
+        actions.c.action_id,
+        actions.c.customer_id,
+        actions.c.rank,
+        actions.c.action_type,
+        actions.c.minutes,
+        actions.c.expires_at,
+        actions.c.details,
+    )
+    .where(*_OF_DAY, actions.c.mode != Mode.NONE)
+    .order_by(actions.c.rank)
+)
+_CHANGED = (
+    select(changes.c.action_id, changes.c.kind)
+    .where(changes.c.as_of == bindparam("day"), changes.c.clerk_id == bindparam("clerk"))
+    .order_by(changes.c.change_id)
+)
+_LAST_RANK = select(func.max(actions.c.rank)).where(*_OF_DAY)
+#: What says why an action is no longer true, the first that says anything.
+_SAID: Final = (
+    select(feedback.c.kind)
+    .where(feedback.c.action_id == bindparam("action"), feedback.c.kind.in_(CLOSING))
+    .order_by(feedback.c.ts.desc(), feedback.c.accepted_at.desc())
+    .limit(1),
+    select(withdrawn.c.reason).where(withdrawn.c.action_id == bindparam("action")),
+    select(outbox.c.signal)
+    .where(
+        outbox.c.customer_id == bindparam("customer"),
+        outbox.c.signal.is_not(None),
+        (outbox.c.occurred_at >= bindparam("since"))
+        | (outbox.c.accepted_at >= bindparam("published_at")),
+    )
+    .order_by(outbox.c.outbox_id.desc())
+    .limit(1),
+)
+_SPENT = select(actions.c.action_id).where(
+    *_OF_DAY,
+    exists().where(
+        feedback.c.action_id == actions.c.action_id, feedback.c.kind == FeedbackKind.SENT
+    )
+    | exists().where(
+        outbox.c.customer_id == actions.c.customer_id,
+        outbox.c.signal == lists.CONTACTED,
+        outbox.c.occurred_at >= bindparam("since"),
+    ),
+)
+_OPTIONS = lists.still_true(
+    select(*(column for column in reserves.columns if column.name != "action"))
+    .where(
+        reserves.c.as_of == bindparam("day"),
+        reserves.c.clerk_id == bindparam("clerk"),
+        reserves.c.minutes <= bindparam("minutes"),
+        ~exists().where(
+            actions.c.as_of == bindparam("day"), actions.c.customer_id == reserves.c.customer_id
+        ),
+    )
+    .order_by(reserves.c.place, reserves.c.mode),
+    reserves,
+)
+_RESERVED = select(reserves.c.action).where(reserves.c.action_id == bindparam("action"))
+
+
 class _Settling:
     """One book worked through: what left, what that leaves free, and who takes it."""
 
@@ -447,16 +520,12 @@ class _Settling:
         )
 
     def _actions(self) -> list[dict[str, Any]]:
-        query = (
-            select(actions)
-            .where(
-                actions.c.as_of == self._as_of,
-                actions.c.clerk_id == self._clerk_id,
-                actions.c.mode != Mode.NONE,
-            )
-            .order_by(actions.c.rank)
-        )
-        return [dict(row) for row in self._connection.execute(query).mappings()]
+        return [dict(row) for row in self._of_clerk(_PLANNED).mappings()]
+
+    def _of_clerk(self, query: Executable, **values: Any) -> Result[Any]:
+        """Return what a statement finds of the clerk's day."""
+        given = {"day": self._as_of, "clerk": self._clerk_id, **values}
+        return self._connection.execute(query, given)
 
     def _open_ids(self) -> set[str]:
         today = self._today
@@ -467,7 +536,7 @@ class _Settling:
             unprofiled=today.unprofiled,
             services=today.services,
         )
-        found = lists.read_list(
+        return lists.open_ids(
             self._connection,
             self._as_of,
             part,
@@ -475,45 +544,23 @@ class _Settling:
             published_at=self._published_at,
             now=today.since + timedelta(days=1),  # later today is still of today's list
         )
-        return {row["action_id"] for row in found}
 
     def _listed(self, known: set[str]) -> set[str]:
         """Return which actions the version before listed: all but those that had left."""
-        query = (
-            select(changes.c.action_id, changes.c.kind)
-            .where(changes.c.as_of == self._as_of, changes.c.clerk_id == self._clerk_id)
-            .order_by(changes.c.change_id)
-        )
-        last = {row.action_id: row.kind for row in self._connection.execute(query)}
+        last = {row.action_id: row.kind for row in self._of_clerk(_CHANGED)}
         return {one for one in known if last.get(one) != REMOVED}
 
     def _reason(self, row: Mapping[str, Any]) -> str:
         """Return why an action is no longer true: feedback, then signals, then consents."""
         if self._book["absent"]:
             return ABSENT
-        closed = (
-            select(feedback.c.kind)
-            .where(feedback.c.action_id == row["action_id"], feedback.c.kind.in_(CLOSING))
-            .order_by(feedback.c.ts.desc(), feedback.c.accepted_at.desc())
-            .limit(1)
-        )
-        signal = (
-            select(outbox.c.signal)
-            .where(
-                outbox.c.customer_id == row["customer_id"],
-                outbox.c.signal.is_not(None),
-                (outbox.c.occurred_at >= self._today.since)
-                | (outbox.c.accepted_at >= self._published_at),
-            )
-            .order_by(outbox.c.outbox_id.desc())
-            .limit(1)
-        )
-        gone = select(withdrawn.c.reason).where(withdrawn.c.action_id == row["action_id"])
-        said = (
-            self._connection.scalar(closed)
-            or self._connection.scalar(gone)
-            or self._connection.scalar(signal)
-        )
+        given = {
+            "action": row["action_id"],
+            "customer": row["customer_id"],
+            "since": self._today.since,
+            "published_at": self._published_at,
+        }
+        said = next((kind for one in _SAID if (kind := self._connection.scalar(one, given))), None)
         return str(said) if said else OPTED_OUT
 
     # -- a clerk who fell out -----------------------------------------------------------
@@ -553,10 +600,7 @@ class _Settling:
         return self._connection.scalar(query) is not False
 
     def _next_rank(self, clerk_id: str) -> int:
-        query = select(func.max(actions.c.rank)).where(
-            actions.c.as_of == self._as_of, actions.c.clerk_id == clerk_id
-        )
-        return int(self._connection.scalar(query) or 0) + 1
+        return int(self._of_clerk(_LAST_RANK, clerk=clerk_id).scalar() or 0) + 1
 
     def _add_to(self, clerk_id: str, row: Mapping[str, Any]) -> None:
         """Give a colleague's list a new version with the action, and the minutes it takes."""
@@ -612,48 +656,23 @@ class _Settling:
 
     def _spent(self) -> set[str]:
         """Return the actions that took their minutes: sent, or the customer was contacted."""
-        sent = exists().where(
-            feedback.c.action_id == actions.c.action_id, feedback.c.kind == FeedbackKind.SENT
-        )
-        contacted = exists().where(
-            outbox.c.customer_id == actions.c.customer_id,
-            outbox.c.signal == lists.CONTACTED,
-            outbox.c.occurred_at >= self._today.since,
-        )
-        query = select(actions.c.action_id).where(
-            actions.c.as_of == self._as_of,
-            actions.c.clerk_id == self._clerk_id,
-            sent | contacted,
-        )
-        return set(self._connection.scalars(query))
+        return set(self._of_clerk(_SPENT, since=self._today.since).scalars())
 
     def _options(self, minutes: float) -> list[dict[str, Any]]:
         """Return the actions of the reserve that are open now and fit into some minutes."""
-        planned = exists().where(
-            actions.c.as_of == self._as_of, actions.c.customer_id == reserves.c.customer_id
+        found = self._of_clerk(
+            _OPTIONS,
+            minutes=minutes + EPSILON,
+            since=self._today.since,
+            published_at=self._published_at,
+            unprofiled=list(self._today.unprofiled),
+            services=list(self._today.services),
         )
-        query = lists.still_true(
-            select(reserves)
-            .where(
-                reserves.c.as_of == self._as_of,
-                reserves.c.clerk_id == self._clerk_id,
-                reserves.c.minutes <= minutes + EPSILON,
-                ~planned,
-            )
-            .order_by(reserves.c.place, reserves.c.mode),
-            reserves,
-        )
-        values = {
-            "since": self._today.since,
-            "published_at": self._published_at,
-            "unprofiled": list(self._today.unprofiled),
-            "services": list(self._today.services),
-        }
-        return [dict(row) for row in self._connection.execute(query, values).mappings()]
+        return [dict(row) for row in found.mappings()]
 
     def _add(self, option: Mapping[str, Any], drawn: Mapping[str, Any], sequence: int) -> None:
         """Put a drawn option at the end of the list, and reserve its contact."""
-        action = dict(option["action"])
+        action = dict(self._connection.scalar(_RESERVED, {"action": option["action_id"]}) or {})
         moments = {
             name: datetime.fromisoformat(action[name])
             for name in ("contact_from", "contact_to", "expires_at")

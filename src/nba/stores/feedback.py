@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from nba.schema.words import FeedbackKind
 from nba.stores import books, fallbacks, outbox, quotas
@@ -210,19 +210,22 @@ def snoozed(connection: Connection, after: datetime) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
+_OF_CLERK = (
+    select(actions, feedback.c.kind, feedback.c.reason, feedback.c.ts, feedback.c.until)
+    .join(feedback, feedback.c.action_id == actions.c.action_id)
+    .where(
+        actions.c.as_of == bindparam("day"),
+        actions.c.clerk_id == bindparam("clerk"),
+        feedback.c.kind.in_((*CLOSING, FeedbackKind.SNOOZED)),
+    )
+    .order_by(feedback.c.ts, feedback.c.accepted_at)
+)
+
+
 def of_clerk(connection: Connection, clerk_id: str, as_of: date) -> list[dict[str, Any]]:
     """Return what became of a clerk's actions of a day: each with its latest closing feedback."""
-    query = (
-        select(actions, feedback.c.kind, feedback.c.reason, feedback.c.ts, feedback.c.until)
-        .join(feedback, feedback.c.action_id == actions.c.action_id)
-        .where(
-            actions.c.as_of == as_of,
-            actions.c.clerk_id == clerk_id,
-            feedback.c.kind.in_((*CLOSING, FeedbackKind.SNOOZED)),
-        )
-        .order_by(feedback.c.ts, feedback.c.accepted_at)
-    )
-    latest = {row.action_id: dict(row._mapping) for row in connection.execute(query)}
+    found = connection.execute(_OF_CLERK, {"day": as_of, "clerk": clerk_id})
+    latest = {row.action_id: dict(row._mapping) for row in found}
     return sorted(latest.values(), key=lambda row: row["ts"], reverse=True)
 
 

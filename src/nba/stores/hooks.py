@@ -167,6 +167,9 @@ def is_heard(connection: Connection, event: HookEvent) -> bool:
     return any(str(event) in row.events for row in connection.execute(query))
 
 
+_LISTENING = select(hooks.c.hook_id, hooks.c.events).where(hooks.c.gone_at.is_(None))
+
+
 def emit(
     connection: Connection,
     event: HookEvent,
@@ -188,10 +191,9 @@ def emit(
     only : str
         One webhook, whatever it asks for.
     """
-    query = select(hooks.c.hook_id, hooks.c.events).where(hooks.c.gone_at.is_(None))
     wanted = [
         row.hook_id
-        for row in connection.execute(query)
+        for row in connection.execute(_LISTENING)
         if (row.hook_id == only if only else str(event) in row.events)
     ]
     if not wanted:

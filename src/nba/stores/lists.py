@@ -93,20 +93,7 @@ def read_list(
     known : collection of str
         Actions of which id, rank and status are enough.
     """
-    rank, action_id = part.after or (None, None)
-    values = {
-        "as_of": as_of,
-        "which": part.which,
-        "mode": part.mode,
-        "rank": rank,
-        "action_id": action_id,
-        "row_limit": part.limit,
-        "unprofiled": list(part.unprofiled),
-        "services": list(part.services),
-        "since": since,
-        "published_at": published_at,
-        "now": now,
-    }
+    values = _values(as_of, part, since, published_at, now)
     shape = (part.by, part.mode is not None, part.after is not None)
     if not known:
         return [_as_listed(row) for row in connection.execute(_query(*shape), values)]
@@ -121,6 +108,41 @@ def read_list(
         | {"status": row.status or "new"}
         for row in found
     ]
+
+
+def open_ids(
+    connection: Connection,
+    as_of: date,
+    part: Slice,
+    *,
+    since: datetime,
+    published_at: datetime,
+    now: datetime,
+) -> set[str]:
+    """Return the ids of open actions; for the parameters see `read_list`."""
+    query = _query(part.by, part.mode is not None, part.after is not None, is_short=True)
+    values = _values(as_of, part, since, published_at, now)
+    return {row.action_id for row in connection.execute(query, values)}
+
+
+def _values(
+    as_of: date, part: Slice, since: datetime, published_at: datetime, now: datetime
+) -> dict[str, Any]:
+    """Return the parameters of `_query`."""
+    rank, action_id = part.after or (None, None)
+    return {
+        "as_of": as_of,
+        "which": part.which,
+        "mode": part.mode,
+        "rank": rank,
+        "action_id": action_id,
+        "row_limit": part.limit,
+        "unprofiled": list(part.unprofiled),
+        "services": list(part.services),
+        "since": since,
+        "published_at": published_at,
+        "now": now,
+    }
 
 
 def _as_listed(row: Row[Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from nba.stores import books
 from nba.stores.schema import actions, plans, reserves, stock_now, withdrawn
@@ -116,12 +116,14 @@ def _actions(
         yield row.action_id, row.clerk_id, row.action.get("product_ids") or [], False
 
 
+_SOLD_OUT = select(stock_now.c.product_id).where(
+    stock_now.c.store_id == bindparam("store"), stock_now.c.on_hand <= 0
+)
+
+
 def sold_out(connection: Connection, store_id: str) -> set[str]:
     """Return the products that a store has no more, as it was told since the night."""
-    query = select(stock_now.c.product_id).where(
-        stock_now.c.store_id == store_id, stock_now.c.on_hand <= 0
-    )
-    return set(connection.scalars(query))
+    return set(connection.scalars(_SOLD_OUT, {"store": store_id}))
 
 
 def forget(connection: Connection) -> None:
