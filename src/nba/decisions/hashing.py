@@ -46,9 +46,9 @@ def hash_ids(ids: pl.Series, salt: str) -> npt.NDArray[np.uint64]:
     state = np.full(len(ids), start ^ _OFFSET, dtype=np.uint64)
     if not len(ids):
         return state
-    text = ids.cast(pl.String).fill_null("")
-    lengths = text.str.len_bytes().to_numpy()
-    content = np.frombuffer("".join(text.to_list()).encode(), dtype=np.uint8)
+    texts = [(one or "").encode() for one in ids.cast(pl.String).to_list()]
+    lengths = np.fromiter(map(len, texts), dtype=np.uint32, count=len(texts))
+    content = np.frombuffer(b"".join(texts), dtype=np.uint8)
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
     with np.errstate(over="ignore"):
         for position in range(int(lengths.max())):

@@ -16,6 +16,9 @@ from nba.stores.outbox import Heard
 
 #: How often, in seconds, it is looked whether anything was accepted.
 POLL_SECONDS: Final = 0.05
+#: Refreshes begin no closer to each other than this: each costs the same whoever it is about, and
+#: what it would take all the time is taken from those who answer.
+APART_SECONDS: Final = 0.3
 #: How often, in seconds, a process that does not refresh asks whether another still does.
 TRY_SECONDS: Final = 2.0
 #: The most customers whose features are computed at once.
@@ -121,6 +124,7 @@ class Refresher(Background):
     def _follow(self) -> None:
         self._base = None
         while not self._ending.is_set():
+            began = time.monotonic()
             try:
                 is_idle = not self.once()
             except NbaError as error:
@@ -130,8 +134,8 @@ class Refresher(Background):
                 log().exception("features could not be refreshed", error=type(error).__name__)
                 self._ending.wait(TRY_SECONDS)
                 is_idle = True
-            if is_idle:
-                self._ending.wait(POLL_SECONDS)
+            apart = APART_SECONDS - (time.monotonic() - began)
+            self._ending.wait(POLL_SECONDS if is_idle else max(0.0, apart))
 
     def once(self) -> bool:
         """Refresh some of those who were heard of; return whether there were any."""

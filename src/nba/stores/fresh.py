@@ -357,6 +357,8 @@ class _Slice:
         run("SET TimeZone = 'UTC'")
         run("SET enable_progress_bar = false")
         run("SET python_enable_replacements = true")  # ibis switches it off
+        # memory that each small query gives back is asked for again by the next
+        run("SET allocator_flush_threshold = '1GB'")
         # a plan outlives the rows that it was made over: nothing of it may rest on their ranges
         run("SET disabled_optimizers = 'statistics_propagation,compressed_materialization'")
         run(f"ATTACH {sql.text(str(path))} AS base (READ_ONLY)")
