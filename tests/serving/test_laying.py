@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
+import polars as pl
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 from tests.serving.conftest import DAY, NOW, PLAN, Shop, actions_frame
 
 from nba.serving import Services
-from nba.serving.laying import Layer, lay_lists
+from nba.serving.laying import Layer, lay_actions, lay_lists
 from nba.stores.laid import LaidAction, LaidList, pack, unpack
 from nba.stores.outbox import Event
 from nba.stores.people import Consent
@@ -192,6 +193,90 @@ def test_lists_of_which_something_was_heard_are_not_laid(
             update(books).where(books.c.clerk_id == "k2").values(touched=books.c.touched + 1)
         )
     assert lay_lists(services) == 2
+
+
+class Night:
+    """Rescores everybody as the night did: one action that is not listed, and one that is."""
+
+    def __init__(self, services: Services, brings: str = "05") -> None:
+        self.row = {**services.store.action("k1-1"), "product_ids": [brings]}
+        self.asked: list[str] = []
+
+    def as_the_night(self, customer_ids: list[str]) -> dict[str, pl.DataFrame]:
+        columns = ("clerk_id", "as_of", "mode", "action_type", "product_ids", "reasons")
+        return {
+            one: pl.DataFrame(
+                [
+                    {name: self.row[name] for name in columns}
+                    | {"customer_id": one, "action_id": it}
+                    for it in (f"night-{one}", f"k1-{one[-1]}")
+                ]
+            )
+            for one in customer_ids
+        }
+
+    def actions(self, customer_id: str) -> list[dict[str, Any]]:
+        self.asked.append(customer_id)
+        return self.as_the_night([customer_id])[customer_id].to_dicts()
+
+    def knows_today(self, customer_id: str) -> bool:
+        return False
+
+
+@pytest.fixture
+def night(services: Services) -> Night:
+    found = Night(services)
+    assert lay_actions(services, cast("Any", found)) == 9
+    return found
+
+
+def test_next_actions_laid_ready_are_those_that_are_worked_out_when_asked(
+    client: Client, services: Services, night: Night
+) -> None:
+    path = "/v1/customers/c11/actions"
+    ready = client("clerk", live=night).get(path).json()
+    assert night.asked == []
+    anew = client("clerk", live=night, definitions="others").get(path).json()
+    assert night.asked == ["c11"]
+    assert ready == anew
+    assert ready["rescored"]
+    assert [(one["action_id"], one["rank"]) for one in ready["actions"]] == [
+        ("k1-1", 1),
+        ("night-c11", None),
+    ]
+
+
+@pytest.mark.parametrize("what", ["bought", "sold out", "erased", "another plan"])
+def test_what_was_heard_makes_next_actions_laid_ready_worthless(
+    client: Client,
+    services: Services,
+    night: Night,
+    what: str,
+    republish: Callable[[], None],
+) -> None:
+    customer = "c13" if what == "erased" else "c11"
+    if what == "another plan":
+        republish()
+    say(services, client, what)
+    answer = client("admin", live=night).get(f"/v1/customers/{customer}/actions")
+    if what == "erased":
+        assert answer.status_code == 404
+        assert services.store.laid_actions(customer, "") is None
+    elif what == "bought":
+        assert (answer.json()["rescored"], answer.json()["actions"]) == (False, [])
+    else:
+        assert night.asked == [customer]
+
+
+def test_only_who_may_see_a_customer_reads_what_was_laid(
+    client: Client, services: Services, night: Night
+) -> None:
+    assert client("clerk", live=night).get("/v1/customers/c21/actions").status_code == 403
+    services.store.put_consent("c12", Consent(True, False, NOW))
+    refused = client("clerk", live=night).get("/v1/customers/c12/actions").json()
+    assert not refused["rescored"]
+    services.store.put_consent("c13", Consent(False, True, NOW))
+    assert client("clerk", live=night).get("/v1/customers/c13/actions").json()["actions"] == []
 
 
 def test_a_record_holds_what_was_packed() -> None:

@@ -127,6 +127,7 @@ def test_erasure_leaves_a_receipt_a_tombstone_and_nothing_else(
         "draws": 0,
         "changes": 0,
         "laid": 0,
+        "laid_actions": 0,
         "records": 0,
         "chat_recipients": 0,
         "fallbacks": 0,

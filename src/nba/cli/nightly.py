@@ -83,18 +83,19 @@ def run(
                 report = {"inputs": manifest.inputs, "steps": manifest.steps}
                 typer.echo(json.dumps(report, indent=1))
         if only in ("", STEPS[-1]):
-            _lay_lists(wiring, progress)
+            _lay_ready(wiring, progress)
 
 
-def _lay_lists(wiring: Wiring, progress: Progress) -> None:
-    """Lay the newest plan's lists ready; where that fails, the service makes them when asked."""
-    from nba.serving.run import lay_newest
+def _lay_ready(wiring: Wiring, progress: Progress) -> None:
+    """Lay the newest plan's answers ready; where that fails, the service makes them when asked."""
+    from nba.serving.run import lay_newest, lay_next
 
-    try:
-        with progress.step("lists") as current:
-            current.report["laid"] = lay_newest(wiring)
-    except NbaError as error:
-        progress(f"lists are not laid ready: {error}")
+    for name, lay in (("lists", lay_newest), ("next_actions", lay_next)):
+        try:
+            with progress.step(name) as current:
+                current.report["laid"] = lay(wiring)
+        except NbaError as error:
+            progress(f"{name} are not laid ready: {error}")
 
 
 def _step_verb(name: str, text: str) -> None:
@@ -115,7 +116,7 @@ def _step_verb(name: str, text: str) -> None:
             until_step=name,
         )
         if name == STEPS[-1]:
-            _lay_lists(wiring, progress)
+            _lay_ready(wiring, progress)
 
 
 for _name, _text in {

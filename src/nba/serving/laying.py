@@ -1,4 +1,4 @@
-"""Lists laid ready: after a plan is published, before anybody asks."""
+"""Lists and next actions laid ready: after a plan is published, before anybody asks."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from typing import Final
 
 from nba.errors import NbaError
 from nba.logs import log
+from nba.pipeline.rescore import Rescorer
 from nba.serving.background import Background
 from nba.serving.pages import LONGEST, as_text
 from nba.serving.services import Services
 from nba.serving.views import show_actions
-from nba.stores.laid import LaidList
+from nba.stores.laid import ALL, LaidAction, LaidList
 from nba.stores.lists import Slice
 from nba.stores.operational import OperationalStore
 
 #: So many lists are written in one transaction.
 _PART: Final = 50
+#: Next actions of so many customers are worked out at once: a second of a core.
+_TOGETHER: Final = 500
 #: How often, in seconds, it is looked for a new plan.
 LOOK_SECONDS: Final = 2.0
 
@@ -60,6 +63,36 @@ def _list_of(clerk_id: str, day: date, services: Services) -> LaidList | None:
         return None
     assert header is not None
     return LaidList(header["published_at"], [as_text(one) for one in show_actions(rows, services)])
+
+
+def lay_actions(services: Services, rescorer: Rescorer) -> int:
+    """Lay next actions of the customers on the newest plan's lists ready; return of how many.
+
+    Parameters
+    ----------
+    services : Services
+    rescorer : Rescorer
+        Of that plan.
+    """
+    store, mark = services.store, services.store.mark()
+    if mark is None:
+        return 0
+    day, digest = mark
+    header = store.plan(day)
+    assert header is not None
+    ids = store.listed_customers(day)
+    for start in range(0, len(ids), _TOGETHER):
+        part = rescorer.as_the_night(ids[start : start + _TOGETHER])
+        rows = [row for frame in part.values() for row in frame.iter_rows(named=True)]
+        found: dict[str, list[LaidAction]] = {one: [] for one in part}
+        for shown in show_actions([{**row, "rank": None} for row in rows], services):
+            found[shown.customer_id].append(as_text(shown))
+        packed = {one: LaidList(header["published_at"], mine) for one, mine in found.items()}
+        store.lay_actions(day, digest, services.definitions, packed)
+    store.lay_actions(
+        day, digest, services.definitions, {ALL: LaidList(header["published_at"], [])}
+    )
+    return len(ids)
 
 
 class Layer(Background):

@@ -25,7 +25,8 @@ from nba.stores.lists import Slice
 _OF_THE_MOMENT: Final = {"expired", "status"}
 #: Where the actions go in the text of a page without any.
 _NOBODY: Final = b'"actions":[]'
-_NEW: Final = "new"
+#: The status of an action of which nothing was said.
+NEW: Final = "new"
 #: More actions than any list has.
 LONGEST: Final = 10_000
 
@@ -95,7 +96,7 @@ def make_page(page: Page, book: Book | None, services: Services) -> tuple[date, 
             "digest": book.digest,
             "published_at": laid.published_at,
         }
-        lines = [_line(one, _NEW, now) for one in laid.actions[: page.limit + 1]]
+        lines = [_line(one, NEW, now) for one in laid.actions[: page.limit + 1]]
         closed: list[ClosedAction] = []
     else:
         header, lines = _lines(page, book, laid, services)
@@ -177,14 +178,33 @@ def _lines(
     return header, [_line(texts[row["action_id"]], row["status"], now) for row in rows]
 
 
+def as_lines(laid: Sequence[LaidAction], statuses: Sequence[str], now: datetime) -> list[bytes]:
+    """Return actions as JSON, as they stand at a moment.
+
+    Parameters
+    ----------
+    laid : sequence of LaidAction
+    statuses : sequence of str
+        Of each.
+    now : datetime
+    """
+    return [_line(one, it, now).text for one, it in zip(laid, statuses, strict=True)]
+
+
 def _line(laid: LaidAction, status: str, now: datetime) -> _Line:
     return _Line(laid, status, laid.expires_at is not None and laid.expires_at <= now)
 
 
 def _head(content: ActionList, lines: Sequence[_Line]) -> bytes:
     """Return the text of a page up to its last brace, without the moment of the request."""
-    before, _, after = content.model_dump_json(exclude={"now"}).encode().partition(_NOBODY)
-    return b"".join([before, _NOBODY[:-1], b",".join(one.text for one in lines), b"]", after[:-1]])
+    text = content.model_dump_json(exclude={"now"}).encode()
+    return joined(text, [one.text for one in lines])[:-1]
+
+
+def joined(text: bytes, lines: Sequence[bytes]) -> bytes:
+    """Return the text of an object whose `actions` are empty with these actions in it."""
+    before, _, after = text.partition(_NOBODY)
+    return b"".join([before, _NOBODY[:-1], b",".join(lines), b"]", after])
 
 
 def _tag(content: ActionList, lines: Sequence[_Line]) -> str:

@@ -28,7 +28,7 @@ from nba.serving.auth import caller_of
 from nba.serving.batches import meter
 from nba.serving.routes import events
 from nba.serving.routes.clerks import MAX_PAGE, list_actions, list_clerks
-from nba.serving.routes.customers import read_card
+from nba.serving.routes.customers import next_actions, read_card
 from nba.serving.schemas import EventBatch
 from nba.serving.services import Services
 
@@ -77,6 +77,13 @@ _CALLS: Final = (
         "customer_id",
         _card,
         read_card,
+    ),
+    _Call(
+        "/v1/customers/{customer_id}/actions",
+        re.compile(r"/v1/customers/([\w.:-]{1,200})/actions", re.ASCII),
+        "customer_id",
+        _card,
+        next_actions,
     ),
     _Call("/v1/clerks", re.compile(r"/v1/clerks"), "", _clerks, list_clerks),
 )

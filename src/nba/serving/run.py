@@ -13,7 +13,7 @@ from nba.pipeline.preview import preview
 from nba.pipeline.rescore import Rescorer
 from nba.serving.cards import ProjectCards
 from nba.serving.clock import plan_clock
-from nba.serving.laying import lay_lists
+from nba.serving.laying import lay_actions, lay_lists
 from nba.serving.live import LiveRescoring
 from nba.serving.pages import no_plan
 from nba.serving.rate_limits import Limiter
@@ -22,6 +22,7 @@ from nba.serving.sidebar import SidebarTokens
 from nba.serving.sign_in import SignIn
 from nba.stores.book_rows import BookRows
 from nba.stores.customers import CustomerRows, remembered
+from nba.stores.laid import ALL
 from nba.stores.operational import utc_now
 from nba.wiring import Wiring
 
@@ -106,6 +107,14 @@ def lay_newest(wiring: Wiring) -> int:
     if mark is None or not wiring.plan_store.lists_to_lay(*mark, definitions_of(wiring)):
         return 0
     return lay_lists(services_of(wiring, Access.KEYS))
+
+
+def lay_next(wiring: Wiring) -> int:
+    """Lay next actions of those on the newest plan's lists ready; return of how many customers."""
+    mark = wiring.plan_store.mark()
+    if mark is None or wiring.plan_store.laid_actions(ALL, definitions_of(wiring)) is not None:
+        return 0
+    return lay_actions(services_of(wiring, Access.KEYS), rescorer_of(wiring, mark[0]))
 
 
 class ProjectFeatures:

@@ -552,7 +552,8 @@ class CustomerActions(BaseModel):
 
     customer_id: str
     rescored: bool = Field(
-        description="True: the models and rules were asked now; false: last night's list only."
+        description="True: by models and rules with all that is known of the customer now (where "
+        "nothing was heard since the night, the night asked them); false: last night's list only."
     )
     actions: list[ListedAction]
 

@@ -1,4 +1,4 @@
-"""Lists laid ready: what each action of a clerk's list looks like, as text, one record each.
+"""Lists and next actions laid ready: what each action looks like, as text, one record for all.
 
 A list is assembled of many rows, and most lists are asked for while nothing was heard of those
 whom they name. Laying makes the texts once a plan; a list joins them. A record holds for the plan
@@ -20,7 +20,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 from nba.errors import UnavailableError
 from nba.schema.words import Mode
 from nba.stores.database import Quick
-from nba.stores.schema import actions, books, laid, plans
+from nba.stores.schema import actions, books, laid, laid_actions, plans
 
 #: Between ids of customers, and around them; no id holds it.
 _MARK: Final = "\x1f"
@@ -218,7 +218,58 @@ def insert_lists(
 
 def sweep(connection: Connection, day: date) -> None:
     """Delete what was laid for days before."""
-    connection.execute(delete(laid).where(laid.c.as_of < day))
+    for table in (laid, laid_actions):
+        connection.execute(delete(table).where(table.c.as_of < day))
+
+
+#: Stands where the id of a customer does once a day's next actions are laid ready.
+ALL: Final = ""
+#: A customer's record of a day; parameters `day` and `customer`.
+READ_ACTIONS: Final = Quick(
+    select(laid_actions.c.record, laid_actions.c.digest, laid_actions.c.definitions).where(
+        laid_actions.c.as_of == bindparam("day"),
+        laid_actions.c.customer_id == bindparam("customer"),
+    )
+)
+
+
+def insert_actions(
+    connection: Connection,
+    day: date,
+    digest: str,
+    definitions: str,
+    found: Mapping[str, LaidList],
+) -> None:
+    """Lay next actions of some customers ready.
+
+    Parameters
+    ----------
+    connection : Connection
+        A writing one.
+    day, digest : date, str
+        The plan's.
+    definitions : str
+        Of what the texts were made with.
+    found : mapping of str to LaidList
+        By customer; `ALL` says that these were the last.
+    """
+    connection.execute(
+        delete(laid_actions).where(
+            laid_actions.c.as_of == day, laid_actions.c.customer_id.in_(list(found))
+        )
+    )
+    rows = [
+        {
+            "customer_id": customer_id,
+            "as_of": day,
+            "digest": digest,
+            "definitions": definitions,
+            "record": pack(mine),
+        }
+        for customer_id, mine in found.items()
+    ]
+    if rows:
+        connection.execute(insert(laid_actions), rows)
 
 
 def forget(connection: Connection, customer_id: str) -> int:

@@ -119,7 +119,16 @@ def open_ids(
     published_at: datetime,
     now: datetime,
 ) -> set[str]:
-    """Return the ids of open actions; for the parameters see `read_list`."""
+    """Return the ids of open actions.
+
+    Parameters
+    ----------
+    connection : Connection
+    as_of : date
+    part : Slice
+    since, published_at, now : datetime
+        As for `read_list`.
+    """
     query = _query(part.by, part.mode is not None, part.after is not None, is_short=True)
     values = _values(as_of, part, since, published_at, now)
     return {row.action_id for row in connection.execute(query, values)}

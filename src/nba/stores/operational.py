@@ -500,13 +500,52 @@ class OperationalStore:
             With which it must have been made.
         """
         row = self._database.quick(laid.READ, day=book.as_of, clerk=book.clerk_id)
-        if row is None or (row[1], row[2]) != (book.digest, definitions):
+        return self._laid(row, book.digest, definitions)
+
+    def laid_actions(self, customer_id: str, definitions: str) -> LaidList | None:
+        """Return a customer's next actions as the newest plan's night left them.
+
+        None where they were not laid ready, or with other definitions. For `nba.stores.laid.ALL`
+        anything says that all that were to be laid are.
+        """
+        mark = self.mark()
+        if mark is None:
+            return None
+        row = self._database.quick(laid.READ_ACTIONS, day=mark[0], customer=customer_id)
+        return self._laid(row, mark[1], definitions)
+
+    def _laid(self, row: Sequence[Any] | None, digest: str, definitions: str) -> LaidList | None:
+        if row is None or (row[1], row[2]) != (digest, definitions):
             return None
         try:
             return laid.unpack(row[0])
         except UnavailableError as error:
             log().error("a list laid ready cannot be read", error=error.found)
             return None
+
+    def lay_actions(
+        self, day: date, digest: str, definitions: str, found: Mapping[str, LaidList]
+    ) -> None:
+        """Lay next actions of some customers ready, but for those who are erased.
+
+        Parameters
+        ----------
+        day, digest : date, str
+            The plan's.
+        definitions : str
+            Of what the texts were made with.
+        found : mapping of str to LaidList
+            By customer.
+        """
+        with self.writing() as writer:
+            gone = writer.erased_among(found)
+            kept = {one: mine for one, mine in found.items() if one not in gone}
+            laid.insert_actions(writer.connection, day, digest, definitions, kept)
+
+    def listed_customers(self, day: date) -> list[str]:
+        """Return the customers whom a day's lists name, by id."""
+        with self._database.reading() as connection:
+            return plans.listed_customers(connection, day)
 
     def lists_to_lay(self, day: date, digest: str, definitions: str) -> list[str]:
         """Return the clerks whose lists of a plan nothing has changed, and are not laid ready."""

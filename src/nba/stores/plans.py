@@ -198,9 +198,10 @@ def read_header(connection: Connection, as_of: date | None) -> dict[str, Any] | 
 _MOMENT = select(plans.c.as_of, plans.c.published_at).order_by(plans.c.as_of.desc()).limit(1)
 
 
-def read_moment(connection: Connection) -> Row[Any] | None:
+def read_moment(connection: Connection) -> tuple[date, datetime] | None:
     """Return `as_of` and `published_at` of the newest plan, or None."""
-    return connection.execute(_MOMENT).first()
+    row = connection.execute(_MOMENT).first()
+    return None if row is None else (row.as_of, row.published_at)
 
 
 def newest_day(connection: Connection) -> date | None:
@@ -240,6 +241,14 @@ def count_actions(
     if clerk_ids is not None:
         query = query.where(actions.c.clerk_id.in_(clerk_ids))
     return {row.clerk_id: row.actions for row in connection.execute(query)}
+
+
+def listed_customers(connection: Connection, as_of: date) -> list[str]:
+    """Return the customers whom a day's lists name, by id."""
+    query = select(actions.c.customer_id).where(
+        actions.c.as_of == as_of, actions.c.mode != Mode.NONE
+    )
+    return list(connection.scalars(query.distinct().order_by(actions.c.customer_id)))
 
 
 def actions_of(connection: Connection, customer_ids: Sequence[str]) -> dict[str, str]:

@@ -200,6 +200,16 @@ laid = Table(
     Column("record", LargeBinary, nullable=False),
 )
 
+laid_actions = Table(
+    "laid_actions",
+    metadata,
+    Column("customer_id", String, primary_key=True),
+    Column("as_of", Date, primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("definitions", String, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+)
+
 feedback = Table(
     "feedback",
     metadata,

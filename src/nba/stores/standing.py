@@ -74,9 +74,7 @@ def read_standing(
     heard = (
         None
         if header is None
-        else outbox.heard(
-            connection, customer_id, since=since(header.as_of), published_at=header.published_at
-        )
+        else outbox.heard(connection, customer_id, since=since(header[0]), published_at=header[1])
     )
     of_tags = people.tag_history(connection, customer_id) if mark.tag_id is not None else []
     erased = mark.erasures and tombstones.read_receipt(connection, customer_id, secret) is not None

@@ -40,6 +40,7 @@ from nba.stores.schema import (
     fallbacks,
     feedback,
     idempotency,
+    laid_actions,
     nights,
     outbox,
     quotas,
@@ -62,6 +63,7 @@ PERSONAL: tuple[Table, ...] = (
     draws,
     changes,
     records,
+    laid_actions,
     chat_recipients,
     fallbacks,
 )

@@ -15,6 +15,7 @@ from nba.serving.audit import concerns
 from nba.serving.auth import CallerDep, ServicesDep
 from nba.serving.conditional import NOT_MODIFIED
 from nba.serving.errors import documented
+from nba.serving.pages import NEW, as_lines, as_text, joined
 from nba.serving.paths import RawPathRoute
 from nba.serving.schemas import (
     CustomerActions,
@@ -29,6 +30,7 @@ from nba.serving.services import LiveScores, Services
 from nba.serving.shapes import CustomerCard, CustomerState, ProductScore, TagFact
 from nba.serving.views import show_actions, show_candidates
 from nba.stores.audit import Target
+from nba.stores.laid import LaidAction, LaidList
 from nba.stores.lists import Slice
 from nba.stores.people import Tag
 from nba.stores.standing import Standing
@@ -94,29 +96,70 @@ def _show_news(item: Mapping[str, Any], services: Services) -> News:
 
 @router.get("/customers/{customer_id}/actions", response_model=CustomerActions, responses=_READ)
 def next_actions(
-    customer_id: CustomerId, caller: CallerDep, services: ServicesDep
-) -> CustomerActions:
+    customer_id: CustomerId, caller: CallerDep, services: ServicesDep, request: Request
+) -> Response:
     """Return the next best actions for one customer: what stands on the list, then the rest.
 
     Anybody in the book is rescored by last night's models and rules, with features as they are
-    now. Where these are not fresh yet, within a second of what was heard, and for who refused
-    profiling, only the list counts. An action that is on no list has no rank. Who is held out
-    gets no advice here either.
+    now; where nothing was heard of them since, the night has done so already. Where features are
+    not fresh yet, within a second of what was heard, and for who refused profiling, only the list
+    counts. An action that is on no list has no rank. Who is held out gets no advice here either.
     """
     caller.require_customer(customer_id)
-    state = _state_of(services, customer_id)
+    standing = _standing_of(services, customer_id)
+    state = _state_of(services, customer_id, standing)
     if not state.consent_contact or state.is_blocked:
-        return CustomerActions(customer_id=customer_id, rescored=False, actions=[])
+        return _next(CustomerActions(customer_id=customer_id, rescored=False, actions=[]))
     planned = _planned(services, customer_id)
-    live = _live(services, customer_id, state)
-    fresh = None if live is None else live.actions(customer_id)
     listed = {row["action_id"] for row in planned}
-    others = [{**row, "rank": None} for row in fresh or () if row["action_id"] not in listed]
-    return CustomerActions(
-        customer_id=customer_id,
-        rescored=fresh is not None,
-        actions=show_actions([*planned, *others], services),
-    )
+    on_list = [as_text(one) for one in show_actions(planned, services)]
+    others = _others(services, customer_id, state, standing)
+    rest = [one for one in others or () if one.action_id not in listed]
+    statuses = [row["status"] for row in planned] + [NEW] * len(rest)
+    content = CustomerActions(customer_id=customer_id, rescored=others is not None, actions=[])
+    return _next(content, as_lines([*on_list, *rest], statuses, services.clock()))
+
+
+def _next(content: CustomerActions, lines: Sequence[bytes] = ()) -> Response:
+    """Return next actions as an answer; `lines` are their texts."""
+    text = content.model_dump_json().encode()
+    return Response(joined(text, lines), media_type="application/json")
+
+
+def _others(
+    services: Services, customer_id: str, state: CustomerState, standing: Standing
+) -> Sequence[LaidAction] | None:
+    """Return what models and rules say of a customer; None where they cannot be asked now.
+
+    Parameters
+    ----------
+    services : Services
+    customer_id : str
+    state : CustomerState
+    standing : Standing
+    """
+    live = services.live
+    if live is None or not state.consent_profiling or services.store.mark() is None:
+        return None
+    if not live.knows_today(customer_id):
+        if standing.news:
+            return None
+        laid = services.store.laid_actions(customer_id, services.definitions)
+        if laid is not None and _is_in_stock(laid, customer_id, services):
+            return laid.actions
+    rows = live.actions(customer_id)
+    if rows is None:
+        return None
+    return [as_text(one) for one in show_actions([{**row, "rank": None} for row in rows], services)]
+
+
+def _is_in_stock(laid: LaidList, customer_id: str, services: Services) -> bool:
+    """Whether nothing that actions bring was sold out since they were laid ready."""
+    brought = {product_id for one in laid.actions for product_id in one.product_ids}
+    owner = services.cards.owner(customer_id) if brought else None
+    if owner is None or owner.store_id is None:
+        return True
+    return brought.isdisjoint(services.store.sold_out(owner.store_id))
 
 
 @router.get(
@@ -166,12 +209,12 @@ def explain_candidates(
 
 def _live(services: Services, customer_id: str, state: CustomerState) -> LiveScores | None:
     """Return who rescores the customer, where what is known of them still holds."""
-    header = services.store.current_plan()
-    if services.live is None or header is None or not state.consent_profiling:
+    mark = services.store.mark()
+    if services.live is None or mark is None or not state.consent_profiling:
         return None
     if services.live.knows_today(customer_id):
         return services.live
-    heard = services.store.news(customer_id, services.day_begins(header["as_of"]))
+    heard = services.store.news(customer_id, services.day_begins(mark[0]))
     return None if heard else services.live
 
 
@@ -234,9 +277,11 @@ def card_of(services: Services, customer_id: str) -> CustomerCard:
     return _with_standing(services.cards.card(customer_id), customer_id, standing, services)
 
 
-def _state_of(services: Services, customer_id: str) -> CustomerState:
+def _state_of(
+    services: Services, customer_id: str, standing: Standing | None = None
+) -> CustomerState:
     """Return what holds about a customer, as `card_of` does."""
-    standing = _standing_of(services, customer_id)
+    standing = standing or _standing_of(services, customer_id)
     state = services.cards.state(customer_id)
     if state is None or standing.is_erased:
         raise unknown_customer(customer_id)
