@@ -23,6 +23,7 @@ from fastapi.routing import APIRoute
 
 from nba.errors import UnavailableError, UsageError
 from nba.serving.app import create_app
+from nba.serving.bench_copy import copied
 from nba.serving.processes import answering, refreshing, serve_api
 from nba.serving.services import Access
 from nba.settings import Project
@@ -106,7 +107,7 @@ def bench_serving(project: str = "demo", seconds: float = 3.0, connections: int 
     Parameters
     ----------
     project : str
-        A project's folder. Rows that the bench posts stay in its outbox: use a copy.
+        A project's folder; the bench works on a copy of it.
     seconds : float
         How long each kind is measured, once for latency and once for throughput.
     connections : int
@@ -117,18 +118,12 @@ def bench_serving(project: str = "demo", seconds: float = 3.0, connections: int 
     The load comes from threads of this process and the standard library's HTTP client; the server
     is a process of its own. Lists, cards and their customers take turns over the whole plan.
     """
-    store = planned_store(project)
-    key = store.create_key(Scope.ADMIN, label="bench")
-    try:
-        with served(Path(project)) as port:
-            server = Server(port, key.token)
-            return [
-                _timed(server, name, make, seconds, connections)
-                for name, make in requests_of(server).items()
-            ]
-    finally:
-        store.revoke_key(key.key.key_id)
-        store.close()
+    with copied(project) as copy, opened(copy) as (key, _), served(Path(copy)) as port:
+        server = Server(port, key)
+        return [
+            _timed(server, name, make, seconds, connections)
+            for name, make in requests_of(server).items()
+        ]
 
 
 @dataclass(frozen=True)
@@ -335,6 +330,25 @@ def planned_store(project: str) -> OperationalStore:
             next_step="give it with --option project=FOLDER",
         )
     return Wiring(Project.open(Path(project))).plan_store
+
+
+@contextmanager
+def opened(project: str) -> Iterator[tuple[str, str]]:
+    """Give the tokens of two keys to a project's service: an admin's and a till's.
+
+    Parameters
+    ----------
+    project : str
+    """
+    store = planned_store(project)
+    admin = store.create_key(Scope.ADMIN, label="bench")
+    till = store.create_key(Scope.SOURCE, subject=f"bench-{time.time_ns()}", label="bench")
+    try:
+        yield admin.token, till.token
+    finally:
+        for key in (admin, till):
+            store.revoke_key(key.key.key_id)
+        store.close()
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from typing import Any, Final
 import numpy as np
 
 from nba.errors import UnavailableError, UsageError
-from nba.serving.bench import Server, planned_store, served
-from nba.stores.access import Scope
+from nba.serving.bench import Server, opened, served
+from nba.serving.bench_copy import copied
 
 #: Connections over which sales are sent.
 _SENDERS: Final = 32
@@ -67,7 +67,7 @@ def bench_freshness(project: str = "demo", rate: int = 200, seconds: float = 10.
     Parameters
     ----------
     project : str
-        A project's folder with a published plan; the sales stay in its outbox: use a copy.
+        A project's folder with a published plan; the bench works on a copy of it.
     rate : int
         Sales a second.
     seconds : float
@@ -78,16 +78,12 @@ def bench_freshness(project: str = "demo", rate: int = 200, seconds: float = 10.
     of this process; the server is one of its own. A watched answer is asked for again 100 ms after
     the last: so much of what is measured may be the watcher's.
     """
-    store = planned_store(project)
-    admin = store.create_key(Scope.ADMIN, label="bench")
-    till = store.create_key(Scope.SOURCE, subject=f"bench-{time.time_ns()}", label="bench")
-    try:
-        with served(Path(project)) as port:
-            return _run(Server(port, admin.token), Server(port, till.token), rate, seconds)
-    finally:
-        for key in (admin, till):
-            store.revoke_key(key.key.key_id)
-        store.close()
+    with (
+        copied(project) as copy,
+        opened(copy) as (admin, till),
+        served(Path(copy)) as port,
+    ):
+        return _run(Server(port, admin), Server(port, till), rate, seconds)
 
 
 def _run(clerk: Server, till: Server, rate: int, seconds: float) -> Freshness:

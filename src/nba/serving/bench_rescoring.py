@@ -14,9 +14,9 @@ import numpy as np
 from fastapi.routing import APIRoute
 
 from nba.errors import UnavailableError, UsageError
-from nba.serving.bench import Make, Server, ask, in_turns, planned_store, served
+from nba.serving.bench import Make, Server, ask, in_turns, opened, served
+from nba.serving.bench_copy import copied
 from nba.settings import Project
-from nba.stores.access import Scope
 from nba.wiring import Wiring
 
 _PLAIN: Final = "/bench/plain/{customer_id}"
@@ -60,7 +60,7 @@ def bench_rescoring(
     Parameters
     ----------
     project : str
-        A project's folder with a published plan.
+        A project's folder with a published plan; the bench works on a copy of it.
     seconds : float
         For each way, once for latency and once for throughput.
     connections : int
@@ -72,14 +72,12 @@ def bench_rescoring(
     online store and asks one booster for twenty candidates. It draws up no candidates, has no
     rules, no reasons and no texts: it answers less than it is compared with.
     """
-    store = planned_store(project)
-    key = store.create_key(Scope.ADMIN, label="bench")
-    try:
-        with served(Path(project), plain_routes) as port:
-            return _measured(Server(port, key.token), seconds, connections)
-    finally:
-        store.revoke_key(key.key.key_id)
-        store.close()
+    with (
+        copied(project) as copy,
+        opened(copy) as (key, _),
+        served(Path(copy), plain_routes) as port,
+    ):
+        return _measured(Server(port, key), seconds, connections)
 
 
 def _measured(server: Server, seconds: float, connections: int) -> list[Rescored]:

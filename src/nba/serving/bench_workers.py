@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nba.serving.bench import Server, in_turns, planned_store, requests_of, served, served_by
-from nba.stores.access import Scope
+from nba.serving.bench import Server, in_turns, opened, requests_of, served, served_by
+from nba.serving.bench_copy import copied
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def bench_workers(
     Parameters
     ----------
     project : str
-        A project's folder; rows that the bench posts stay in its outbox: use a copy.
+        A project's folder; the bench works on a copy of it.
     workers : int
         Processes of the other.
     seconds : float
@@ -53,15 +53,13 @@ def bench_workers(
     Both stand throughout, and one of them is asked at a time. Processes need cores of their own,
     beside what the client takes: on a machine with fewer the ratio says little.
     """
-    store = planned_store(project)
-    key = store.create_key(Scope.ADMIN, label="bench")
-    try:
-        with served(Path(project)) as one, served_by(Path(project), workers) as several:
-            ports = (Server(one, key.token), Server(several, key.token))
-            return _scaled(ports, seconds, connections)
-    finally:
-        store.revoke_key(key.key.key_id)
-        store.close()
+    with (
+        copied(project) as copy,
+        opened(copy) as (key, _),
+        served(Path(copy)) as one,
+        served_by(Path(copy), workers) as several,
+    ):
+        return _scaled((Server(one, key), Server(several, key)), seconds, connections)
 
 
 def _scaled(servers: Sequence[Server], seconds: float, connections: int) -> list[Scaled]:
