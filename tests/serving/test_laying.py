@@ -268,6 +268,24 @@ def test_what_was_heard_makes_next_actions_laid_ready_worthless(
         assert night.asked == [customer]
 
 
+@pytest.mark.parametrize("what", ["opened", "skipped", "refused", "sold out", "erased", "bought"])
+def test_an_answer_that_is_kept_stands_only_while_nothing_is_heard(
+    client: Client, services: Services, night: Night, what: str
+) -> None:
+    caller = client("admin", live=night)
+    customers = ("c11", "c12", "c13")
+    paths = [f"/v1/customers/{one}/actions" for one in customers]
+    before = [caller.get(path).json() for path in paths]
+    assert [caller.get(path).json() for path in paths] == before
+    say(services, client, what)
+    kept = [caller.get(path).json() for path in paths]
+    anew = [client("admin", live=night).get(path).json() for path in paths]
+    for one in (*kept, *anew):
+        one.pop("request_id", None)
+    assert kept == anew
+    assert kept != before
+
+
 def test_only_who_may_see_a_customer_reads_what_was_laid(
     client: Client, services: Services, night: Night
 ) -> None:

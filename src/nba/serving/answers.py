@@ -99,6 +99,10 @@ class Ready:
         headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
         return Response(self._gzip(tail), headers=headers, media_type=_JSON)
 
+    def plain(self) -> Response:
+        """Return the answer as it is, whatever the client holds or takes."""
+        return Response(self.head + b"}", media_type=_JSON)
+
     def _gzip(self, tail: bytes) -> bytes:
         """Return the gzip of the whole: of the head it is there already."""
         last = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)

@@ -594,6 +594,10 @@ class OperationalStore:
         with self._database.reading() as connection:
             return stock.sold_out(connection, store_id)
 
+    def stock_mark(self, store_id: str) -> tuple[Any, ...] | None:
+        """Return what differs as soon as what a store has is told anew."""
+        return self._database.quick(stock.MARK, store=store_id)
+
     def is_listed(self, customer_id: str, clerk_id: str) -> bool:
         """Return whether the newest plan lists a customer for a clerk."""
         with self._database.reading() as connection:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from nba.stores import books
+from nba.stores.database import Quick
 from nba.stores.schema import actions, plans, reserves, stock_now, withdrawn
 
 #: Why an action left a list.
@@ -124,6 +126,12 @@ _SOLD_OUT = select(stock_now.c.product_id).where(
 def sold_out(connection: Connection, store_id: str) -> set[str]:
     """Return the products that a store has no more, as it was told since the night."""
     return set(connection.scalars(_SOLD_OUT, {"store": store_id}))
+
+
+#: What differs as soon as a store's stock is told anew; parameter `store`.
+MARK: Final = Quick(
+    select(func.count(), func.max(stock_now.c.ts)).where(stock_now.c.store_id == bindparam("store"))
+)
 
 
 def forget(connection: Connection) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -106,10 +106,15 @@ def next_actions(
     counts. An action that is on no list has no rank. Who is held out gets no advice here either.
     """
     caller.require_customer(customer_id)
+    key, now = _quiet(services, customer_id), services.clock()
+    ready = None if key is None else services.answers.get(key, now)
+    if ready is not None:
+        return ready.plain()
     standing = _standing_of(services, customer_id)
     state = _state_of(services, customer_id, standing)
     if not state.consent_contact or state.is_blocked:
-        return _next(CustomerActions(customer_id=customer_id, rescored=False, actions=[]))
+        nobody = CustomerActions(customer_id=customer_id, rescored=False, actions=[])
+        return Ready.of(nobody).plain()
     planned = _planned(services, customer_id)
     listed = {row["action_id"] for row in planned}
     on_list = [as_text(one) for one in show_actions(planned, services)]
@@ -117,13 +122,32 @@ def next_actions(
     rest = [one for one in others or () if one.action_id not in listed]
     statuses = [row["status"] for row in planned] + [NEW] * len(rest)
     content = CustomerActions(customer_id=customer_id, rescored=others is not None, actions=[])
-    return _next(content, as_lines([*on_list, *rest], statuses, services.clock()))
+    shown = [*on_list, *rest]
+    head = joined(content.model_dump_json().encode(), as_lines(shown, statuses, now))[:-1]
+    ends = [one.expires_at for one in shown if one.expires_at and one.expires_at > now]
+    made = Ready(head, "", min([now + _KEEP, *ends]))
+    owner = services.cards.owner(customer_id)
+    is_own = owner is not None and all(row["clerk_id"] == owner.clerk_id for row in planned)
+    if key is not None and is_own and others is not None and not standing.news:
+        services.answers.put(key, made)
+    return made.plain()
 
 
-def _next(content: CustomerActions, lines: Sequence[bytes] = ()) -> Response:
-    """Return next actions as an answer; `lines` are their texts."""
-    text = content.model_dump_json().encode()
-    return Response(joined(text, lines), media_type="application/json")
+def _quiet(services: Services, customer_id: str) -> Hashable | None:
+    """Return what differs as soon as the next actions of a customer may; None: that is not told.
+
+    It is told where last night's features stand and the list of the customer's clerk is settled.
+    """
+    owner = services.cards.owner(customer_id)
+    if services.live is None or owner is None or owner.clerk_id is None:
+        return None
+    if services.live.knows_today(customer_id):
+        return None
+    book = services.store.book(owner.clerk_id)
+    if book is None or not book.is_settled:
+        return None
+    mark = services.store.customer_mark(customer_id)
+    return ("next", customer_id, mark, book, services.store.stock_mark(owner.store_id or ""))
 
 
 def _others(
