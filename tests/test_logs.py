@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -57,6 +59,21 @@ def test_the_peak_of_memory_is_that_of_the_step() -> None:
         assert small.report["peak_mb"] < large.report["peak_mb"] - 100
 
 
+def test_seconds_of_processor_are_those_of_the_work_and_of_its_children() -> None:
+    progress = Progress()
+    with progress.step("waits") as waits:
+        time.sleep(0.3)
+    with progress.step("works") as works:
+        began = time.process_time()
+        while time.process_time() < began + 0.3:
+            pass
+    with progress.step("has a child") as child:
+        busy = "import time\nwhile time.process_time() < 0.3: pass"
+        subprocess.run([sys.executable, "-c", busy], check=True)
+    assert waits.report["cpu_seconds"] < 0.2 <= 0.25 < works.report["cpu_seconds"]
+    assert child.report["cpu_seconds"] > 0.25
+
+
 def _can_reset_the_peak() -> bool:
     """Whether this kernel lets a process count its peak anew; containers may forbid it."""
     bytearray(b"x") * 200_000_000
@@ -83,7 +100,8 @@ def test_text_is_for_people_and_levels_hold(capsys: pytest.CaptureFixture[str]) 
     configure("info", "text")
     with Progress().step("plan") as current:
         current.report["actions"] = 3
-    line = r"\S+Z plan actions=3 seconds=[\d.]+ peak_mb=\d+ rows_per_second=\d+ run=\w{16}\n"
+    measured = r"seconds=[\d.]+ cpu_seconds=[\d.]+ peak_mb=\d+ rows_per_second=\d+"
+    line = rf"\S+Z plan actions=3 {measured} run=\w{{16}}\n"
     assert re.fullmatch(line, capsys.readouterr().err)
     configure("warning", "text")
     with Progress().step("plan"):

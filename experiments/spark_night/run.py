@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
@@ -24,7 +25,7 @@ from nba.wiring import Wiring
 
 _START: Final = date(2025, 1, 1)
 _STEPS: Final = ("score", "plan", "publish")
-#: What tells the rows of a table apart, the first that a table has all of.
+#: What tells the rows of a table apart: the first that does.
 _KEYS: Final = (
     ("action_id",),
     ("customer_id", "need_id"),
@@ -163,32 +164,53 @@ def _kept(shop: Path, day: date) -> dict[str, pl.DataFrame]:
     run = Wiring(Project.open(shop)).runs.of(day)
     names = [f"plan/{name}" for name in _PLAN] + [f"scores/{name}" for name in _SCORES]
     tables = {name: run.read(name).drop("policy_version", strict=False) for name in names}
-    return {
-        name: table.sort(next(key for key in _KEYS if set(key) <= set(table.columns)))
-        for name, table in tables.items()
-    }
+    return {name: table.sort(_key(table)) for name, table in tables.items()}
+
+
+def _key(table: pl.DataFrame) -> tuple[str, ...]:
+    """Return what tells the rows of a table apart: another order of equals would differ."""
+    among = (key for key in _KEYS if set(key) <= set(table.columns))
+    return next(key for key in among if not table.select(key).is_duplicated().any())
 
 
 def _difference(
     plain: Mapping[str, pl.DataFrame], spark: Mapping[str, pl.DataFrame]
 ) -> dict[str, Any]:
-    """Return how many values are unequal, and the largest difference of a float (relative)."""
-    unequal, largest = 0, 0.0
+    """Return how many values are unequal, and the largest difference of a float (relative).
+
+    `unequal_in` counts by table and column.
+    """
+    largest, unequal = 0.0, Counter[str]()
     for name, table in plain.items():
         other = spark[name]
         if table.shape != other.shape:
             raise NbaError(f"{name} has another shape", expected=str(table.shape))
         for column in table.columns:
-            one, two = table[column], other[column]
-            if one.dtype.is_float():
-                scale = pl.max_horizontal(one.abs(), two.abs(), pl.lit(1.0))
-                apart = pl.select(((one - two).abs() / scale).max()).item()
-                largest = max(largest, apart or 0.0)
-                unequal += int((one.is_null() != two.is_null()).sum())
-            else:
-                unequal += int(one.ne_missing(two).sum())
+            for one, two in _leaves(table[column], other[column]):
+                if one.dtype.is_float():
+                    scale = pl.max_horizontal(one.abs(), two.abs(), pl.lit(1.0))
+                    apart = pl.select(((one - two).abs() / scale).max()).item()
+                    largest = max(largest, apart or 0.0)
+                    apart_in = one.is_null() != two.is_null()
+                else:
+                    apart_in = one.ne_missing(two)
+                unequal[f"{name}.{column}"] += int(apart_in.sum())
     return {
-        "unequal": unequal,
+        "unequal": unequal.total(),
+        "unequal_in": dict(+unequal),
         "largest_difference": largest,
         "rows": sum(map(len, plain.values())),
     }
+
+
+def _leaves(one: pl.Series, two: pl.Series) -> Iterator[tuple[pl.Series, pl.Series]]:
+    """Yield what two columns of one type hold, lists and structs taken apart."""
+    if isinstance(one.dtype, pl.List):
+        yield one.list.len(), two.list.len()
+        if one.list.len().equals(two.list.len()):
+            yield from _leaves(one.explode(), two.explode())
+    elif isinstance(one.dtype, pl.Struct):
+        for field in one.dtype.fields:
+            yield from _leaves(one.struct.field(field.name), two.struct.field(field.name))
+    else:
+        yield one, two

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from nba.decisions.loading import DecisionFiles
     from nba.decisions.rules import DecisionRules
     from nba.decisions.settings import DecisionSettings
-    from nba.features.engine import Engine
+    from nba.features.engine import DuckDBEngine, Engine
     from nba.pipeline.ports import KeptPlace
     from nba.stores.feature_store import FeastFeatureStore
     from nba.stores.lake_tables import LakeTables
@@ -215,10 +215,15 @@ class Wiring:
 
     def feature_engine(self) -> Engine:
         """Return a new engine of the kind that the settings choose."""
-        from nba.stores.engines import duckdb_engine, spark_engine
+        from nba.stores.engines import spark_engine
 
         if self.settings.feature_engine == "spark":
             return spark_engine(self.spark_session())
+        return self._duckdb_engine()
+
+    def _duckdb_engine(self) -> DuckDBEngine:
+        from nba.stores.engines import duckdb_engine
+
         return duckdb_engine(**self._resources(), spill=self.project.spill)
 
     @cached_property
@@ -234,6 +239,7 @@ class Wiring:
             input_version=lambda: self.lake.version,
             has_clock=lambda: self.lake.state().has_clock,
             engine=self.feature_engine,
+            base_engine=self._duckdb_engine,
             keep_days=self.settings.keep_snapshots_days,
             window_days=lambda: max(spec.window_days for spec in self.specs.values()),
         )
@@ -268,6 +274,7 @@ class Wiring:
             before=day_ends,
             memory=self.settings.memory_limit,
             scratch=self.project.spill,
+            threads=self.settings.threads or None,
         )
 
     @property

@@ -142,3 +142,15 @@ def test_a_whole_shop_is_the_same_on_both_engines() -> None:
     found = bench_engines()
     assert found["unequal"] == 0
     assert found["largest_difference"] <= 1e-9
+
+
+def test_the_base_of_the_day_keeps_to_the_memory_and_threads_of_the_project(tmp_path: Path) -> None:
+    project = init_project(
+        tmp_path / "shop", {"memory_limit": "1GB", "threads": 1, "feature_engine": "spark"}
+    )
+    engine = Wiring(project).feature_store._base_engine()
+    try:
+        asked = "SELECT current_setting('memory_limit'), current_setting('threads')"
+        assert engine.connection.con.execute(asked).fetchone() == ("953.6 MiB", 1)
+    finally:
+        engine.close()

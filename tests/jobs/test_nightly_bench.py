@@ -11,7 +11,9 @@ from nba.jobs.nightly_bench import Measured, _grown, bench_nightly
 
 
 @pytest.mark.proof
-def test_two_nights_are_measured_step_by_step(tmp_path: Path) -> None:
+def test_two_nights_are_measured_step_by_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = bench_nightly(customers=80, days=90, threads=1, folder=str(tmp_path))
     for night in ("first", "second"):
         steps = [one for one in found if one.night == night and one.step != "ingest"]
@@ -19,6 +21,9 @@ def test_two_nights_are_measured_step_by_step(tmp_path: Path) -> None:
         assert sum(one.share for one in steps) == pytest.approx(1, abs=0.01)
         assert all(one.seconds > 0 and one.peak_mb > 50 and one.disk_mb > 0 for one in steps)
         assert [one.step for one in steps if not one.over_limit] == ["train"]
+        assert all(one.cpu_seconds > 0 for one in steps if one.step != "train")
+    said = capsys.readouterr().err
+    assert [said.count(f"Z {step.name} ") for step in SEQUENCE] == [2] * len(SEQUENCE)
     loaded = next(one for one in found if one.step == "ingest")
     assert loaded.peak_mb > 50
     assert [one.step for one in found if one.night == "limit"] == [
@@ -27,8 +32,9 @@ def test_two_nights_are_measured_step_by_step(tmp_path: Path) -> None:
 
 
 def test_growth_is_per_customer() -> None:
-    def shop(seconds: float) -> list[Measured]:
-        return [Measured("second", "score", seconds, 1.0, 1, 1, 100)]
+    def shop(seconds: float, spent: float) -> list[Measured]:
+        return [Measured("second", "score", seconds, spent, 1.0, 1, 1, 100)]
 
-    less, more = _grown(shop(2.0), shop(8.0), ratio=2.0)
-    assert (less.growth, more.growth) == (0.0, 2.0)
+    less, more = _grown(shop(2.0, 3.0), shop(8.0, 6.0), ratio=2.0)
+    assert (less.growth, less.cpu_growth) == (0.0, 0.0)
+    assert (more.growth, more.cpu_growth) == (2.0, 1.0)

@@ -35,7 +35,7 @@ class IdentityKey(NamedTuple):
 
 def keyed(text: str, secret: bytes) -> str:
     """Return the HMAC-SHA-256 of a text, in hexadecimal digits."""
-    return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(secret, text.encode(), "sha256").hex()
 
 
 def unkeyed_digest(customer_id: str) -> str:

@@ -56,6 +56,8 @@ class Tombstones:
 
     def erased(self, customer_ids: Sequence[str]) -> set[str]:
         """Return those of `customer_ids` that are an erased customer's."""
+        if not self.ids and not self.keys:
+            return set()
         return {customer_id for customer_id in customer_ids if self._is_erased(customer_id)}
 
     def _is_erased(self, customer_id: str) -> bool:

@@ -1,7 +1,8 @@
-"""How much memory a stretch of work took at its peak."""
+"""How much memory a stretch of work took at its peak, and how much processor."""
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 from contextlib import suppress
@@ -29,3 +30,12 @@ def peak_mb() -> int:
                 return round(int(line.split()[1]) * 1024 / 1e6)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(most * (1 if sys.platform == "darwin" else 1024) / 1e6)
+
+
+def cpu_seconds() -> float:
+    """Return the seconds of processor of this process so far, and of its children that ended.
+
+    Unlike seconds of the clock they hardly depend on what else the machine does.
+    """
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any, Final
 
 from nba.errors import NbaError
 from nba.jobs.init import init_project
+from nba.jobs.progress import to_stderr
 from nba.pipeline.manifest import Manifest
 from nba.settings import Project
 from nba.simulation import WorldConfig, simulate
@@ -54,6 +57,8 @@ class Measured:
         `first` (models are trained), `second` (they stand), or `limit`.
     step : str
     seconds : float
+    cpu_seconds : float
+        Of processor, of the process and its children.
     share : float
         Of the night's seconds; 0 for a limit.
     rows : int
@@ -67,11 +72,14 @@ class Measured:
         Seconds over those of its limit; 0 where there is none.
     growth : float
         Seconds per customer over those of the smaller shop; 0 where there is none.
+    cpu_growth : float
+        The same of seconds of processor.
     """
 
     night: str
     step: str
     seconds: float
+    cpu_seconds: float
     share: float
     rows: int
     rows_per_second: int
@@ -79,6 +87,7 @@ class Measured:
     disk_mb: float = 0.0
     over_limit: float = 0.0
     growth: float = 0.0
+    cpu_growth: float = 0.0
 
 
 def bench_nightly(
@@ -107,9 +116,10 @@ def bench_nightly(
 
     Notes
     -----
-    Each night is a process of its own, as from a scheduler. Memory is that of the process without
-    Spark's virtual machine. The limits are a raw prediction of LightGBM, a raw write of Parquet
-    and one scan of DuckDB over the same numbers of rows.
+    Each night is a process of its own, as from a scheduler; its steps are printed as they end, so
+    that a bench which is broken off has said what it measured. Memory is that of the process
+    without Spark's virtual machine. The limits are a raw prediction of LightGBM, a raw write of
+    Parquet and one scan of DuckDB over the same numbers of rows.
     """
     settings = {"threads": threads, "partitions": partitions}
     sizes = [size for size in (smaller, customers) if size]
@@ -121,9 +131,17 @@ def bench_nightly(
 
 def _grown(less: list[Measured], more: list[Measured], *, ratio: float) -> list[Measured]:
     """Return both shops' measures, the larger one's with their growth per customer."""
-    before = {(one.night, one.step): one.seconds for one in less}
+    before = {(one.night, one.step): one for one in less}
+
+    def growth(one: Measured, of: Callable[[Measured], float]) -> float:
+        return round(of(one) / max(of(before[one.night, one.step]), 0.01) / ratio, 2)
+
     return less + [
-        replace(one, growth=round(one.seconds / max(before[one.night, one.step], 0.01) / ratio, 2))
+        replace(
+            one,
+            growth=growth(one, lambda step: step.seconds),
+            cpu_growth=growth(one, lambda step: step.cpu_seconds),
+        )
         for one in more
     ]
 
@@ -133,13 +151,15 @@ def _bench(folder: Path, customers: int, days: int, settings: dict[str, Any]) ->
     simulate(world, folder / "tables", folder / "truth")
     shop = folder / "shop"
     init_project(shop, settings)
-    began = time.perf_counter()
+    to_stderr(f"{customers:,} customers are made: {_disk(folder / 'tables')} MB of tables")
+    began, worked = time.perf_counter(), _children_seconds()
     said = _nba(shop, "ingest", str(folder / "tables"))
-    loaded = time.perf_counter() - began
+    loaded, spent = time.perf_counter() - began, _children_seconds() - worked
     wiring = Wiring(Project.open(shop))
     lines = wiring.lake.rows("transactions")
     peak = max((int(found) for found in _PEAK.findall(said)), default=0)
-    done = [Measured("first", "ingest", round(loaded, 1), 0.0, lines, round(lines / loaded), peak)]
+    pace = round(lines / loaded)
+    done = [Measured("first", "ingest", round(loaded, 1), round(spent, 1), 0.0, lines, pace, peak)]
     for number, night in enumerate(("first", "second")):
         day = _START + timedelta(days=days + number)
         _nba(shop, "run", "--as-of", day.isoformat())
@@ -160,23 +180,37 @@ def _bench(folder: Path, customers: int, days: int, settings: dict[str, Any]) ->
 
 def _disk_mb(data: Path, step: str) -> float:
     """Return what a step keeps, in MB of 10^6 bytes."""
-    places = [place for pattern in _KEPT.get(step, ()) for place in data.glob(pattern)]
+    return _disk(*(place for pattern in _KEPT.get(step, ()) for place in data.glob(pattern)))
+
+
+def _disk(*places: Path) -> float:
     files = [file for place in places for file in (place, *place.rglob("*")) if file.is_file()]
     return round(sum(file.stat().st_size for file in files) / 1e6, 1)
 
 
+def _children_seconds() -> float:
+    """Return the seconds of processor of the commands that ended so far."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
 def _nba(shop: Path, *words: str) -> str:
-    """Run a command in a process of its own; return its log."""
-    done = subprocess.run(
+    """Run a command in a process of its own, pass its log on as it comes, and return it."""
+    said = []
+    with subprocess.Popen(
         [sys.executable, "-m", "nba", "--project", str(shop), *words],
-        capture_output=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
         env={**os.environ, "NBA_LOG_FORMAT": "text", "NBA_LOG_LEVEL": "info"},
-    )
-    if done.returncode:
-        raise NbaError(f"nba {words[0]} failed", found=done.stderr[-2000:])
-    return done.stderr
+    ) as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            to_stderr(line.rstrip())
+            said.append(line)
+    if running.returncode:
+        raise NbaError(f"nba {words[0]} failed", found="".join(said)[-2000:])
+    return "".join(said)
 
 
 def _steps(night: str, manifest: Manifest, customers: int) -> list[Measured]:
@@ -187,6 +221,7 @@ def _steps(night: str, manifest: Manifest, customers: int) -> list[Measured]:
             night,
             name,
             report["seconds"],
+            report["cpu_seconds"],
             round(report["seconds"] / whole, 3),
             customers,
             round(customers / max(report["seconds"], 0.01)),
@@ -224,7 +259,8 @@ def _limits(wiring: Wiring, folder: Path, customers: int, lines: int) -> list[Me
 
 def _timed(name: str, rows: int, call: Any) -> Measured:
     call()
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     call()
-    seconds = max(time.perf_counter() - began, 1e-6)
-    return Measured("limit", name, round(seconds, 3), 0.0, rows, round(rows / seconds), 0)
+    seconds, spent = time.perf_counter() - began, time.process_time() - worked
+    pace = round(rows / max(seconds, 1e-6))
+    return Measured("limit", name, round(seconds, 3), round(spent, 3), 0.0, rows, pace, 0)

@@ -13,11 +13,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from nba.jobs.memory import begin_peak, peak_mb
+from nba.jobs.memory import begin_peak, cpu_seconds, peak_mb
 from nba.logs import for_machines, log, new_id
 
 #: What is measured of every step.
-MEASURED: Final = ("seconds", "peak_mb", "rows_per_second")
+MEASURED: Final = ("seconds", "cpu_seconds", "peak_mb", "rows_per_second")
 #: What a step counts its rows by, the first that it reports.
 _ROWS: Final = ("rows", "customers", "timing", "eligible", "actions")
 
@@ -81,6 +81,7 @@ class Progress:
             How long the step and what follows it will take, for people.
         """
         started, current = time.perf_counter(), Step(name, left=left, started=time.time_ns())
+        worked = cpu_seconds()
         begin_peak()
         with self._shown(current):
             try:
@@ -92,6 +93,7 @@ class Progress:
                 self._failed(current, time.perf_counter() - started, error)
                 raise
             current.report["seconds"] = round(time.perf_counter() - started, 2)
+            current.report["cpu_seconds"] = round(cpu_seconds() - worked, 2)
             current.report["peak_mb"] = peak_mb()
             counts = (current.report.get(name) for name in _ROWS)
             rows = next((count for count in counts if isinstance(count, int) and count), 0)

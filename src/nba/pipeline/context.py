@@ -39,6 +39,8 @@ class RunContext:
         Shows a line of what a step does while it does it.
     among : DataFrame, optional
         customer_id: the part of the customers whose tables are read.
+    purchases : DataFrame, optional
+        Theirs, where they stand apart already.
     """
 
     as_of: datetime
@@ -48,11 +50,12 @@ class RunContext:
     ports: Ports
     progress: Callable[[str], None] = no_progress
     among: pl.DataFrame | None = None
+    purchases: pl.DataFrame | None = None
 
     @cached_property
     def inputs(self) -> ModelInputs:
         """The feature tables and purchases at `as_of`, read once: after the views are built."""
-        return read_inputs(self.ports, self.settings, self.as_of, self.among)
+        return read_inputs(self.ports, self.settings, self.as_of, self.among, self.purchases)
 
     @cached_property
     def models(self) -> Mapping[str, Model]:

@@ -32,7 +32,11 @@ VIEWS: Final = (STATE, *CUSTOMER_VIEWS, *OTHER_VIEWS)
 
 
 def read_inputs(
-    ports: Ports, settings: Settings, as_of: datetime, among: pl.DataFrame | None = None
+    ports: Ports,
+    settings: Settings,
+    as_of: datetime,
+    among: pl.DataFrame | None = None,
+    purchases: pl.DataFrame | None = None,
 ) -> ModelInputs:
     """Return every table that models and decisions read at `as_of`.
 
@@ -46,6 +50,8 @@ def read_inputs(
     as_of : datetime
     among : DataFrame, optional
         customer_id: of these customers alone; tables of other things are whole.
+    purchases : DataFrame, optional
+        Theirs, where somebody has read them already.
     """
     store = ports.feature_store
     state = store.snapshot(STATE, as_of, among)
@@ -56,14 +62,23 @@ def read_inputs(
         tables[view] = customers.join(built, on="customer_id", how="left", maintain_order="left")
     for view in OTHER_VIEWS:
         tables[view] = store.snapshot(view, as_of, among)
-    window_days = max(spec.window_days for spec in ports.specs.values())
-    tables[PURCHASES] = ports.tables.purchases(as_of, window_days=window_days, among=among)
+    window_days = days_read(ports)
+    tables[PURCHASES] = (
+        ports.tables.purchases(as_of, window_days=window_days, among=among)
+        if purchases is None
+        else purchases
+    )
     tables[HOLIDAYS] = holidays_of(
         settings.country or country_of(settings.time_zone),
         (as_of - timedelta(days=window_days)).date(),
         (as_of + _HOLIDAYS_AHEAD).date(),
     )
     return ModelInputs(tables)
+
+
+def days_read(ports: Ports) -> int:
+    """Return of how many days purchases are read: as many as some model wants."""
+    return max(spec.window_days for spec in ports.specs.values())
 
 
 def of_service(inputs: ModelInputs, store: FeatureStore, service: str) -> ModelInputs:

@@ -30,7 +30,7 @@ from nba.models.base import ModelInputs
 from nba.models.needs.words import BARE_NEEDS
 from nba.pipeline.arms import own_models
 from nba.pipeline.context import RunContext
-from nba.pipeline.inputs import STATE
+from nba.pipeline.inputs import PURCHASES, STATE, days_read
 from nba.pipeline.plan import (
     GROUP,
     INPUTS,
@@ -124,11 +124,24 @@ class Partitions:
             CUSTOMER_ID, unit=pl.coalesce("unit", pl.format("hash:{}", pl.Series(bucket)))
         )
         places = _places(pl.concat([units["unit"], clerks["unit"]]), self.count)
-        for name, table in ((CUSTOMERS, units), (CLERKS, clerks)):
-            key = table.columns[0]
-            self.folder.write(
-                f"{self.group}/{name}", table.join(places, on="unit").select(key, "part")
-            )
+        parts = units.join(places, on="unit").select(CUSTOMER_ID, "part")
+        self._share_purchases(context, parts)
+        self.folder.write(f"{self.group}/{CUSTOMERS}", parts)
+        self.folder.write(
+            f"{self.group}/{CLERKS}", clerks.join(places, on="unit").select(CLERK_ID, "part")
+        )
+
+    def _share_purchases(self, context: RunContext, parts: pl.DataFrame) -> None:
+        """Keep the purchases of each part: putting them together takes all lines of the shop."""
+        tables = context.ports.tables
+        bought = tables.purchases(context.as_of, window_days=days_read(context.ports))
+        mine = bought.join(parts, on=CUSTOMER_ID, maintain_order="left")
+        for number in range(self.count):
+            rows = mine.filter(pl.col("part") == number).drop("part")
+            self.folder.write(self._purchases(number), rows)
+
+    def _purchases(self, number: int) -> str:
+        return f"{self.group}/{number}/{PURCHASES}"
 
     def members(self, name: str, number: int) -> pl.LazyFrame:
         """Return the `customers` or `clerks` of a part, by their ids alone."""
@@ -140,7 +153,13 @@ class Partitions:
         """Return the context of a partition, which reads its customers alone."""
         among = self.members(CUSTOMERS, number).collect()
         context.progress(f"partition {number + 1} of {self.count}: {among.height:,} customers")
-        return replace(context, among=among)
+        return replace(context, among=among, purchases=self.folder.read(self._purchases(number)))
+
+    def of_nobody(self, context: RunContext) -> RunContext:
+        """Return the context in which tables of customers are empty, and others are whole."""
+        purchases = self.folder.scan(self._purchases(0)).clear().collect()
+        nobody = pl.DataFrame(schema={CUSTOMER_ID: pl.String})
+        return replace(context, among=nobody, purchases=purchases)
 
     def clerks_of(self, number: int, table: pl.DataFrame) -> pl.DataFrame:
         """Return the rows of the clerks of a part."""
@@ -308,7 +327,7 @@ class PartitionedPlan:
         folder = self.context.folder
         if not anew and folder.read_text(f"{self._read}/{_AVERAGES}") is not None:
             return
-        read = plan_inputs(_of_nobody(self.context))
+        read = plan_inputs(self.partitions.of_nobody(self.context))
         answered = with_customers(read["responses"], read["interactions"])
         for name, table in {**read, _ANSWERED: answered}.items():
             folder.write(f"{self._read}/{name}", table)
@@ -352,7 +371,7 @@ class PartitionedPlan:
         keep_rules(context, rules)
         self.partitions.join(GROUP, [OFFERS], into=INPUTS)
         self.partitions.join(GROUP, self._names)
-        whole = {**_of_nobody(context).inputs, **read, **_light_scores(folder)}
+        whole = {**self.partitions.of_nobody(context).inputs, **read, **_light_scores(folder)}
         ledger = folder.read(f"{GROUP}/clerks")
         for name, table in post_tables(ledger, rules, whole, context.as_of).items():
             folder.write(f"{GROUP}/{name}", table)
@@ -378,11 +397,6 @@ class PartitionedPlan:
         kept = {name: _ANSWERED if name == "responses" else name for name in names}
         read = {name: mine(scan(f"{self._read}/{table}")) for name, table in kept.items()}
         return {**part.inputs, **scores, **read}
-
-
-def _of_nobody(context: RunContext) -> RunContext:
-    """Return the context in which tables of customers are empty, and others are whole."""
-    return replace(context, among=pl.DataFrame(schema={CUSTOMER_ID: pl.String}))
 
 
 def _rows(table: pl.LazyFrame) -> int:

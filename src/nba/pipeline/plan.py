@@ -156,11 +156,12 @@ def make_plan(context: RunContext, rules: DecisionRules) -> Plan:
 
 def plan_inputs(context: RunContext) -> dict[str, pl.DataFrame]:
     """Return what a plan reads beside features and scores, of all customers."""
+    tables = context.ports.tables.at(context.as_of)
     return {
-        **decision_tables(context),
+        **decision_tables(context, tables),
         CLOCKS: store_clocks(context),
         "preferred_mode": preferred_modes(context),
-        STATE: consented_state(context),
+        STATE: consented_state(context, tables),
     }
 
 
@@ -261,10 +262,9 @@ def store_clocks(context: RunContext) -> pl.DataFrame:
     )
 
 
-def decision_tables(context: RunContext) -> dict[str, pl.DataFrame]:
-    """Return the lake's tables that decisions read, contacts confined to the recent ones."""
+def decision_tables(context: RunContext, tables: Mapping[str, Any]) -> dict[str, pl.DataFrame]:
+    """Return the lake's `tables` that decisions read, contacts confined to the recent ones."""
     lake, as_of = context.ports.tables, context.as_of
-    tables = lake.at(as_of)
     read = {name: lake.collect(tables[name]) for name in _WHOLE}
     since = as_of - timedelta(days=POLICY_DAYS)
     for name in _RECENT:
@@ -287,13 +287,13 @@ def _snoozes(context: RunContext) -> pl.DataFrame:
     return snoozed.with_columns(local)
 
 
-def consented_state(context: RunContext) -> pl.DataFrame:
+def consented_state(context: RunContext, tables: Mapping[str, Any]) -> pl.DataFrame:
     """Return the state of customers who were not erased, with what they said over the API."""
     lake, store = context.ports.tables, context.ports.plan_store
     state = context.ports.feature_store.snapshot(STATE, context.as_of)
     erased = store.erased_among(state["customer_id"].to_list())
     state = state.filter(~pl.col("customer_id").is_in(sorted(erased)))
-    customers = lake.at(context.as_of)["customers"].select("customer_id", "consent_at")
+    customers = tables["customers"].select("customer_id", "consent_at")
     consents = store.consents().with_columns(
         pl.col("consent_at")
         .dt.convert_time_zone(context.settings.time_zone)

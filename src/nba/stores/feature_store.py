@@ -24,6 +24,7 @@ from nba.features.drift import Check, compare_views
 from nba.features.engine import (
     CREATED_TIMESTAMP,
     EVENT_TIMESTAMP,
+    DuckDBEngine,
     Engine,
     digest_sql,
     packed_sql,
@@ -79,6 +80,9 @@ class FeastFeatureStore:
     engine : callable
         Makes the engine for one build; by default DuckDB in memory, which spills to `tmp` in
         the data folder.
+    base_engine : callable
+        Makes the DuckDB that writes what the day's features are computed from; by default as
+        `engine`.
     keep_days : int
         Days for which nightly snapshots are kept.
     window_days : callable
@@ -99,6 +103,7 @@ class FeastFeatureStore:
         input_version: Callable[[], str] = lambda: "",
         has_clock: Callable[[], bool] = lambda: True,
         engine: Callable[[], Engine] | None = None,
+        base_engine: Callable[[], DuckDBEngine] | None = None,
         keep_days: int = KEEP_DAYS,
         window_days: Callable[[], int] = lambda: WINDOW_DAYS,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -122,7 +127,9 @@ class FeastFeatureStore:
         self._tables = tables
         self._input_version = input_version
         self._has_clock = has_clock
-        self._engine = engine or partial(duckdb_engine, spill=self.data / "tmp")
+        in_memory = partial(duckdb_engine, spill=self.data / "tmp")
+        self._engine = engine or in_memory
+        self._base_engine = base_engine or in_memory
         self._keep_days = keep_days
         self._clock = clock
 
@@ -442,7 +449,7 @@ class FeastFeatureStore:
 
     def _write_base(self, as_of: datetime) -> None:
         """Lay ready what features are computed from during the day."""
-        engine = duckdb_engine(spill=self.data / "tmp")
+        engine = self._base_engine()
         made_at = self._clock()
         try:
             write_base(self._base, self._tables(as_of, engine.connection), as_of, made_at)

@@ -71,13 +71,16 @@ class LakeTables:
         """
         from nba.features.prepare import purchases
 
-        table = purchases(self.at(as_of), as_of, window_days=window_days)
-        if among is not None:
-            backend = table.get_backend()
+        tables = self.at(as_of)
+        if among is not None:  # before lines are put together, which takes most of the time
+            lines = tables["transactions"]
+            backend = lines.get_backend()
             backend.con.register("among", among.select("customer_id").to_arrow())
-            table = table.semi_join(backend.table("among"), "customer_id").order_by(
-                "customer_id", "product_id", "day"
-            )
+            tables = {
+                **tables,
+                "transactions": lines.semi_join(backend.table("among"), "customer_id"),
+            }
+        table = purchases(tables, as_of, window_days=window_days)
         days = self.collect(table)
         return days.with_columns(ts=pl.from_epoch("day", time_unit="d").cast(pl.Datetime("us")))
 

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import duckdb
@@ -18,7 +19,7 @@ from pydantic_core import from_json
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from nba.data import sql
-from nba.data.lake import Lake, connect
+from nba.data.lake import Lake, connect, relation
 from nba.data.tables import with_contract
 from nba.errors import UnavailableError
 from nba.schema.tables import TABLES
@@ -31,11 +32,15 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: The most purchases, and the most contacts, that a record keeps.
 NEWEST: Final = 50
 #: Customers written at once, and about how many one statement puts together.
-_PART, _TOGETHER = 2_000, 20_000
+_PART, _TOGETHER = 2_000, 10_000
 #: The tables of scores that a record keeps.
 SCORES: Final = ("timing", "timing_category", "affinity", "mode")
+#: The tables whose rows name the customer they are about.
+_OF_CUSTOMERS: Final = ("customers", "transactions", "interactions", "service_cases", "benefits")
+#: Columns by which rows are shared out.
+_OWNER, _SHARE = "nba_owner", "nba_share"
 _ORDER: Final = {
-    "purchases": "ts DESC, product_id",
+    "purchases": "ts DESC, product_id, quantity, amount",
     "contacts": "ts DESC, interaction_id",
     "matters": "opened_at NULLS LAST, expires_at NULLS LAST, kind, amount",
     "person": "valid_from DESC",
@@ -105,10 +110,10 @@ class Relations(dict[str, str]):
 
     def __init__(self, lake: Lake, connection: duckdb.DuckDBPyConnection) -> None:
         super().__init__()
-        self._lake, self._connection = lake, connection
+        self._lake, self.connection = lake, connection
 
     def __missing__(self, name: str) -> str:
-        return with_contract(self._connection, TABLES[name], self._lake.relation(name))
+        return with_contract(self.connection, TABLES[name], self._lake.relation(name))
 
 
 def newest_of(name: str, tables: Relations) -> str:
@@ -127,6 +132,7 @@ def pack_records(
     before: datetime,
     memory: str,
     scratch: Path,
+    threads: int | None = None,
     together: int = _TOGETHER,
 ) -> Iterator[list[tuple[str, bytes]]]:
     """Yield the records of all customers, some thousand at a time: customer_id and record.
@@ -142,34 +148,66 @@ def pack_records(
         That DuckDB may use.
     scratch : Path
         Where goes what does not fit.
+    threads : int, optional
+        Of DuckDB; None: as many as there are cores.
     together : int
         Customers put together by one statement: DuckDB holds their texts in memory.
     """
     scratch.mkdir(parents=True, exist_ok=True)
-    with connect(memory=memory, scratch=scratch) as connection:
+    with (
+        connect(threads=threads, memory=memory, scratch=scratch) as connection,
+        TemporaryDirectory(prefix="records-", dir=scratch) as folder,
+    ):
         tables = Relations(lake, connection)
         count = connection.execute(
             f"SELECT count(DISTINCT customer_id) FROM ({tables['customers']})"
         ).fetchone()
         shares = 1 + (count[0] if count else 0) // together
-        for share in range(shares):
-            mine = f"hash(customer_id) % {shares} = {share}"
-            cursor = connection.execute(
-                _packed_customers(tables, scores, mine), [before] * len(RELATIONS)
-            )
+        files = {name: scores / f"{name}.parquet" for name in SCORES}
+        whole = {name: [path] for name, path in files.items() if path.is_file()}
+        given = [(tables, whole)] if shares == 1 else _shares(tables, whole, shares, Path(folder))
+        for relations, kept in given:
+            query = _packed_customers(relations, kept)
+            cursor = connection.execute(query, [before] * len(RELATIONS))
             while found := cursor.fetchmany(_PART):
                 yield [(customer, _packed(names, rows)) for customer, names, rows in found]
 
 
-def _packed_customers(tables: Relations, scores: Path, mine: str) -> str:
-    """Return a SELECT of what is packed of the customers who meet a condition, a row for each."""
-    parts = {name: _packed_relation(name, tables, mine) for name in RELATIONS}
-    files = {name: scores / f"{name}.parquet" for name in SCORES}
+def _shares(
+    tables: Relations, scores: Mapping[str, list[Path]], shares: int, folder: Path
+) -> Iterator[tuple[Mapping[str, str], Mapping[str, list[Path]]]]:
+    """Yield tables and scores of some customers at a time: each is read once, and shared out."""
+    queries = {name: f"SELECT * FROM ({tables[name]})" for name in _OF_CUSTOMERS}
+    queries |= {
+        # an answer goes where the contact is that it answers
+        "responses": f"SELECT r.*, i.customer_id AS {_OWNER} FROM ({tables['responses']}) AS r "
+        f"JOIN ({tables['interactions']}) AS i USING (interaction_id)",
+        **{
+            f"scores-{name}": f"SELECT * FROM {sql.parquet(files)}"
+            for name, files in scores.items()
+        },
+    }
+    for name, query in queries.items():
+        owner = _OWNER if name == "responses" else "customer_id"
+        tables.connection.execute(
+            f"COPY (SELECT *, hash({owner}) % {shares} AS {_SHARE} FROM ({query})) "
+            f"TO {sql.text(str(folder / name))} (FORMAT parquet, PARTITION_BY ({_SHARE}))"
+        )
+    for share in range(shares):
+        found = {name: sorted((folder / name).glob(f"{_SHARE}={share}/*")) for name in queries}
+        yield (
+            {name: relation(TABLES[name], found[name]) for name in (*_OF_CUSTOMERS, "responses")},
+            {name: files for name in scores if (files := found[f"scores-{name}"])},
+        )
+
+
+def _packed_customers(tables: Mapping[str, str], scores: Mapping[str, list[Path]]) -> str:
+    """Return a SELECT of what is packed of each customer in some tables, a row for each."""
+    parts = {name: _packed_relation(name, tables) for name in RELATIONS}
     parts |= {
-        name: f"SELECT customer_id, CAST(to_json(list(t)) AS VARCHAR) AS rows "
-        f"FROM {sql.parquet([path])} AS t WHERE {mine} GROUP BY customer_id"
-        for name, path in files.items()
-        if path.is_file()
+        name: f"SELECT customer_id, string_agg(CAST(to_json(t) AS VARCHAR), ',') AS rows "
+        f"FROM {sql.parquet(files)} AS t GROUP BY customer_id"
+        for name, files in scores.items()
     }
     union = " UNION ALL ".join(
         f"SELECT customer_id, {sql.text(name)} AS name, rows FROM ({part})"
@@ -181,13 +219,18 @@ def _packed_customers(tables: Relations, scores: Path, mine: str) -> str:
     )
 
 
-def _packed_relation(name: str, tables: Relations, mine: str) -> str:
+def _packed_relation(name: str, tables: Mapping[str, str]) -> str:
+    """Return a SELECT of the newest rows of each customer as the JSON of a list, unbracketed.
+
+    Each row becomes text by itself: a list of rows takes several times the memory.
+    """
     moments = ", ".join(f"epoch_us({column}) AS {column}" for column in _MOMENTS[name])
     return f"""
-        SELECT customer_id, CAST(to_json(list(t ORDER BY place)) AS VARCHAR) AS rows FROM (
+        SELECT customer_id, string_agg(CAST(to_json(t) AS VARCHAR), ',' ORDER BY place) AS rows
+        FROM (
             SELECT * REPLACE ({moments}),
                 row_number() OVER (PARTITION BY customer_id ORDER BY {_ORDER[name]}) AS place
-            FROM ({RELATIONS[name].format_map(tables)}) WHERE ({_BEFORE[name]}) AND {mine}
+            FROM ({RELATIONS[name].format_map(tables)}) WHERE ({_BEFORE[name]})
             QUALIFY place <= {_KEPT[name]}
         ) AS t GROUP BY customer_id
     """
@@ -196,7 +239,7 @@ def _packed_relation(name: str, tables: Relations, mine: str) -> str:
 def _packed(names: Sequence[str], rows: Sequence[str]) -> bytes:
     """Return a record; who it is about stands first, so that a list need not read the rest."""
     together = sorted(zip(names, rows, strict=True), key=lambda part: part[0] != _FIRST)
-    parts = (f"{json.dumps(name)}:{text}" for name, text in together)
+    parts = (f"{json.dumps(name)}:[{text}]" for name, text in together)
     return zlib.compress(f"{{{','.join(parts)}}}".encode(), 1)
 
 
