@@ -70,7 +70,7 @@ class Quick:
         Its columns are whole numbers, texts or bytes.
     """
 
-    def __init__(self, statement: Select[Any]) -> None:
+    def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
         self.statement = statement
         compiled = statement.compile(dialect=sqlite_dialect.dialect())
         self.text = str(compiled)
