@@ -95,9 +95,9 @@ class Beliefs(ModelConfig):
     answers_in_mode: Belief = Field(default=_b(0.7, 0.12), description="Of answers in the mode.")
     reads: Belief = Field(default=_b(0.5, 0.12), description="Log ratio of reads.")
     fatigue: Belief = Field(default=_b(-0.1, 0.03), description="Per unit of fatigue.")
-    birthday: Belief = Field(default=_b(0.3, 0.4), description="Within a week of the birthday.")
+    birthday: Belief = Field(default=_b(0.3, 0.15), description="Within a week of the birthday.")
     season: Belief = Field(
-        default=_b(0.1, 0.7), description="Ahead of or within days of high demand, see `season`."
+        default=_b(0.0, 0.3), description="Ahead of or within days of high demand, see `season`."
     )
 
 
