@@ -32,6 +32,7 @@ EFFECT_FACTORS: Final = {
     "who answers": ("answers", "answers_in_mode", "reads"),
     "fatigue": ("fatigue",),
     "birthday": ("birthday",),
+    "season": ("season",),
 }
 #: Factors of the model that are not parameters of the design.
 OTHER_FACTORS: Final = ("categories and clerks", "hour")

@@ -6,4 +6,4 @@ import os
 # times as long. The variable is read once, when the first library with OpenMP is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
