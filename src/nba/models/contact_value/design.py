@@ -97,7 +97,7 @@ class Beliefs(ModelConfig):
     fatigue: Belief = Field(default=_b(-0.1, 0.03), description="Per unit of fatigue.")
     birthday: Belief = Field(default=_b(0.3, 0.15), description="Within a week of the birthday.")
     season: Belief = Field(
-        default=_b(0.0, 0.3), description="Ahead of or within days of high demand, see `season`."
+        default=_b(0.0, 0.1), description="Ahead of or within days of high demand, see `season`."
     )
 
 
