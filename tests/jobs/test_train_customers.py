@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tests.jobs.conftest import DAY, wiring
 
-from nba.pipeline.inputs import PURCHASES, STATE
+from nba.models.purchases import PURCHASES
+from nba.pipeline.inputs import STATE
 from nba.pipeline.train import training_set
 
 

@@ -13,7 +13,8 @@ import polars as pl
 from nba.evaluation.pictures import empty_figure
 from nba.evaluation.timing import HORIZONS
 from nba.models.base import Model, ModelInputs
-from nba.pipeline.inputs import PURCHASES, STATE
+from nba.models.purchases import PURCHASES
+from nba.pipeline.inputs import STATE
 from nba.pipeline.trial import LIST_LENGTH, purchase_groups
 
 #: The most customers who are asked about.

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from nba.errors import NotFoundError
-from nba.pipeline.inputs import CUSTOMER_VIEWS, PURCHASES, STATE
+from nba.models.purchases import PURCHASES
+from nba.pipeline.inputs import CUSTOMER_VIEWS, STATE
 from nba.pipeline.plan import POLICY_DAYS
 from nba.pipeline.ports import FreshBase, Ports
 

@@ -9,12 +9,12 @@ import polars as pl
 
 from nba.data.holidays import country_of, holidays_of
 from nba.models.base import ModelInputs
+from nba.models.purchases import PURCHASES
 from nba.models.timing.holidays import HOLIDAYS
 from nba.pipeline.ports import FeatureStore, Ports
 from nba.settings import Settings
 
 STATE: Final = "customer_state"
-PURCHASES: Final = "purchases"
 #: Views with a row per customer: read for every customer of `customer_state`.
 CUSTOMER_VIEWS: Final = ("customer_behaviour", "customer_contact")
 #: Views with other keys, read as built.

@@ -28,9 +28,10 @@ from nba.errors import ConfigError
 from nba.models.affinity.offers import offers
 from nba.models.base import ModelInputs
 from nba.models.needs.words import BARE_NEEDS
+from nba.models.purchases import PURCHASES
 from nba.pipeline.arms import own_models
 from nba.pipeline.context import RunContext
-from nba.pipeline.inputs import PURCHASES, STATE, days_read
+from nba.pipeline.inputs import STATE, days_read
 from nba.pipeline.plan import (
     GROUP,
     INPUTS,

@@ -25,10 +25,11 @@ from nba.evaluation.trials import (
 )
 from nba.models.base import Model, ModelInputs
 from nba.models.kinds import model_class
+from nba.models.purchases import PURCHASES
 from nba.models.spec import ModelSpec
 from nba.models.version import ModelVersion
 from nba.pipeline.context import RunContext
-from nba.pipeline.inputs import PURCHASES, STATE, VIEWS, of_service, read_inputs
+from nba.pipeline.inputs import STATE, VIEWS, of_service, read_inputs
 
 #: Days held back; timing models answer for this horizon.
 DAYS: Final = 30

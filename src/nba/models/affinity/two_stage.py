@@ -50,9 +50,8 @@ from nba.models.affinity.serving.cold_start import Segments
 from nba.models.affinity.serving.cool_down import CoolDown, learn_rebought
 from nba.models.base import Model, ModelConfig, ModelInputs
 from nba.models.blas import one_blas_thread
-from nba.models.purchases import PurchaseLog, day_number
+from nba.models.purchases import PURCHASES, PurchaseLog, day_number
 
-PURCHASES = "purchases"
 _RANKER, _EXPLORER = "ranker", "explorer"
 _SOURCES = pl.Series([str(ListSource.REPEAT), str(ListSource.EXPLORE), str(ListSource.POPULAR)])
 _REPEAT, _EXPLORE, _POPULAR = range(3)

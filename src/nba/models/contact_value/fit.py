@@ -141,7 +141,6 @@ def shown_by(sample: Sample, posterior: Posterior, rows: Bools, group: Ints) -> 
         Which rows are asked.
     group : int array of shape (rows,)
         Rows that are not independent.
-
     """
     grown = growth(sample.design, posterior.mean[1:])
     entry = (sample.taken - sample.expected) * grown
@@ -155,10 +154,10 @@ def shown_by(sample: Sample, posterior: Posterior, rows: Bools, group: Ints) -> 
     names, code = np.unique(group[rows], return_inverse=True)
     score = np.bincount(code, weights=weight * tried * (rest - scale * tried))
     few = len(names) / max(len(names) - 1, 1)
-    shown = few * float(np.square(score).sum()) / information**2
+    clustered = few * float(np.square(score).sum()) / information**2
     own = np.where(rows, sample.weight, 0.0)[sample.row] * np.square(entry)
     share = own @ sample.design / max(float(own.sum()), 1e-12)
-    return Shown(scale, max(1.0 / information, shown) ** 0.5, share)
+    return Shown(scale, max(1.0 / information, clustered) ** 0.5, share)
 
 
 def growth(design: Floats, theta: Floats) -> Floats:

@@ -13,7 +13,7 @@ from nba.models.contact_value.config import ContactValueConfig
 from nba.models.contact_value.design import NAMES, Situation, codes, log_relevance, strength_of
 from nba.models.contact_value.fit import Posterior, Sample, fit_posterior, shown_by
 from nba.models.contact_value.responsiveness import Responsiveness
-from nba.models.contact_value.season import DemandSeason, day_numbers
+from nba.models.contact_value.season import DemandSeason
 from nba.models.mode.assignments.records import PROPENSITY_COLUMNS
 from nba.models.mode.doubly_robust.nuisance import folds_of
 from nba.models.mode.estimators import trees
@@ -22,6 +22,7 @@ from nba.models.mode.scores import MODES
 from nba.models.needs.build import WINDOW_DAYS
 from nba.models.needs.rhythm import EVERYTHING, Rhythm
 from nba.models.needs.words import NEEDS
+from nba.models.purchases import day_numbers
 from nba.schema.words import Mode
 
 FOLDS: Final = 2

@@ -28,7 +28,7 @@ from nba.models.contact_value.hours import HourHabits
 from nba.models.contact_value.learning import learn, situation_of, with_season
 from nba.models.contact_value.responsiveness import Responsiveness, counts_of_view
 from nba.models.contact_value.rows import TABLE, near_birthday
-from nba.models.contact_value.season import PURCHASES, DemandSeason, day_numbers
+from nba.models.contact_value.season import DemandSeason
 from nba.models.mode.prior import PriorMode
 from nba.models.mode.scores import CONTACT, MODES, STATE
 from nba.models.needs.base import (
@@ -42,6 +42,7 @@ from nba.models.needs.base import (
 from nba.models.needs.build import build_needs, rhythm_of
 from nba.models.needs.pairs import with_pairs
 from nba.models.needs.rhythm import Rhythm, chance_without
+from nba.models.purchases import PURCHASES, day_number
 
 STATE_FILE: Final = "contact_value.json"
 ARRAYS_FILE: Final = "contact_value.npz"
@@ -140,10 +141,10 @@ class ContactValueMode(ModeModel):
             return 0.0
         return max(mean, config.lower_z * error)
 
-    def _is_other_season(self, as_of: datetime) -> bool:
-        """Return whether a season stands that what was drawn so far hardly speaks of."""
-        today = self.season.at(day_numbers(pl.Series([as_of])))[0]
-        return bool(today - self.report.get("drawn_season", 0.0) > OTHER_SEASON)
+    def _doubt_in(self, season: float) -> float:
+        """Return `doubt`, but none in a season that what was drawn so far hardly speaks of."""
+        is_other = season - self.report.get("drawn_season", 0.0) > OTHER_SEASON
+        return 0.0 if is_other else self.doubt
 
     def _scale(self) -> tuple[float, float]:
         return float(self.posterior.mean[0]), float(np.sqrt(self.posterior.covariance[0, 0]))
@@ -162,9 +163,8 @@ class ContactValueMode(ModeModel):
     def score_needs(self, inputs: ModelInputs, *, as_of: datetime) -> pl.DataFrame:
         """Return the needs with what a contact about each is worth, see `need_columns`."""
         needs = build_needs(inputs, self.rhythm)
-        known = with_season(
-            _with_people(needs, inputs, as_of).with_columns(ts=pl.lit(as_of)), self.season
-        )
+        season = float(self.season.at(np.array([day_number(as_of)]))[0])
+        known = _with_people(needs, inputs, as_of).with_columns(season=pl.lit(season))
         situation = situation_of(known, self.rhythm, self.answers)
         margin = needs["order_margin"].to_numpy() * self.spread_over
         level = self._level(known)
@@ -172,7 +172,7 @@ class ContactValueMode(ModeModel):
         people, place = np.unique(needs["customer_id"].to_numpy(), return_inverse=True)
         draws = normal_draws(pl.Series(people, dtype=pl.String), as_of, len(NAMES) + 1)
         columns: dict[str, Floats] = {}
-        doubt = 0.0 if self._is_other_season(as_of) else self.doubt
+        doubt = self._doubt_in(season)
         for mode, name in enumerate(MODES):
             design = situation.design(np.full(needs.height, mode))
             chance = self.posterior.effect(design) * level

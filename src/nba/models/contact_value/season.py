@@ -8,13 +8,13 @@ still to come is taken from the year before; with less than a year on record it 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, Final, Self
 
 import numpy as np
 import polars as pl
 
 from nba.arrays import Floats, Ints
+from nba.models.purchases import day_numbers
 from nba.models.timing.season import YEAR_DAYS
 
 #: Days over which demand is averaged, and over which the usual demand is a median.
@@ -30,9 +30,6 @@ FULL: Final = 0.15
 LARGEST: Final = 2_000_000
 #: Fewest days on record that say what is usual.
 LEAST_DAYS: Final = 60
-#: The table of purchases among the inputs of a fit: `customer_id`, `ts`.
-PURCHASES: Final = "purchases"
-_ORIGIN: Final = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ class DemandSeason:
         )
         if daily.is_empty():
             return cls.none()
-        number = (daily["day"] - _ORIGIN).dt.total_days().to_numpy()
+        number = day_numbers(daily["day"])
         count = np.zeros(int(number[-1] - number[0]) + 1)
         if len(count) < LEAST_DAYS:
             return cls.none()
@@ -125,9 +122,3 @@ class DemandSeason:
     def read(cls, state: dict[str, Any]) -> Self:
         """Return what `state` holds."""
         return cls(int(state["first"]), np.array(state["level"]), np.array(state["height"]))
-
-
-def day_numbers(ts: pl.Series) -> Ints:
-    """Return the days since 1970 of moments."""
-    days = ts.cast(pl.Datetime("us")).dt.date() - _ORIGIN
-    return np.asarray(days.dt.total_days().to_numpy(), dtype=np.int64)

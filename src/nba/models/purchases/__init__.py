@@ -15,7 +15,9 @@ position from the end stands in for the day.
 
 from __future__ import annotations
 
-from nba.models.purchases.calendar import day_number
+from typing import Final
+
+from nba.models.purchases.calendar import day_number, day_numbers
 from nba.models.purchases.days import (
     CUSTOMER,
     CUSTOMER_CATEGORY,
@@ -33,14 +35,19 @@ from nba.models.purchases.spans import (
     summarise_purchases,
 )
 
+#: The table of purchases among the inputs of a model: a row per customer, product and day.
+PURCHASES: Final = "purchases"
+
 __all__ = [
     "CUSTOMER",
     "CUSTOMER_CATEGORY",
+    "PURCHASES",
     "FollowUp",
     "PurchaseDays",
     "PurchaseLog",
     "PurchaseSummary",
     "day_number",
+    "day_numbers",
     "follow_up",
     "gap_medians",
     "purchases_between",
