@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from nba.serving.live import LiveRescoring
 from nba.serving.run import services_of
 from nba.settings import Project
 from nba.simulation import WorldConfig, simulate
+from nba.stores.access import Scope
 from nba.wiring import Wiring
 
 START, DAYS = date(2025, 3, 1), 150
@@ -70,6 +72,25 @@ def clerks(shop: Path) -> list[str]:
 
 def test_running_again_does_nothing_and_says_so(shop: Path) -> None:
     assert "nothing to do" in nba("--project", shop, "run", "--as-of", DAY)
+
+
+def test_cards_of_whoever_a_list_names_are_laid_ready_to_the_byte(shop: Path) -> None:
+    wiring = Wiring(Project.open(shop))
+    services = services_of(wiring, Access.KEYS)
+    headers = {"Authorization": f"Bearer {wiring.plan_store.create_key(Scope.ADMIN).token}"}
+    anew = TestClient(create_app(replace(services, definitions="others")), headers=headers)
+    as_laid = TestClient(create_app(services), headers=headers)
+    made: list[str] = []
+    card = services.cards.card
+    ids = services.store.listed_customers(DAY)
+    expected = [anew.get(f"/v1/customers/{one}") for one in ids]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(services.cards, "card", lambda one: made.append(one) or card(one))
+        found = [as_laid.get(f"/v1/customers/{one}") for one in ids]
+    assert [one.content for one in found] == [one.content for one in expected]
+    assert [one.headers["etag"] for one in found] == [one.headers["etag"] for one in expected]
+    assert ids
+    assert made == []
 
 
 def test_the_export_keeps_the_promises(shop: Path, tmp_path: Path) -> None:

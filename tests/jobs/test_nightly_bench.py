@@ -10,7 +10,7 @@ from nba.jobs.nightly import SEQUENCE
 from nba.jobs.nightly_bench import Measured, _grown, bench_nightly
 
 #: What a night lays ready once its plan stands.
-LAID = ("lists", "next_actions")
+LAID = ("lists", "cards", "next_actions")
 
 
 @pytest.mark.proof

@@ -100,6 +100,9 @@ class Shop:
             modes=[ModeScore(mode=Mode.PRIVATE_PARTNER, uplift_amount=3.0, risk=0.01)],
         )
 
+    def changes_at(self, customer_id: str) -> datetime | None:
+        return None
+
     def clerk(self, clerk_id: str) -> Clerk | None:
         store_id = CLERKS.get(clerk_id)
         return Clerk(clerk_id=clerk_id, store_id=store_id) if store_id else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
 
@@ -14,12 +14,21 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 from tests.serving.conftest import DAY, NOW, PLAN, Shop, actions_frame
 
+from nba.schema.words import TagSource
 from nba.serving import Services
-from nba.serving.laying import Layer, lay_actions, lay_lists
-from nba.stores.laid import LaidAction, LaidList, pack, unpack
+from nba.serving.laying import Layer, lay_actions, lay_cards, lay_lists
+from nba.stores.laid import (
+    LaidAction,
+    LaidCard,
+    LaidList,
+    pack,
+    pack_card,
+    unpack,
+    unpack_card,
+)
 from nba.stores.outbox import Event
-from nba.stores.people import Consent
-from nba.stores.schema import books, laid
+from nba.stores.people import Consent, Tag
+from nba.stores.schema import books, laid, laid_cards
 
 Client = Callable[..., TestClient]
 LIST = "/v1/clerks/k1/actions"
@@ -315,3 +324,186 @@ def test_a_service_lays_each_plan_once(services: Services) -> None:
         pass
     layer.close()
     assert calls == [3]
+
+
+CARD = "/v1/customers/c11"
+
+
+@pytest.fixture
+def cards(services: Services) -> Services:
+    """Return services with cards laid ready."""
+    assert lay_cards(services) == 9
+    return services
+
+
+def relaid(services: Services, **changes: Any) -> None:
+    """Lay the card of c11 again, with its text and what else is given changed."""
+    day, digest = services.store.mark() or (DAY, "")
+    with services.store.database.reading() as connection:
+        query = select(laid_cards.c.record).where(laid_cards.c.customer_id == "c11")
+        found = unpack_card(connection.execute(query).scalar_one())
+    text = found.text.replace(b'"days_since_purchase":12.0', b'"days_since_purchase":99.0')
+    changed = replace(found, **{"text": text, **changes})
+    services.store.lay_cards(day, digest, services.definitions, {"c11": changed})
+
+
+def days(answer: Any) -> float:
+    assert answer.status_code == 200, answer.text
+    return float(answer.json()["behaviour"]["days_since_purchase"])
+
+
+def said(answer: Any) -> tuple[int, str, str | None]:
+    """Return all that an answer says of a customer, to the byte."""
+    text = answer.text if answer.status_code == 200 else ""
+    return answer.status_code, text, answer.headers.get("etag")
+
+
+@pytest.mark.parametrize(
+    "what", ["nothing", "skipped", "bought", "refused", "tagged", "erased", "another plan"]
+)
+def test_cards_are_the_same_to_the_byte_whatever_was_heard(
+    client: Client, cards: Services, what: str, republish: Callable[[], None]
+) -> None:
+    if what == "tagged":
+        tag = Tag("vip", "gold", TagSource.CLERK, NOW, NOW + timedelta(hours=1))
+        cards.store.put_tag("c12", tag)
+    elif what == "another plan":
+        republish()
+    else:
+        say(cards, client, what)
+    for customer in ("c11", "c12", "c13", "c21"):
+        path = f"/v1/customers/{customer}"
+        as_laid = said(client("admin").get(path))
+        assert as_laid == said(client("admin", definitions="others").get(path))
+        assert as_laid[0] == (404 if (what, customer) == ("erased", "c13") else 200)
+
+
+def test_a_card_laid_ready_is_what_is_sent_until_something_is_heard(
+    client: Client, cards: Services
+) -> None:
+    relaid(cards)
+    caller = client("clerk")
+    assert days(caller.get(CARD)) == 99
+    say(cards, client, "erased")  # of another
+    assert days(caller.get(CARD)) == 99
+    say(cards, client, "bought")
+    assert days(caller.get(CARD)) == 12
+    assert days(client("clerk", definitions="others").get(CARD)) == 12
+
+
+def test_a_card_laid_ready_holds_between_its_moments_alone(client: Client, cards: Services) -> None:
+    soon = NOW + timedelta(hours=1)
+    relaid(cards, until=soon)
+    for moment, expected in (
+        (NOW - timedelta(seconds=1), 12),
+        (NOW, 99),
+        (soon - timedelta(seconds=1), 99),
+        (soon, 12),
+    ):
+        assert days(client("clerk", clock=lambda it=moment: it).get(CARD)) == expected
+    moments = [soon - timedelta(seconds=1)]
+    caller = client("clerk", clock=lambda: moments[-1])
+    assert days(caller.get(CARD)) == 99
+    moments.append(soon)  # what a process keeps ends with it
+    assert days(caller.get(CARD)) == 12
+
+
+def test_features_brought_online_make_a_card_laid_ready_worthless(
+    client: Client, services: Services
+) -> None:
+    class Fresh:
+        at = 7
+
+        def moment(self, customer_id: str) -> int:
+            return self.at
+
+    fresh = cast("Any", Fresh())
+    assert lay_cards(replace(services, fresh=fresh)) == 9
+    relaid(services)
+    assert days(client("clerk", fresh=fresh).get(CARD)) == 99
+    fresh.at = 8
+    assert days(client("clerk", fresh=fresh).get(CARD)) == 12
+
+
+def test_a_card_ends_with_what_expires_first(services: Services) -> None:
+    class Changing(Shop):
+        """A benefit of c11 ends in two hours."""
+
+        def changes_at(self, customer_id: str) -> datetime | None:
+            return NOW + timedelta(hours=2) if customer_id == "c11" else None
+
+    tag = Tag("vip", None, TagSource.CLERK, NOW, NOW + timedelta(hours=1))
+    services.store.put_tag("c12", tag)
+    lay_cards(replace(services, cards=Changing()))
+    with services.store.database.reading() as connection:
+        rows = connection.execute(select(laid_cards)).all()
+    found = {row.customer_id: unpack_card(row.record).until for row in rows}
+    assert (found["c11"], found["c12"], found["c13"]) == (
+        NOW + timedelta(hours=2),
+        NOW + timedelta(hours=1),
+        None,
+    )
+
+
+def test_of_an_erased_customer_no_card_stays_laid(client: Client, cards: Services) -> None:
+    say(cards, client, "erased")
+    with cards.store.database.reading() as connection:
+        ids = set(connection.scalars(select(laid_cards.c.customer_id)))
+    assert "c13" not in ids
+    assert "c12" in ids
+    assert lay_cards(cards) == 8
+    assert client("admin").get("/v1/customers/c13").status_code == 404
+
+
+def test_who_is_erased_while_cards_are_laid_has_none(services: Services) -> None:
+    class Erasing(Shop):
+        """A customer is erased when their card was made already."""
+
+        def card(self, customer_id: str) -> Any:
+            found = super().card(customer_id)
+            if customer_id == "c21":
+                services.store.erase("c13")
+            return found
+
+    lay_cards(replace(services, cards=Erasing()))
+    with services.store.database.reading() as connection:
+        ids = set(connection.scalars(select(laid_cards.c.customer_id)))
+    assert len(ids & {"c11", "c13", "c21"}) == 2
+
+
+def test_a_damaged_card_is_none(client: Client, cards: Services) -> None:
+    before = said(client("clerk").get(CARD))
+    whole = pack_card(LaidCard([None, None, None, 0], NOW, None, b"{}"))
+    for record in (b"", b"no record", whole[:-3], pack(LaidList(NOW, []))):
+        with cards.store.writing() as writer:
+            writer.connection.execute(update(laid_cards).values(record=record))
+        assert said(client("clerk").get(CARD)) == before
+
+
+def test_cards_go_when_records_are_written_anew_and_with_their_day(
+    services: Services, cards: Services
+) -> None:
+    def laid_days() -> set[date]:
+        with services.store.database.reading() as connection:
+            return set(connection.scalars(select(laid_cards.c.as_of)))
+
+    assert laid_days() == {DAY}
+    assert not services.store.publish(PLAN, actions_frame())  # it stands; records are new
+    assert laid_days() == set()
+    assert lay_cards(services) == 9
+    tomorrow = DAY + timedelta(days=1)
+    services.store.publish(PLAN | {"as_of": tomorrow}, actions_frame(tomorrow, salt="t"))
+    assert laid_days() == set()
+
+
+def test_only_who_may_see_a_customer_sees_a_card_laid_ready(
+    client: Client, cards: Services
+) -> None:
+    assert client("clerk").get("/v1/customers/c21").status_code == 403
+
+
+def test_a_card_record_holds_what_was_packed() -> None:
+    text = '{"name":"王"'.encode()
+    found = LaidCard([1, None, 3, 4], NOW, NOW + timedelta(hours=1), text)
+    assert unpack_card(pack_card(found)) == found
+    assert unpack_card(pack_card(replace(found, until=None))).until is None

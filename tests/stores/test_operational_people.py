@@ -128,6 +128,7 @@ def test_erasure_leaves_a_receipt_a_tombstone_and_nothing_else(
         "changes": 0,
         "laid": 0,
         "laid_actions": 0,
+        "laid_cards": 0,
         "records": 0,
         "chat_recipients": 0,
         "fallbacks": 0,

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 import pytest
@@ -14,6 +15,8 @@ import pytest
 from nba.data.ingest import ingest
 from nba.data.lake import Lake, connect
 from nba.errors import UnavailableError
+from nba.stores.customers import CustomerRows
+from nba.stores.feature_store import FeastFeatureStore
 from nba.stores.operational import OperationalStore
 from nba.stores.records import NEWEST, Relations, newest_of, pack_records, person_of, unpacked
 
@@ -160,3 +163,22 @@ def test_a_record_that_was_tampered_with_is_as_none(
     assert store.customer_person("c1", DAY) in (None, person_of(whole))
     with pytest.raises(UnavailableError, match="cannot be read"):
         unpacked(spoiled)
+
+
+def test_a_record_says_when_its_rows_come_and_end(
+    store: OperationalStore, make_actions: Actions, lake: Lake, scores: Path, tmp_path: Path
+) -> None:
+    records = list(packed(lake, scores, tmp_path).items())
+    store.publish({"as_of": DAY, "policy_version": "p1"}, make_actions(), packed=[records])
+    features = cast("FeastFeatureStore", None)
+    rows = CustomerRows(lake, features, tmp_path, store.customer_record)
+    coupon_ends = datetime(2026, 3, 31, 16, tzinfo=UTC)
+    first_contact = datetime(2026, 2, 1, 2, tzinfo=UTC)
+    for customer, now, expected in (
+        ("c1", ENDS, coupon_ends),
+        ("c1", coupon_ends + timedelta(seconds=1), None),
+        ("c2", ENDS, None),
+        ("c2", first_contact - timedelta(days=1), first_contact),
+        ("c3", ENDS, ENDS),  # of whom nothing was packed: the lake is read
+    ):
+        assert rows.changes_at(customer, now=now, day=DAY) == expected

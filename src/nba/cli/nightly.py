@@ -88,9 +88,10 @@ def run(
 
 def _lay_ready(wiring: Wiring, progress: Progress) -> None:
     """Lay the newest plan's answers ready; where that fails, the service makes them when asked."""
-    from nba.serving.run import lay_newest, lay_next
+    from nba.serving.run import lay_known, lay_newest, lay_next
 
-    for name, lay in (("lists", lay_newest), ("next_actions", lay_next)):
+    steps = {"lists": lay_newest, "cards": lay_known, "next_actions": lay_next}
+    for name, lay in steps.items():
         try:
             with progress.step(name) as current:
                 current.report["laid"] = lay(wiring)

@@ -47,7 +47,7 @@ _KEPT: Final = {
 _PEAK = re.compile(r"peak_mb=(\d+)")
 #: What a night lays ready once the plan stands is in its log alone.
 _LAID = re.compile(
-    r"Z (lists|next_actions) .*\bseconds=([\d.]+) cpu_seconds=([\d.]+) peak_mb=(\d+)"
+    r"Z (lists|cards|next_actions) .*\bseconds=([\d.]+) cpu_seconds=([\d.]+) peak_mb=(\d+)"
 )
 
 

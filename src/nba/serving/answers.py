@@ -61,7 +61,11 @@ class Ready:
         until : datetime, optional
         """
         text = content.model_dump_json(exclude={leave} if leave else None)
-        head = text.encode()[:-1]
+        return cls.of_text(text.encode()[:-1], tag, until=until)
+
+    @classmethod
+    def of_text(cls, head: bytes, tag: str = "", *, until: datetime | None = None) -> Ready:
+        """Return an answer whose text is there already, as `of` does."""
         return cls(head, tag or f'"{sha256(head).hexdigest()[:24]}"', until)
 
     @property

@@ -48,6 +48,9 @@ class CustomerCards(Protocol):
     def card(self, customer_id: str) -> CustomerCard | None:
         """Return a customer's card, or None."""
 
+    def changes_at(self, customer_id: str) -> datetime | None:
+        """Return when a card shows something else though nothing is heard; None: never."""
+
     def clerk(self, clerk_id: str) -> Clerk | None:
         """Return a clerk, or None."""
 
@@ -262,6 +265,11 @@ class ProjectCards:
         scores = {} if day is None else self._scores(customer_id, day, products)
         # all shapes at once: what the rows hold beyond them is left out
         return CustomerCard.model_validate(card | scores, extra="ignore")
+
+    def changes_at(self, customer_id: str) -> datetime | None:
+        """Return when a card shows something else though nothing is heard; None: never."""
+        day, now = self._plan_day(), self._clock()
+        return now if day is None else self._rows.changes_at(customer_id, now=now, day=day)
 
     def _aware(self, moment: datetime | None) -> datetime | None:
         return None if moment is None else moment.replace(tzinfo=self._zone)

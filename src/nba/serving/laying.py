@@ -1,24 +1,28 @@
-"""Lists and next actions laid ready: after a plan is published, before anybody asks."""
+"""Lists, cards and next actions laid ready: after a plan is published, before anybody asks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from typing import Final
 
-from nba.errors import NbaError
+from nba.errors import NbaError, NotFoundError
 from nba.logs import log
 from nba.pipeline.rescore import Rescorer
 from nba.serving.background import Background
 from nba.serving.pages import LONGEST, as_text
+from nba.serving.routes.customers import make_card
 from nba.serving.services import Services
 from nba.serving.views import show_actions
-from nba.stores.laid import ALL, LaidAction, LaidList
+from nba.stores.laid import ALL, LaidAction, LaidCard, LaidList
 from nba.stores.lists import Slice
 from nba.stores.operational import OperationalStore
 
 #: So many lists are written in one transaction.
 _PART: Final = 50
+#: So many cards are written in one transaction: some tenths of a second of a core make them.
+_CARDS: Final = 500
 #: Next actions of so many customers are worked out at once: a second of a core.
 _TOGETHER: Final = 500
 #: How often, in seconds, it is looked for a new plan.
@@ -63,6 +67,40 @@ def _list_of(clerk_id: str, day: date, services: Services) -> LaidList | None:
         return None
     assert header is not None
     return LaidList(header["published_at"], [as_text(one) for one in show_actions(rows, services)])
+
+
+def lay_cards(services: Services) -> int:
+    """Lay cards of the customers on the newest plan's lists ready; return how many.
+
+    They are made as when they are asked for; each holds while nothing else is heard.
+    """
+    store, mark = services.store, services.store.mark()
+    if mark is None:
+        return 0
+    day, digest = mark
+    ids, laid = store.listed_customers(day), 0
+    for start in range(0, len(ids), _CARDS):
+        made = {one: _card_of(one, digest, services) for one in ids[start : start + _CARDS]}
+        found = {one: card for one, card in made.items() if card is not None}
+        store.lay_cards(day, digest, services.definitions, found)
+        laid += len(found)
+    store.lay_cards(
+        day, digest, services.definitions, {ALL: LaidCard([], services.clock(), None, b"")}
+    )
+    return laid
+
+
+def _card_of(customer_id: str, digest: str, services: Services) -> LaidCard | None:
+    """Return a customer's card, or None where nobody stands there, or by another plan."""
+    mark = services.store.customer_mark(customer_id)
+    moment = services.fresh.moment(customer_id) if services.fresh is not None else 0
+    changes_at = services.cards.changes_at(customer_id)
+    try:
+        card = make_card(customer_id, mark, moment, services)
+    except NotFoundError:
+        return None
+    ends = [one for one in (card.until, changes_at) if one is not None]
+    return replace(card, until=min(ends, default=None)) if mark.digest == digest else None
 
 
 def lay_actions(services: Services, rescorer: Rescorer) -> int:

@@ -13,7 +13,7 @@ from nba.pipeline.preview import preview
 from nba.pipeline.rescore import Rescorer
 from nba.serving.cards import ProjectCards
 from nba.serving.clock import plan_clock
-from nba.serving.laying import lay_actions, lay_lists
+from nba.serving.laying import lay_actions, lay_cards, lay_lists
 from nba.serving.live import LiveRescoring
 from nba.serving.pages import no_plan
 from nba.serving.rate_limits import Limiter
@@ -107,6 +107,13 @@ def lay_newest(wiring: Wiring) -> int:
     if mark is None or not wiring.plan_store.lists_to_lay(*mark, definitions_of(wiring)):
         return 0
     return lay_lists(services_of(wiring, Access.KEYS))
+
+
+def lay_known(wiring: Wiring) -> int:
+    """Lay cards of those on the newest plan's lists ready where they are not; return how many."""
+    if wiring.plan_store.laid_card(ALL, [], definitions_of(wiring)) is not None:
+        return 0
+    return lay_cards(services_of(wiring, Access.KEYS))
 
 
 def lay_next(wiring: Wiring) -> int:

@@ -162,6 +162,23 @@ class CustomerRows:
             found = cursor.execute(query, [customer_id, before, limit]).to_arrow_table()
         return found.to_pylist()  # type: ignore[no-any-return]
 
+    def changes_at(self, customer_id: str, *, now: datetime, day: date) -> datetime | None:
+        """Return when rows of the customer come, or end, without anything being heard; None: never.
+
+        `now` where nothing was packed of them: the lake may change at any time.
+        """
+        record = self._record_of(customer_id, day)
+        if record is None:
+            return now
+        moments = (
+            moment
+            for name in RELATIONS
+            for row in record.get(name, ())
+            for moment in row.values()
+            if isinstance(moment, datetime) and moment >= now
+        )
+        return min(moments, default=None)
+
     def matters(self, customer_id: str, *, now: datetime, day: date | None = None) -> Sequence[Row]:
         """Return open cases and unused benefits: kind, opened_at, expires_at, amount."""
         rows = self._newest("matters", customer_id, now, NEWEST, day)

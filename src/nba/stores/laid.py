@@ -1,9 +1,10 @@
-"""Lists and next actions laid ready: what each action looks like, as text, one record for all.
+"""Lists, cards and next actions laid ready as text.
 
 A list is assembled of many rows, and most lists are asked for while nothing was heard of those
 whom they name. Laying makes the texts once a plan; a list joins them. A record holds for the plan
 and the definitions that it was made with, and says nothing of what is of the moment: whether an
-action has expired, and what the clerk did with it.
+action has expired, and what the clerk did with it. A card is whole: it holds while nothing is heard
+of the customer.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select
 
 from nba.errors import UnavailableError
 from nba.schema.words import Mode
 from nba.stores.database import Quick
-from nba.stores.schema import actions, books, laid, laid_actions, plans
+from nba.stores.people import CustomerMark
+from nba.stores.schema import actions, books, laid, laid_actions, laid_cards, plans
 
 #: Between ids of customers, and around them; no id holds it.
 _MARK: Final = "\x1f"
@@ -28,6 +30,8 @@ _MARK: Final = "\x1f"
 _LINE: Final = b"\n"
 #: Fast, and nearly as small as any.
 _LEVEL: Final = 1
+#: How a record that is not whole shows.
+_DAMAGES: Final = (zlib.error, ValueError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -116,12 +120,78 @@ def unpack(record: bytes) -> LaidList:
                 )
             ],
         )
-    except (zlib.error, ValueError, TypeError) as error:
-        raise UnavailableError(
-            "a list laid ready cannot be read",
-            expected="what laying wrote",
-            found=type(error).__name__,
-        ) from None
+    except _DAMAGES as error:
+        raise _unreadable("a list", error) from None
+
+
+@dataclass(frozen=True)
+class LaidCard:
+    """A customer's card as text.
+
+    Parameters
+    ----------
+    heard : sequence of int or None
+        What was known of the customer when it was made: see `as_heard`.
+    since, until : datetime, datetime or None
+        Between which moments it holds while nothing is heard; aware.
+    text : bytes
+        A JSON object without its last brace.
+    """
+
+    heard: Sequence[int | None]
+    since: datetime
+    until: datetime | None
+    text: bytes
+
+    def holds(self, now: datetime) -> bool:
+        """Whether it says what a card made at a moment would."""
+        return self.since <= now and (self.until is None or now < self.until)
+
+
+def as_heard(mark: CustomerMark, moment: int) -> list[int | None]:
+    """Return what differs as soon as anything new is known of one customer.
+
+    Erasures are left out: with whom they are about their card goes.
+
+    Parameters
+    ----------
+    mark : CustomerMark
+    moment : int
+        When the features were computed that are online of them.
+    """
+    return [mark.outbox_id, mark.consent_id, mark.tag_id, moment]
+
+
+def pack_card(found: LaidCard) -> bytes:
+    """Return the record of a card."""
+    until = found.until.isoformat() if found.until else None
+    head = json.dumps([list(found.heard), found.since.isoformat(), until])
+    return zlib.compress(_LINE.join([head.encode(), found.text]), level=_LEVEL)
+
+
+def unpack_card(record: bytes) -> LaidCard:
+    """Return the card of a record.
+
+    Raises
+    ------
+    UnavailableError
+        Where it is no record, or not whole.
+    """
+    try:
+        head, text = zlib.decompress(record).split(_LINE)
+        heard, since, until = json.loads(head)
+        ends = datetime.fromisoformat(until) if until else None
+        return LaidCard(heard, datetime.fromisoformat(since), ends, text)
+    except _DAMAGES as error:
+        raise _unreadable("a card", error) from None
+
+
+def _unreadable(what: str, error: Exception) -> UnavailableError:
+    return UnavailableError(
+        f"{what} laid ready cannot be read",
+        expected="what laying wrote",
+        found=type(error).__name__,
+    )
 
 
 #: A clerk's record of a day; parameters `day` and `clerk`.
@@ -217,18 +287,27 @@ def insert_lists(
 
 
 def sweep(connection: Connection, day: date) -> None:
-    """Delete what was laid for days before."""
+    """Delete lists and next actions that were laid for days before."""
     for table in (laid, laid_actions):
         connection.execute(delete(table).where(table.c.as_of < day))
 
 
-#: Stands where the id of a customer does once a day's next actions are laid ready.
+#: Stands where the id of a customer does once a day's cards, or next actions, are laid ready.
 ALL: Final = ""
+#: So many cards are swept away in one transaction.
+_SWEPT: Final = 2_000
 #: A customer's record of a day; parameters `day` and `customer`.
 READ_ACTIONS: Final = Quick(
     select(laid_actions.c.record, laid_actions.c.digest, laid_actions.c.definitions).where(
         laid_actions.c.as_of == bindparam("day"),
         laid_actions.c.customer_id == bindparam("customer"),
+    )
+)
+#: A customer's card of a day; parameters `day` and `customer`.
+READ_CARD: Final = Quick(
+    select(laid_cards.c.record, laid_cards.c.digest, laid_cards.c.definitions).where(
+        laid_cards.c.as_of == bindparam("day"),
+        laid_cards.c.customer_id == bindparam("customer"),
     )
 )
 
@@ -253,23 +332,66 @@ def insert_actions(
     found : mapping of str to LaidList
         By customer; `ALL` says that these were the last.
     """
-    connection.execute(
-        delete(laid_actions).where(
-            laid_actions.c.as_of == day, laid_actions.c.customer_id.in_(list(found))
-        )
-    )
+    records = {customer_id: pack(mine) for customer_id, mine in found.items()}
+    _insert(connection, laid_actions, day, digest, definitions, records)
+
+
+def insert_cards(
+    connection: Connection,
+    day: date,
+    digest: str,
+    definitions: str,
+    found: Mapping[str, LaidCard],
+) -> None:
+    """Lay some customers' cards ready.
+
+    Parameters
+    ----------
+    connection, day, digest, definitions
+        As for `insert_actions`.
+    found : mapping of str to LaidCard
+        By customer; `ALL` says that these were the last.
+    """
+    records = {customer_id: pack_card(mine) for customer_id, mine in found.items()}
+    _insert(connection, laid_cards, day, digest, definitions, records)
+
+
+def _insert(
+    connection: Connection,
+    table: Table,
+    day: date,
+    digest: str,
+    definitions: str,
+    records: Mapping[str, bytes],
+) -> None:
+    """Write records of customers in place of those that stand."""
+    stands = (table.c.as_of == day) & table.c.customer_id.in_(list(records))
+    connection.execute(delete(table).where(stands))
     rows = [
         {
             "customer_id": customer_id,
             "as_of": day,
             "digest": digest,
             "definitions": definitions,
-            "record": pack(mine),
+            "record": record,
         }
-        for customer_id, mine in found.items()
+        for customer_id, record in records.items()
     ]
     if rows:
-        connection.execute(insert(laid_actions), rows)
+        connection.execute(insert(table), rows)
+
+
+def drop_cards(connection: Connection, day: date) -> None:
+    """Delete the cards of a day: what they are made of is written anew."""
+    connection.execute(delete(laid_cards).where(laid_cards.c.as_of == day))
+
+
+def sweep_cards(connection: Connection, day: date) -> int:
+    """Delete a part of the cards of days before; return how many."""
+    part = select(laid_cards.c.customer_id).where(laid_cards.c.as_of < day).limit(_SWEPT)
+    ids = list(connection.scalars(part))
+    old = (laid_cards.c.as_of < day) & laid_cards.c.customer_id.in_(ids)
+    return connection.execute(delete(laid_cards).where(old)).rowcount if ids else 0
 
 
 def forget(connection: Connection, customer_id: str) -> int:

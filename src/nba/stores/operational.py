@@ -43,11 +43,11 @@ from nba.stores import audit as audits
 from nba.stores.access import ApiKey, NewKey, Scope
 from nba.stores.audit import AuditEntry, Target
 from nba.stores.books import Book, Change, DayDecision, Today
-from nba.stores.database import Database
+from nba.stores.database import Database, Quick
 from nba.stores.feedback import Feedback
 from nba.stores.grouping import Group
 from nba.stores.hooks import HookEvent
-from nba.stores.laid import LaidList
+from nba.stores.laid import LaidCard, LaidList
 from nba.stores.lists import Slice
 from nba.stores.nightly_runs import NightlyRun, NightlyRunFailure
 from nba.stores.outbox import Event, Heard, Outcome, Pending
@@ -304,6 +304,7 @@ class OperationalStore:
         """Write each customer's record of a day, part by part."""
         with self.writing() as writer:
             records.delete_records(writer.connection, day)
+            laid.drop_cards(writer.connection, day)
         for part in packed:
             with self.writing() as writer:
                 ids = [customer_id for customer_id, _ in part]
@@ -390,6 +391,7 @@ class OperationalStore:
         """Remove a part of what earlier days laid ready; return whether there was any."""
         with self.writing() as writer:
             swept = books.sweep_reserves(writer.connection, day)
+            swept += laid.sweep_cards(writer.connection, day)
             return swept + records.sweep_records(writer.connection, day) > 0
 
     def plan(self, as_of: date | datetime) -> dict[str, Any] | None:
@@ -500,7 +502,7 @@ class OperationalStore:
             With which it must have been made.
         """
         row = self._database.quick(laid.READ, day=book.as_of, clerk=book.clerk_id)
-        return self._laid(row, book.digest, definitions)
+        return self._laid(row, book.digest, definitions, laid.unpack)
 
     def laid_actions(self, customer_id: str, definitions: str) -> LaidList | None:
         """Return a customer's next actions as the newest plan's night left them.
@@ -508,20 +510,67 @@ class OperationalStore:
         None where they were not laid ready, or with other definitions. For `nba.stores.laid.ALL`
         anything says that all that were to be laid are.
         """
+        return self._laid_of(laid.READ_ACTIONS, customer_id, definitions, laid.unpack)
+
+    def laid_card(
+        self, customer_id: str, heard: Sequence[int | None], definitions: str
+    ) -> LaidCard | None:
+        """Return a customer's card as the newest plan's night left it.
+
+        None where it was not laid ready, or with other definitions, or with less known.
+
+        Parameters
+        ----------
+        customer_id : str
+        heard : sequence of int or None
+            What is known of the customer: see `nba.stores.laid.as_heard`.
+        definitions : str
+            With which it must have been made.
+        """
+        found = self._laid_of(laid.READ_CARD, customer_id, definitions, laid.unpack_card)
+        return found if found is not None and list(found.heard) == list(heard) else None
+
+    def _laid_of(
+        self, query: Quick, customer_id: str, definitions: str, read: Callable[[bytes], Result]
+    ) -> Result | None:
+        """Return what the newest plan's night laid ready of a customer, or None."""
         mark = self.mark()
         if mark is None:
             return None
-        row = self._database.quick(laid.READ_ACTIONS, day=mark[0], customer=customer_id)
-        return self._laid(row, mark[1], definitions)
+        row = self._database.quick(query, day=mark[0], customer=customer_id)
+        return self._laid(row, mark[1], definitions, read)
 
-    def _laid(self, row: Sequence[Any] | None, digest: str, definitions: str) -> LaidList | None:
+    def _laid(
+        self,
+        row: Sequence[Any] | None,
+        digest: str,
+        definitions: str,
+        read: Callable[[bytes], Result],
+    ) -> Result | None:
         if row is None or (row[1], row[2]) != (digest, definitions):
             return None
         try:
-            return laid.unpack(row[0])
+            return read(row[0])
         except UnavailableError as error:
-            log().error("a list laid ready cannot be read", error=error.found)
+            log().error("what was laid ready cannot be read", error=error.found)
             return None
+
+    def lay_cards(
+        self, day: date, digest: str, definitions: str, found: Mapping[str, LaidCard]
+    ) -> None:
+        """Lay cards of some customers ready, but for those who are erased.
+
+        Parameters
+        ----------
+        day, digest, definitions
+            As for `lay_actions`.
+        found : mapping of str to LaidCard
+            By customer.
+        """
+        with self.writing() as writer:
+            gone = writer.erased_among(found)
+            kept = {one: mine for one, mine in found.items() if one not in gone}
+            laid.insert_cards(writer.connection, day, digest, definitions, kept)
 
     def lay_actions(
         self, day: date, digest: str, definitions: str, found: Mapping[str, LaidList]

@@ -210,6 +210,16 @@ laid_actions = Table(
     Column("record", LargeBinary, nullable=False),
 )
 
+laid_cards = Table(
+    "laid_cards",
+    metadata,
+    Column("customer_id", String, primary_key=True),
+    Column("as_of", Date, primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("definitions", String, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+)
+
 feedback = Table(
     "feedback",
     metadata,

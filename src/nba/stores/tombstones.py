@@ -41,6 +41,7 @@ from nba.stores.schema import (
     feedback,
     idempotency,
     laid_actions,
+    laid_cards,
     nights,
     outbox,
     quotas,
@@ -64,6 +65,7 @@ PERSONAL: tuple[Table, ...] = (
     changes,
     records,
     laid_actions,
+    laid_cards,
     chat_recipients,
     fallbacks,
 )

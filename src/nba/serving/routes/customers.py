@@ -30,9 +30,9 @@ from nba.serving.services import LiveScores, Services
 from nba.serving.shapes import CustomerCard, CustomerState, ProductScore, TagFact
 from nba.serving.views import show_actions, show_candidates
 from nba.stores.audit import Target
-from nba.stores.laid import LaidAction, LaidList
+from nba.stores.laid import LaidAction, LaidCard, LaidList, as_heard
 from nba.stores.lists import Slice
-from nba.stores.people import Tag
+from nba.stores.people import CustomerMark, Tag
 from nba.stores.standing import Standing
 
 router = APIRouter(prefix="/v1", tags=["customers"], route_class=RawPathRoute)
@@ -60,14 +60,34 @@ def read_card(
     key, now = ("card", customer_id, mark, fresh), services.clock()
     ready = services.answers.get(key, now)
     if ready is None:
-        standing = services.store.standing(customer_id, mark, services.day_begins)
-        card = _with_standing(services.cards.card(customer_id), customer_id, standing, services)
-        news = [_show_news(item, services) for item in standing.news]
-        content = LiveCard.model_construct(**dict(card), news=news)
-        ends = [tag.expires_at for tag in content.tags if tag.expires_at and tag.expires_at > now]
-        until = min([now + _KEEP, *ends])
-        ready = services.answers.put(key, Ready.of(content, until=until))
+        laid = services.store.laid_card(customer_id, as_heard(mark, fresh), services.definitions)
+        if laid is None or not laid.holds(now):
+            laid = make_card(customer_id, mark, fresh, services)
+        until = now + _KEEP if laid.until is None else min(now + _KEEP, laid.until)
+        ready = services.answers.put(key, Ready.of_text(laid.text, until=until))
     return ready.answer(request)
+
+
+def make_card(customer_id: str, mark: CustomerMark, moment: int, services: Services) -> LaidCard:
+    """Return a customer's card as it stands; `NotFoundError` where nobody does.
+
+    Parameters
+    ----------
+    customer_id : str
+    mark : CustomerMark
+        What is known beyond the night.
+    moment : int
+        When the customer's features were computed.
+    services : Services
+    """
+    now = services.clock()
+    standing = services.store.standing(customer_id, mark, services.day_begins)
+    card = _with_standing(services.cards.card(customer_id), customer_id, standing, services)
+    news = [_show_news(item, services) for item in standing.news]
+    content = LiveCard.model_construct(**dict(card), news=news)
+    ends = [tag.expires_at for tag in content.tags if tag.expires_at and tag.expires_at > now]
+    text = content.model_dump_json().encode()[:-1]
+    return LaidCard(as_heard(mark, moment), now, min(ends, default=None), text)
 
 
 @router.get(
