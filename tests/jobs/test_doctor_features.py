@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nba.errors import UnavailableError
-from nba.jobs.doctor import _counts, _features, _try
+from nba.jobs.doctor import _counts, _features, _try, doctor_lines
 from nba.settings import RateLimits
 
 DAY = date(2026, 3, 2)
@@ -67,7 +67,7 @@ def test_a_spoiled_part_is_a_problem_with_what_to_do(store: Store, words: list[s
 
 
 def test_what_is_whole_is_none() -> None:
-    assert said(Store(), {"as_of": DAY}) == "of 2026-03-02, online"
+    assert said(Store(), {"as_of": DAY}) == "2026-03-02, online"
     assert said(Store(), None) == "none"
 
 
@@ -80,3 +80,12 @@ def test_who_counts_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counts(RateLimits(per_key="9/second")) == "each process counts by itself"
     monkeypatch.setenv("NBA_RATE_LIMITS_URL", "redis://127.0.0.1:1/0")
     assert counts(RateLimits(per_key="9/second")).startswith("PROBLEM")
+
+
+def test_lines_stand_in_columns_and_say_where_nothing_is_set() -> None:
+    lines = doctor_lines({"settings.country": "", "outbox": "0 rows", "settings.arms": {"a": 0.1}})
+    assert lines == [
+        "settings.country –",
+        "outbox           0 rows",
+        'settings.arms    {"a": 0.1}',
+    ]

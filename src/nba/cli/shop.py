@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nba.cli.common import AsJson, AsOf, Verbose, emit, wiring_of
+from nba.cli.common import AsJson, Verbose, emit, wiring_of
 from nba.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,7 +81,9 @@ def demo(
     context: typer.Context,
     data: Annotated[Path | None, typer.Option(help="Your own tables.")] = None,
     mapping: Annotated[str, typer.Option(help="A mapping's name or file.")] = "",
-    as_of: AsOf = "",
+    as_of: Annotated[
+        str, typer.Option(help="The day of the plan, YYYY-MM-DD (default: after the last sale).")
+    ] = "",
     locale: Annotated[str, typer.Option(help="zh or en.")] = "en",
     chat: Annotated[
         bool, typer.Option("--chat", help="Send the plan to a played chat platform, and read back.")
@@ -163,7 +165,7 @@ def simulate(
 @verbs.command()
 def doctor(context: typer.Context, as_json: AsJson = False) -> None:
     """Check the project: settings, configuration, stores, last run."""
-    from nba.jobs.doctor import examine
+    from nba.jobs.doctor import doctor_lines, examine
 
     report = examine(wiring_of(context))
-    emit(as_json, report, lambda: [f"{key:<18} {value}" for key, value in report.items()])
+    emit(as_json, report, lambda: doctor_lines(report))

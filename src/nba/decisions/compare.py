@@ -44,12 +44,12 @@ class PlanDiff:
     vanished: tuple[str, ...]
 
     def summary(self) -> dict[str, Any]:
-        """Return the figures as plain values."""
+        """Return the figures as plain values, money to the hundredth."""
         counts = dict(self.customers.group_by("change").len().iter_rows())
         return {
             **{name: counts.get(name, 0) for name in ("added", "removed", "changed")},
-            "value_before": self.value_before,
-            "value_after": self.value_after,
+            "value_before": round(self.value_before, 2),
+            "value_after": round(self.value_after, 2),
             "vanished_action_types": list(self.vanished),
         }
 

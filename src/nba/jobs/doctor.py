@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from datetime import datetime, time
 from typing import Any, Final
@@ -27,7 +28,10 @@ def examine(wiring: Wiring) -> dict[str, Any]:
     report: dict[str, Any] = {
         "nba": nba.__version__,
         "project": str(project.root),
-        **{f"settings.{name}": value for name, value in wiring.settings.model_dump().items()},
+        **{
+            f"settings.{name}": value
+            for name, value in wiring.settings.model_dump(mode="json").items()
+        },
         "lake": _try(lambda: f"version {wiring.lake.version}"),
         "transactions": _try(lambda: f"{wiring.lake.rows('transactions'):,} lines"),
         "storage": _try(lambda: _storage(wiring)),
@@ -48,6 +52,19 @@ def examine(wiring: Wiring) -> dict[str, Any]:
         if challenger is not None:
             report[f"challenger {name}"] = challenger
     return report
+
+
+def doctor_lines(report: dict[str, Any]) -> list[str]:
+    """Return what was found as lines for people, with what stands beside each name in a column."""
+    width = max(map(len, report))
+    return [f"{name:<{width}} {_plain(value)}" for name, value in report.items()]
+
+
+def _plain(value: Any) -> str:
+    """Return a value as YAML would have it in one line; a dash where nothing is set."""
+    if isinstance(value, str):
+        return value or "–"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _answer(wiring: Wiring) -> str:
@@ -77,7 +94,7 @@ def _last_night(wiring: Wiring) -> str:
     if night is None:
         return "none yet"
     if night.state is NightlyRunState.DONE:
-        return f"of {night.as_of}, done at {night.ended_at:%Y-%m-%d %H:%M} UTC"
+        return f"{night.as_of}, done at {night.ended_at:%Y-%m-%d %H:%M} UTC"
     if night.failure is not None:
         step = f" in the step {night.failure.step}" if night.failure.step else ""
         return (
@@ -85,7 +102,7 @@ def _last_night(wiring: Wiring) -> str:
             f"{night.failure.message or night.failure.error}"
         )
     if is_locked(wiring.project.data):
-        return f"of {night.as_of}, began at {night.began_at:%Y-%m-%d %H:%M} UTC, still running"
+        return f"{night.as_of}, began at {night.began_at:%Y-%m-%d %H:%M} UTC, still running"
     return f"PROBLEM: of {night.as_of}, was broken off: run `nba run --as-of {night.as_of}` again"
 
 
@@ -125,7 +142,7 @@ def _features(wiring: Wiring) -> str:
         problems.append(f"the online store cannot be read ({error}): move it away, publish again")
     if store.base() is None:
         problems.append(f"cards stand still during the day: {_AGAIN.format(day, 'publish')}")
-    return f"PROBLEM: of {day}, {'; '.join(problems)}" if problems else f"of {day}, online"
+    return f"PROBLEM: of {day}, {'; '.join(problems)}" if problems else f"{day}, online"
 
 
 def _counts(wiring: Wiring) -> str:

@@ -38,9 +38,14 @@ def explanation_lines(found: Explanation) -> list[str]:
     head = f"{found.customer_id} of clerk {found.clerk_id}, arm {found.arm or 'none'}"
     lines = [head + (f": closed by {found.closed}" if found.closed else "")]
     for row in found.candidates.iter_rows(named=True):
-        facts = [f"{name} {_short(value)}" for name, value in row.items() if value is not None]
+        facts = [f"{name} {_short(value)}" for name, value in row.items() if _says(value)]
         lines.append("  " + ", ".join(facts))
     return lines
+
+
+def _says(value: object) -> bool:
+    """Whether a value says anything: a candidate that was closed has no chance and no money."""
+    return value not in (None, "") and value == value  # NaN is not equal to itself
 
 
 def _short(value: object) -> str:

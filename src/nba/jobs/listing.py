@@ -75,9 +75,10 @@ def print_list(
     chosen, rows = clerk_list(wiring.plan_store.actions(as_of.date()), clerk_id)
     language = language_of(locale, "en")
     names = _product_names(wiring, as_of, language)
-    minutes = float(rows["minutes"].sum())
+    minutes, shown = float(rows["minutes"].sum()), rows.head(limit)
+    of = "" if shown.height == rows.height else f"{shown.height} of "
     table = Table(
-        title=f"{as_of.date()} · {chosen} · {rows.height} actions · {minutes:g} min",
+        title=f"{as_of.date()} · {chosen} · {of}{rows.height} actions · {minutes:g} min",
         show_lines=True,
     )
     for heading in HEADINGS[locale][:-1]:
@@ -85,7 +86,7 @@ def print_list(
     table.add_column(HEADINGS[locale][-1], overflow="fold", min_width=44)
     catalogue = wiring.decision_files.catalogue
     kinds = {kind.action_type: kind.name.of(locale) for kind in catalogue.actions}
-    for row in rows.head(limit).iter_rows(named=True):
+    for row in shown.iter_rows(named=True):
         table.add_row(*_cells(row, names, kinds, locale, wiring.settings.currency))
     plain = svg is not None or not sys.stdout.isatty()
     console = Console(record=svg is not None, width=WIDE if plain else None)

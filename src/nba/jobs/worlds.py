@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 from nba.errors import UsageError
@@ -51,5 +52,9 @@ def make_world(
     lines = []
     if folder is not None:
         simulate(config, folder / "tables", folder / "truth")
-        lines.append(f"wrote {folder / 'tables'} and, apart from them, {folder / 'truth'}")
+        tables, day = folder / "tables", config.start + timedelta(days=config.days)
+        lines += [
+            f"wrote {tables} and, apart from them, {folder / 'truth'}",
+            f"its history ends before {day}: `nba ingest {tables}`, then `nba run --as-of {day}`",
+        ]
     return [*lines, *(describe(config).splitlines() if describe_it else [])]

@@ -50,6 +50,8 @@ SHIFTS: Final = "shifts"
 STAND_INS: Final = "stand_ins"
 #: Days of contacts and responses that the contact policy looks back on.
 POLICY_DAYS: Final = 92
+#: So many days without any sale are worth a warning.
+DAYS_WITHOUT_SALE: Final = 7.0
 _WHOLE = ("content", "events", "benefits", "service_cases", "groups", "memberships", "friendships")
 #: What a customer is called by: read for texts alone, kept with the plan, erased with the person.
 _NAMES = ("customer_id", "name", "alias", "gender")
@@ -99,17 +101,33 @@ def plan_report(
     eligible, actions : int
         Customers who were decided on, and contacts that were drawn.
     """
-    clerks = context.ports.feature_store.snapshot("clerk", context.as_of)
+    clerks, products = (
+        context.ports.feature_store.snapshot(view, context.as_of) for view in ("clerk", "product")
+    )
     return {
         "eligible": eligible,
         "actions": actions,
         "policy_version": rules.policy_version,
-        WARNINGS: plan_warnings(clerks, rules),
+        WARNINGS: [*silent_shifts(clerks, rules), *old_sales(products)],
     }
 
 
-def plan_warnings(clerks: pl.DataFrame, rules: DecisionRules) -> list[str]:
-    """Return what the plan leaves empty without a fault: shifts that lie in quiet hours."""
+def old_sales(products: pl.DataFrame) -> list[str]:
+    """Return a warning where no sale is recent: the tables have stopped, or the day is wrong.
+
+    Whoever bought since seems overdue, and is written to as if they had stayed away.
+    """
+    days = products["days_since_sale"].min()
+    if not isinstance(days, float) or days <= DAYS_WITHOUT_SALE:
+        return []
+    return [
+        f"WARN old tables: the newest sale is {days:.0f} days before the plan's day; whoever "
+        "bought since seems overdue: bring newer tables in, or plan for another day"
+    ]
+
+
+def silent_shifts(clerks: pl.DataFrame, rules: DecisionRules) -> list[str]:
+    """Return a warning where shifts lie in quiet hours: those clerks get no list."""
     silent = quiet_shifts(clerks, rules.policy)
     if silent.is_empty():
         return []

@@ -58,6 +58,12 @@ def test_three_weeks_are_left_to_what_needs_no_backtest(days: int, who: str) -> 
     assert model.score(inputs, as_of=AS_OF)["p_purchase_30d"].is_between(0, 1).all()
 
 
+def test_a_shop_where_nobody_bought_of_late_says_so() -> None:
+    old = purchase_log().with_columns(pl.col("ts") - pl.duration(days=200))
+    model = Hazard(CONFIG).fit(ModelInputs({"purchases": old}), as_of=AS_OF, seed=1)
+    assert "days of history, too few buyers for a backtest: " in model.finding()
+
+
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_the_answer_is_the_mixture_of_both(share: float) -> None:
     log = read_log(

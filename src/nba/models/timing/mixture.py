@@ -108,7 +108,10 @@ class Backtest:
             who = {0.0: "simple rule", 1.0: "BG/NBD"}.get(
                 self.share, "half BG/NBD, half simple rule"
             )
-            return f"{self.history_days} days of history, too little for a backtest: {who}"
+            little = (
+                "too little" if self.history_days < _SHORTEST_HISTORY_DAYS else "too few buyers"
+            )
+            return f"{self.history_days} days of history, {little} for a backtest: {who}"
         who = {0.0: "simple rule", 1.0: "learned curves"}.get(
             self.share, f"{self.share:.0%} learned curves, {1 - self.share:.0%} simple rule"
         )
