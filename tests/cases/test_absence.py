@@ -49,6 +49,13 @@ def test_ids_that_a_spreadsheet_has_damaged(shop, warned) -> None:
     assert shop.column("customer_id") == ["1.38001E+10", "#N/A", "NULL"]
 
 
+def test_ids_that_a_spreadsheet_was_to_take_for_text(shop, warned) -> None:
+    rows = 'o1,="00123",p1,2026-05-01,1\no2,"=""00124""",=p2,2026-05-01,1\n'
+    found = warned(shop.load(transactions=HEADER + rows))
+    assert found["damaged.customer_id"] == (2, '="00123"')
+    assert "damaged.product_id" not in found
+
+
 def test_ids_that_only_look_odd_are_no_damage(shop, warned) -> None:
     rows = "o1,#2001,E+1,2026-05-01,1\no2,#A-B,O'Neil,2026-05-01,1\n"
     assert not [name for name in warned(shop.load(transactions=HEADER + rows)) if "damaged" in name]

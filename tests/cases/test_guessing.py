@@ -68,6 +68,12 @@ def test_files_of_one_load_are_read_in_one_order(shop) -> None:
             datetime(2024, 5, 3, 21, 5),
         ),
         (("45415.5", "45435.25"), "excel_serial", datetime(2024, 5, 3, 12)),
+        (("20240503210500", "20240523090000"), "%Y%m%d%H%M%S", datetime(2024, 5, 3, 21, 5)),
+        (
+            ("2024年5月3日 凌晨1:05", "2024年5月23日 星期四 傍晚6:05"),
+            "year_first",
+            datetime(2024, 5, 3, 1, 5),
+        ),
         (("1714730400", "1716458400"), "epoch_seconds", datetime(2024, 5, 3, 10)),
         (("1714730400000", "1716458400000"), "epoch_milliseconds", datetime(2024, 5, 3, 10)),
         (("3 May 2024", "23 May 2024"), "%d %b %Y", datetime(2024, 5, 3)),
@@ -184,3 +190,77 @@ def test_a_draft_in_another_encoding(shop) -> None:
     shop.load_draft(text, folder)
     assert shop.column("ts") == [datetime(2024, 5, 1, 0, 5)]
     assert shop.column("unit_price") == [Decimal(3)]
+
+
+def test_twelve_at_night_may_be_either_end_of_the_day(shop) -> None:
+    mapping = sales(times={"ts": "year_first"})
+    shop.load(mapping, transactions=lines("2024年5月3日 晚上12:05", "2024年5月4日 晚上9:05"))
+    assert shop.column("ts") == [datetime(2024, 5, 4, 13, 5)]
+    assert shop.quarantine == [("ts", "type", "2024年5月3日 晚上12:05")]
+
+
+def priced(*prices: str) -> str:
+    rows = (f"o{n:02};c1;p1;2024-05-01;1;{price}\n" for n, price in enumerate(prices))
+    return HEADER.replace(",", ";") + "".join(rows)
+
+
+def test_a_point_beside_decimal_commas_is_asked_for(shop) -> None:
+    message = shop.refused(transactions=priced("12,50", "1.250"))
+    assert "nobody can tell the decimal mark of the column unit_price" in message
+    assert "numbers: {unit_price: comma}" in message
+    shop.load(sales(numbers={"unit_price": "comma"}), transactions=priced("12,50", "1.250"))
+    assert shop.column("unit_price") == [Decimal("12.5"), Decimal(1250)]
+
+
+@pytest.mark.parametrize("prices", [("12,50", "1.25", "3"), ("1.250", "0.125", "3")])
+def test_points_of_which_none_may_be_a_thousand_are_points(shop, prices) -> None:
+    shop.load(transactions=priced(*prices))
+    assert len(shop.quarantine) == sum("," in price for price in prices)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "is_asked"),
+    [
+        ("Discount", ("0.2", "0"), True),
+        ("折扣", ("0.9", "1"), True),
+        ("折扣", ("9", "8.5"), True),
+        ("Discount", ("0", "0"), False),
+        ("优惠金额", ("5", "0.5"), False),
+    ],
+)
+def test_a_discount_may_be_a_share(shop, name, values, is_asked) -> None:
+    rows = "".join(f"{n},m1,s1,2024-05-01,2,9.5,{value}\n" for n, value in enumerate(values))
+    text, draft, folder = shop.draft(sales=f"Receipt,Member,SKU,Date,Qty,Price,{name}\n{rows}")
+    numbers = draft["tables"]["transactions"].get("numbers", {})
+    assert (numbers.get("discount") == "ask") is is_asked
+    shop.load_draft(text.replace("ask", "point"), folder)
+    assert shop.column("discount") == [Decimal(value) for value in values]
+
+
+def test_discounts_that_cannot_be_money_off_are_told(shop, warned) -> None:
+    header = HEADER.strip() + ",discount\n"
+    shares = "o1,c1,p1,2024-05-01,2,9,0.2\no2,c1,p1,2024-05-01,2,9,0.1\n"
+    found = warned(shop.load(transactions=header + shares))
+    assert found["discount.share"][0] == 2
+    money = "o3,c1,p1,2024-05-01,2,9,-3\no4,c1,p1,2024-05-01,1,9,10\no5,c1,p1,2024-05-01,-1,9,-1\n"
+    found = warned(shop.load(transactions=header + money))
+    assert {name: count for name, (count, _) in found.items() if "discount" in name} == {
+        "discount.added": 1,
+        "discount.worthless": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("Type", "refund"), ("订单状态", "已退款"), ("Vorgang", "STORNO")]
+)
+def test_a_draft_asks_about_lines_that_are_no_sales(shop, column: str, value: str) -> None:
+    rows = f"1,m1,s1,2024-05-01,2,3,sale\n2,m1,s1,2024-05-02,2,3,{value}\n"
+    text, _, _ = shop.draft(sales=f"Receipt,Member,SKU,Date,Qty,Price,{column}\n{rows}")
+    assert f"# {column} holds {value!r}: lines that are no sales" in text
+
+
+def test_an_encoding_that_was_recognised_is_said(shop) -> None:
+    content = HEADER.strip() + ",attr_product_name\no1,c1,p1,2024-05-01,1,2,真丝围巾\n"
+    report = shop.load(transactions=content.encode("gb18030"))
+    assert "transactions.csv: text in GB18030" in report.recognised
+    assert shop.load(transactions=content.encode()).recognised == []

@@ -11,7 +11,7 @@ from nba.data.report import LoadRefusedError
 from nba.errors import ConfigError
 from nba.jobs.init import init_project
 from nba.jobs.nightly import run_nightly
-from nba.jobs.progress import silent
+from nba.jobs.progress import Progress, silent
 from nba.settings import Project
 from nba.wiring import Wiring
 
@@ -50,6 +50,18 @@ def test_what_landed_is_loaded_once_and_stays_where_it_is(wiring: Wiring) -> Non
     assert path.exists()
     arrive(wiring, "transactions.csv", "o2,c1,p1,2026-03-01,1,5")
     assert night(wiring) == {"o1", "o2"}
+
+
+def test_what_a_load_warns_of_stands_in_the_night_too(wiring: Wiring) -> None:
+    arrive(wiring, "transactions.csv", "o1,c1,p1,2026-03-01,1,5", "o2,,p1,2026-03-01,x,5")
+    said: list[str] = []
+
+    class Kept(Progress):
+        def __call__(self, line: str) -> None:
+            said.append(line)
+
+    run_nightly(wiring, DAY, progress=Kept(), until_step="ingest")
+    assert any("1 rows quarantined, quantity: type" in line for line in said)
 
 
 def test_a_file_under_a_hidden_name_waits_until_it_is_whole(wiring: Wiring) -> None:

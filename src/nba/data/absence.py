@@ -197,10 +197,11 @@ def _is_damaged(name: str) -> str:
     value = sql.name(name)
     rounded = f"regexp_full_match({value}, '\\d([.,]\\d+)?E\\+\\d+')"
     error = f"regexp_full_match({value}, '#[A-Z/0]+[!?]?')"
+    quoted = f"starts_with({value}, '=\"')"
     longest, words = max(map(len, NO_VALUES)), sql.texts(NO_VALUES)
     return (
         f"CASE WHEN contains({value}, 'E+') THEN {rounded} "
-        f"WHEN {value}[1] IN ('''', '#') THEN {value}[1] = '''' OR {error} "
+        f"WHEN {value}[1] IN ('''', '#', '=') THEN {value}[1] = '''' OR {error} OR {quoted} "
         f"WHEN strlen({value}) <= {longest} THEN {value} IN ({words}) "
         "ELSE false END"
     )

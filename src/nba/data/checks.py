@@ -12,6 +12,7 @@ from nba.data import clock, quarantine, sql
 from nba.data.keys import Merged
 from nba.data.lake import Writer, relation
 from nba.data.mapping import Mapping
+from nba.data.measure import Measure
 from nba.data.prepare import Prepared
 from nba.data.readers import JSON_SUFFIXES, SUFFIXES, SourceFile
 from nba.data.report import IngestReport, Status, Totals
@@ -33,6 +34,8 @@ def of_table(context: Context, report: IngestReport, prepared: Prepared) -> None
         report.add(Status.PASS, name, "filtered", text, count=table.filtered)
     if not table.read.rows and not table.kept_out:
         report.add(Status.WARN, name, "rows", "the files have no rows")
+    for file, encoding in prepared.encodings.items():
+        report.recognised.append(f"{Path(file).name}: text in {encoding.upper()}")
     _kept_out(report, prepared)
     _offences(context.connection, report, prepared)
     _clock(context, report, prepared)
@@ -176,6 +179,31 @@ def _lines(context: Context, report: IngestReport, prepared: Prepared) -> None:
         report.add(
             Status.WARN, "transactions", "free", f"{free:,} lines have the price 0", count=free
         )
+    _discounts(report, lines)
+
+
+def _discounts(report: IngestReport, lines: Measure) -> None:
+    """Warn of discounts that look like shares, or have the wrong sign or size."""
+    largest = lines.largest_discount
+    found = {
+        "discount.share": (
+            lines.discounted if largest is not None and largest <= 1 else 0,
+            "lines have a discount, and none is above 1: it is money off the line; derive it in a "
+            "mapping where these are shares",
+        ),
+        "discount.added": (
+            lines.added,
+            "sales have a negative discount, which makes them dearer: turn its sign in a mapping "
+            "where it is none",
+        ),
+        "discount.worthless": (
+            lines.worthless,
+            "sales have a discount above what they cost: they count with less than nothing",
+        ),
+    }
+    for name, (count, text) in found.items():
+        if count:
+            report.add(Status.WARN, "transactions", name, f"{count:,} {text}", count=count)
 
 
 def of_orders(report: IngestReport, merged: Merged) -> None:

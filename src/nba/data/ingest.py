@@ -418,13 +418,20 @@ class Load:
             )
             self._refuse(REQUIRED_TABLE, error)
             return
+        named = [
+            path.name
+            for path in sorted(folder.iterdir())
+            if path.name.lower().startswith(f"{REQUIRED_TABLE}.")
+        ]
         wanted = ", ".join(own.source or ("the query's sources",))
         error = InputRefusedError(
             f"the folder {folder} has no {REQUIRED_TABLE}",
             expected=f"a file or folder of parts named {wanted} (.parquet, .csv or .csv.gz)"
             + (" or an export of a known system" if self.mapping.name == CANONICAL.name else ""),
             found=names,
-            next_step="add the table, or choose the mapping that fits these files; "
+            next_step=f"save {named[0]} as {REQUIRED_TABLE}.csv"
+            if named
+            else "add the table, or choose the mapping that fits these files; "
             "`nba ingest FOLDER --suggest` drafts one",
         )
         self._refuse(REQUIRED_TABLE, error)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
+from typing import Final
 
 import duckdb
 
@@ -21,6 +22,12 @@ from nba.errors import InputRefusedError
 FILE, LINE = "_file", "_line"
 #: What DuckDB calls a quote that never ends; it swallows the lines after it.
 _QUOTE_ERRORS = ("UNQUOTED VALUE", "LINE SIZE OVER MAXIMUM")
+#: What is expected of a line of CSV, by what DuckDB says is wrong with it.
+_EXPECTED: Final = {
+    "TOO MANY COLUMNS": "as many fields as the header has",
+    "MISSING COLUMNS": "as many fields as the header has",
+    "INVALID ENCODING": "text in UTF-8; another encoding is named by `--encoding` or in a mapping",
+}
 _numbers = count()
 
 
@@ -57,12 +64,15 @@ class Input:
     rejected : str
         The temporary table (file, line, column, content, message) of CSV lines that are no
         records; empty where there can be none.
+    encoding : str
+        Of CSV files, where only their bytes say it and it is not UTF-8.
     """
 
     def __init__(self, files: list[SourceFile]) -> None:
         self.files = files
         self.names: dict[str, str] = {}
         self.rejected = ""
+        self.encoding = ""
 
     def source(self, *, with_lines: bool = False) -> Source:
         """Return the relation; CSV lines are numbered only on demand, since that is slow."""
@@ -97,6 +107,7 @@ class CsvInput(Input):
         self._repaired = False
         self._scan = ""
         self.names = dict(group.read_from)
+        self.encoding = group.encoding
 
     def source(self, *, with_lines: bool = False) -> Source:
         """Return the relation of a new scan."""
@@ -122,10 +133,14 @@ class CsvInput(Input):
             )
             self.names = dict(self._group.read_from)
             return True
+        cases = " ".join(
+            f"WHEN {sql.text(kind)} THEN {sql.text(text)}" for kind, text in _EXPECTED.items()
+        )
+        expected = f"CASE CAST(r.error_type AS VARCHAR) {cases} ELSE r.error_message END"
         connection.execute(
             f"""INSERT INTO {self.rejected}
             SELECT s.file_path, r.line, coalesce(first(r.column_name), ''), first(r.csv_line),
-                first(r.error_message)
+                first({expected})
             FROM {self._scan} AS r JOIN {self._scan}_scan AS s USING (scan_id, file_id)
             WHERE NOT EXISTS (SELECT 1 FROM {self.rejected} AS k
                 WHERE k.file = s.file_path AND k.content = r.csv_line)
@@ -214,7 +229,7 @@ def _without_broken_quotes(
         )
         connection.execute(
             f"INSERT INTO {rejected} SELECT {sql.text(str(target))}, line, '', content, "
-            "'a quote that does not end in its line' FROM raw_lines WHERE is_broken"
+            "'quotes that end in their line' FROM raw_lines WHERE is_broken"
         )
         connection.execute(
             f"COPY (SELECT content FROM raw_lines WHERE NOT is_broken ORDER BY line) "

@@ -36,6 +36,10 @@ class Measure:
     first, last : datetime, optional
     anonymous, returned, free : int
         Lines without customer, with a negative quantity, of price 0.
+    discounted, added, worthless : int
+        Lines with a discount, sales with a negative one, sales with one above what they cost.
+    largest_discount : float, optional
+        Without its sign.
     customers, orders, products : int
     typical, largest : float, optional
         The median amount and the largest.
@@ -52,6 +56,10 @@ class Measure:
     anonymous: int = 0
     returned: int = 0
     free: int = 0
+    discounted: int = 0
+    added: int = 0
+    worthless: int = 0
+    largest_discount: float | None = None
     customers: int = 0
     orders: int = 0
     products: int = 0
@@ -126,6 +134,13 @@ def _line_terms(columns: Collection[str], has_money: bool, large: bool) -> dict[
         terms["anonymous"] = "count(*) - count(customer_id)"
     if "unit_price" in columns:
         terms["free"] = "count(*) FILTER (WHERE unit_price = 0)"
+    if "discount" in columns:
+        terms["discounted"] = "count(*) FILTER (WHERE discount <> 0)"
+        terms["added"] = "count(*) FILTER (WHERE discount < 0 AND quantity > 0)"
+        terms["largest_discount"] = "CAST(max(abs(discount)) AS DOUBLE)"
+    if has_money and "discount" in columns:
+        cost = f"CAST(discount AS DOUBLE) > {_AMOUNT} + 0.01"
+        terms["worthless"] = f"count(*) FILTER (WHERE quantity > 0 AND {cost})"
     if has_money:
         amount = f"abs({_AMOUNT})"
         quantile = "approx_quantile" if large else "quantile_cont"

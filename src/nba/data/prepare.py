@@ -6,24 +6,27 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import duckdb
 
-from nba.data import keys, sql
+from nba.data import keys, readings, sql
 from nba.data.direct import can_place, is_clean, stage_in_place, stage_placed
 from nba.data.inputs import CsvInput, Input, ParquetInput, QueryInput, materialise
 from nba.data.kept_out import blank_lines, keep_out
 from nba.data.mapping import TableMapping
-from nba.data.measure import ERROR, LINE_AMOUNT, MONEY, Measure, measure
+from nba.data.measure import ERROR, LINE_AMOUNT, MONEY, VALUE, Measure, measure
 from nba.data.readers import Dialect, FileGroup, SourceFile, find, group
 from nba.data.report import TableReport, Totals
 from nba.data.settle import settle
-from nba.data.staging import Context, Staged, replaced, stage
+from nba.data.staging import Context, Staged, expressions, replaced, stage
 from nba.errors import InputRefusedError
-from nba.schema.tables import Table
+from nba.schema.tables import LIMITS, Table
 
 #: Fewer values than this that cannot be read are bad rows, not a column of the wrong type.
 WRONG_TYPE_MINIMUM = 3
+#: A number with a point that may be a thousand.
+_THOUSAND: Final = r"[-+]?[1-9]\d{0,2}\.\d{3}"
 
 
 @dataclass
@@ -47,6 +50,8 @@ class Prepared:
         Values of states that a safe one replaces, by column: how many, and one of them.
     headers : dict of str to tuple of str
         CSV file to the names in its first line.
+    encodings : dict of str to str
+        CSV file to its encoding, where only its bytes say it and it is not UTF-8.
     """
 
     table: Table
@@ -59,6 +64,7 @@ class Prepared:
     measured: Measure = field(default_factory=Measure)
     replaced: dict[str, tuple[int, str]] = field(default_factory=dict)
     headers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    encodings: dict[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> str:
@@ -118,9 +124,13 @@ def stage_inputs(
     report = TableReport(table.name, [str(file.path) for file in files])
     prepared = Prepared(table, own.overlap, report, files=files, rejected=rejected)
     for number, incoming in enumerate(inputs):
-        prepared.staged.append(_stage(context, table, incoming, number, alone=len(inputs) == 1))
+        staged = _stage(context, table, incoming, number, alone=len(inputs) == 1)
+        _refuse_mixed_marks(context, table, incoming, staged)
+        prepared.staged.append(staged)
         prepared.names.update(incoming.names)
         source = incoming.source()
+        if incoming.encoding:
+            prepared.encodings |= {str(file.path): incoming.encoding for file in incoming.files}
         if source.header:
             prepared.headers[source.shown] = tuple(source.header.values())
         for column, (count, example) in replaced(context, table, source).items():
@@ -356,3 +366,47 @@ def _refuse_wrong_types(connection: duckdb.DuckDBPyConnection, prepared: Prepare
                     found=f"{count:,} values of which none can be read, such as {value!r}",
                     next_step="correct the export, or rename or derive the column in a mapping",
                 )
+
+
+def _refuse_mixed_marks(context: Context, table: Table, incoming: Input, staged: Staged) -> None:
+    """Refuse a column of numbers of which some have a decimal comma and others, it seems, points.
+
+    Beside `12,50` a `1.250` is more likely a thousand than one and a quarter.
+    """
+    own = context.mapping.tables[table.name]
+    for number, rule in enumerate(staged.rules):
+        column = table.by_name.get(rule.column)
+        if rule.name != "type" or column is None or column.kind not in LIMITS:
+            continue
+        if rule.column in own.numbers:
+            continue
+        comma = _first(
+            context,
+            f"{staged.bad} WHERE {ERROR} = {number} AND contains({VALUE}, ',') "
+            f"AND {readings.number_sql(VALUE, readings.COMMA)} IS NOT NULL",
+            VALUE,
+        )
+        if not comma:
+            continue
+        source = incoming.source()
+        text = f"trim(CAST({expressions(table, own, source)[rule.column]} AS VARCHAR))"
+        group = _first(
+            context,
+            f"{source.relation} AS source WHERE regexp_full_match({text}, {sql.text(_THOUSAND)})",
+            text,
+        )
+        if group:
+            raise InputRefusedError(
+                f"{table.name}: nobody can tell the decimal mark of the column {rule.column} of "
+                f"{source.shown}",
+                expected="one mark before the decimals",
+                found=f"{comma!r}, and {group!r}, which may be a thousand",
+                next_step=f"say `numbers: {{{rule.column}: comma}}` (or `point`) in a mapping, or "
+                "correct the export",
+            )
+
+
+def _first(context: Context, rows: str, text: str) -> str:
+    """Return the least of some texts, empty where there are no rows."""
+    found = context.connection.execute(f"SELECT min({text}) FROM {rows}").fetchone()
+    return found[0] or "" if found is not None else ""

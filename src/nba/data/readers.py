@@ -96,6 +96,8 @@ class FileGroup:
         Whether the first line of a CSV file names its columns.
     above : int
         Lines above the one that names the columns, such as a title.
+    encoding : str
+        Of CSV files, where it was recognised by other than a mark, and is not UTF-8.
     """
 
     files: tuple[SourceFile, ...]
@@ -105,6 +107,7 @@ class FileGroup:
     read_from: dict[str, str] = field(default_factory=dict)
     has_header: bool = True
     above: int = 0
+    encoding: str = ""
 
     @property
     def first_line(self) -> int:
@@ -227,7 +230,8 @@ def group(
             if path.suffix == ".parquet"
             else _describe_csv(path, dialect, scratch, hints)
         )
-        key = (described.is_text, described.delimiter, tuple(described.columns.items()))
+        written = (described.is_text, described.delimiter, described.encoding)
+        key = (*written, tuple(described.columns.items()))
         seen = groups.get(key)
         groups[key] = described if seen is None else _joined(seen, described)
     return list(groups.values())
@@ -241,6 +245,7 @@ def _joined(left: FileGroup, right: FileGroup) -> FileGroup:
         left.delimiter,
         {**left.read_from, **right.read_from},
         left.has_header,
+        encoding=left.encoding,
     )
 
 
@@ -272,7 +277,7 @@ def _describe_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> File
 
 def _describe_csv(path: Path, dialect: Dialect, scratch: Path, hints: frozenset[str]) -> FileGroup:
     file = _not_empty(path)
-    plain = _plain(path, dialect.encoding, scratch)
+    plain, recognised = _plain(path, dialect.encoding, scratch)
     header = _header_line(plain, path)
     delimiter = dialect.delimiter or _delimiter(header, hints)
     columns = list(dialect.header) or _header_columns(header, delimiter, path)
@@ -284,6 +289,7 @@ def _describe_csv(path: Path, dialect: Dialect, scratch: Path, hints: frozenset[
         delimiter,
         {str(plain): str(path)},
         has_header=not dialect.header,
+        encoding=recognised,
     )
 
 
@@ -321,7 +327,8 @@ def headings(
         Where the file is empty, damaged, or not in the encoding that was named.
     """
     file = _not_empty(path)
-    plain = _ended_alike(_plain(path, encoding or encodings.UTF_8, scratch), scratch)
+    plain, recognised = _plain(path, encoding or encodings.UTF_8, scratch)
+    plain = _ended_alike(plain, scratch)
     with plain.open("rb") as stream:
         for above, raw in enumerate(islice(stream, ABOVE)):
             header = raw[:HEADER_BYTES].decode("utf-8-sig", errors="replace").strip("\r\n\ufeff")
@@ -334,6 +341,7 @@ def headings(
                 delimiter,
                 {str(plain): str(path)},
                 above=above,
+                encoding=recognised,
             )
 
 
@@ -371,16 +379,18 @@ def _is_utf8(encoding: str) -> bool:
     return encoding.lower().replace("_", "-") in {"utf-8", "utf8"}
 
 
-def _plain(path: Path, encoding: str, scratch: Path) -> Path:
-    """Return a plain UTF-8 file: the path itself, or an expanded copy of it.
+def _plain(path: Path, encoding: str, scratch: Path) -> tuple[Path, str]:
+    """Return a plain UTF-8 file, and the encoding where nothing but its bytes says it.
 
-    Where nothing else is said, a file in UTF-16 or GB18030 is recognised.
+    The file is the path itself, or an expanded copy of it. Where nothing else is said, UTF-16
+    and GB18030 are recognised.
     """
-    if _is_utf8(encoding):
-        encoding = _detected(path) or encoding
+    recognised = _detected(path) if _is_utf8(encoding) else ""
+    encoding = recognised or encoding
     is_utf8 = _is_utf8(encoding)
+    recognised = "" if is_utf8 or recognised == encodings.UTF_16 else recognised
     if path.suffix != ".gz" and is_utf8:
-        return path
+        return path, ""
     scratch.mkdir(parents=True, exist_ok=True)
     target = scratch / f"{len(list(scratch.iterdir()))}-{base_name(path)}.csv"
     try:
@@ -394,7 +404,7 @@ def _plain(path: Path, encoding: str, scratch: Path) -> Path:
         raise _unreadable(path, "a complete gzip file", f"a damaged one: {error}") from error
     except (LookupError, UnicodeError) as error:
         raise _unreadable(path, f"text in the encoding {encoding}", str(error)) from error
-    return target
+    return target, recognised
 
 
 def _detected(path: Path) -> str:

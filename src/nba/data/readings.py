@@ -105,9 +105,12 @@ def without_zone(format_: str) -> str:
 def _cleaned(text: str) -> str:
     """Return the SQL of a date with Chinese words and half days as signs."""
     signs = f"translate({narrow(text)}, {sql.text(_CHINESE)}, '--:::::')"
-    days = f"regexp_replace({signs}, '[日号號]', ' ', 'g')"
-    morning = f"regexp_replace({days}, '上午|早上', ' AM ')"
-    evening = f"regexp_replace({morning}, '下午|晚上|中午', ' PM ')"
+    bare = f"regexp_replace({signs}, '(星期|周|週)[一二三四五六日天]', ' ')"
+    days = f"regexp_replace({bare}, '[日号號]', ' ', 'g')"
+    # twelve at night may be the end of the day or its beginning
+    clear = f"regexp_replace({days}, '(晚上|夜里|夜裡|半夜) *12', '?')"
+    morning = f"regexp_replace({clear}, '上午|早上|早晨|凌晨|清晨', ' AM ')"
+    evening = f"regexp_replace({morning}, '下午|晚上|中午|傍晚|夜里|夜裡', ' PM ')"
     return f"trim(replace({evening}, '秒', ''))"
 
 

@@ -34,19 +34,22 @@ from nba.data.readings import (
 )
 from nba.data.rules import input_columns, is_required
 from nba.data.staging import reading
-from nba.data.wordlist import EXPORTS, FILE_WORDS, LINE_ATTRIBUTES, SYNONYMS
+from nba.data.wordlist import EXPORTS, FILE_WORDS, LINE_ATTRIBUTES, RATES, RETURNS, SYNONYMS
 from nba.errors import InputRefusedError
 from nba.schema.tables import LIMITS, TABLES, Column, Kind, Table
 
 _TIMES = (Kind.TIMESTAMP, Kind.DATE, Kind.BIRTHDAY)
 #: Ways to write a day with the month's name, or without anything between.
-_NAMED = tuple(
-    day + time
-    for day in (
-        "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y",
-        "%b %d %Y", "%B %d %Y", "%a, %d %b %Y", "%Y%m%d",
-    )
-    for time in ("", " %H:%M", " %H:%M:%S", " %I:%M %p")
+_NAMED = (
+    *(
+        day + time
+        for day in (
+            "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y",
+            "%b %d %Y", "%B %d %Y", "%a, %d %b %Y", "%Y%m%d",
+        )
+        for time in ("", " %H:%M", " %H:%M:%S", " %I:%M %p")
+    ),
+    "%Y%m%d%H%M", "%Y%m%d%H%M%S",
 )  # fmt: skip
 #: A number that is a day of a spreadsheet (1982 to 2064), or the time since 1970 (from 1990 on).
 _SPANS = {
@@ -54,6 +57,8 @@ _SPANS = {
     EPOCH_SECONDS: (631_152_000, 4_000_000_000),
     EPOCH_MILLISECONDS: (631_152_000_000, 4_000_000_000_000),
 }
+#: A column of words says what kind a line is where it holds so few different ones.
+_FEW_WORDS = 12
 #: A column is of a kind where so many of its values read as it.
 _MOST = 0.5
 
@@ -70,6 +75,10 @@ class _Seen:
     time, number : Choice
         How; `iso` and an empty mark where nothing needs to be said.
     example : str
+    largest : float
+        Of its numbers, without their sign.
+    no_sale : str
+        A value of a column of few words by which a line is no sale; empty where there is none.
     """
 
     name: str
@@ -78,6 +87,8 @@ class _Seen:
     time: Choice
     number: Choice
     example: str = ""
+    largest: float = 0.0
+    no_sale: str = ""
 
     def shown(self) -> str:
         """Return the column with an example, for a comment."""
@@ -131,7 +142,7 @@ def suggest_mapping(folder: Path | str, *, encoding: str = "utf-8") -> str:
             f"the folder {folder} holds no tables",
             expected="CSV or Parquet files",
             found=", ".join(path.name for path in sorted(folder.glob("*"))[:10]) or "nothing",
-            next_step="check the path",
+            next_step="check the path; save workbooks and other files of text as CSV",
         )
     guesses = _best([guess for path in paths for guess in _guesses(path, encoding)])
     unused = [path.name for path in paths if path not in {guess.path for guess in guesses}]
@@ -162,7 +173,21 @@ def _look_at(connection: duckdb.DuckDBPyConnection, name: str) -> _Seen:
     number = _numbers(connection)
     time = _numbered_times(connection, total) if number.values > _MOST * total else None
     time = time or _times(connection)
-    return _Seen(name, time.values / total, number.values / total, time, number, example[:20])
+    plain = f"TRY_CAST({readings.number_sql('v', POINT)} AS DOUBLE)"
+    largest = connection.execute(f"SELECT coalesce(max(abs({plain})), 0) FROM seen").fetchone()
+    assert largest is not None
+    shares = time.values / total, number.values / total
+    no_sale = _no_sale(connection)
+    return _Seen(name, *shares, time, number, example[:20], float(largest[0]), no_sale)
+
+
+def _no_sale(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return a value by which a line is a return or was called off, of a column of few words."""
+    words = " OR ".join(f"contains(lower(v), {sql.text(word)})" for word in RETURNS)
+    row = connection.execute(
+        f"SELECT min(v) FILTER (WHERE {words}) FROM seen HAVING count(*) <= {_FEW_WORDS}"
+    ).fetchone()
+    return row[0] if row is not None and row[0] else ""
 
 
 def _numbers(connection: duckdb.DuckDBPyConnection) -> Choice:
@@ -347,6 +372,12 @@ def _drafted(guess: _Guess) -> list[str]:
         for column, seen in guess.columns.items()
         if kinds.get(column) in LIMITS and (seen.number.chosen or seen.number.rivals)
     }
+    discount = guess.columns.get("discount")
+    if discount is not None and (0 < discount.largest <= 1 or discount.name in RATES):
+        numbers["discount"] = (
+            f"{ASK} # like {discount.example!r}: write `point` where it is money off the line; "
+            "`derive` it where it is a share"
+        )
     for key, pairs in (("rename", renamed), ("times", times), ("numbers", numbers)):
         if pairs:
             lines.append(f"    {key}:")
@@ -359,6 +390,13 @@ def _drafted(guess: _Guess) -> list[str]:
     if guess.left:
         shown = ", ".join(seen.shown() for seen in guess.left)
         lines.append(f"    # left over: {shown} (keep one as attr_…)")
+    if guess.table.name == "transactions":
+        lines += [
+            f"    # {seen.name} holds {seen.no_sale!r}: lines that are no sales; `filter` leaves "
+            "them out, `derive` makes their quantity negative"
+            for seen in guess.left
+            if seen.no_sale
+        ]
     return lines
 
 

@@ -96,7 +96,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "price": ("price", "listprice", "unitprice", "retailprice", "msrp", "单价", "vk",
               "vkpreis", "listenpreis", "preis", "prix", "precio", "preco"),
     "cost": ("cost", "unitcost", "purchaseprice", "成本"),
-    "discount": ("discount", "discountamount", "rebate", "折扣", "rabatt", "remise", "descuento"),
+    "discount": ("discount", "discountamount", "rebate", "折扣金额", "优惠金额", "折扣", "rabatt",
+                 "remise", "descuento"),
     "store_id": ("storeid", "store", "shopid", "shop", "branch", "branchid", "门店编号", "filiale",
                  "magasin", "tienda", "loja", "門市編號", "店舗コード", "매장", "магазин",
                      "negozio"),
@@ -122,6 +123,12 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "kind": ("kind", "type", "event", "eventtype", "action"),
     "channel": ("channel", "saleschannel", "saleschannelid", "渠道"),
 }  # fmt: skip
+#: Columns of discounts that hold a share of the price as often as money.
+RATES = ("折扣", "折扣率")
+#: What a cell says where its line is no sale, in lower case.
+RETURNS = ("refund", "return", "void", "cancel", "退货", "退款", "取消", "作废", "storno", "retour",
+           "gutschrift", "rembours", "devoluc", "devoluç", "reso", "返品", "반품",
+           "возврат")  # fmt: skip
 #: What a file's name says of its table.
 FILE_WORDS: dict[str, tuple[str, ...]] = {
     "transactions": ("transaction", "order", "sale", "line", "invoice", "purchase", "basket",

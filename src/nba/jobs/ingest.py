@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from nba.data.ingest import ingest, retry
-from nba.data.report import IngestReport
+from nba.data.report import IngestReport, Status
 from nba.errors import ConfigError
 from nba.files import write_text
 from nba.jobs.init import with_settings
 from nba.jobs.progress import Progress, silent
+from nba.pipeline.plan import WARNINGS
 from nba.settings import SETTINGS_FILE
 from nba.wiring import Wiring
 
@@ -106,8 +107,8 @@ def _counts(report: IngestReport) -> dict[str, int]:
 LANDED: Final = "landing.json"
 
 
-def ingest_landed(wiring: Wiring) -> dict[str, int]:
-    """Load the landing folder if it is set and holds anything new; return the counts.
+def ingest_landed(wiring: Wiring) -> dict[str, Any]:
+    """Load the landing folder if it is set and holds anything new; return counts and warnings.
 
     Nothing in the folder is moved or deleted: it may belong to whoever fills it. What was there
     at the last load is told by names, sizes and times of change. Names that begin with a dot are
@@ -142,7 +143,8 @@ def ingest_landed(wiring: Wiring) -> dict[str, int]:
         dates=landing.dates,
     )
     write_text(wiring.project.data / LANDED, json.dumps(files, indent=1))
-    return _counts(report)
+    warnings = [check.line() for check in report.checks if check.status is not Status.PASS]
+    return {**_counts(report), WARNINGS: warnings}
 
 
 def landed_anew(wiring: Wiring) -> dict[str, Any]:

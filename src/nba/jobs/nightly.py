@@ -128,6 +128,8 @@ def run_nightly(
             current.report.update(
                 patiently(lambda: {**ingest_landed(wiring), **drain_outbox(wiring)}, progress)
             )
+        for line in current.report.get(WARNINGS, ()):
+            progress(line)
         context = replace(wiring.run(as_of), progress=progress)
         inputs = input_versions(wiring)
         if until_step == INGEST:

@@ -240,8 +240,10 @@ class Translation:
         """Say what was recognised, which columns are not known, and what was counted."""
         for export in found:
             known = len(export.columns) - len(export.unknown)
+            written = f", text in {export.group.encoding.upper()}" if export.group.encoding else ""
             self.report.recognised.append(
                 f"{export.name}: {kind.title} ({known} of {len(export.columns)} columns known)"
+                f"{written}"
             )
             if export.unknown:
                 self.report.add(
