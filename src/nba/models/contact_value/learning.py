@@ -26,6 +26,8 @@ from nba.models.purchases import day_numbers
 from nba.schema.words import Mode
 
 FOLDS: Final = 2
+#: Customers are divided into folds so many times; what is bought anyway is the mean over all.
+SPLITS: Final = 4
 ROUNDS: Final = 60
 ANYWAY_TREES: Final[dict[str, Any]] = {"num_leaves": 12, "learning_rate": 0.08, "lambda_l2": 20.0}
 #: How those whom clerks chose differ, from contacts that were not read: few, flat trees.
@@ -105,11 +107,13 @@ def learn(
     arm = codes(rows["mode"], arms)
     is_contact = (arm < len(MODES)) & rows["sent"].fill_null(True).to_numpy()
     group = rows["customer_id"].rank("dense").to_numpy().astype(np.int64)
-    fold = folds_of(rows.height, FOLDS, seed, group, arm)
+    folds = [
+        folds_of(rows.height, FOLDS, seed * SPLITS + split, group, arm) for split in range(SPLITS)
+    ]
     situation = situation_of(rows, rhythm, answers)
     reading = _reading(rows, is_contact, arm)
     without = _Without(
-        _before(rows, rhythm, season), situation, arm, is_contact, reading, fold, seed
+        _before(rows, rhythm, season), situation, arm, is_contact, reading, folds, seed
     )
     anyway = without.expected(rows["orders"])
     reached = _reached(reading, is_contact, situation, arm)
@@ -235,7 +239,9 @@ class _Without:
 
     Trees over moments without a contact. Clerks choose whom they write to and about what, so that
     those whom they chose buy more of it anyway, by as much as the contacts show that nobody read
-    (a negative control, Lipsitch, Tchetgen Tchetgen, Cohen 2010): trees over those add it.
+    (a negative control, Lipsitch, Tchetgen Tchetgen, Cohen 2010): trees over those add it. Which
+    rows fall into which fold is chance, so that the mean over several splits is taken (Chernozhukov
+    et al. 2018).
     """
 
     before: Floats
@@ -243,25 +249,28 @@ class _Without:
     arm: Ints
     is_contact: Bools
     reading: _Reading
-    fold: Ints
+    folds: list[Ints]
     seed: int
 
     def expected(self, outcome: pl.Series) -> Floats:
         """Return the expected outcome without a contact, shape (rows,)."""
         target = outcome.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-        known = np.isfinite(target)
-        free = ~self.is_contact & known
+        return np.asarray(np.mean([self._by_others(target, fold) for fold in self.folds], axis=0))
+
+    def _by_others(self, target: Floats, fold: Ints) -> Floats:
+        """Return what rows of the other folds say of each row, shape (rows,)."""
+        free = ~self.is_contact & np.isfinite(target)
         level = float(target[free].mean()) if free.any() else 0.0
         found = np.full(len(target), level)
         for held in range(FOLDS):
-            rest, mine = free & (self.fold != held), self.fold == held
+            rest, mine = free & (fold != held), fold == held
             if rest.sum() >= 200 and mine.any():
                 booster = trees.grow(
                     self.before[rest], target[rest], ANYWAY_TREES, ROUNDS, self.seed
                 )
                 found[mine] = trees.predict(booster, self.before[mine])
         found = np.maximum(found, 0.0)
-        return np.asarray(np.maximum(found + self._chosen(target - found, found), 0.0))
+        return np.asarray(np.maximum(found + self._chosen(target - found, found, fold), 0.0))
 
     @property
     def is_controlled(self) -> Bools:
@@ -269,7 +278,7 @@ class _Without:
         reading = self.reading
         chosen = reading.is_chosen & reading.is_recorded
         unread = chosen & ~reading.is_read
-        enough = min(int((unread & (self.fold != held)).sum()) for held in range(FOLDS))
+        enough = min(int((unread & (f != held)).sum()) for f in self.folds for held in range(FOLDS))
         return chosen if enough >= FEWEST_UNREAD else np.zeros(len(chosen), dtype=np.bool_)
 
     def rest(self, outcome: pl.Series) -> Floats:
@@ -277,7 +286,7 @@ class _Without:
         seen = outcome.cast(pl.Float64).fill_null(float("nan")).to_numpy()
         return np.asarray(seen - self.expected(outcome))
 
-    def _chosen(self, rest: Floats, expected: Floats) -> Floats:
+    def _chosen(self, rest: Floats, expected: Floats, fold: Ints) -> Floats:
         """Return how much more those whom clerks chose buy anyway, 0 for other rows."""
         reading, state = self.reading, self.situation
         unread = reading.is_chosen & reading.is_recorded & ~reading.is_read & np.isfinite(rest)
@@ -289,8 +298,8 @@ class _Without:
         )  # fmt: skip
         more = np.zeros(len(rest))
         for held in range(FOLDS):
-            learnt = unread & (self.fold != held)
-            mine = self.is_controlled & (self.fold == held)
+            learnt = unread & (fold != held)
+            mine = self.is_controlled & (fold == held)
             if learnt.sum() >= FEWEST_UNREAD and mine.any():
                 booster = trees.grow(
                     x[learnt], rest[learnt], CHOSEN_TREES, CHOSEN_ROUNDS, self.seed
