@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, delete, insert, or_, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, or_, select, union_all, update
 from sqlalchemy import cast as as_type
 from sqlalchemy.types import Text
 
@@ -74,6 +74,13 @@ PURGED: tuple[str, ...] = tuple(
     table.name for table in (*PERSONAL, schema.laid, audit, idempotency, tombstones)
 )
 _CHUNK = 500
+#: Those of some digests that are kept; made once: each event asks.
+_AMONG = union_all(
+    *(
+        select(column).where(column.in_(bindparam("digests", expanding=True)))
+        for column in (tombstones.c.customer_digest, tombstone_keys.c.digest)
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -258,7 +265,8 @@ def add_keys(
     kinds = {key_digest(key, secret): key.kind for key in keys}
     if not kinds:
         return 0
-    known = _among(connection, tombstone_keys.c.digest, sorted(kinds))
+    query = select(tombstone_keys.c.digest).where(tombstone_keys.c.digest.in_(sorted(kinds)))
+    known = set(connection.scalars(query))
     rows = [
         {"digest": digest, "receipt_id": receipt_id, "kind": kind}
         for digest, kind in kinds.items()
@@ -329,17 +337,10 @@ def erased_of(connection: Connection, customer_ids: Iterable[str], secret: bytes
         of_digest[customer_digest(one, secret)] = one
         if (key := key_of_id(one, secret)) is not None:
             of_digest[key_digest(key, secret)] = one
+    digests = sorted(of_digest)
+    parts = (digests[start : start + _CHUNK] for start in range(0, len(digests), _CHUNK))
     return {
         of_digest[digest]
-        for table in (tombstones.c.customer_digest, tombstone_keys.c.digest)
-        for digest in _among(connection, table, sorted(of_digest))
+        for part in parts
+        for digest in connection.scalars(_AMONG, {"digests": part})
     }
-
-
-def _among(connection: Connection, column: Column[str], digests: Sequence[str]) -> set[str]:
-    """Return those of some digests that a column holds."""
-    known: set[str] = set()
-    for start in range(0, len(digests), _CHUNK):
-        part = digests[start : start + _CHUNK]
-        known.update(connection.scalars(select(column).where(column.in_(part))))
-    return known
