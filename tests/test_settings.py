@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
+import nba
+from nba.decisions.action_types import Catalogue
+from nba.decisions.policy import ContactPolicy, Levers
 from nba.errors import ConfigError
-from nba.settings import Project, read_settings
+from nba.settings import PolicyShares, Project, Settings, read_settings
 
 
 def test_defaults_stand_where_the_file_is_silent(tmp_path: Path) -> None:
@@ -66,3 +71,30 @@ def test_threads_that_wait_do_not_spin_unless_the_environment_says_so() -> None:
             check=True,
         )
         assert done.stdout.strip() == expected
+
+
+def parts_of(model: type[BaseModel]) -> set[type[BaseModel]]:
+    """Return a model and all that its fields are made of."""
+    texts = {repr(field.annotation) for field in model.model_fields.values()}
+    known = {f"{one.__module__}.{one.__qualname__}": one for one in BaseModel.__subclasses__()}
+    waiting = list(known.values())
+    while waiting:
+        for one in waiting.pop().__subclasses__():
+            known[f"{one.__module__}.{one.__qualname__}"] = one
+            waiting.append(one)
+    found = {one for name, one in known.items() for text in texts if name in text}
+    return {model}.union(*(parts_of(one) for one in found - {model}))
+
+
+def test_every_setting_is_read() -> None:
+    source = "".join(path.read_text() for path in Path(nba.__file__).parent.rglob("*.py"))
+    read = set(re.findall(r"\.([a-z]\w*)", source))
+    models = {one for top in (Settings, ContactPolicy, Levers, Catalogue) for one in parts_of(top)}
+    assert len(models) > 15
+    unread = {
+        f"{one.__name__}.{name}"
+        for one in models - {PolicyShares}  # by name: `PolicyShares.of`
+        for name in one.model_fields
+        if name not in read
+    }
+    assert not unread

@@ -177,6 +177,23 @@ def test_a_preferred_mode_yields_to_proof_only() -> None:
     assert preferred_now(uplift, lower, np.array([0, 0, -1])).tolist() == [0, 1, 1]
 
 
+def test_without_hysteresis_what_was_preferred_before_does_not_count(
+    plan: Plan, inputs: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    held = files.rules(DecisionSettings())
+    free = held.model_copy(update={"policy": held.policy.model_copy(update={"hysteresis": False})})
+
+    def preferred(before: str, rules: DecisionRules) -> pl.DataFrame:
+        given = plan.preferred_mode.with_columns(mode=pl.lit(before))
+        return decide({**inputs, "preferred_mode": given}, rules, as_of=world.AS_OF).preferred_mode
+
+    modes = ("private_partner", "topic_expert")
+    one, other = (preferred(mode, held) for mode in modes)
+    assert not one.equals(other)
+    one, other = (preferred(mode, free) for mode in modes)
+    assert one.equals(other)
+
+
 def with_draws(inputs: Inputs, drawn: pl.Expr) -> Inputs:
     return {**inputs, "mode": inputs["mode"].with_columns(uplift_drawn=drawn)}
 

@@ -133,7 +133,12 @@ def build_candidates(
     state = policy_state(inputs, facts, as_of=as_of, policy=policy)
     allowed = policy_open(inputs, state, actions, as_of=as_of, policy=policy)
     arms = pl.repeat(str(Arm.ENGINE), facts.height, eager=True) if arm is None else arm
-    scores = mode_scores(inputs, facts.select("customer_id", "consent_profiling"), averages)
+    scores = mode_scores(
+        inputs,
+        facts.select("customer_id", "consent_profiling"),
+        averages,
+        hysteresis=policy.hysteresis,
+    )
     effects = contact_effects(facts, scores, needs, actions, averages, rules, arms)
     lever = lever_factors(needs, effects.need, actions, rules.levers)
     if not rules.settings.factors.levers:

@@ -110,8 +110,14 @@ def _mean(column: pl.Series) -> float:
     return float(known.mean()) if known.size else 0.0
 
 
-def mode_scores(inputs: DecisionInputs, customers: pl.DataFrame, averages: Averages) -> ModeScores:
-    """Return the mode scores of `customers` (customer_id, consent_profiling), in their order."""
+def mode_scores(
+    inputs: DecisionInputs, customers: pl.DataFrame, averages: Averages, *, hysteresis: bool
+) -> ModeScores:
+    """Return the mode scores of `customers` (customer_id, consent_profiling), in their order.
+
+    With `hysteresis` a preferred mode is kept until another is proved better; without it the
+    best of the day is preferred.
+    """
     per_mode = []
     for position, mode in enumerate(MODES):
         scores = inputs["mode"].filter(pl.col("mode") == str(mode)).unique("customer_id")
@@ -135,7 +141,7 @@ def mode_scores(inputs: DecisionInputs, customers: pl.DataFrame, averages: Avera
         drawn=drawn,
         risk=risk,
         lost_share=lost,
-        preferred=preferred_now(uplift, lower, before),
+        preferred=preferred_now(uplift, lower, before if hysteresis else np.full_like(before, -1)),
     )
 
 
