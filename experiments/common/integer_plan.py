@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from nba.arrays import Ints
+from nba.arrays import Bools, Floats, Ints
 from nba.decisions.allocation import EPSILON, Programme, Solution
-from nba.decisions.integer import Knapsacks, cells_up, core_rows, fill_knapsacks, grid_of, pad
+from nba.decisions.integer import Knapsacks, appeal, cells_up, fill_knapsacks, grid_of, pad
 
 
 def integer_plan(programme: Programme, relaxed: Solution, *, core: int = 64) -> Ints:
@@ -37,3 +37,27 @@ def integer_plan(programme: Programme, relaxed: Solution, *, core: int = 64) -> 
     plan = np.full(len(programme.clerk), -1, dtype=np.int64)
     plan[table[table >= 0]] = picked[table >= 0]
     return plan
+
+
+def core_rows(programme: Programme, price: Floats, taken: Bools, core: int) -> Ints:
+    """Return the customers that matter to an integer plan, sorted by clerk, best first.
+
+    Parameters
+    ----------
+    programme : Programme
+    price : array of float
+        Shape (clerks,), money per minute.
+    taken : array of bool
+        Shape (customers,): who is in the plan of the relaxed programme; they always matter.
+    core : int
+        Customers per clerk besides.
+    """
+    gain = appeal(programme, price)
+    rows = np.flatnonzero(programme.open.any(axis=1) & (taken | np.isfinite(gain)))
+    clerk = programme.clerk[rows]
+    # Who is far below the price never enters; cut each clerk's list before sorting it.
+    key = np.where(taken[rows], np.inf, gain[rows])
+    order = np.lexsort((-key, clerk))
+    rows, clerk = rows[order], clerk[order]
+    place = np.arange(len(rows)) - np.searchsorted(clerk, clerk)
+    return rows[(place < core) | taken[rows]]

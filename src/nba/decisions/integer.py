@@ -113,30 +113,6 @@ def pad(clerk: Ints, rows: Ints, clerks: int) -> Ints:
     return table
 
 
-def core_rows(programme: Programme, price: Floats, taken: Bools, core: int) -> Ints:
-    """Return the customers that matter to an integer plan, sorted by clerk, best first.
-
-    Parameters
-    ----------
-    programme : Programme
-    price : array of float
-        Shape (clerks,), money per minute.
-    taken : array of bool
-        Shape (customers,): who is in the plan of the relaxed programme; they always matter.
-    core : int
-        Customers per clerk besides.
-    """
-    gain = appeal(programme, price)
-    rows = np.flatnonzero(programme.open.any(axis=1) & (taken | np.isfinite(gain)))
-    clerk = programme.clerk[rows]
-    # Who is far below the price never enters; cut each clerk's list before sorting it.
-    key = np.where(taken[rows], np.inf, gain[rows])
-    order = np.lexsort((-key, clerk))
-    rows, clerk = rows[order], clerk[order]
-    place = np.arange(len(rows)) - np.searchsorted(clerk, clerk)
-    return rows[(place < core) | taken[rows]]
-
-
 def appeal(programme: Programme, price: Floats) -> Floats:
     """Return what a customer's best alternative earns beyond the price of its minutes."""
     net = programme.value - price[programme.clerk][:, None] * programme.minutes

@@ -277,15 +277,8 @@ class PackedStore:
 
     def snapshot_us(self, name: str) -> int:
         """Return the moment of the last snapshot brought online, 0 before the first."""
-        return self._moment(name, "snapshot_us")
-
-    def newest_us(self, name: str) -> int:
-        """Return the latest event time of a view, 0 for an empty one."""
-        return self._moment(name, "newest_us")
-
-    def _moment(self, name: str, column: str) -> int:
         row = self.connection.execute(
-            f"SELECT {column} FROM nba_views WHERE view = ?", (name,)
+            "SELECT snapshot_us FROM nba_views WHERE view = ?", (name,)
         ).fetchone()
         return int(row[0]) if row else 0
 

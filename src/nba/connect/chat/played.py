@@ -103,7 +103,6 @@ class PlayedWeCom:
         self.greeted: dict[str, str] = {}
         self.transfers: dict[tuple[str, str, str], int] = {}
         self.deleted_by_customer: set[tuple[str, str]] = set()
-        self.reminders: Counter[str] = Counter()
         self._welcomes: dict[str, int] = {}
         self._received: dict[tuple[str, str], int] = defaultdict(int)
         self._random = Random(seed)
@@ -450,10 +449,6 @@ class PlayedWeCom:
         self.tasks[body["msgid"]].cancelled = True
         return {}
 
-    def _remind(self, query: Mapping[str, str], body: Mapping[str, Any]) -> Answer:
-        self.reminders[body["msgid"]] += 1
-        return {}
-
     def _add_moment(self, query: Mapping[str, str], body: Mapping[str, Any]) -> Answer:
         (clerk,) = body["visible_range"]["sender_list"]["user_list"]
         jobid = f"job{len(self.posts) + 1:06d}"
@@ -533,7 +528,6 @@ _CALLS: Final[Mapping[str, _Handler]] = {
             "get_groupmsg_list_v2": PlayedWeCom._message_list,
             "get_groupmsg_send_result": PlayedWeCom._message_results,
             "cancel_groupmsg_send": PlayedWeCom._cancel,
-            "remind_groupmsg_send": PlayedWeCom._remind,
             "add_moment_task": PlayedWeCom._add_moment,
             "get_moment_task_result": PlayedWeCom._moment_made,
             "get_moment_list": PlayedWeCom._moment_list,

@@ -209,9 +209,6 @@ class ChatPlatform(Protocol):
     def cancel_message(self, remote_id: str) -> None:
         """Withdraw a task as far as it is not sent."""
 
-    def remind(self, remote_id: str) -> None:
-        """Remind the clerk of a task."""
-
     def results(self, remote_id: str, clerk: str) -> Iterator[Result]:
         """Yield what became of each recipient."""
 

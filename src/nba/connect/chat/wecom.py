@@ -243,10 +243,6 @@ class WeCom:
         """Withdraw a task as far as it is not sent."""
         self.session.ask("externalcontact/cancel_groupmsg_send", {"msgid": remote_id})
 
-    def remind(self, remote_id: str) -> None:
-        """Remind the clerk of a task."""
-        self.session.do("externalcontact/remind_groupmsg_send", {"msgid": remote_id})
-
     def results(self, remote_id: str, clerk: str) -> Iterator[Result]:
         """Yield what became of each recipient."""
         asked = {"msgid": remote_id, "userid": clerk, "limit": ROWS_PER_PAGE}
