@@ -9,6 +9,7 @@ import pytest
 
 from nba.data.report import LoadRefusedError
 from nba.errors import ConfigError
+from nba.jobs.ingest import ingest_folder
 from nba.jobs.init import init_project
 from nba.jobs.nightly import run_nightly
 from nba.jobs.progress import Progress, silent
@@ -62,6 +63,21 @@ def test_what_a_load_warns_of_stands_in_the_night_too(wiring: Wiring) -> None:
 
     run_nightly(wiring, DAY, progress=Kept(), until_step="ingest")
     assert any("1 rows quarantined, quantity: type" in line for line in said)
+
+
+def test_first_sales_say_in_which_currency_their_mapping_is(tmp_path: Path) -> None:
+    project = init_project(tmp_path / "shop", {})
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "till.csv").write_text(HEAD + "o1,c1,p1,2026-03-01,1,5\n")
+    mapping = tmp_path / "pos.yaml"
+    for currency in ("GBP", "USD"):
+        mapping.write_text(
+            f"project: {{currency: {currency}}}\ntables: {{transactions: {{source: till}}}}\n"
+        )
+        report = ingest_folder(Wiring(project), tmp_path / "in", mapping=str(mapping))
+        assert Project.open(tmp_path / "shop").settings.currency == "GBP"
+        told = "nba.yaml: currency is now GBP, it was CNY"
+        assert (told in report.recognised) is (currency == "GBP")
 
 
 def test_a_file_under_a_hidden_name_waits_until_it_is_whole(wiring: Wiring) -> None:

@@ -114,6 +114,8 @@ def ingest(
             if mapping is None:
                 load.recognise(Path(folder), currency, encoding, dates)
             load.run(Path(folder), is_increment=is_increment)
+            if REQUIRED_TABLE not in writer.before.tables and REQUIRED_TABLE in report.tables:
+                report.currency = report.currency or chosen.project.currency or ""
             report.version_before = report.version = writer.before.version
             if report.failed:
                 raise LoadRefusedError(report)

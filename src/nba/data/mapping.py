@@ -131,7 +131,9 @@ class ProjectDefaults(_Strict):
     """Settings that a project made for this data set begins with."""
 
     time_zone: str | None = Field(None, description="the project's time zone")
-    currency: str | None = Field(None, description="the currency of all money")
+    currency: str | None = Field(
+        None, description="the currency of all money; the first sales write it into `nba.yaml`"
+    )
     margin_rate: float | None = Field(None, description="margin where nothing says more")
     as_of: date | None = Field(None, description="the day that a demo of this data plans for")
 

@@ -94,9 +94,9 @@ class IngestReport:
     load_id : str
     loaded_at : datetime
     recognised : list of str
-        Files that are known exports by their header.
+        What files were taken for: known exports by their header, text in other encodings.
     currency : str
-        That of most money, where files say it.
+        That of most money, where files or the mapping of the first sales say it.
     refused : list of dict
         Rows that an increment did not accept and that its caller keeps, see `nba.data.ingest`.
     learned : dict of str to set of IdentityKey

@@ -85,7 +85,7 @@ def _load(
 
 
 def _adopt_currency(wiring: Wiring, report: IngestReport) -> None:
-    """Write the currency of a project's first sales into its settings, where files say it."""
+    """Write the currency of a project's first sales into its settings, where the load says it."""
     currency, before = report.currency, wiring.settings.currency
     if not currency or currency == before or not report.committed:
         return
