@@ -113,10 +113,17 @@ def _mean(column: pl.Series) -> float:
 def mode_scores(
     inputs: DecisionInputs, customers: pl.DataFrame, averages: Averages, *, hysteresis: bool
 ) -> ModeScores:
-    """Return the mode scores of `customers` (customer_id, consent_profiling), in their order.
+    """Return the mode scores of customers, in their order.
 
-    With `hysteresis` a preferred mode is kept until another is proved better; without it the
-    best of the day is preferred.
+    Parameters
+    ----------
+    inputs : DecisionInputs
+    customers : DataFrame
+        customer_id, consent_profiling.
+    averages : Averages
+        What counts for whom profiling is not consented to.
+    hysteresis : bool
+        Keep a preferred mode until another is proved better, instead of the day's best.
     """
     per_mode = []
     for position, mode in enumerate(MODES):
