@@ -7,6 +7,7 @@ import json
 import random
 import string
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -53,6 +54,19 @@ def test_the_least_used_answers_are_compressed_and_then_go() -> None:
     assert kept[-3:] == ["f", "g", "h"]
     assert 3 < len(kept) < len(given)
     assert "c" not in kept
+
+
+def test_what_lies_ready_elsewhere_is_not_kept_when_others_are_used_more() -> None:
+    laid, *others = (ready(text) for text in texts(4000))
+    laid = replace(laid, is_laid=True)
+    answers = Answers(budget=2 * laid.size)
+    answers.put("laid", laid)
+    assert answers.get("laid", NOW) is laid
+    for number, one in enumerate(others[:2]):
+        answers.put(number, one)
+    assert answers.get("laid", NOW) is None
+    answers.put(2, others[2])
+    assert answers.get(0, NOW) is not None
 
 
 def test_an_answer_ends_at_its_moment() -> None:

@@ -39,11 +39,14 @@ class Ready:
         The entity tag.
     until : datetime or None
         From when on it must be made anew; None: while its key stands.
+    is_laid : bool
+        Whether it lies ready elsewhere, so that it need not be kept when others are used more.
     """
 
     head: bytes
     tag: str
     until: datetime | None = None
+    is_laid: bool = False
 
     @classmethod
     def of(
@@ -64,9 +67,21 @@ class Ready:
         return cls.of_text(text.encode()[:-1], tag, until=until)
 
     @classmethod
-    def of_text(cls, head: bytes, tag: str = "", *, until: datetime | None = None) -> Ready:
-        """Return an answer whose text is there already, as `of` does."""
-        return cls(head, tag or f'"{sha256(head).hexdigest()[:24]}"', until)
+    def of_text(
+        cls, head: bytes, tag: str = "", *, until: datetime | None = None, is_laid: bool = False
+    ) -> Ready:
+        """Return an answer whose text is there already.
+
+        Parameters
+        ----------
+        head : bytes
+            The text up to its last brace.
+        tag, until
+            As for `of`.
+        is_laid : bool
+            Whether it lies ready elsewhere.
+        """
+        return cls(head, tag or f'"{sha256(head).hexdigest()[:24]}"', until, is_laid)
 
     @property
     def size(self) -> int:
@@ -145,6 +160,8 @@ class Answers:
         with self._lock:
             gone = self._used.put(key, ready)
         for other, one in gone:
+            if one.is_laid:
+                continue
             packed = _Packed.of(one)
             with self._lock:
                 self._packed.put(other, packed)

@@ -60,11 +60,13 @@ def read_card(
     key, now = ("card", customer_id, mark, fresh), services.clock()
     ready = services.answers.get(key, now)
     if ready is None:
-        laid = services.store.laid_card(customer_id, as_heard(mark, fresh), services.definitions)
-        if laid is None or not laid.holds(now):
-            laid = make_card(customer_id, mark, fresh, services)
-        until = now + _KEEP if laid.until is None else min(now + _KEEP, laid.until)
-        ready = services.answers.put(key, Ready.of_text(laid.text, until=until))
+        card = services.store.laid_card(customer_id, as_heard(mark, fresh), services.definitions)
+        is_laid = card is not None and card.holds(now)
+        if card is None or not is_laid:
+            card = make_card(customer_id, mark, fresh, services)
+        until = now + _KEEP if card.until is None else min(now + _KEEP, card.until)
+        made = Ready.of_text(card.text, until=until, is_laid=is_laid)
+        ready = services.answers.put(key, made)
     return ready.answer(request)
 
 
