@@ -73,3 +73,27 @@ def test_a_file_without_a_header(shop, warned) -> None:
         shop.load(transactions="order_id,product_id,ts,quantity,2026\no9,p,2026-05-01,1,x\n")
     )
     assert extra["no_header"] == (1, "2026")
+
+
+def test_a_birthday_of_very_many_may_stand_for_none(shop, warned) -> None:
+    days = [f"19{80 + n % 20}-{n % 12 + 1:02}-{n % 28 + 1:02}" for n in range(100)]
+    people = "".join(f"c{n},{day}\n" for n, day in enumerate(days + ["1900-01-01"] * 30))
+    sales = HEADER + "o1,c1,p1,2026-05-01,1\n"
+    found = warned(shop.load(transactions=sales, customers="customer_id,birthday\n" + people))
+    assert found["same_birthday"] == (32, "01-01")
+    few = "customer_id,birthday\n" + "".join(f"c{n},{day}\n" for n, day in enumerate(days))
+    assert "same_birthday" not in warned(shop.load(customers=few))
+
+
+def test_a_birthday_without_a_year(shop) -> None:
+    people = "customer_id,birthday\nc1,0000-05-03\nc2,05-03\nc3,0000-02-29\nc4,0000-02-30\n"
+    shop.load(transactions=HEADER + "o1,c1,p1,2026-05-01,1\n", customers=people)
+    kept = shop.lake.polars("customers").sort("customer_id")["birthday"].to_list()
+    assert kept == ["05-03", "05-03", "02-29"]
+    assert shop.quarantine == [("birthday", "type", "0000-02-30")]
+
+
+def test_days_of_clerks_that_may_be_hours(shop, warned) -> None:
+    clerks = "clerk_id,minutes_per_day\nk1,8\nk2,60\nk3,0\n"
+    found = warned(shop.load(transactions=HEADER + "o1,c1,p1,2026-05-01,1\n", clerks=clerks))
+    assert found["short_days"] == (1, "k1")

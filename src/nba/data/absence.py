@@ -16,6 +16,10 @@ from nba.schema.words import CLERK_ID, CUSTOMER_ID, PRODUCT_ID
 
 #: So large a share of the customers without a clerk is worth a warning.
 CLERKLESS_SHARE = 1 / 3
+#: A birthday that at least so many, and so large a share, have may stand for none.
+FEWEST_ALIKE, ALIKE_SHARE = 20, 0.05
+#: A clerk's day of fewer minutes may have been given in hours.
+SHORT_DAY_MINUTES = 13
 #: What spreadsheets and exports write where they have no value.
 NO_VALUES = (
     "NULL", "null", "Null", "None", "none", "NaN", "nan", "N/A", "n/a", "NA", "#N/A", "undefined",
@@ -52,6 +56,52 @@ def add(
         _costs(report, known)
     if "customers" in brought:
         _clerks(connection, report, brought["customers"], known)
+        _birthdays(connection, report, brought["customers"])
+    if "clerks" in brought:
+        _minutes(connection, report, brought["clerks"])
+
+
+def _birthdays(
+    connection: duckdb.DuckDBPyConnection, report: IngestReport, customers: Prepared
+) -> None:
+    """Warn of a birthday that so many have that it may stand for none."""
+    if "birthday" not in customers.columns:
+        return
+    row = connection.execute(
+        "SELECT day, n, total FROM (SELECT right(birthday, 5) AS day, count(*) AS n, "
+        f"sum(count(*)) OVER () AS total FROM {customers.good} WHERE birthday IS NOT NULL "
+        "GROUP BY 1) ORDER BY n DESC, day LIMIT 1"
+    ).fetchone()
+    if row is not None and row[1] >= max(FEWEST_ALIKE, ALIKE_SHARE * row[2]):
+        report.add(
+            Status.WARN,
+            "customers",
+            "same_birthday",
+            f"{row[1]:,} of {row[2]:,} birthdays are on {row[0]}: where that stands for none, "
+            "empty it (`values` of a mapping), or all get their gifts on that day",
+            count=int(row[1]),
+            first=row[0],
+        )
+
+
+def _minutes(connection: duckdb.DuckDBPyConnection, report: IngestReport, clerks: Prepared) -> None:
+    """Warn of days so short that they may be hours."""
+    if "minutes_per_day" not in clerks.columns:
+        return
+    row = connection.execute(
+        f"SELECT count(*), min(clerk_id) FROM {clerks.good} "
+        f"WHERE minutes_per_day > 0 AND minutes_per_day < {SHORT_DAY_MINUTES}"
+    ).fetchone()
+    assert row is not None
+    if row[0]:
+        report.add(
+            Status.WARN,
+            "clerks",
+            "short_days",
+            f"{row[0]:,} clerks have fewer than {SHORT_DAY_MINUTES} minutes a day: are they hours?",
+            count=int(row[0]),
+            first=str(row[1]),
+        )
 
 
 class _Known:

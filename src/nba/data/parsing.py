@@ -196,9 +196,11 @@ def _date(raw: str, source_type: str, zone: str, times: Sequence[str]) -> str:
 
 def _birthday(raw: str, source_type: str, times: Sequence[str]) -> str:
     value = f"CAST({raw} AS VARCHAR)"
+    # a year of noughts is none
+    short = f"regexp_replace({value}, '^0000-', '')"
     plain = (
-        f"CASE WHEN regexp_full_match({value}, '\\d{{2}}-\\d{{2}}') "
-        f"THEN CASE WHEN TRY_CAST('2000-' || {value} AS DATE) IS NOT NULL THEN {value} END "
+        f"CASE WHEN regexp_full_match({short}, '\\d{{2}}-\\d{{2}}') "
+        f"THEN CASE WHEN TRY_CAST('2000-' || {short} AS DATE) IS NOT NULL THEN {short} END "
         f"WHEN regexp_full_match({value}, '\\d{{4}}-\\d{{2}}-\\d{{2}}([ T].*)?') "
         f"THEN CAST(TRY_CAST(left({value}, 10) AS DATE) AS VARCHAR) END"
     )
