@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,22 @@ def test_the_config_digest_follows_what_people_edit(tmp_path: Path) -> None:
     before = Project.open(tmp_path).config_digest()
     (tmp_path / "serving" / "levers.yaml").write_text("levers: {}\n")
     assert Project.open(tmp_path).config_digest() != before
+
+
+def test_who_asks_at_once_gets_the_same_secret(tmp_path: Path) -> None:
+    (tmp_path / "nba.yaml").write_text("seed: 1\n")
+    project = Project.open(tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        secrets = {found.result() for found in [pool.submit(project.secret) for _ in range(64)]}
+    assert [len(secret) for secret in secrets] == [64]
+
+
+def test_an_empty_secret_is_none(tmp_path: Path) -> None:
+    (tmp_path / "nba.yaml").write_text("seed: 1\n")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "secret").touch()
+    with pytest.raises(ConfigError, match="is empty"):
+        Project.open(tmp_path).secret()
 
 
 def test_threads_that_wait_do_not_spin_unless_the_environment_says_so() -> None:

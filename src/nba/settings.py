@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from string import Formatter
+from time import sleep
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -29,6 +30,8 @@ from nba.schema import defaults
 from nba.schema.words import SIMPLE_ARMS, Arm, Mode
 
 SETTINGS_FILE = "nba.yaml"
+#: Times, a hundredth of a second apart, that a secret is looked for in a file just made.
+_SECRET_TRIES = 100
 EDITABLE_FOLDERS = ("features", "models", "serving", "experiments")
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -572,10 +575,10 @@ class Project:
             try:
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             except FileExistsError:  # another process was first
-                return path.read_bytes()
+                return _secret_in(path)
             with os.fdopen(descriptor, "wb") as handle:
                 handle.write(token_hex(32).encode())
-        return path.read_bytes()
+        return _secret_in(path)
 
     @property
     def storage_url(self) -> str:
@@ -601,13 +604,34 @@ class Project:
         return self.runs / as_of
 
     def config_digest(self) -> str:
-        """Return a digest of every file a person edits: settings and the editable folders."""
+        """Return a digest of what a night reads of what people edit: settings and YAML files."""
         digest = hashlib.sha256((self.root / SETTINGS_FILE).read_bytes())
         for folder in EDITABLE_FOLDERS[:3]:
             for path in sorted((self.root / folder).rglob("*.yaml")):
                 digest.update(str(path.relative_to(self.root)).encode())
                 digest.update(path.read_bytes())
         return digest.hexdigest()[:16]
+
+
+def _secret_in(path: Path) -> bytes:
+    """Return what a file of a secret holds; another process may be about to write it.
+
+    Raises
+    ------
+    ConfigError
+        Where it stays empty: what is hashed without a secret can be guessed.
+    """
+    for _ in range(_SECRET_TRIES):
+        if content := path.read_bytes():
+            return content
+        sleep(0.01)
+    raise ConfigError(
+        f"the project's secret {path} is empty",
+        expected="a secret of 64 characters",
+        found="0 bytes",
+        next_step="put the file back from a copy; where there is none and nobody was erased yet, "
+        "delete it: the next call makes a new one",
+    )
 
 
 def read_yaml(path: Path) -> dict[str, object]:
