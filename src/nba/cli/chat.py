@@ -147,11 +147,14 @@ def chat_status(context: typer.Context, as_json: AsJson = False) -> None:
     emit(
         as_json,
         report,
-        lambda: [
-            f"{part:<11} {name:<24} {count:>7,}"
-            for part, counts in report.items()
-            for name, count in sorted(counts.items())
-        ],
+        lambda: (
+            [
+                f"{part:<11} {name:<24} {count:>7,}"
+                for part, counts in report.items()
+                for name, count in sorted(counts.items())
+            ]
+            or ["no task was made yet"]
+        ),
     )
 
 

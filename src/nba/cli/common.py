@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from nba.errors import UsageError
+from nba.schema.languages import Language
 
 if TYPE_CHECKING:
     from nba.wiring import Wiring
@@ -22,6 +23,7 @@ AsOf = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print a report for machines.")]
 Force = Annotated[bool, typer.Option("--force", help="Redo what is there, on changed inputs too.")]
+Locale = Annotated[Language, typer.Option(help="The language.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print every PASS of the checks too.")]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nba.cli.common import AsJson, emit, moment, wiring_of
+from nba.schema.languages import Language
 from nba.schema.words import DrawUnit
 from nba.settings import SETTINGS_FILE
 
@@ -237,7 +238,7 @@ def experiment_what_if(
     ] = None,
     first: First = "",
     last: Last = "",
-    locale: Annotated[str, typer.Option(help="Language of `follow lists`: zh or en.")] = "en",
+    locale: Annotated[Language, typer.Option(help="Language of `follow lists`.")] = "en",
     as_json: AsJson = False,
 ) -> None:
     """Say what other rules would have earned, from the log; or that the log cannot say."""

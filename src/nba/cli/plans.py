@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from nba.cli.common import AsJson, AsOf, Force, emit, moment, wiring_of
+from nba.cli.common import AsJson, AsOf, Force, Locale, emit, moment, wiring_of
 from nba.jobs.progress import shown
+from nba.schema.languages import Language
 
 Bom = Annotated[
     bool, typer.Option("--bom", help="Begin CSV with the mark by which spreadsheets know UTF-8.")
@@ -90,7 +91,7 @@ def actions_export(
     ),
     bom: Bom = False,
     raw: Raw = False,
-    locale: Annotated[str, typer.Option(help="With .xlsx: zh or en.")] = "en",
+    locale: Annotated[Language, typer.Option(help="With .xlsx: the language.")] = "en",
     clerk: Annotated[str, typer.Option(help="With .xlsx: one clerk's list.")] = "",
 ) -> None:
     """Write one row per action of a plan; CSV and workbooks are safe to open.
@@ -158,7 +159,7 @@ def actions_show(
     context: typer.Context,
     clerk: Annotated[str, typer.Option(help="The clerk (default: the first by id).")] = "",
     as_of: AsOf = "",
-    locale: Annotated[str, typer.Option(help="zh or en.")] = "en",
+    locale: Locale = "en",
     limit: Annotated[int, typer.Option(help="The most rows.")] = 12,
     svg: Annotated[Path | None, typer.Option(help="Also draw it into this file.")] = None,
 ) -> None:
@@ -174,7 +175,7 @@ def actions_show(
 def actions_posts(
     context: typer.Context,
     as_of: AsOf = "",
-    locale: Annotated[str, typer.Option(help="zh or en.")] = "en",
+    locale: Locale = "en",
     out: Annotated[
         Path | None, typer.Option(help="Write whom each post reaches: .csv, .parquet or .jsonl.")
     ] = None,
@@ -200,7 +201,7 @@ def actions_outlook(
     context: typer.Context,
     clerk: Annotated[str, typer.Option(help="One clerk only.")] = "",
     as_of: AsOf = "",
-    locale: Annotated[str, typer.Option(help="zh or en.")] = "en",
+    locale: Locale = "en",
     out: Annotated[
         Path | None, typer.Option(help="Write each customer's best day: .csv, .parquet or .jsonl.")
     ] = None,

@@ -61,5 +61,7 @@ def quarantine_show(
     from nba.data.quarantine import quarantined
 
     rows = quarantined(wiring_of(context).lake, table=table, rule=rule, limit=limit)
+    if rows.is_empty():
+        typer.echo("the quarantine has no such rows", err=True)
     for row in rows.iter_rows(named=True):
         typer.echo(json.dumps(row, default=str, ensure_ascii=False))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nba.cli.common import AsJson, Verbose, emit, wiring_of
+from nba.cli.common import AsJson, Locale, Verbose, emit, wiring_of
 from nba.errors import UsageError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def demo(
     as_of: Annotated[
         str, typer.Option(help="The day of the plan, YYYY-MM-DD (default: after the last sale).")
     ] = "",
-    locale: Annotated[str, typer.Option(help="zh or en.")] = "en",
+    locale: Locale = "en",
     chat: Annotated[
         bool, typer.Option("--chat", help="Send the plan to a played chat platform, and read back.")
     ] = False,
