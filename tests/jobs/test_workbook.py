@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from datetime import datetime, time
 from pathlib import Path
 
+import polars as pl
 import pytest
-from openpyxl import load_workbook
+from openpyxl import Workbook, load_workbook
 from tests.command import nba
 from tests.jobs.conftest import DAY, wiring
 
 from nba.errors import InputRefusedError
-from nba.jobs.workbook import CHOICES, export_workbook, read_feedback
+from nba.jobs.workbook import CHOICES, _fill, export_workbook, read_feedback
+from nba.pipeline.plan import CLOCKS, INPUTS
 from nba.schema.words import FeedbackKind
+
+AS_OF = datetime.combine(DAY, time())
 
 
 @pytest.fixture
@@ -63,10 +68,38 @@ def test_what_is_no_workbook_says_so(shop: Path, tmp_path: Path) -> None:
         read_feedback(wiring(shop), path)
 
 
-def test_one_clerk_only(shop: Path, tmp_path: Path) -> None:
-    from datetime import datetime, time
+def test_hours_are_those_of_the_clerks_store(shop: Path, tmp_path: Path) -> None:
+    """A project in Shanghai, a store in Tokyo: its clocks are an hour ahead."""
 
+    def hours() -> tuple[list[str], str]:
+        out = tmp_path / "one.xlsx"
+        export_workbook(wiring(shop), AS_OF, out, locale="en", clerk=clerk)
+        sheet = load_workbook(out).worksheets[0]
+        column = next(cell.column for cell in sheet[1] if cell.value == "when")
+        when = [row[column - 1] for row in sheet.iter_rows(min_row=2, values_only=True)]
+        return when, nba("--project", shop, "actions", "show", "--as-of", DAY, "--clerk", clerk)
+
+    clerk = str(wiring(shop).plan_store.actions(DAY)["clerk_id"][0])
+    before, _ = hours()
+    clocks = pl.DataFrame({"clerk_id": [clerk], "timezone": ["Asia/Tokyo"], "ahead_minutes": 60.0})
+    wiring(shop).runs.planned(DAY).write(f"{INPUTS}/{CLOCKS}", clocks)
+    after, shown = hours()
+
+    def later(when: str) -> str:
+        return "–".join(f"{int(part[:2]) + 1:02}{part[2:]}" for part in when.split("–"))
+
+    assert after == [later(when) for when in before]
+    assert all(when in shown for when in after[:5])
+
+
+def test_signs_that_no_cell_may_hold_are_left_out() -> None:
+    cell = Workbook().create_sheet().cell(1, 1)
+    _fill(cell, "Wang\x0b Fang")
+    assert (cell.value, cell.data_type) == ("Wang Fang", "s")
+
+
+def test_one_clerk_only(shop: Path, tmp_path: Path) -> None:
     out = tmp_path / "one.xlsx"
     clerk = wiring(shop).plan_store.actions(DAY)["clerk_id"][0]
-    export_workbook(wiring(shop), datetime.combine(DAY, time()), out, locale="en", clerk=str(clerk))
+    export_workbook(wiring(shop), AS_OF, out, locale="en", clerk=str(clerk))
     assert len(load_workbook(out).sheetnames) == 1

@@ -25,6 +25,7 @@ FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠
 
 #: The moments of an action that stand by the clocks of its clerk's store.
 STORE_MOMENTS = ("contact_from", "contact_to", "expires_at")
+WINDOW = ("contact_from", "contact_to")
 ENDINGS = (".csv", ".parquet", ".jsonl")
 
 
@@ -85,18 +86,43 @@ def export_actions(
         actions = pl.concat(
             [actions, log.join(actions, on="customer_id", how="anti")], how="diagonal_relaxed"
         )
-    clocks = f"{INPUTS}/{CLOCKS}"
-    zones = folder.read(clocks).select("clerk_id", "timezone") if folder.has(clocks) else None
     here = ZoneInfo(wiring.settings.time_zone)
-    as_text = out.suffix != ".parquet"
-    write_table(
-        with_offsets(
-            actions, dict(zones.rows()) if zones is not None else {}, here, as_text=as_text
-        ),
-        out,
-        style,
-    )
+    zones, as_text = store_zones(wiring, as_of), out.suffix != ".parquet"
+    write_table(with_offsets(actions, zones, here, as_text=as_text), out, style)
     return actions.height
+
+
+def store_zones(wiring: Wiring, as_of: datetime) -> dict[str, str]:
+    """Return the zones of the clerks whose store has clocks of its own, as the plan had them."""
+    folder, clocks = wiring.runs.planned(as_of.date()), f"{INPUTS}/{CLOCKS}"
+    if not folder.has(clocks):
+        return {}
+    return dict(folder.read(clocks).select("clerk_id", "timezone").iter_rows())
+
+
+def by_store_clocks(wiring: Wiring, as_of: datetime, frame: pl.DataFrame) -> pl.DataFrame:
+    """Return rows with `contact_from` and `contact_to` as the clocks of the clerk's store say.
+
+    A plan has them by the project's clocks; who reads hours without a zone stands in the store.
+    """
+    zones, here = store_zones(wiring, as_of), ZoneInfo(wiring.settings.time_zone)
+    if not zones:
+        return frame
+    return frame.with_columns(
+        pl.Series(
+            name,
+            [
+                moment
+                if moment is None or clerk not in zones
+                else at(moment, here)
+                .value.astimezone(zone_or(zones[clerk], here))
+                .replace(tzinfo=None)
+                for moment, clerk in zip(frame[name], frame["clerk_id"], strict=True)
+            ],
+            dtype=frame.schema[name],
+        )
+        for name in WINDOW
+    )
 
 
 def require_known_ending(out: Path) -> None:

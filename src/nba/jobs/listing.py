@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nba.errors import NotFoundError
+from nba.jobs.export import by_store_clocks
 from nba.schema.languages import Language, in_language, language_of
 from nba.wiring import Wiring
 
@@ -75,7 +76,7 @@ def print_list(
     chosen, rows = clerk_list(wiring.plan_store.actions(as_of.date()), clerk_id)
     language = language_of(locale, "en")
     names = _product_names(wiring, as_of, language)
-    minutes, shown = float(rows["minutes"].sum()), rows.head(limit)
+    minutes, shown = float(rows["minutes"].sum()), by_store_clocks(wiring, as_of, rows.head(limit))
     of = "" if shown.height == rows.height else f"{shown.height} of "
     table = Table(
         title=f"{as_of.date()} · {chosen} · {of}{rows.height} actions · {minutes:g} min",

@@ -11,7 +11,7 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from nba.jobs.export import FOR_PEOPLE, CsvStyle, write_table
+from nba.jobs.export import FOR_PEOPLE, CsvStyle, by_store_clocks, write_table
 from nba.jobs.listing import MODES, WIDE
 from nba.pipeline.plan import GROUP, OUTLOOK, POSTS
 from nba.wiring import Wiring
@@ -85,7 +85,7 @@ def print_posts(wiring: Wiring, as_of: datetime, *, locale: str = "en") -> None:
             f"{row['value']:.2f} {currency}",
             ANSWERS[row["posted"]][locale],
         )
-        for row in titled.iter_rows(named=True)
+        for row in by_store_clocks(wiring, as_of, titled).iter_rows(named=True)
     ]
     _print(f"{as_of.date()} · {posts.height} posts", POST_HEADINGS[locale], rows)
 

@@ -17,6 +17,7 @@ from zipfile import BadZipFile
 import polars as pl
 from openpyxl import Workbook, load_workbook
 from openpyxl.cell import Cell
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
 from openpyxl.utils.exceptions import InvalidFileException
@@ -25,6 +26,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from nba.errors import InputRefusedError, NotFoundError
 from nba.files import replacing
+from nba.jobs.export import by_store_clocks
 from nba.jobs.listing import MODES
 from nba.schema.languages import Language, in_language, language_of
 from nba.schema.words import FeedbackKind
@@ -90,6 +92,7 @@ def export_workbook(wiring: Wiring, as_of: datetime, out: Path, *, locale: str, 
             f"the plan of {as_of.date()} lists nobody" + (f" for clerk {clerk!r}" if clerk else ""),
             next_step="see `nba plan --explain`, or check the clerk's id",
         )
+    actions = by_store_clocks(wiring, as_of, actions)
     names = _Names.of(wiring, as_of, language)
     book = Workbook()
     book.remove(book.active)
@@ -144,7 +147,8 @@ _PERSON: Final = ("customer_id", "alias", "name")
 
 def _sheet(book: Workbook, number: int, clerk: str, rows: pl.DataFrame, names: _Names) -> None:
     """Add one clerk's sheet."""
-    title = "".join(sign for sign in names.clerks.get(clerk, clerk) if sign not in "[]:*?/\\'")
+    name = ILLEGAL_CHARACTERS_RE.sub("", names.clerks.get(clerk, clerk))
+    title = "".join(sign for sign in name if sign not in "[]:*?/\\'")
     sheet = book.create_sheet(f"{number + 1} {title}"[:31])
     place = 1 if names.language == "zh" else 0
     for column, (heading, (*_, width)) in enumerate(_COLUMNS.items(), start=1):
@@ -195,8 +199,8 @@ def _row(sheet: Worksheet, line: int, row: Mapping[str, Any], names: _Names) -> 
 
 
 def _fill(cell: Cell, value: object) -> None:
-    """Set a value; what looks like a formula stays a text."""
-    cell.value = value
+    """Set a value; a formula stays a text, and signs that no cell may hold are left out."""
+    cell.value = ILLEGAL_CHARACTERS_RE.sub("", value) if isinstance(value, str) else value
     if isinstance(value, str):
         cell.data_type = "s"
 
