@@ -16,9 +16,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from nba.errors import ConfigError
-from nba.jobs.memory import begin_peak, peak_mb
 from nba.jobs.progress import Bars, Progress, shown, silent
 from nba.logs import configure
+from nba.memory import begin_peak, peak_mb
 from nba.serving.middleware import REQUEST_ID, Metrics, Observe
 
 

@@ -465,12 +465,19 @@ class Settings(_Section):
         description="At most so many customers, drawn by a hash of their ids, on whom timing and "
         "affinity are fitted; 0: all. Mode fits are bounded by their own parameters.",
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Partitions that this machine scores and plans at a time, each by a process "
+        "with its share of `threads`: memory holds as many parts.",
+    )
     partitions: int = Field(
         1,
         ge=1,
         le=10_000,
-        description="Parts in which a night scores and plans its customers, one after the other: "
-        "memory holds one part. A store is never split. With `score_engine: spark`, 1 is as many "
+        description="Parts in which a night scores and plans its customers, `workers` at a time: "
+        "memory holds as many. A store is never split. With `score_engine: spark`, 1 is as many "
         "as suit the shop and the cores.",
     )
     spill_folder: str = Field(

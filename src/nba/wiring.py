@@ -17,14 +17,16 @@ from zoneinfo import ZoneInfo
 import yaml
 from pydantic import ValidationError
 
-from nba.cores import limit_cores
+from nba.cores import cores, limit_cores
 from nba.errors import ConfigError, InputRefusedError
+from nba.memory import held_beside
 from nba.models.kinds import model_class
 from nba.models.spec import ModelSpec, read_spec
 from nba.pipeline.context import RunContext, run_context
 from nba.pipeline.manifest import Manifest
 from nba.pipeline.train import MODELS
 from nba.settings import Project, validation_problems
+from nba.stores.processes import in_processes
 
 if TYPE_CHECKING:
     from nba.data.identity_keys import IdentityKey
@@ -54,7 +56,7 @@ def _in_task(
     work: Callable[[RunContext, int], Any],
     number: int,
 ) -> Any:
-    """Do a piece of work of a night in a process of Spark's.
+    """Do a piece of work of a night in another process.
 
     Parameters
     ----------
@@ -201,17 +203,32 @@ class Wiring:
     def spread(
         self, context: RunContext, work: Callable[[RunContext, int], Any], numbers: Sequence[int]
     ) -> list[Any]:
-        """Do a piece of work for each number: here one after the other, or in tasks of Spark."""
+        """Do a piece of work for each number: here, in processes of this machine, or on Spark."""
         if self.settings.score_engine == "local":
-            return [work(context, number) for number in numbers]
+            workers = min(self.settings.workers, len(numbers))
+            if workers <= 1:
+                return [work(context, number) for number in numbers]
+            threads = max(cores() // workers, 1)
+            call = self._task(context, work, threads)
+            done, held = in_processes(
+                call, numbers, workers=workers, threads=threads, told=context.progress
+            )
+            held_beside(held)
+            return done
         from nba.stores.spark import cores_of_task, in_tasks
 
         session = self.spark_session()
-        own = {"score_engine": "local", "threads": cores_of_task(session)}
+        call = self._task(context, work, cores_of_task(session))
+        return in_tasks(session, call, numbers, told=context.progress)
+
+    def _task(
+        self, context: RunContext, work: Callable[[RunContext, int], Any], threads: int
+    ) -> Callable[[int], Any]:
+        """Return a piece of work as another process does it, by its number."""
+        own = {"score_engine": "local", "workers": 1, "threads": threads}
         project = replace(self.project, settings=self.settings.model_copy(update=own))
         manifest = json.dumps([context.manifest.inputs, context.manifest.steps])
-        call = partial(_in_task, project, context.as_of, manifest, work)
-        return in_tasks(session, call, numbers, told=context.progress)
+        return partial(_in_task, project, context.as_of, manifest, work)
 
     def feature_engine(self) -> Engine:
         """Return a new engine of the kind that the settings choose."""

@@ -67,6 +67,17 @@ def test_a_night_in_partitions_leaves_the_same(made: Path, tmp_path: Path, count
     assert not (wiring(shop).runs.of(DAY).path / "partitions").exists()
 
 
+def test_processes_of_this_machine_leave_the_same(made: Path, tmp_path: Path) -> None:
+    shop = Path(shutil.copytree(made, tmp_path / "shop"))
+    before = kept(shop)
+    with (shop / "nba.yaml").open("a", encoding="utf-8") as file:
+        file.write("\npartitions: 3\nworkers: 2\nthreads: 2\n")
+    printed = nba("--project", shop, "run", "--as-of", DAY, "--from", "score", "--force")
+    assert "3 of 3 done" in printed
+    assert_same(kept(shop), before)
+    assert not (wiring(shop).runs.of(DAY).path / "partitions").exists()
+
+
 @pytest.mark.requires("java")
 def test_tasks_of_spark_leave_the_same(made: Path, tmp_path: Path) -> None:
     shop = Path(shutil.copytree(made, tmp_path / "shop"))

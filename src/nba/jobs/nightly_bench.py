@@ -99,6 +99,7 @@ def bench_nightly(
     days: int = 365,
     threads: int = 0,
     partitions: int = 1,
+    workers: int = 1,
     smaller: int = 0,
     folder: str = "",
 ) -> list[Measured]:
@@ -113,6 +114,8 @@ def bench_nightly(
         As `threads` in nba.yaml; 0: every core.
     partitions : int
         As `partitions` in nba.yaml.
+    workers : int
+        As `workers` in nba.yaml.
     smaller : int
         Customers of a second shop that is measured first, for the growth per customer; 0: none.
     folder : str
@@ -125,7 +128,7 @@ def bench_nightly(
     without Spark's virtual machine. The limits are a raw prediction of LightGBM, a raw write of
     Parquet and one scan of DuckDB over the same numbers of rows.
     """
-    settings = {"threads": threads, "partitions": partitions}
+    settings = {"threads": threads, "partitions": partitions, "workers": workers}
     sizes = [size for size in (smaller, customers) if size]
     with tempfile.TemporaryDirectory(prefix="nba-bench-") as made:
         place = Path(folder or made)

@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from nba.jobs.memory import begin_peak, cpu_seconds, peak_mb
 from nba.logs import for_machines, log, new_id
+from nba.memory import begin_peak, cpu_seconds, peak_mb
 
 #: What is measured of every step.
 MEASURED: Final = ("seconds", "cpu_seconds", "peak_mb", "rows_per_second")

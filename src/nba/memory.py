@@ -10,20 +10,34 @@ from pathlib import Path
 from typing import Final
 
 _PROCESS: Final = Path("/proc/self")
+#: The most that other processes of ours held together since `begin_peak`.
+_beside = 0
 
 
 def begin_peak() -> None:
     """Let the peak count from now on, where the kernel can (Linux)."""
+    global _beside
+    _beside = 0
     with suppress(OSError):
         (_PROCESS / "clear_refs").write_text("5", encoding="ascii")
 
 
-def peak_mb() -> int:
-    """Return the most memory that the process held since `begin_peak`, in MB of 10^6 bytes.
+def held_beside(mb: int) -> None:
+    """Let the peak count what other processes held that worked for this one."""
+    global _beside
+    _beside = max(_beside, mb)
 
-    Resident memory of this process and its threads; not of Spark's virtual machine. Elsewhere
-    than on Linux it is the peak since the process began.
+
+def peak_mb() -> int:
+    """Return the most memory that was held since `begin_peak`, in MB of 10^6 bytes, at most.
+
+    Resident memory of this process and its threads, and what was held beside it; not of Spark's
+    virtual machine. Elsewhere than on Linux it is the peak since the process began.
     """
+    return _own_peak_mb() + _beside
+
+
+def _own_peak_mb() -> int:
     with suppress(OSError):
         for line in (_PROCESS / "status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):

@@ -1,0 +1,120 @@
+"""Work of a night in several processes of this machine, each with its share of the cores."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any
+
+from nba.cores import environment
+from nba.errors import NbaError
+
+
+def in_processes(
+    call: Callable[[int], Any],
+    numbers: Sequence[int],
+    *,
+    workers: int,
+    threads: int,
+    told: Callable[[str], None],
+) -> tuple[list[Any], int]:
+    """Call a function for each number, several at a time, each in a process of its own.
+
+    Parameters
+    ----------
+    call : callable
+        Can be pickled, and so can what it returns.
+    numbers : sequence of int
+    workers : int
+        Processes at a time.
+    threads : int
+        Of each of them; 0: no limit.
+    told : callable
+        Shows a line per piece of work that is done.
+
+    Returns
+    -------
+    list
+        What `call` returned, in the order of `numbers`.
+    int
+        The most memory that the processes held together, in MB of 10^6 bytes, at most.
+
+    Raises
+    ------
+    NbaError
+        When a process dies. What `call` raises is raised here; the other processes are stopped.
+    """
+    found: dict[int, Any] = {}
+    peaks: dict[int, int] = {}
+    spawn = multiprocessing.get_context("spawn")
+    with (
+        _environment(threads),
+        ProcessPoolExecutor(workers, spawn, initializer=_end_with_parent) as pool,
+    ):
+        try:
+            waiting = {pool.submit(_measured, call, number): number for number in numbers}
+            for done in as_completed(waiting):
+                result, seconds, process, peak = _result(done)
+                found[waiting[done]], peaks[process] = result, peak
+                told(f"{len(found)} of {len(numbers)} done: {seconds:.1f} s, {peak} MB")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+    return [found[number] for number in numbers], sum(peaks.values())
+
+
+def _result(done: Future[Any]) -> Any:
+    try:
+        return done.result()
+    except BrokenProcessPool as error:
+        raise NbaError(
+            "a process of the night died",
+            expected="the work of every partition done",
+            found=str(error),
+            next_step="if memory ran out, set more `partitions` or fewer `workers` in nba.yaml; "
+            "call again: partitions that are done are not done again",
+        ) from error
+
+
+def _measured(call: Callable[[int], Any], number: int) -> tuple[Any, float, int, int]:
+    """Return a result, its seconds, and the process with the most memory that it held so far."""
+    began = time.perf_counter()
+    result = call(number)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 // 1_000_000
+    return result, time.perf_counter() - began, os.getpid(), peak
+
+
+def _end_with_parent() -> None:
+    """Let this process end at once where the one that it works for was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _environment(threads: int) -> Iterator[None]:
+    """Let processes that begin now find how many threads they may use."""
+    before = {name: os.environ.get(name) for name in environment(1)}
+    os.environ.update(environment(threads))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
