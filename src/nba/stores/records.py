@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ import duckdb
 from pydantic_core import from_json
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
+from nba.cores import cores
 from nba.data import sql
 from nba.data.lake import Lake, connect, relation
 from nba.data.tables import with_contract
@@ -149,13 +151,16 @@ def pack_records(
     scratch : Path
         Where goes what does not fit.
     threads : int, optional
-        Of DuckDB; None: as many as there are cores.
+        Of DuckDB and of what compresses; None: as many as there are cores.
     together : int
         Customers put together by one statement: DuckDB holds their texts in memory.
     """
     scratch.mkdir(parents=True, exist_ok=True)
+    workers = threads or cores()
+    step = -(-_PART // workers)
     with (
         connect(threads=threads, memory=memory, scratch=scratch) as connection,
+        ThreadPoolExecutor(workers) as pool,
         TemporaryDirectory(prefix="records-", dir=scratch) as folder,
     ):
         tables = Relations(lake, connection)
@@ -170,7 +175,8 @@ def pack_records(
             query = _packed_customers(relations, kept)
             cursor = connection.execute(query, [before] * len(RELATIONS))
             while found := cursor.fetchmany(_PART):
-                yield [(customer, _packed(names, rows)) for customer, names, rows in found]
+                slices = [found[first : first + step] for first in range(0, len(found), step)]
+                yield [record for some in pool.map(_all_packed, slices) for record in some]
 
 
 def _shares(
@@ -234,6 +240,10 @@ def _packed_relation(name: str, tables: Mapping[str, str]) -> str:
             QUALIFY place <= {_KEPT[name]}
         ) AS t GROUP BY customer_id
     """
+
+
+def _all_packed(found: Sequence[tuple[str, list[str], list[str]]]) -> list[tuple[str, bytes]]:
+    return [(customer, _packed(names, rows)) for customer, names, rows in found]
 
 
 def _packed(names: Sequence[str], rows: Sequence[str]) -> bytes:
