@@ -84,3 +84,21 @@ def test_files_that_are_none(shop, content: bytes) -> None:
     with pytest.raises(NbaError) as caught:
         shop.load(transactions=content)
     assert "transactions" in str(caught.value)
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n"])
+def test_lines_that_end_in_other_ways(shop, end: str) -> None:
+    """A header of one program above the lines of another; a file of an old one."""
+    header, *rows = TWO.splitlines(keepends=True)
+    mixed = header + "".join(rows).replace("\n", end)
+    shop.load(transactions=mixed)
+    assert shop.column("order_id") == ["o1", "o2"]
+    shop.load(transactions=TWO.replace("\n", end).replace("o1", "o3"))
+    assert shop.column("order_id") == ["o1", "o2", "o3"]
+    assert not shop.quarantine
+
+
+TWO = (
+    "order_id,customer_id,product_id,ts,quantity,unit_price\n"
+    "o1,c1,p1,2026-05-01,1,5\no2,c2,p2,2026-05-02,1,5\n"
+)

@@ -278,6 +278,7 @@ def _describe_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> File
 def _describe_csv(path: Path, dialect: Dialect, scratch: Path, hints: frozenset[str]) -> FileGroup:
     file = _not_empty(path)
     plain, recognised = _plain(path, dialect.encoding, scratch)
+    plain = _ended_alike(plain, scratch)
     header = _header_line(plain, path)
     delimiter = dialect.delimiter or _delimiter(header, hints)
     columns = list(dialect.header) or _header_columns(header, delimiter, path)
