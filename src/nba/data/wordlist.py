@@ -141,8 +141,8 @@ RETURNS = ("refund", "return", "void", "cancel", "退货", "退款", "取消", "
 FILE_WORDS: dict[str, tuple[str, ...]] = {
     "transactions": ("transaction", "order", "sale", "line", "invoice", "purchase", "basket",
                      "receipt", "item", "订单", "交易", "销售", "零售", "verkauf", "umsatz", "bon",
-                     "vente", "venta", "venda", "vendit", "訂單", "売上", "注文", "매출", "주문", "продаж",
-                     "заказ"),
+                     "vente", "venta", "venda", "vendit", "訂單", "売上", "注文", "매출", "주문",
+                     "продаж", "заказ"),
     "customers": ("customer", "user", "member", "client", "buyer", "household", "会员", "客户",
                   "kunde", "會員", "会員", "顧客", "회원", "고객", "клиент"),
     "products": ("product", "article", "item", "goods", "sku", "catalog", "商品", "artikel",
