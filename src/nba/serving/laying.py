@@ -23,8 +23,9 @@ from nba.stores.operational import OperationalStore
 _PART: Final = 50
 #: So many cards are written in one transaction: some tenths of a second of a core make them.
 _CARDS: Final = 500
-#: Next actions of so many customers are worked out at once: a second of a core.
-_TOGETHER: Final = 500
+#: Next actions of so many customers are worked out at once, some seconds of a core: each time the
+#: tables of the whole shop are searched for them.
+_TOGETHER: Final = 2_000
 #: How often, in seconds, it is looked for a new plan.
 LOOK_SECONDS: Final = 2.0
 
