@@ -194,7 +194,7 @@ def test_a_failed_night_is_told_to_everybody(shop: Path) -> None:
     assert (ready["status"], ready["last_night"]["step"]) == ("degraded", "train")
     nba("--project", shop, "run", "--as-of", next_day)
     assert client.get("/readyz").json()["status"] == "ready"
-    assert f"of {next_day}, done at" in nba("--project", shop, "doctor")
+    assert f"{next_day}, done at" in nba("--project", shop, "doctor")
 
 
 def test_keys_are_for_those_who_are_known(shop: Path) -> None:

@@ -60,6 +60,9 @@ def in_processes(
     ):
         try:
             waiting = {pool.submit(_measured, call, number): number for number in numbers}
+            # The pool looks at its processes when a call is submitted, before it begins another
+            # one: without a further call the death of the last would not be seen.
+            pool.submit(os.getpid)
             for done in as_completed(waiting):
                 result, seconds, process, peak = _result(done)
                 found[waiting[done]], peaks[process] = result, peak
