@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 #: Each library reads its variable once, when it is loaded. Arrow reads OpenMP's.
@@ -34,6 +36,21 @@ def limit_cores(threads: int) -> None:
 def environment(threads: int) -> dict[str, str]:
     """Return what the environment of a process says that may use so many threads; 0: nothing."""
     return {name: str(threads) for name in _VARIABLES} if threads else {}
+
+
+@contextmanager
+def in_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Let the environment say something else for a while, also to processes that begin now."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def cores() -> int:

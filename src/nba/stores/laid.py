@@ -296,19 +296,14 @@ def sweep(connection: Connection, day: date) -> None:
 ALL: Final = ""
 #: So many cards are swept away in one transaction.
 _SWEPT: Final = 2_000
-#: A customer's record of a day; parameters `day` and `customer`.
-READ_ACTIONS: Final = Quick(
-    select(laid_actions.c.record, laid_actions.c.digest, laid_actions.c.definitions).where(
-        laid_actions.c.as_of == bindparam("day"),
-        laid_actions.c.customer_id == bindparam("customer"),
+#: A customer's next actions, and card, of a day; parameters `day` and `customer`.
+READ_ACTIONS, READ_CARD = (
+    Quick(
+        select(table.c.record, table.c.digest, table.c.definitions).where(
+            table.c.as_of == bindparam("day"), table.c.customer_id == bindparam("customer")
+        )
     )
-)
-#: A customer's card of a day; parameters `day` and `customer`.
-READ_CARD: Final = Quick(
-    select(laid_cards.c.record, laid_cards.c.digest, laid_cards.c.definitions).where(
-        laid_cards.c.as_of == bindparam("day"),
-        laid_cards.c.customer_id == bindparam("customer"),
-    )
+    for table in (laid_actions, laid_cards)
 )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from nba.cores import in_environment
 from nba.stores.registry import quiet
 from nba.stores.runs import experiment_of
 
@@ -64,7 +63,7 @@ def log_night(
     -----
     The trace is written as a whole once the night is over, so nothing of MLflow runs during a step.
     """
-    with quiet(), _impatient():
+    with quiet(), in_environment(_PATIENCE):
         from mlflow import MlflowClient
         from mlflow.entities.trace_info import TraceInfo
         from mlflow.entities.trace_location import TraceLocation
@@ -151,18 +150,3 @@ def _span(
             end_time=step.ended,
         )
     )
-
-
-@contextmanager
-def _impatient() -> Iterator[None]:
-    """Give up on a silent server after seconds instead of minutes."""
-    before = {name: os.environ.get(name) for name in _PATIENCE}
-    os.environ.update(_PATIENCE)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -7,13 +7,12 @@ import os
 import resource
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from typing import Any
 
-from nba.cores import environment
+from nba.cores import environment, in_environment
 from nba.errors import NbaError
 
 
@@ -55,7 +54,7 @@ def in_processes(
     peaks: dict[int, int] = {}
     spawn = multiprocessing.get_context("spawn")
     with (
-        _environment(threads),
+        in_environment(environment(threads)),
         ProcessPoolExecutor(workers, spawn, initializer=_end_with_parent) as pool,
     ):
         try:
@@ -106,18 +105,3 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _environment(threads: int) -> Iterator[None]:
-    """Let processes that begin now find how many threads they may use."""
-    before = {name: os.environ.get(name) for name in environment(1)}
-    os.environ.update(environment(threads))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

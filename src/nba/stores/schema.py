@@ -200,24 +200,17 @@ laid = Table(
     Column("record", LargeBinary, nullable=False),
 )
 
-laid_actions = Table(
-    "laid_actions",
-    metadata,
-    Column("customer_id", String, primary_key=True),
-    Column("as_of", Date, primary_key=True),
-    Column("digest", String(64), nullable=False),
-    Column("definitions", String, nullable=False),
-    Column("record", LargeBinary, nullable=False),
-)
-
-laid_cards = Table(
-    "laid_cards",
-    metadata,
-    Column("customer_id", String, primary_key=True),
-    Column("as_of", Date, primary_key=True),
-    Column("digest", String(64), nullable=False),
-    Column("definitions", String, nullable=False),
-    Column("record", LargeBinary, nullable=False),
+laid_actions, laid_cards = (
+    Table(
+        name,
+        metadata,
+        Column("customer_id", String, primary_key=True),
+        Column("as_of", Date, primary_key=True),
+        Column("digest", String(64), nullable=False),
+        Column("definitions", String, nullable=False),
+        Column("record", LargeBinary, nullable=False),
+    )
+    for name in ("laid_actions", "laid_cards")
 )
 
 feedback = Table(

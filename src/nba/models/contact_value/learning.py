@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -272,7 +273,7 @@ class _Without:
         found = np.maximum(found, 0.0)
         return np.asarray(np.maximum(found + self._chosen(target - found, found, fold), 0.0))
 
-    @property
+    @cached_property
     def is_controlled(self) -> Bools:
         """Which rows are a clerk's choice that enough unread contacts are a control of."""
         reading = self.reading
