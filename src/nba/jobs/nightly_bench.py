@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -100,6 +100,7 @@ def bench_nightly(
     threads: int = 0,
     partitions: int = 1,
     workers: int = 1,
+    nights: int = 2,
     smaller: int = 0,
     folder: str = "",
 ) -> list[Measured]:
@@ -116,6 +117,8 @@ def bench_nightly(
         As `partitions` in nba.yaml.
     workers : int
         As `workers` in nba.yaml.
+    nights : int
+        1: only the night that trains.
     smaller : int
         Customers of a second shop that is measured first, for the growth per customer; 0: none.
     folder : str
@@ -129,10 +132,11 @@ def bench_nightly(
     Parquet and one scan of DuckDB over the same numbers of rows.
     """
     settings = {"threads": threads, "partitions": partitions, "workers": workers}
+    named = ("first", "second")[:nights]
     sizes = [size for size in (smaller, customers) if size]
     with tempfile.TemporaryDirectory(prefix="nba-bench-") as made:
         place = Path(folder or made)
-        shops = [_bench(place / str(size), size, days, settings) for size in sizes]
+        shops = [_bench(place / str(size), size, days, settings, named) for size in sizes]
     return _grown(*shops, ratio=customers / smaller) if smaller else shops[-1]
 
 
@@ -153,7 +157,9 @@ def _grown(less: list[Measured], more: list[Measured], *, ratio: float) -> list[
     ]
 
 
-def _bench(folder: Path, customers: int, days: int, settings: dict[str, Any]) -> list[Measured]:
+def _bench(
+    folder: Path, customers: int, days: int, settings: dict[str, Any], nights: Sequence[str]
+) -> list[Measured]:
     world = WorldConfig(customers=customers, start=_START, days=days)
     simulate(world, folder / "tables", folder / "truth")
     shop = folder / "shop"
@@ -167,7 +173,7 @@ def _bench(folder: Path, customers: int, days: int, settings: dict[str, Any]) ->
     peak = max((int(found) for found in _PEAK.findall(said)), default=0)
     pace = round(lines / loaded)
     done = [Measured("first", "ingest", round(loaded, 1), round(spent, 1), 0.0, lines, pace, peak)]
-    for number, night in enumerate(("first", "second")):
+    for number, night in enumerate(nights):
         day = _START + timedelta(days=days + number)
         said = _nba(shop, "run", "--as-of", day.isoformat())
         done += _steps(night, Manifest.read(wiring.runs.of(day)), said, customers)
