@@ -34,10 +34,14 @@ def peak_mb() -> int:
     Resident memory of this process and its threads, and what was held beside it; not of Spark's
     virtual machine. Elsewhere than on Linux it is the peak since the process began.
     """
-    return _own_peak_mb() + _beside
+    return own_peak_mb() + _beside
 
 
-def _own_peak_mb() -> int:
+def own_peak_mb() -> int:
+    """Return the most resident memory of this process alone since `begin_peak`, in MB.
+
+    Not `ru_maxrss` on Linux: that of a new process begins at what its parent held.
+    """
     with suppress(OSError):
         for line in (_PROCESS / "status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):

@@ -51,6 +51,12 @@ def noted(folder: str, number: int) -> None:
     time.sleep(600)
 
 
+def test_memory_of_a_process_is_its_own() -> None:
+    much = b"1" * 1_000_000_000
+    _, peak = in_processes(squared, [1], workers=1, threads=1, told=lambda line: None)
+    assert 20 < peak < len(much) / 2e6
+
+
 def test_results_come_in_order_from_processes_with_their_share_of_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from nba.cores import environment, in_environment
 from nba.errors import NbaError
+from nba.memory import own_peak_mb
 
 
 def in_processes(
@@ -91,8 +91,7 @@ def _measured(call: Callable[[int], Any], number: int) -> tuple[Any, float, int,
     """Return a result, its seconds, and the process with the most memory that it held so far."""
     began = time.perf_counter()
     result = call(number)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 // 1_000_000
-    return result, time.perf_counter() - began, os.getpid(), peak
+    return result, time.perf_counter() - began, os.getpid(), own_peak_mb()
 
 
 def _end_with_parent() -> None:

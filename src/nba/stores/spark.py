@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any, Final
 
 from nba.cores import environment
 from nba.errors import ConfigError, NbaError
+from nba.memory import own_peak_mb
 
 #: Up to so many lines of sales, Spark plans and compiles for longer than it works.
 SMALL_LINES: Final = 10_000_000
@@ -178,8 +178,12 @@ def _worker(
                 began = time.perf_counter()
                 result = json.dumps(call(numbers[place]))
                 seconds = time.perf_counter() - began
-                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 // 1_000_000
-                row = {"place": place, "result": result, "seconds": seconds, "peak_mb": peak}
+                row = {
+                    "place": place,
+                    "result": result,
+                    "seconds": seconds,
+                    "peak_mb": own_peak_mb(),
+                }
                 yield pa.RecordBatch.from_pylist([row])
 
     return work
