@@ -113,6 +113,13 @@ class ScratchTables(LakeTables):
         return self._made
 
 
+def _of(table: pl.DataFrame, among: pl.DataFrame | None) -> pl.DataFrame:
+    """Return a table of customers confined to some, any other as it is."""
+    if among is None or "customer_id" not in table.columns:
+        return table
+    return table.join(among, on="customer_id", how="semi", maintain_order="left")
+
+
 def duckdb_in_memory() -> Any:
     """Return an ibis connection to DuckDB on one thread."""
     connection = ibis.duckdb.connect()
@@ -184,10 +191,7 @@ class ScratchFeatures(FeastFeatureStore):
         """Return one view as built at `as_of`, of all or of some customers."""
         if (view, as_of) not in self._kept:
             raise NotFoundError(f"the view {view} was not built at {as_of}")
-        table = self._kept[view, as_of]
-        if among is None or "customer_id" not in table.columns:
-            return table
-        return table.join(among, on="customer_id", how="semi", maintain_order="left")
+        return _of(self._kept[view, as_of], among)
 
     def historical(self, service: str, entities: pl.DataFrame) -> pl.DataFrame:
         """Join a feature service at the very moments that `ensure` has built."""
@@ -276,11 +280,11 @@ class ScratchFolder:
         """Keep a table."""
         self.kept[name] = table.lazy().collect()
 
-    def read(self, name: str) -> pl.DataFrame:
-        """Return a kept table."""
+    def read(self, name: str, among: pl.DataFrame | None = None) -> pl.DataFrame:
+        """Return a kept table, of some customers or of all."""
         if name not in self.kept:
             raise NotFoundError(f"the run of {self.day} kept no table {name}")
-        return self.kept[name]
+        return _of(self.kept[name], among)
 
     def scan(self, name: str) -> pl.LazyFrame:
         """Return a kept table."""
@@ -290,10 +294,10 @@ class ScratchFolder:
         """Remove every table of a group."""
         self.kept = {k: v for k, v in self.kept.items() if not k.startswith(f"{group}/")}
 
-    def tables(self, group: str) -> dict[str, pl.DataFrame]:
+    def tables(self, group: str, among: pl.DataFrame | None = None) -> dict[str, pl.DataFrame]:
         """Return every table kept in a group."""
-        prefix = f"{group}/"
-        return {k.removeprefix(prefix): v for k, v in self.kept.items() if k.startswith(prefix)}
+        names = [name for name in self.kept if name.startswith(f"{group}/")]
+        return {name.removeprefix(f"{group}/"): self.read(name, among) for name in names}
 
     def write_text(self, name: str, content: str) -> None:
         """Keep a text."""

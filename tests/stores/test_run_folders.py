@@ -29,6 +29,19 @@ def test_tables_and_texts_come_back_by_name(tmp_path: Path) -> None:
         folder.read("plan/log")
 
 
+def test_tables_of_customers_are_read_for_some_of_them(tmp_path: Path) -> None:
+    folder = RunFolders(tmp_path / "runs").of(date(2026, 3, 2))
+    both = pl.DataFrame({"customer_id": ["c1", "c2"], "value": [1.5, 2.5]})
+    stock = pl.DataFrame({"product_id": ["p1"]})
+    folder.write("inputs/quota", both)
+    folder.write("inputs/stock", stock)
+    among = pl.DataFrame({"customer_id": ["c2", "c3"]})
+    assert folder.read("inputs/quota", among).equals(both[1:])
+    found = folder.tables("inputs", among)
+    assert found["quota"].equals(both[1:])
+    assert found["stock"].equals(stock)
+
+
 def test_a_day_without_a_plan_is_refused_with_the_days_that_have_one(tmp_path: Path) -> None:
     runs = RunFolders(tmp_path / "runs")
     for day in (date(2026, 3, 3), date(2026, 3, 2)):

@@ -159,11 +159,13 @@ def score_arms(
     return tables
 
 
-def kept_arm_tables(folder: RunFolder, rules: DecisionRules) -> dict[str, pl.DataFrame]:
-    """Return what `score_arms` kept of a run."""
+def kept_arm_tables(
+    folder: RunFolder, rules: DecisionRules, among: pl.DataFrame | None = None
+) -> dict[str, pl.DataFrame]:
+    """Return what `score_arms` kept of a run, of some customers (`customer_id`) or of all."""
     return {
         f"{ARM_TABLES}/{arm}/{name}": table
         for arm in rules.variants
         if own_models(rules, arm)
-        for name, table in folder.tables(f"{ARM_TABLES}/{arm}").items()
+        for name, table in folder.tables(f"{ARM_TABLES}/{arm}", among).items()
     }

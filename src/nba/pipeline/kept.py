@@ -14,7 +14,7 @@ from nba.pipeline.score import read_scores
 
 
 def kept_inputs(context: RunContext) -> dict[str, pl.DataFrame]:
-    """Return the tables that the plan of the run stood on.
+    """Return the tables that the plan of the run stood on: of some customers where it has `among`.
 
     Raises
     ------
@@ -22,10 +22,11 @@ def kept_inputs(context: RunContext) -> dict[str, pl.DataFrame]:
         When there is no plan, or its feature snapshots have been removed.
     """
     folder = context.ports.runs.planned(context.as_of.date())
-    kept = {**context.inputs, **read_scores(folder).items(), **folder.tables(INPUTS)}
+    among = context.among
+    kept = {**context.inputs, **read_scores(folder, among).items(), **folder.tables(INPUTS, among)}
     if folder.read_text(RULES) is None:
         return kept
-    return {**kept, **kept_arm_tables(folder, kept_rules(context))}
+    return {**kept, **kept_arm_tables(folder, kept_rules(context), among)}
 
 
 def kept_plan(context: RunContext) -> Plan:

@@ -311,8 +311,11 @@ class RunFolder(Protocol):
     def write(self, name: str, table: pl.DataFrame | pl.LazyFrame) -> None:
         """Keep a table, as a whole or not at all."""
 
-    def read(self, name: str) -> pl.DataFrame:
-        """Return a kept table; `NotFoundError` where there is none."""
+    def read(self, name: str, among: pl.DataFrame | None = None) -> pl.DataFrame:
+        """Return a kept table; `NotFoundError` where there is none.
+
+        `among` (customer_id) confines a table of customers to the rows of these.
+        """
 
     def scan(self, name: str) -> pl.LazyFrame:
         """Return a kept table to read parts of; `NotFoundError` where there is none."""
@@ -320,8 +323,8 @@ class RunFolder(Protocol):
     def remove(self, group: str) -> None:
         """Remove every table of a group, and of the groups in it."""
 
-    def tables(self, group: str) -> Mapping[str, pl.DataFrame]:
-        """Return every table kept in a group, by name."""
+    def tables(self, group: str, among: pl.DataFrame | None = None) -> Mapping[str, pl.DataFrame]:
+        """Return every table kept in a group, by name; `among` as for `read`."""
 
     def write_text(self, name: str, content: str) -> None:
         """Keep a text, as a whole or not at all."""

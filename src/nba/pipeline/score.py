@@ -96,13 +96,16 @@ def score_all(
     )
 
 
-def read_scores(folder: RunFolder) -> Scores:
-    """Return the scores that the score step kept; an older run has no contributions or needs."""
+def read_scores(folder: RunFolder, among: pl.DataFrame | None = None) -> Scores:
+    """Return the scores that the score step kept; an older run has no contributions or needs.
+
+    `among` (customer_id) confines them to some customers.
+    """
     kept = {
         "contributions": pl.DataFrame(schema=CONTRIBUTION_SCHEMA),
         "needs": pl.DataFrame(schema=NEED_SCORE_SCHEMA),
     }
     for name in Scores.__annotations__:
         if name not in kept or folder.has(f"{GROUP}/{name}"):
-            kept[name] = folder.read(f"{GROUP}/{name}")
+            kept[name] = folder.read(f"{GROUP}/{name}", among)
     return Scores(**kept)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
+
+import polars as pl
 
 import nba
 from nba.pipeline.fresh import fresh_tables, heard_today, prepare, refresh
@@ -121,7 +124,9 @@ def lay_next(wiring: Wiring) -> int:
     mark = wiring.plan_store.mark()
     if mark is None or wiring.plan_store.laid_actions(ALL, definitions_of(wiring)) is not None:
         return 0
-    return lay_actions(services_of(wiring, Access.KEYS), rescorer_of(wiring, mark[0]))
+    listed = pl.DataFrame({"customer_id": wiring.plan_store.listed_customers(mark[0])})
+    rescorer = rescorer_of(wiring, mark[0], among=listed)
+    return lay_actions(services_of(wiring, Access.KEYS), rescorer)
 
 
 class ProjectFeatures:
@@ -159,9 +164,13 @@ class ProjectFeatures:
         return self._wiring.feature_store.online_moment(customer_id)
 
 
-def rescorer_of(wiring: Wiring, day: date) -> Rescorer:
-    """Return the rescorer of the plan of a day; `NotFoundError` where it is not kept here."""
-    return Rescorer.of(wiring.run(datetime.combine(day, time())))
+def rescorer_of(wiring: Wiring, day: date, among: pl.DataFrame | None = None) -> Rescorer:
+    """Return the rescorer of the plan of a day; `NotFoundError` where it is not kept here.
+
+    With `among` (customer_id) it knows these customers alone, and holds as much less in memory.
+    """
+    context = wiring.run(datetime.combine(day, time()))
+    return Rescorer.of(replace(context, among=among))
 
 
 def preview_current(wiring: Wiring, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,13 @@ _PLAN = "plan/actions"
 LOG = "plan/log"
 
 
+def _of(table: pl.LazyFrame, among: pl.DataFrame | None) -> pl.LazyFrame:
+    """Return a table of customers confined to some, any other as it is."""
+    if among is None or CUSTOMER not in table.collect_schema():
+        return table
+    return table.filter(pl.col(CUSTOMER).is_in(among[CUSTOMER].implode()))
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The folder of one run; a name such as `plan/actions` is a table's place in it.
@@ -48,15 +55,21 @@ class RunFolder:
         """Remove every table of a group, and of the groups in it."""
         shutil.rmtree(self.path / group, ignore_errors=True)
 
-    def read(self, name: str) -> pl.DataFrame:
+    def read(self, name: str, among: pl.DataFrame | None = None) -> pl.DataFrame:
         """Return a kept table.
+
+        Parameters
+        ----------
+        name : str
+        among : DataFrame, optional
+            customer_id: of a table of customers the rows of these alone.
 
         Raises
         ------
         NotFoundError
             When the run kept no such table.
         """
-        return self.scan(name).collect()
+        return _of(self.scan(name), among).collect()
 
     def scan(self, name: str) -> pl.LazyFrame:
         """Return a kept table to read parts of.
@@ -74,10 +87,10 @@ class RunFolder:
             )
         return pl.scan_parquet(self.file(name))
 
-    def tables(self, group: str) -> dict[str, pl.DataFrame]:
-        """Return every table kept in a group such as `inputs`, by name."""
+    def tables(self, group: str, among: pl.DataFrame | None = None) -> dict[str, pl.DataFrame]:
+        """Return every table kept in a group such as `inputs`, by name; `among` as for `read`."""
         paths = sorted((self.path / group).glob("*.parquet"))
-        return {path.stem: pl.read_parquet(path) for path in paths}
+        return {path.stem: _of(pl.scan_parquet(path), among).collect() for path in paths}
 
     def erase(self, leaving: Leaving) -> Tally:
         """Take customers out of every table; return what was there.
