@@ -256,7 +256,10 @@ def test_broken_quote_names_the_line(load, lake: Lake, lines: str) -> None:
 
 def test_latin_1_bytes(load, lake: Lake, lines: str) -> None:
     content = (lines + "o9,café,p1,2026-01-01,1,1\n").encode("latin-1")
-    reconciled(load({"transactions.csv": content}))
+    with pytest.raises(LoadRefusedError, match="'café' as windows-1252"):
+        load({"transactions.csv": content})
+    assert lake.rows("transactions") == 0
+    reconciled(load({"transactions.csv": content}, encoding="utf-8"))
     rows = quarantined(lake)
     assert rows["rule"].to_list() == ["record"]
     assert rows["line"].to_list() == [6]

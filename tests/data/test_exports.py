@@ -15,6 +15,7 @@ from tests.data import exported
 
 from nba.data.exports.kinds import export_kinds, reference
 from nba.data.exports.recognise import recognise
+from nba.data.folder import open_folder
 from nba.data.lake import Lake, connect
 from nba.data.report import LoadRefusedError
 
@@ -70,7 +71,9 @@ def test_columns_renamed_dropped_added_and_reordered(
         changed.mkdir(exist_ok=True)
         (changed / "export.csv").write_text(exported.write([*others, f"New {header}"], []))
         with connect() as connection:
-            ((one,), unreadable) = recognise(connection, changed, tmp_path)
+            ((one,), unreadable) = recognise(
+                connection, open_folder(changed, tmp_path / "opened"), tmp_path
+            )
         assert not unreadable
         assert one.problem.startswith(f"export.csv looks like {kind.title}, but lacks {plain}")
         assert one.problem.endswith(f"not known of it: New {header}")

@@ -154,7 +154,7 @@ def test_dates_of_two_readings_are_asked_for(load, lake: Lake) -> None:
 
 def test_an_encoding_that_nobody_can_tell_is_asked_for(load, lake: Lake) -> None:
     western = SHOPIFY.replace("Green tea", "Thé vert").encode("windows-1252")
-    with pytest.raises(LoadRefusedError, match="--encoding windows-1252"):
+    with pytest.raises(LoadRefusedError, match=r"(?s)vert.*as windows-1252.*--encoding"):
         load({"orders.csv": western})
     load({"orders.csv": western}, encoding="windows-1252")
     assert "Thé vert" in set(lake.polars("transactions")["attr_product_name"])

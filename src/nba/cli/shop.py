@@ -50,7 +50,7 @@ def ingest(
     if suggest:
         from nba.data.suggest import suggest_mapping
 
-        typer.echo(suggest_mapping(folder, encoding=encoding or "utf-8"))
+        typer.echo(suggest_mapping(folder, encoding=encoding))
         return
     from nba.data.readings import ORDERS
     from nba.jobs.ingest import ingest_folder

@@ -9,19 +9,16 @@ from zoneinfo import ZoneInfo
 import duckdb
 
 from nba.data import clock, quarantine, sql
+from nba.data.folder import Folder
 from nba.data.keys import Merged
 from nba.data.lake import Writer, relation
 from nba.data.mapping import Mapping
 from nba.data.measure import Measure
 from nba.data.prepare import Prepared
-from nba.data.readers import JSON_SUFFIXES, SUFFIXES, SourceFile
 from nba.data.report import IngestReport, Status, Totals
 from nba.data.staging import Context
 from nba.data.together import PUT_TOGETHER
 from nba.schema.tables import TABLES
-
-#: What else data come in.
-_OTHER_SUFFIXES = (".tsv", ".txt", ".xlsx", ".xls", ".gz", ".zip")
 
 
 def of_table(context: Context, report: IngestReport, prepared: Prepared) -> None:
@@ -348,38 +345,27 @@ def _known_ids(table: str, writer: Writer, brought: Dict[str, Prepared]) -> str 
     return f"({' UNION '.join(parts)})"
 
 
-def of_folder(report: IngestReport, folder: Path, mapping: Mapping, files: set[SourceFile]) -> None:
+def of_folder(report: IngestReport, left: Folder, mapping: Mapping) -> None:
     """Report files of the folder that no table took.
 
     Parameters
     ----------
     report : IngestReport
         Where the warning is added.
-    folder : Path
-        The folder of the load, searched with all below it for files that look like tables.
+    left : Folder
+        The folder of the load, without what some table took.
     mapping : Mapping
         Its name stands in the warning.
-    files : set of SourceFile
-        What some table took.
     """
-    if not folder.is_dir():
-        return
-    taken = {str(file.path) for file in files}
-    left = [
-        str(path.relative_to(folder))
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and path.name.lower().endswith((*SUFFIXES, *JSON_SUFFIXES, *_OTHER_SUFFIXES))
-        and not path.name.startswith("~")
-        and str(path) not in taken
-    ]
-    if left:
+    names = [one.shown.removeprefix(f"{left.path}/") for one in left.files]
+    names = sorted([*names, *(str(one.path.relative_to(left.path)) for one in left.unread)])
+    if names:
         report.add(
             Status.WARN,
             "input",
             "unknown_files",
-            f"{len(left)} files were not read: the mapping {mapping.name} has no table for them, "
+            f"{len(names)} files were not read: the mapping {mapping.name} has no table for them, "
             "or takes another file first",
-            count=len(left),
-            first=left[0],
+            count=len(names),
+            first=names[0],
         )

@@ -6,9 +6,8 @@ joins exports from there; it becomes a row of `identities` once an export was jo
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from nba.data import keys, sql
+from nba.data.folder import Folder
 from nba.data.identity_keys import customer_keys_sql
 from nba.data.inputs import FILE, LINE, RowsInput
 from nba.data.lake import Writer
@@ -23,7 +22,7 @@ _CUSTOMERS, _IDENTITIES = TABLES["customers"], TABLES["identities"]
 _KEY = ("kind", "value")
 
 
-def known(context: Context, writer: Writer, folder: Path, secret: bytes) -> str:
+def known(context: Context, writer: Writer, folder: Folder, secret: bytes) -> str:
     """Return the relation of the keys by which the lake and a folder's `customers` know people.
 
     Its columns are kind, value, customer_id (NULL: the key is nobody's) and `is_kept`. What
@@ -34,9 +33,14 @@ def known(context: Context, writer: Writer, folder: Path, secret: bytes) -> str:
     context : Context
         Its mapping is that of files which keep the contract.
     writer : Writer
-    folder : Path
+    folder : Folder
     secret : bytes
         Keys are hashed with it.
+
+    Raises
+    ------
+    InputRefusedError
+        Where `customers` cannot be read.
     """
     standing = writer.lake.relation("identities", writer.before)
     customers = f"({writer.lake.relation('customers', writer.before)})"

@@ -21,12 +21,12 @@ import duckdb
 from nba.data import absence, checks, contract_keys, page, profile, quarantine
 from nba.data.exports.recognise import recognise
 from nba.data.exports.translate import Translated, Translation
+from nba.data.folder import KINDS, Folder, SourceFile, check_folder, open_folder
 from nba.data.inputs import Input
 from nba.data.lake import Lake, Writer, connect
 from nba.data.mapping import CANONICAL, Mapping, read_mapping
 from nba.data.merge import Incoming, merge
 from nba.data.prepare import Prepared, count_rows, find_inputs, note_aliases, stage_inputs
-from nba.data.readers import SourceFile, base_name, check_folder
 from nba.data.report import IngestReport, LoadRefusedError, Status, TableReport
 from nba.data.staging import Context, reading
 from nba.data.together import put_together
@@ -111,9 +111,10 @@ def ingest(
             context = Context(connection, chosen, zone, time_zone, now, writer.scratch)
             load = Load(context, writer, report, secret)
             load.watch(tombstones)
-            if mapping is None:
-                load.recognise(Path(folder), currency, encoding, dates)
-            load.run(Path(folder), is_increment=is_increment)
+            if load.open(Path(folder)):
+                if mapping is None:
+                    load.recognise(currency, encoding, dates)
+                load.run(is_increment=is_increment)
             if REQUIRED_TABLE not in writer.before.tables and REQUIRED_TABLE in report.tables:
                 report.currency = report.currency or chosen.project.currency or ""
             report.version_before = report.version = writer.before.version
@@ -232,7 +233,9 @@ class Load:
         self.report = report
         self.secret = secret
         self.prepared: list[Prepared] = []
+        self.folder = Folder(Path())
         self.files: set[SourceFile] = set()
+        self.exports: set[str] = set()
         self.translated: Translated | None = None
         self.unreadable: list[str] = []
 
@@ -268,22 +271,29 @@ class Load:
                 first=repr(shared[0]),
             )
 
-    def recognise(self, folder: Path, currency: str, encoding: str, dates: str) -> None:
+    def open(self, folder: Path) -> bool:
+        """Look at what the folder holds; return whether it can be loaded from."""
+        try:
+            check_folder(folder)
+        except InputRefusedError as error:
+            self._refuse("input", error)
+            return False
+        self.folder = open_folder(folder, self.context.scratch / "opened")
+        return True
+
+    def recognise(self, currency: str, encoding: str, dates: str) -> None:
         """Look for known exports, and make tables of them.
 
         Parameters
         ----------
-        folder : Path
         currency, encoding, dates : str
             As for `ingest`.
         """
-        secret = self.secret
-        if not folder.is_dir():
-            return
         context = self.context
         exports, self.unreadable = recognise(
-            self.connection, folder, context.scratch / "headers", encoding
+            self.connection, self.folder, context.scratch / "headers", encoding
         )
+        self.exports = {export.shown for export in exports}
         for text in self.unreadable:
             self.report.add(Status.WARN, "input", "unreadable", text, count=1)
         for export in exports:
@@ -291,14 +301,18 @@ class Load:
                 self.report.add(Status.FAIL, "input", "export", export.problem, count=1)
         if self.report.failed or not exports:
             return
-        known = contract_keys.known(self.context, self.writer, folder, secret)
+        others = self.folder.without(self.exports)
+        try:
+            known = contract_keys.known(self.context, self.writer, others, self.secret)
+        except InputRefusedError:
+            return  # told where the table is staged
         is_new = REQUIRED_TABLE not in self.writer.before.tables
         # the sales that are there say in which currency the next ones are
         currencies = [load["currency"] for load in self.writer.before.loads if load.get("currency")]
         currency = currencies[-1] if currencies else currency
         translation = Translation(context, self.report, currency, is_new=is_new, dates=dates)
         try:
-            self.translated = translation.run(exports, known, secret)
+            self.translated = translation.run(exports, known, self.secret)
         except InputRefusedError as error:
             self._refuse("input", error)
             return
@@ -306,20 +320,15 @@ class Load:
         self.context = replace(context, mapping=self.mapping)
         self.report.mapping = self.mapping.name
 
-    def run(self, folder: Path, *, is_increment: bool) -> None:
+    def run(self, *, is_increment: bool) -> None:
         """Stage and check every table."""
-        try:
-            check_folder(folder)
-        except InputRefusedError as error:
-            self._refuse("input", error)
-            return
-        inputs = {name: partial(self._stage, folder, name) for name in self.mapping.tables}
-        self.prepare(inputs)
+        self.prepare({name: partial(self._stage, name) for name in self.mapping.tables})
         self.tell_shared()
         if not is_increment:
-            self._check_required(folder)
+            self._check_required()
         self._check_stable()
-        checks.of_folder(self.report, folder, self.mapping, self.files)
+        taken = self.exports.union(*(table.files for table in self.report.tables.values()))
+        checks.of_folder(self.report, self.folder.without(taken), self.mapping)
         checks.of_columns(self.report, self.prepared)
         if not self.report.failed:
             absence.add(self.connection, self.report, self.prepared, self.writer)
@@ -369,16 +378,12 @@ class Load:
             return False
         return True
 
-    def _stage(self, folder: Path, name: str) -> Prepared | None:
+    def _stage(self, name: str) -> Prepared | None:
+        others = self.folder.without(self.exports)
+        inputs, rejected = find_inputs(self.context, others, TABLES[name])
         if self.translated is None:
-            found = find_inputs(self.context, folder, TABLES[name])
-            return stage_inputs(self.context, TABLES[name], *found) if found[0] else None
-        made = self.translated.inputs.get(name, [])
-        taken = {base_name(file.path) for incoming in made for file in incoming.files}
-        inputs, rejected = (
-            ([], []) if name in taken else find_inputs(self.context, folder, TABLES[name])
-        )
-        own = len(inputs)
+            return stage_inputs(self.context, TABLES[name], inputs, rejected) if inputs else None
+        made, own = self.translated.inputs.get(name, []), len(inputs)
         inputs, rejected = [*inputs, *made], [*rejected, *self.translated.rejected.get(name, [])]
         if not inputs:
             return None
@@ -404,10 +409,11 @@ class Load:
     def _refuse(self, table: str, error: InputRefusedError) -> None:
         self.report.add(Status.FAIL, table, "refused", str(error), count=1)
 
-    def _check_required(self, folder: Path) -> None:
+    def _check_required(self) -> None:
         known = self.writer.state.tables.get(REQUIRED_TABLE)
         if REQUIRED_TABLE in self.report.tables or known or self.report.failed:
             return
+        folder = self.folder.path
         names = ", ".join(sorted(path.name for path in folder.iterdir())) or "an empty folder"
         names = "; ".join([names, *self.unreadable])
         own = self.mapping.tables.get(REQUIRED_TABLE)
@@ -420,20 +426,13 @@ class Load:
             )
             self._refuse(REQUIRED_TABLE, error)
             return
-        named = [
-            path.name
-            for path in sorted(folder.iterdir())
-            if path.name.lower().startswith(f"{REQUIRED_TABLE}.")
-        ]
         wanted = ", ".join(own.source or ("the query's sources",))
         error = InputRefusedError(
             f"the folder {folder} has no {REQUIRED_TABLE}",
-            expected=f"a file or folder of parts named {wanted} (.parquet, .csv or .csv.gz)"
+            expected=f"a file or folder of parts named {wanted} ({KINDS})"
             + (" or an export of a known system" if self.mapping.name == CANONICAL.name else ""),
             found=names,
-            next_step=f"save {named[0]} as {REQUIRED_TABLE}.csv"
-            if named
-            else "add the table, or choose the mapping that fits these files; "
+            next_step="add the table, or choose the mapping that fits these files; "
             "`nba ingest FOLDER --suggest` drafts one",
         )
         self._refuse(REQUIRED_TABLE, error)

@@ -16,7 +16,8 @@ from typing import Final
 import duckdb
 
 from nba.data import sql
-from nba.data.readers import FileGroup, SourceFile
+from nba.data.folder import SourceFile
+from nba.data.readers import FileGroup
 from nba.errors import InputRefusedError
 
 FILE, LINE = "_file", "_line"
@@ -26,7 +27,7 @@ _QUOTE_ERRORS = ("UNQUOTED VALUE", "LINE SIZE OVER MAXIMUM")
 _EXPECTED: Final = {
     "TOO MANY COLUMNS": "as many fields as the header has",
     "MISSING COLUMNS": "as many fields as the header has",
-    "INVALID ENCODING": "text in UTF-8; another encoding is named by `--encoding` or in a mapping",
+    "INVALID ENCODING": "text in the encoding of the other lines",
 }
 _numbers = count()
 
@@ -74,6 +75,11 @@ class Input:
         self.rejected = ""
         self.encoding = ""
 
+    @property
+    def shown(self) -> list[str]:
+        """What reports call the files."""
+        return list(self.names.values()) or [str(file.path) for file in self.files]
+
     def source(self, *, with_lines: bool = False) -> Source:
         """Return the relation; CSV lines are numbered only on demand, since that is slow."""
         raise NotImplementedError
@@ -90,6 +96,7 @@ class ParquetInput(Input):
         super().__init__(list(group.files))
         self._group = group
         self._aliases = aliases
+        self.names = dict(group.read_from)
 
     def source(self, *, with_lines: bool = False) -> Source:
         """Return the relation; rows of Parquet know their number."""
@@ -159,11 +166,13 @@ class QueryInput(Input):
     """A mapping's SELECT over named sources, each of which is a view."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, query: str, files: list[SourceFile]
+        self, connection: duckdb.DuckDBPyConnection, query: str, inputs: Sequence[Input]
     ) -> None:
-        super().__init__(files)
+        super().__init__([file for incoming in inputs for file in incoming.files])
+        for incoming in inputs:
+            self.names |= incoming.names
         self._query = query
-        self._shown = " + ".join(file.path.name for file in files)
+        self._shown = " + ".join(Path(name).name for name in self.names.values())
         try:
             rows = connection.execute(f"DESCRIBE SELECT * FROM ({query})").fetchall()
         except (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException) as error:
@@ -209,7 +218,7 @@ def _renamed(group: FileGroup, aliases: Dict[str, str], line: str, rejects: str)
     columns = {known.get(name, name): type_ for name, type_ in group.columns.items()}
     header = {known.get(name, name): name for name in group.columns}
     header = header if group.is_text and group.has_header else {}
-    return Source(relation, columns, str(group.files[0].path), header)
+    return Source(relation, columns, group.shown, header)
 
 
 def _without_broken_quotes(

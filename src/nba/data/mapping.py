@@ -151,8 +151,10 @@ class Mapping(_Strict):
     time_zone: str | None = Field(
         None, description="the zone of naive times in the source; else the project's"
     )
-    encoding: str = Field("utf-8", description="encoding of CSV files")
-    delimiter: str = Field("", description="separator of CSV files; found from the header if empty")
+    encoding: str = Field("", description="encoding of files of text; recognised if empty")
+    delimiter: str = Field(
+        "", description="separator of files of text; found from the header if empty"
+    )
     null_values: tuple[str, ...] = Field((), description="texts that mean: no value")
     time_formats: tuple[str, ...] = Field(
         (),
@@ -217,7 +219,7 @@ def _unknown(table: str, rules: TableMapping) -> list[str]:
 #: The mapping of files that keep the contract as it is: one per table, by the table's name.
 CANONICAL = Mapping(
     name="canonical",
-    description="Files that keep the contract: NAME.parquet, NAME.csv, NAME.csv.gz or folders.",
+    description="Files that keep the contract: NAME.csv, NAME.parquet, NAME.xlsx … or folders.",
     tables={table: TableMapping(source=(table,)) for table in TABLES},
 )
 

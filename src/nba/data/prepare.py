@@ -12,11 +12,12 @@ import duckdb
 
 from nba.data import keys, readings, sql
 from nba.data.direct import can_place, is_clean, stage_in_place, stage_placed
+from nba.data.folder import Folder, SourceFile
 from nba.data.inputs import CsvInput, Input, ParquetInput, QueryInput, materialise
 from nba.data.kept_out import blank_lines, keep_out
 from nba.data.mapping import TableMapping
 from nba.data.measure import ERROR, LINE_AMOUNT, MONEY, VALUE, Measure, measure
-from nba.data.readers import Dialect, FileGroup, SourceFile, find, group
+from nba.data.readers import Dialect, FileGroup, group
 from nba.data.report import TableReport, Totals
 from nba.data.settle import settle
 from nba.data.staging import Context, Staged, expressions, replaced, stage
@@ -121,7 +122,8 @@ def stage_inputs(
     files = [file for incoming in inputs for file in incoming.files]
     context = settle(context, table, inputs)
     own = context.mapping.tables[table.name]
-    report = TableReport(table.name, [str(file.path) for file in files])
+    shown = [name for incoming in inputs for name in incoming.shown]
+    report = TableReport(table.name, list(dict.fromkeys(shown)))
     prepared = Prepared(table, own.overlap, report, files=files, rejected=rejected)
     for number, incoming in enumerate(inputs):
         staged = _stage(context, table, incoming, number, alone=len(inputs) == 1)
@@ -130,7 +132,7 @@ def stage_inputs(
         prepared.names.update(incoming.names)
         source = incoming.source()
         if incoming.encoding:
-            prepared.encodings |= {str(file.path): incoming.encoding for file in incoming.files}
+            prepared.encodings |= dict.fromkeys(incoming.shown, incoming.encoding)
         if source.header:
             prepared.headers[source.shown] = tuple(source.header.values())
         for column, (count, example) in replaced(context, table, source).items():
@@ -178,7 +180,7 @@ def _keep_out(context: Context, prepared: Prepared) -> None:
             report.kept_out += blank_lines(name, keeper)
 
 
-def find_inputs(context: Context, folder: Path, table: Table) -> tuple[list[Input], list[str]]:
+def find_inputs(context: Context, folder: Folder, table: Table) -> tuple[list[Input], list[str]]:
     """Return the inputs of `table`, and tables of CSV lines that were rejected before."""
     mapping = context.mapping
     own = mapping.tables[table.name]
@@ -188,7 +190,7 @@ def find_inputs(context: Context, folder: Path, table: Table) -> tuple[list[Inpu
         return _query_inputs(context, folder, own, space)
     groups = group(
         context.connection,
-        find(folder, own.source),
+        folder.find(own.source),
         Dialect(mapping.delimiter, mapping.encoding, own.header),
         space,
         _hints(context, table, own),
@@ -208,28 +210,28 @@ def _input(context: Context, files: FileGroup, space: Path) -> Input:
 
 
 def _query_inputs(
-    context: Context, folder: Path, own: TableMapping, space: Path
+    context: Context, folder: Folder, own: TableMapping, space: Path
 ) -> tuple[list[Input], list[str]]:
     """Make a view per named source that the query mentions; nothing where one is absent."""
     connection, mapping = context.connection, context.mapping
-    files: list[SourceFile] = []
+    inputs: list[Input] = []
     rejected: list[str] = []
     for name, patterns in mapping.sources.items():
         if name not in own.query:
             continue
         dialect = Dialect(mapping.delimiter, mapping.encoding)
-        groups = group(connection, find(folder, patterns), dialect, space)
+        groups = group(connection, folder.find(patterns), dialect, space)
         if not groups:
             return [], []
         parts = []
         for number, described in enumerate(groups):
             incoming = _input(context, described, space)
             parts.append(materialise(connection, incoming, space / f"{name}-{number}.parquet"))
-            files.extend(incoming.files)
+            inputs.append(incoming)
             rejected += [incoming.rejected] if incoming.rejected else []
         union = " UNION ALL BY NAME ".join(f"SELECT * FROM {part}" for part in parts)
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {sql.name(name)} AS {union}")
-    return [QueryInput(connection, own.query, files)], rejected
+    return [QueryInput(connection, own.query, inputs)], rejected
 
 
 def _stage(context: Context, table: Table, incoming: Input, number: int, *, alone: bool) -> Staged:

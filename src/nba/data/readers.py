@@ -1,4 +1,4 @@
-"""Find and describe the files of a source: Parquet, CSV, gzipped CSV, folders of parts.
+"""Describe the files of a source: Parquet, text in columns, gzipped or not.
 
 Nothing is read here beyond a header or a footer; what comes out is SQL that DuckDB runs.
 CSV columns always arrive as text, Parquet columns with the types that the file declares.
@@ -12,7 +12,6 @@ import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
 
@@ -21,20 +20,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nba.data import encodings, sql
+from nba.data.folder import PARQUET, Readable, SourceFile
 from nba.errors import InputRefusedError
 
-SUFFIXES = (".parquet", ".csv", ".csv.gz")
-JSON_SUFFIXES = tuple(
-    f".{name}{end}" for name in ("jsonl", "ndjson", "json") for end in ("", ".gz")
-)
-#: What other programs call a file that they have not finished.
-UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".inprogress", ".filepart", ".swp")
 DELIMITERS = (",", ";", "\t", "|")
 HEADER_BYTES = 1 << 20
 #: The header of an export stands in one of so many lines: a title may stand above it.
 ABOVE = 12
 #: How its lines end shows in so many bytes.
 _START = 1 << 16
+_EMPTY = "an empty file (0 bytes)"
 #: A name of a column that is a number, a date or a time.
 _DATA_LIKE = re.compile(r"[-+]?\d+([.,:/-]\d+)*( \d+:\d+(:\d+)?)?", re.ASCII)
 
@@ -48,33 +43,14 @@ class Dialect:
     delimiter : str
         Found from the header if empty.
     encoding : str
+        Recognised if empty.
     header : tuple of str
         The columns of files without a header line; empty where the first line names them.
     """
 
     delimiter: str = ""
-    encoding: str = "utf-8"
+    encoding: str = ""
     header: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """One file, with its size and time when it was found."""
-
-    path: Path
-    size: int
-    modified: int
-
-    @classmethod
-    def of(cls, path: Path) -> SourceFile:
-        """Stat `path`."""
-        status = path.stat()
-        return cls(path, status.st_size, status.st_mtime_ns)
-
-    @property
-    def unchanged(self) -> bool:
-        """Whether the file still has the size and time that it had when it was found."""
-        return self.path.exists() and SourceFile.of(self.path) == self
 
 
 @dataclass(frozen=True)
@@ -91,13 +67,15 @@ class FileGroup:
     delimiter : str
         Of the CSV files.
     read_from : dict of str to str
-        Where the bytes really are (an expanded or cleaned copy): path read to path shown.
+        Where the bytes really are (the file, or an expanded or cleaned copy): path read to what
+        reports call it.
     has_header : bool
         Whether the first line of a CSV file names its columns.
     above : int
         Lines above the one that names the columns, such as a title.
     encoding : str
-        Of CSV files, where it was recognised by other than a mark, and is not UTF-8.
+        Of CSV files, where it was recognised by other than a mark, and is not UTF-8;
+        `nba.data.encodings.OTHER` where nobody can tell.
     """
 
     files: tuple[SourceFile, ...]
@@ -117,7 +95,12 @@ class FileGroup:
     @property
     def paths(self) -> list[str]:
         """The paths that are read."""
-        return list(self.read_from) or [str(file.path) for file in self.files]
+        return list(self.read_from)
+
+    @property
+    def shown(self) -> str:
+        """What reports call the first of them."""
+        return next(iter(self.read_from.values()))
 
     def scan(self, rejects: str = "") -> str:
         """Return the FROM expression; lines that are no records go to the table `rejects`."""
@@ -139,79 +122,19 @@ class FileGroup:
         return f"read_csv([{listed}], {', '.join(options)})"
 
 
-def base_name(path: Path) -> str:
-    """Return the name of a source file or folder of parts, without its extension.
-
-    >>> base_name(Path("in/transactions.csv.gz"))
-    'transactions'
-    """
-    for suffix in sorted(SUFFIXES, key=len, reverse=True):
-        if path.name.endswith(suffix):
-            return path.name.removesuffix(suffix)
-    return path.name
-
-
-def _is_data(path: Path) -> bool:
-    return path.is_file() and path.name.endswith(SUFFIXES) and not path.name.startswith((".", "_"))
-
-
-def _parts(path: Path) -> list[Path]:
-    if path.is_dir():
-        return sorted(part for part in path.rglob("*") if _is_data(part))
-    return [path] if _is_data(path) else []
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a folder that is missing or that another program is still writing."""
-    if not folder.is_dir():
-        raise InputRefusedError(
-            f"the input folder {folder} does not exist",
-            expected="a folder with one file or folder of parts per table",
-            found="a file" if folder.is_file() else "nothing at that path",
-            next_step="check the path; relative paths start at the current directory",
-        )
-    unfinished = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.name.endswith(UNFINISHED) or path.name == "_temporary"
-    ]
-    if unfinished:
-        raise InputRefusedError(
-            f"the input folder {folder} is still being written",
-            expected="complete files only",
-            found=f"the unfinished file {unfinished[0]}",
-            next_step="load again when the export has ended, or remove the left-over",
-        )
-
-
-def find(folder: Path, patterns: Sequence[str]) -> list[Path]:
-    """Return the files of the first pattern that matches anything, folders expanded."""
-    entries = sorted(folder.iterdir())
-    for pattern in patterns:
-        parts = [
-            part
-            for entry in entries
-            if fnmatchcase(base_name(entry), pattern)
-            for part in _parts(entry)
-        ]
-        if parts:
-            return parts
-    return []
-
-
 def group(
     connection: duckdb.DuckDBPyConnection,
-    paths: Iterable[Path],
+    files: Iterable[Readable],
     dialect: Dialect,
     scratch: Path,
     hints: frozenset[str] = frozenset(),
 ) -> list[FileGroup]:
-    """Describe `paths` and put those with equal columns together.
+    """Describe files and put those with equal columns together.
 
     Parameters
     ----------
     connection : duckdb.DuckDBPyConnection
-    paths : iterable of Path
+    files : iterable of Readable
     dialect : Dialect
     scratch : Path
         A folder for expanded copies.
@@ -221,14 +144,15 @@ def group(
     Raises
     ------
     InputRefusedError
-        Where a file is empty, truncated or not what its name says.
+        Where a file is empty, truncated, not what its name says, or in an encoding that nobody
+        can tell.
     """
     groups: dict[tuple[object, ...], FileGroup] = {}
-    for path in paths:
+    for one in files:
         described = (
-            _describe_parquet(connection, path)
-            if path.suffix == ".parquet"
-            else _describe_csv(path, dialect, scratch, hints)
+            _describe_parquet(connection, one)
+            if one.name.endswith(PARQUET)
+            else _describe_csv(one, dialect, scratch, hints)
         )
         written = (described.is_text, described.delimiter, described.encoding)
         key = (*written, tuple(described.columns.items()))
@@ -249,67 +173,61 @@ def _joined(left: FileGroup, right: FileGroup) -> FileGroup:
     )
 
 
-def _unreadable(path: Path, expected: str, found: str) -> InputRefusedError:
+def _unreadable(shown: str, expected: str, found: str) -> InputRefusedError:
     return InputRefusedError(
-        f"the file {path} cannot be read",
+        f"the file {shown} cannot be read",
         expected=expected,
         found=found,
         next_step="export or copy the file again, then repeat the load; nothing was loaded",
     )
 
 
-def _describe_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> FileGroup:
-    file = SourceFile.of(path)
-    if file.size == 0:
-        raise _unreadable(path, "a Parquet file", "an empty file (0 bytes)")
+def _describe_parquet(connection: duckdb.DuckDBPyConnection, one: Readable) -> FileGroup:
+    size = one.path.stat().st_size
+    if size == 0:
+        raise _unreadable(one.shown, "a Parquet file", _EMPTY)
     try:
-        pq.read_metadata(path)
+        pq.read_metadata(one.path)
         rows = connection.execute(
-            f"DESCRIBE SELECT * FROM read_parquet({sql.text(str(path))})"
+            f"DESCRIBE SELECT * FROM read_parquet({sql.text(str(one.path))})"
         ).fetchall()
     except (pa.ArrowException, OSError, duckdb.Error) as error:
         reason = str(error).splitlines()[0]
         raise _unreadable(
-            path, "a complete Parquet file", f"{file.size} bytes: {reason}"
+            one.shown, "a complete Parquet file", f"{size} bytes: {reason}"
         ) from error
-    return FileGroup((file,), {row[0]: row[1] for row in rows}, is_text=False)
+    columns = {row[0]: row[1] for row in rows}
+    return FileGroup((one.file,), columns, False, read_from={str(one.path): one.shown})
 
 
-def _describe_csv(path: Path, dialect: Dialect, scratch: Path, hints: frozenset[str]) -> FileGroup:
-    file = _not_empty(path)
-    plain, recognised = _plain(path, dialect.encoding, scratch)
-    plain = _ended_alike(plain, scratch)
-    header = _header_line(plain, path)
+def _describe_csv(
+    one: Readable, dialect: Dialect, scratch: Path, hints: frozenset[str]
+) -> FileGroup:
+    plain, recognised = _plain(one, dialect.encoding, scratch)
+    if recognised == encodings.OTHER:
+        raise encodings.refusal(one.shown, plain)
+    header = _header_line(plain, one.shown)
     delimiter = dialect.delimiter or _delimiter(header, hints)
-    columns = list(dialect.header) or _header_columns(header, delimiter, path)
-    # Always as "read: shown", so that the same code serves copies and originals.
+    columns = list(dialect.header) or _header_columns(header, delimiter, one.shown)
     return FileGroup(
-        (file,),
+        (one.file,),
         dict.fromkeys(columns, "VARCHAR"),
         True,
         delimiter,
-        {str(plain): str(path)},
+        {str(plain): one.shown},
         has_header=not dialect.header,
         encoding=recognised,
     )
 
 
-def _not_empty(path: Path) -> SourceFile:
-    """Return a file of text that holds anything."""
-    file = SourceFile.of(path)
-    if file.size == 0:
-        raise _unreadable(path, "a header line with the column names", "an empty file (0 bytes)")
-    return file
-
-
 def headings(
-    path: Path, encoding: str, scratch: Path, hints: frozenset[str]
+    one: Readable, encoding: str, scratch: Path, hints: frozenset[str]
 ) -> Iterator[FileGroup]:
     """Describe a CSV file as if each of its first lines named its columns.
 
     Parameters
     ----------
-    path : Path
+    one : Readable
     encoding : str
         Of the file; empty: recognised.
     scratch : Path
@@ -327,20 +245,18 @@ def headings(
     InputRefusedError
         Where the file is empty, damaged, or not in the encoding that was named.
     """
-    file = _not_empty(path)
-    plain, recognised = _plain(path, encoding or encodings.UTF_8, scratch)
-    plain = _ended_alike(plain, scratch)
+    plain, recognised = _plain(one, encoding, scratch)
     with plain.open("rb") as stream:
         for above, raw in enumerate(islice(stream, ABOVE)):
             header = raw[:HEADER_BYTES].decode("utf-8-sig", errors="replace").strip("\r\n\ufeff")
             delimiter = _delimiter(header, hints)
             columns = _numbered(_split(header, delimiter))
             yield FileGroup(
-                (file,),
+                (one.file,),
                 dict.fromkeys(columns, "VARCHAR"),
                 True,
                 delimiter,
-                {str(plain): str(path)},
+                {str(plain): one.shown},
                 above=above,
                 encoding=recognised,
             )
@@ -353,8 +269,7 @@ def _ended_alike(plain: Path, scratch: Path) -> Path:
     ends = {line.endswith(b"\r") for line in start.split(b"\n")[:ABOVE]}
     if start.count(b"\r") == start.count(b"\r\n") and len(ends) == 1:
         return plain
-    scratch.mkdir(parents=True, exist_ok=True)
-    target = scratch / f"{len(list(scratch.iterdir()))}-ended.csv"
+    target = _new_file(plain, scratch)
     with (
         plain.open(encoding=encodings.UTF_8, errors="surrogateescape") as source,
         target.open("w", encoding=encodings.UTF_8, errors="surrogateescape", newline="\n") as copy,
@@ -376,56 +291,46 @@ def _numbered(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _is_utf8(encoding: str) -> bool:
-    return encoding.lower().replace("_", "-") in {"utf-8", "utf8"}
-
-
-def _plain(path: Path, encoding: str, scratch: Path) -> tuple[Path, str]:
+def _plain(one: Readable, encoding: str, scratch: Path) -> tuple[Path, str]:
     """Return a plain UTF-8 file, and the encoding where nothing but its bytes says it.
 
-    The file is the path itself, or an expanded copy of it. Where nothing else is said, UTF-16
-    and GB18030 are recognised.
+    The file is the path itself, or an expanded copy of it. Where no encoding is named it is
+    recognised; what is in another one is left as it is.
     """
-    recognised = _detected(path) if _is_utf8(encoding) else ""
-    encoding = recognised or encoding
-    is_utf8 = _is_utf8(encoding)
-    recognised = "" if is_utf8 or recognised == encodings.UTF_16 else recognised
-    if path.suffix != ".gz" and is_utf8:
-        return path, ""
-    scratch.mkdir(parents=True, exist_ok=True)
-    target = scratch / f"{len(list(scratch.iterdir()))}-{base_name(path)}.csv"
+    path = one.path
+    if path.stat().st_size == 0:
+        raise _unreadable(one.shown, "a header line with the column names", _EMPTY)
+    is_packed = one.name.endswith(".gz")
     try:
-        if is_utf8:
-            # DuckDB reads a truncated gzip without a word; Python checks length and CRC.
-            with gzip.open(path, "rb") as source, target.open("wb") as copy:
-                shutil.copyfileobj(source, copy, 1 << 20)
+        recognised = "" if encoding else encodings.detect(path)
+        written = encoding or recognised
+        if encodings.is_utf8(written) or written == encodings.OTHER:
+            plain = _expanded(path, scratch) if is_packed else path
         else:
-            _transcode(path, encoding, target)
+            plain = _new_file(path, scratch)
+            encodings.transcode(path, written, plain)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise _unreadable(path, "a complete gzip file", f"a damaged one: {error}") from error
+        raise _unreadable(one.shown, "a complete gzip file", f"a damaged one: {error}") from error
     except (LookupError, UnicodeError) as error:
-        raise _unreadable(path, f"text in the encoding {encoding}", str(error)) from error
-    return target, recognised
+        raise _unreadable(one.shown, f"text in the encoding {written}", str(error)) from error
+    said = recognised in (encodings.UTF_8, encodings.UTF_16, encodings.UTF_32)
+    return _ended_alike(plain, scratch), "" if said else recognised
 
 
-def _detected(path: Path) -> str:
-    try:
-        found = encodings.detect(path)
-        return "" if found == encodings.OTHER else found
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        return encodings.UTF_8  # a damaged file is refused where it is expanded
-
-
-def _transcode(path: Path, encoding: str, target: Path) -> None:
-    opener = gzip.open if path.suffix == ".gz" else open
-    with (
-        opener(path, "rt", encoding=encoding, newline="") as source,
-        target.open("w", encoding="utf-8", newline="") as copy,
-    ):
+def _expanded(path: Path, scratch: Path) -> Path:
+    """Expand a file: DuckDB reads a truncated gzip without a word, Python checks length and CRC."""
+    target = _new_file(path, scratch)
+    with gzip.open(path, "rb") as source, target.open("wb") as copy:
         shutil.copyfileobj(source, copy, 1 << 20)
+    return target
 
 
-def _header_line(plain: Path, shown: Path) -> str:
+def _new_file(path: Path, scratch: Path) -> Path:
+    scratch.mkdir(parents=True, exist_ok=True)
+    return scratch / f"{len(list(scratch.iterdir()))}-{path.stem}.csv"
+
+
+def _header_line(plain: Path, shown: str) -> str:
     with plain.open("rb") as stream:
         raw = stream.readline(HEADER_BYTES)
     if raw.startswith(b"PK\x03\x04"):
@@ -433,9 +338,7 @@ def _header_line(plain: Path, shown: Path) -> str:
     try:
         header = raw.decode("utf-8-sig").strip("\r\n\ufeff")
     except UnicodeDecodeError as error:
-        raise _unreadable(
-            shown, "UTF-8", f"{error}; set `encoding: latin-1` (or gb18030) in the mapping"
-        ) from error
+        raise _unreadable(shown, "text in UTF-8", str(error)) from error
     if not header.strip():
         raise _unreadable(shown, "a header line with the column names", "an empty first line")
     return header
@@ -469,7 +372,7 @@ def _fields(header: str, delimiter: str) -> Iterator[str]:
     yield current
 
 
-def _header_columns(header: str, delimiter: str, path: Path) -> list[str]:
+def _header_columns(header: str, delimiter: str, shown: str) -> list[str]:
     columns = [
         column or f"column_{number}"
         for number, column in enumerate(_split(header, delimiter), start=1)
@@ -477,7 +380,7 @@ def _header_columns(header: str, delimiter: str, path: Path) -> list[str]:
     twice = sorted({column for column in columns if columns.count(column) > 1})
     if twice:
         raise _unreadable(
-            path, "each column name once in the header", f"{', '.join(twice)} more than once"
+            shown, "each column name once in the header", f"{', '.join(twice)} more than once"
         )
     return columns
 

@@ -17,8 +17,9 @@ import duckdb
 import yaml
 
 from nba.data import keys, moments, readings, sql
+from nba.data.folder import KINDS, Readable, check_folder, open_folder
 from nba.data.lake import connect
-from nba.data.readers import SUFFIXES, Dialect, base_name, group
+from nba.data.readers import Dialect, group
 from nba.data.readings import (
     ASK,
     COMMA,
@@ -99,7 +100,7 @@ class _Seen:
 class _Guess:
     """One file taken for one table."""
 
-    path: Path
+    file: Readable
     table: Table
     columns: dict[str, _Seen]
     left: tuple[_Seen, ...]
@@ -115,14 +116,14 @@ class _Guess:
         ]
 
 
-def suggest_mapping(folder: Path | str, *, encoding: str = "utf-8") -> str:
+def suggest_mapping(folder: Path | str, *, encoding: str = "") -> str:
     """Return the draft of a mapping for the files of `folder`, as YAML with comments.
 
     Parameters
     ----------
     folder : Path or str
     encoding : str
-        Of CSV files.
+        Of files of text; empty: recognised.
 
     Returns
     -------
@@ -136,28 +137,35 @@ def suggest_mapping(folder: Path | str, *, encoding: str = "utf-8") -> str:
         Where the folder is missing or holds no file that can be read.
     """
     folder = Path(folder)
-    paths = [path for path in sorted(folder.glob("*")) if path.name.endswith(SUFFIXES)]
-    if not paths:
-        raise InputRefusedError(
-            f"the folder {folder} holds no tables",
-            expected="CSV or Parquet files",
-            found=", ".join(path.name for path in sorted(folder.glob("*"))[:10]) or "nothing",
-            next_step="check the path; save workbooks and other files of text as CSV",
+    check_folder(folder)
+    with tempfile.TemporaryDirectory(prefix="nba-suggest-") as scratch:
+        opened = open_folder(folder, Path(scratch) / "opened")
+        files = [one for one in opened.files if not one.is_json]
+        if not files:
+            raise InputRefusedError(
+                f"the folder {folder} holds no tables",
+                expected=KINDS,
+                found=", ".join(path.name for path in sorted(folder.glob("*"))[:10]) or "nothing",
+                next_step="check the path; save tables of other programs as one of these",
+            )
+        guesses = _best(
+            [guess for one in files for guess in _guesses(one, encoding, Path(scratch))]
         )
-    guesses = _best([guess for path in paths for guess in _guesses(path, encoding)])
-    unused = [path.name for path in paths if path not in {guess.path for guess in guesses}]
+    taken = {guess.file for guess in guesses}
+    unused = [one.short for one in files if one not in taken]
+    unused += [one.line() for one in opened.unread]
     return _draft(folder, guesses, unused, encoding)
 
 
-def _guesses(path: Path, encoding: str) -> list[_Guess]:
-    with connect() as connection, tempfile.TemporaryDirectory(prefix="nba-suggest-") as scratch:
-        files = group(connection, [path], Dialect(encoding=encoding), Path(scratch))[0]
-        with reading("the draft", path.name):
+def _guesses(one: Readable, encoding: str, scratch: Path) -> list[_Guess]:
+    with connect() as connection:
+        files = group(connection, [one], Dialect(encoding=encoding), scratch / "plain")[0]
+        with reading("the draft", one.short):
             # lines that are no records are for the load to tell
             rows = f"CREATE TEMP TABLE whole AS SELECT * FROM {files.scan('broken')}"
             connection.execute(rows)
             seen = [_look_at(connection, name) for name in files.columns]
-    return [_match(path, table, seen) for table in TABLES.values()]
+    return [_match(one, table, seen) for table in TABLES.values()]
 
 
 def _look_at(connection: duckdb.DuckDBPyConnection, name: str) -> _Seen:
@@ -265,7 +273,7 @@ def _base(letter: str) -> str:
     return first if first.isascii() else letter
 
 
-def _match(path: Path, table: Table, seen: list[_Seen]) -> _Guess:
+def _match(file: Readable, table: Table, seen: list[_Seen]) -> _Guess:
     """Give each column of the table the source column that fits best, each used once."""
     known = _names_of_export(table, seen)
     wanted = [*input_columns(table), *LINE_ATTRIBUTES.get(table.name, ())]
@@ -285,12 +293,15 @@ def _match(path: Path, table: Table, seen: list[_Seen]) -> _Guess:
             columns[column] = source
             score += fit
     left = tuple(source for source in seen if source not in columns.values())
-    guess = _Guess(path, table, columns, left, 0.0)
-    name = base_name(path).lower()
-    named = any(word in name for word in FILE_WORDS.get(table.name, (table.name,)))
+    guess = _Guess(file, table, columns, left, 0.0)
+    named = any(
+        word in name.lower()
+        for name in file.names
+        for word in FILE_WORDS.get(table.name, (table.name,))
+    )
     required = max(1, len([c for c in table.columns if is_required(table, c)]))
     share = 1 - len(guess.missing) / required
-    return _Guess(path, table, columns, left, share * (2 + named * 2) + score / 10)
+    return _Guess(file, table, columns, left, share * (2 + named * 2) + score / 10)
 
 
 def _names_of_export(table: Table, seen: Sequence[_Seen]) -> dict[str, str]:
@@ -330,10 +341,10 @@ def _fit(column: Column, source: _Seen, table: Table, known: dict[str, str]) -> 
 def _best(guesses: list[_Guess]) -> list[_Guess]:
     """One table per file and one file per table, the best guesses first."""
     chosen: list[_Guess] = []
-    for guess in sorted(guesses, key=lambda guess: (-guess.score, str(guess.path))):
-        taken = {other.path for other in chosen} | {other.table.name for other in chosen}
+    for guess in sorted(guesses, key=lambda guess: (-guess.score, guess.file.shown)):
+        taken = {other.file for other in chosen} | {other.table.name for other in chosen}
         key = [column for column in guess.table.key if column in guess.columns]
-        if guess.path not in taken and guess.table.name not in taken and key and guess.score > 1:
+        if guess.file not in taken and guess.table.name not in taken and key and guess.score > 1:
             chosen.append(guess)
     order = list(TABLES)
     return sorted(chosen, key=lambda guess: order.index(guess.table.name))
@@ -344,7 +355,7 @@ def _draft(folder: Path, guesses: list[_Guess], unused: list[str], encoding: str
         f"# Drafted from {folder.name}; read every line, then try it with `nba ingest --check`.",
         "description: a draft",
     ]
-    if encoding != "utf-8":
+    if encoding:
         lines.append(f"encoding: {_scalar(encoding)}")
     lines.append("tables:" if guesses else "tables: {} # name at least `transactions`")
     for guess in guesses:
@@ -356,8 +367,8 @@ def _draft(folder: Path, guesses: list[_Guess], unused: list[str], encoding: str
 
 def _drafted(guess: _Guess) -> list[str]:
     """Return the lines of one table."""
-    source = _scalar(base_name(guess.path))
-    lines = [f"  {guess.table.name}: # from {guess.path.name}", f"    source: {source}"]
+    source = _scalar(guess.file.names[0])
+    lines = [f"  {guess.table.name}: # from {guess.file.short}", f"    source: {source}"]
     renamed = {
         column: _scalar(seen.name) for column, seen in guess.columns.items() if column != seen.name
     }

@@ -13,16 +13,8 @@ import duckdb
 
 from nba.data import encodings
 from nba.data.exports.kinds import ExportKind, export_kinds
-from nba.data.exports.unpack import Readable, unpack
-from nba.data.readers import (
-    JSON_SUFFIXES,
-    Dialect,
-    FileGroup,
-    SourceFile,
-    base_name,
-    group,
-    headings,
-)
+from nba.data.folder import PARQUET, Folder, Readable
+from nba.data.readers import Dialect, FileGroup, group, headings
 from nba.data.wordlist import plain_name
 from nba.errors import InputRefusedError
 from nba.schema.tables import TABLES
@@ -40,6 +32,7 @@ class Found:
     Parameters
     ----------
     kind : ExportKind
+    file : Readable
     group : FileGroup
         The file as it is read; no columns for JSON.
     columns : dict of str to str
@@ -51,6 +44,7 @@ class Found:
     """
 
     kind: ExportKind
+    file: Readable
     group: FileGroup
     columns: dict[str, str]
     missing: tuple[str, ...] = ()
@@ -64,17 +58,12 @@ class Found:
     @property
     def shown(self) -> str:
         """What reports call it: its path, with the name inside an archive or of a sheet."""
-        return self.group.read_from[self.path]
+        return self.file.shown
 
     @property
     def name(self) -> str:
         """The last part of what it is called."""
-        return self.shown.removeprefix(f"{self.group.files[0].path.parent}/")
-
-    @property
-    def is_json(self) -> bool:
-        """Whether the file holds JSON."""
-        return self.path.lower().endswith(JSON_SUFFIXES)
+        return self.file.short
 
     @property
     def unknown(self) -> list[str]:
@@ -95,77 +84,76 @@ class Found:
 
 
 def recognise(
-    connection: duckdb.DuckDBPyConnection, folder: Path, scratch: Path, encoding: str = ""
+    connection: duckdb.DuckDBPyConnection, folder: Folder, scratch: Path, encoding: str = ""
 ) -> tuple[list[Found], list[str]]:
     """Return the known exports among the files of a folder, and what could not be read.
 
     Parameters
     ----------
     connection : duckdb.DuckDBPyConnection
-    folder : Path
-        Files and folders of parts; those that keep the contract by name and columns are passed by.
+    folder : Folder
+        Files that keep the contract by name and columns are passed by.
     scratch : Path
         A folder for expanded copies.
     encoding : str
         Of the files of text; empty: recognised.
     """
     exports: list[Found] = []
-    readable, problems = unpack(folder, scratch)
-    for one in readable:
+    problems = [one.line() for one in folder.unread]
+    for one in folder.files:
         try:
             export = _look_at(connection, one, scratch, encoding)
         except InputRefusedError as error:
-            if base_name(one.path) not in TABLES:
-                problems.append(f"{one.path.name}: {error.found or error}")
+            if not _tables_called(one):
+                problems.append(f"{one.short}: {error.found or error}")
             continue
         if export is not None:
-            named = replace(export.group, files=(one.file,), read_from={export.path: one.shown})
-            exports.append(replace(export, group=named))
+            exports.append(export)
     return exports, problems
 
 
 def _look_at(
     connection: duckdb.DuckDBPyConnection, one: Readable, scratch: Path, encoding: str
 ) -> Found | None:
-    if one.name.endswith(JSON_SUFFIXES):
-        return _json(one.path)
-    if one.name.endswith(".parquet"):
-        described = iter(group(connection, [one.path], Dialect(), scratch))
+    if one.is_json:
+        return _json(one)
+    if one.name.endswith(PARQUET):
+        described = iter(group(connection, [one], Dialect(), scratch))
     else:
-        described = headings(one.path, encoding, scratch / "headings", _hints())
+        described = headings(one, encoding, scratch / "headings", _hints())
     best: Found | None = None
     for files in described:
-        if _keeps_contract(one.path, files.columns):
+        if _keeps_contract(one, files.columns):
             return None
-        found = _match(files, {plain_name(name): name for name in reversed(files.columns)})
+        found = _match(one, files, {plain_name(name): name for name in reversed(files.columns)})
         if found is not None and not found.missing:
-            return _flawed(found, one, encoding)
+            return _flawed(found)
         best = best or found
     return best
 
 
-def _flawed(found: Found, one: Readable, encoding: str) -> Found:
+def _flawed(found: Found) -> Found:
     """Note where nobody can tell in which encoding a file is."""
-    if encoding or not found.group.is_text or encodings.detect(one.path) != encodings.OTHER:
+    if found.group.encoding != encodings.OTHER:
         return found
-    flaw = (
-        "is neither in UTF-8 nor in UTF-16 or GB18030: say which encoding it has, "
-        "such as `--encoding windows-1252`"
-    )
-    return replace(found, flaw=flaw)
+    error = encodings.refusal(found.shown, Path(found.path))
+    return replace(found, flaw=f"{error.found}: {error.next_step}")
 
 
 def _hints() -> frozenset[str]:
     return frozenset(name for kind in export_kinds() for name in kind.marks)
 
 
-def _keeps_contract(path: Path, columns: Iterable[str]) -> bool:
+def _keeps_contract(one: Readable, columns: Iterable[str]) -> bool:
     """Whether a file is called as a table of the contract and has what that requires."""
-    names = {base_name(path), *(parent.name for parent in path.parents)} & set(TABLES)
-    return any(set(TABLES[name].required) <= set(columns) for name in names)
+    return any(set(TABLES[name].required) <= set(columns) for name in _tables_called(one))
 
 
-def _match(files: FileGroup, names: dict[str, str]) -> Found | None:
+def _tables_called(one: Readable) -> set[str]:
+    return set(TABLES) & {name.lower() for name in one.names}
+
+
+def _match(one: Readable, files: FileGroup, names: dict[str, str]) -> Found | None:
     """Return the export that a header is of, or the one it looks like most."""
     candidates = []
     for kind in export_kinds():
@@ -173,21 +161,21 @@ def _match(files: FileGroup, names: dict[str, str]) -> Found | None:
         missing = tuple(name for name in kind.required if name not in columns)
         share = sum(mark in columns for mark in kind.marks) / len(kind.marks)
         if share >= _LOOKS_LIKE or (not missing and share >= _LOOKS_LIKE / 2):
-            candidates.append((not missing, share, Found(kind, files, columns, missing)))
+            candidates.append((not missing, share, Found(kind, one, files, columns, missing)))
     return max(candidates, key=lambda one: one[:2])[2] if candidates else None
 
 
-def _json(path: Path) -> Found | None:
+def _json(one: Readable) -> Found | None:
     """Return the export that JSON is of, by the names in the first object."""
-    opener: Any = gzip.open if path.suffix == ".gz" else open
+    opener: Any = gzip.open if one.name.endswith(".gz") else open
     try:
-        with opener(path, "rt", encoding="utf-8-sig") as text:
+        with opener(one.path, "rt", encoding="utf-8-sig") as text:
             first = _first_object(text.read(_START).lstrip())
     except (OSError, ValueError):
         return None
     columns = dict.fromkeys(first, "JSON")
-    files = FileGroup((SourceFile.of(path),), columns, True, read_from={str(path): str(path)})
-    return _match(files, {plain_name(name): name for name in first})
+    files = FileGroup((one.file,), columns, True, read_from={str(one.path): one.shown})
+    return _match(one, files, {plain_name(name): name for name in first})
 
 
 def _first_object(text: str) -> dict[str, Any]:

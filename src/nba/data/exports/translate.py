@@ -15,9 +15,9 @@ from nba.data.exports import functions, texts
 from nba.data.exports.identities import KEYS, Resolved, resolve, who_sql
 from nba.data.exports.kinds import ExportKind
 from nba.data.exports.recognise import Found
+from nba.data.folder import SourceFile
 from nba.data.inputs import FILE, LINE, CsvInput, Input, ParquetInput, RowsInput
 from nba.data.mapping import Mapping, TableMapping
-from nba.data.readers import SourceFile
 from nba.data.report import IngestReport, Status
 from nba.data.rules import input_columns
 from nba.data.staging import Context, reading
@@ -136,11 +136,11 @@ class Translation:
         rejected: list[str] = []
         for place, export in enumerate(found):
             target = self.space / f"{kind.name}-{place}-source.parquet"
-            if export.is_json:
+            if export.file.is_json:
                 rejected.append(self._json(export, target))
             else:
                 rejected += self._rows(export, target)
-            said = "true" if export.is_json else texts.says_something(export)
+            said = "true" if export.file.is_json else texts.says_something(export)
             parts.append(f"SELECT * FROM {sql.parquet([target])} WHERE {said}")
         everything = " UNION ALL BY NAME ".join(parts)
         if kind.whole and len(found) > 1:
