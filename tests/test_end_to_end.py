@@ -18,6 +18,7 @@ from tests.command import nba, nba_apart
 from nba.jobs.outbox import drain_outbox
 from nba.pipeline.fresh import VIEWS as FRESH_VIEWS
 from nba.pipeline.kept import kept_inputs, kept_plan
+from nba.pipeline.rescore import Rescorer
 from nba.serving import Access, create_app
 from nba.serving.live import LiveRescoring
 from nba.serving.run import services_of
@@ -192,6 +193,20 @@ def test_anybody_in_the_book_is_rescored_as_the_night_valued_them(shop: Path) ->
         0
     ]
     assert client.get(f"/v1/customers/{held_out}/actions").json()["actions"] == []
+
+
+def test_who_is_read_alone_is_rescored_as_among_everybody(shop: Path) -> None:
+    night = Wiring(Project.open(shop)).run(datetime(DAY.year, DAY.month, DAY.day))
+    state = kept_inputs(night)["customer_state"].sort("consent_profiling", "customer_id")
+    few = pl.concat([state.head(20), state.tail(20)]).select("customer_id")
+    ids = few["customer_id"].to_list()
+    assert not state["consent_profiling"][0]
+    alone, whole = Rescorer.of(night, few), Rescorer.of(night)
+    assert alone.book.averages == whole.book.averages
+    assert alone.inputs["mode"]["customer_state"].height == len(ids)
+    found, expected = (pl.concat(one.as_the_night(ids).values()) for one in (alone, whole))
+    assert expected.height
+    assert_frame_equal(found, expected)
 
 
 def test_a_purchase_changes_card_and_next_actions_as_the_next_night_will(shop: Path) -> None:

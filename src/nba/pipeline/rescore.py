@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -14,10 +14,12 @@ from nba.decisions.parts import arm_of
 from nba.decisions.rules import DecisionRules
 from nba.models.affinity.offers import offers
 from nba.models.base import Model, ModelInputs
-from nba.pipeline.arms import models_of_arm
+from nba.pipeline.arms import models_of_arm, own_models
 from nba.pipeline.context import RunContext
 from nba.pipeline.inputs import STATE
 from nba.pipeline.kept import kept_inputs, kept_plan, kept_rules
+from nba.pipeline.partitions import shop_averages
+from nba.pipeline.plan import INPUTS
 from nba.pipeline.score import model_inputs, score_all
 
 _CUSTOMER = "customer_id"
@@ -59,16 +61,29 @@ class Rescorer:
     arm_models: Mapping[str, Mapping[str, Model]]
 
     @classmethod
-    def of(cls, context: RunContext) -> Rescorer:
-        """Return the rescorer of a kept plan; `NotFoundError` where there is none."""
-        tables, rules = kept_inputs(context), kept_rules(context)
+    def of(cls, context: RunContext, among: pl.DataFrame | None = None) -> Rescorer:
+        """Return the rescorer of a kept plan; `NotFoundError` where there is none.
+
+        Parameters
+        ----------
+        context : RunContext
+        among : DataFrame, optional
+            customer_id: those whom it is asked about; it reads and holds their tables alone. Where
+            an arm has models of its own all are read: what stands for the unknown is its own.
+        """
+        rules, averages = kept_rules(context), None
+        if among is not None and not any(own_models(rules, arm) for arm in rules.variants):
+            everybody = context.folder.read(f"{INPUTS}/{STATE}")
+            averages = shop_averages(context.folder, everybody)
+            context = replace(context, among=among)
+        tables = kept_inputs(context)
         own = {arm: models_of_arm(context, rules, arm) for arm in rules.variants}
         return cls(
             as_of=context.as_of,
             models=context.models,
             inputs=model_inputs(context),
             kept=tables,
-            book=OpenBook.of(tables, kept_plan(context).clerks),
+            book=OpenBook.of(tables, kept_plan(context).clerks, averages),
             rules=rules,
             arm_models={arm: models for arm, models in own.items() if models},
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -167,10 +166,9 @@ class ProjectFeatures:
 def rescorer_of(wiring: Wiring, day: date, among: pl.DataFrame | None = None) -> Rescorer:
     """Return the rescorer of the plan of a day; `NotFoundError` where it is not kept here.
 
-    With `among` (customer_id) it knows these customers alone, and holds as much less in memory.
+    `among` as for `Rescorer.of`.
     """
-    context = wiring.run(datetime.combine(day, time()))
-    return Rescorer.of(replace(context, among=among))
+    return Rescorer.of(wiring.run(datetime.combine(day, time())), among)
 
 
 def preview_current(wiring: Wiring, changes: Mapping[str, Any]) -> dict[str, Any]:
