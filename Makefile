@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 COMPILE := uv pip compile pyproject.toml requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-strip-extras --quiet
 # A file of tests on one worker, so that what it builds is built once; the long ones first.
 APART := -n auto --dist loadfile --no-loadscope-reorder
-DEMO ?= demo
+DEMO ?= demo$(if $(DATA),-own)
 DATA ?=
 MAPPING ?=
 AS_OF ?=
@@ -66,4 +66,4 @@ lock: ## Resolve both lock files anew after a change in pyproject.toml or requir
 	$(COMPILE) -c requirements-dev.lock -o requirements.lock
 
 clean: ## Remove the environment and the demo
-	rm -rf $(VENV) $(DEMO) $(CLIENTS)
+	rm -rf $(VENV) demo demo-own $(CLIENTS)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from nba.data.report import LoadRefusedError
-from nba.errors import ConfigError
+from nba.errors import ConfigError, UsageError
+from nba.jobs.demo import run_demo
 from nba.jobs.ingest import ingest_folder
 from nba.jobs.init import init_project
 from nba.jobs.nightly import run_nightly
@@ -66,7 +67,7 @@ def test_what_a_load_warns_of_stands_in_the_night_too(wiring: Wiring) -> None:
 
 
 def test_first_sales_say_in_which_currency_their_mapping_is(tmp_path: Path) -> None:
-    project = init_project(tmp_path / "shop", {})
+    init_project(tmp_path / "shop", {})
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "till.csv").write_text(HEAD + "o1,c1,p1,2026-03-01,1,5\n")
     mapping = tmp_path / "pos.yaml"
@@ -74,10 +75,27 @@ def test_first_sales_say_in_which_currency_their_mapping_is(tmp_path: Path) -> N
         mapping.write_text(
             f"project: {{currency: {currency}}}\ntables: {{transactions: {{source: till}}}}\n"
         )
+        project = Project.open(tmp_path / "shop")
         report = ingest_folder(Wiring(project), tmp_path / "in", mapping=str(mapping))
         assert Project.open(tmp_path / "shop").settings.currency == "GBP"
         told = "nba.yaml: currency is now GBP, it was CNY"
         assert (told in report.recognised) is (currency == "GBP")
+        warned = [check.message for check in report.checks if check.name == "currency"]
+        assert len(warned) == (currency == "USD")
+    assert "says USD, the project's sales are in GBP" in warned[0]
+
+
+def test_the_generated_shop_and_own_tables_are_not_mixed(tmp_path: Path) -> None:
+    own, generated = tmp_path / "own", tmp_path / "generated"
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "transactions.csv").write_text(HEAD + "o1,c1,p1,2026-03-01,1,5\n")
+    for folder in (own, generated):
+        ingest_folder(Wiring(init_project(folder, {})), tmp_path / "in")
+    (generated / "shop" / "tables").mkdir(parents=True)
+    with pytest.raises(UsageError, match="holds other tables"):
+        run_demo(own, locale="en")
+    with pytest.raises(UsageError, match="holds the generated shop"):
+        run_demo(generated, data=tmp_path / "in", locale="en")
 
 
 def test_a_file_under_a_hidden_name_waits_until_it_is_whole(wiring: Wiring) -> None:

@@ -117,6 +117,14 @@ def ingest(
                 load.run(is_increment=is_increment)
             if REQUIRED_TABLE not in writer.before.tables and REQUIRED_TABLE in report.tables:
                 report.currency = report.currency or chosen.project.currency or ""
+            elif (chosen.project.currency or currency) != currency:
+                report.add(
+                    Status.WARN,
+                    "input",
+                    "currency",
+                    f"the mapping {chosen.name} says {chosen.project.currency}, the project's "
+                    f"sales are in {currency}: no money was converted",
+                )
             report.version_before = report.version = writer.before.version
             if report.failed:
                 raise LoadRefusedError(report)

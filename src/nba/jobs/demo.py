@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 
+from nba.errors import UsageError
 from nba.jobs.ingest import ingest_folder
 from nba.jobs.init import init_project
 from nba.jobs.listing import print_list
@@ -16,6 +18,7 @@ from nba.logs import configure
 from nba.settings import SETTINGS_FILE, Project
 from nba.wiring import Wiring
 
+_SHOP: Final = "shop"
 SHOP = {"customers": 2000, "clerks": 12, "stores": 4, "days": 365, "seed": 1}
 
 
@@ -40,6 +43,7 @@ def run_demo(
     defaults = _defaults(mapping)
     if not (folder / SETTINGS_FILE).exists():
         init_project(folder, defaults)
+    _refuse_other_shop(folder, is_generated=data is None)
     wiring = Wiring(Project.open(folder))
     settle(wiring.project)
     configure(wiring.settings.log_level, wiring.settings.log_format)
@@ -116,13 +120,27 @@ def _mapped_day(mapping: str) -> str:
 
 def _shop(folder: Path, progress: Progress) -> Path:
     """Return the tables of the generated shop, made on the first call."""
-    shop = folder / "shop"
+    shop = folder / _SHOP
     if not (shop / "tables").exists():
         progress("a generated shop: 2,000 customers, 12 clerks in 4 stores, a year")
         with progress.step("shop") as current:
             make_world(shop, preset="published", family="capture", describe_it=False, **SHOP)
             current.report.update(SHOP)
     return shop / "tables"
+
+
+def _refuse_other_shop(folder: Path, *, is_generated: bool) -> None:
+    """Refuse to mix the generated shop with a retailer's own tables in one project."""
+    there = (folder / _SHOP / "tables").exists()
+    is_new = not Wiring(Project.open(folder)).lake.rows("transactions")
+    if there != is_generated and not is_new:
+        raise UsageError(
+            f"the project {folder} holds {'the generated shop' if there else 'other tables'}",
+            expected="a project of its own for each shop",
+            found=f"{'the generated shop' if is_generated else 'tables of your own'} to load",
+            next_step=f"name another one, such as `nba --project {folder}-2 demo` "
+            "(`make demo DEMO=folder`)",
+        )
 
 
 def _last_day(wiring: Wiring) -> str:
