@@ -68,6 +68,12 @@ def test_what_is_no_workbook_says_so(shop: Path, tmp_path: Path) -> None:
         read_feedback(wiring(shop), path)
 
 
+def test_a_day_without_a_plan_is_told_with_the_newest(shop: Path) -> None:
+    told = nba("--project", shop, "actions", "show", "--as-of", "2031-01-01", code=1)
+    assert "there is no plan of 2031-01-01" in told
+    assert f"add `--as-of {DAY}`" in told
+
+
 def test_hours_are_those_of_the_clerks_store(shop: Path, tmp_path: Path) -> None:
     """A project in Shanghai, a store in Tokyo: its clocks are an hour ahead."""
 

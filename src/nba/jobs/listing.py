@@ -73,6 +73,14 @@ def print_list(
     svg : Path, optional
         A picture of the table to write beside.
     """
+    if wiring.plan_store.plan(as_of.date()) is None:
+        newest = wiring.plan_store.mark()
+        raise NotFoundError(
+            f"there is no plan of {as_of.date()}",
+            expected="a day whose nightly job has published",
+            found=f"the newest is of {newest[0]}" if newest else "no plan at all",
+            next_step=f"add `--as-of {newest[0]}`" if newest else "run `nba run`",
+        )
     chosen, rows = clerk_list(wiring.plan_store.actions(as_of.date()), clerk_id)
     language = language_of(locale, "en")
     names = _product_names(wiring, as_of, language)
