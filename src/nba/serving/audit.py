@@ -16,7 +16,7 @@ from nba.serving.background import Background
 from nba.stores.audit import AuditEntry, Target
 
 #: How often, in seconds, what was noted is written.
-EVERY_SECONDS: Final = 1.0
+EVERY_SECONDS: Final = 0.25
 #: So many notes wait while the store takes none; those after them are not kept, as the log says.
 MOST_WAITING: Final = 100_000
 #: By the name of a path's parameter.
@@ -35,8 +35,9 @@ class Auditor(Background):
 
     Notes
     -----
-    A process that is killed loses what it noted within the last second. What was changed is kept
-    with its author in the tables of tags, consents, feedback and erasures all the same.
+    A process that is killed loses what it noted within the last quarter of a second. What was
+    changed is kept with its author in the tables of tags, consents, feedback and erasures all the
+    same.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -94,8 +95,9 @@ def _run(clerk: Server, till: Server, rate: int, seconds: float) -> Freshness:
                 "the plan lists too few customers", expected=f"{_LEAST}", found=str(len(listed))
             )
         product = line.ask(f"/v1/customers/{others[0]}/products")["products"][0]["product_id"]
+        ahead = _ahead(line, listed[0][0])
         with closing(Line(till)) as other:
-            _sell(other, listed[-1][1], product)
+            _sell(other, listed[-1][1], product, ahead)
         # the first waits until the day's queries are compiled
         _until(lambda: _card_knows(line, listed[-1][1]), longest=_FIRST)
     count = int(rate * seconds)
@@ -111,9 +113,9 @@ def _run(clerk: Server, till: Server, rate: int, seconds: float) -> Freshness:
                     time.sleep(max(0.0, began + number / rate - time.perf_counter()))
                     place, is_other = divmod(number * len(watched), count)
                     if is_other >= len(watched):
-                        _sell(line, others[number % len(others)], product)
+                        _sell(line, others[number % len(others)], product, ahead)
                         continue
-                    _sell(line, watched[place][1], product)
+                    _sell(line, watched[place][1], product, ahead)
                     sold = time.perf_counter()
                     looks.append(watchers.submit(_watch, clerk, *watched[place], sold))
 
@@ -216,11 +218,17 @@ def _until(
     return time.perf_counter() - began
 
 
-def _sell(line: Line, customer_id: str, product_id: str) -> None:
-    moment = time.time_ns()
-    now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
-    row = {"order_id": f"{moment}-{customer_id}", "line_no": "1", "customer_id": customer_id}
-    sale = {**row, "product_id": product_id, "ts": now, "quantity": 1, "unit_price": 10.0}
+def _ahead(line: Line, clerk_id: str) -> timedelta:
+    """Return how far the service's clock, that of a demonstration maybe, is ahead of this one's."""
+    now = datetime.fromisoformat(line.ask(f"/v1/clerks/{clerk_id}/actions?limit=1")["now"])
+    return now - datetime.now(UTC)
+
+
+def _sell(line: Line, customer_id: str, product_id: str, ahead: timedelta) -> None:
+    now = (datetime.now(UTC) + ahead).isoformat(timespec="seconds")
+    order = f"{time.time_ns()}-{customer_id}"
+    row = {"order_id": order, "line_no": "1", "customer_id": customer_id, "ts": now}
+    sale = {**row, "product_id": product_id, "quantity": 1, "unit_price": 10.0}
     found = line.ask("/v1/events", {"transactions": [sale]})
     if found["accepted"] != 1:
         raise UnavailableError("a sale was refused", found=json.dumps(found["rows"]))

@@ -26,6 +26,7 @@ from nba.serving.shapes import (
 )
 from nba.settings import CHAT_LINK_FIELDS
 from nba.stores.customers import CustomerRows, Row
+from nba.stores.database import may_wait
 from nba.stores.records import NEWEST
 
 #: How many purchases and contacts a card shows.
@@ -115,6 +116,7 @@ class ProjectCards:
     def _read_dimensions(self, day: date | None) -> tuple[dict[str, Row], dict[str, Row]]:
         known, clerks, products = self._dimensions
         if day is not None and day != known:
+            may_wait()
             found = {view: self._dimension(view, day) for view in ("store", "clerk", "product")}
             stores = found["store"] or {}
             clerks = {

@@ -90,6 +90,7 @@ def services_of(wiring: Wiring, access: Access) -> Services:
             timedelta(minutes=wiring.settings.clerk_page.sidebar_minutes),
         ),
         definitions=definitions_of(wiring),
+        answers_at_once=store.database.is_sqlite and not limits.are_set,
         texts=wiring.decision_files.texts,
         tag_names={
             tag: {"zh": rule.name.zh, "en": rule.name.en}

@@ -110,6 +110,8 @@ class Services:
         For so long the file is left to a process that is there for it alone.
     definitions : str
         Differs with the settings and the version that answers are made with.
+    answers_at_once : bool
+        Whether what lies ready is read from files of this machine, without a wait.
     """
 
     store: OperationalStore
@@ -137,6 +139,7 @@ class Services:
     lock: Path | None = None
     leave_seconds: float = 0.0
     definitions: str = ""
+    answers_at_once: bool = False
 
     @property
     def unprofiled(self) -> tuple[str, ...]:

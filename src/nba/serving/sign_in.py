@@ -18,6 +18,7 @@ from nba.logs import log
 from nba.serving.errors import NotAuthenticatedError
 from nba.settings import Oidc
 from nba.stores.access import Scope
+from nba.stores.database import may_wait
 
 #: Seconds for which the issuer's keys are used before they are read anew.
 KEEP_SECONDS: Final = 3600.0
@@ -111,6 +112,7 @@ class IssuerKeys:
             return self._keys.get(key_id)
 
     def _read(self) -> None:
+        may_wait()
         try:
             self._keys = _signing_keys(self._fetch(self._address()))
         except (OSError, ValueError, KeyError, TypeError, jwt.PyJWTError) as error:

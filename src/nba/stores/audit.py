@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
@@ -61,7 +61,7 @@ class AuditEntry:
 def write(connection: Connection, entries: Sequence[AuditEntry]) -> None:
     """Keep calls."""
     if entries:
-        rows = [{**asdict(one), "kind": str(one.kind)} for one in entries]
+        rows = [{**vars(one), "kind": str(one.kind)} for one in entries]
         connection.execute(insert(audit), rows)
 
 

@@ -61,6 +61,35 @@ def _plain(value: object) -> str:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
+class NotAtOnceError(Exception):
+    """What was asked within `at_once` has to wait for something."""
+
+
+_thread = threading.local()
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Within it, this thread waits for nothing: what has to raises `NotAtOnceError`."""
+    _thread.is_hurried = True
+    try:
+        yield
+    finally:
+        _thread.is_hurried = False
+
+
+def may_wait() -> None:
+    """Say that the next step takes a transaction, a file or a server.
+
+    Raises
+    ------
+    NotAtOnceError
+        Within `at_once`.
+    """
+    if getattr(_thread, "is_hurried", False):
+        raise NotAtOnceError
+
+
 class Quick:
     """A query with named parameters, as SQLAlchemy and as SQLite's own module take it.
 
@@ -171,7 +200,7 @@ class Database:
         try:
             if asking is None:
                 # never written by: what this connection commits would not count
-                asking = sqlite3.connect(self.url.database, isolation_level=None)
+                asking = sqlite3.connect(self.url.database, isolation_level=None, timeout=0)
                 self._local.asking = asking
                 self._local.number = next(self._numbers)
             row: tuple[Any, ...] | None = asking.execute(statement, parameters).fetchone()
@@ -195,12 +224,14 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a transaction that sees one state of the store throughout."""
+        may_wait()
         with _translated(self.url), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Open a writing transaction; it commits as a whole or not at all."""
+        may_wait()
         with self._my_turn(), _translated(self.url), self._engine.begin() as connection:
             yield connection
 

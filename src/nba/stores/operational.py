@@ -153,9 +153,8 @@ class Writer:
 
 @dataclass(frozen=True)
 class _Verified:
-    """A key that was verified: at which version of the database, and from which row."""
+    """A key that was verified, and the row that it was verified from."""
 
-    version: int
     row: tuple[Any, ...]
     key: ApiKey
 
@@ -192,6 +191,7 @@ class OperationalStore:
         self._group = Group(self._together)
         #: Of each thread: a connection tells by itself whether others have committed.
         self._verified = threading.local()
+        self._keys: dict[bytes, _Verified] = {}
         self._database.migrate()
         with self._database.reading() as connection:
             to_key = tombstones.has_unkeyed(connection)
@@ -413,8 +413,7 @@ class OperationalStore:
         known: tuple[int, tuple[date, str] | None] | None = vars(self._verified).get("mark")
         if known is not None and known[0] == version:
             return known[1]
-        with self._database.reading() as connection:
-            found = plans.read_mark(connection)
+        found = plans.mark_of(self._database.quick(plans.MARK))
         if version is not None:
             vars(self._verified)["mark"] = (version, found)
         return found
@@ -1141,21 +1140,22 @@ class OperationalStore:
         """
         version, now = self._database.version(), self._clock()
         secret = sha256(token.encode(errors="surrogatepass")).digest()
-        known: dict[bytes, _Verified] = vars(self._verified).setdefault("keys", {})
-        found = known.get(secret)
+        found = self._keys.get(secret)
         if found is not None and version is not None:
-            if found.version != version and self._key_row(token) == found.row:
-                found = known[secret] = replace(found, version=version)
-            if found.version == version:
+            seen: dict[bytes, object] = vars(self._verified).setdefault("keys", {})
+            if seen.get(secret) == (version, found) or self._key_row(token) == found.row:
+                if len(seen) >= _MOST_KEYS:
+                    seen.clear()
+                seen[secret] = (version, found)
                 ends = found.key.expires_at
                 return found.key if ends is None or ends > now else None
         row = self._key_row(token)  # read first: what changes after it is noticed
         with self._database.reading() as connection:
             key = access.verify_token(connection, token, now)
         if key is not None and version is not None and row is not None:
-            if len(known) >= _MOST_KEYS:
-                known.clear()
-            known[secret] = _Verified(version, row, key)
+            if len(self._keys) >= _MOST_KEYS:
+                self._keys.clear()
+            self._keys[secret] = _Verified(row, key)
         return key
 
     def _key_row(self, token: str) -> tuple[Any, ...] | None:

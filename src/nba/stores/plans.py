@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 from sqlalchemy import (
@@ -21,7 +21,7 @@ from sqlalchemy import (
 from nba.decisions.writing import ACTION_SCHEMA
 from nba.errors import ConflictError
 from nba.schema.words import Mode
-from nba.stores.database import canonical
+from nba.stores.database import Quick, canonical
 from nba.stores.schema import actions, plans, records, reserves
 
 _HEADER = tuple(column.name for column in plans.columns if column.name != "details")
@@ -221,6 +221,18 @@ def read_frame(connection: Connection, as_of: date) -> pl.DataFrame:
     schema = {name: _SCHEMA.get(name) for name in _COLUMNS}
     extra = {name: None for row in rows for name in row if name not in schema}
     return pl.DataFrame(rows, schema=schema | extra, infer_schema_length=None)
+
+
+#: The same as `read_mark` reads.
+MARK: Final = Quick(_MARK)
+
+
+def mark_of(row: Sequence[Any] | None) -> tuple[date, str] | None:
+    """Return the day and the digest in a row of `MARK`, or None."""
+    if row is None:
+        return None
+    day = row[0] if isinstance(row[0], date) else date.fromisoformat(row[0])
+    return day, str(row[1])
 
 
 def read_mark(connection: Connection) -> tuple[date, str] | None:

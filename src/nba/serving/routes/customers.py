@@ -30,6 +30,7 @@ from nba.serving.services import LiveScores, Services
 from nba.serving.shapes import CustomerCard, CustomerState, ProductScore, TagFact
 from nba.serving.views import show_actions, show_candidates
 from nba.stores.audit import Target
+from nba.stores.database import may_wait
 from nba.stores.laid import LaidAction, LaidCard, LaidList, as_heard
 from nba.stores.lists import Slice
 from nba.stores.people import CustomerMark, Tag
@@ -193,6 +194,7 @@ def _others(
         laid = services.store.laid_actions(customer_id, services.definitions)
         if laid is not None and _is_in_stock(laid, customer_id, services):
             return laid.actions
+    may_wait()
     rows = live.actions(customer_id)
     if rows is None:
         return None
