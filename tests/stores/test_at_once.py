@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nba.stores.access import Scope
 from nba.stores.database import NotAtOnceError, at_once, may_wait
+from nba.stores.grouping import Group
 from nba.stores.operational import OperationalStore
 
 
@@ -53,3 +56,17 @@ def test_a_locked_file_is_not_waited_for_at_once(store: OperationalStore) -> Non
         with at_once(), pytest.raises(NotAtOnceError):
             store.verify_token("nba_unknown_key")
         assert time.perf_counter() - began < 0.5
+
+
+def test_who_may_not_wait_does_no_work_of_others() -> None:
+    led: list[int] = []
+
+    def together(works: Sequence[Callable[[Any], Any]]) -> list[Any]:
+        led.append(len(works))
+        return [work(None) for work in works]
+
+    group = Group(together)
+    with at_once(), pytest.raises(NotAtOnceError):
+        group.do(lambda _: None)
+    assert led == []
+    assert group.do(lambda _: 3) == 3

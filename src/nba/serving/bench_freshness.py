@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,15 +88,15 @@ def bench_freshness(project: str = "demo", rate: int = 200, seconds: float = 10.
 
 def _run(clerk: Server, till: Server, rate: int, seconds: float) -> Freshness:
     with closing(Line(clerk)) as line:
+        _require_begun(line)
         listed, others = _listed(line), _book(line)
         if len(listed) < _LEAST:
             raise UsageError(
                 "the plan lists too few customers", expected=f"{_LEAST}", found=str(len(listed))
             )
         product = line.ask(f"/v1/customers/{others[0]}/products")["products"][0]["product_id"]
-        ahead = _ahead(line, listed[0][0])
         with closing(Line(till)) as other:
-            _sell(other, listed[-1][1], product, ahead)
+            _sell(other, listed[-1][1], product)
         # the first waits until the day's queries are compiled
         _until(lambda: _card_knows(line, listed[-1][1]), longest=_FIRST)
     count = int(rate * seconds)
@@ -113,9 +112,9 @@ def _run(clerk: Server, till: Server, rate: int, seconds: float) -> Freshness:
                     time.sleep(max(0.0, began + number / rate - time.perf_counter()))
                     place, is_other = divmod(number * len(watched), count)
                     if is_other >= len(watched):
-                        _sell(line, others[number % len(others)], product, ahead)
+                        _sell(line, others[number % len(others)], product)
                         continue
-                    _sell(line, watched[place][1], product, ahead)
+                    _sell(line, watched[place][1], product)
                     sold = time.perf_counter()
                     looks.append(watchers.submit(_watch, clerk, *watched[place], sold))
 
@@ -161,6 +160,19 @@ class Line:
         if answer.status != 200:
             raise UnavailableError(f"{path} answered {answer.status}", found=found.decode())
         return json.loads(found)
+
+
+def _require_begun(line: Line) -> None:
+    """Refuse a plan of a day that is still to come: sales of now would lie before its features."""
+    clerks = [one["clerk_id"] for one in line.ask("/v1/clerks")["clerks"] if one["planned"]]
+    page = line.ask(f"/v1/clerks/{clerks[0]}/actions?limit=1") if clerks else None
+    if page is not None and page["as_of"] > page["now"][:10]:
+        raise UsageError(
+            "the plan is of a day that is still to come",
+            expected=f"a plan of {page['now'][:10]} or before",
+            found=f"one of {page['as_of']}",
+            next_step="give a project whose newest plan is of today",
+        )
 
 
 def _listed(line: Line) -> list[tuple[str, str]]:
@@ -218,17 +230,11 @@ def _until(
     return time.perf_counter() - began
 
 
-def _ahead(line: Line, clerk_id: str) -> timedelta:
-    """Return how far the service's clock, that of a demonstration maybe, is ahead of this one's."""
-    now = datetime.fromisoformat(line.ask(f"/v1/clerks/{clerk_id}/actions?limit=1")["now"])
-    return now - datetime.now(UTC)
-
-
-def _sell(line: Line, customer_id: str, product_id: str, ahead: timedelta) -> None:
-    now = (datetime.now(UTC) + ahead).isoformat(timespec="seconds")
-    order = f"{time.time_ns()}-{customer_id}"
-    row = {"order_id": order, "line_no": "1", "customer_id": customer_id, "ts": now}
-    sale = {**row, "product_id": product_id, "quantity": 1, "unit_price": 10.0}
+def _sell(line: Line, customer_id: str, product_id: str) -> None:
+    moment = time.time_ns()
+    now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
+    row = {"order_id": f"{moment}-{customer_id}", "line_no": "1", "customer_id": customer_id}
+    sale = {**row, "product_id": product_id, "ts": now, "quantity": 1, "unit_price": 10.0}
     found = line.ask("/v1/events", {"transactions": [sale]})
     if found["accepted"] != 1:
         raise UnavailableError("a sale was refused", found=json.dumps(found["rows"]))

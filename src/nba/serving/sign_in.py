@@ -105,6 +105,8 @@ class IssuerKeys:
         UnavailableError
             When no keys could be read yet.
         """
+        if self._lock.locked():  # another thread asks the issuer
+            may_wait()
         with self._lock:
             age = KEEP_SECONDS if self._read_at is None else self._clock() - self._read_at
             if age >= KEEP_SECONDS or (key_id not in self._keys and age >= PAUSE_SECONDS):

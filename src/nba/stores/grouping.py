@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from nba.errors import UnavailableError
+from nba.stores.database import may_wait
 
 #: The most writes of one transaction.
 MOST: Final = 64
@@ -65,6 +66,7 @@ class Group:
         UnavailableError
             The store does not answer: all who wait are told at once, and none waits again.
         """
+        may_wait()  # before it may lead: what it waits for is the work of others too
         mine = _Waiting(work)
         with self._lock:
             self._waiting.append(mine)
