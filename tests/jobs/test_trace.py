@@ -49,7 +49,7 @@ def walk(wired: Wiring, *, fails: bool = False) -> list[str]:
             current.report["rows"] = 3
         with progress.step("plan"):
             if fails:
-                raise ConfigError("customer c17 is odd")
+                raise ConfigError("customer zoe-17 is odd")
     return progress.lines
 
 
@@ -103,7 +103,7 @@ def test_a_night_that_fails_is_traced_without_what_it_was_about(shop: Path) -> N
     trace = read(wired, trace_id)
     assert trace.info.state == "ERROR"
     assert "ConfigError" in str(trace.data.spans[-1].status)
-    assert "c17" not in str(trace.to_dict())
+    assert "zoe-17" not in str(trace.to_dict())
 
 
 def test_a_night_without_mlflow_goes_on_and_says_so(shop: Path) -> None:

@@ -84,6 +84,9 @@ class Timed:
         measured in turns with it; 1 is free of cost.
     loaded_p99_ms : float
         Latency over sixteen connections at 70 % of the throughput, from when each request was due.
+    base_loaded_p99_ms : float
+        The same of the handler that returns the same bytes, at the same rate: what the machine and
+        the client make of it.
     client_share : float
         Cores that the client took while throughput was measured: what the server did not have.
     bytes : int
@@ -97,6 +100,7 @@ class Timed:
     p50_ratio: float
     throughput_ratio: float
     loaded_p99_ms: float
+    base_loaded_p99_ms: float
     client_share: float
     bytes: int
 
@@ -151,7 +155,7 @@ def _timed(server: Server, name: str, make: Make, seconds: float, connections: i
     like = "GET" if method == "GET" else "POST"
     makes: list[Asked] = [(server, make), (server, lambda: (like, _CONSTANT, body))]
     ours, base = in_turns(makes, seconds, connections)
-    loaded = _loaded(server, make, _LOAD * ours.rate, seconds)
+    loaded, base_loaded = (_loaded(*asked, _LOAD * ours.rate, seconds) for asked in makes)
     return Timed(
         name,
         round(ours.p50, 3),
@@ -160,6 +164,7 @@ def _timed(server: Server, name: str, make: Make, seconds: float, connections: i
         round(ours.p50 / base.p50, 2),
         round(ours.rate / base.rate, 3),
         round(loaded, 2),
+        round(base_loaded, 2),
         round(ours.client, 2),
         len(content),
     )
