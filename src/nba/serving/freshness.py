@@ -12,7 +12,7 @@ from typing import IO, Final, Protocol
 from nba.errors import NbaError
 from nba.logs import log
 from nba.serving.background import Background
-from nba.serving.standing_objects import leave_standing
+from nba.serving.collector import freeze_objects
 from nba.stores.outbox import Heard
 
 #: How often, in seconds, it is looked whether anything was accepted.
@@ -22,8 +22,6 @@ POLL_SECONDS: Final = 0.05
 APART_SECONDS: Final = 0.3
 #: How often, in seconds, a process that does not refresh asks whether another still does.
 TRY_SECONDS: Final = 2.0
-#: What took longer than this was made anew, and stands for the day.
-COMPILED_SECONDS: Final = 0.5
 #: The most customers whose features are computed at once.
 MOST: Final = 200
 #: Rows of PostgreSQL become visible out of order: so many ids are looked at again.
@@ -104,7 +102,7 @@ class Refresher(Background):
         self._seen: set[int] = set()
         self._newest = 0
         self._base: object = None
-        self._stands = False
+        self._frozen: object = None
 
     def _run(self) -> None:
         tried_from = time.monotonic() + self._leave_seconds
@@ -120,12 +118,12 @@ class Refresher(Background):
     def _stand_by(self) -> None:
         """Make ready what a request for a customer's next action would wait for."""
         try:
-            if self._features.base() is not None:
-                began = time.monotonic()
+            base = self._features.base()
+            if base is not None:
                 self._features.prepare(self._clock())
-                if not self._stands or time.monotonic() - began > COMPILED_SECONDS:
-                    leave_standing()
-                    self._stands = True
+                if base != self._frozen:  # the first time, or a new night
+                    freeze_objects()
+                    self._frozen = base
         except Exception as error:  # the next round tries again
             log().error("fresh features are not ready", error=type(error).__name__)
 

@@ -16,8 +16,8 @@ import polars as pl
 from nba.logs import log
 from nba.pipeline.rescore import Rescorer
 from nba.serving.cards import ProjectCards
+from nba.serving.collector import freeze_objects
 from nba.serving.shapes import ProductScore
-from nba.serving.standing_objects import leave_standing
 
 #: Customers whose next actions a process keeps.
 MOST_ASKED: Final = 5_000
@@ -172,4 +172,4 @@ class LiveRescoring:
             log().error("rescoring is not available", day=str(day), error=type(error).__name__)
         with self._lock:
             self._plan, self._rescorer = plan, rescorer
-        leave_standing()
+        freeze_objects()

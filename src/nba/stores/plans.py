@@ -34,7 +34,8 @@ _SCHEMA: dict[str, Any] = {
 }
 #: Rows written in one statement, and in one transaction where a plan comes in parts.
 CHUNK = 2_000
-_MARK = select(plans.c.as_of, plans.c.digest).order_by(plans.c.as_of.desc()).limit(1)
+#: Day and digest of the newest plan, see `mark_of`.
+MARK: Final = Quick(select(plans.c.as_of, plans.c.digest).order_by(plans.c.as_of.desc()).limit(1))
 
 
 def plan_day(as_of: date | datetime) -> date:
@@ -223,10 +224,6 @@ def read_frame(connection: Connection, as_of: date) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema | extra, infer_schema_length=None)
 
 
-#: The same as `read_mark` reads.
-MARK: Final = Quick(_MARK)
-
-
 def mark_of(row: Sequence[Any] | None) -> tuple[date, str] | None:
     """Return the day and the digest in a row of `MARK`, or None."""
     if row is None:
@@ -237,8 +234,7 @@ def mark_of(row: Sequence[Any] | None) -> tuple[date, str] | None:
 
 def read_mark(connection: Connection) -> tuple[date, str] | None:
     """Return the day and the digest of the newest plan, or None."""
-    row = connection.execute(_MARK).first()
-    return None if row is None else (row.as_of, row.digest)
+    return mark_of(connection.execute(MARK.statement).first())
 
 
 def count_actions(

@@ -1,11 +1,11 @@
-"""What stands is left out of the collector's rounds, and garbage is not."""
+"""What is kept is left out of the collector's rounds, and garbage is not."""
 
 from __future__ import annotations
 
 import gc
 import weakref
 
-from nba.serving.standing_objects import leave_standing
+from nba.serving.collector import freeze_objects
 
 
 class Ring:
@@ -15,14 +15,14 @@ class Ring:
         self.own = self
 
 
-def test_what_stands_is_not_looked_through_and_garbage_goes() -> None:
+def test_what_is_kept_is_not_looked_through_and_garbage_goes() -> None:
     ring = Ring()
     gone = weakref.ref(ring)
     try:
-        leave_standing()
+        freeze_objects()
         assert gc.get_freeze_count() > 0
-        del ring  # garbage of what stood goes when what stands is left anew
-        leave_standing()
+        del ring  # garbage of what was frozen goes at the next time
+        freeze_objects()
         assert gone() is None
     finally:
         gc.unfreeze()
