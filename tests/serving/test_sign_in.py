@@ -22,6 +22,7 @@ from nba.serving.errors import NotAuthenticatedError
 from nba.serving.sign_in import KEEP_SECONDS, PAUSE_SECONDS, IssuerKeys, SignIn, read_json
 from nba.settings import Oidc
 from nba.stores.access import Scope
+from nba.stores.database import NotAtOnceError, at_once
 
 Client = Callable[..., TestClient]
 KEYS = {name: rsa.generate_private_key(65537, 2048) for name in ("one", "two", "foreign")}
@@ -230,3 +231,19 @@ def test_an_issuer_alone_is_no_sign_in() -> None:
         Oidc(issuer="https://id.example.com")
     with pytest.raises(ValueError, match="HS256"):
         Oidc(algorithms=("HS256",))  # type: ignore[arg-type]
+
+
+def test_the_issuer_is_not_asked_by_who_may_not_wait(issuer: Issuer) -> None:
+    asked: list[str] = []
+
+    def fetch(address: str) -> Any:
+        asked.append(address)
+        return read_json(address)
+
+    keys = IssuerKeys(issuer.settings, fetch)
+    with at_once(), pytest.raises(NotAtOnceError):
+        keys.key("one")
+    assert asked == []
+    found = keys.key("one")
+    with at_once():
+        assert keys.key("one") is found
