@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,8 @@ from nba.jobs.progress import to_stderr
 from nba.pipeline.manifest import Manifest
 from nba.settings import Project
 from nba.simulation import WorldConfig, simulate
+from nba.simulation.assortment import SPECS
+from nba.simulation.config import Assortments
 from nba.wiring import Wiring
 
 _START: Final = date(2025, 1, 1)
@@ -102,6 +105,10 @@ def bench_nightly(
     workers: int = 1,
     nights: int = 2,
     smaller: int = 0,
+    clerks: int = 0,
+    stores: int = 0,
+    products: int = 0,
+    years: int = 1,
     folder: str = "",
 ) -> list[Measured]:
     """Make a shop, load it, and run two nights: one that trains, and one as most nights are.
@@ -118,11 +125,20 @@ def bench_nightly(
     workers : int
         As `workers` in nba.yaml.
     nights : int
-        1: only the night that trains.
+        1: only the night that trains; 0: the shop is made and loaded.
     smaller : int
         Customers of a second shop that is measured first, for the growth per customer; 0: none.
+    clerks : int
+        Of the larger shop, the smaller one has as many a customer; 0: one per 167 customers.
+    stores : int
+        The same of stores; 0: one per 3 clerks.
+    products : int
+        Of both shops, at least; 0: 24 for each category.
+    years : int
+        Of sales: those of `days` stand again in each of the years before, with ids of their own.
     folder : str
-        Where the shops are made and stay; empty: a temporary folder.
+        Where the shops are made and stay; empty: a temporary folder. Tables that were made there
+        for the same shop are used again.
 
     Notes
     -----
@@ -136,7 +152,11 @@ def bench_nightly(
     sizes = [size for size in (smaller, customers) if size]
     with tempfile.TemporaryDirectory(prefix="nba-bench-") as made:
         place = Path(folder or made)
-        shops = [_bench(place / str(size), size, days, settings, named) for size in sizes]
+        shops = []
+        for size in sizes:
+            people = {"customers": size, "clerks": clerks * size // customers}
+            world = _world(products, **people, stores=stores * size // customers, days=days)
+            shops.append(_bench(place / str(size), world, years, settings, named))
     return _grown(*shops, ratio=customers / smaller) if smaller else shops[-1]
 
 
@@ -157,12 +177,53 @@ def _grown(less: list[Measured], more: list[Measured], *, ratio: float) -> list[
     ]
 
 
-def _bench(
-    folder: Path, customers: int, days: int, settings: dict[str, Any], nights: Sequence[str]
-) -> list[Measured]:
-    world = WorldConfig(customers=customers, start=_START, days=days)
+def _world(products: int, **of: int) -> WorldConfig:
+    """Return a shop with at least so many products."""
+    least = WorldConfig.model_fields["products_per_category"].default
+    each = -(-products // len(SPECS[Assortments.FASHION]))
+    return WorldConfig.model_validate(
+        {"start": _START, "products_per_category": max(each, least), **of}
+    )
+
+
+def _make(folder: Path, world: WorldConfig, years: int) -> None:
+    """Write the shop's tables, unless they are there."""
+    wanted, made = f"{world.model_dump_json()} years={years}\n", folder / "made"
+    if made.exists() and made.read_text(encoding="utf-8") == wanted:
+        return
+    made.unlink(missing_ok=True)
     simulate(world, folder / "tables", folder / "truth")
+    _repeat(folder / "tables" / "transactions.parquet", years)
+    made.write_text(wanted, encoding="utf-8")
+
+
+def _repeat(sales: Path, years: int) -> None:
+    """Let sales stand again in each of the years before, with ids of their own."""
+    if years == 1:
+        return
+    import duckdb
+
+    written = sales.with_suffix(".years")
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"""COPY (
+                SELECT * EXCLUDE (back) REPLACE (
+                    order_id || repeat('-', back::INTEGER) AS order_id,
+                    ts - to_days(365 * back::INTEGER) AS ts
+                )
+                FROM read_parquet('{sales}') CROSS JOIN range({years}) AS times(back)
+            ) TO '{written}' (FORMAT parquet)"""
+        )
+    written.replace(sales)
+
+
+def _bench(
+    folder: Path, world: WorldConfig, years: int, settings: dict[str, Any], nights: Sequence[str]
+) -> list[Measured]:
+    customers, days = world.customers, world.days
+    _make(folder, world, years)
     shop = folder / "shop"
+    shutil.rmtree(shop, ignore_errors=True)
     init_project(shop, settings)
     to_stderr(f"{customers:,} customers are made: {_disk(folder / 'tables')} MB of tables")
     began, worked = time.perf_counter(), _children_seconds()

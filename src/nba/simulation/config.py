@@ -77,7 +77,7 @@ class WorldConfig(BaseModel):
     sector_shares: tuple[float, float, float] = Field(
         (0.5, 0.3, 0.2), description="Shares of customers: apparel, family, luxury."
     )
-    products_per_category: int = Field(24, ge=4, le=200, description="Products per category.")
+    products_per_category: int = Field(24, ge=4, le=5_000, description="Products per category.")
     habits: bool = Field(True, description="Clerks contact by habit during the history.")
     pilot: bool = Field(True, description="A randomised pilot runs at the end of the history.")
     pilot_days: int = Field(70, ge=0, description="Length of the pilot, ending with the history.")
