@@ -73,7 +73,7 @@ def factor_plans(context: RunContext) -> Iterator[tuple[str, pl.DataFrame]]:
     valuer = context.models["mode"]
     if isinstance(valuer, ContactValueMode):
         for name in (*EFFECT_FACTORS, *OTHER_FACTORS):
-            _keep(context, _scored(context, _without(valuer, name), whole))
+            _keep(context, _scored(context, without(valuer, name), whole))
             yield name, make_plan(context, rules).actions
     _keep(context, whole)
     make_plan(context, drawn)
@@ -84,8 +84,15 @@ def _with_settings(rules: DecisionRules, **changes: Any) -> DecisionRules:
     return rules.model_copy(update={"settings": settings})
 
 
-def _without(valuer: ContactValueMode, name: str) -> ContactValueMode:
-    """Return the model with one factor at no effect."""
+def without(valuer: ContactValueMode, name: str) -> ContactValueMode:
+    """Return the model with one factor at no effect.
+
+    Parameters
+    ----------
+    valuer : ContactValueMode
+    name : str
+        A key of `EFFECT_FACTORS`, or one of `OTHER_FACTORS`.
+    """
     other = copy.copy(valuer)
     if name == "categories and clerks":
         other.levels = {kind: {} for kind in valuer.levels}

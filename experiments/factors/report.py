@@ -47,9 +47,15 @@ def write(result: FactorsResult, folder: Path) -> str:
     rows = earned(pl.DataFrame(result.rows))
     worlds = rows.select(*_WORLD).unique(maintain_order=True).rows()
     names = [" ".join(map(str, world)) for world in worlds]
+    over = (
+        f"What {result.weeks} weeks of lists with everything brought over as many without a "
+        "factor, in % of it (true worth)"
+        if result.weeks
+        else "What a list with everything is worth over the same night's list without a factor, in "
+        "% of it, one step ahead"
+    )
     lines = [
-        "What a list with everything is worth over the same night's list without a factor, in % of "
-        "it, one step ahead; positive where the factor earns its place.",
+        f"{over}; positive where the factor earns its place.",
         "",
         "| factor | mean | earns in | " + " | ".join(names) + " |",
         "|---|---|---|" + "---|" * len(names),

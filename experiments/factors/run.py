@@ -7,23 +7,40 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from experiments.common.compare import append_rows, prepare, world_configs
-from experiments.factors.nights import factor_plans
+from experiments.common.policies import PolicyFactory
+from experiments.factors.nights import WHOLE, factor_plans
+from experiments.factors.weeks import FOR_WEEKS, EngineWithout
 from experiments.worlds.engine import EnginePolicy
-from experiments.worlds.run import SCRATCH, print_line
+from experiments.worlds.lists import LISTS
+from experiments.worlds.play import Plays, play_world
+from experiments.worlds.run import SCRATCH, print_line, project_folder
 from nba.simulation.config import WorldConfig
+from nba.simulation.observed import Rules
+from nba.simulation.world import World
 
 
 @dataclass(frozen=True)
 class FactorsResult:
-    """A row per world, night and factor that was off: preset, family, seed, night, off, amount."""
+    """A row per world, night and factor that was off, and what was played.
+
+    Parameters
+    ----------
+    rows : list of dict
+        preset, family, seed, night (of weeks 0), off, amount; of weeks also `realised_amount` and
+        `standard_error` over no contact.
+    weeks : int
+        0: one step ahead.
+    """
 
     rows: list[dict[str, Any]]
+    weeks: int = 0
 
 
 def play_factors(
@@ -32,6 +49,8 @@ def play_factors(
     families: Sequence[str] = ("extra_orders", "capture", "attention", "seasonal_gift"),
     seeds: Sequence[int] = (21,),
     nights: Sequence[int] = (0, 21),
+    weeks: int = 0,
+    off: Sequence[str] = (),
     customers: int = 2000,
     clerks: int = 12,
     days: int = 365,
@@ -41,7 +60,9 @@ def play_factors(
     """Plan nights of the engine as it ships, and again with one factor after another off.
 
     Each list is worth the sum of the true effects of its contacts at the moment they are listed:
-    one step ahead, on the very same tables and models. Between the nights the engine plays.
+    one step ahead, on the very same tables and models. Between the nights the engine plays. With
+    `weeks` the engine plays them once with everything and once without each factor, on the same
+    random numbers.
 
     Parameters
     ----------
@@ -51,6 +72,10 @@ def play_factors(
         One world each, for every preset and family.
     nights : sequence of int
         Nights after the history on which factors are switched off, 0 the first.
+    weeks : int
+        Played without each factor, in place of nights; 0: one step ahead.
+    off : sequence of str
+        The factors that are off for weeks; empty: all but those that ship without effect.
     customers, clerks : int
         Size of each world.
     days : int
@@ -72,11 +97,40 @@ def play_factors(
     )
     for config in worlds:
         about = {"preset": str(config.preset), "family": str(config.family), "seed": config.seed}
-        new = [about | row for row in _world(config, nights)]
+        new = [
+            about | row for row in (_weeks(config, weeks, off) if weeks else _world(config, nights))
+        ]
         rows += new
         append_rows(log, new)
         print_line(" ".join(map(str, about.values())) + ": " + _line(new))
-    return FactorsResult(rows)
+    return FactorsResult(rows, weeks)
+
+
+def _weeks(config: WorldConfig, weeks: int, off: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Play a world with everything and without each factor; yield a row for each."""
+    scratch = Path(tempfile.mkdtemp(prefix="nba-factors-", dir=SCRATCH))
+    makers: dict[str, PolicyFactory] = {
+        "no_contact": LISTS["no_contact"],
+        WHOLE: lambda world, rules: EnginePolicy(project_folder(scratch)),
+        **{name: partial(_engine_without, scratch, name) for name in off or FOR_WEEKS},
+    }
+    try:
+        played = play_world(config, makers, Plays(weeks, 0), say=print_line)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    for row in played[1:]:
+        yield {
+            "night": 0,
+            "off": row["policy"],
+            "amount": row["true_amount"],
+            "contacts": int(sum(row["contacts"])),
+            "realised_amount": row["incremental_amount"],
+            "standard_error": row["standard_error"],
+        }
+
+
+def _engine_without(scratch: Path, off: str, world: World, rules: Rules) -> EngineWithout:
+    return EngineWithout(project_folder(scratch), off)
 
 
 def _world(config: WorldConfig, nights: Sequence[int]) -> Iterator[dict[str, Any]]:

@@ -154,7 +154,7 @@ def _java_mb(pid: int) -> int:
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             status = Path(f"/proc/{child}/status").read_text()
             lines = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
-            if "java" in lines["Name"]:
+            if "java" in lines["Name"] and "VmHWM" in lines:  # one that has ended holds nothing
                 peak = max(peak, int(lines["VmHWM"].split()[0]) * 1024 // 1_000_000)
     return peak
 

@@ -14,6 +14,7 @@ import polars as pl
 from experiments.worlds.memory import ScratchWiring
 from nba.jobs.init import init_project
 from nba.jobs.nightly import SEQUENCE
+from nba.pipeline.context import RunContext
 from nba.settings import Project
 from nba.simulation.observed import ObservedTables
 
@@ -63,11 +64,15 @@ class EnginePolicy:
         context = self.wiring.run(datetime(day.year, day.month, day.day))
         for step in SEQUENCE:
             began = process_time()
+            self.before(step.name, context)
             context.manifest.record(step.name, step.run(context))
             night.seconds[step.name] = process_time() - began
         self.wiring.runs.forget_inputs(day)
         self.nights.append(night)
         return context.folder.read("plan/actions")
+
+    def before(self, step: str, context: RunContext) -> None:
+        """Change what a step will see, here nothing; called before each."""
 
     def kept(self, day: date, name: str) -> pl.DataFrame:
         """Return a table that the night of a day has kept, such as `plan/log`."""

@@ -70,9 +70,11 @@ def makers(
     made: dict[str, PolicyFactory] = {"no_contact": LISTS["no_contact"]}
     for name in policies:
         if name == "engine":
-            made[name] = lambda world, rules: EnginePolicy(_folder(scratch))
+            made[name] = lambda world, rules: EnginePolicy(project_folder(scratch))
         elif name == "top_propensity":
-            made[name] = lambda world, rules: TopPropensity(EnginePolicy(_folder(scratch)), rules)
+            made[name] = lambda world, rules: TopPropensity(
+                EnginePolicy(project_folder(scratch)), rules
+            )
         elif name == "observable_oracle":
             boosters = fit_observable(config, worlds=observable_worlds)
             made[name] = partial(_observable, boosters)
@@ -85,7 +87,8 @@ def _observable(boosters: Sequence[Any], world: World, rules: Rules) -> Observab
     return ObservableOracle(rules, boosters)
 
 
-def _folder(scratch: Path) -> Path:
+def project_folder(scratch: Path) -> Path:
+    """Return a folder of its own for a project."""
     return Path(tempfile.mkdtemp(dir=scratch)) / "project"
 
 

@@ -122,3 +122,7 @@ class UnavailableError(NbaError):
 
 class ModelError(NbaError):
     """A model cannot be fitted, loaded or scored."""
+
+
+class LostModelError(ModelError):
+    """The files of a model are gone, or not as they were registered, where they were stored."""

@@ -172,15 +172,17 @@ def plans(project: Path, days: list[date]) -> list[pl.DataFrame]:
     return [frame.drop("model_versions", "details", strict=False) for frame in found]
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> tuple[Path, float]:
+@pytest.fixture(
+    params=[{}, {"partitions": 2, "workers": 2, "threads": 2}], ids=["whole", "workers"]
+)
+def small(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, float]:
     """Return a project of sixty customers with two plans, and how long its nights take."""
     config = WorldConfig(
         customers=60, clerks=2, stores=1, start=DAY - timedelta(days=60), days=60, seed=7
     )
     simulate(config, tmp_path / "tables", tmp_path / "truth")
     project = tmp_path / "made"
-    init_project(project, {})
+    init_project(project, request.param)
     wired = wiring(project)
     ingest_folder(wired, tmp_path / "tables")
     wired.plan_store.close()

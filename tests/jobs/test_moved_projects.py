@@ -80,3 +80,16 @@ def test_an_older_project_is_brought_up_to_date_and_a_newer_one_refused(
     assert "install that version" in said
     file.write_text("{}")
     assert "cannot read" in nba("--project", project, "run", "--as-of", DAY, code=78)
+
+
+def test_a_champion_whose_files_are_gone_here_and_on_the_server_is_fitted_anew(
+    made: Path, tmp_path: Path
+) -> None:
+    project = Path(shutil.copytree(made, tmp_path / "project"))
+    shutil.rmtree(project / "data" / "models" / "timing")
+    shutil.rmtree(project / "data" / "mlflow-artifacts")
+    nba("--project", project, "run", "--as-of", DAY + timedelta(days=1))
+    noted = wiring(project).runs.of(DAY + timedelta(days=1)).read_text("manifest.json") or ""
+    trained = json.loads(noted)["steps"]["train"]
+    assert (trained["timing"], trained["mode"]) == ("v2 (fitted)", "v1")
+    assert "cannot be read" in trained["versions"]["timing"]["fitted_because"]

@@ -103,6 +103,7 @@ def bench_nightly(
     threads: int = 0,
     partitions: int = 1,
     workers: int = 1,
+    memory_limit: str = "4GB",
     nights: int = 2,
     smaller: int = 0,
     clerks: int = 0,
@@ -124,6 +125,8 @@ def bench_nightly(
         As `partitions` in nba.yaml.
     workers : int
         As `workers` in nba.yaml.
+    memory_limit : str
+        As `memory_limit` in nba.yaml: a shop whose features do not fit spills, and takes longer.
     nights : int
         1: only the night that trains; 0: the shop is made and loaded.
     smaller : int
@@ -147,7 +150,12 @@ def bench_nightly(
     without Spark's virtual machine. The limits are a raw prediction of LightGBM, a raw write of
     Parquet and one scan of DuckDB over the same numbers of rows.
     """
-    settings = {"threads": threads, "partitions": partitions, "workers": workers}
+    settings = {
+        "threads": threads,
+        "partitions": partitions,
+        "workers": workers,
+        "memory_limit": memory_limit,
+    }
     named = ("first", "second")[:nights]
     sizes = [size for size in (smaller, customers) if size]
     with tempfile.TemporaryDirectory(prefix="nba-bench-") as made:

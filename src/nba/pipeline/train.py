@@ -14,7 +14,7 @@ import polars as pl
 
 import nba
 from nba.data.erasure import PSEUDONYM
-from nba.errors import NotFoundError
+from nba.errors import LostModelError, NotFoundError
 from nba.evaluation.drift import drift_table
 from nba.evaluation.effect_gains import EffectGains
 from nba.models.affinity.config import TwoStageConfig
@@ -35,6 +35,7 @@ from nba.pipeline.answers import answers_of
 from nba.pipeline.context import RunContext
 from nba.pipeline.held_back import HELD_DAYS, held_back_gains
 from nba.pipeline.inputs import VIEWS, of_service
+from nba.pipeline.ports import ModelRegistry
 from nba.pipeline.story import FitFacts, fit_metrics, tell
 from nba.pipeline.trial import needs_trial, readable, try_out
 
@@ -47,6 +48,10 @@ NEED_MODES: Final = ("contact_value",)
 LIST_MODELS: Final = ("two_stage",)
 #: Features of an assignment are at most this old.
 ANCHOR_DAYS: Final = 7
+#: Why a champion that stands does not serve.
+UNREADABLE: Final = (
+    "the champion cannot be read: its files are damaged or gone, or another version of nba wrote it"
+)
 #: Why a gate is not passed where no trial could be held.
 TOO_FEW: Final = "too few customers were seen in the days held back to prove its gates"
 
@@ -59,10 +64,11 @@ def train(context: RunContext) -> dict[str, Any]:
     fit_seconds: dict[str, float] = {}
     registry = context.ports.registry
     for number, (name, spec) in enumerate(context.ports.specs.items(), 1):
-        champion = registry.champion(name)
-        why = fit_is_due(spec, champion, context.as_of, refused=registry.challenger(name))
-        if champion is not None and champion.pinned and readable(context, champion) is None:
-            why = why or "the champion that was pinned cannot be read by this version of nba"
+        champion, lost = standing(registry, name)
+        refused = registry.challenger(name)
+        why = lost or fit_is_due(spec, champion, context.as_of, refused=refused)
+        if not why and readable(context, champion) is None:
+            why = UNREADABLE
         report[name] = ""
         if why or champion is None:
             of = f"model {number} of {len(context.ports.specs)}"
@@ -84,6 +90,14 @@ def train(context: RunContext) -> dict[str, Any]:
         "fit_seconds": fit_seconds,
         "findings": {name: text for name, text in findings.items() if text},
     }
+
+
+def standing(registry: ModelRegistry, name: str) -> tuple[ModelVersion | None, str]:
+    """Return the champion, or None and why it is lost where its files are."""
+    try:
+        return registry.champion(name), ""
+    except LostModelError:
+        return None, UNREADABLE
 
 
 def models_stand(context: RunContext) -> bool:
@@ -154,16 +168,16 @@ def fit_one(context: RunContext, spec: ModelSpec) -> tuple[ModelVersion, str]:
     Returns the version that serves the run, and in a sentence what the fit found.
     """
     registry, as_of, seed = context.ports.registry, context.as_of, context.settings.seed
-    champion = registry.champion(spec.name)
+    champion, _ = standing(registry, spec.name)
     later = champion is not None and champion.as_of > as_of
-    standing = None if later else readable(context, champion)
+    goes_on = None if later else readable(context, champion)
     training = training_set(context, spec)
     model = new_model(spec)
     model.fit(training, as_of=as_of, seed=seed)
-    tried = not later and needs_trial(spec, standing)
-    trial = try_out(context, spec, standing) if tried else None
+    tried = not later and needs_trial(spec, goes_on)
+    trial = try_out(context, spec, goes_on) if tried else None
     doubts = trial.refusals if trial is not None else (TOO_FEW,) if tried and spec.gates else ()
-    decision = decide(doubts, tried=trial is not None, stands=standing is not None, later=later)
+    decision = decide(doubts, tried=trial is not None, stands=goes_on is not None, later=later)
     facts = FitFacts(
         spec,
         model,
@@ -188,7 +202,7 @@ def fit_one(context: RunContext, spec: ModelSpec) -> tuple[ModelVersion, str]:
     )
     if later:
         return version, model.finding()
-    if doubts and standing is not None and champion is not None:
+    if doubts and goes_on is not None and champion is not None:
         registry.refuse(version, reason=decision)
         return champion, ""
     return registry.promote(version, reason=decision), model.finding()

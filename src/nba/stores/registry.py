@@ -19,7 +19,7 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from nba.data.erasure import Leaving, Tally
-from nba.errors import ModelError, NotFoundError
+from nba.errors import LostModelError, ModelError, NotFoundError
 from nba.models.base import Model, read_head
 from nba.models.story import FitStory
 from nba.models.version import ModelVersion
@@ -172,7 +172,8 @@ class MlflowRegistry:
         Raises
         ------
         ModelError
-            When there is no good local copy and the tracking server cannot be read.
+            When there is no good local copy and the tracking server cannot be read, or
+            (`LostModelError`) has no good one either.
         """
         good = self._local.good_copy(name)
         if good is None:
@@ -497,12 +498,21 @@ class MlflowRegistry:
         """Bring a version from the artifact store to local disk, checked by its SHA-256."""
         with quiet(), tempfile.TemporaryDirectory(prefix="nba-model-") as scratch:
             import mlflow.artifacts
+            from mlflow.exceptions import MlflowException
 
-            fetched = mlflow.artifacts.download_artifacts(
-                artifact_uri=f"{found.source}/{_ARTIFACT}",
-                dst_path=scratch,
-                tracking_uri=self._uri,
-            )
+            try:
+                fetched = mlflow.artifacts.download_artifacts(
+                    artifact_uri=f"{found.source}/{_ARTIFACT}",
+                    dst_path=scratch,
+                    tracking_uri=self._uri,
+                )
+            except (MlflowException, OSError) as error:
+                raise LostModelError(
+                    f"version {found.version} of the model {found.name!r} cannot be fetched",
+                    expected=f"its files in {found.source}",
+                    found=str(error).partition("\n")[0],
+                    next_step="train again, or restore the artifact store",
+                ) from error
             self._check(found, Path(fetched))
             folder, _ = self._local.store(found.name, str(found.version), Path(fetched))
         return ModelVersion(
@@ -529,7 +539,7 @@ class MlflowRegistry:
     def _check(self, found: Any, fetched: Path) -> None:
         expected, actual = found.tags.get(_SHA_TAG), folder_digest(fetched)
         if expected != actual:
-            raise ModelError(
+            raise LostModelError(
                 f"version {found.version} of the model {found.name!r} was changed after it "
                 "was registered",
                 expected=f"files with SHA-256 {expected}",
