@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from nba.arrays import Bools, Floats
 
@@ -210,7 +210,7 @@ def _spread(
     apart = sum(float(np.square(part).sum()) for part in parts)
     degrees = apart**2 / freedom if freedom > 0 else units - 1.0
     error = float(np.sqrt(variance))
-    return error, float(stats.t.ppf(0.5 + level / 2, max(degrees, 1.0))) * error
+    return error, float(stdtrit(max(degrees, 1.0), 0.5 + level / 2)) * error
 
 
 def shrunk(estimate: Floats, standard_error: Floats, size: Floats) -> tuple[Floats, Floats]:
@@ -270,4 +270,6 @@ def sample_ratio(counts: dict[str, int], shares: dict[str, float]) -> float:
         return 1.0
     scale = sum(shares[arm] for arm in arms)
     expected = [total * shares[arm] / scale for arm in arms]
-    return float(stats.chisquare([counts.get(arm, 0) for arm in arms], expected).pvalue)
+    from scipy.stats import chisquare
+
+    return float(chisquare([counts.get(arm, 0) for arm in arms], expected).pvalue)

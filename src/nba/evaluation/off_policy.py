@@ -23,7 +23,7 @@ from enum import StrEnum
 from typing import Final
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from nba.arrays import Floats, Ints
 from nba.errors import ModelError
@@ -246,7 +246,7 @@ def mean_interval(
     if units < 2:
         return mean, float("nan"), float("nan"), float("nan")
     error = float(np.sqrt(np.square(deviation).sum() * units / (units - 1))) / count
-    half_width = float(stats.t.ppf(0.5 + level / 2, units - 1)) * error
+    half_width = float(stdtrit(units - 1, 0.5 + level / 2)) * error
     return mean, error, mean - half_width, mean + half_width
 
 

@@ -17,7 +17,7 @@ import math
 from dataclasses import replace
 from typing import Final
 
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from nba.evaluation.arm_effects import LEVEL, Effect
 
@@ -51,7 +51,7 @@ def always_valid(effect: Effect, planned_error: float, *, level: float = LEVEL) 
         (mixing + 1) / mixing * (math.log(mixing + 1) + budget)
     )
     # few units: as much wider as their own interval is than that of a normal distribution
-    normal = float(norm.ppf(0.5 + level / 2)) * effect.standard_error
+    normal = float(ndtri(0.5 + level / 2)) * effect.standard_error
     half_width *= max((effect.upper - effect.estimate) / normal, 1.0)
     return replace(effect, lower=effect.estimate - half_width, upper=effect.estimate + half_width)
 
@@ -75,4 +75,4 @@ def detectable(
     14.01
     """
     error = spread * math.sqrt(1 / treated + 1 / control)
-    return float((norm.ppf(0.5 + level / 2) + norm.ppf(power)) * error)
+    return float((ndtri(0.5 + level / 2) + ndtri(power)) * error)

@@ -12,7 +12,6 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from scipy.stats import rankdata
 
 from nba.arrays import Bools, Floats, Ints
 from nba.evaluation.arm_effects import LEVEL
@@ -191,6 +190,8 @@ def _metrics(new: Answers, others: Mapping[str, Answers], seed: int) -> dict[str
                 values[f"{name}/{metric}"] = value
                 values[f"{metric}-{name}"] = sign * (own[metric] - value)
         return values
+
+    from scipy.stats import rankdata
 
     metrics = bootstrap(statistic, len(new.loss), draws=DRAWS, seed=seed)
     metrics["seconds"] = Interval(new.seconds, new.seconds, new.seconds)

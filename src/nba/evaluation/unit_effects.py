@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from nba.arrays import Bools, Floats
 from nba.evaluation.arm_effects import LEVEL, Effect, adjusted
@@ -70,7 +70,7 @@ def unit_difference(
     parts = [v / total for v in variances] if total > 0 else [0.5, 0.5]
     apart = sum(part**2 / d for part, d in zip(parts, degrees, strict=True))
     error = math.sqrt(total)
-    half_width = float(stats.t.ppf(0.5 + level / 2, max(1.0 / apart, 1.0))) * error
+    half_width = float(stdtrit(max(1.0 / apart, 1.0), 0.5 + level / 2)) * error
     estimate = means[0] - means[1]
     return Effect(estimate, error, estimate - half_width, estimate + half_width, *means, *counts)
 
@@ -209,4 +209,4 @@ def detectable_by_units(
     deff = design_effect(sizes, correlation)
     error = spread * math.sqrt(deff * sum(1.0 / (count * mean) for count in counts))
     degrees = sum(counts) - 2
-    return float((stats.t.ppf(0.5 + level / 2, degrees) + stats.t.ppf(power, degrees)) * error)
+    return float((stdtrit(degrees, 0.5 + level / 2) + stdtrit(degrees, power)) * error)

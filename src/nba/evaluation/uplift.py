@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from scipy import stats
 
 from nba.arrays import Floats, Ints
 from nba.evaluation.off_policy import mean_interval
@@ -57,11 +56,13 @@ class Calibration:
 
 def rank_share(key: Floats, fold: Ints | None = None) -> Floats:
     """Return each row's rank from the top within its fold, as a share in (0, 1); ties averaged."""
+    from scipy.stats import rankdata
+
     fold = np.zeros(len(key), dtype=np.int64) if fold is None else fold
     share = np.empty(len(key))
     for number in np.unique(fold):
         rows = np.flatnonzero(fold == number)
-        share[rows] = (stats.rankdata(-key[rows]) - 0.5) / len(rows)
+        share[rows] = (rankdata(-key[rows]) - 0.5) / len(rows)
     return share
 
 

@@ -65,13 +65,13 @@ class Beliefs(ModelConfig):
     """
 
     fit: tuple[Row, Row, Row] = Field(
-        default=((0.0, -0.56, -0.72), (-0.48, 0.0, -0.4), (-0.8, -0.48, 0.16)),
+        default=((0.0, -0.42, -0.54), (-0.36, 0.0, -0.3), (-0.6, -0.36, 0.12)),
         description="Log fit of kind (short, group, premium) and mode.",
     )
     mode_error: float = Field(default=0.12, gt=0, description="Of what all kinds share in a mode.")
     fit_error: float = Field(default=0.2, gt=0, description="Of a mode in one kind.")
     strength_error: float = Field(
-        default=1.0, ge=0, description="Of the strength of `fit` as a whole, relative to it."
+        default=1.3, ge=0, description="Of the strength of `fit` as a whole, relative to it."
     )
     companion: Belief = Field(default=_b(-1.2, 0.2), description="Against a due category.")
     new: Belief = Field(default=_b(-0.9, 0.18), description="Against a due category.")

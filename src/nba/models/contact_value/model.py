@@ -15,8 +15,7 @@ from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import polars as pl
-from scipy.special import expit
-from scipy.stats import norm
+from scipy.special import expit, logit
 
 from nba.arrays import Floats
 from nba.models.base import ModelConfig, ModelInputs
@@ -119,10 +118,10 @@ class ContactValueMode(ModeModel):
         scale, error = self.report.get("drawn_scale", (0.0, np.inf))
         if not np.isfinite(error):
             return config.nothing
-        nothing = np.log(config.nothing) + norm.logpdf(scale, 0.0, error)
         spread = np.hypot(error, config.scale_error)
-        something = np.log1p(-config.nothing) + norm.logpdf(scale, config.scale, spread)
-        return float(expit(nothing - something))
+        away, from_believed = scale / error, (scale - config.scale) / spread
+        ratio = np.log(spread / error) + 0.5 * (from_believed**2 - away**2)
+        return float(expit(logit(config.nothing) + ratio))
 
     @property
     def doubt(self) -> float:
