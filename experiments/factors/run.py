@@ -55,6 +55,7 @@ def play_factors(
     clerks: int = 12,
     days: int = 365,
     assortment: str = "fashion",
+    contacts_before: bool = True,
     log: str = "",
 ) -> FactorsResult:
     """Plan nights of the engine as it ships, and again with one factor after another off.
@@ -82,6 +83,8 @@ def play_factors(
         Of history.
     assortment : str
         `fashion` or `everyday`.
+    contacts_before : bool
+        Clerks wrote by habit, and a pilot ran, before.
     log : str
         A file that each world's rows are appended to as they come, one JSON per line.
     """
@@ -94,6 +97,8 @@ def play_factors(
         clerks=clerks,
         days=days,
         assortment=assortment,
+        habits=contacts_before,
+        pilot=contacts_before,
     )
     for config in worlds:
         about = {"preset": str(config.preset), "family": str(config.family), "seed": config.seed}
