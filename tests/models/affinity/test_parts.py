@@ -6,6 +6,7 @@ import pytest
 import scipy.sparse as sp
 from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
+from nba.models.affinity.candidates.generation import LEAST_SCORE, _add
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.candidates.sources import Factors, cosine_neighbours, fit_als
 from nba.models.affinity.candidates.tifu import TifuParameters, frequency_vectors, nearest
@@ -163,3 +164,18 @@ def test_one_blas_thread_until_the_last_has_left() -> None:
         assert _blas_threads() == {1}
         second.__exit__(None, None, None)
         assert _blas_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("columns", "k", "filled"), [(2_000, 60, 1.0), (700, 40, 0.02), (9, 20, 1.0)]
+)
+def test_the_highest_scores_are_those_of_a_whole_partition(
+    columns: int, k: int, filled: float
+) -> None:
+    draw = np.random.default_rng(1)
+    scores = draw.random((50, columns)).round(3) * (draw.random((50, columns)) < filled)
+    scores[0] = 0.0
+    chosen = np.zeros(scores.shape, dtype=bool)
+    _add(chosen, scores.astype(np.float32), k)
+    bar = -np.sort(-scores, axis=1)[:, [min(k, columns) - 1]]
+    assert np.array_equal(chosen, scores >= np.maximum(bar, LEAST_SCORE))
