@@ -6,7 +6,7 @@ import pytest
 import scipy.sparse as sp
 from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
-from nba.models.affinity.candidates.generation import LEAST_SCORE, _add
+from nba.models.affinity.candidates.highest import LEAST_SCORE, highest, mark_highest
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.candidates.sources import Factors, cosine_neighbours, fit_als
 from nba.models.affinity.candidates.tifu import TifuParameters, frequency_vectors, nearest
@@ -176,6 +176,12 @@ def test_the_highest_scores_are_those_of_a_whole_partition(
     scores = draw.random((50, columns)).round(3) * (draw.random((50, columns)) < filled)
     scores[0] = 0.0
     chosen = np.zeros(scores.shape, dtype=bool)
-    _add(chosen, scores.astype(np.float32), k)
+    mark_highest(chosen, scores.astype(np.float32), k)
     bar = -np.sort(-scores, axis=1)[:, [min(k, columns) - 1]]
     assert np.array_equal(chosen, scores >= np.maximum(bar, LEAST_SCORE))
+    line, column, place = highest(scores, k)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    rows, places = np.nonzero(np.take_along_axis(scores, best, axis=1) > 0)
+    assert np.array_equal(line, rows)
+    assert np.array_equal(place, places)
+    assert np.array_equal(column, best[rows, places])

@@ -22,6 +22,7 @@ from nba.arrays import Bools, Ints, Reals
 from nba.errors import ModelError
 from nba.models.affinity.candidates.fitted import Fitted, fit_sources
 from nba.models.affinity.candidates.generation import Candidates, candidate_blocks
+from nba.models.affinity.candidates.highest import highest
 from nba.models.affinity.candidates.product_text import Catalogue
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.exploration import (
@@ -354,9 +355,7 @@ class TwoStageAffinity(Model):
         like = self.segments.scores(inputs, people["customer_id"].gather(rows[told]))
         if like is not None:
             scores[told] = np.where(open_products, 1e-3 * share + like, -1.0)
-        best = np.argsort(-scores, axis=1, kind="stable")[:, : 4 * top_n]
-        line, place = np.nonzero(np.take_along_axis(scores, best, axis=1) > 0)
-        product = best[line, place]
+        line, product, place = highest(scores, 4 * top_n)
         resting = cool_down.contains(rows[line], product) & told[line]
         line, product, place = line[~resting], product[~resting], place[~resting]
         wanted = diversify(

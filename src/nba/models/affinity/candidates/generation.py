@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Final, Self
+from typing import Self
 
 import numpy as np
 import scipy.sparse as sp
 
 from nba.arrays import Bools, Ints, Reals
 from nba.models.affinity.candidates.fitted import Fitted
+from nba.models.affinity.candidates.highest import mark_highest
 from nba.models.affinity.config import TwoStageConfig
 from nba.models.affinity.history.customers import History
 from nba.models.affinity.ranking.features import CandidateRows, features_of, taken
 
 #: The sources whose scores are blended, with that of ALS, to find what is new to a customer.
 BLENDED = ("item", "item_last", "neighbour", "content", "category_trend")
-#: A score below this is none.
-LEAST_SCORE: Final = 1e-9
-#: Columns of which only the highest score is looked at first.
-GROUPED: Final = 16
 
 
 @dataclass(frozen=True)
@@ -178,41 +175,8 @@ def _choose(
     line = np.repeat(np.arange(own.shape[0]), np.diff(own.indptr))
     new = blend.copy()
     new[line, own.indices] = 0
-    _add(chosen, new, config.explore_candidates)
+    mark_highest(chosen, new, config.explore_candidates)
     if store_trend is not None:
-        _add(chosen, np.nan_to_num(store_trend), config.store_candidates)
+        mark_highest(chosen, np.nan_to_num(store_trend), config.store_candidates)
     chosen[line, own.indices] = past.own_rank[own.data - 1] < config.repeat_candidates
     return chosen
-
-
-def _add(chosen: Bools, scores: Reals, k: int) -> None:
-    """Mark per row the `k` highest positive scores, and what ties with the last of them."""
-    if not k:
-        return
-    least = np.maximum(_floor(scores, min(k, scores.shape[1])), LEAST_SCORE)
-    line, product = np.nonzero(scores >= least[:, None])
-    found = scores[line, product]
-    bar = np.maximum(_kth_highest(line, found, len(scores), k), LEAST_SCORE)
-    kept = found >= bar[line]
-    chosen[line[kept], product[kept]] = True
-
-
-def _floor(scores: Reals, k: int) -> Reals:
-    """Return per row a bound from below of the `k`-th highest score, tight for wide rows.
-
-    The highest scores of groups of columns are scores too: the `k`-th of them is no higher.
-    """
-    groups = max(scores.shape[1] // GROUPED, k)
-    whole = groups * (scores.shape[1] // groups)
-    best = scores[:, :whole].reshape(len(scores), -1, groups).max(axis=1)
-    return np.asarray(np.partition(best, groups - k, axis=1)[:, groups - k])
-
-
-def _kth_highest(line: Ints, scores: Reals, lines: int, k: int) -> Reals:
-    """Return per line its `k`-th highest score, minus infinity where it has fewer; lines rise."""
-    counts = np.bincount(line, minlength=lines)
-    width = max(int(counts.max(initial=0)), k)
-    padded = np.full((lines, width), -np.inf, dtype=scores.dtype)
-    first = np.cumsum(counts) - counts
-    padded[line, np.arange(len(line)) - first[line]] = scores
-    return np.asarray(np.partition(padded, width - k, axis=1)[:, width - k])
