@@ -65,6 +65,5 @@ class EngineWithout(EnginePolicy):
 
 def _without_floors(folder: Path) -> None:
     file = folder / "serving" / "contact_policy.yaml"
-    policy = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
-    file.parent.mkdir(exist_ok=True)
+    policy = yaml.safe_load(file.read_text(encoding="utf-8"))
     file.write_text(yaml.safe_dump({**policy, "floors": []}, allow_unicode=True), encoding="utf-8")

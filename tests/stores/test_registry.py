@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from nba.data.erasure import Leaving
-from nba.errors import ModelError
+from nba.errors import LostModelError, ModelError, UnavailableError
 from nba.models.base import Model, ModelConfig, ModelInputs
 from nba.models.story import FitStory
 from nba.models.version import ModelVersion
@@ -195,6 +195,24 @@ def test_an_artifact_changed_on_the_server_is_refused(
     stored.write_text("99.0")
     other = MlflowRegistry(uri, tmp_path / "elsewhere", model_class)
     with pytest.raises(ModelError, match="changed after it was registered"):
+        other.champion("mean")
+
+
+def test_files_that_are_gone_are_lost_and_a_store_that_is_away_is_tried_again(
+    registry: MlflowRegistry, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.promote(register(registry, 1.0))
+    other = MlflowRegistry(uri, tmp_path / "elsewhere", model_class)
+
+    def away(**_: object) -> str:
+        raise ConnectionError("no route to the store")
+
+    with monkeypatch.context() as cut:
+        cut.setattr("mlflow.artifacts.download_artifacts", away)
+        with pytest.raises(UnavailableError, match="cannot be fetched"):
+            other.champion("mean")
+    shutil.rmtree(tmp_path / "mlflow-artifacts")
+    with pytest.raises(LostModelError, match="cannot be fetched"):
         other.champion("mean")
 
 

@@ -19,7 +19,7 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from nba.data.erasure import Leaving, Tally
-from nba.errors import LostModelError, ModelError, NotFoundError
+from nba.errors import LostModelError, ModelError, NbaError, NotFoundError, UnavailableError
 from nba.models.base import Model, read_head
 from nba.models.story import FitStory
 from nba.models.version import ModelVersion
@@ -174,6 +174,8 @@ class MlflowRegistry:
         ModelError
             When there is no good local copy and the tracking server cannot be read, or
             (`LostModelError`) has no good one either.
+        UnavailableError
+            When there is no good local copy and the artifact store does not give its own.
         """
         good = self._local.good_copy(name)
         if good is None:
@@ -500,19 +502,13 @@ class MlflowRegistry:
             import mlflow.artifacts
             from mlflow.exceptions import MlflowException
 
+            source = f"{found.source}/{_ARTIFACT}"
             try:
                 fetched = mlflow.artifacts.download_artifacts(
-                    artifact_uri=f"{found.source}/{_ARTIFACT}",
-                    dst_path=scratch,
-                    tracking_uri=self._uri,
+                    artifact_uri=source, dst_path=scratch, tracking_uri=self._uri
                 )
             except (MlflowException, OSError) as error:
-                raise LostModelError(
-                    f"version {found.version} of the model {found.name!r} cannot be fetched",
-                    expected=f"its files in {found.source}",
-                    found=str(error).partition("\n")[0],
-                    next_step="train again, or restore the artifact store",
-                ) from error
+                raise self._not_fetched(found, source, error) from error
             self._check(found, Path(fetched))
             folder, _ = self._local.store(found.name, str(found.version), Path(fetched))
         return ModelVersion(
@@ -523,6 +519,23 @@ class MlflowRegistry:
             as_of=datetime.fromisoformat(found.tags[_AS_OF_TAG]),
             config_digest=found.tags[_CONFIG_TAG],
         )
+
+    def _not_fetched(self, found: Any, source: str, error: Exception) -> NbaError:
+        """Return that the files are lost, or, where they may be there, that they are away."""
+        import mlflow.artifacts
+        from mlflow.exceptions import MlflowException
+
+        what = f"version {found.version} of the model {found.name!r} cannot be fetched"
+        expected, reason = f"its files in {source}", str(error).partition("\n")[0]
+        try:
+            gone = not mlflow.artifacts.list_artifacts(artifact_uri=source, tracking_uri=self._uri)
+        except (MlflowException, OSError):
+            gone = False
+        if not gone:
+            hint = "look at the artifact store; the night tries again"
+            return UnavailableError(what, expected=expected, found=reason, next_step=hint)
+        hint = "train again, or restore the artifact store"
+        return LostModelError(what, expected=expected, found=reason, next_step=hint)
 
     def _server_champion(self, name: str) -> Any:
         """Return the version under the champion alias, or None; `ModelError` if unreachable."""
