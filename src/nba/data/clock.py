@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+import duckdb
+
 from nba.data import sql
 
 #: Codes of a staged row's `_clock`.
@@ -23,22 +25,28 @@ def changes(
     >>> changes("Europe/London", datetime(2011, 3, 1), datetime(2011, 4, 1))
     ((1, datetime.datetime(2011, 3, 27, 1, 0), datetime.datetime(2011, 3, 27, 2, 0)),)
     """
-    place = ZoneInfo(zone)
     intervals = []
-    moment = first.replace(tzinfo=UTC)
+    for change, before, after in _shifts(zone, first, last):
+        old, new = (change + offset for offset in (before, after))
+        intervals.append((MISSING if new > old else AMBIGUOUS, min(old, new), max(old, new)))
+    return tuple(intervals)
+
+
+@lru_cache
+def _shifts(
+    zone: str, first: datetime, last: datetime
+) -> tuple[tuple[datetime, timedelta, timedelta], ...]:
+    """Return the moments (UTC, naive) at which clocks change, the offsets before and after."""
+    place, moment = ZoneInfo(zone), first.replace(tzinfo=UTC)
+    shifts = []
     before = moment.astimezone(place).utcoffset()
     while moment < last.replace(tzinfo=UTC):
         after = (moment + _STEP).astimezone(place).utcoffset()
         if before is not None and after is not None and before != after:
             change = _exact(moment, moment + _STEP, place)
-            old, new = (change + offset for offset in (before, after))
-            code = MISSING if new > old else AMBIGUOUS
-            intervals.append((code, min(old, new), max(old, new)))
+            shifts.append((change.replace(tzinfo=None), before, after))
         moment, before = moment + _STEP, after
-    return tuple(
-        (code, start.replace(tzinfo=None), end.replace(tzinfo=None))
-        for code, start, end in intervals
-    )
+    return tuple(shifts)
 
 
 def _exact(low: datetime, high: datetime, place: ZoneInfo) -> datetime:
@@ -93,6 +101,69 @@ def moment(naive: str, zone: str, since: str = "") -> str:
     # Whole numbers instead of the calendar, which takes ten times as long.
     fast = f"make_timestamptz(epoch_us({naive}) - {shift})"
     return f"CASE WHEN {since or naive} >= '{start}' THEN {fast} ELSE {general} END"
+
+
+def local(moment: str, zone: str) -> str:
+    """Return the SQL of the local time at a moment: the opposite of `moment`.
+
+    Parameters
+    ----------
+    moment : str
+        SQL of a time with time zone.
+    zone : str
+    """
+    general = f"timezone({sql.text(zone)}, {moment})"
+    if not _as_calendar(zone):
+        return general
+    since, offsets = _offsets(zone)
+
+    def shift(low: int, high: int) -> str:
+        # The offset of a moment between two changes, by halving: some comparisons for each row.
+        if low == high:
+            return str(offsets[low] // timedelta(microseconds=1))
+        middle = (low + high + 1) // 2
+        return (
+            f"CASE WHEN {moment} < {_utc(since[middle - 1])} THEN {shift(low, middle - 1)} "
+            f"ELSE {shift(middle, high)} END"
+        )
+
+    # Whole numbers instead of the calendar, which takes thirty times as long.
+    fast = f"make_timestamp(epoch_us({moment}) + {shift(0, len(since))})"
+    within = f"{moment} >= {_utc(_FIRST)} AND {moment} < {_utc(_FAR)}"
+    return f"CASE WHEN {within} THEN {fast} ELSE {general} END"
+
+
+def _utc(moment: datetime) -> str:
+    return f"TIMESTAMPTZ '{moment}+00'"
+
+
+def _offsets(zone: str) -> tuple[list[datetime], list[timedelta]]:
+    """Return the moments of all changes, and the offsets before the first and after each."""
+    shifts = _shifts(zone, _FIRST, _FAR)
+    first = _FIRST.replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).utcoffset()
+    since = [change for change, _, _ in shifts]
+    return since, [first or timedelta(), *(after for _, _, after in shifts)]
+
+
+@lru_cache
+def _as_calendar(zone: str) -> bool:
+    """Return whether DuckDB's calendar, which may be of another year, has the same offsets."""
+    since, offsets = _offsets(zone)
+    wanted = [
+        (_utc(moment), offset) for moment, offset in zip([_FIRST, *since], offsets, strict=True)
+    ] + [
+        (_utc(moment - timedelta(seconds=1)), offset)
+        for moment, offset in zip(since, offsets[:-1], strict=True)
+    ]
+    rows = ", ".join(
+        f"({moment}, {offset // timedelta(microseconds=1)})" for moment, offset in wanted
+    )
+    ours = (
+        f"SELECT 1 FROM (VALUES {rows}) AS t (ts, shift) "
+        f"WHERE epoch_us(timezone({sql.text(zone)}, ts)) <> epoch_us(ts) + shift LIMIT 1"
+    )
+    with duckdb.connect() as connection:
+        return not connection.execute(ours).fetchall()
 
 
 def condition(naive: str, moment: str, zone: str, first: datetime, last: datetime) -> str:

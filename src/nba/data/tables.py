@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 
-from nba.data import derive, sql, store_clock
+from nba.data import clock, derive, sql, store_clock
 from nba.data.lake import Lake, State, connect, duckdb_type, relation
 from nba.data.staging import NOT_SAID
 from nba.schema.tables import ATTRIBUTE_PREFIX, LOADED_AT, TABLES, VALID_FROM, Table
@@ -141,14 +141,17 @@ def _forget_later_customers(
     moment: datetime,
 ) -> None:
     """Leave out customers of whom nothing but later lines tells that they exist."""
+    customers = sql.name(prefix + "customers")
+    undated = f"joined_at IS NULL AND coalesce(friend_since, {derive.NEVER}) < {derive.ALWAYS}"
+    if not connection.execute(f"SELECT 1 FROM {customers} WHERE {undated} LIMIT 1").fetchall():
+        return
     lines = relation(TABLES["transactions"], lake.files("transactions", state))
     traces = " UNION ".join(
         f"SELECT customer_id FROM {sql.name(prefix + table)} WHERE customer_id IS NOT NULL"
         for table in ("transactions", "friendships", "interactions", "responses", "tags")
     )
     connection.execute(
-        f"""DELETE FROM {sql.name(prefix + "customers")} WHERE joined_at IS NULL
-        AND coalesce(friend_since, {derive.NEVER}) < {derive.ALWAYS}
+        f"""DELETE FROM {customers} WHERE {undated}
         AND customer_id NOT IN ({traces}) AND customer_id IN (
             SELECT customer_id FROM ({lines})
             WHERE ts >= {sql.moment(moment)} AND customer_id IS NOT NULL)"""
@@ -234,7 +237,7 @@ def _local(table: Table, name: str, moment: datetime | None, time_zone: str) -> 
         dated = sql.name(_DATED_BY.get(name, name))
         value = f"CASE WHEN {dated} < {sql.moment(moment)} THEN {value} END"
     if pa.types.is_timestamp(column.arrow_type):
-        value = f"timezone({sql.text(time_zone)}, {value})"
+        value = clock.local(value, time_zone)
     elif pa.types.is_decimal(column.arrow_type):
         value = f"CAST({value} AS DOUBLE)"
     if column.default is not None:
