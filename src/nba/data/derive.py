@@ -99,18 +99,23 @@ class _Derivation:
     def products(self) -> None:
         """Add products that only lines name; take name, category and price from the lines."""
         lines, products = self.name("transactions"), self.name("products")
+        sources = [
+            c for c, source in PRODUCT_FROM_LINES.items() if self.has("transactions", source)
+        ]
+        complete = " AND ".join(f"{column} IS NOT NULL" for column in (*sources, "price"))
         described = ", ".join(
             f"max_by({source}, (ts, {source})) FILTER (WHERE {source} IS NOT NULL) AS {column}"
-            if self.has("transactions", source)
+            if column in sources
             else f"CAST(NULL AS VARCHAR) AS {column}"
             for column, source in PRODUCT_FROM_LINES.items()
         )
+        self._of_lines("product_id", f"SELECT product_id FROM {products} WHERE {complete}")
         self.run(
             f"""CREATE OR REPLACE TEMP TABLE from_lines AS
             SELECT product_id, {described},
                 max_by(unit_price, (ts, unit_price))
                     FILTER (WHERE unit_price > 0 AND quantity > 0) AS price
-            FROM {lines} GROUP BY ALL"""
+            FROM {lines} SEMI JOIN of_lines USING (product_id) GROUP BY ALL"""
         )
         self.run(
             f"INSERT INTO {products} (product_id) SELECT product_id FROM from_lines "
@@ -123,6 +128,17 @@ class _Derivation:
         self.run(
             f"UPDATE {products} AS p SET {sets} FROM from_lines AS f "
             "WHERE p.product_id = f.product_id"
+        )
+
+    def _of_lines(self, key: str, complete: str) -> None:
+        """Make `of_lines`, the ids of lines but those that `complete` selects.
+
+        One column of the lines is read for it; mostly nothing is missing, and no other.
+        """
+        self.run(
+            "CREATE OR REPLACE TEMP TABLE of_lines AS "
+            f"SELECT {key} FROM (SELECT DISTINCT {key} FROM {self.name('transactions')}) "
+            f"WHERE {key} IS NOT NULL AND {key} NOT IN ({complete})"
         )
 
     def prices(self) -> None:
@@ -207,10 +223,11 @@ class _Derivation:
         )
         self._add_ids("stores", STORE_ID, ("transactions", "customers", "clerks"), DEFAULT_STORE)
         clerks = self.name("clerks")
+        homeless = f"SELECT clerk_id FROM {clerks} WHERE store_id IS NULL"
         self.run(
             f"""UPDATE {clerks} AS c SET store_id = s.store_id FROM (
                 SELECT clerk_id, mode(store_id) AS store_id FROM {self.name("transactions")}
-                WHERE store_id IS NOT NULL GROUP BY ALL) AS s
+                WHERE store_id IS NOT NULL AND clerk_id IN ({homeless}) GROUP BY ALL) AS s
             WHERE c.store_id IS NULL AND c.clerk_id = s.clerk_id"""
         )
         self.run(
@@ -243,12 +260,17 @@ class _Derivation:
     def customers(self) -> None:
         """Add customers that only lines name; find clerk, store and friendship."""
         customers, lines = self.name("customers"), self.name("transactions")
+        complete = (
+            "clerk_id IS NOT NULL AND store_id IS NOT NULL "
+            f"AND (friend_since < {ALWAYS}) IS NOT TRUE"
+        )
+        self._of_lines("customer_id", f"SELECT customer_id FROM {customers} WHERE {complete}")
         self.run(
             f"""CREATE OR REPLACE TEMP TABLE seen AS
             SELECT customer_id, min(ts) AS first_ts,
                 max_by(clerk_id, (ts, clerk_id)) FILTER (WHERE clerk_id IS NOT NULL) AS clerk_id,
                 max_by(store_id, (ts, store_id)) FILTER (WHERE store_id IS NOT NULL) AS store_id
-            FROM {lines} WHERE customer_id IS NOT NULL GROUP BY ALL"""
+            FROM {lines} SEMI JOIN of_lines USING (customer_id) GROUP BY ALL"""
         )
         everyone = "customers" not in self.given
         since = NEVER if everyone else "NULL"
@@ -284,14 +306,15 @@ class _Derivation:
 
     def _always_friends(self) -> None:
         """Date the friendship of customers of whom no file says since when it lasts."""
-        customers = self.name("customers")
-        self.run(
-            f"""UPDATE {customers} AS c SET friend_since = coalesce(
-                c.joined_at,
-                (SELECT first_ts FROM seen AS s WHERE s.customer_id = c.customer_id),
-                (SELECT min(first_ts) FROM seen), c.friend_since)
-            WHERE friend_since < {ALWAYS}"""
-        )
+        customers, lines = self.name("customers"), self.name("transactions")
+        if self._any(customers, f"friend_since < {ALWAYS}"):
+            self.run(
+                f"""UPDATE {customers} AS c SET friend_since = coalesce(
+                    c.joined_at,
+                    (SELECT first_ts FROM seen AS s WHERE s.customer_id = c.customer_id),
+                    (SELECT min(ts) FROM {lines} WHERE customer_id IS NOT NULL), c.friend_since)
+                WHERE friend_since < {ALWAYS}"""
+            )
         self.run(
             f"UPDATE {customers} SET friend_since = {self.limit} - INTERVAL 1 DAY "
             f"WHERE friend_since >= {self.limit} AND joined_at IS NULL"
