@@ -78,9 +78,11 @@ class ModeScores:
 def mode_averages(inputs: DecisionInputs) -> Averages:
     """Return the average mode scores and customer value of who may be profiled."""
     profiled = inputs["customer_state"].filter(pl.col("consent_profiling")).select("customer_id")
-    modes = inputs["mode"].join(profiled, on="customer_id", how="semi").sort("customer_id")
-    of_mode = [modes.filter(pl.col("mode") == str(mode)) for mode in MODES]
-    timing = inputs["timing"].join(profiled, on="customer_id", how="semi").sort("customer_id")
+    modes = inputs["mode"].select("customer_id", "mode", "uplift_amount", "risk", "lost_share")
+    modes = modes.join(profiled, on="customer_id", how="semi")
+    of_mode = [modes.filter(pl.col("mode") == str(mode)).sort("customer_id") for mode in MODES]
+    timing = inputs["timing"].select("customer_id", "expected_margin_365d")
+    timing = timing.join(profiled, on="customer_id", how="semi").sort("customer_id")
     return Averages(
         uplift=tuple(_mean(rows["uplift_amount"]) for rows in of_mode),
         risk=tuple(_mean(rows["risk"]) for rows in of_mode),
@@ -93,12 +95,14 @@ def mode_averages(inputs: DecisionInputs) -> Averages:
 def _need_averages(inputs: DecisionInputs) -> dict[str, tuple[float, ...]]:
     """Return the mean uplift of each bare need by mode, over who may be profiled."""
     state = inputs["customer_state"].filter(pl.col("consent_profiling")).select("customer_id")
+    columns = [f"uplift_amount_{mode}" for mode in MODES]
     known = inputs["needs"].filter(pl.col("need").is_in([str(need) for need in BARE_NEEDS]))
-    known = known.join(state, on="customer_id", how="semi").sort("customer_id", "need_id")
+    known = known.select("customer_id", "need_id", "need", *columns)
+    known = known.join(state, on="customer_id", how="semi")
     averages = {}
     for need in BARE_NEEDS:
-        rows = known.filter(pl.col("need") == str(need))
-        wide = rows.select(pl.col(f"uplift_amount_{mode}").fill_null(0.0) for mode in MODES)
+        rows = known.filter(pl.col("need") == str(need)).sort("customer_id", "need_id")
+        wide = rows.select(pl.col(column).fill_null(0.0) for column in columns)
         mean = wide.to_numpy().mean(axis=0) if rows.height else np.zeros(len(MODES))
         averages[str(need)] = tuple(float(one) for one in mean)
     return averages

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
 import polars as pl
 
@@ -55,7 +56,13 @@ class RunContext:
     @cached_property
     def inputs(self) -> ModelInputs:
         """The feature tables and purchases at `as_of`, read once: after the views are built."""
-        return read_inputs(self.ports, self.settings, self.as_of, self.among, self.purchases)
+        lake = self.tables if self.purchases is None else None
+        return read_inputs(self.ports, self.settings, self.as_of, self.among, self.purchases, lake)
+
+    @cached_property
+    def tables(self) -> Mapping[str, Any]:
+        """The lake's tables as visible at `as_of`, made once: that takes a look at every line."""
+        return self.ports.tables.at(self.as_of)
 
     @cached_property
     def models(self) -> Mapping[str, Model]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -37,6 +38,7 @@ def read_inputs(
     as_of: datetime,
     among: pl.DataFrame | None = None,
     purchases: pl.DataFrame | None = None,
+    lake: Mapping[str, Any] | None = None,
 ) -> ModelInputs:
     """Return every table that models and decisions read at `as_of`.
 
@@ -52,6 +54,8 @@ def read_inputs(
         customer_id: of these customers alone; tables of other things are whole.
     purchases : DataFrame, optional
         Theirs, where somebody has read them already.
+    lake : mapping of str to table, optional
+        The lake's tables at `as_of`, where somebody has asked for them already.
     """
     store = ports.feature_store
     state = store.snapshot(STATE, as_of, among)
@@ -64,7 +68,7 @@ def read_inputs(
         tables[view] = store.snapshot(view, as_of, among)
     window_days = days_read(ports)
     tables[PURCHASES] = (
-        ports.tables.purchases(as_of, window_days=window_days, among=among)
+        ports.tables.purchases(as_of, window_days=window_days, among=among, tables=lake)
         if purchases is None
         else purchases
     )

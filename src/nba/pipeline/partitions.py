@@ -20,7 +20,7 @@ import polars as pl
 from nba.decisions.decide import decide
 from nba.decisions.hashing import uniform
 from nba.decisions.inputs import DecisionInputs, with_customers
-from nba.decisions.modes import Averages, averages_of, mode_averages
+from nba.decisions.modes import MODES, Averages, averages_of, mode_averages
 from nba.decisions.outlook import outlook
 from nba.decisions.rules import DecisionRules
 from nba.decisions.substitution import with_substitutes
@@ -112,7 +112,7 @@ class Partitions:
             {
                 STATE: store.snapshot(STATE, context.as_of),
                 "clerk": store.snapshot("clerk", context.as_of),
-                "friendships": lake.collect(lake.at(context.as_of)["friendships"]),
+                "friendships": lake.collect(context.tables["friendships"]),
             }
         )
         served = with_substitutes(tables)[STATE].select(CUSTOMER_ID, CLERK_ID)
@@ -135,7 +135,9 @@ class Partitions:
     def _share_purchases(self, context: RunContext, parts: pl.DataFrame) -> None:
         """Keep the purchases of each part: putting them together takes all lines of the shop."""
         tables = context.ports.tables
-        bought = tables.purchases(context.as_of, window_days=days_read(context.ports))
+        bought = tables.purchases(
+            context.as_of, window_days=days_read(context.ports), tables=context.tables
+        )
         mine = bought.join(parts, on=CUSTOMER_ID, maintain_order="left")
         for number in range(self.count):
             rows = mine.filter(pl.col("part") == number).drop("part")
@@ -328,7 +330,8 @@ class PartitionedPlan:
         folder = self.context.folder
         if not anew and folder.read_text(f"{self._read}/{_AVERAGES}") is not None:
             return
-        read = plan_inputs(self.partitions.of_nobody(self.context))
+        nobody = self.partitions.of_nobody(self.context)
+        read = plan_inputs(nobody, self.context.tables)
         answered = with_customers(read["responses"], read["interactions"])
         for name, table in {**read, _ANSWERED: answered}.items():
             folder.write(f"{self._read}/{name}", table)
@@ -353,7 +356,8 @@ class PartitionedPlan:
         """Decide for the customers of a partition."""
         context, as_of = self.context, self.context.as_of
         names, averages = self._kept()
-        given = self._inputs(partition := self.partitions.context(context, number), names)
+        partition = self.partitions.context(context, number)
+        given = self._inputs(partition, number, names)
         given[OFFERS] = offers(ModelInputs(given), given["affinity"], as_of=as_of)
         decided = decide(given, self.rules, as_of=as_of, averages=averages)
         decided = replace(decided, clerks=self.partitions.clerks_of(number, decided.clerks))
@@ -384,7 +388,9 @@ class PartitionedPlan:
         eligible = _rows(folder.scan(f"{GROUP}/log"))
         return plan_report(context, rules, eligible=eligible, actions=_rows(contacts))
 
-    def _inputs(self, part: RunContext, names: Iterable[str]) -> dict[str, pl.DataFrame]:
+    def _inputs(
+        self, part: RunContext, number: int, names: Iterable[str]
+    ) -> dict[str, pl.DataFrame]:
         """Return what the decisions of a partition stand on."""
         assert part.among is not None
         among, scan = part.among[CUSTOMER_ID].implode(), part.folder.scan
@@ -394,7 +400,12 @@ class PartitionedPlan:
                 table = table.filter(pl.col(CUSTOMER_ID).is_in(among))
             return table.collect()
 
-        scores = {name: mine(scan(f"{SCORES}/{name}")) for name in Scores.__annotations__}
+        def scored(name: str) -> pl.LazyFrame:
+            # scored this night: what the part left, else the rows of its customers of the whole
+            own = self.partitions.name(number, SCORES, name)
+            return scan(own) if part.folder.has(own) else scan(f"{SCORES}/{name}")
+
+        scores = {name: mine(scored(name)) for name in Scores.__annotations__}
         kept = {name: _ANSWERED if name == "responses" else name for name in names}
         read = {name: mine(scan(f"{self._read}/{table}")) for name, table in kept.items()}
         return {**part.inputs, **scores, **read}
@@ -415,7 +426,8 @@ def shop_averages(folder: RunFolder, state: pl.DataFrame) -> Averages:
         `customer_state` of everybody, with what they said over the API.
     """
     needs = folder.scan(f"{SCORES}/needs").filter(pl.col("need").is_in(list(map(str, BARE_NEEDS))))
-    tables = {**_light_scores(folder), "needs": needs.collect(), STATE: state}
+    read = [*("customer_id", "need_id", "need"), *(f"uplift_amount_{mode}" for mode in MODES)]
+    tables = {**_light_scores(folder), "needs": needs.select(read).collect(), STATE: state}
     return mode_averages(DecisionInputs(tables))
 
 

@@ -152,7 +152,7 @@ def make_plan(context: RunContext, rules: DecisionRules) -> Plan:
     quota ledger and the plan before is kept with the plan, so that it can be replayed, and so
     is which content and events meet each customer's tags, lists and store.
     """
-    scores, read = read_scores(context.folder), plan_inputs(context)
+    scores, read = read_scores(context.folder), plan_inputs(context, context.tables)
     given = ModelInputs({**context.inputs, **read})
     read["offers"] = offers(given, scores.affinity, as_of=context.as_of)
     for name, table in read.items():
@@ -172,9 +172,11 @@ def make_plan(context: RunContext, rules: DecisionRules) -> Plan:
     return decided
 
 
-def plan_inputs(context: RunContext) -> dict[str, pl.DataFrame]:
-    """Return what a plan reads beside features and scores, of all customers."""
-    tables = context.ports.tables.at(context.as_of)
+def plan_inputs(context: RunContext, tables: Mapping[str, Any]) -> dict[str, pl.DataFrame]:
+    """Return what a plan reads beside features and scores, of all customers.
+
+    `tables` are the lake's as the run sees them.
+    """
     return {
         **decision_tables(context, tables),
         CLOCKS: store_clocks(context),

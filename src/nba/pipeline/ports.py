@@ -34,7 +34,12 @@ class Tables(Protocol):
         """Return an Ibis expression as a polars table."""
 
     def purchases(
-        self, as_of: datetime, *, window_days: int, among: pl.DataFrame | None = None
+        self,
+        as_of: datetime,
+        *,
+        window_days: int,
+        among: pl.DataFrame | None = None,
+        tables: Mapping[str, Any] | None = None,
     ) -> pl.DataFrame:
         """Return what was bought before `as_of`, per customer, product and day."""
 

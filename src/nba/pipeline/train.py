@@ -292,7 +292,7 @@ def brought_table(context: RunContext, spec: ModelSpec) -> pl.DataFrame:
     """Return the products that contacts brought, of as many customers as sources learn from."""
     config = parse_config(TwoStageConfig, spec.parameters, f"models/{spec.name}.yaml")
     tables = some_customers(
-        context.ports.tables.at(context.as_of),
+        context.tables,
         config.source_customers,
         seed=context.settings.seed,
     )
@@ -304,7 +304,7 @@ def assignment_tables(context: RunContext, spec: ModelSpec) -> dict[str, pl.Data
 
     Nothing where no contact is known.
     """
-    tables, seed = context.ports.tables.at(context.as_of), context.settings.seed
+    tables, seed = context.tables, context.settings.seed
     known = assignments_of(
         tables,
         context.as_of,
@@ -345,7 +345,7 @@ def contact_log(
 ) -> tuple[Mapping[str, Any], pl.DataFrame | None]:
     """Return the tables and the decision log of the customers that contacts are learned from."""
     config = parse_config(ContactValueConfig, spec.parameters, f"models/{spec.name}.yaml")
-    whole = context.ports.tables.at(context.as_of)
+    whole = context.tables
     tables = some_customers(whole, config.largest_log, seed=context.settings.seed)
     drawn = None if tables is whole else tables["customers"].select("customer_id").to_polars()
     return tables, decision_log(context, window_days, drawn)

@@ -55,7 +55,12 @@ class LakeTables:
         return apply_table_rules(tables, margin_rate=self._margin_rate)
 
     def purchases(
-        self, as_of: datetime, *, window_days: int, among: pl.DataFrame | None = None
+        self,
+        as_of: datetime,
+        *,
+        window_days: int,
+        among: pl.DataFrame | None = None,
+        tables: Mapping[str, Any] | None = None,
     ) -> pl.DataFrame:
         """Return what was bought before `as_of`: one row per customer, product and day.
 
@@ -68,10 +73,12 @@ class LakeTables:
         window_days : int
         among : DataFrame, optional
             customer_id: of these customers alone.
+        tables : mapping of str to ibis.Table, optional
+            What `at` returned for `as_of`, where somebody has asked already.
         """
         from nba.features.prepare import purchases
 
-        tables = self.at(as_of)
+        tables = self.at(as_of) if tables is None else tables
         if among is not None:  # before lines are put together, which takes most of the time
             lines = tables["transactions"]
             backend = lines.get_backend()
