@@ -103,7 +103,8 @@ def _block(
     als = factors.astype(np.float32) @ fitted.factors.products.T
     own = past.index[rows]
     blend = _blend(scores, als)
-    chosen = _choose(past, config, own, blend, scores.get("store_trend"))
+    chosen = _of_stores(past.home[rows], fitted.store_trend, config.store_candidates)
+    _choose(chosen, past, config, own, blend)
     chosen |= everybody
     chosen &= open_products
     line, product = np.divmod(np.flatnonzero(chosen), chosen.shape[1])
@@ -163,20 +164,23 @@ def _blend(scores: dict[str, Reals], als: Reals) -> Reals:
     return blend
 
 
+def _of_stores(home: Ints, trend: sp.csr_matrix, k: int) -> Bools:
+    """Return what sells best of late in each customer's store: customers × products."""
+    stores, at = np.unique(home, return_inverse=True)
+    best = np.zeros((len(stores), trend.shape[1]), dtype=bool)
+    known = np.flatnonzero(stores >= 0)  # sorted: who has no store stands first
+    highest = np.zeros((len(known), trend.shape[1]), dtype=bool)
+    mark_highest(highest, trend[stores[known]].toarray(), k)
+    best[known] = highest
+    return best[at]
+
+
 def _choose(
-    past: History,
-    config: TwoStageConfig,
-    own: sp.csr_matrix,
-    blend: Reals,
-    store_trend: Reals | None,
-) -> Bools:
-    """Return which products are candidates, customers × products."""
-    chosen = np.zeros(own.shape, dtype=bool)
+    chosen: Bools, past: History, config: TwoStageConfig, own: sp.csr_matrix, blend: Reals
+) -> None:
+    """Mark further candidates, customers × products; what was bought has its own rule alone."""
     line = np.repeat(np.arange(own.shape[0]), np.diff(own.indptr))
     new = blend.copy()
     new[line, own.indices] = 0
     mark_highest(chosen, new, config.explore_candidates)
-    if store_trend is not None:
-        mark_highest(chosen, np.nan_to_num(store_trend), config.store_candidates)
     chosen[line, own.indices] = past.own_rank[own.data - 1] < config.repeat_candidates
-    return chosen

@@ -24,7 +24,7 @@ def mark_highest(chosen: Bools, scores: Reals, k: int) -> None:
     scores : array of shape (rows, columns)
     k : int
     """
-    if not k:
+    if not k or not len(scores):
         return
     line, column, found = _above(scores, k)
     bar = _kth_highest(line, found, len(scores), k)
@@ -48,7 +48,7 @@ def highest(scores: Reals, k: int) -> tuple[Ints, Ints, Ints]:
 def _above(scores: Reals, k: int) -> tuple[Ints, Ints, Reals]:
     """Return row, column and score of all that may be among the `k` highest of its row."""
     least = np.maximum(_floor(scores, min(k, scores.shape[1])), LEAST_SCORE)
-    line, column = np.nonzero(scores >= least[:, None])
+    line, column = np.divmod(np.flatnonzero(scores >= least[:, None]), scores.shape[1])
     return line, column, scores[line, column]
 
 

@@ -80,21 +80,21 @@ class Segments:
 
 def traits_of(inputs: ModelInputs, people: pl.Series) -> pl.DataFrame:
     """Return `customer_id`, `value` of the customers: store, other traits, tags."""
-    mine = pl.DataFrame({"customer_id": people})
-    parts = list(_parts(inputs))
+    mine = pl.DataFrame({"customer_id": people}).unique()
     none = pl.DataFrame(schema={"customer_id": pl.String, "value": pl.String})
-    return pl.concat([none, *parts]).unique().join(mine, on="customer_id", how="semi")
+    return pl.concat([none, *_parts(inputs, mine)]).unique()
 
 
-def _parts(inputs: ModelInputs) -> Iterable[pl.DataFrame]:
-    customer = pl.col("customer_id").cast(pl.String)
-    for trait in TRAITS:
-        if "customer_state" in inputs and trait in inputs["customer_state"].columns:
+def _parts(inputs: ModelInputs, mine: pl.DataFrame) -> Iterable[pl.DataFrame]:
+    for view, traits in (("customer_state", TRAITS), ("customer_tags", ("tag",))):
+        if view not in inputs:
+            continue
+        known = [trait for trait in traits if trait in inputs[view].columns]
+        table = inputs[view].select(pl.col("customer_id").cast(pl.String), *known)
+        table = table.join(mine, on="customer_id", how="semi")
+        for trait in known:
             named = pl.lit(f"{trait}=") + pl.col(trait).cast(pl.String)
-            yield inputs["customer_state"].select(customer, value=named).drop_nulls()
-    if "customer_tags" in inputs and "tag" in inputs["customer_tags"].columns:
-        named = pl.lit("tag=") + pl.col("tag").cast(pl.String)
-        yield inputs["customer_tags"].select(customer, value=named).drop_nulls()
+            yield table.select("customer_id", value=named).drop_nulls()
 
 
 def _members(known: pl.DataFrame, people: pl.Series, values: pl.Series) -> sp.csr_matrix:
