@@ -41,7 +41,18 @@ class Tables(Protocol):
         among: pl.DataFrame | None = None,
         tables: Mapping[str, Any] | None = None,
     ) -> pl.DataFrame:
-        """Return what was bought before `as_of`, per customer, product and day."""
+        """Return what was bought before `as_of`, per customer, product and day.
+
+        Parameters
+        ----------
+        as_of : datetime
+        window_days : int
+            How far back.
+        among : DataFrame, optional
+            customer_id: of these customers alone.
+        tables : mapping of str to ibis.Table, optional
+            What `at` returned for `as_of`, where somebody has asked already.
+        """
 
 
 class FreshBase(Protocol):
