@@ -203,11 +203,14 @@ class Wiring:
     def spread(
         self, context: RunContext, work: Callable[[RunContext, int], Any], numbers: Sequence[int]
     ) -> list[Any]:
-        """Do a piece of work for each number: here, in processes of this machine, or on Spark."""
+        """Do a piece of work for each number: here, in processes of this machine, or on Spark.
+
+        With `workers` a single one has a process of its own too: its memory goes with it.
+        """
         if self.settings.score_engine == "local":
-            workers = min(self.settings.workers, len(numbers))
-            if workers <= 1:
+            if self.settings.workers <= 1 or not numbers:
                 return [work(context, number) for number in numbers]
+            workers = min(self.settings.workers, len(numbers))
             threads = max(cores() // workers, 1)
             call = self._task(context, work, threads)
             done, held = in_processes(
