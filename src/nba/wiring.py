@@ -285,10 +285,10 @@ class Wiring:
 
     def pack_records(self, as_of: datetime) -> Iterator[list[tuple[str, bytes]]]:
         """Yield what lake and scores hold of each customer on a plan's day, packed."""
-        from nba.stores.records import pack_records
+        from nba.stores.records import ahead, pack_records
 
         day_ends = (as_of + timedelta(days=1)).replace(tzinfo=ZoneInfo(self.settings.time_zone))
-        return pack_records(
+        packed = pack_records(
             self.lake,
             self.project.run_folder(as_of.date().isoformat()) / "scores",
             before=day_ends,
@@ -296,6 +296,7 @@ class Wiring:
             scratch=self.project.spill,
             threads=self.settings.threads or None,
         )
+        return ahead(packed)
 
     @property
     def kept_places(self) -> tuple[KeptPlace, ...]:

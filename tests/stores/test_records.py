@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import cast
 
 import polars as pl
@@ -18,7 +19,15 @@ from nba.errors import UnavailableError
 from nba.stores.customers import CustomerRows
 from nba.stores.feature_store import FeastFeatureStore
 from nba.stores.operational import OperationalStore
-from nba.stores.records import NEWEST, Relations, newest_of, pack_records, person_of, unpacked
+from nba.stores.records import (
+    NEWEST,
+    Relations,
+    ahead,
+    newest_of,
+    pack_records,
+    person_of,
+    unpacked,
+)
 
 DAY = date(2026, 3, 2)
 ENDS = datetime(2026, 3, 2, 16, tzinfo=UTC)
@@ -96,6 +105,30 @@ def test_records_are_the_same_in_shares(lake: Lake, scores: Path, tmp_path: Path
     whole = packed(lake, scores, tmp_path)
     assert shares == {customer: unpacked(record) for customer, record in whole.items()}
     assert set(shares) == {"c1", "c2"}
+
+
+def test_the_next_part_is_made_while_one_is_used() -> None:
+    made, ended = [Event() for _ in range(3)], []
+
+    def parts() -> Generator[int]:
+        try:
+            for number, event in enumerate(made):
+                event.set()
+                yield number
+            raise UnavailableError("the lake is away")
+        finally:
+            ended.append(True)
+
+    used = ahead(parts())
+    for number in range(3):
+        assert next(used) == number
+        assert number == 2 or made[number + 1].wait(timeout=10)
+    with pytest.raises(UnavailableError):
+        next(used)
+    left = ahead(parts())
+    next(left)
+    left.close()  # type: ignore[attr-defined]
+    assert ended == [True, True]
 
 
 def test_scores_keep_every_digit(lake: Lake, scores: Path, tmp_path: Path) -> None:

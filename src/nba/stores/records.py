@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import duckdb
 from pydantic_core import from_json
@@ -28,6 +29,7 @@ from nba.schema.tables import TABLES
 from nba.stores.database import Quick
 from nba.stores.schema import records
 
+_T = TypeVar("_T")
 Row = Mapping[str, Any]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -136,7 +138,7 @@ def pack_records(
     scratch: Path,
     threads: int | None = None,
     together: int = _TOGETHER,
-) -> Iterator[list[tuple[str, bytes]]]:
+) -> Generator[list[tuple[str, bytes]]]:
     """Yield the records of all customers, some thousand at a time: customer_id and record.
 
     Parameters
@@ -177,6 +179,18 @@ def pack_records(
             while found := cursor.fetchmany(_PART):
                 slices = [found[first : first + step] for first in range(0, len(found), step)]
                 yield [record for some in pool.map(_all_packed, slices) for record in some]
+
+
+def ahead(parts: Generator[_T]) -> Iterator[_T]:
+    """Yield parts, each of which is made while the one before it is used.
+
+    What making a part raises is raised where the part would be used.
+    """
+    with closing(parts), ThreadPoolExecutor(1) as pool:
+        made = pool.submit(next, parts, None)
+        while (part := made.result()) is not None:
+            made = pool.submit(next, parts, None)
+            yield part
 
 
 def _shares(
