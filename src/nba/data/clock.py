@@ -149,14 +149,11 @@ def _offsets(zone: str) -> tuple[list[datetime], list[timedelta]]:
 def _as_calendar(zone: str) -> bool:
     """Return whether DuckDB's calendar, which may be of another year, has the same offsets."""
     since, offsets = _offsets(zone)
-    wanted = [
-        (_utc(moment), offset) for moment, offset in zip([_FIRST, *since], offsets, strict=True)
-    ] + [
-        (_utc(moment - timedelta(seconds=1)), offset)
-        for moment, offset in zip(since, offsets[:-1], strict=True)
-    ]
+    second = timedelta(seconds=1)
+    moments = [_FIRST, *since, *(change - second for change in since)]
     rows = ", ".join(
-        f"({moment}, {offset // timedelta(microseconds=1)})" for moment, offset in wanted
+        f"({_utc(moment)}, {offset // timedelta(microseconds=1)})"
+        for moment, offset in zip(moments, [*offsets, *offsets[:-1]], strict=True)
     )
     ours = (
         f"SELECT 1 FROM (VALUES {rows}) AS t (ts, shift) "

@@ -19,6 +19,10 @@ from nba.models.needs.words import BARE_NEEDS
 from nba.schema.words import CONTACT_MODES
 
 MODES: Final = tuple(CONTACT_MODES)
+#: What of the scored needs the averages read.
+AVERAGED_OF_NEEDS: Final = (
+    "customer_id", "need_id", "need", *(f"uplift_amount_{mode}" for mode in MODES)
+)  # fmt: skip
 _SCORES: Final = ("uplift_amount", "uplift_lower", "uplift_drawn", "risk", "lost_share")
 
 
@@ -95,14 +99,12 @@ def mode_averages(inputs: DecisionInputs) -> Averages:
 def _need_averages(inputs: DecisionInputs) -> dict[str, tuple[float, ...]]:
     """Return the mean uplift of each bare need by mode, over who may be profiled."""
     state = inputs["customer_state"].filter(pl.col("consent_profiling")).select("customer_id")
-    columns = [f"uplift_amount_{mode}" for mode in MODES]
     known = inputs["needs"].filter(pl.col("need").is_in([str(need) for need in BARE_NEEDS]))
-    known = known.select("customer_id", "need_id", "need", *columns)
-    known = known.join(state, on="customer_id", how="semi")
+    known = known.select(AVERAGED_OF_NEEDS).join(state, on="customer_id", how="semi")
     averages = {}
     for need in BARE_NEEDS:
         rows = known.filter(pl.col("need") == str(need)).sort("customer_id", "need_id")
-        wide = rows.select(pl.col(column).fill_null(0.0) for column in columns)
+        wide = rows.select(pl.col(f"uplift_amount_{mode}").fill_null(0.0) for mode in MODES)
         mean = wide.to_numpy().mean(axis=0) if rows.height else np.zeros(len(MODES))
         averages[str(need)] = tuple(float(one) for one in mean)
     return averages

@@ -20,7 +20,7 @@ import polars as pl
 from nba.decisions.decide import decide
 from nba.decisions.hashing import uniform
 from nba.decisions.inputs import DecisionInputs, with_customers
-from nba.decisions.modes import MODES, Averages, averages_of, mode_averages
+from nba.decisions.modes import AVERAGED_OF_NEEDS, Averages, averages_of, mode_averages
 from nba.decisions.outlook import outlook
 from nba.decisions.rules import DecisionRules
 from nba.decisions.substitution import with_substitutes
@@ -426,8 +426,8 @@ def shop_averages(folder: RunFolder, state: pl.DataFrame) -> Averages:
         `customer_state` of everybody, with what they said over the API.
     """
     needs = folder.scan(f"{SCORES}/needs").filter(pl.col("need").is_in(list(map(str, BARE_NEEDS))))
-    read = [*("customer_id", "need_id", "need"), *(f"uplift_amount_{mode}" for mode in MODES)]
-    tables = {**_light_scores(folder), "needs": needs.select(read).collect(), STATE: state}
+    needs = needs.select(AVERAGED_OF_NEEDS)
+    tables = {**_light_scores(folder), "needs": needs.collect(), STATE: state}
     return mode_averages(DecisionInputs(tables))
 
 
