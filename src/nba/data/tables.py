@@ -237,7 +237,10 @@ def _local(table: Table, name: str, moment: datetime | None, time_zone: str) -> 
         dated = sql.name(_DATED_BY.get(name, name))
         value = f"CASE WHEN {dated} < {sql.moment(moment)} THEN {value} END"
     if pa.types.is_timestamp(column.arrow_type):
-        value = clock.local(value, time_zone)
+        # events are many; for the others the calendar's time is less than that of a longer query
+        many = table.name in IN_PLACE
+        general = f"timezone({sql.text(time_zone)}, {value})"
+        value = clock.local(value, time_zone) if many else general
     elif pa.types.is_decimal(column.arrow_type):
         value = f"CAST({value} AS DOUBLE)"
     if column.default is not None:
