@@ -470,7 +470,8 @@ class Settings(_Section):
         ge=1,
         le=256,
         description="Partitions that this machine scores and plans at a time, each by a process "
-        "with its share of `threads`: memory holds as many parts.",
+        "with its share of `threads`: memory holds as many parts. Above 1, fits and what is "
+        "done for the whole shop have a process of their own too, with which their memory goes.",
     )
     partitions: int = Field(
         1,

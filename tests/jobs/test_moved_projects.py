@@ -88,6 +88,8 @@ def test_a_champion_whose_files_are_gone_here_and_on_the_server_is_fitted_anew(
     project = Path(shutil.copytree(made, tmp_path / "project"))
     shutil.rmtree(project / "data" / "models" / "timing")
     shutil.rmtree(project / "data" / "mlflow-artifacts")
+    with (project / "nba.yaml").open("a", encoding="utf-8") as file:
+        file.write("\nworkers: 2\n")  # fits have a process of their own
     nba("--project", project, "run", "--as-of", DAY + timedelta(days=1))
     noted = wiring(project).runs.of(DAY + timedelta(days=1)).read_text("manifest.json") or ""
     trained = json.loads(noted)["steps"]["train"]

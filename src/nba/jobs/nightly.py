@@ -33,7 +33,7 @@ from nba.pipeline.partitions import PARTITIONS, score_night
 from nba.pipeline.plan import WARNINGS, plan_stands
 from nba.pipeline.publish import is_published, publish
 from nba.pipeline.score import scores_stand
-from nba.pipeline.train import models_stand, train
+from nba.pipeline.train import models_stand, train_night
 from nba.wiring import Wiring
 
 
@@ -62,7 +62,7 @@ class NightlyStep:
 INGEST: Final = "ingest"
 SEQUENCE: Final = (
     NightlyStep("features", build_features, features_stand),
-    NightlyStep("train", train, models_stand, renews=("score", "plan", "publish")),
+    NightlyStep("train", train_night, models_stand, renews=("score", "plan", "publish")),
     NightlyStep("score", score_night, scores_stand),
     NightlyStep("plan", plan_with_lists, plan_stands, renews=("publish",)),
     NightlyStep("publish", publish, is_published),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from time import perf_counter
 from typing import Any, Final
 
@@ -54,6 +55,19 @@ UNREADABLE: Final = (
 )
 #: Why a gate is not passed where no trial could be held.
 TOO_FEW: Final = "too few customers were seen in the days held back to prove its gates"
+
+
+def train_night(context: RunContext) -> dict[str, Any]:
+    """Fit what is due, with `workers` in a process of its own: what fits hold goes with it."""
+    settings = context.settings
+    if settings.workers <= 1 or settings.score_engine != "local":
+        return train(context)
+    (report,) = context.ports.spread(context, partial(_train, context.progress), [0])
+    return dict(report)
+
+
+def _train(progress: Callable[[str], None], context: RunContext, _: int) -> dict[str, Any]:
+    return train(replace(context, progress=progress))
 
 
 def train(context: RunContext) -> dict[str, Any]:
