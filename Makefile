@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 COMPILE := uv pip compile pyproject.toml requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-strip-extras --quiet
 # A file of tests on one worker, so that what it builds is built once; the long ones first.
 APART := -n auto --dist loadfile --no-loadscope-reorder
+# Where tests write: memory, where it has a folder with room, since SQLite waits for a disk at each commit. Kept where one fails.
+ROOM := $(shell df --output=avail -k /dev/shm 2>/dev/null | tail -1)
+SCRATCH := $(shell [ "$(or $(ROOM),0)" -gt 4000000 ] 2>/dev/null && echo /dev/shm/nba-tests-$$PPID)
 DEMO ?= demo$(if $(DATA),-own)
 DATA ?=
 MAPPING ?=
@@ -41,7 +44,8 @@ check: $(VENV)/dev ## Format, lint, types, imports, docs (generated pages, and t
 	site=$$(mktemp -d); NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir $$site; failed=$$?; rm -rf $$site; exit $$failed
 
 test: $(VENV)/dev ## All tests, doctests and the walk-through in examples/; a missing server or Java is a skip that names it (NBA_REQUIRE=all: a failure)
-	$(BIN)/python -m pytest -m "not proof" $(APART)
+	$(BIN)/python -m pytest -m "not proof" $(APART) $(if $(SCRATCH),--basetemp=$(SCRATCH))
+	$(if $(SCRATCH),rm -rf $(SCRATCH))
 
 coverage: $(VENV)/dev ## The same, and which lines no test runs
 	$(BIN)/python -m pytest -m "not proof" $(APART) --cov --cov-report=term:skip-covered

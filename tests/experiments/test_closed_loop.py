@@ -14,6 +14,7 @@ from nba.jobs.experiment_spec import figures_of
 from nba.simulation import WorldConfig
 
 
+@pytest.mark.proof
 def test_a_week_of_the_engine_beside_no_contact(tmp_path: Path) -> None:
     config = WorldConfig(customers=400, clerks=3, stores=1, days=120, pilot_days=14)
     played = Loop(config, weeks=1, baselines=False).play(5)
