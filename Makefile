@@ -7,7 +7,7 @@ COMPILE := uv pip compile pyproject.toml requirements.in --universal --python-ve
 APART := -n auto --dist loadfile --no-loadscope-reorder
 # Where tests write: memory, where it has a folder with room, since SQLite waits for a disk at each commit. Kept where one fails.
 ROOM := $(shell df --output=avail -k /dev/shm 2>/dev/null | tail -1)
-SCRATCH := $(shell [ "$(or $(ROOM),0)" -gt 4000000 ] 2>/dev/null && echo /dev/shm/nba-tests-$$PPID)
+SCRATCH := $(shell [ "$(or $(ROOM),0)" -gt 4000000 ] 2>/dev/null && ! grep -q ' /dev/shm .*noexec' /proc/mounts && echo /dev/shm/nba-tests-$$PPID)
 DEMO ?= demo$(if $(DATA),-own)
 DATA ?=
 MAPPING ?=
