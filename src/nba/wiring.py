@@ -26,7 +26,7 @@ from nba.pipeline.context import RunContext, run_context
 from nba.pipeline.manifest import Manifest
 from nba.pipeline.train import MODELS
 from nba.settings import Project, validation_problems
-from nba.stores.processes import in_processes
+from nba.stores.processes import in_processes, tell
 
 if TYPE_CHECKING:
     from nba.data.identity_keys import IdentityKey
@@ -75,7 +75,8 @@ def _in_task(
         _night.clear()
         context = Wiring(project).run(as_of)
         inputs, steps = json.loads(manifest)
-        _night[key] = replace(context, manifest=Manifest(context.folder, inputs, steps))
+        manifest_so_far = Manifest(context.folder, inputs, steps)
+        _night[key] = replace(context, manifest=manifest_so_far, progress=tell)
     return work(_night[key], number)
 
 

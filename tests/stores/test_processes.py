@@ -13,7 +13,7 @@ import pytest
 
 from nba.cores import environment
 from nba.errors import ConfigError, NbaError
-from nba.stores.processes import in_processes
+from nba.stores.processes import in_processes, tell
 
 _NAPS = """
 from functools import partial
@@ -30,6 +30,12 @@ def two(call: object, numbers: list[int], told: list[str] | None = None) -> list
 
 def squared(number: int) -> tuple[int, int, str]:
     return number**2, os.getpid(), os.environ["OMP_NUM_THREADS"]
+
+
+def talking(number: int) -> int:
+    tell(f"{number} begins")
+    tell("9" * 5_000)
+    return number
 
 
 def refused(number: int) -> int:
@@ -49,6 +55,15 @@ def killed(number: int) -> int:
 def noted(folder: str, number: int) -> None:
     (Path(folder) / str(os.getpid())).touch()
     time.sleep(600)
+
+
+def test_what_processes_tell_is_shown_by_the_one_that_started_them() -> None:
+    said: list[str] = []
+    assert two(talking, [1, 2, 3], said) == [1, 2, 3]
+    assert {"1 begins", "2 begins", "3 begins"} <= set(said)
+    assert sum("of 3 done" in line for line in said) == 3
+    assert sum(line == "9" * 1_000 for line in said) == 3
+    tell("to nobody")
 
 
 def test_memory_of_a_process_is_its_own() -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from time import perf_counter
 from typing import Any, Final
 
@@ -62,12 +61,12 @@ def train_night(context: RunContext) -> dict[str, Any]:
     settings = context.settings
     if settings.workers <= 1 or settings.score_engine != "local":
         return train(context)
-    (report,) = context.ports.spread(context, partial(_train, context.progress), [0])
+    (report,) = context.ports.spread(context, _train, [0])
     return dict(report)
 
 
-def _train(progress: Callable[[str], None], context: RunContext, _: int) -> dict[str, Any]:
-    return train(replace(context, progress=progress))
+def _train(context: RunContext, _: int) -> dict[str, Any]:
+    return train(context)
 
 
 def train(context: RunContext) -> dict[str, Any]:

@@ -6,14 +6,30 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from typing import Any, Final
 
 from nba.cores import environment, in_environment
 from nba.errors import NbaError
 from nba.memory import own_peak_mb
+
+#: Characters of a line that a process tells: what fits into a pipe at once is written whole.
+_LONGEST_LINE: Final = 1_000
+#: Seconds between two looks for lines.
+_LOOK_SECONDS: Final = 0.1
+
+#: Where a process of the night sends its lines; None in any other.
+_teller: Connection | None = None
+
+
+def tell(line: str) -> None:
+    """Show a line of progress where this is a process of `in_processes`; elsewhere to nobody."""
+    if _teller is not None:
+        _teller.send(line[:_LONGEST_LINE])
 
 
 def in_processes(
@@ -36,7 +52,8 @@ def in_processes(
     threads : int
         Of each of them; 0: no limit.
     told : callable
-        Shows a line per piece of work that is done.
+        Shows what the processes `tell`, and a line per piece of work that is done where there are
+        several.
 
     Returns
     -------
@@ -55,7 +72,8 @@ def in_processes(
     spawn = multiprocessing.get_context("spawn")
     with (
         in_environment(environment(threads)),
-        ProcessPoolExecutor(workers, spawn, initializer=_end_with_parent) as pool,
+        _shown(told) as teller,
+        ProcessPoolExecutor(workers, spawn, initializer=_begin, initargs=(teller,)) as pool,
     ):
         try:
             waiting = {pool.submit(_measured, call, number): number for number in numbers}
@@ -65,7 +83,8 @@ def in_processes(
             for done in as_completed(waiting):
                 result, seconds, process, peak = _result(done)
                 found[waiting[done]], peaks[process] = result, peak
-                told(f"{len(found)} of {len(numbers)} done: {seconds:.1f} s, {peak} MB")
+                if len(numbers) > 1:
+                    told(f"{len(found)} of {len(numbers)} done: {seconds:.1f} s, {peak} MB")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in multiprocessing.active_children():
@@ -94,8 +113,37 @@ def _measured(call: Callable[[int], Any], number: int) -> tuple[Any, float, int,
     return result, time.perf_counter() - began, os.getpid(), own_peak_mb()
 
 
-def _end_with_parent() -> None:
-    """Let this process end at once where the one that it works for was killed."""
+@contextmanager
+def _shown(told: Callable[[str], None]) -> Iterator[Connection]:
+    """Show the lines that come through the connection that this yields.
+
+    A pipe without a lock: a process that is killed while it tells a line holds nobody up.
+    """
+    lines, teller = multiprocessing.Pipe(duplex=False)
+    over = threading.Event()
+
+    def show() -> None:
+        while lines.poll(0 if over.is_set() else _LOOK_SECONDS) or not over.is_set():
+            if lines.poll():
+                line = lines.recv()
+                with suppress(OSError, ValueError):  # where nothing can be shown, work goes on
+                    told(line)
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    try:
+        yield teller
+    finally:
+        over.set()
+        thread.join()
+        lines.close()
+        teller.close()
+
+
+def _begin(teller: Connection) -> None:
+    """Let this process tell its lines, and end at once where the one it works for was killed."""
+    global _teller
+    _teller = teller
     parent = multiprocessing.parent_process()
     assert parent is not None
 
