@@ -11,6 +11,7 @@ import ibis
 import polars as pl
 import pytest
 import yaml
+from openpyxl import Workbook
 
 from nba.data.ingest import ingest
 from nba.data.lake import Lake
@@ -356,6 +357,73 @@ def test_suggest_reads_other_languages_dates_and_commas(tmp_path: Path, lake: La
     assert rows["unit_price"].to_list() == [Decimal("1012.5"), Decimal(3)]
     assert rows["ts"][1] == datetime(2024, 1, 14, 10, 5, tzinfo=UTC)
     assert lake.polars("customers")["city"].to_list() == ["Berlin"]
+
+
+LINES = "order_id,order_date,customer_id,sku,qty,price"
+
+
+def lines_of(*numbers: int, header: str = LINES) -> str:
+    rows = (f"R{n},2024-0{n}-13,c{n},A,1,5.00\n" for n in numbers)
+    return f"{header}\n{''.join(rows)}"
+
+
+@pytest.mark.parametrize(
+    ("files", "source"),
+    [
+        ({f"sales-2024-0{n}.csv": lines_of(n) for n in (1, 2, 3)}, "sales-2024-*"),
+        ({f"sales/{n}.csv": lines_of(n) for n in (1, 2, 3)}, "sales"),
+        ({"sales.xlsx": {"Jan": 1, "Feb": 2, "Mar": 3}}, "sales/*"),
+        (
+            {
+                "sales-2023.xlsx": {"Jan": 1, "Feb": 2},
+                "sales-2024.xlsx": {"Jan": 3},
+            },
+            "{sales-2023/Jan,sales-2023/Feb,sales-2024/Jan}",
+        ),
+        (
+            {
+                "jan.csv": lines_of(1, 2),
+                "feb.csv": lines_of(3, header=LINES.upper()),
+                "customers.csv": "customer_id,name\nc1,x\n",
+                "products.csv": "product_id,name\nA,x\n",
+            },
+            "{feb,jan}",
+        ),
+    ],
+    ids=["files", "folder", "sheets", "workbooks", "names"],
+)
+def test_suggest_takes_files_with_the_same_columns_for_one(
+    tmp_path: Path, lake: Lake, files: dict[str, str | dict[str, int]], source: str
+) -> None:
+    folder = tmp_path / "in"
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, str):
+            (folder / name).write_text(content)
+            continue
+        book = Workbook()
+        book.remove(book.worksheets[0])
+        for title, number in content.items():
+            sheet = book.create_sheet(title)
+            for row in lines_of(number).splitlines():
+                sheet.append(row.split(","))
+        book.save(folder / name)
+    draft = tmp_path / "draft.yaml"
+    draft.write_text(suggest_mapping(folder))
+    tables = yaml.safe_load(draft.read_text())["tables"]
+    assert tables["transactions"]["source"] == source
+    ingest(folder, lake, mapping=draft, time_zone="UTC", now=NOW)
+    assert set(lake.polars("transactions")["order_id"]) == {"R1", "R2", "R3"}
+    others = {path.removesuffix(".csv") for path in files} & {"customers", "products"}
+    assert set(tables) - {"transactions"} == others
+
+
+def test_suggest_takes_no_more_of_what_is_taken_for_another_table(tmp_path: Path) -> None:
+    (tmp_path / "sales.csv").write_text(lines_of(1))
+    (tmp_path / "returns.csv").write_text(lines_of(2))
+    text = suggest_mapping(tmp_path)
+    assert "# no table was found for: returns.csv" in text
+    assert set(yaml.safe_load(text)["tables"]) == {"transactions"}
 
 
 def test_suggest_of_files_that_say_nothing(tmp_path: Path) -> None:

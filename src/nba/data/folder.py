@@ -7,6 +7,7 @@ an archive, or by the title of a sheet.
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -40,6 +41,10 @@ KINDS: Final = ".csv, .tsv, .txt, .xlsx or .parquet, also gzipped or zipped"
 UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".inprogress", ".filepart", ".swp")
 #: What a damaged or locked archive or workbook is told by.
 _DAMAGED: Final = (zipfile.BadZipFile, RuntimeError, KeyError, ValueError, EOFError)
+
+
+#: One of several names within a pattern.
+_EITHER: Final = re.compile(r"\{([^{}]*,[^{}]*)\}")
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,16 @@ class Readable:
         """Return a file that is read as it stands."""
         entry = entry or path
         return cls(path, str(path), SourceFile.of(path), entry, (base_name(entry),))
+
+    @property
+    def plain_names(self) -> tuple[str, ...]:
+        """Its names apart from that of a sheet with its workbook before it."""
+        return tuple(name for name in self.names if "/" not in name)
+
+    @property
+    def own_name(self) -> str:
+        """The name that tells it from its neighbours: a sheet's with its workbook's before it."""
+        return next((name for name in self.names if "/" in name), self.names[0])
 
     @property
     def name(self) -> str:
@@ -188,9 +203,32 @@ def _matches(names: Sequence[str], pattern: str) -> bool:
 
 
 def _called(names: Sequence[str], pattern: str) -> str:
-    """Return the first of the names that a pattern matches, whatever the size of letters."""
-    names = [name.lower() for name in names]
-    return next((name for name in names if fnmatchcase(name, pattern.lower())), "")
+    """Return the first of the names that a pattern matches, whatever the size of letters.
+
+    The names of sheets have their workbook's and `/` before them, which `*` does not match.
+    """
+    choices = [(one, one.count("/")) for one in _choices(pattern.lower())]
+    return next(
+        (
+            name
+            for name in map(str.lower, names)
+            if any(depth == name.count("/") and fnmatchcase(name, one) for one, depth in choices)
+        ),
+        "",
+    )
+
+
+def _choices(pattern: str) -> list[str]:
+    """Return what a pattern stands for: `{a,b}` is either.
+
+    >>> _choices("{jan,feb}-2024"), _choices("{x}")
+    (['jan-2024', 'feb-2024'], ['{x}'])
+    """
+    found = _EITHER.search(pattern)
+    if found is None:
+        return [pattern]
+    start, end = pattern[: found.start()], pattern[found.end() :]
+    return [f"{start}{one}{rest}" for one in found.group(1).split(",") for rest in _choices(end)]
 
 
 def _refuse_copies(found: Sequence[Readable], pattern: str) -> None:
@@ -329,7 +367,8 @@ def _sheets(whole: Readable, space: Path) -> list[Readable]:
         target = space / f"{number}.csv"
         if _write_sheet(sheet.iter_rows(values_only=True), target):
             shown = f"{whole.shown}/{sheet.title}"
-            names = (sheet.title.strip(),)
+            title = sheet.title.strip()
+            names = (title, f"{whole.names[0]}/{title}")
             sheets.append(replace(whole, path=target, shown=shown, names=names))
     alone = len(workbook.worksheets) == 1
     workbook.close()

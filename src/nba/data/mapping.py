@@ -62,7 +62,8 @@ class TableMapping(_Strict):
 
     source: OneOrMany = Field(
         (),
-        description="file names without extension, `*` allowed; the first that matches is read",
+        description="file names without extension, `*` and `{a,b}` allowed, `BOOK/SHEET` "
+        "for a sheet; the first that matches is read",
     )
     query: str = Field(
         "",

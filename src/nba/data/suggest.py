@@ -6,9 +6,7 @@ two readings of a column fit, the draft asks.
 
 from __future__ import annotations
 
-import re
 import tempfile
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +14,10 @@ from pathlib import Path
 import duckdb
 import yaml
 
-from nba.data import keys, moments, readings, sql
-from nba.data.folder import KINDS, Readable, check_folder, open_folder
+from nba.data import alike, keys, moments, readings, sql
+from nba.data.alike import Alike
+from nba.data.folder import KINDS, Folder, check_folder, open_folder
 from nba.data.lake import connect
-from nba.data.readers import Dialect, group
 from nba.data.readings import (
     ASK,
     COMMA,
@@ -34,8 +32,7 @@ from nba.data.readings import (
     Choice,
 )
 from nba.data.rules import input_columns, is_required
-from nba.data.staging import reading
-from nba.data.wordlist import EXPORTS, FILE_WORDS, LINE_ATTRIBUTES, RATES, RETURNS, SYNONYMS
+from nba.data.wordlist import EXPORTS, LINE_ATTRIBUTES, RATES, RETURNS, SYNONYMS, folded_name
 from nba.errors import InputRefusedError
 from nba.schema.tables import LIMITS, TABLES, Column, Kind, Table
 
@@ -98,9 +95,9 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _Guess:
-    """One file taken for one table."""
+    """One file, or files that are alike, taken for one table."""
 
-    file: Readable
+    files: Alike
     table: Table
     columns: dict[str, _Seen]
     left: tuple[_Seen, ...]
@@ -148,24 +145,19 @@ def suggest_mapping(folder: Path | str, *, encoding: str = "") -> str:
                 found=", ".join(path.name for path in sorted(folder.glob("*"))[:10]) or "nothing",
                 next_step="check the path; save tables of other programs as one of these",
             )
-        guesses = _best(
-            [guess for one in files for guess in _guesses(one, encoding, Path(scratch))]
-        )
-    taken = {guess.file for guess in guesses}
+        with connect() as connection:
+            sources = alike.put_together(connection, files, encoding, Path(scratch) / "plain")
+            guesses = _best([guess for one in sources for guess in _guesses(connection, one)])
+    taken = {one for guess in guesses for one in alike.source(opened, guess.files.files)[1]}
     unused = [one.short for one in files if one not in taken]
     unused += [one.line() for one in opened.unread]
-    return _draft(folder, guesses, unused, encoding)
+    return _draft(opened, guesses, unused, encoding)
 
 
-def _guesses(one: Readable, encoding: str, scratch: Path) -> list[_Guess]:
-    with connect() as connection:
-        files = group(connection, [one], Dialect(encoding=encoding), scratch / "plain")[0]
-        with reading("the draft", one.short):
-            # lines that are no records are for the load to tell
-            rows = f"CREATE TEMP TABLE whole AS SELECT * FROM {files.scan('broken')}"
-            connection.execute(rows)
-            seen = [_look_at(connection, name) for name in files.columns]
-    return [_match(one, table, seen) for table in TABLES.values()]
+def _guesses(connection: duckdb.DuckDBPyConnection, files: Alike) -> list[_Guess]:
+    files.read(connection)
+    seen = [_look_at(connection, name) for name in files.columns]
+    return [_match(files, table, seen) for table in TABLES.values()]
 
 
 def _look_at(connection: duckdb.DuckDBPyConnection, name: str) -> _Seen:
@@ -263,17 +255,7 @@ def _numbered_times(connection: duckdb.DuckDBPyConnection, total: int) -> Choice
     return None
 
 
-def _plain(name: str) -> str:
-    """Return a name in lower case, without signs, and Latin letters without accents."""
-    return "".join(map(_base, re.sub(r"[\W_]+", "", name.lower())))
-
-
-def _base(letter: str) -> str:
-    first = unicodedata.normalize("NFKD", letter)[0]
-    return first if first.isascii() else letter
-
-
-def _match(file: Readable, table: Table, seen: list[_Seen]) -> _Guess:
+def _match(files: Alike, table: Table, seen: list[_Seen]) -> _Guess:
     """Give each column of the table the source column that fits best, each used once."""
     known = _names_of_export(table, seen)
     wanted = [*input_columns(table), *LINE_ATTRIBUTES.get(table.name, ())]
@@ -293,20 +275,16 @@ def _match(file: Readable, table: Table, seen: list[_Seen]) -> _Guess:
             columns[column] = source
             score += fit
     left = tuple(source for source in seen if source not in columns.values())
-    guess = _Guess(file, table, columns, left, 0.0)
-    named = any(
-        word in name.lower()
-        for name in file.names
-        for word in FILE_WORDS.get(table.name, (table.name,))
-    )
+    guess = _Guess(files, table, columns, left, 0.0)
     required = max(1, len([c for c in table.columns if is_required(table, c)]))
     share = 1 - len(guess.missing) / required
-    return _Guess(file, table, columns, left, share * (2 + named * 2) + score / 10)
+    score = share * (2 + files.called(table.name) * 2) + score / 10
+    return replace(guess, score=score)
 
 
 def _names_of_export(table: Table, seen: Sequence[_Seen]) -> dict[str, str]:
     """Return source column to column where the header is that of a known shop system."""
-    header = {_plain(source.name) for source in seen}
+    header = {folded_name(source.name) for source in seen}
     return next(
         (
             {source: column for column, source in export.columns.items()}
@@ -319,11 +297,11 @@ def _names_of_export(table: Table, seen: Sequence[_Seen]) -> dict[str, str]:
 
 def _fit(column: Column, source: _Seen, table: Table, known: dict[str, str]) -> float:
     """Return how well a source column fits, 0 for not at all."""
-    name = _plain(source.name)
+    name = folded_name(source.name)
     synonyms = SYNONYMS.get(column.name.removeprefix("attr_product_"), ())
     if name in known:
         return 2.0 if known[name] == column.name else 0.0
-    if name == _plain(column.name):
+    if name == folded_name(column.name):
         fit = 1.0
     elif name in synonyms:
         fit = 0.9 - 0.4 * synonyms.index(name) / len(synonyms)
@@ -339,39 +317,46 @@ def _fit(column: Column, source: _Seen, table: Table, known: dict[str, str]) -> 
 
 
 def _best(guesses: list[_Guess]) -> list[_Guess]:
-    """One table per file and one file per table, the best guesses first."""
+    """One table per source and one source per table, the best guesses first.
+
+    Files with the columns of a source that is taken are more of it, or of what is called so.
+    """
     chosen: list[_Guess] = []
-    for guess in sorted(guesses, key=lambda guess: (-guess.score, guess.file.shown)):
-        taken = {other.file for other in chosen} | {other.table.name for other in chosen}
+    for guess in sorted(guesses, key=lambda guess: (-guess.score, guess.files.shown)):
+        tables = {other.table.name for other in chosen}
+        is_taken = any(
+            other.files is guess.files
+            or (other.files.words == guess.files.words and not guess.files.called(guess.table.name))
+            for other in chosen
+        )
         key = [column for column in guess.table.key if column in guess.columns]
-        if guess.file not in taken and guess.table.name not in taken and key and guess.score > 1:
+        if not is_taken and guess.table.name not in tables and key and guess.score > 1:
             chosen.append(guess)
     order = list(TABLES)
     return sorted(chosen, key=lambda guess: order.index(guess.table.name))
 
 
-def _draft(folder: Path, guesses: list[_Guess], unused: list[str], encoding: str) -> str:
+def _draft(folder: Folder, guesses: list[_Guess], unused: list[str], encoding: str) -> str:
     lines = [
-        f"# Drafted from {folder.name}; read every line, then try it with `nba ingest --check`.",
+        f"# Drafted from {folder.path.name}; read every line, then try it with "
+        "`nba ingest --check`.",
         "description: a draft",
     ]
     if encoding:
         lines.append(f"encoding: {_scalar(encoding)}")
     lines.append("tables:" if guesses else "tables: {} # name at least `transactions`")
     for guess in guesses:
-        lines += _drafted(guess)
+        lines += _drafted(folder, guess)
     if unused:
         lines.append(f"# no table was found for: {', '.join(unused)}")
     return "\n".join(lines) + "\n"
 
 
-def _drafted(guess: _Guess) -> list[str]:
+def _drafted(folder: Folder, guess: _Guess) -> list[str]:
     """Return the lines of one table."""
-    source = _scalar(guess.file.names[0])
-    lines = [f"  {guess.table.name}: # from {guess.file.short}", f"    source: {source}"]
-    renamed = {
-        column: _scalar(seen.name) for column, seen in guess.columns.items() if column != seen.name
-    }
+    lines = _source(folder, guess)
+    spellings = {column: guess.files.columns[seen.name] for column, seen in guess.columns.items()}
+    renamed = {column: _scalars(names) for column, names in spellings.items() if names != (column,)}
     kinds = {column.name: column.kind for column in input_columns(guess.table)}
     times = {
         column: _reading(seen.time, "moments")
@@ -411,6 +396,19 @@ def _drafted(guess: _Guess) -> list[str]:
     return lines
 
 
+def _source(folder: Folder, guess: _Guess) -> list[str]:
+    """Return the lines that say which files are read."""
+    pattern, files = alike.source(folder, guess.files.files)
+    shown = ", ".join(one.short for one in files)
+    lines = [f"  {guess.table.name}: # from {shown}", f"    source: {_scalar(pattern)}"]
+    if len(files) > 1:
+        lines.append(
+            f"    # {len(files)} files with the same columns, read as one; where they hold the "
+            "same lines, add `overlap: true`"
+        )
+    return lines
+
+
 def _reading(choice: Choice, what: str) -> str:
     """Return a reading as it stands in the draft, with a question where nobody can tell."""
     if not choice.rivals:
@@ -419,6 +417,13 @@ def _reading(choice: Choice, what: str) -> str:
     if choice.is_mixed:
         return f"{ASK} # the column mixes {rivals}, as in {choice.example!r}: correct the export"
     return f"{ASK} # {choice.example!r} and all other {what} read as {rivals}: write the right one"
+
+
+def _scalars(texts: Sequence[str]) -> str:
+    """Return one text as it stands in the draft, or several as a list."""
+    if len(texts) == 1:
+        return _scalar(texts[0])
+    return yaml.safe_dump(list(texts), allow_unicode=True, width=1000, default_flow_style=True)[:-1]
 
 
 def _scalar(text: str) -> str:

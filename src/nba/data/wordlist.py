@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from nba.schema.tables import ATTRIBUTE_PREFIX, Column, Kind
@@ -15,6 +16,20 @@ def plain_name(name: str) -> str:
     ('lineitem_sku', 'product_s', '订单_编号')
     """
     return re.sub(r"[\W_]+", "_", name.strip("\ufeff ").lower()).strip("_")
+
+
+def folded_name(name: str) -> str:
+    """Return a column's name in lower case without signs, and Latin letters without accents.
+
+    >>> folded_name("Prix unitaire (€)"), folded_name("Quantité")
+    ('prixunitaire', 'quantite')
+    """
+    return "".join(map(_base, re.sub(r"[\W_]+", "", name.lower())))
+
+
+def _base(letter: str) -> str:
+    first = unicodedata.normalize("NFKD", letter)[0]
+    return first if first.isascii() else letter
 
 
 @dataclass(frozen=True)
