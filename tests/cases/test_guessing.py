@@ -253,12 +253,41 @@ def test_discounts_that_cannot_be_money_off_are_told(shop, warned) -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("Type", "refund"), ("订单状态", "已退款"), ("Vorgang", "STORNO")]
+    ("column", "value"),
+    [
+        ("Type", "refund"),
+        ("Status", "partially_refunded"),
+        *(("Status", word) for word in ("Declined", "payment failed", "Abandoned", "Chargeback")),
+        *(("Status", word) for word in ("VOIDED", "Cancelled", "Returned")),
+        ("Vorgang", "STORNO"),
+        *(("Status", word) for word in ("Storniert", "Rückgabe", "Rueckgabe", "Gutschrift")),
+        ("Status", "Teilrückerstattung"),
+        *(("订单状态", word) for word in ("已退款", "交易关闭", "已关闭", "已取消", "退款成功")),
+        *(("Statut", word) for word in ("Annulé", "annule\u0301", "REMBOURSÉ")),
+        *(("Estado", word) for word in ("anulado", "Cancelado", "devuelto", "Reembolsado")),
+        *(("Stato", word) for word in ("Annullato", "reso", "Rimborsato")),
+        *(("Situação", word) for word in ("Devolvido", "Estornado", "Cancelada")),
+        *(("状態", word) for word in ("キャンセル", "ｷｬﾝｾﾙ済", "返品")),
+        ("상태", "취소"),
+        ("Статус", "Отменён"),
+    ],
 )
 def test_a_draft_asks_about_lines_that_are_no_sales(shop, column: str, value: str) -> None:
     rows = f"1,m1,s1,2024-05-01,2,3,sale\n2,m1,s1,2024-05-02,2,3,{value}\n"
     text, _, _ = shop.draft(sales=f"Receipt,Member,SKU,Date,Qty,Price,{column}\n{rows}")
     assert f"# {column} holds {value!r}: lines that are no sales" in text
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["Resort", "resolved", "Avoided", "returning", "Not returned", "no refund", "nicht storniert",
+     "contra reembolso", "Contre-remboursement", "annuel", "Residential", "未退款", "没有退款",
+     "Free", "Devon", "Gutschein"],
+)  # fmt: skip
+def test_a_draft_does_not_ask_about_ordinary_words(shop, value: str) -> None:
+    rows = f"1,m1,s1,2024-05-01,2,3,sale\n2,m1,s1,2024-05-02,2,3,{value}\n"
+    text, _, _ = shop.draft(sales=f"Receipt,Member,SKU,Date,Qty,Price,Kind of line\n{rows}")
+    assert "no sales" not in text
 
 
 def test_an_encoding_that_was_recognised_is_said(shop) -> None:

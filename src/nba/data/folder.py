@@ -41,8 +41,6 @@ KINDS: Final = ".csv, .tsv, .txt, .xlsx or .parquet, also gzipped or zipped"
 UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".inprogress", ".filepart", ".swp")
 #: What a damaged or locked archive or workbook is told by.
 _DAMAGED: Final = (zipfile.BadZipFile, RuntimeError, KeyError, ValueError, EOFError)
-
-
 #: One of several names within a pattern.
 _EITHER: Final = re.compile(r"\{([^{}]*,[^{}]*)\}")
 

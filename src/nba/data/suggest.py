@@ -32,7 +32,7 @@ from nba.data.readings import (
     Choice,
 )
 from nba.data.rules import input_columns, is_required
-from nba.data.wordlist import EXPORTS, LINE_ATTRIBUTES, RATES, RETURNS, SYNONYMS, folded_name
+from nba.data.wordlist import EXPORTS, LINE_ATTRIBUTES, RATES, SYNONYMS, folded_name, is_no_sale
 from nba.errors import InputRefusedError
 from nba.schema.tables import LIMITS, TABLES, Column, Kind, Table
 
@@ -75,8 +75,8 @@ class _Seen:
     example : str
     largest : float
         Of its numbers, without their sign.
-    no_sale : str
-        A value of a column of few words by which a line is no sale; empty where there is none.
+    no_sale : tuple of str
+        The values of a column of few words by which a line is no sale.
     """
 
     name: str
@@ -86,7 +86,7 @@ class _Seen:
     number: Choice
     example: str = ""
     largest: float = 0.0
-    no_sale: str = ""
+    no_sale: tuple[str, ...] = ()
 
     def shown(self) -> str:
         """Return the column with an example, for a comment."""
@@ -181,13 +181,10 @@ def _look_at(connection: duckdb.DuckDBPyConnection, name: str) -> _Seen:
     return _Seen(name, *shares, time, number, example[:20], float(largest[0]), no_sale)
 
 
-def _no_sale(connection: duckdb.DuckDBPyConnection) -> str:
-    """Return a value by which a line is a return or was called off, of a column of few words."""
-    words = " OR ".join(f"contains(lower(v), {sql.text(word)})" for word in RETURNS)
-    row = connection.execute(
-        f"SELECT min(v) FILTER (WHERE {words}) FROM seen HAVING count(*) <= {_FEW_WORDS}"
-    ).fetchone()
-    return row[0] if row is not None and row[0] else ""
+def _no_sale(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
+    """Return the values by which a line is a return or was called off, of a column of few words."""
+    words = connection.execute(f"SELECT v FROM seen ORDER BY v LIMIT {_FEW_WORDS + 1}").fetchall()
+    return tuple(v for (v,) in words if is_no_sale(v)) if len(words) <= _FEW_WORDS else ()
 
 
 def _numbers(connection: duckdb.DuckDBPyConnection) -> Choice:
@@ -388,8 +385,8 @@ def _drafted(folder: Folder, guess: _Guess) -> list[str]:
         lines.append(f"    # left over: {shown} (keep one as attr_…)")
     if guess.table.name == "transactions":
         lines += [
-            f"    # {seen.name} holds {seen.no_sale!r}: lines that are no sales; `filter` leaves "
-            "them out, `derive` makes their quantity negative"
+            f"    # {seen.name} holds {', '.join(map(repr, seen.no_sale))}: lines that are no "
+            "sales; `filter` leaves them out, `derive` makes their quantity negative"
             for seen in guess.left
             if seen.no_sale
         ]

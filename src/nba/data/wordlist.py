@@ -32,6 +32,26 @@ def _base(letter: str) -> str:
     return first if first.isascii() else letter
 
 
+def folded_text(text: str) -> str:
+    """Return a text in lower case without accents, and with one way to write each letter.
+
+    >>> folded_text("ANNULÉ Rückgabe")
+    'annule ruckgabe'
+    """
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    plain = (one for one in letters if not "\u0300" <= one <= "\u036f")
+    return unicodedata.normalize("NFC", "".join(plain))
+
+
+def is_no_sale(text: str) -> bool:
+    """Whether a cell says that its line is a return or was called off.
+
+    >>> [is_no_sale(text) for text in ("Partially_Refunded", "已取消", "No refund", "未退款")]
+    [True, True, False, False]
+    """
+    return _NO_SALE.search(folded_text(text)) is not None
+
+
 @dataclass(frozen=True)
 class Export:
     """The export of a known shop system.
@@ -148,10 +168,34 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 #: Columns of discounts that hold a share of the price as often as money.
 RATES = ("折扣", "折扣率")
-#: What a cell says where its line is no sale, in lower case.
-RETURNS = ("refund", "return", "void", "cancel", "退货", "退款", "取消", "作废", "storno", "retour",
-           "gutschrift", "rembours", "devoluc", "devoluç", "reso", "返品", "반품",
-           "возврат")  # fmt: skip
+#: What a cell says where its line is no sale, folded: how words begin, as regular expressions …
+_NO_SALE_STEMS = (
+    "refund", "return(?!ing)", "void", "cancel", "declin", "failed", "failure", "abandon",
+    "charge ?back", "reversed", "reversal", "denied", "reject", "refus",
+    "annul", "rembours", "retour", "anulad", "anulac", "devol[uv]", "devuelt", "reembols",
+    "rechazad", "recusad", "estorn", r"reso\b", "rimbors", "rifiutat",
+    "abgelehnt", "abgebrochen", "fehlgeschlagen", "widerruf",
+    "возврат", "отмен", "аннулир",
+)  # fmt: skip
+#: … and parts of words, which German joins and others write without spaces.
+_NO_SALE_PARTS = (
+    "storno", "stornier", "stornat", "rue?ckgabe", "rue?cksend", "rue?ckzahl", "erstattet",
+    "erstattung", "gutschrift",
+    "退货", "退款", "取消", "作废", "关闭", "撤销", "拒收", "冲红", "红冲", "失败",
+    "退貨", "作廢", "關閉", "撤銷", "失敗", "返品", "返金", "キャンセル", "取り消し",
+    "반품", "취소", "환불",
+)  # fmt: skip
+#: What before such a word says that it was none, or that money is taken at the door.
+_NO_SALE_DENIED = (
+    "no", "non", "not", "never", "nicht", "kein", "keine", "nie", "sin", "sem", "sans", "senza",
+    "pas", "contre", "contra", "contro", "не", "нет", "без",
+)  # fmt: skip
+_NO_SALE_DENIED_PARTS = ("无", "無", "未", "不", "不可", "不能", "没有", "沒有", "未申请", "无需")
+_NO_SALE = re.compile(
+    "".join(rf"(?<!\b{word}[\s_-])" for word in _NO_SALE_DENIED)
+    + "".join(f"(?<!{part})" for part in _NO_SALE_DENIED_PARTS)
+    + rf"((?<![^\W_])({'|'.join(_NO_SALE_STEMS)})|{'|'.join(_NO_SALE_PARTS)})"
+)
 #: What a file's name says of its table.
 FILE_WORDS: dict[str, tuple[str, ...]] = {
     "transactions": ("transaction", "order", "sale", "line", "invoice", "purchase", "basket",
