@@ -78,6 +78,14 @@ def test_the_hour_that_does_not_happen(shop) -> None:
     assert parsed.values["ts"] == datetime(2026, 3, 8, 7, 30, tzinfo=UTC)
 
 
+def test_white_space_around_an_id_is_dropped_alike(shop) -> None:
+    shop.load(transactions="order_id,product_id,ts,quantity\n o\t,p\u3000,2026-03-01,1\n")
+    given = row("2026-03-01") | {"order_id": " o\t", "product_id": "p\u3000"}
+    parsed = parse_row("transactions", given, zone=ZoneInfo(shop.zone), now=NOW)
+    for column in ("order_id", "product_id"):
+        assert shop.lines[column].to_list() == [parsed.values[column]] == [given[column].strip()]
+
+
 @pytest.mark.parametrize("text", ["2026-03-01 10:00 PST", "2026-03-01 10:00 Europe/Nowhere"])
 def test_a_zone_that_is_not_understood_is_never_dropped(shop, text: str) -> None:
     shop.load(transactions=f"order_id,product_id,ts,quantity\no,p,{text},1\n")

@@ -14,6 +14,7 @@ import pytest
 
 from nba.data.ingest import ingest
 from nba.data.lake import Lake
+from nba.data.mapping import Mapping
 from nba.data.quarantine import quarantined
 from nba.data.report import IngestReport, LoadRefusedError, Status, TableReport
 
@@ -204,10 +205,57 @@ def test_leading_zeros_stay(load, lake: Lake, lines: str) -> None:
 
 
 def test_odd_ids_are_kept_as_they_are(load, lake: Lake, lines: str) -> None:
-    odd = [" a b ", "客户😀", "x'\"y".replace('"', ""), "0x10", "1e5", "NULL", "true"]
+    odd = ["a  b", "客户😀", "x'\"y".replace('"', ""), "0x10", "1e5", "NULL", "true"]
     text = lines + "".join(f"q{i},{name},p1,2026-01-01,1,1\n" for i, name in enumerate(odd))
     reconciled(load({"transactions.csv": text}))
     assert set(odd) <= set(lake.polars("transactions")["customer_id"])
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_white_space_around_texts_makes_no_other_ids(
+    load, lake: Lake, tmp_path: Path, kind: str
+) -> None:
+    """Shops write `13800138000` with a tab behind it, so that a spreadsheet keeps it as text."""
+    ids = ["138\t", " 138", "138\u00a0", "\u3000138 ", "138"]
+    frame = pl.DataFrame(
+        {
+            "order_id": [f"o{n}\t" for n in range(len(ids))],
+            "customer_id": ids,
+            "product_id": ["p1 "] * len(ids),
+            "ts": ["2026-03-01 10:00:00\t"] * len(ids),
+            "quantity": ["2\t"] * len(ids),
+        }
+    )
+    path = tmp_path / f"x.{kind}"
+    frame.write_parquet(path) if kind == "parquet" else frame.write_csv(path)
+    customers = "customer_id\t,name,city\n138\t,Wang Li ,\t\n"
+    report = load({f"transactions.{kind}": path.read_bytes(), "customers.csv": customers})
+    reconciled(report)
+    rows = lake.polars("transactions")
+    assert (rows["customer_id"].unique().to_list(), rows["product_id"].unique().to_list()) == (
+        ["138"],
+        ["p1"],
+    )
+    assert set(rows["order_id"]) == {f"o{n}" for n in range(len(ids))}
+    people = lake.polars("customers").select("customer_id", "name", "city")
+    assert people.rows() == [("138", "Wang Li", None)]
+
+
+def test_a_mapping_sees_texts_without_white_space_around_them(load, lake: Lake) -> None:
+    tables = {
+        "transactions": {
+            "query": "SELECT * FROM items JOIN orders USING (order_id)",
+            "values": {"clerk_id": {"0": ""}},
+            "filter": "status <> 'void'",
+        }
+    }
+    mapping = Mapping.model_validate(
+        {"name": "m", "sources": {"items": "items", "orders": "orders"}, "tables": tables}
+    )
+    items = "order_id,product_id,quantity\no1\t,p1,1\no2,p1,1\n"
+    orders = "order_id,ts,clerk_id,status\no1,2026-03-01,0\t,ok\no2 ,2026-03-01,7,void\t\n"
+    load({"items.csv": items, "orders.csv": orders}, mapping=mapping)
+    assert lake.polars("transactions").select("order_id", "clerk_id").rows() == [("o1", None)]
 
 
 def test_huge_id(load, lake: Lake, lines: str) -> None:

@@ -212,9 +212,12 @@ class RowsInput(Input):
 
 def _renamed(group: FileGroup, aliases: Dict[str, str], line: str, rejects: str) -> Source:
     known = {old: new for old, new in aliases.items() if old in group.columns}
-    renamed = ", ".join(f"{sql.name(old)} AS {sql.name(new)}" for old, new in known.items())
-    everything = f"* RENAME ({renamed})" if known else "*"
-    relation = f"(SELECT {everything}, {line} AS {LINE} FROM {group.scan(rejects)})"
+    renamed = ", ".join(
+        f"{sql.trimmed(sql.name(name)) if type_ == 'VARCHAR' else sql.name(name)} "
+        f"AS {sql.name(known.get(name, name))}"
+        for name, type_ in group.columns.items()
+    )
+    relation = f"(SELECT {renamed}, {FILE}, {line} AS {LINE} FROM {group.scan(rejects)})"
     columns = {known.get(name, name): type_ for name, type_ in group.columns.items()}
     header = {known.get(name, name): name for name in group.columns}
     header = header if group.is_text and group.has_header else {}

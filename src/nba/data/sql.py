@@ -62,6 +62,22 @@ def bound(value: str, name: str, body: str) -> str:
     return f"list_transform([{value}], lambda {name}: {body})[1]"
 
 
+#: White space around a text, those of other scripts and of web pages among them.
+SPACES = " \t\r\n\u00a0\u3000"
+
+
+def trimmed(value: str) -> str:
+    """Return the SQL of a text without white space around it; to look for some costs little.
+
+    >>> trimmed("a")[:32]
+    "CASE WHEN a < '!' OR suffix(a, '"
+    """
+    ends = " OR ".join(f"suffix({value}, {text(space)})" for space in SPACES)
+    starts = " OR ".join(f"prefix({value}, {text(space)})" for space in SPACES if space > "!")
+    found = f"{value} < '!' OR {ends} OR {starts}"
+    return f"CASE WHEN {found} THEN trim({value}, {text(SPACES)}) ELSE {value} END"
+
+
 def moment(value: datetime) -> str:
     """Quote an aware datetime as a timestamp with time zone."""
     return f"TIMESTAMPTZ {text(value.isoformat())}"

@@ -162,7 +162,7 @@ def _guesses(connection: duckdb.DuckDBPyConnection, files: Alike) -> list[_Guess
 
 def _look_at(connection: duckdb.DuckDBPyConnection, name: str) -> _Seen:
     """Read every value of a column and say what they are."""
-    value = f"trim(CAST({sql.name(name)} AS VARCHAR))"
+    value = sql.trimmed(f"CAST({sql.name(name)} AS VARCHAR)")
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE seen AS SELECT {value} AS v, count(*) AS n "
         f"FROM whole WHERE {value} <> '' GROUP BY 1"

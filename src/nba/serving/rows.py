@@ -33,6 +33,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from nba.data import clock as changes
 from nba.data.moments import BadMomentError, parse_moment
+from nba.data.sql import SPACES
 from nba.errors import InputRefusedError
 from nba.schema.tables import (
     ATTRIBUTE_PREFIX,
@@ -80,7 +81,10 @@ class ContractRow(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _only_known_and_filled(cls, row: Any) -> Any:
-        """Leave out empty values; refuse columns that the contract does not have."""
+        """Leave out empty values; refuse columns that the contract does not have.
+
+        White space around texts is dropped, as in files.
+        """
         if not isinstance(row, Mapping):
             return row
         for name in row:
@@ -97,7 +101,11 @@ class ContractRow(BaseModel):
                     column=_printable(name),
                     value=ascii(row[name]),
                 )
-        return {name: value for name, value in row.items() if value is not None and value != ""}
+        plain = {
+            name: value.strip(SPACES) if isinstance(value, str) else value
+            for name, value in row.items()
+        }
+        return {name: value for name, value in plain.items() if value is not None and value != ""}
 
     def typed(self) -> dict[str, Any]:
         """Return the filled columns with the contract's types; attributes are text."""
