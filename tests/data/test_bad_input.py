@@ -302,6 +302,44 @@ def test_broken_quote_names_the_line(load, lake: Lake, lines: str) -> None:
     assert lake.rows("transactions") == 4
 
 
+NOTES = (
+    "order_id,product_id,ts,quantity,note\n"
+    'o1,p1,2026-03-01,1,"please\nwrap, ""soon"""\n'
+    "o1,p2,2026-03-01,1,\n"
+    '"o2",p1,2026-03-01,1,5" wide\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("end", "line"),
+    [
+        ('o9,p1,2026-03-01,1,"cut', 6),
+        ('o9,p1,2026-03-01,1,"cut\n', 6),
+        ('o9,"p1,2026-03-01,1,\no3,p1,2026-03-01,1,\n', 6),
+        ('o9,"p1,2026-03-01,1,\no3,p1,2026-03-01,1,"with\nribbon"\n', 6),
+    ],
+)
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_a_broken_quote_spoils_its_own_record_only(
+    load, lake: Lake, end: str, line: int, ending: str
+) -> None:
+    content = (NOTES + end).replace("\n", ending)
+    report = load({"transactions.csv": content.encode()})
+    reconciled(report)
+    rows = quarantined(lake).select("rule", "line").rows()
+    assert rows == [("record", line)]
+    lines = lake.polars("transactions").select("order_id", "product_id").rows()
+    known = [("o1", "p1"), ("o1", "p2"), ("o2", "p1")]
+    assert sorted(lines) == known + [("o3", "p1")] * ("o3" in end)
+
+
+def test_of_a_record_that_is_cut_within_its_text_every_line_is_told(load, lake: Lake) -> None:
+    report = load({"transactions.csv": NOTES + 'o9,p1,2026-03-01,1,"please\nwrap and\nsen'})
+    reconciled(report)
+    assert quarantined(lake)["rule"].to_list() == ["record"] * 3
+    assert lake.rows("transactions") == 3
+
+
 def test_latin_1_bytes(load, lake: Lake, lines: str) -> None:
     content = (lines + "o9,café,p1,2026-01-01,1,1\n").encode("latin-1")
     with pytest.raises(LoadRefusedError, match="'café' as windows-1252"):

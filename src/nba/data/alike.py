@@ -74,7 +74,22 @@ def put_together(
     encoding: str,
     scratch: Path,
 ) -> list[Alike]:
-    """Return the files by their columns; names of other tables keep files apart."""
+    """Return the files by their columns; names of other tables keep files apart.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    files : sequence of Readable
+    encoding : str
+        Of files of text; empty: recognised.
+    scratch : Path
+        A folder for expanded copies.
+
+    Raises
+    ------
+    InputRefusedError
+        Where a file cannot be read.
+    """
     found: dict[tuple[object, ...], list[tuple[Readable, FileGroup]]] = {}
     for one in files:
         described = group(connection, [one], Dialect(encoding=encoding), scratch)[0]

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
+import polars as pl
 
-from nba.data import sql
+from nba.data import quotes, sql
 from nba.data.folder import SourceFile
 from nba.data.readers import FileGroup
 from nba.errors import InputRefusedError
@@ -227,28 +228,19 @@ def _renamed(group: FileGroup, aliases: Dict[str, str], line: str, rejects: str)
 def _without_broken_quotes(
     connection: duckdb.DuckDBPyConnection, group: FileGroup, rejected: str, scratch: Path
 ) -> FileGroup:
-    """Return copies of the files without the lines that hold an odd number of quotes."""
+    """Return copies of the files without the lines whose quote does not end in their record."""
     copies: dict[str, str] = {}
+    grammar = quotes.Grammar(group.delimiter, len(group.columns))
     for path, shown in group.read_from.items():
         target = scratch / f"repaired-{next(_numbers)}.csv"
-        connection.execute(
-            f"""CREATE OR REPLACE TEMP TABLE raw_lines AS
-            SELECT row_number() OVER () AS line, content,
-                (strlen(content) - strlen(replace(content, '"', ''))) % 2 = 1 AS is_broken
-            FROM read_csv({sql.text(path)}, columns = {{'content': 'VARCHAR'}}, delim = chr(1),
-                quote = '', escape = '', header = false, auto_detect = false,
-                max_line_size = 100000000)"""
-        )
+        broken = quotes.set_aside(Path(path), target, grammar, group.first_line)
+        connection.register("broken_lines", pl.DataFrame(broken, ("line", "content"), orient="row"))
         connection.execute(
             f"INSERT INTO {rejected} SELECT {sql.text(str(target))}, line, '', content, "
-            "'quotes that end in their line' FROM raw_lines WHERE is_broken"
+            "'quotes that end within their record' FROM broken_lines"
         )
-        connection.execute(
-            f"COPY (SELECT content FROM raw_lines WHERE NOT is_broken ORDER BY line) "
-            f"TO {sql.text(str(target))} (FORMAT csv, HEADER false, QUOTE '', DELIMITER '\x01')"
-        )
+        connection.unregister("broken_lines")
         copies[str(target)] = shown
-    connection.execute("DROP TABLE raw_lines")
     return replace(group, read_from=copies)
 
 
