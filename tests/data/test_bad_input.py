@@ -115,6 +115,16 @@ def test_wrong_type_column(load, lines: str) -> None:
     assert "yesterday" in message or "n/a" in message
 
 
+@pytest.mark.parametrize("good", [0, 1])
+def test_a_table_of_which_no_row_is_accepted_is_told(load, lake: Lake, good: int) -> None:
+    rows = "o1,c1,p1,13.05.2024,1,1\no2,c1,p1,14.05.2024,1,1\n"
+    report = load({"transactions.csv": HEADER + rows + "o3,c1,p1,2026-03-01,1,1\n" * good})
+    reconciled(report)
+    assert (lake.rows("transactions"), quarantined(lake).height) == (good, 2)
+    told = [check for check in report.checks if check.name == "nothing_accepted"]
+    assert [(check.status, check.count) for check in told] == [(Status.WARN, 2)] * (not good)
+
+
 def test_wrong_declared_type(load, tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pl.DataFrame(

@@ -31,6 +31,7 @@ def of_table(context: Context, report: IngestReport, prepared: Prepared) -> None
         report.add(Status.PASS, name, "filtered", text, count=table.filtered)
     if not table.read.rows and not table.kept_out:
         report.add(Status.WARN, name, "rows", "the files have no rows")
+    _unread(report, prepared)
     for file, encoding in prepared.encodings.items():
         report.recognised.append(f"{Path(file).name}: text in {encoding.upper()}")
     _kept_out(report, prepared)
@@ -143,6 +144,22 @@ def _offences(
             f"{count:,} rows quarantined, {column or 'record'}: {rule} (expected {expected})",
             count=int(count),
             first=f"{file}, line {line}, {value!r}",
+        )
+
+
+def _unread(report: IngestReport, prepared: Prepared) -> None:
+    """Warn of a table of which no row was accepted: its files are more likely read wrongly."""
+    table = prepared.report
+    if table.read.rows and not table.accepted.rows:
+        report.add(
+            Status.WARN,
+            table.name,
+            "nothing_accepted",
+            f"not one of {table.read.rows:,} rows was accepted, so that nothing was loaded: see "
+            "what was expected of them; correct the export, or say in a mapping how it is read "
+            "(`nba quarantine retry --mapping`, or load again)",
+            count=table.read.rows,
+            first=table.files[0] if table.files else "",
         )
 
 
