@@ -95,6 +95,23 @@ def test_a_row_of_a_workbook_is_named_by_its_number(load) -> None:
     assert left.first == "shop.xlsx/Returns"
 
 
+def test_an_id_of_a_workbook_is_read_as_it_is_shown(load, lake: Lake) -> None:
+    """A spreadsheet holds 000042 as 42 with a format; beside it stands the same id as text."""
+    book, stream = Workbook(), io.BytesIO()
+    sheet = book.worksheets[0]
+    shown = [("000000", 42), ("General", "000042"), ("000000;@", 42.0), ("000-000", 42), ("0", 42)]
+    sheet.append(["order_id", "product_id", "ts", "quantity", "customer_id"])
+    for number, (number_format, value) in enumerate(shown, start=2):
+        sheet.append([f"o{number}", "p1", "2026-03-01", 2, value])
+        sheet.cell(number, 5).number_format = number_format
+        sheet.cell(number, 4).number_format = "00"
+    book.save(stream)
+    load({"transactions.xlsx": stream.getvalue()})
+    lines = lake.polars("transactions").sort("order_id")
+    assert lines["customer_id"].to_list() == ["000042"] * 3 + ["000-042", "42"]
+    assert set(lines["quantity"]) == {2}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "remedy"),
     [

@@ -41,6 +41,8 @@ KINDS: Final = ".csv, .tsv, .txt, .xlsx or .parquet, also gzipped or zipped"
 UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".inprogress", ".filepart", ".swp")
 #: What a damaged or locked archive or workbook is told by.
 _DAMAGED: Final = (zipfile.BadZipFile, RuntimeError, KeyError, ValueError, EOFError)
+#: The format of a number that a workbook shows with noughts before it, in groups or after letters.
+_PADDED: Final = re.compile(r'("[A-Za-z_-]*"|\\[A-Za-z_-])*0(0|(\\?[ -]|"[ -]")(?=0))*0(;.*)?')
 #: One of several names within a pattern.
 _EITHER: Final = re.compile(r"\{([^{}]*,[^{}]*)\}")
 
@@ -363,7 +365,7 @@ def _sheets(whole: Readable, space: Path) -> list[Readable]:
     sheets: list[Readable] = []
     for number, sheet in enumerate(workbook.worksheets):
         target = space / f"{number}.csv"
-        if _write_sheet(sheet.iter_rows(values_only=True), target):
+        if _write_sheet(sheet.iter_rows(), target):
             shown = f"{whole.shown}/{sheet.title}"
             title = sheet.title.strip()
             names = (title, f"{whole.names[0]}/{title}")
@@ -386,7 +388,7 @@ def _write_sheet(rows: Iterator[Sequence[Any]], target: Path) -> int:
     with ragged.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         for number, row in enumerate(rows, start=1):
-            cells = [_text(value) for value in row]
+            cells = [_text(cell) for cell in row]
             filled = next((place for place in range(len(cells), 0, -1) if cells[place - 1]), 0)
             writer.writerow(cells[:filled])
             width, last = max(width, filled), number if filled else last
@@ -401,8 +403,12 @@ def _write_sheet(rows: Iterator[Sequence[Any]], target: Path) -> int:
     return last
 
 
-def _text(value: Any) -> str:
-    """Return a cell as exports write it: ISO times, whole numbers without a point."""
+def _text(cell: Any) -> str:
+    """Return a cell as exports write it: ISO times, whole numbers without a point.
+
+    A number that is shown with noughts before it is an id, and read as it is shown.
+    """
+    value = cell.value
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -412,5 +418,22 @@ def _text(value: Any) -> str:
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, float) and value.is_integer():
-        return str(int(value))
+        value = int(value)
+    if isinstance(value, int) and value >= 0 and _PADDED.fullmatch(cell.number_format or ""):
+        return _padded(value, cell.number_format)
     return str(value)
+
+
+def _padded(value: int, number_format: str) -> str:
+    r"""Return a whole number as a workbook shows it that fills it up with noughts.
+
+    >>> _padded(42, "000000"), _padded(1234567, "000\\-000"), _padded(42, '"C-"0000;@')
+    ('000042', '1234-567', 'C-0042')
+    """
+    shown = re.sub(r'["\\]', "", number_format.split(";")[0])
+    digits = list(str(value).zfill(shown.count("0")))
+    more = digits[: len(digits) - shown.count("0")]
+    rest = iter(digits[len(more) :])
+    first = shown.index("0")
+    filled = "".join(next(rest) if sign == "0" else sign for sign in shown[first:])
+    return f"{shown[:first]}{''.join(more)}{filled}"
