@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,6 +42,10 @@ class ExportKind(_Strict):
     spelling: dict[str, str] = Field(
         default_factory=dict, description="a member of JSON lines as it is written, by plain name"
     )
+    beside: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="a member of JSON: its values in objects that say nothing of what is exported",
+    )
     ids: tuple[str, ...] = Field((), description="columns that may carry a leading apostrophe")
     numbers: tuple[str, ...] = Field((), description="columns that hold amounts")
     whole: str = Field(
@@ -56,6 +62,13 @@ class ExportKind(_Strict):
     def knows(self, column: str) -> bool:
         """Return whether a column, by its plain name, belongs to this export."""
         return any(fnmatchcase(column, pattern) for pattern in self.columns)
+
+    def is_beside(self, members: Mapping[str, Any]) -> bool:
+        """Return whether an object of JSON says nothing of what is exported."""
+        return any(
+            str(members.get(self.spelling.get(name, name))).lower() in values
+            for name, values in self.beside.items()
+        )
 
 
 @lru_cache

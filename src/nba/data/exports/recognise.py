@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,11 @@ from nba.schema.tables import TABLES
 
 #: A file looks like an export where it has so many of the columns by which that is known.
 _LOOKS_LIKE = 0.6
-#: The first object of a file of JSON stands within so many characters.
+#: JSON is known by the objects that stand within so many characters, at most so many of them.
 _START = 1 << 20
+_OBJECTS = 1000
+#: What stands before an object, in lines or in an array.
+_BETWEEN = re.compile(r"[\[\],\s]*")
 
 
 @dataclass(frozen=True)
@@ -77,9 +82,15 @@ class Found:
         if self.kind.unusable:
             return f"{what}: {self.kind.unusable}"
         if self.missing:
-            other = self.unknown
-            unknown = f"; not known of it: {', '.join(other)}" if other else ""
-            return f"{what}, but lacks {', '.join(self.missing)}{unknown}"
+            known = f"{len(self.columns) - len(self.unknown)} others that are known of it"
+            other = f"; not known of it: {', '.join(self.unknown)}" if self.unknown else ""
+            error = InputRefusedError(
+                f"{what}, but lacks {', '.join(self.missing)}",
+                expected=f"all of {', '.join(self.kind.required)}",
+                found=known + other,
+                next_step="export it again with what it lacks, or take it out of the folder",
+            )
+            return str(error)
         return f"{what}, but {self.flaw}" if self.flaw else ""
 
 
@@ -166,21 +177,36 @@ def _match(one: Readable, files: FileGroup, names: dict[str, str]) -> Found | No
 
 
 def _json(one: Readable) -> Found | None:
-    """Return the export that JSON is of, by the names in the first object."""
+    """Return the export that JSON is of, by the names in its first objects."""
     opener: Any = gzip.open if one.name.endswith(".gz") else open
     try:
         with opener(one.path, "rt", encoding="utf-8-sig") as text:
-            first = _first_object(text.read(_START).lstrip())
+            objects = list(islice(_objects(text.read(_START)), _OBJECTS))
     except (OSError, ValueError):
         return None
-    columns = dict.fromkeys(first, "JSON")
-    files = FileGroup((one.file,), columns, True, read_from={str(one.path): one.shown})
-    return _match(one, files, {plain_name(name): name for name in first})
-
-
-def _first_object(text: str) -> dict[str, Any]:
-    """Return the first object of lines of JSON, or of an array of objects."""
-    found, _ = json.JSONDecoder().raw_decode(text.removeprefix("[").lstrip())
-    if not isinstance(found, dict):
-        raise ValueError("no object")
+    names = {plain_name(name): name for members in reversed(objects) for name in members}
+    files = FileGroup(
+        (one.file,), dict.fromkeys(names.values(), "JSON"), True,
+        read_from={str(one.path): one.shown},
+    )  # fmt: skip
+    found = _match(one, files, names)
+    if found is not None and all(found.kind.is_beside(members) for members in objects):
+        return replace(found, missing=())
     return found
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects of lines of JSON, or of an array, as far as a text holds them whole."""
+    decode = json.JSONDecoder().raw_decode
+    text = text.lstrip()
+    is_array, place = text.startswith("["), 0
+    while match := _BETWEEN.match(text, place):
+        try:
+            found, place = decode(text, match.end())
+        except ValueError:
+            place = text.find("\n", match.end())
+            if is_array or place < 0:
+                return
+            continue
+        if isinstance(found, dict):
+            yield found
