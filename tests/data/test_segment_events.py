@@ -64,3 +64,108 @@ def test_a_refusal_of_an_export_says_what_to_do(load) -> None:
               .replace('"event"', '"evnt"')})  # fmt: skip
     for word in ("expected: all of event", "found: ", "not known of it: evnt", "what to do: "):
         assert word in str(error.value)
+
+
+P1, P2 = ORDERED["properties"]["products"]
+REFUND = "Order Refunded"
+BACK = {
+    "a refund without products": [acted(REFUND, "r1", total=30)],
+    "a refund that names nothing": [acted(REFUND, "r1")],
+    "a refund each": [acted(REFUND, "r1", products=[P1]), acted(REFUND, "r2", 3, products=[P2])],
+    "one of each, then the rest": [
+        acted(REFUND, "r1", products=[P1]), acted(REFUND, "r2", 3, total=20),
+    ],
+    "parts that come to all": [acted(REFUND, "r1", total=18), acted(REFUND, "r2", 3, total=12)],
+    "the same twice": [acted(REFUND, "r1", products=[P1, P2])] * 2,
+    "the same under other ids": [acted(REFUND, m, products=[P1, P2]) for m in ("r1", "r2")],
+    "without prices": [acted(REFUND, "r1", products=[{"product_id": p} for p in ("p1", "p2")])],
+    "cancelled": [acted("Order Cancelled", "c1", total=30)],
+    "refunded and cancelled": [acted(REFUND, "r1"), acted("Order Cancelled", "c1", 3)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("loads", [1, 2, 3])
+@pytest.mark.parametrize("what", BACK)
+def test_orders_that_come_back_come_to_nothing(load, lake: Lake, what: str, loads: int) -> None:
+    events = [ORDERED, *BACK[what]]
+    if loads == 1:
+        report = load({"e.jsonl": lines_of(events[::-1])})
+    else:
+        load({"e.jsonl": lines_of(events[:1])})
+        if loads == 3 and len(events) > 2:
+            load({"e.jsonl": lines_of(events[1:2])})
+        report = load({"e.jsonl": lines_of(events[1:] if loads == 2 else events[-1:])})
+    if (what, loads) == ("parts that come to all", 3):
+        assert net(lake) == 30  # each part alone is told
+        assert told(report, "load the events of these orders again") == 1
+        report = load({"e.jsonl": lines_of(events)})
+    lines = lake.polars("transactions")
+    if (what, loads) == ("cancelled", 1) or (what, loads) == ("refunded and cancelled", 1):
+        assert lines.is_empty()
+        assert told(report, "cancelled were left out") == 1
+        return
+    assert net(lake) == 0
+    assert set(lines["customer_id"]) == {"segment:u1"}
+    load({"e.jsonl": lines_of(events)})
+    assert net(lake) == 0
+    assert lake.polars("transactions").height == lines.height
+
+
+def test_what_a_refund_takes_off_is_that_of_its_lines(load, lake: Lake) -> None:
+    properties = {**ORDERED["properties"], "discount": 3}
+    load({"e.jsonl": lines_of([{**ORDERED, "properties": properties},
+                               acted(REFUND, "r1", products=[P2])])})  # fmt: skip
+    assert net(lake) == 9
+    anonymous = {**acted(REFUND, "r2", 3), "userId": None, "anonymousId": None}
+    report = load({"e.jsonl": lines_of([anonymous])})
+    assert net(lake) == 0
+    assert told(report, "came back whole") == 1
+    assert set(lake.polars("transactions")["customer_id"]) == {"segment:u1"}
+
+
+def test_a_part_of_an_order_refunded_is_a_discount(load, lake: Lake) -> None:
+    report = load({"e.jsonl": lines_of([ORDERED, acted(REFUND, "r1", total=6)])})
+    assert told(report, "a part was refunded without products had it") == 1
+    assert lake.polars("transactions").sort("line_no")["discount"].to_list() == [2, 4]
+
+
+def test_events_of_orders_that_nobody_knows_are_told(load, lake: Lake) -> None:
+    other = {"order_id": "O9", "products": []}
+    events = [
+        ORDERED,
+        acted(REFUND, "r1", order_id="O7"),
+        acted("Order Cancelled", "c1", order_id="O8"),
+        acted("Order Completed", "m9", **other),
+        acted("Order Updated", "m10", order_id="O6", products=[P1]),
+        acted(REFUND, "r2", products=[P1, P1], total=3),
+        acted("Signed Up", "s1"),
+        {**acted("Product Viewed", "v1"), "userId": None, "anonymousId": "nobody"},
+    ]
+    report = load({"e.jsonl": lines_of(events)})
+    assert net(lake) == 20
+    for words, count in {
+        "that are not known were cancelled or refunded": 2,
+        "completed without products": 1,
+        "were updated that are not completed": 1,
+        "more pieces than the order had left": 1,
+        "worth more than their total": 1,
+        "events of other names": 1,
+        "of nobody known": 1,
+    }.items():
+        assert told(report, words) == count, words
+
+
+def test_an_order_counts_as_it_was_last_updated(load, lake: Lake) -> None:
+    events = [
+        acted("Order Updated", "u0", 1, products=[P1, P1, P2]), ORDERED | {"messageId": "m0"},
+        acted("Order Updated", "u1", 3, products=[{**P2, "quantity": 3}]), ORDERED,
+    ]  # fmt: skip
+    load({"e.jsonl": lines_of(events)})
+    (line,) = lake.polars("transactions").to_dicts()
+    assert (line["product_id"], line["quantity"], line["ts"].day) == ("p2", 3, 1)
+
+
+def test_orders_without_an_id_are_set_aside_one_by_one(load) -> None:
+    bare = [{**ORDERED, "messageId": m, "properties": {"products": [P1]}} for m in ("x", "y")]
+    report = load({"e.jsonl": lines_of([ORDERED, *bare])})
+    assert report.tables["transactions"].quarantined.rows == 2

@@ -314,13 +314,15 @@ class Load:
             known = contract_keys.known(self.context, self.writer, others, self.secret)
         except InputRefusedError:
             return  # told where the table is staged
-        is_new = REQUIRED_TABLE not in self.writer.before.tables
+        before = self.writer.before
+        is_new = REQUIRED_TABLE not in before.tables
         # the sales that are there say in which currency the next ones are
-        currencies = [load["currency"] for load in self.writer.before.loads if load.get("currency")]
+        currencies = [load["currency"] for load in before.loads if load.get("currency")]
         currency = currencies[-1] if currencies else currency
         translation = Translation(context, self.report, currency, is_new=is_new, dates=dates)
+        past = self.writer.lake.relation(REQUIRED_TABLE, before)
         try:
-            self.translated = translation.run(exports, known, self.secret)
+            self.translated = translation.run(exports, known, past, self.secret)
         except InputRefusedError as error:
             self._refuse("input", error)
             return

@@ -23,7 +23,7 @@ class Note(_Strict):
     """What a person should know of a load: a count and what it counts."""
 
     text: str = Field(description="what is counted")
-    count: str = Field(description="a DuckDB SELECT of one number over `source`")
+    count: str = Field(description="a DuckDB SELECT of one number over `source` and steps")
 
 
 class ExportKind(_Strict):
@@ -52,11 +52,17 @@ class ExportKind(_Strict):
         "", description="rows of one value of this column stand in one file: the last one counts"
     )
     times: tuple[str, ...] = Field((), description="readings of its moments, as in a mapping")
+    steps: dict[str, str] = Field(
+        default_factory=dict,
+        description="a name for notes and tables: a DuckDB SELECT over `source`, over steps "
+        "before it, and over `past`, the sales that the lake has",
+    )
     notes: tuple[Note, ...] = Field((), description="what to say of a load")
     unusable: str = Field("", description="why nothing can be made of it, and what to export")
     tables: dict[str, str] = Field(
         default_factory=dict,
-        description="table: a DuckDB SELECT over `source`; `key_…` columns say who the customer is",
+        description="table: a DuckDB SELECT over `source` and steps; `key_…` columns say who the "
+        "customer is, and `customer_id` where the lake knows",
     )
 
     def knows(self, column: str) -> bool:

@@ -102,7 +102,7 @@ class Translation:
         self.space = context.scratch / "exports"
         self.space.mkdir(exist_ok=True)
 
-    def run(self, found: Sequence[Found], known: str, secret: bytes) -> Translated:
+    def run(self, found: Sequence[Found], known: str, past: str, secret: bytes) -> Translated:
         """Return the inputs of every table that the exports make.
 
         Parameters
@@ -111,18 +111,25 @@ class Translation:
             All of them usable.
         known : str
             The relation of keys that are known, see `nba.data.exports.identities.resolve`.
+        past : str
+            The relation of the lake's sales.
         secret : bytes
             With which keys of customers are hashed.
         """
         functions.make(self.connection)
+        self._past(past)
         kinds = list({export.kind.name: export.kind for export in found}.values())
         translated = Translated(_mapping(kinds, self.dates))
         made: list[Made] = []
         for kind in kinds:
             mine = [export for export in found if export.kind is kind]
             rejected = self._source(kind, mine)
+            for name, query in kind.steps.items():
+                self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
             self._note(kind, mine)
             tables = [self._make(kind, table, query, mine) for table, query in kind.tables.items()]
+            for name in kind.steps:
+                self.connection.execute(f"DROP TABLE {name}")
             translated.rejected.setdefault(tables[0].table, []).extend(rejected)
             made += tables
         self._resolve(made, known, secret, translated)
@@ -152,6 +159,21 @@ class Translation:
             )
         self.connection.execute(f"CREATE OR REPLACE TEMP VIEW source AS {everything}")
         return rejected
+
+    def _past(self, sales: str) -> None:
+        """Make the view `past` of the lake's sales, in the currency in which each was made."""
+        columns = {row[0] for row in self.connection.execute(f"DESCRIBE {sales}").fetchall()}
+        said = {
+            name: sql.name(column) if (column := f"{ATTRIBUTE_PREFIX}{name}") in columns else "NULL"
+            for name in ("currency", *_MONEY)
+        }
+        self.connection.execute(
+            f"""CREATE OR REPLACE TEMP VIEW past AS
+            SELECT order_id, line_no, customer_id, product_id, quantity,
+                coalesce(unit_price, num({said["unit_price"]})) AS unit_price,
+                coalesce(discount, num({said["discount"]}), 0) AS discount,
+                {said["currency"]} AS currency FROM ({sales})"""
+        )
 
     def _rows(self, one: Found, target: Path) -> list[str]:
         """Write the columns that the queries use, by their plain names."""
@@ -339,8 +361,11 @@ class Translation:
                 for name in _MONEY
             ]
             columns = [*columns, *extra]
+        who = [f"{part}.{CUSTOMER_ID}" for part in ("t", "r")]
+        who = who if CUSTOMER_ID in one.columns else who[1:]
         query = (
-            f"SELECT {', '.join(cells)}, r.customer_id, {FILE}, {LINE} FROM {one.rows} AS t "
+            f"SELECT {', '.join(cells)}, coalesce({', '.join(who)}) AS customer_id, {FILE}, {LINE} "
+            f"FROM {one.rows} AS t "
             "LEFT JOIN resolved AS r ON t._who = r.who"
         )
         name = f"{one.kind.name}-{one.table}"
