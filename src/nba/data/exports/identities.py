@@ -28,6 +28,11 @@ KEYS: Final = {
     "key_phone": "phone",
     "key_anonymous": "anonymous",
 }
+#: So many e-mail addresses with one phone number, or numbers with one address, can be one person's;
+#: with more the key is a placeholder, a shop's own or a company's.
+FEW: Final = 3
+#: Keys that people change or have several of, and that tell people apart where they are many.
+_TOLD_APART: Final = ("email", "phone")
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Resolved:
         Customers that more than one system or key knows.
     shared : int
         Keys that several customers of one system have: they join nobody.
+    crowded : int
+        Keys with more than `FEW` e-mail addresses or phone numbers: they join nobody.
     conflicts : int
         Groups of rows that would have made one of several customers of one system.
     late : int
@@ -48,6 +55,7 @@ class Resolved:
 
     joined: int = 0
     shared: int = 0
+    crowded: int = 0
     conflicts: int = 0
     late: int = 0
 
@@ -91,13 +99,7 @@ def resolve(
     _long_form(connection, whos, secret)
     run(f"CREATE OR REPLACE TEMP TABLE known_keys AS FROM {known}")
     leaving.add(connection, keeper)
-    run(
-        f"""CREATE OR REPLACE TEMP TABLE nobodys AS
-        SELECT kind, value FROM known_keys WHERE customer_id IS NULL
-        UNION SELECT k.kind, k.value FROM row_keys AS k
-        JOIN row_ids AS i ON k.who = i.who WHERE k.kind IN ({sql.texts(SHARED)})
-        GROUP BY k.kind, k.value, i.kind HAVING count(DISTINCT i.value) > 1"""
-    )
+    _find_nobodys(connection)
     run(
         """CREATE OR REPLACE TEMP TABLE edges AS SELECT k.* FROM row_keys AS k
         ANTI JOIN nobodys AS n ON k.kind = n.kind AND k.value = n.value"""
@@ -133,7 +135,10 @@ def resolve(
             "IS NOT NULL GROUP BY 1 HAVING count(DISTINCT CASE WHEN kind NOT IN "
             f"({sql.texts(SHARED)}) THEN kind || value END) > 1)",
         ),
-        shared=count(connection, "SELECT count(*) FROM nobodys"),
+        shared=count(
+            connection, "SELECT count(*) FROM nobodys ANTI JOIN crowded USING (kind, value)"
+        ),
+        crowded=count(connection, "SELECT count(*) FROM crowded"),
         conflicts=conflicts,
         late=count(
             connection,
@@ -169,6 +174,48 @@ def _long_form(connection: duckdb.DuckDBPyConnection, whos: Sequence[str], secre
         SELECT k.who, k.kind, k.value, p.plain FROM row_keys AS k
         JOIN plain_keys AS p ON k.who = p.who AND k.kind = p.kind
         WHERE k.kind NOT IN ({shared}, 'unionid')"""
+    )
+
+
+def _find_nobodys(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make `nobodys`, the keys that join nobody, and of these `crowded`, those of too many.
+
+    Addresses and numbers of one system's id are one person's, and whoever gives the address of an
+    account means it, with however many numbers. What is known of the customer to whom a key leads
+    counts too, so that a placeholder is found over loads of few lines each.
+    """
+    shared, apart = sql.texts(SHARED), sql.texts(_TOLD_APART)
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE crowded AS
+        WITH owners AS (
+            SELECT k.kind, k.value, min(i.kind || i.value) AS id FROM row_keys AS k
+            JOIN row_ids AS i ON k.who = i.who WHERE k.kind IN ({apart}) GROUP BY ALL
+        ), accounts AS (
+            SELECT value FROM owners WHERE kind = 'email'
+            UNION SELECT n.value FROM known_keys AS n
+            JOIN known_keys AS i ON n.customer_id = i.customer_id
+            WHERE n.kind = 'email' AND i.kind NOT IN ({shared}, 'unionid')
+        ), others AS (
+            SELECT k.kind, k.value, o.kind AS other, o.value AS token FROM row_keys AS k
+            JOIN row_keys AS o ON k.who = o.who AND k.kind <> o.kind
+            WHERE k.kind IN ({shared}) AND o.kind IN ({apart})
+            UNION SELECT k.kind, k.value, o.kind, o.value FROM row_keys AS k
+            JOIN known_keys AS n ON k.kind = n.kind AND k.value = n.value
+            JOIN known_keys AS o ON n.customer_id = o.customer_id AND k.kind <> o.kind
+            WHERE k.kind IN ({shared}) AND o.kind IN ({apart})
+        )
+        SELECT DISTINCT o.kind, o.value FROM others AS o
+        LEFT JOIN owners AS w ON o.other = w.kind AND o.token = w.value
+        ANTI JOIN accounts AS a ON o.kind = 'email' AND o.value = a.value
+        GROUP BY o.kind, o.value, other HAVING count(DISTINCT coalesce(w.id, token)) > {FEW}"""
+    )
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE nobodys AS
+        SELECT kind, value FROM known_keys WHERE customer_id IS NULL
+        UNION SELECT k.kind, k.value FROM row_keys AS k
+        JOIN row_ids AS i ON k.who = i.who WHERE k.kind IN ({shared})
+        GROUP BY k.kind, k.value, i.kind HAVING count(DISTINCT i.value) > 1
+        UNION FROM crowded"""
     )
 
 

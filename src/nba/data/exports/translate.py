@@ -12,7 +12,7 @@ import duckdb
 
 from nba.data import keys, readings, sql
 from nba.data.exports import functions, texts
-from nba.data.exports.identities import KEYS, Resolved, resolve, who_sql
+from nba.data.exports.identities import FEW, KEYS, Resolved, resolve, who_sql
 from nba.data.exports.kinds import ExportKind
 from nba.data.exports.recognise import Found
 from nba.data.folder import SourceFile
@@ -329,6 +329,8 @@ class Translation:
             "joined": "customers are known to more than one system and were joined by exact keys",
             "shared": "e-mail addresses or phone numbers belong to several customers of one system "
             "and join nobody",
+            "crowded": "e-mail addresses, phone numbers or browsers stand with more than "
+            f"{FEW} phone numbers or e-mail addresses each, as placeholders do, and join nobody",
             "conflicts": "groups of keys would have made one of several customers of one system: "
             "they stay apart",
             "late": "customers known before turned out to be one with another: load their exports "
