@@ -318,6 +318,41 @@ def test_what_cannot_be_used_says_what_to_export(load) -> None:
         load({"orders.csv": header})
 
 
+LEFT_OUT = {
+    "lightspeed_sales": (exported.LIGHTSPEED, lambda: exported.lightspeed_sales(9)[0],
+                         {"Line Type": "Return Line"}, "lines of other types"),
+    "linkwechat_tags": (exported.LINKWECHAT_TAGS, exported.linkwechat_tags,
+                        {"del_flag": "2"}, "taken from their customers"),
+    "linkwechat_members": (exported.LINKWECHAT_MEMBERS, exported.linkwechat_members,
+                           {"type": "1"}, "shop's own people"),
+    "mochat_results": (exported.MOCHAT_RESULTS, exported.mochat_results,
+                       {"status": "9"}, "another status"),
+    "linkwechat_customers": (exported.LINKWECHAT_CUSTOMERS, exported.linkwechat_customers,
+                             {"external_userid": ""}, "without an external_userid"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_lines_that_are_left_out_are_told(load, lines: str, name: str) -> None:
+    columns, make, says, words = LEFT_OUT[name]
+    rows = make()
+    files = {"export.csv": exported.write(columns, [*rows, *[{**rows[1], **says}] * 2])}
+    report = load({**files, **({} if name == "lightspeed_sales" else {"transactions.csv": lines})})
+    assert [one.count for one in report.checks if words in one.message] == [2]
+
+
+def test_a_deleted_contact_of_linkwechat_is_no_friend(load, lake: Lake, lines: str) -> None:
+    rows = [
+        {**one, "add_time": "2025-03-01 10:00:00", "add_user_id": "Mo", "del_flag": deleted}
+        for one, deleted in zip(exported.linkwechat_customers(2), "01", strict=True)
+    ]
+    columns = [*exported.LINKWECHAT_CUSTOMERS, "add_time", "add_user_id", "del_flag"]
+    load({"we_customer.csv": exported.write(columns, rows), "transactions.csv": lines})
+    found = lake.polars("customers").sort("customer_id")
+    assert found["friend_since"].is_null().to_list() == [False, True]
+    assert found["clerk_id"].to_list() == ["Mo", None]
+
+
 def test_files_of_the_contract_stay_what_they_are(load, lake: Lake, lines: str) -> None:
     report = load({"transactions.csv": lines})
     assert report.mapping == "canonical"
