@@ -169,7 +169,7 @@ class Translation:
         }
         self.connection.execute(
             f"""CREATE OR REPLACE TEMP VIEW past AS
-            SELECT order_id, line_no, customer_id, product_id, quantity,
+            SELECT order_id, line_no, customer_id, product_id, ts, quantity,
                 coalesce(unit_price, num({said["unit_price"]})) AS unit_price,
                 coalesce(discount, num({said["discount"]}), 0) AS discount,
                 {said["currency"]} AS currency FROM ({sales})"""
