@@ -22,7 +22,7 @@ from nba.decisions import (
 from nba.decisions.audience import decide_audiences
 from nba.decisions.compare import diff_plans, replay
 from nba.decisions.explain import explain
-from nba.decisions.facts import days_to_birthday
+from nba.decisions.facts import days_since, days_to_birthday
 from nba.decisions.hashing import draw_arms, uniform
 from nba.decisions.lending import lent_minutes, pooled_bound
 from nba.decisions.modes import preferred_now
@@ -320,6 +320,14 @@ def test_birthdays() -> None:
     frame = pl.DataFrame({"b": ["1990-03-02", "03-01", "12-25", "02-29", "13-01", None]})
     days = frame.select(days_to_birthday(pl.col("b"), datetime(2026, 3, 2)))["b"].to_list()
     assert days == [0.0, 364.0, 298.0, 363.0, None, None]
+
+
+def test_a_friend_of_the_evening_before_last_is_one_for_two_days() -> None:
+    since = [datetime(2025, 8, 2, 20), datetime(2025, 8, 3, 20), datetime(2025, 8, 4), None]
+    days = pl.DataFrame({"since": since}).select(
+        days=days_since(pl.col("since"), datetime(2025, 8, 4))
+    )
+    assert days["days"].to_list() == [2.0, 1.0, 0.0, None]
 
 
 def test_outlook_prefers_the_day_that_the_curve_says(

@@ -147,7 +147,7 @@ def _complete(facts: pl.DataFrame, as_of: datetime, tags: Iterable[str]) -> pl.D
         pl.col("open_complaints").fill_null(0.0),
         *[pl.col(TAG_PREFIX + tag).fill_null(False) for tag in tags],
         days_to_birthday=days_to_birthday(pl.col("birthday"), as_of),
-        friend_days=(pl.lit(as_of) - pl.col("friend_since")).dt.total_days().cast(pl.Float64),
+        friend_days=days_since(pl.col("friend_since"), as_of),
     )
 
 
@@ -156,6 +156,12 @@ def _without_profiles(facts: pl.DataFrame) -> pl.DataFrame:
     return facts.with_columns(
         [pl.when(pl.col("consent_profiling")).then(pl.col(name)).alias(name) for name in profile]
     )
+
+
+def days_since(moment: pl.Expr, as_of: datetime) -> pl.Expr:
+    """Return the calendar days from a moment's date to that of `as_of`, whatever the hours."""
+    days = (pl.lit(as_of.date()) - moment.dt.date()).dt.total_days()
+    return days.cast(pl.Float64)
 
 
 def days_to_birthday(birthday: pl.Expr, as_of: datetime) -> pl.Expr:
