@@ -1,30 +1,31 @@
 WITH contact AS (
-    SELECT customer_id, count(*) AS contacts, $today - max(day) AS days_since_contact,
+    SELECT customer_id, count(*) FILTER (NOT feed) AS contacts,
+           $today - max(day) FILTER (NOT feed) AS days_since_contact,
            count(*) FILTER (channel = 'group' AND day >= $today - 90) AS group_contacts_90d,
-           sum(round(pow(0.5, ($today - day) / 14.0), 12)) AS wear,
-           count(*) FILTER (day >= $today - 7) AS contacts_7d,
+           sum(round(pow(0.5, ($today - day) / 14.0), 12)) FILTER (NOT feed) AS wear,
+           count(*) FILTER (NOT feed AND day >= $today - 7) AS contacts_7d,
            coalesce(sum(minutes) FILTER (day >= $today - 7), 0) AS minutes_7d,
-           count(*) FILTER (day >= $today - 30) AS contacts_30d,
+           count(*) FILTER (NOT feed AND day >= $today - 30) AS contacts_30d,
            coalesce(sum(minutes) FILTER (day >= $today - 30), 0) AS minutes_30d,
-           count(*) FILTER (day >= $today - 90) AS contacts_90d,
+           count(*) FILTER (NOT feed AND day >= $today - 90) AS contacts_90d,
            coalesce(sum(minutes) FILTER (day >= $today - 90), 0) AS minutes_90d,
-           count(*) FILTER (day >= $today - 365) AS contacts_365d,
+           count(*) FILTER (NOT feed AND day >= $today - 365) AS contacts_365d,
            coalesce(sum(minutes) FILTER (day >= $today - 365), 0) AS minutes_365d,
-           count(*) FILTER (mode = 'shopping_assistant' AND day >= $today - 90) AS contacts_shopping_assistant_90d,
-           count(*) FILTER (mode = 'shopping_assistant' AND day >= $today - 365) AS contacts_shopping_assistant_365d,
+           count(*) FILTER (NOT feed AND mode = 'shopping_assistant' AND day >= $today - 90) AS contacts_shopping_assistant_90d,
+           count(*) FILTER (NOT feed AND mode = 'shopping_assistant' AND day >= $today - 365) AS contacts_shopping_assistant_365d,
            coalesce(sum(minutes) FILTER (mode = 'shopping_assistant' AND day >= $today - 90), 0) AS minutes_shopping_assistant_90d,
-           $today - max(day) FILTER (mode = 'shopping_assistant') AS days_since_contact_shopping_assistant,
-           count(*) FILTER (mode = 'topic_expert' AND day >= $today - 90) AS contacts_topic_expert_90d,
-           count(*) FILTER (mode = 'topic_expert' AND day >= $today - 365) AS contacts_topic_expert_365d,
+           $today - max(day) FILTER (NOT feed AND mode = 'shopping_assistant') AS days_since_contact_shopping_assistant,
+           count(*) FILTER (NOT feed AND mode = 'topic_expert' AND day >= $today - 90) AS contacts_topic_expert_90d,
+           count(*) FILTER (NOT feed AND mode = 'topic_expert' AND day >= $today - 365) AS contacts_topic_expert_365d,
            coalesce(sum(minutes) FILTER (mode = 'topic_expert' AND day >= $today - 90), 0) AS minutes_topic_expert_90d,
-           $today - max(day) FILTER (mode = 'topic_expert') AS days_since_contact_topic_expert,
-           count(*) FILTER (mode = 'private_partner' AND day >= $today - 90) AS contacts_private_partner_90d,
-           count(*) FILTER (mode = 'private_partner' AND day >= $today - 365) AS contacts_private_partner_365d,
+           $today - max(day) FILTER (NOT feed AND mode = 'topic_expert') AS days_since_contact_topic_expert,
+           count(*) FILTER (NOT feed AND mode = 'private_partner' AND day >= $today - 90) AS contacts_private_partner_90d,
+           count(*) FILTER (NOT feed AND mode = 'private_partner' AND day >= $today - 365) AS contacts_private_partner_365d,
            coalesce(sum(minutes) FILTER (mode = 'private_partner' AND day >= $today - 90), 0) AS minutes_private_partner_90d,
-           $today - max(day) FILTER (mode = 'private_partner') AS days_since_contact_private_partner
+           $today - max(day) FILTER (NOT feed AND mode = 'private_partner') AS days_since_contact_private_partner
     FROM ref_contact GROUP BY ALL),
 answer AS (
-    SELECT customer_id, count(*) FILTER (kind = 'read' AND day >= $today - 90) AS reads_90d,
+    SELECT customer_id, count(*) FILTER (kind = 'read' AND NOT feed AND day >= $today - 90) AS reads_90d,
            count(*) FILTER (negative AND day >= $today - 90) AS negative_responses_90d,
            count(*) FILTER (negative AND day >= $today - 365) AS negative_responses_365d,
            $today - max(day) FILTER (engaged) AS days_since_response,
@@ -46,7 +47,7 @@ answered AS (
            count(*) FILTER (mode = 'topic_expert') AS n_topic_expert,
            count(*) FILTER (mode = 'private_partner') AS n_private_partner
     FROM ref_contact
-    WHERE day >= $today - 365
+    WHERE NOT feed AND day >= $today - 365
       AND interaction_id IN (SELECT interaction_id FROM ref_answer
                              WHERE engaged AND interaction_id IS NOT NULL)
     GROUP BY ALL),
@@ -78,6 +79,7 @@ streak AS (
     FROM ref_contact c
     LEFT JOIN (SELECT customer_id, max(ts) AS ts FROM ref_answer WHERE engaged GROUP BY ALL) l
       USING (customer_id)
+    WHERE NOT c.feed
     GROUP BY ALL),
 membership AS (
     SELECT customer_id, count(*) FILTER (coalesce(left_at >= $as_of, true)) AS groups_joined,

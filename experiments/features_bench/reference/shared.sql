@@ -58,12 +58,13 @@ FROM ref_order GROUP BY ALL;
 
 CREATE OR REPLACE TEMP TABLE ref_contact AS
 SELECT interaction_id, customer_id, clerk_id, ts, mode, channel, group_id,
+       coalesce(channel = 'moments', false) AS feed,
        epoch(ts)::BIGINT // 86400 AS day, coalesce(minutes, 0) AS minutes
 FROM interactions WHERE ts < $as_of AND mode <> 'none';
 
 CREATE OR REPLACE TEMP TABLE ref_answer AS
 SELECT r.interaction_id, coalesce(r.customer_id, i.customer_id) AS customer_id, i.mode,
-       i.group_id, r.ts, epoch(r.ts)::BIGINT // 86400 AS day, r.kind,
+       i.group_id, coalesce(i.channel = 'moments', false) AS feed, r.ts, epoch(r.ts)::BIGINT // 86400 AS day, r.kind,
        r.kind IN ('replied', 'clicked', 'joined', 'attended', 'purchased') AS engaged,
        r.kind IN ('blocked', 'complained') AS negative
 FROM (SELECT * FROM responses WHERE ts < $as_of) r

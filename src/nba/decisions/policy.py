@@ -99,7 +99,9 @@ class ContactPolicy(_Part):
     same_content_days: int = Field(60, ge=0, description="before the same content again")
     same_product_days: int = Field(3, ge=0, description="before the same product again")
     uncounted_channels: tuple[Channel, ...] = Field(
-        (), description="channels whose contacts the caps and cool-downs do not count"
+        (),
+        description="channels whose contacts the caps and cool-downs do not count; silence and "
+        "the features of contacts never count `moments`",
     )
     quiet_hours: QuietHours = Field(default_factory=QuietHours)
     holidays: tuple[date, ...] = Field((), description="days without any contact")

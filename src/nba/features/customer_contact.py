@@ -1,4 +1,8 @@
-"""Customer contact: contacts, responses, fatigue, groups. One row per customer."""
+"""Customer contact: contacts, responses, fatigue, groups. One row per customer.
+
+Posts in a feed (`FEED_CHANNELS`) are seen or not: contacts, silence, rates and fatigue leave them
+out. An answer to one is an answer all the same, and their minutes are minutes.
+"""
 
 from __future__ import annotations
 
@@ -35,24 +39,25 @@ def _contacts(tables: Tables, as_of: datetime) -> ir.Table:
     rows = prepare.contacts(tables, as_of)
     today = prepare.day_number(as_of)
     age = (today - rows.day).cast("float64")
+    asked = ~rows.in_feed
     columns: dict[str, ir.Value] = {}
     for length in WINDOWS:
         within = rows.day >= today - length
-        columns[f"contacts_{length}d"] = within.sum()
+        columns[f"contacts_{length}d"] = (asked & within).sum()
         columns[f"minutes_{length}d"] = total(rows.minutes, within)
     for mode in MODES:
         of_mode = rows.mode == mode
-        columns[f"contacts_{mode}_90d"] = (of_mode & (rows.day >= today - 90)).sum()
-        columns[f"contacts_{mode}_365d"] = (of_mode & (rows.day >= today - 365)).sum()
+        columns[f"contacts_{mode}_90d"] = (asked & of_mode & (rows.day >= today - 90)).sum()
+        columns[f"contacts_{mode}_365d"] = (asked & of_mode & (rows.day >= today - 365)).sum()
         columns[f"minutes_{mode}_90d"] = total(rows.minutes, of_mode & (rows.day >= today - 90))
-        columns[f"days_since_contact_{mode}"] = age.min(where=of_mode)
+        columns[f"days_since_contact_{mode}"] = age.min(where=asked & of_mode)
     return rows.group_by(CUSTOMER_ID).agg(
-        contacts=rows.count(),
-        days_since_contact=age.min(),
+        contacts=asked.sum(),
+        days_since_contact=age.min(where=asked),
         group_contacts_90d=(
             (rows.channel == str(Channel.GROUP)).fill_null(False) & (rows.day >= today - 90)
         ).sum(),
-        wear=total(_weight(age), per_one=WEIGHT_UNITS),
+        wear=total(_weight(age), asked, per_one=WEIGHT_UNITS),
         **columns,
     )
 
@@ -69,7 +74,7 @@ def _answers(tables: Tables, as_of: datetime) -> ir.Table:
         columns[f"responses_{mode}_365d"] = (of_mode & (rows.day >= today - 365)).sum()
     read = rows.kind == str(ResponseKind.READ)
     return rows.group_by(CUSTOMER_ID).agg(
-        reads_90d=(read & (rows.day >= today - 90)).sum(),
+        reads_90d=(read & ~rows.in_feed & (rows.day >= today - 90)).sum(),
         negative_responses_90d=(rows.negative & (rows.day >= today - 90)).sum(),
         negative_responses_365d=(rows.negative & (rows.day >= today - 365)).sum(),
         days_since_response=age.min(where=rows.engaged),
@@ -85,7 +90,7 @@ def _answers(tables: Tables, as_of: datetime) -> ir.Table:
 def _answered_contacts(tables: Tables, as_of: datetime) -> ir.Table:
     """Return per customer the contacts of the last year that were answered, by mode."""
     rows = prepare.contacts(tables, as_of)
-    recent = rows.filter(rows.day >= prepare.day_number(as_of) - 365)
+    recent = rows.filter(~rows.in_feed & (rows.day >= prepare.day_number(as_of) - 365))
     replies = prepare.answers(tables, as_of)
     engaged = replies.filter(replies.engaged & replies.interaction_id.notnull())
     answered = recent.semi_join(engaged.select("interaction_id").distinct(), "interaction_id")
@@ -128,6 +133,7 @@ def _streak(tables: Tables, as_of: datetime) -> ir.Table:
         .group_by(answer_key=CUSTOMER_ID)
         .agg(last_ts=replies.ts.max())
     )
+    rows = rows.filter(~rows.in_feed)
     joined = rows.left_join(last, rows.customer_id == last.answer_key)
     open_contact = joined.last_ts.isnull() | (joined.ts > joined.last_ts)
     return joined.group_by(CUSTOMER_ID).agg(unanswered_streak=open_contact.sum())
@@ -209,7 +215,7 @@ VIEW = View(
     (CUSTOMER_ID,),
     build,
     (
-        _count("contacts", "contacts ever"),
+        _count("contacts", "contacts ever; here and below, posts to moments are none"),
         *(_count(f"contacts_{n}d", f"contacts in the last {n} days", f"{n}d") for n in WINDOWS),
         *(_count(f"contacts_{mode}_90d", f"of these as {mode}", "90d") for mode in MODES),
         *(
@@ -219,7 +225,13 @@ VIEW = View(
         _since("days_since_contact", "the last contact"),
         *(_since(f"days_since_contact_{mode}", f"the last contact as {mode}") for mode in MODES),
         *(
-            Feature(f"minutes_{n}d", "float64", f"clerk minutes in {n} days", "minutes", f"{n}d")
+            Feature(
+                f"minutes_{n}d",
+                "float64",
+                f"clerk minutes in {n} days, posts too",
+                "minutes",
+                f"{n}d",
+            )
             for n in WINDOWS
         ),
         *(
@@ -251,7 +263,10 @@ VIEW = View(
             Feature(f"response_rate_{mode}", "float64", f"the same for {mode}", "share", "365d")
             for mode in MODES
         ),
-        _count("unanswered_streak", "contacts since the last engaged response"),
+        _count(
+            "unanswered_streak",
+            "contacts since the last engaged response, be it to a post",
+        ),
         _count("negative_responses_90d", "blocks and complaints in 90 days", "90d"),
         _count("negative_responses_365d", "blocks and complaints in a year", "365d"),
         _since("days_since_negative_response", "the last block or complaint"),

@@ -23,6 +23,7 @@ from nba.schema.words import (
     CLOCK,
     CUSTOMER_ID,
     ENGAGED_RESPONSES,
+    FEED_CHANNELS,
     NEGATIVE_RESPONSES,
     PRODUCT_ID,
     UNKNOWN_CATEGORY,
@@ -211,6 +212,11 @@ def customer_days(tables: Tables, as_of: datetime) -> ir.Table:
     )
 
 
+def in_feed(channel: ir.StringColumn) -> ir.BooleanColumn:
+    """Return whether each contact was a post in a feed, which asks nobody for an answer."""
+    return channel.isin([str(one) for one in FEED_CHANNELS]).fill_null(False)
+
+
 def contacts(tables: Tables, as_of: datetime) -> ir.Table:
     """Return every visible contact; a recorded `none` is a decision, not a contact."""
     if "contacts" in tables:
@@ -225,6 +231,7 @@ def contacts(tables: Tables, as_of: datetime) -> ir.Table:
         "mode",
         "channel",
         "group_id",
+        in_feed=in_feed(rows.channel),
         day=days_of(rows.ts),
         minutes=units(rows.minutes.fill_null(0.0)),
     )
@@ -242,6 +249,7 @@ def answers(tables: Tables, as_of: datetime) -> ir.Table:
         contacted=CUSTOMER_ID,
         mode="mode",
         group_id="group_id",
+        channel="channel",
         contact_clerk=CLERK_ID,
     )
     joined = rows.left_join(sent, rows.interaction_id == sent.answered_id)
@@ -252,6 +260,7 @@ def answers(tables: Tables, as_of: datetime) -> ir.Table:
         clerk_id=joined.clerk_id.fill_null(joined.contact_clerk),
         mode=joined.mode,
         group_id=joined.group_id,
+        in_feed=in_feed(joined.channel),
         ts=joined.ts,
         hour=clock_of(joined).hour().cast("int64"),
         day=days_of(joined.ts),

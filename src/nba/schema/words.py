@@ -69,6 +69,9 @@ class Channel(StrEnum):
 
 #: Channels that reach only friends of the clerk.
 CHAT_CHANNELS: tuple[Channel, ...] = (Channel.MOMENTS, Channel.CHAT, Channel.GROUP)
+#: Channels whose posts stand in a feed, seen or not: nobody is asked, so that a post without an
+#: answer is no silence and wears nobody's patience.
+FEED_CHANNELS: tuple[Channel, ...] = (Channel.MOMENTS,)
 
 
 class SalesChannel(StrEnum):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import ibis
 import polars as pl
 import pytest
 
-from nba.models.contact_value.rows import _sampled
+from nba.models.contact_value.rows import History, _sampled, _with_answers
 from nba.models.some_customers import some_customers
 
 
@@ -68,3 +70,38 @@ def test_large_shops_are_learned_from_every_nth_customer() -> None:
     kept = fewer["responses"].to_polars()
     assert kept.height == 3  # of c0001, c0003, c0005
     assert some_customers(tables, 300, seed=0)["customers"].count().execute() == 250
+
+
+def answers_before(sent: list[tuple[str, str, int]], answered: dict[str, str]) -> dict[str, float]:
+    """Return what rows say of a customer's contacts (id, channel, days ago), some of them read."""
+    now = datetime(2026, 6, 1)
+    made = pl.DataFrame(
+        {
+            "interaction_id": [name for name, _, _ in sent],
+            "customer_id": ["a"] * len(sent),
+            "ts": [now - timedelta(days=days) for _, _, days in sent],
+            "mode": ["topic_expert"] * len(sent),
+            "channel": pl.Series([channel or None for _, channel, _ in sent], dtype=pl.String),
+        }
+    )
+    said = made.filter(pl.col("interaction_id").is_in(list(answered))).select(
+        "interaction_id", "ts", kind=pl.col("interaction_id").replace_strict(answered)
+    )
+    empty = pl.DataFrame()
+    history = History(empty, made, said, empty, empty)
+    rows = _with_answers(pl.DataFrame({"customer_id": ["a"], "ts": [now]}), history)
+    return rows.drop("customer_id", "ts").row(0, named=True)
+
+
+def test_posts_in_a_feed_are_no_contacts_to_learn_habits_from() -> None:
+    own = [("i1", "chat", 3), ("i2", "", 20), ("i3", "chat", 200)]
+    alone = answers_before(own, {"i1": "read", "i3": "replied"})
+    assert (alone["contacts_topic_expert"], alone["answered_topic_expert"]) == (3, 1)
+    assert (alone["contacts_90d"], alone["reads_90d"]) == (2, 1)
+    posts = [(f"m{day}", "moments", day) for day in range(1, 29)]
+    with_posts = answers_before(own + posts, {"i1": "read", "i3": "replied", "m5": "read"})
+    assert with_posts == pytest.approx(alone)
+    # who answers a post is less tired, and answers no more of the contacts
+    eased = answers_before(own + posts, {"i1": "read", "i3": "replied", "m5": "clicked"})
+    assert eased.pop("fatigue") < alone.pop("fatigue")
+    assert eased == pytest.approx(alone)

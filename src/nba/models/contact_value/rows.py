@@ -29,7 +29,13 @@ from nba.models.mode.scores import MODES
 from nba.models.needs.build import LEAST_DUE, NEW_DAYS, RECENT_DAYS, due_worth
 from nba.models.needs.rhythm import EVERYTHING, Rhythm, chance_without
 from nba.models.needs.words import Need
-from nba.schema.words import ENGAGED_RESPONSES, SERVICE_CATEGORY, Mode, ResponseKind
+from nba.schema.words import (
+    ENGAGED_RESPONSES,
+    FEED_CHANNELS,
+    SERVICE_CATEGORY,
+    Mode,
+    ResponseKind,
+)
 
 TABLE: Final = "contact_rows"
 #: Of the contacts that are learned from, those of clerks' own choice keep so much.
@@ -78,7 +84,15 @@ class History:
         sales = lines.select("customer_id", "product_id", "category", "ts", "quantity", "margin")
         made = tables["interactions"]
         made = made.filter(made.ts < as_of)
-        wanted = ("interaction_id", "customer_id", "clerk_id", "ts", "mode", "product_ids")
+        wanted = (
+            "interaction_id",
+            "customer_id",
+            "clerk_id",
+            "ts",
+            "mode",
+            "channel",
+            "product_ids",
+        )
         said = tables["responses"]
         said = said.filter(said.ts < as_of)
         return cls(
@@ -409,7 +423,11 @@ def near_birthday(birthday: pl.Expr, ts: pl.Expr, days: int = 7) -> pl.Expr:
 
 
 def _with_answers(rows: pl.DataFrame, history: History) -> pl.DataFrame:
-    """Add contacts and answers before, by mode, reads of late, and fatigue."""
+    """Add contacts and answers before, by mode, reads of late, and fatigue.
+
+    As the view `customer_contact` counts them: posts in a feed are no contacts, an answer to one
+    relieves.
+    """
     made = history.interactions.filter(pl.col("mode").cast(pl.String) != str(Mode.NONE))
     kinds = history.responses.with_columns(pl.col("kind").cast(pl.String))
     engaged = kinds.filter(pl.col("kind").is_in([str(kind) for kind in ENGAGED_RESPONSES]))
@@ -417,6 +435,7 @@ def _with_answers(rows: pl.DataFrame, history: History) -> pl.DataFrame:
     origin = datetime(2020, 1, 1)
     age = (pl.col("ts").cast(_TIME) - origin).dt.total_seconds() / 86_400 / FATIGUE_HALF_LIFE
     weight = (age * np.log(2.0)).exp()
+    in_feed = pl.col("channel").cast(pl.String).is_in([str(one) for one in FEED_CHANNELS])
 
     def flag(which: pl.DataFrame, name: str) -> pl.DataFrame:
         return which.select(pl.col("interaction_id").unique(), pl.lit(1.0).alias(name))
@@ -425,14 +444,22 @@ def _with_answers(rows: pl.DataFrame, history: History) -> pl.DataFrame:
         made.join(flag(engaged, "answered"), on="interaction_id", how="left")
         .join(flag(read, "read"), on="interaction_id", how="left")
         .with_columns(pl.col("answered", "read").fill_null(0.0), pl.col("mode").cast(pl.String))
-        .with_columns(wear=weight, relief=pl.col("answered") * weight)
+        .with_columns(relief=pl.col("answered") * weight, asked=(~in_feed).fill_null(True))
+        .with_columns(
+            pl.col("answered", "read") * pl.col("asked").cast(pl.Float64),
+            wear=weight * pl.col("asked").cast(pl.Float64),
+        )
         .sort("ts", "interaction_id")
     )
     totals = contacts.select(
         "customer_id",
         pl.col("ts").cast(_TIME),
         *[
-            (pl.col("mode") == mode).cast(pl.Float64).cum_sum().over("customer_id").alias(made_)
+            (pl.col("asked") & (pl.col("mode") == mode))
+            .cast(pl.Float64)
+            .cum_sum()
+            .over("customer_id")
+            .alias(made_)
             for mode, made_ in zip(MODES, CONTACTS, strict=True)
         ],
         *[
