@@ -167,7 +167,7 @@ def test_friendship_comes_from_the_record_the_friendship_or_the_first_contact() 
             },
             schema_overrides={"ended_at": time},
         ),
-        "interactions": interactions(group_id=[None] * 4, clerk_id=["k"] * 4),
+        "interactions": interactions(group_id=[None] * 4, clerk_id=["k"] * 4, channel=["chat"] * 4),
         "responses": pl.DataFrame(
             {
                 "response_id": ["r"],
@@ -201,6 +201,28 @@ def test_sampled_moments_stay_clear_of_contacts_and_before_friendship() -> None:
         same_day = row["ts"].date() == contact.date()
         assert not same_day
         assert row["ts"] < contact or row["ts"] > contact + timedelta(days=10)
+
+
+def test_a_post_a_day_leaves_moments_without_a_contact() -> None:
+    friends = befriended({"a": (at(-90), None)})
+    posts = pl.DataFrame(
+        {
+            "customer_id": ["a"] * 40,
+            "ts": [at(day + 0.5) for day in range(40)],
+            "mode": ["shopping_assistant"] * 40,
+            "propensity": [None] * 38 + [0.2, None],
+            "action_id": [None] * 39 + ["listed"],
+            "channel": ["moments"] * 40,
+        }
+    )
+
+    def drawn(made: pl.DataFrame) -> pl.DataFrame:
+        return sampled_moments(
+            friends, made, begin=at(0), end=at(40), per_customer=400, clear_days=0, seed=1
+        )
+
+    assert drawn(posts)["ts"].to_list() == [at(day + 0.5) for day in range(38)]
+    assert drawn(posts.with_columns(channel=pl.lit("chat"))).is_empty()
 
 
 @pytest.mark.parametrize("days", [0, -3])

@@ -54,11 +54,8 @@ def recorded_assignments(interactions: pl.DataFrame) -> pl.DataFrame:
     assignment is the row of the decision log, whether it was sent or not. Posts that reach many
     at once without a draw per customer are no assignments either.
     """
-    rows = interactions.filter(pl.col("action_id").is_null())
+    rows = _without_posts(interactions.filter(pl.col("action_id").is_null()))
     logged = pl.col("propensity").is_not_null()
-    if "channel" in rows.columns:
-        post = pl.col("channel").cast(pl.String).is_in(POST_CHANNELS).fill_null(False)
-        rows = rows.filter(logged | ~post)
     return rows.select(
         assignment_id=pl.col("interaction_id"),
         customer_id=pl.col("customer_id"),
@@ -72,6 +69,16 @@ def recorded_assignments(interactions: pl.DataFrame) -> pl.DataFrame:
         interaction_id=pl.when(pl.col("mode") != str(Mode.NONE)).then("interaction_id"),
         **{name: pl.lit(None, pl.Float64) for name in PROPENSITY_COLUMNS.values()},
     ).cast(ASSIGNMENT_SCHEMA)
+
+
+def _without_posts(interactions: pl.DataFrame) -> pl.DataFrame:
+    """Leave out posts that reach many at once, unless a draw per customer chose whom."""
+    if "channel" not in interactions.columns:
+        return interactions
+    post = pl.col("channel").cast(pl.String).is_in(POST_CHANNELS).fill_null(False)
+    chosen = [name for name in ("propensity", "action_id") if name in interactions.columns]
+    drawn = pl.any_horizontal(pl.lit(False), *(pl.col(name).is_not_null() for name in chosen))
+    return interactions.filter(drawn | ~post)
 
 
 def engine_assignments(log: pl.DataFrame, interactions: pl.DataFrame) -> pl.DataFrame:
@@ -225,7 +232,7 @@ def sampled_moments(
     friends : DataFrame
         `customer_id, friend_since, friend_until` (null: still a friend).
     interactions : DataFrame
-        `customer_id, ts, mode`.
+        `customer_id, ts, mode`; with `channel`, posts to many at once are no contacts.
     begin, end : datetime
         Moments lie in between, at noon.
     per_customer : int
@@ -274,7 +281,7 @@ def _clear_of_contacts(
 ) -> pl.DataFrame:
     """Return the moments without a contact on the same day or within `clear_days` before."""
     contacts = (
-        interactions.filter(pl.col("mode") != str(Mode.NONE))
+        _without_posts(interactions.filter(pl.col("mode") != str(Mode.NONE)))
         .select("customer_id", contact=pl.col("ts").cast(pl.Datetime("us")))
         .sort("contact")
     )
