@@ -110,6 +110,26 @@ def test_the_headline_is_the_difference_without_what_was_foreseeable(
     assert head.total == pytest.approx(head.effect.estimate * head.effect.treated)
 
 
+def test_the_hours_are_those_beyond_what_as_many_held_out_took(
+    written: Written, sql: duckdb.DuckDBPyConnection, quarter: Quarter
+) -> None:
+    """As for the margin, taking off what was foreseeable moves the difference by little."""
+    engine, holdout = rows(
+        sql,
+        f"""SELECT arm, avg(minutes) AS m, count(*) AS customers FROM (
+            SELECT c.arm, coalesce(sum(i.minutes), 0)::DOUBLE AS minutes FROM cohort c
+            LEFT JOIN interactions i ON i.customer_id = c.customer_id AND i.mode <> 'none'
+                AND i.ts::DATE BETWEEN c.start AND DATE '{quarter.last}'
+            GROUP BY c.customer_id, c.arm) GROUP BY arm ORDER BY arm""",
+    )
+    head = written.report.headline
+    expected = (engine["m"] - holdout["m"]) * engine["customers"] / 60
+    assert head.hours == pytest.approx(expected, rel=0.1)
+    assert head.per_hour == pytest.approx(head.total / head.hours)
+    kept = json.loads((written.folder / "report.json").read_text(encoding="utf-8"))
+    assert kept["headline"]["per_hour"] == pytest.approx(head.per_hour)
+
+
 def test_the_levers_agree(written: Written, sql: duckdb.DuckDBPyConnection) -> None:
     expected = rows(
         sql,

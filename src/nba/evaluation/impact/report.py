@@ -33,7 +33,12 @@ from nba.evaluation.impact.contacts import (
 from nba.evaluation.impact.gains import Gains, list_gains
 from nba.evaluation.impact.inputs import ImpactInputs
 from nba.evaluation.impact.listings import listing_rows, listings_table, sequences_table
-from nba.evaluation.impact.restraint import minutes_table, nothing_table, restraint_table
+from nba.evaluation.impact.restraint import (
+    minutes_beyond,
+    minutes_table,
+    nothing_table,
+    restraint_table,
+)
 from nba.schema.words import Arm
 
 
@@ -57,6 +62,9 @@ class Headline:
         Chance of arm sizes at least this far from their shares.
     known_from : date or None
         When the first outcome is known, where none is yet.
+    hours : float
+        Clerk hours that the arm's customers took beyond those of as many held out; NaN where that
+        cannot be told from none.
     """
 
     arm: str
@@ -68,6 +76,12 @@ class Headline:
     weeks_to_tell: float
     ratio_p: float
     known_from: date | None = None
+    hours: float = math.nan
+
+    @property
+    def per_hour(self) -> float:
+        """What the arm earned per clerk hour that only its customers took; NaN where unknown."""
+        return self.total / self.hours
 
     @property
     def verdict(self) -> str:
@@ -109,6 +123,7 @@ class ImpactReport:
             "earned_lower": head.lower,
             "earned_upper": head.upper,
             "earned_per_customer": head.effect.estimate,
+            "earned_per_hour": head.per_hour,
             "customers": float(head.effect.treated),
             "held_out": float(head.effect.control),
             "sample_ratio_p": head.ratio_p,
@@ -135,6 +150,8 @@ class ImpactReport:
                 "weeks_to_tell": head.weeks_to_tell,
                 "sample_ratio_p": head.ratio_p,
                 **self._ranking(),
+                "hours": head.hours,
+                "per_hour": head.per_hour,
                 "known_from": None if head.known_from is None else str(head.known_from),
             },
             **{name: table.to_dicts() for name, table in self.tables.items()},
@@ -168,8 +185,10 @@ def build_report(inputs: ImpactInputs, *, seed: int) -> ImpactReport:
     cohort = build_cohort(inputs)
     arm = main_arm(cohort)
     contacts = contacts_with_answers(inputs)
-    effect = cohort.against(arm).effect("margin")
+    pair = cohort.against(arm)
+    effect = pair.effect("margin")
     total = effect.times(effect.treated)
+    minutes = minutes_beyond(pair, contacts)
     headline = Headline(
         arm=arm,
         effect=effect,
@@ -180,6 +199,7 @@ def build_report(inputs: ImpactInputs, *, seed: int) -> ImpactReport:
         weeks_to_tell=weeks_to_tell(effect, inputs.weeks),
         ratio_p=ratio_check(cohort, inputs.shares, inputs.by_units),
         known_from=inputs.known_from,
+        hours=minutes.times(minutes.treated / 60).estimate if minutes.lower > 0 else math.nan,
     )
     rows = listing_rows(inputs)
     has_control = bool((cohort.table["arm"] == CONTROL).any())

@@ -82,6 +82,31 @@ def _hour(ledger: pl.DataFrame, seed: int) -> dict[str, float]:
     return {"hour_value": found.estimate, "hour_lower": found.lower, "hour_upper": found.upper}
 
 
+def minutes_beyond(pair: Cohort, contacts: pl.DataFrame) -> Effect:
+    """Return the clerk minutes per customer of an arm beyond those of the control.
+
+    What clerks do anyway (habits, answers to cases) goes to both alike and cancels, as it does in
+    what the arm earned.
+
+    Parameters
+    ----------
+    pair : Cohort
+        The customers of the arm and those of the control, see `Cohort.against`.
+    contacts : DataFrame
+        customer_id, day, minutes of every contact of the period.
+    """
+    keys = ["customer_id", "start"]
+    spent = (
+        pair.table.select(*keys, "end")
+        .join(contacts.select("customer_id", "day", "minutes"), on="customer_id")
+        .filter(pl.col("day").is_between(pl.col("start"), pl.col("end")))
+        .group_by(keys)
+        .agg(pl.col("minutes").sum())
+    )
+    table = pair.table.join(spent, on=keys, how="left", maintain_order="left")
+    return Cohort(table.with_columns(pl.col("minutes").fill_null(0.0))).effect("minutes")
+
+
 def nothing_table(inputs: ImpactInputs) -> pl.DataFrame:
     """Return the customers who were never listed in the period, by the reason that held mostly.
 

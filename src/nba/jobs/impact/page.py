@@ -225,14 +225,15 @@ class Page:
         restraint = {row["what"]: row["value"] for row in self._table("restraint")}
         minutes = self._table("minutes")
         hours = (minutes[0]["used"] or 0.0) / 60 if minutes else 0.0
-        known = math.isfinite(head.total)
+        known, beyond = math.isfinite(head.total), math.isfinite(head.hours)
         facts = {
             "customers": f"{head.effect.treated:,}",
             "held_out": f"{head.effect.control:,}",
             "contacts": f"{restraint['contacts']:,.0f}",
             "hours": f"{hours:,.0f}",
+            "hours_beyond": f"{head.hours:,.0f}" if beyond else DASH,
             "per_week": self.money(head.total / head.weeks, signed=True) if known else DASH,
-            "per_hour": self.money(head.total / hours, signed=True) if known and hours else DASH,
+            "per_hour": self.money(head.per_hour, signed=True) if known and beyond else DASH,
         }
         cells = "".join(
             f"<div><b>{value}</b><span>{self.t(key)}</span></div>" for key, value in facts.items()

@@ -165,9 +165,13 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "per_week": ("每周", "per week"),
         "customers": ("顾客", "customers"),
         "held_out": ("对照组(不联系)", "held out (left alone)"),
-        "contacts": ("联系次数", "contacts"),
-        "hours": ("导购用时", "clerk hours"),
-        "per_hour": ("每小时导购时间的收益", "earned per clerk hour"),
+        "contacts": ("联系次数(所有分组)", "contacts, of every group"),
+        "hours": ("导购用时,小时(所有分组)", "clerk hours, of every group"),
+        "hours_beyond": (
+            "联系组比同样多的对照组顾客多用的导购小时",
+            "clerk hours beyond those for as many held out",
+        ),
+        "per_hour": ("每多用一小时导购时间的收益", "earned per clerk hour beyond them"),
         "arms": ("各分组与不联系的比较", "Every group of customers against leaving alone"),
         "arms_note": (
             "顾客由抽签分组。被分到某组的所有顾客都计入,无论导购是否真的发送,因此挑好客户不算成绩。",
