@@ -231,8 +231,8 @@ class Page:
             "held_out": f"{head.effect.control:,}",
             "contacts": f"{restraint['contacts']:,.0f}",
             "hours": f"{hours:,.0f}",
-            "hours_beyond": f"{head.hours:,.0f}" if beyond else DASH,
             "per_week": self.money(head.total / head.weeks, signed=True) if known else DASH,
+            "hours_beyond": f"{head.hours:,.0f}" if beyond else DASH,
             "per_hour": self.money(head.per_hour, signed=True) if known and beyond else DASH,
         }
         cells = "".join(

@@ -171,7 +171,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "联系组比同样多的对照组顾客多用的导购小时",
             "clerk hours beyond those for as many held out",
         ),
-        "per_hour": ("每多用一小时导购时间的收益", "earned per clerk hour beyond them"),
+        "per_hour": ("多用的每个小时带来的收益", "earned per hour of these"),
         "arms": ("各分组与不联系的比较", "Every group of customers against leaving alone"),
         "arms_note": (
             "顾客由抽签分组。被分到某组的所有顾客都计入,无论导购是否真的发送,因此挑好客户不算成绩。",
