@@ -83,6 +83,18 @@ def test_reasons_cautions_and_tags_hold_no_code(files: DecisionFiles, language: 
     assert all(is_chinese) if language == "zh" else not any(is_chinese)
 
 
+def test_who_bought_once_is_told_of_an_estimate_and_not_of_most_others(
+    files: DecisionFiles,
+) -> None:
+    """Fewer than half may ever come back, whatever the gap of those who do."""
+    facts = {**facts_of("en"), "need_days": 160.0, "need_gap": 157.0}
+    flags = {name: name == "need_once" for name in PHRASES}
+    action = files.catalogue.actions[0].model_copy(update={"reasons": (), "caution": "need_once"})
+    reason, *_ = reasons_of(spoken_facts(facts, CATEGORIES), flags, action)
+    assert "we expect the next need about 157 days after it" in reason["en"]
+    assert "估计隔约 157 天会再需要" in reason["zh"]
+
+
 @pytest.mark.parametrize("number", [0.0, 1.0, 2.0, 1234.0])
 def test_days_are_said_as_people_say_them(files: DecisionFiles, number: float) -> None:
     """Today, tomorrow and yesterday have names; one of a thing is no plural."""

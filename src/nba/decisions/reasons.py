@@ -74,10 +74,11 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
         "need_once": Phrase(
             "need == 'due' and need_times < 2"
             " and need_category != 'unknown' and need_category != 'other'",
-            "{need_days:.0f} 天前买过{need_category}（{product_name}），别人一般隔 {need_gap:.0f} "
-            "天再买",
-            "bought {need_category} {need_days:.0f} day(s) ago ({product_name}); most come back "
-            "for it after {need_gap:.0f} day(s)",
+            # an estimate of the gap, between those who came back and all who bought: no share
+            "{need_days:.0f} 天前买过{need_category}（{product_name}），估计隔约 {need_gap:.0f} "
+            "天会再需要",
+            "bought {need_category} {need_days:.0f} day(s) ago ({product_name}); we expect the "
+            "next need about {need_gap:.0f} day(s) after it",
         ),
         "need_again": Phrase(
             f"need == 'due' and ({_UNNAMED} or (need_times >= 2 and need_due < 0.7))",
