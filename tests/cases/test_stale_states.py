@@ -43,6 +43,16 @@ def test_oversold_in_one_store_takes_nothing_from_another(shop) -> None:
     assert view.filter(product_id="p1")["on_hand"].to_list() == [5.0]
 
 
+def test_stock_and_its_return_are_told_by_store(shop) -> None:
+    stock = (
+        STOCK + "p1,s1,2026-11-01,0\np1,s1,2026-11-28,4\np1,s2,2026-11-01,5\np1,s2,2026-11-29,0\n"
+    )
+    shop.load(transactions=LINES, stock=stock)
+    as_of = datetime(2026, 12, 1)
+    found = product.store_stock(dict(tables(shop)), as_of).to_polars().sort("store_id")
+    assert found.rows() == [("p1", "s1", 4.0, 3.0), ("p1", "s2", 0.0, None)]
+
+
 @pytest.mark.parametrize("word", ["maybe", "2", "拒绝"])
 def test_a_consent_that_cannot_be_read_is_no(shop, warned, word: str) -> None:
     columns = "customer_id,consent_contact,consent_profiling,valid_from\n"

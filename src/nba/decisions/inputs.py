@@ -12,7 +12,7 @@ import polars as pl
 from nba.decisions.plain_needs import plain_needs
 from nba.errors import InputRefusedError
 from nba.models.needs.base import NEED_SCORE_SCHEMA
-from nba.schema.words import CONTACT_MODES
+from nba.schema.words import CONTACT_MODES, ONLINE_CHANNELS
 
 _TEXT: Final = pl.String
 _NUMBER: Final = pl.Float64
@@ -53,6 +53,7 @@ CUSTOMER_TABLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "main_category": _TEXT,
             "main_category_kind": _TEXT,
             "purchase_hour_peak": _NUMBER,
+            **{f"channel_{channel}_share": _NUMBER for channel in ONLINE_CHANNELS},
         },
         "customer_contact": {
             "customer_id": _TEXT,
@@ -109,6 +110,27 @@ OTHER_TABLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "launched_days": _NUMBER,
             "on_hand": _NUMBER,
             "days_since_restock": _NUMBER,
+        },
+        "store_stock": {
+            "product_id": _TEXT,
+            "store_id": _TEXT,
+            "on_hand": _NUMBER,
+            "days_since_restock": _NUMBER,
+        },
+        "customer_product": {
+            "customer_id": _TEXT,
+            "product_id": _TEXT,
+            "category": _TEXT,
+            "purchase_days": _NUMBER,
+            "quantity": _NUMBER,
+            "days_since_purchase": _NUMBER,
+            "days_since_return": _NUMBER,
+        },
+        "customer_category": {
+            "customer_id": _TEXT,
+            "category": _TEXT,
+            "purchase_days": _NUMBER,
+            "gap_days_median": _NUMBER,
         },
         "customer_tags": {"customer_id": _TEXT, "tag": _TEXT, "value": _TEXT},
         "categories": {"category": _TEXT, "name": _TEXT},

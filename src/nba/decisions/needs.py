@@ -18,7 +18,7 @@ from nba.decisions.modes import MODES
 from nba.decisions.policy import ContactPolicy
 from nba.models.needs.base import AHEAD_DAYS, NEED_SCORE_SCHEMA
 from nba.models.needs.words import BARE_NEEDS, PRODUCT_NEEDS, Need
-from nba.schema.words import Mode
+from nba.schema.words import ONLINE_CHANNELS, Mode
 
 #: A product that came back so many days ago at most is back in stock.
 RESTOCKED_DAYS: Final = 7
@@ -48,7 +48,9 @@ class CustomerNeeds:
     Parameters
     ----------
     rows : DataFrame
-        As in `NEED_SCORE_SCHEMA`, with `is_restocked`; `product_ids` holds what may be brought.
+        As in `NEED_SCORE_SCHEMA`, with `is_restocked`; `product_ids` holds what may be brought, and
+        `in_store` which of them the store that serves the customer is known to have, and
+        `only_elsewhere` which it is known to have none of.
     place : array of int, shape (customers, most needs of one)
         Rows of each customer; the number of rows where there are no more.
     """
@@ -102,8 +104,9 @@ def open_needs(
 ) -> CustomerNeeds:
     """Return the needs of `customers` that can be served today.
 
-    What was brought to the same customer within the policy's days, is retired or sold out is
-    left out; so is a need of goods with nothing left to bring.
+    What was brought to the same customer within the policy's days, is retired, sold out, or
+    known not to be in the store that serves a customer who never buys online, is left out; so is
+    a need of goods with nothing left to bring.
 
     Parameters
     ----------
@@ -201,9 +204,9 @@ def _bringable(
     )
     product = inputs["product"].select("product_id", "is_retired", "on_hand", "days_since_restock")
     is_bare = pl.col("need").is_in([str(need) for need in BARE_NEEDS])
-    able = (
+    goods = (
         rows.filter(~is_bare)
-        .select("customer_id", "need_id", "product_ids")
+        .select("customer_id", "need_id", "product_ids", "goods")
         .explode("product_ids", empty_as_null=False)
         .rename({"product_ids": "product_id"})
         .join(brought, on=["customer_id", "product_id"], how="anti", maintain_order="left")
@@ -211,8 +214,15 @@ def _bringable(
         .filter(pl.col("product_id").is_not_null())
         .filter(pl.col("is_retired").fill_null(False).not_())
         .filter(pl.col("on_hand").fill_null(1.0) > 0)
+    )
+    # of a pair the first need's product stays first
+    last = pl.col("only_elsewhere") & (pl.col("goods").fill_null(1) == 1)
+    able = (
+        _in_stores(inputs, goods)
+        .sort(last, maintain_order=True)
         .group_by("customer_id", "need_id", maintain_order=True)
         .agg(
+            pl.col("in_store", "only_elsewhere"),
             able="product_id",
             is_restocked=(pl.col("days_since_restock").first() <= RESTOCKED_DAYS).fill_null(False),
         )
@@ -225,4 +235,56 @@ def _bringable(
             pl.col("is_restocked").fill_null(False),
         )
         .drop("able")
+    )
+
+
+def _in_stores(inputs: DecisionInputs, goods: pl.DataFrame) -> pl.DataFrame:
+    """Say of goods what is known of them in the store that serves each customer.
+
+    What that store has none of stays for who buys online too, and is `only_elsewhere`; all others
+    are not brought it. Where nothing is known of a product in the store, all stores together count.
+
+    Parameters
+    ----------
+    goods : DataFrame
+        customer_id, product_id; days_since_restock, of any store.
+
+    Returns
+    -------
+    DataFrame
+        The same with `in_store` (the store is known to have it) and `only_elsewhere`;
+        `days_since_restock` is the store's, where it tells its stock.
+    """
+    stores = _serving_stores(inputs)
+    stock = inputs["store_stock"].join(stores, on="store_id", how="semi")
+    stock = stock.rename({"on_hand": "here", "days_since_restock": "restocked_here"})
+    telling = stock.select("store_id").unique().with_columns(tells=pl.lit(True))
+    return (
+        goods.join(stores, on="customer_id", how="left", maintain_order="left")
+        .join(telling, on="store_id", how="left", maintain_order="left")
+        .join(stock, on=["store_id", "product_id"], how="left", maintain_order="left")
+        .with_columns(
+            in_store=(pl.col("here") > 0).fill_null(False),
+            only_elsewhere=(pl.col("here") <= 0).fill_null(False),
+            days_since_restock=pl.when(pl.col("tells").is_null())
+            .then("days_since_restock")
+            .when(pl.col("here") > 0)
+            .then("restocked_here"),
+        )
+        .filter(~pl.col("only_elsewhere") | pl.col("buys_online").fill_null(False))
+    )
+
+
+def _serving_stores(inputs: DecisionInputs) -> pl.DataFrame:
+    """Return customer_id, store_id (the clerk's, else the customer's) and buys_online."""
+    clerks = inputs["clerk"].select("clerk_id", clerk_store="store_id")
+    shares = [pl.col(f"channel_{channel}_share").fill_null(0.0) for channel in ONLINE_CHANNELS]
+    online = inputs["customer_behaviour"].select(
+        "customer_id", buys_online=pl.sum_horizontal(shares) > 0
+    )
+    served = inputs["customer_state"].select("customer_id", "clerk_id", "store_id")
+    return (
+        served.join(clerks, on="clerk_id", how="left")
+        .join(online, on="customer_id", how="left")
+        .select("customer_id", "buys_online", store_id=pl.coalesce("clerk_store", "store_id"))
     )

@@ -44,7 +44,28 @@ def _buyers(tables: Tables, as_of: datetime) -> ir.Table:
     )
 
 
-def latest_stock(tables: Tables, as_of: datetime) -> ir.Table:
+def store_stock(tables: Tables, as_of: datetime) -> ir.Table:
+    """Return, per product and store that told it, what is there and since when it is again.
+
+    Returns
+    -------
+    ibis table
+        `product_id, store_id`; `on_hand`, the last count before `as_of`; `days_since_restock`,
+        null where it never ran out there.
+    """
+    counts, back = _latest_stock(tables, as_of), _restocked(tables, as_of)
+    joined = counts.left_join(
+        back, [counts.product_id == back.restock_product, counts.store_id == back.restock_store]
+    )
+    return joined.select(
+        PRODUCT_ID,
+        STORE_ID,
+        "on_hand",
+        days_since_restock=prepare.age_days(joined.restocked_at, as_of),
+    )
+
+
+def _latest_stock(tables: Tables, as_of: datetime) -> ir.Table:
     """Return the last stock count before `as_of` per product and store."""
     rows = tables["stock"]
     rows = rows.filter(prepare.before(rows.ts, as_of))
@@ -54,15 +75,14 @@ def latest_stock(tables: Tables, as_of: datetime) -> ir.Table:
 
 
 def _restocked(tables: Tables, as_of: datetime) -> ir.Table:
-    """Return, per product, days since a store had it again after it had none."""
+    """Return, per product and store, when it was there again after there was none."""
     rows = tables["stock"]
     rows = rows.filter(prepare.before(rows.ts, as_of))
     window = ibis.window(group_by=[PRODUCT_ID, STORE_ID], order_by="ts")
     counts = rows.mutate(previous=rows.on_hand.lag().over(window))
     back = counts.filter((counts.on_hand > 0) & (counts.previous <= 0))
-    latest = back.group_by(restock_key=PRODUCT_ID).agg(restocked_at=back.ts.max())
-    return latest.select(
-        "restock_key", days_since_restock=prepare.age_days(latest.restocked_at, as_of)
+    return back.group_by(restock_product=PRODUCT_ID, restock_store=STORE_ID).agg(
+        restocked_at=back.ts.max()
     )
 
 
@@ -73,13 +93,13 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
     sales, buyers, counts = (
         _sales(tables, as_of),
         _buyers(tables, as_of),
-        latest_stock(tables, as_of),
+        store_stock(tables, as_of),
     )
     stock = counts.group_by(stock_key=PRODUCT_ID).agg(
         on_hand=total(units(counts.on_hand.clip(lower=0))),
         stores_in_stock=(counts.on_hand > 0).sum(),
+        days_since_restock=counts.days_since_restock.min(),
     )
-    restocked = _restocked(tables, as_of)
     kinds = tables["categories"].select(
         kind_key=CATEGORY, category_kind="kind", replenishable="replenishable"
     )
@@ -89,7 +109,6 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
         .left_join(sales, products.product_id == sales.sold_key)
         .left_join(buyers, products.product_id == buyers.buyer_key)
         .left_join(stock, products.product_id == stock.stock_key)
-        .left_join(restocked, products.product_id == restocked.restock_key)
     )
     table = table.left_join(kinds, table.category == kinds.kind_key)
     today = prepare.day_number(as_of)

@@ -21,6 +21,7 @@ from nba.decisions.settings import UnitDraw
 from nba.decisions.substitution import stand_ins, with_substitutes
 from nba.decisions.talking import SAME_TEXT_DAYS
 from nba.decisions.when import quiet_shifts
+from nba.features.product import store_stock
 from nba.models.affinity.offers import offers
 from nba.models.base import ModelInputs
 from nba.pipeline.arms import ArmChange, model_versions_text, score_arms, with_arms_of_test
@@ -291,6 +292,7 @@ def decision_tables(context: RunContext, tables: Mapping[str, Any]) -> dict[str,
         read[name] = lake.collect(tables[name].filter(tables[name].ts >= since))
     read["categories"] = lake.collect(tables["categories"].select("category", "name"))
     read["names"] = lake.collect(tables["customers"].select(*_NAMES))
+    read["store_stock"] = lake.collect(store_stock(tables, as_of)).sort("store_id", "product_id")
     store, day = context.ports.plan_store, as_of.date()
     read["quota"] = store.quota_frame(day)
     read["snoozes"] = _snoozes(context)

@@ -82,6 +82,10 @@ class SalesChannel(StrEnum):
     WEB = "web"
 
 
+#: Where a customer buys what no store near them has.
+ONLINE_CHANNELS: tuple[SalesChannel, ...] = (SalesChannel.MINI_PROGRAM, SalesChannel.WEB)
+
+
 class ResponseKind(StrEnum):
     """What the customer did after an interaction."""
 
