@@ -13,7 +13,9 @@ import pytest
 from nba.decisions.brought import joined_names
 from nba.decisions.decide import decide
 from nba.decisions.fatigue_cost import WEEKS, cost_of_fatigue, worth_ahead
+from nba.decisions.inputs import conform_inputs
 from nba.decisions.loading import DecisionFiles
+from nba.decisions.needs import open_needs
 from nba.decisions.settings import DecisionSettings, Factors
 from nba.decisions.simple import SIMPLE_POLICIES
 from nba.models.needs.base import NEED_SCORE_SCHEMA
@@ -64,11 +66,33 @@ def needs_of(inputs: Inputs) -> pl.DataFrame:
     return pl.concat([empty, *parts], how="diagonal_relaxed")
 
 
+def bought_of(needs: pl.DataFrame) -> pl.DataFrame:
+    """Return that every customer bought what is brought first of each due need, 31 days ago."""
+    return needs.filter(pl.col("need") == "due").select(
+        "customer_id",
+        "category",
+        product_id=pl.col("product_ids").list.first(),
+        purchase_days=pl.lit(4),
+        quantity=pl.lit(4.0),
+        days_since_purchase=pl.lit(31.0),
+        days_since_return=pl.lit(None, pl.Float64),
+    )
+
+
 @pytest.fixture(scope="module")
 def told(world: Any) -> Inputs:
     inputs: Inputs = world.make_inputs(customers=200, clerks=3, seed=5)
-    quiet = {"interactions": inputs["interactions"].clear()}
-    return {**inputs, **quiet, "needs": needs_of(inputs)}
+    needs = needs_of(inputs)
+    bought = bought_of(needs)
+    return {
+        **inputs,
+        "interactions": inputs["interactions"].clear(),
+        "needs": needs,
+        "customer_product": bought,
+        "customer_category": bought.select(
+            "customer_id", "category", "purchase_days", gap_days_median=pl.lit(30.0)
+        ),
+    }
 
 
 def contacts(given: Inputs, files: DecisionFiles, world: Any, **settings: Any) -> pl.DataFrame:
@@ -102,6 +126,145 @@ def test_reasons_name_the_need_that_is_served(
         assert reasons[0]["code"] == "need_due"
         assert category in reasons[0]["en"]
         assert "31 days ago" in reasons[0]["en"]
+
+
+def reasons_after(given: Inputs, files: DecisionFiles, world: Any, **changes: pl.Expr) -> set[str]:
+    """Return the first reasons about tea, with the purchases of tea changed."""
+    of_tea = given["customer_product"].with_columns(
+        pl.when(pl.col("category") == "tea").then(change).otherwise(name).alias(name)
+        for name, change in changes.items()
+    )
+    rows = contacts({**given, "customer_product": of_tea}, files, world)
+    return {reasons[0]["en"] for reasons in rows.filter(pl.col("category") == "tea")["reasons"]}
+
+
+def test_reasons_name_what_was_bought_last(told: Inputs, files: DecisionFiles, world: Any) -> None:
+    """Not what is brought, nor what was sent back."""
+    given = {**told, "customer_category": told["customer_category"].clear()}
+    retired = told["product"].filter("is_retired")["product_id"][0]
+    name = dict(told["product"].select("product_id", "name").iter_rows())[retired]
+    (found,) = reasons_after(given, files, world, product_id=pl.lit(retired))
+    assert found == f"last bought goods of this kind 31 days ago ({name})"
+    back = {"days_since_return": pl.lit(20.0)}
+    (one,) = reasons_after(given, files, world, quantity=pl.lit(1.0), **back)
+    assert "31 days" not in one
+    assert one.startswith("has chosen something like")
+    (some,) = reasons_after(given, files, world, quantity=pl.lit(2.0), **back)
+    assert "31 days" not in some
+    (again,) = reasons_after(given, files, world, days_since_return=pl.lit(32.0))
+    assert "31 days ago (Product" in again
+
+
+def test_an_earlier_purchase_counts_where_the_last_was_sent_back(
+    told: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    first = told["customer_product"].with_columns(
+        pl.lit("p0059").alias("product_id"), quantity=pl.lit(1.0), days_since_purchase=pl.lit(9.0),
+        days_since_return=pl.lit(3.0),
+    )  # fmt: skip
+    both = {**told, "customer_product": pl.concat([told["customer_product"], first])}
+    for reason in reasons_after(both, files, world):
+        assert "31 days ago" in reason
+        assert not reason.startswith("buys")
+
+
+def test_a_habit_is_told_of_three_purchases_or_more(
+    told: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    few = told["customer_category"].with_columns(purchase_days=pl.lit(2))
+    needs = told["needs"].with_columns(times=pl.lit(2.0), usual_gap_days=pl.lit(59.0))
+    given = {**told, "customer_category": few, "needs": needs}
+    for reason in reasons_after(given, files, world):
+        assert reason.startswith("bought tea 31 days ago (Product")
+        assert reason.endswith("we expect the next need about 59 days after it")
+    for reason in reasons_after({**told, "needs": needs}, files, world):
+        assert reason.startswith("buys tea every 30 days or so; the last time was 31 days ago")
+
+
+def stocked(given: Inputs, empty: list[str], restocked: float | None = None) -> Inputs:
+    """Return the inputs where store s0 has none of some products, and s1 has all."""
+    ids = given["product"]["product_id"].to_list()
+    rows = [
+        (product, store, 0.0 if store == "s0" and product in empty else 5.0, restocked)
+        for product in ids
+        for store in ("s0", "s1")
+    ]
+    names = ["product_id", "store_id", "on_hand", "days_since_restock"]
+    table = pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
+    return {**given, "store_stock": table}
+
+
+@pytest.fixture(scope="module")
+def two_stores(told: Inputs) -> Inputs:
+    clerks = told["clerk"].sort("clerk_id").with_columns(store_id=pl.Series(["s0", "s1", "s9"]))
+    return {**told, "clerk": clerks.with_columns(works_today=pl.lit(True))}
+
+
+def by_store(given: Inputs, files: DecisionFiles, world: Any) -> dict[str, set[str]]:
+    """Return what the clerks of each store bring first."""
+    rows = contacts(given, files, world).join(given["clerk"].select("clerk_id", "store_id"),
+                                              on="clerk_id")  # fmt: skip
+    firsts = rows.select("store_id", first=pl.col("product_ids").list.first())
+    return {
+        store: set(firsts.filter(pl.col("store_id") == store)["first"]) for store in
+        ("s0", "s1", "s9")
+    }  # fmt: skip
+
+
+def test_a_clerk_brings_what_their_store_has(
+    two_stores: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    tea, serum = (
+        two_stores["needs"].filter(pl.col("category") == category)["product_ids"][0].to_list()
+        for category in ("tea", "serum")
+    )
+    found = by_store(stocked(two_stores, [tea[0], serum[0]]), files, world)
+    assert found["s0"] <= {tea[1], serum[1]}
+    assert found["s1"] <= {tea[0], serum[0]}
+    assert found["s9"] <= {tea[0], serum[0]}
+    assert all(found.values())
+    assert by_store(stocked(two_stores, tea + serum), files, world)["s0"] == set()
+
+
+def test_who_buys_online_may_be_brought_what_only_others_have(
+    two_stores: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    """After what the store has."""
+    online = two_stores["customer_behaviour"].with_columns(channel_web_share=pl.lit(0.5))
+    given = {**two_stores, "customer_behaviour": online}
+    goods = [ids.to_list() for ids in two_stores["needs"]["product_ids"].unique() if len(ids)]
+    firsts = {ids[0] for ids in goods}
+    every = {product for ids in goods for product in ids}
+    assert by_store(stocked(given, sorted(firsts)), files, world)["s0"] <= every - firsts
+    assert by_store(stocked(given, sorted(every)), files, world)["s0"] <= firsts
+    assert by_store(stocked(given, sorted(every)), files, world)["s0"]
+    rows = contacts(stocked(given, sorted(every)), files, world)
+    clerks = set(given["clerk"].filter(pl.col("store_id") == "s0")["clerk_id"])
+    for clerk, reasons in rows.select("clerk_id", "reasons").iter_rows():
+        warned = any(reason["code"] == "not_here" for reason in reasons)
+        assert warned == (clerk in clerks)
+
+
+def test_back_in_stock_is_of_the_clerks_store(
+    two_stores: Inputs, files: DecisionFiles, world: Any
+) -> None:
+    """Elsewhere, or on no shelf at all, is not here; without a store's word all stores count."""
+    product = two_stores["product"].with_columns(days_since_restock=pl.lit(2.0))
+    given = {**two_stores, "product": product}
+    people = given["customer_state"].select("customer_id", consent_profiling=pl.lit(True))
+
+    def back(inputs: Inputs) -> set[str]:
+        rows = open_needs(
+            conform_inputs(inputs), people, {}, as_of=world.AS_OF, policy=files.policy
+        ).rows.filter("is_restocked")
+        homes = given["customer_state"].select("customer_id", "clerk_id")
+        clerks = given["clerk"].select("clerk_id", "store_id")
+        return set(rows.join(homes, on="customer_id").join(clerks, on="clerk_id")["store_id"])
+
+    assert back(given) == {"s0", "s1", "s9"}
+    assert back(stocked(given, [])) == {"s9"}
+    assert back(stocked(given, [], restocked=3.0)) == {"s0", "s1", "s9"}
+    assert back(stocked(given, given["product"]["product_id"].to_list(), 3.0)) == {"s1", "s9"}
 
 
 def test_a_product_brought_lately_gives_way_to_the_next_and_a_need_without_any_rests(

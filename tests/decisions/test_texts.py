@@ -15,8 +15,11 @@ import yaml
 from tests.decisions.world import AS_OF, make_inputs
 
 from nba.decisions import DecisionFiles
+from nba.decisions.action_types import PRODUCT_KINDS
 from nba.decisions.address import form_of_address
 from nba.decisions.decide import decide
+from nba.decisions.facts import build_facts
+from nba.decisions.inputs import conform_inputs
 from nba.decisions.names import Texts, counted
 from nba.decisions.reasons import (
     NEED_REASONS,
@@ -55,6 +58,7 @@ def facts_of(locale: str, **changes: object) -> dict[str, Any]:
         "due_category": "premium_beauty",
         "main_category": "premium_beauty",
         "product_name": "经典托特包 | Classic Tote",
+        "need_last": "链条包 | Chain Bag",
         "event_topic": "跑团 | Running Club",
         "benefit_kind": "coupon",
         "clerk_name": "李娜 | Li Na",
@@ -127,9 +131,85 @@ def test_days_are_said_as_people_say_them(files: DecisionFiles, number: float) -
 def test_every_need_has_one_reason(need: str, category: str) -> None:
     """Whatever the category is called, however due it is, and however often it was bought."""
     facts = facts_of("en", need=need, need_category=category)
-    states = [{"need_times": n, "need_due": due} for n in (1, 2, 9) for due in (0.4, 0.9, 4.0)]
+    states = [
+        {"need_times": n, "need_due": due, "need_gap": own, "need_usual_gap": usual,
+         "need_days": days, "need_last": name}
+        for n in (None, 1.0, 2.0, 9.0) for due in (None, 0.4, 0.9, 4.0) for own in (None, 20.0)
+        for usual in (None, 59.0) for days, name in ((None, ""), (5.0, ""), (5.0, "Tote"))
+    ]  # fmt: skip
     flags = phrase_flags(pl.DataFrame([{**facts, **state} for state in states]))
     assert flags.select(pl.sum_horizontal(NEED_REASONS)).to_series().to_list() == [1] * len(states)
+
+
+DUE = {"need_due": 0.9, "need_times": 2.0, "need_days": 40.0, "need_usual_gap": 59.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "zh", "en"),
+    [
+        (
+            {"need_gap": 20.0},
+            "Beauty通常每 20 天买一次，上次是 40 天前（链条包）",
+            "buys Beauty every 20 days or so; the last time was 40 days ago (Chain Bag)",
+        ),
+        (
+            {"need_gap": None, "need_last": ""},
+            "40 天前买过Beauty，估计隔约 59 天会再需要",
+            "bought Beauty 40 days ago; we expect the next need about 59 days after it",
+        ),
+        (
+            {"need_gap": None, "need_due": 0.5},
+            "上次买这类商品是 40 天前（链条包）",
+            "last bought goods of this kind 40 days ago (Chain Bag)",
+        ),
+        (
+            {"need_gap": None, "need_days": None, "need_last": ""},
+            "以前看中过经典托特包这类商品",
+            "has chosen something like Classic Tote before",
+        ),
+    ],
+)
+def test_a_due_need_is_said_by_what_is_known(
+    files: DecisionFiles, changes: dict[str, Any], zh: str, en: str
+) -> None:
+    """Their own habit only from their own gaps; what was bought last, not what is brought."""
+    facts = facts_of("en", **{**DUE, "need_category": "Beauty", **changes})
+    flags = phrase_flags(pl.DataFrame([facts], infer_schema_length=1)).row(0, named=True)
+    action = files.catalogue["replenish_reminder"]
+    first = reasons_of(spoken_facts(facts, {}), flags, action)[0]
+    assert (first["zh"], first["en"]) == (zh, en)
+
+
+def test_only_what_the_store_has_is_said_to_be_there(files: DecisionFiles) -> None:
+    """No text promises stock or a day of arrival, but where the store is known to have it."""
+    promise = re.compile("有货|现货|库存|货架|到店里|今天到|in stock now|in the store|shelf|today")
+    bringing = [action for action in files.catalogue.actions if action.brings in PRODUCT_KINDS]
+    for action in bringing:
+        for language in LANGUAGES:
+            spoken = spoken_facts(facts_of(language), CATEGORIES)
+            seen = {}
+            for in_store in (False, None, True):
+                said: dict[str, set[str]] = {"C0001": set()}
+                for day in range(20):
+                    writer = TalkingPoints(files.texts, said, AS_OF + timedelta(days=day), "zh")
+                    text = writer.write(action, spoken, {**ITEM, "in_store": in_store})
+                    said["C0001"].add(text)
+                seen[in_store] = any(promise.search(text) for text in said["C0001"])
+            assert seen == {False: False, None: False, True: action.action_type in
+                            files.texts.in_store}, action.action_type  # fmt: skip
+
+
+def test_thanks_fit_a_purchase_anywhere(files: DecisionFiles) -> None:
+    action = files.catalogue["thank_you"]
+    texts = [
+        text
+        for language in LANGUAGES
+        for text in (
+            action.talking_point.of(language),
+            *files.texts.variants["thank_you"].of(language),
+        )
+    ]
+    assert [text for text in texts if re.search("光临|来{store}|visit|coming", text)] == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -233,3 +313,25 @@ def test_a_project_may_do_without_texts(files: DecisionFiles) -> None:
     bare: DecisionRules = replace(files, texts=Texts()).rules(DecisionSettings())
     plan = decide(make_inputs(60), bare, as_of=datetime(2026, 3, 2)).actions
     assert plan.filter(pl.col("rank").is_not_null())["talking_point"].null_count() == 0
+
+
+def test_a_friend_of_the_night_before_last_is_no_friend_of_yesterday(files: DecisionFiles) -> None:
+    """Days are of the calendar, as in all other reasons."""
+    inputs = make_inputs(20)
+    late = AS_OF - timedelta(hours=26)
+    state = inputs["customer_state"].with_columns(friend_since=pl.lit(late))
+    tables = conform_inputs({**inputs, "customer_state": state})
+    facts = build_facts(
+        tables, tables["needs"].with_columns(is_restocked=False), as_of=AS_OF,
+        policy=files.policy, tags=(),
+    )  # fmt: skip
+    assert set(facts["friend_days"]) == {2.0}
+
+
+def test_who_is_in_one_group_is_not_said_to_be_in_none(files: DecisionFiles) -> None:
+    action = files.catalogue["group_invite"]
+    flags = {code: code == "groups_open" for code in PHRASES}
+    spoken = spoken_facts(facts_of("en", groups_open=1.0), CATEGORIES)
+    first = reasons_of(spoken, flags, action)[0]
+    assert first["en"] == "you have a topic group that they have not joined yet"
+    assert first["zh"] == "你有顾客还没加入的话题群"

@@ -17,11 +17,16 @@ from nba.decisions.rules import DecisionRules
 NEED_FACTS: Final = {
     "need": pl.col("need"),
     "need_category": pl.col("category"),
-    "need_days": pl.col("days_since"),
-    "need_gap": pl.col("gap_days"),
+    "need_days": pl.col("last_days"),
+    "need_last": pl.col("last_name").fill_null(""),
+    "need_gap": pl.col("own_gap_days"),
+    "need_usual_gap": pl.col("usual_gap_days"),
     "need_due": pl.col("due"),
     "need_times": pl.col("times"),
+    "need_elsewhere": pl.col("only_elsewhere").list.any().cast(pl.Float64),
 }
+#: Purchase days from which on a customer has a rhythm of their own.
+OWN_RHYTHM_DAYS: Final = 3
 
 
 def what_is_brought(
@@ -40,8 +45,9 @@ def what_is_brought(
     -------
     DataFrame
         `rows`' keys with product_ids, product_name (of the need), product_names (of
-        all that is brought), product_category, lasts (some of it is not used up), content_id,
-        title, content_link, event_id, event_link, group_topic and `NEED_FACTS`; null where
+        all that is brought), product_category, lasts (some of it is not used up), in_store (the
+        store is known to have all of it), content_id, title, content_link, event_id, event_link,
+        group_topic and `NEED_FACTS`; null where
         there is none.
     """
     contacts = rows.select(
@@ -79,13 +85,17 @@ def _products(
     people = wanted.select("customer_id", consent_profiling=pl.lit(True))
     needs = open_needs(inputs, people, {}, as_of=as_of, policy=rules.policy).rows
     named = inputs["product"].select("product_id", "name", lasts=~pl.col("replenishable"))
-    return (
+    count = pl.max_horizontal("most", "goods")
+    served = (
         wanted.join(needs, on=["customer_id", "need_id"])
-        .with_columns(pl.col("product_ids").list.head(pl.max_horizontal("most", "goods")))
+        .with_columns(pl.col("product_ids", "in_store", "only_elsewhere").list.head(count))
         .with_columns(
             pl.col("product_ids").list.get(place, null_on_oob=True).alias(key)
             for place, key in enumerate(("product_id", "second_id"))
         )
+    )
+    return (
+        served.join(_last_bought(inputs, served), on="customer_id", how="left")
         .join(named, on="product_id", how="left")
         .join(
             named.rename({"product_id": "second_id", "name": "second", "lasts": "second_lasts"}),
@@ -102,7 +112,65 @@ def _products(
             .otherwise("name"),
             product_category="category",
             lasts=pl.any_horizontal("lasts", "second_lasts").fill_null(False),
+            in_store=pl.col("in_store").list.all(),
             **NEED_FACTS,
+        )
+    )
+
+
+def _last_bought(inputs: DecisionInputs, served: pl.DataFrame) -> pl.DataFrame:
+    """Return what the customer of each need bought last of its category, and how often they do.
+
+    What was sent back is no purchase. Where several items of a product were bought and some sent
+    back, nobody can tell from which day they were: a purchase that this might be is not told.
+
+    Parameters
+    ----------
+    served : DataFrame
+        customer_id, category, days_since, product_id (what is brought); a row per customer.
+
+    Returns
+    -------
+    DataFrame
+        customer_id, last_days, last_name and own_gap_days (from `OWN_RHYTHM_DAYS` purchase days
+        on, nothing of it sent back); null where it is not known.
+    """
+    asked = served.select("customer_id", "category", "days_since", brought="product_id")
+    names = inputs["product"].select("product_id", "name")
+    sent_back = (pl.col("days_since_return") <= pl.col("days_since_purchase")).fill_null(False)
+    doubtful = sent_back & (pl.col("quantity") > 1).fill_null(True)
+    days = pl.col("days_since_purchase")
+    bought = (
+        inputs["customer_product"]
+        .filter(pl.col("purchase_days") > 0)
+        .join(asked, on=["customer_id", "category"])
+        .join(names, on="product_id", how="left")
+        .sort("customer_id", days, pl.col("product_id") != pl.col("brought"), "product_id")
+        .group_by("customer_id")
+        .agg(
+            kept_days=days.filter(~sent_back).first(),
+            doubtful_days=days.filter(doubtful).first(),
+            any_sent_back=sent_back.any(),
+            kept_name=pl.coalesce("name", "product_id").filter(~sent_back).first(),
+        )
+    )
+    rhythm = inputs["customer_category"].filter(pl.col("purchase_days") >= OWN_RHYTHM_DAYS)
+    is_told = (pl.col("kept_days") <= pl.col("doubtful_days")).fill_null(True)
+    return (
+        asked.join(bought, on="customer_id", how="left")
+        .join(
+            rhythm.select("customer_id", "category", "gap_days_median"),
+            on=["customer_id", "category"],
+            how="left",
+        )
+        .select(
+            "customer_id",
+            last_days=pl.when(pl.col("any_sent_back").is_null())
+            .then("days_since")
+            .when(is_told)
+            .then("kept_days"),
+            last_name=pl.when(is_told).then("kept_name"),
+            own_gap_days=pl.when(~pl.col("any_sent_back").fill_null(False)).then("gap_days_median"),
         )
     )
 

@@ -264,7 +264,7 @@ def _idle_variants(source: _Source, texts: Texts, catalogue: Catalogue) -> list[
     known = {action.action_type for action in catalogue.actions}
     return [
         source.problem((part, name), "no action of the catalogue has it", name)
-        for part in ("variants", "lasting")
+        for part in ("variants", "lasting", "in_store")
         for name in getattr(texts, part)
         if name not in known
     ]

@@ -81,6 +81,11 @@ class Texts(BaseModel):
         description="by action type: what is said in place of all these where goods are brought "
         "that are not used up (`categories.replenishable`)",
     )
+    in_store: Mapping[str, Variants] = Field(
+        default_factory=dict,
+        description="by action type: more talking points where the clerk's store is known to have "
+        "all that is brought; the only ones that may say so",
+    )
     openers: Variants = Field(
         default_factory=Variants,
         description="stand before a talking point once each of its variants was used",

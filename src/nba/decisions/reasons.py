@@ -21,11 +21,19 @@ MOST_REASONS: Final = 3
 OWN_REASONS: Final = 2
 #: Reasons that name the need that is served: the one that holds comes first of all.
 NEED_REASONS: Final = (
-    "need_due", "need_once", "need_again", "need_new", "need_arrived", "need_companion",
-    "need_discovery", "need_liked",
+    "need_due", "need_once", "need_again", "need_known", "need_new", "need_arrived",
+    "need_companion", "need_discovery", "need_liked",
 )  # fmt: skip
 #: Where the category of what is brought has no name that says anything.
 _UNNAMED: Final = "(need_category == 'unknown' or need_category == 'other')"
+#: A due need of which it is known when the customer bought of it last.
+_BOUGHT: Final = "need == 'due' and need_days is not None"
+#: The customer's own rhythm says that it is time; and the same, of what is usual.
+_BY_OWN: Final = f"(not {_UNNAMED} and need_gap is not None and coalesce(need_due, 0) >= 0.7)"
+_BY_USUAL: Final = (
+    f"(not {_UNNAMED} and need_gap is None and need_usual_gap is not None"
+    " and (coalesce(need_times, 1) < 2 or coalesce(need_due, 0) >= 0.7))"
+)
 #: Reasons about a category that is due, which is not always the one that is brought.
 _OTHER_NEEDS: Final = ("category_due", "repeat_favourite", "new_for_taste")
 
@@ -64,26 +72,28 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
             "holds a benefit that lapses in {benefit_days:.0f} day(s)",
         ),
         "need_due": Phrase(
-            "need == 'due' and need_times >= 2 and need_due >= 0.7"
-            " and need_category != 'unknown' and need_category != 'other'",
-            "{need_category}通常每 {need_gap:.0f} 天买一次，上次是 {need_days:.0f} 天前"
-            "（{product_name}）",
+            f"{_BOUGHT} and {_BY_OWN}",
+            "{need_category}通常每 {need_gap:.0f} 天买一次，上次是 {need_days:.0f} 天前{need_last}",
             "buys {need_category} every {need_gap:.0f} day(s) or so; the last time was "
-            "{need_days:.0f} day(s) ago ({product_name})",
+            "{need_days:.0f} day(s) ago{need_last}",
         ),
         "need_once": Phrase(
-            "need == 'due' and need_times < 2"
-            " and need_category != 'unknown' and need_category != 'other'",
+            f"{_BOUGHT} and {_BY_USUAL}",
             # an estimate of the gap, between those who came back and all who bought: no share
-            "{need_days:.0f} 天前买过{need_category}（{product_name}），估计隔约 {need_gap:.0f} "
+            "{need_days:.0f} 天前买过{need_category}{need_last}，估计隔约 {need_usual_gap:.0f} "
             "天会再需要",
-            "bought {need_category} {need_days:.0f} day(s) ago ({product_name}); we expect the "
-            "next need about {need_gap:.0f} day(s) after it",
+            "bought {need_category} {need_days:.0f} day(s) ago{need_last}; we expect the next need "
+            "about {need_usual_gap:.0f} day(s) after it",
         ),
         "need_again": Phrase(
-            f"need == 'due' and ({_UNNAMED} or (need_times >= 2 and need_due < 0.7))",
-            "上次买{product_name}这类商品是 {need_days:.0f} 天前",
-            "last bought something like {product_name} {need_days:.0f} day(s) ago",
+            f"{_BOUGHT} and not {_BY_OWN} and not {_BY_USUAL}",
+            "上次买这类商品是 {need_days:.0f} 天前{need_last}",
+            "last bought goods of this kind {need_days:.0f} day(s) ago{need_last}",
+        ),
+        "need_known": Phrase(
+            "need == 'due' and need_days is None",
+            "以前看中过{product_name}这类商品",
+            "has chosen something like {product_name} before",
         ),
         "need_new": Phrase(
             "need == 'new' and need_category != 'unknown' and need_category != 'other'",
@@ -174,7 +184,9 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
             "not contacted for {days_since_contact:.0f} day(s)",
         ),
         "groups_open": Phrase(
-            "groups_open > 0", "还没有加入你的话题群", "has not joined your topic group yet"
+            "groups_open > 0",
+            "你有顾客还没加入的话题群",
+            "you have a topic group that they have not joined yet",
         ),
         "unseen_content": Phrase(
             "True", "有还没看过的内容", "there is something that they have not seen yet"
@@ -187,6 +199,12 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
             "True", "先解决问题，不推销", "solve the matter first; do not sell", "caution"
         ),
         "no_discount": Phrase("True", "不要主动打折", "do not offer a discount unasked", "caution"),
+        "not_here": Phrase(
+            "need_elsewhere > 0",
+            "本店现在没有货，帮顾客在线上下单",
+            "your store has none now; help them order online",
+            "caution",
+        ),
         "often_contacted": Phrase(
             "contacts_30d >= 3",
             "近 30 天已联系 {contacts_30d:.0f} 次，点到为止",
@@ -227,7 +245,7 @@ GENERAL: Final = (
     "your_customer",
 )
 #: Cautions that go before the action's own.
-STRONGER_CAUTIONS: Final = ("rarely_answers", "often_contacted")
+STRONGER_CAUTIONS: Final = ("not_here", "rarely_answers", "often_contacted")
 REASON_TYPE: Final = pl.List(
     pl.Struct({"code": pl.String, "kind": pl.String, "zh": pl.String, "en": pl.String})
 )

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any, Final
 
 import polars as pl
@@ -31,6 +32,8 @@ _WHAT_FITS: Final = {"zh": "您喜欢的商品", "en": "what you like"}
 #: Facts that hold a category's code, and facts whose text may hold both languages.
 _CATEGORIES: Final = ("need_category", "due_category", "main_category")
 _BILINGUAL: Final = ("product_name", "event_topic")
+#: What was bought last stands in brackets behind the day, where it is known.
+_IN_BRACKETS: Final = {"zh": "（{}）", "en": " ({})"}
 #: Days in which a customer gets no sentence twice.
 SAME_TEXT_DAYS: Final = 30
 
@@ -63,6 +66,8 @@ def _spoken(
     for name in _BILINGUAL:
         if spoken.get(name) is not None:
             spoken[name] = in_language(spoken[name], language)
+    last = spoken.get("need_last")
+    spoken["need_last"] = _IN_BRACKETS[language].format(in_language(last, language)) if last else ""
     return spoken
 
 
@@ -166,7 +171,7 @@ class TalkingPoints:
         facts = spoken[language]
         fields = text_fields(action, facts, item, language, as_of=self.as_of)
         customer = facts["customer_id"]
-        templates = self._templates(action, language, lasts=bool(item.get("lasts")))
+        templates = self._templates(action, language, item)
         start = _turn(customer, self.as_of, len(templates))
         known = self.said.get(customer, set())
         text, chosen = "", 0
@@ -178,12 +183,17 @@ class TalkingPoints:
         self._before = (facts["clerk_id"], action.action_type, language, chosen)
         return text
 
-    def _templates(self, action: ActionType, language: Language, *, lasts: bool) -> list[str]:
-        lasting = self.texts.lasting.get(action.action_type) if lasts else None
+    def _templates(
+        self, action: ActionType, language: Language, item: Mapping[str, Any]
+    ) -> list[str]:
+        """Return the texts that hold for what is brought."""
+        lasting = self.texts.lasting.get(action.action_type) if item.get("lasts") else None
         if lasting and lasting.of(language):
             return list(lasting.of(language))
-        more = self.texts.variants.get(action.action_type)
-        return [action.talking_point.of(language), *(more.of(language) if more else ())]
+        holding = [self.texts.variants, *([self.texts.in_store] if item.get("in_store") else [])]
+        more = (variants.get(action.action_type) for variants in holding)
+        of_language = (found.of(language) for found in more if found)
+        return [action.talking_point.of(language), *chain.from_iterable(of_language)]
 
     def _in_turn(
         self, templates: Sequence[str], start: int, language: Language

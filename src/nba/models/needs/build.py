@@ -115,7 +115,7 @@ def category_states(inputs: ModelInputs, rhythm: Rhythm) -> pl.DataFrame:
 
 
 def _with_state(rows: pl.DataFrame, rhythm: Rhythm) -> pl.DataFrame:
-    """Add times, days_since, gap_days, due, order_margin, p_without."""
+    """Add times, days_since, gap_days, usual_gap_days, due, order_margin, p_without."""
 
     def numbers(name: str) -> Floats:
         column = rows[name].cast(pl.Float64).fill_null(float("nan"))
@@ -127,12 +127,14 @@ def _with_state(rows: pl.DataFrame, rhythm: Rhythm) -> pl.DataFrame:
     with np.errstate(divide="ignore", invalid="ignore"):
         mean_gap = np.where(times > 1, span / (times - 1.0), np.nan)
     gap = rhythm.gaps(rows["category"], times, mean_gap)
+    usual = rhythm.usual_gaps(rows["category"])
     due = since / gap
     return rows.select("customer_id", pl.col("category").cast(pl.String)).with_columns(
         pl.Series("category_kind", rhythm.kinds(rows["category"].cast(pl.String))),
         times=pl.Series(times),
         days_since=pl.Series(since, nan_to_null=True),
         gap_days=pl.Series(gap),
+        usual_gap_days=pl.Series(usual),
         due=pl.Series(due, nan_to_null=True),
         order_margin=pl.Series(rhythm.margins(rows["category"], times, numbers("margin_amount"))),
         p_without=pl.Series(chance_without(np.nan_to_num(due, nan=9.0), gap, WINDOW_DAYS)),
@@ -238,12 +240,13 @@ def _goods(
 def _never_bought(rows: pl.DataFrame, rhythm: Rhythm) -> pl.DataFrame:
     """Fill in what is typical of a category that the customer never bought."""
     nothing = np.zeros(rows.height)
-    typical = rhythm.gaps(rows["category"], nothing, np.full(rows.height, np.nan))
+    typical = pl.Series(rhythm.usual_gaps(rows["category"]))
     margin = rhythm.margins(rows["category"], nothing, nothing)
     return rows.with_columns(
         pl.Series("category_kind", rhythm.kinds(rows["category"])),
         pl.col("times").fill_null(0.0),
-        pl.col("gap_days").fill_null(pl.Series(typical)),
+        pl.col("gap_days").fill_null(typical),
+        pl.col("usual_gap_days").fill_null(typical),
         pl.col("order_margin").fill_null(pl.Series(margin)),
         pl.col("p_without").fill_null(0.01),
         need_id=pl.format("{}:{}", "need", pl.col("product_ids").list.first()),

@@ -77,11 +77,15 @@ class Rhythm:
         mean_gap : array of shape (n,)
             The mean gap between them; NaN with fewer than two.
         """
-        typical = self._of(category, self.gap, self.gap.get(EVERYTHING, DEFAULT_GAP))
+        typical = self.usual_gaps(category)
         seen = np.where(np.isfinite(mean_gap), np.maximum(times - 1.0, 0.0), 0.0)
         own = np.log(np.maximum(np.nan_to_num(mean_gap, nan=1.0), SHORTEST_GAP))
         mixed = (seen * own + GAP_WEIGHT * np.log(typical)) / (seen + GAP_WEIGHT)
         return np.asarray(np.exp(mixed))
+
+    def usual_gaps(self, category: pl.Series) -> Floats:
+        """Return the typical gap in days of each category, whoever buys it."""
+        return self._of(category, self.gap, self.gap.get(EVERYTHING, DEFAULT_GAP))
 
     def margins(self, category: pl.Series, times: Floats, total: Floats) -> Floats:
         """Return the margin of an order of each pair: its own mean, shrunk to the category's."""

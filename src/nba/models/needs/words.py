@@ -48,6 +48,7 @@ NEED_SCHEMA: Final[dict[str, Any]] = {
     "times": pl.Float64,
     "days_since": pl.Float64,
     "gap_days": pl.Float64,
+    "usual_gap_days": pl.Float64,
     "due": pl.Float64,
     "overall_due": pl.Float64,
     "order_margin": pl.Float64,
