@@ -91,7 +91,7 @@ def test_who_bought_once_is_told_of_an_estimate_and_not_of_most_others(
     files: DecisionFiles,
 ) -> None:
     """Fewer than half may ever come back, whatever the gap of those who do."""
-    facts = {**facts_of("en"), "need_days": 160.0, "need_gap": 157.0}
+    facts = {**facts_of("en"), "need_days": 160.0, "need_usual_gap": 157.0}
     flags = {name: name == "need_once" for name in PHRASES}
     action = files.catalogue.actions[0].model_copy(update={"reasons": (), "caution": "need_once"})
     reason, *_ = reasons_of(spoken_facts(facts, CATEGORIES), flags, action)
