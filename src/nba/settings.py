@@ -105,7 +105,7 @@ class PolicyShares(_Section):
     )
     auto: bool = Field(
         False,
-        description="Moves the shares of the running lists, and the engine's, each night towards "
+        description="Moves the shares of the running lists, and the engine's, once a week towards "
         "what earned more.",
     )
     floor: Share = Field(

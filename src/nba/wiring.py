@@ -389,12 +389,13 @@ class Wiring:
                 found="the same under `decisions`",
                 next_step="remove it there",
             )
-        tests = sorted({"variants", "by_units"} & set(settings.decisions))
+        tests = sorted({"variants", "by_units", "policies_set"} & set(settings.decisions))
         if tests:
             raise ConfigError(
                 f"nba.yaml sets `decisions.{tests[0]}`",
-                expected="arms with rules of their own from a test alone",
-                next_step="remove it, and use `nba experiment start NAME --spec FILE`",
+                expected="what a test or a night sets to be left to it",
+                next_step="remove it; arms with rules of their own: "
+                "`nba experiment start NAME --spec FILE`",
             )
         try:
             return DecisionSettings.model_validate({**given, **settings.decisions})

@@ -297,6 +297,46 @@ def test_arms_keep_their_shares_and_stick() -> None:
     assert not arms(start).equals(arms(start, salt="t"))
 
 
+SET = {"holdout": 0.1, "random": 0.1, "business_as_usual": 0.1, "observe": 0.0, "due_worth": 0.15,
+       "most_overdue": 0.1, "recency_spend": 0.0, "top_propensity": 0.0, "clerk_habit": 0.0,
+       "engine": 0.45}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        {"due_worth": 0.268, "most_overdue": 0.05},
+        {"due_worth": 0.05, "most_overdue": 0.3},
+        {"due_worth": 0.05, "most_overdue": 0.05},
+        {"due_worth": 0.6, "most_overdue": 0.05},
+        {"due_worth": 0.2, "most_overdue": 0.2},
+    ],
+)
+def test_shares_that_move_change_no_more_arms_than_they_must(lists: dict[str, float]) -> None:
+    ids = pl.Series([f"c{i}" for i in range(50_000)])
+    moved = {**SET, **lists}
+    moved["engine"] += sum(SET.values()) - sum(moved.values())
+
+    def arms(moved: dict[str, float] | None) -> pl.Series:
+        return draw_arms(
+            ids, salt="s", day=date(2026, 3, 2), shares=SET, period_days=100, moved=moved
+        )
+
+    before, after = arms(None), arms(moved)
+    assert before.equals(arms(SET))
+    for arm, share in moved.items():
+        assert (after == arm).mean() == pytest.approx(share, abs=0.007)
+    changed = {*zip(before.filter(before != after), after.filter(before != after), strict=True)}
+    grown = {arm for arm in SET if moved[arm] > SET[arm]}
+    assert {arm for _, arm in changed} == grown
+    assert grown.isdisjoint(arm for arm, _ in changed)
+    assert {arm for pair in changed for arm in pair} <= {"engine", *lists}
+    least = sum(max(moved[arm] - SET[arm], 0.0) for arm in SET)
+    assert (before != after).mean() == pytest.approx(least, abs=0.007)
+    again = {**moved, "due_worth": moved["due_worth"] + 0.02, "engine": moved["engine"] - 0.02}
+    assert (arms(again) != after).mean() < 0.05
+
+
 def test_hash_is_fixed_forever() -> None:
     """Values written down once: a change would move every customer to another arm."""
     drawn = uniform(pl.Series(["c1", "顾客", "", "a" * 300]), "salt")

@@ -16,13 +16,13 @@ import polars as pl
 
 from nba.decisions.facts import valid_content
 from nba.decisions.funnel import may_contact
-from nba.decisions.hashing import draw_arms, uniform
+from nba.decisions.hashing import uniform
 from nba.decisions.inputs import DecisionInputs, conform_inputs
 from nba.decisions.policy import ContactPolicy
 from nba.decisions.pool import with_arms
 from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import DecisionSettings
-from nba.decisions.units import arms_of_audiences
+from nba.decisions.units import arms_of_audiences, own_draws
 from nba.decisions.when import HOURS, contact_windows, known_reach, reachable_hours
 from nba.schema.words import SIMPLE_ARMS, Arm, Channel, Mode
 
@@ -270,13 +270,7 @@ def _draw(
 ) -> pl.DataFrame:
     """Draw each post by a hash of audience and day, with the floor on either side."""
     posts = posts.sort("audience")
-    arms = draw_arms(
-        posts["audience"],
-        salt=settings.salt,
-        day=as_of.date(),
-        shares=settings.shares_of_customers,
-        period_days=settings.arm_period_days,
-    )
+    arms = own_draws(posts["audience"], settings, day=as_of.date())
     if settings.by_units is not None:
         of_units = arms_of_audiences(tables, posts, settings.by_units)
         arms = arms.to_frame().select(

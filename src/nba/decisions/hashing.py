@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import date
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,9 @@ ARM_ORDER: tuple[Arm, ...] = (
     Arm.OBSERVE,
     *SIMPLE_ARMS,
 )
+
+#: Shares that differ by less are the same.
+_ALIKE: Final = 1e-9
 
 
 def _mix(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -69,7 +73,13 @@ def arm_period(day: date, period_days: int) -> int:
 
 
 def draw_arms(
-    units: pl.Series, *, salt: str, day: date, shares: Mapping[str, float], period_days: int
+    units: pl.Series,
+    *,
+    salt: str,
+    day: date,
+    shares: Mapping[str, float],
+    period_days: int,
+    moved: Mapping[str, float] | None = None,
 ) -> pl.Series:
     """Return the arm of each unit: sticky within a period, drawn anew in the next.
 
@@ -84,10 +94,38 @@ def draw_arms(
         The share of every arm.
     period_days : int
         Days for which a unit keeps its arm.
+    moved : mapping of str to float, optional
+        The shares of today, where they moved within the period; `shares` are then those that it
+        began with. An arm that grew or stayed keeps its units, one that shrank gives up some, and
+        no others change their arm.
     """
-    u = uniform(units, f"arm/{salt}/{arm_period(day, period_days)}")
+    place = f"arm/{salt}/{arm_period(day, period_days)}"
+    u = uniform(units, place)
     own = sorted(set(shares) - {*ARM_ORDER, Arm.ENGINE})
     order = [str(arm) for arm in (*ARM_ORDER, *own, Arm.ENGINE)]
-    edges = np.cumsum([shares[arm] for arm in order])[:-1]
-    names = np.array(order, dtype=object)
-    return pl.Series("arm", names[np.searchsorted(edges, u, side="right")], dtype=pl.String)
+    share = np.array([shares[arm] for arm in order], dtype=np.float64)
+    ends = np.cumsum(share)
+    drawn = np.searchsorted(ends[:-1], u, side="right")
+    if moved is not None:
+        now = np.array([moved[arm] for arm in order], dtype=np.float64)
+        given_up = u - (ends - share)[drawn] >= now[drawn]
+        given_up &= (now < share - _ALIKE)[drawn]
+        extra = {
+            arm: now[i] - share[i] for i, arm in enumerate(order) if now[i] > share[i] + _ALIKE
+        }
+        taken = _taken_up(units.filter(pl.Series(given_up)), place, extra)
+        drawn[given_up] = [order.index(arm) for arm in taken]
+    return pl.Series("arm", np.array(order, dtype=object)[drawn], dtype=pl.String)
+
+
+def _taken_up(units: pl.Series, place: str, extra: Mapping[str, float]) -> list[str]:
+    """Return who takes up each unit, in proportion to the shares that arms gained.
+
+    The arm with the least exponential draw over its weight wins (weighted rendezvous hashing), so
+    that who was taken up mostly stays there when the weights change.
+    """
+    arms = list(extra)
+    weights = np.array([extra[arm] for arm in arms])
+    waits = [-np.log1p(-uniform(units, f"{place}/{arm}")) for arm in arms]
+    best = (np.stack(waits, axis=1) / weights).argmin(axis=1) if arms else []
+    return [arms[at] for at in best]

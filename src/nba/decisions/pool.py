@@ -15,14 +15,13 @@ from nba.decisions.candidates import Candidates, build_candidates
 from nba.decisions.fatigue_cost import cost_of_fatigue, worth_ahead
 from nba.decisions.floors import best_of_floors
 from nba.decisions.funnel import Stage, may_contact
-from nba.decisions.hashing import draw_arms
 from nba.decisions.inputs import DecisionInputs
 from nba.decisions.modes import MODES, Averages
 from nba.decisions.policy import Floor
 from nba.decisions.reasons import TEXT_FACTS
 from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import DecisionSettings
-from nba.decisions.units import drawn_arms, first_groups
+from nba.decisions.units import drawn_arms, first_groups, own_draws
 from nba.models.needs.base import AHEAD_DAYS
 from nba.schema.words import SIMPLE_ARMS, Arm
 
@@ -190,13 +189,7 @@ def with_arms(
         .with_columns(unit=pl.coalesce("group", "customer_id"))
         .sort("customer_id")
     )
-    arms = draw_arms(
-        units["unit"],
-        salt=settings.salt,
-        day=as_of.date(),
-        shares=settings.shares_of_customers,
-        period_days=settings.arm_period_days,
-    )
+    arms = own_draws(units["unit"], settings, day=as_of.date())
     found = units.select(people.columns).with_columns(arms)
     if settings.by_units is None:
         return found

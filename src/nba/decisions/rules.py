@@ -72,9 +72,19 @@ class DecisionRules(BaseModel):
         }
         return {**given, "settings": current}
 
-    def with_policies(self, policies: PolicyShares) -> DecisionRules:
-        """Return the rules with other shares of the simple lists."""
-        settings = self.settings.model_copy(update={"policies": policies})
+    def with_policies(
+        self, policies: PolicyShares, as_set: PolicyShares | None = None
+    ) -> DecisionRules:
+        """Return the rules with other shares of the simple lists.
+
+        Parameters
+        ----------
+        policies : PolicyShares
+        as_set : PolicyShares, optional
+            The shares from which these moved within the arm period.
+        """
+        given = {"policies": policies, "policies_set": as_set}
+        settings = self.settings.model_copy(update=given)
         return self.model_copy(update={"settings": settings})
 
     def with_variants(

@@ -98,6 +98,11 @@ class DecisionSettings(BaseModel):
     policies: PolicyShares = Field(
         default_factory=PolicyShares, description="shares of the simple lists beside the engine"
     )
+    policies_set: PolicyShares | None = Field(
+        None,
+        description="shares of simple lists as they are set, where `policies.auto` moved them; "
+        "a night sets it",
+    )
     variants: Mapping[str, float] = Field(
         default_factory=dict,
         description="shares of the arms that plan by other rules; a running test sets them",
@@ -160,6 +165,15 @@ class DecisionSettings(BaseModel):
         if self.by_units is None:
             return self.shares
         return {str(arm): part for arm, part in arm_shares(self.arms, PolicyShares()).items()}
+
+    @property
+    def shares_of_draw(self) -> tuple[dict[str, float], dict[str, float] | None]:
+        """The shares of customers that the arm period began with, and today's where they moved."""
+        today = self.shares_of_customers
+        if self.policies_set is None:
+            return today, None
+        as_set = self.model_copy(update={"policies": self.policies_set, "policies_set": None})
+        return as_set.shares_of_customers, today
 
     def within(self, variant: str = "") -> tuple[DecisionSettings, float]:
         """Return the settings by which one set of rules plans, and its share of the minutes.

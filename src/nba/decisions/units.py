@@ -8,12 +8,14 @@ within every unit alike.
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import polars as pl
 
-from nba.decisions.hashing import uniform
+from nba.decisions.hashing import draw_arms, uniform
 from nba.decisions.inputs import DecisionInputs
-from nba.decisions.settings import UnitDraw
+from nba.decisions.settings import DecisionSettings, UnitDraw
 from nba.schema.words import Arm, DrawUnit
 
 
@@ -23,6 +25,19 @@ def first_groups(memberships: pl.DataFrame) -> pl.DataFrame:
         memberships.sort("customer_id", "joined_at", "group_id")
         .unique("customer_id", keep="first", maintain_order=True)
         .select("customer_id", group=pl.concat_str(pl.lit("group:"), "group_id"))
+    )
+
+
+def own_draws(units: pl.Series, settings: DecisionSettings, *, day: date) -> pl.Series:
+    """Return the arm that each customer, or each group of them, drew; see `draw_arms`."""
+    shares, moved = settings.shares_of_draw
+    return draw_arms(
+        units,
+        salt=settings.salt,
+        day=day,
+        shares=shares,
+        period_days=settings.arm_period_days,
+        moved=moved,
     )
 
 

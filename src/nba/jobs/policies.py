@@ -57,17 +57,24 @@ def planned(context: RunContext, planner: Planner) -> dict[str, Any]:
     if not policies.running and not arms:
         return planner(context, rules_of_day(context))
     context.folder.write(STANDING, standing(wiring, today))
+    rules = rules_of_day(context, policies, arms, units_of_day(wiring, today))
     if policies.auto:
-        earned = standing(wiring, today - timedelta(days=today.toordinal() % MOVE_DAYS))
-        policies = moved_shares(wiring, earned)
-    return planner(context, rules_of_day(context, policies, arms, units_of_day(wiring, today)))
+        earned = standing(wiring, last_move(today, rules.settings.arm_period_days))
+        rules = rules.with_policies(moved_shares(wiring, earned), policies)
+    return planner(context, rules)
+
+
+def last_move(day: date, period_days: int) -> date:
+    """Return the day on which shares moved last: the weeks of the arm period begin with it."""
+    start = date(1970, 1, 1) + timedelta(days=arm_period(day, period_days) * period_days)
+    return day - timedelta(days=(day - start).days % MOVE_DAYS)
 
 
 def standing(wiring: Wiring, before: date) -> pl.DataFrame:
     """Return what each arm earned over the holdout since its period began.
 
-    Customers who changed their arm within the period are left out: shares move along a hash, so
-    those who stayed are as good as drawn.
+    Customers who changed their arm within the period are left out: who changes when shares move is
+    decided by a hash, so those who stayed are as good as drawn.
 
     Parameters
     ----------
@@ -86,8 +93,7 @@ def standing(wiring: Wiring, before: date) -> pl.DataFrame:
     if not planned:
         return pl.DataFrame(schema={"arm": pl.String, "customers": pl.Int64})
     inputs = gather(wiring, planned[0], before - timedelta(days=1))
-    stayed = inputs.log.filter(pl.col("arm").n_unique().over("customer_id") == 1)
-    return arms_table(build_cohort(replace(inputs, log=stayed)))
+    return arms_table(build_cohort(replace(inputs, stayed=True)))
 
 
 def moved_shares(wiring: Wiring, earned: pl.DataFrame) -> PolicyShares:
@@ -112,7 +118,8 @@ def shares_by_chance(
     Parameters
     ----------
     given : mapping of str to float
-        The configured shares; without evidence they stay, and their sum always does.
+        The configured shares; their sum stays, and so does the share of an arm of which nothing
+        can be told yet.
     earned : DataFrame
         arm, estimate, standard_error, per customer.
     floor : float
@@ -132,14 +139,17 @@ def shares_by_chance(
     rows = {row["arm"]: row for row in earned.iter_rows(named=True)}
     mean = np.array([rows.get(name, {}).get("estimate") for name in names], dtype=np.float64)
     error = np.array([rows.get(name, {}).get("standard_error") for name in names], dtype=np.float64)
-    if not np.isfinite(mean).all() or not np.isfinite(error).all():
+    known = np.isfinite(mean) & np.isfinite(error)
+    if known.sum() < 2:
         return dict(given)
-    draws = np.random.default_rng(seed).normal(mean, error, (DRAWS, len(names)))
-    best = np.bincount(draws.argmax(axis=1), minlength=len(names)) / DRAWS
-    share = np.array([given[name] for name in names])
+    told = [name for name, is_known in zip(names, known, strict=True) if is_known]
+    draws = np.random.default_rng(seed).normal(mean[known], error[known], (DRAWS, len(told)))
+    best = np.bincount(draws.argmax(axis=1), minlength=len(told)) / DRAWS
+    share = np.array([given[name] for name in told])
     least = np.minimum(floor, share)
     weight = share * best
     moved = np.maximum(share.sum() * weight / max(float(weight.sum()), 1e-12), least)
     above = moved - least
     moved = moved - (moved.sum() - share.sum()) * above / max(float(above.sum()), 1e-12)
-    return {name: round(float(value), 6) for name, value in zip(names, moved, strict=True)}
+    shares = {name: round(float(value), 6) for name, value in zip(told, moved, strict=True)}
+    return {**given, **shares}

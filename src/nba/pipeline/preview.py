@@ -44,7 +44,7 @@ def preview(
     versions = model_versions_text(context.manifest)
     rules = context.ports.decision_rules(versions, changes=changes)
     kept = kept_rules(context)
-    rules = rules.with_policies(kept.settings.policies)
+    rules = rules.with_policies(kept.settings.policies, kept.settings.policies_set)
     rules = rules.with_variants(kept.variants, kept.settings.variants, kept.settings.by_units)
     plan = decide(kept_inputs(context), _without(rules, without), as_of=context.as_of)
     return plan, diff_plans(standing.actions, plan.actions)

@@ -123,12 +123,15 @@ def build_cohort(inputs: ImpactInputs) -> Cohort:
     Notes
     -----
     A customer counts from the first day on which they were eligible in the period, in every arm
-    alike, whatever was sent to them: intention to treat.
+    alike, whatever was sent to them: intention to treat. Where shares moved (`inputs.stayed`),
+    those who changed their arm are left out.
     """
     period = (pl.col("day") - pl.lit(date(1970, 1, 1))).dt.total_days() // inputs.arm_period_days
+    log = inputs.log.with_columns(period=period)
+    if inputs.stayed:
+        log = log.filter(pl.col("arm").n_unique().over("customer_id", "period") == 1)
     first = (
-        inputs.log.with_columns(period=period)
-        .sort("day", "customer_id")
+        log.sort("day", "customer_id")
         .group_by("customer_id", "period", maintain_order=True)
         .agg(pl.col("arm", "clerk_id").first(), start=pl.col("day").first())
         .with_columns(

@@ -62,6 +62,8 @@ class ImpactInputs:
         What arms with rules of their own change, by arm.
     by_units : UnitDraw or None
         Where clerks, stores or groups drew the arms of a test in this period, how they did.
+    stayed : bool
+        Compare only customers who kept their arm in an arm period: shares moved, by a hash.
     """
 
     first: date
@@ -85,6 +87,7 @@ class ImpactInputs:
     watched: pl.DataFrame = field(default_factory=pl.DataFrame)
     changes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     by_units: UnitDraw | None = None
+    stayed: bool = False
 
     @property
     def known_from(self) -> date | None:

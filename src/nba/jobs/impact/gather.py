@@ -18,7 +18,7 @@ from nba.evaluation.impact.inputs import (
 )
 from nba.features.exact import MONEY_UNITS
 from nba.features.prepare import day_number, sales_lines
-from nba.jobs.impact.live_record import own_changes, planned_shares, planned_units
+from nba.jobs.impact.live_record import moves_shares, own_changes, planned_shares, planned_units
 from nba.pipeline.plan import GROUP
 from nba.pipeline.shadow import OBSERVED
 from nba.schema.words import CUSTOMER_ID, Mode
@@ -91,6 +91,7 @@ def gather(wiring: Wiring, first: date, last: date) -> ImpactInputs:
         watched=_watched(wiring, first, last),
         changes=own_changes(wiring.project),
         by_units=planned_units(wiring, first, last),
+        stayed=moves_shares(wiring, first, last),
         **recent,
         **whole,
     )

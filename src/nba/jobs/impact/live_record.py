@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nba.decisions.settings import UnitDraw
 from nba.pipeline.arms import ArmChange
-from nba.schema.words import SIMPLE_ARMS, DrawUnit
+from nba.schema.words import SIMPLE_ARMS, Arm, DrawUnit
 from nba.settings import PolicyShares, Project
 from nba.wiring import Wiring
 
@@ -209,11 +209,24 @@ def shares_of(wiring: Wiring, test: LiveTest | None) -> dict[str, float]:
 
 
 def planned_shares(wiring: Wiring, first: date, last: date) -> dict[str, float]:
-    """Return the share that each arm should have; nothing where a test changed them within."""
+    """Return the share that each arm should have; nothing where a test changed them within.
+
+    Where `policies.auto` moves shares, those that it does not move.
+    """
     days = [day for test in live_tests(wiring.project) for day in (test.started, test.stopped)]
     if any(day is not None and first < day <= last for day in days):
         return {}
-    return shares_of(wiring, test_covering(wiring.project, first, last))
+    shares = shares_of(wiring, test_covering(wiring.project, first, last))
+    moving = {Arm.ENGINE, *SIMPLE_ARMS} if moves_shares(wiring, first, last) else set[Arm]()
+    return {arm: share for arm, share in shares.items() if arm not in moving}
+
+
+def moves_shares(wiring: Wiring, first: date, last: date) -> bool:
+    """Return whether `policies.auto` moves the shares of lists on these days."""
+    policies = wiring.settings.policies
+    if not (policies.auto and policies.running):
+        return False
+    return test_covering(wiring.project, first, last) is None
 
 
 def planned_units(wiring: Wiring, first: date, last: date) -> UnitDraw | None:

@@ -199,8 +199,7 @@ def look_at(wiring: Wiring, test: LiveTest, before: date) -> pl.DataFrame:
         return pl.DataFrame()
     inputs = gather(wiring, days[0], days[-1])
     if test.by_units is None:
-        stayed = inputs.log.filter(pl.col("arm").n_unique().over("customer_id") == 1)
-        inputs = replace(inputs, log=stayed)
+        inputs = replace(inputs, stayed=True)
     inputs = replace(inputs, shares=shares_of(wiring, test), by_units=test.by_units)
     cohort = build_cohort(inputs)
     kept = cohort.table.filter(pl.col("arm").is_in([*test.arms, CONTROL]))
