@@ -17,6 +17,7 @@ from nba.decisions.explain import explain
 from nba.decisions.next_actions import OpenBook, next_actions, why_not
 from nba.decisions.replacement import draw_replacements, write_reserve
 from nba.decisions.rules import DecisionRules
+from nba.schema.words import SIMPLE_ARMS
 from nba.settings import ArmShares, PolicyShares
 
 Make = Callable[..., dict[str, pl.DataFrame]]
@@ -87,6 +88,31 @@ def test_a_decision_of_the_arm_repeats_and_is_explained_by_its_rules(
     assert found.arm == "short"
     assert drawn["minutes"] == pytest.approx(action["minutes"])
     assert drawn["value"] == pytest.approx(action["value"])
+
+
+@pytest.mark.parametrize("arm", SIMPLE_ARMS)
+def test_customers_of_simple_lists_are_explained_by_their_list(
+    make_inputs: Make, files: DecisionFiles, world: Any, arm: str
+) -> None:
+    inputs = make_inputs(300, 3, seed=5)
+    settings = DecisionSettings(policies=PolicyShares.model_validate({arm: 0.7}))
+    rules = files.rules(settings)
+    plan = decide(inputs, rules, as_of=world.AS_OF)
+    book = OpenBook.of(inputs, plan.clerks)
+    is_listed = (pl.col("arm") == arm) & pl.col("need_id").is_not_null()
+    for entry in plan.log.filter(is_listed).head(2).to_dicts():
+        customer = entry["customer_id"]
+        found = explain(inputs, rules, customer_id=customer, as_of=world.AS_OF, plan=plan)
+        assert found.arm == arm
+        drawn = found.candidates.filter("drawn").row(0, named=True)
+        assert drawn["need"] == entry["need_id"]
+        assert drawn["probability"] == entry["propensity"]
+        assert drawn["uplift"] * drawn["relevance_factor"] == pytest.approx(entry["uplift"])
+        assert drawn["value"] == pytest.approx(entry["value"])
+        now = why_not(book, customer, rules, as_of=world.AS_OF)
+        same = now.filter(pl.col("action_type") == entry["action_type"])
+        assert same["need"].to_list() == [entry["need_id"]]
+    assert plan.log.filter(is_listed).height
 
 
 def test_what_is_decided_during_the_day_follows_the_arm(

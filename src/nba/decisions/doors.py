@@ -56,14 +56,25 @@ _RULES: Final = {
 }
 
 
-def door_of(candidates: Candidates, at: int, stage: Stage) -> str:
-    """Return the code of the door that closes an action to the first customer; empty: open."""
-    action, state = candidates.actions[at], candidates.facts.row(0, named=True)
+def door_of(candidates: Candidates, at: int, stage: Stage, row: int = 0) -> str:
+    """Return the code of the door that closes an action to a customer; empty: open.
+
+    Parameters
+    ----------
+    candidates : Candidates
+    at : int
+        The action's place among the candidates.
+    stage : Stage
+        How far it came.
+    row : int
+        The customer's place.
+    """
+    action, state = candidates.actions[at], candidates.facts.row(row, named=True)
     if not action.enabled:
         return "switched_off"
     if stage is Stage.POLICY:
         stopped = candidates.service_stopped_by if action.service else candidates.stopped_by
-        return str(stopped[0] or _POLICY)
+        return str(stopped[row] or _POLICY)
     if stage is not Stage.NOT_ELIGIBLE:
         return "" if stage is Stage.OPEN else stage.name.lower()
     if not state["consent_contact"]:

@@ -14,15 +14,16 @@ from nba.arrays import Floats, Ints
 from nba.decisions.candidates import Candidates, build_candidates
 from nba.decisions.doors import door_of, text_of
 from nba.decisions.funnel import Stage
-from nba.decisions.inputs import conform_inputs
+from nba.decisions.inputs import DecisionInputs, conform_inputs
 from nba.decisions.modes import MODES, mode_averages
 from nba.decisions.needs import CustomerNeeds
-from nba.decisions.parts import arm_of, arm_tables
+from nba.decisions.parts import arm_of, arm_tables, people_of
 from nba.decisions.plan import Plan
 from nba.decisions.rules import DecisionRules
 from nba.decisions.substitution import with_substitutes
 from nba.errors import NotFoundError
 from nba.models.needs.base import FACTORS
+from nba.schema.words import SIMPLE_ARMS, Arm
 
 
 @dataclass(frozen=True)
@@ -83,25 +84,58 @@ def explain(
             next_step="check the id, or ingest the customer",
         )
     arm = arm_of(tables, rules, customer_id, as_of=as_of)
-    rules, own = rules.of_arm(arm), arm_tables(inputs, arm)
+    own = arm_tables(inputs, arm)
     if own:
         tables = with_substitutes(conform_inputs({**inputs, **own}))
+    people = compared_with(tables, rules, arm, customer_id, as_of=as_of)
+    rules = rules.of_arm(arm)
     candidates = build_candidates(
-        tables.of_customers(pl.Series([customer_id])),
+        tables.of_customers(people["customer_id"]),
         rules.catalogue.actions,
         mode_averages(tables),
         rules,
         as_of=as_of,
+        arm=people["arm"],
     )
+    at = int(people["customer_id"].index_of(customer_id) or 0)
     entry = {} if plan is None else _logged(plan, customer_id)
     return Explanation(
         customer_id=customer_id,
-        clerk_id=candidates.facts["clerk_id"][0] or "",
+        clerk_id=candidates.facts["clerk_id"][at] or "",
         arm=entry.get("arm") or "",
-        closed=entry.get("closed") or candidates.stopped_by[0] or "",
-        candidates=_with_draw(candidate_rows(candidates), entry),
-        facts=candidates.facts.row(0, named=True),
+        closed=entry.get("closed") or candidates.stopped_by[at] or "",
+        candidates=_with_draw(candidate_rows(candidates, at), entry),
+        facts=candidates.facts.row(at, named=True),
     )
+
+
+def compared_with(
+    tables: DecisionInputs,
+    rules: DecisionRules,
+    arm: str,
+    customer_id: str,
+    *,
+    as_of: datetime,
+) -> pl.DataFrame:
+    """Return customer_id and arm of those whose scores the customer's depend on, sorted by id.
+
+    A simple list may score by rank among all of its customers; elsewhere each stands alone.
+
+    Parameters
+    ----------
+    tables : DecisionInputs
+    rules : DecisionRules
+        Of the day, with all arms.
+    arm : str
+        The arm of its own rules that plans the customer; empty: none of them.
+    customer_id : str
+    as_of : datetime
+    """
+    people = people_of(tables, rules, arm, as_of=as_of).select("customer_id", "arm")
+    mine = people.filter(pl.col("customer_id") == customer_id)
+    if mine.is_empty():
+        return pl.DataFrame({"customer_id": [customer_id], "arm": [str(Arm.ENGINE)]})
+    return people.filter(pl.col("arm") == mine["arm"][0]) if mine["arm"][0] in SIMPLE_ARMS else mine
 
 
 def _logged(plan: Plan, customer_id: str) -> dict[str, Any]:
@@ -112,17 +146,24 @@ def _logged(plan: Plan, customer_id: str) -> dict[str, Any]:
     return rows.row(0, named=True) if rows.height else {}
 
 
-def candidate_rows(candidates: Candidates) -> pl.DataFrame:
-    """Return a row per candidate, the best of those that came furthest first."""
+def candidate_rows(candidates: Candidates, row: int = 0) -> pl.DataFrame:
+    """Return a row per candidate of one customer, the best of those that came furthest first.
+
+    Parameters
+    ----------
+    candidates : Candidates
+    row : int
+        The customer's place among those of `candidates`.
+    """
     actions, effects, needs = candidates.actions, candidates.effects, candidates.needs
-    chosen = effects.need[0]
+    chosen = effects.need[row]
     modes = np.array([MODES.index(action.mode) for action in actions], dtype=np.int64)
     stages = [
         Stage(int(stage)) if action.enabled else Stage.NOT_ELIGIBLE
-        for action, stage in zip(actions, candidates.stage[0], strict=True)
+        for action, stage in zip(actions, candidates.stage[row], strict=True)
     ]
     minutes = np.array([action.minutes for action in actions])
-    whys = [_why(candidates, at, stage) for at, stage in enumerate(stages)]
+    whys = [_why(candidates, at, stage, row) for at, stage in enumerate(stages)]
     table = pl.DataFrame(
         {
             "action_type": [action.action_type for action in actions],
@@ -132,18 +173,18 @@ def candidate_rows(candidates: Candidates) -> pl.DataFrame:
             "need": pl.Series(needs.names("need_id")[chosen].tolist(), dtype=pl.String),
             "category": pl.Series(needs.names("category")[chosen].tolist(), dtype=pl.String),
             **_need_columns(needs, chosen, modes),
-            "uplift": effects.uplift[0],
-            "uplift_drawn": effects.drawn[0],
-            "relevance_factor": effects.relevance[0],
-            "worth": effects.worth[0],
-            "risk": effects.risk[0],
-            "lost_share": effects.lost_share[0],
-            "customer_value": np.full(len(actions), effects.customer_value[0]),
-            "lever_factor": candidates.lever[0],
-            "value": candidates.value[0],
+            "uplift": effects.uplift[row],
+            "uplift_drawn": effects.drawn[row],
+            "relevance_factor": effects.relevance[row],
+            "worth": effects.worth[row],
+            "risk": effects.risk[row],
+            "lost_share": effects.lost_share[row],
+            "customer_value": np.full(len(actions), effects.customer_value[row]),
+            "lever_factor": candidates.lever[row],
+            "value": candidates.value[row],
             "risk_share": [action.risk_share for action in actions],
             "minutes": minutes,
-            "value_per_minute": candidates.value[0] / minutes,
+            "value_per_minute": candidates.value[row] / minutes,
         }
     )
     reached = pl.Series([int(stage) for stage in stages])
@@ -164,8 +205,8 @@ def _need_columns(needs: CustomerNeeds, chosen: Ints, modes: Ints) -> dict[str, 
     }
 
 
-def _why(candidates: Candidates, at: int, stage: Stage) -> str:
-    code = door_of(candidates, at, stage)
+def _why(candidates: Candidates, at: int, stage: Stage, row: int) -> str:
+    code = door_of(candidates, at, stage, row)
     return text_of(code, candidates.actions[at])["en"] if code else ""
 
 
@@ -175,13 +216,18 @@ def _with_draw(rows: pl.DataFrame, entry: Mapping[str, Any]) -> pl.DataFrame:
     tires, price = entry.get("fatigue_cost") or 0.0, entry.get("price_per_minute")
     cost = tires * pl.col("risk_share")
     value = pl.col("value") - cost * pl.col("lever_factor")
-    propensities = {item["action_type"]: item["probability"] for item in alternatives}
-    names = rows["action_type"].to_list()
+    propensities = {_served(item): item["probability"] for item in alternatives}
+    names = list(map(_served, rows.select("action_type", need_id="need").iter_rows(named=True)))
     return rows.with_columns(
         fatigue_cost=cost,
         value=value,
         value_per_minute=value / pl.col("minutes"),
         price_per_minute=pl.lit(price, pl.Float64),
         probability=pl.Series([propensities.get(name, 0.0) for name in names], dtype=pl.Float64),
-        drawn=pl.Series([name == entry.get("action_type") for name in names], dtype=pl.Boolean),
+        drawn=pl.Series([name == _served(entry) for name in names], dtype=pl.Boolean),
     ).drop("risk_share")
+
+
+def _served(item: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return what tells an alternative from others: the action, and the need that it serves."""
+    return item.get("action_type"), item.get("need_id")

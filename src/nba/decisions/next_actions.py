@@ -11,7 +11,7 @@ import polars as pl
 
 from nba.decisions.candidates import build_candidates
 from nba.decisions.doors import door_of, opening_days, text_of
-from nba.decisions.explain import candidate_rows
+from nba.decisions.explain import candidate_rows, compared_with
 from nba.decisions.funnel import Stage
 from nba.decisions.inputs import DecisionInputs, conform_inputs
 from nba.decisions.modes import MODES, Averages, mode_averages
@@ -228,13 +228,14 @@ def why_not(
         price of the clerk's minute; none for an unknown customer.
     """
     arm = arm_of(tables_of(book, [customer_id], None), rules, customer_id, as_of=as_of)
-    rules = rules.of_arm(arm)
     own, averages = book.of_arm(arm, scores)
     mine = tables_of(book, [customer_id], own)
     if mine["customer_state"].is_empty():
         return pl.DataFrame()
+    people = compared_with(mine, rules, arm, customer_id, as_of=as_of)
+    rules = rules.of_arm(arm)
     actions = rules.catalogue.actions
-    candidates = build_candidates(mine, actions, averages, rules, as_of=as_of)
+    candidates = build_candidates(mine, actions, averages, rules, as_of=as_of, arm=people["arm"])
     stages = [Stage(int(stage)) for stage in candidates.stage[0]]
     codes = [door_of(candidates, at, stage) for at, stage in enumerate(stages)]
     texts = [
