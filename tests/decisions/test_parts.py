@@ -17,7 +17,7 @@ from nba.decisions.explain import explain
 from nba.decisions.next_actions import OpenBook, next_actions, why_not
 from nba.decisions.replacement import draw_replacements, write_reserve
 from nba.decisions.rules import DecisionRules
-from nba.schema.words import SIMPLE_ARMS
+from nba.schema.words import SIMPLE_ARMS, Arm
 from nba.settings import ArmShares, PolicyShares
 
 Make = Callable[..., dict[str, pl.DataFrame]]
@@ -108,7 +108,8 @@ def test_customers_of_simple_lists_are_explained_by_their_list(
         assert drawn["need"] == entry["need_id"]
         assert drawn["probability"] == entry["propensity"]
         assert drawn["uplift"] * drawn["relevance_factor"] == pytest.approx(entry["uplift"])
-        assert drawn["value"] == pytest.approx(entry["value"])
+        scored = drawn["value"] if arm == Arm.DUE_WORTH else drawn["score"]
+        assert scored == pytest.approx(entry["value"])
         now = why_not(book, customer, rules, as_of=world.AS_OF)
         same = now.filter(pl.col("action_type") == entry["action_type"])
         assert same["need"].to_list() == [entry["need_id"]]

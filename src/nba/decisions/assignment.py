@@ -19,6 +19,7 @@ from nba.decisions.floors import owed_first
 from nba.decisions.hashing import hash_ids, uniform
 from nba.decisions.integer import appeal
 from nba.decisions.mixture import PlanMixture, make_plans
+from nba.decisions.ordering import UNPRICED_ARMS
 from nba.decisions.rounding import draw
 from nba.decisions.settings import DecisionSettings, Rounding
 from nba.schema.words import LISTED_ARMS, OWN_HABIT_ARMS, SIMPLE_ARMS, Arm
@@ -88,6 +89,24 @@ class Day:
         """Return who is in an arm."""
         mine: Bools = self.arm == LISTED_ARMS.index(arm)
         return mine
+
+    @property
+    def is_money(self) -> Bools:
+        """Whose values are money: all but those of simple lists that score by something else."""
+        unpriced = [LISTED_ARMS.index(arm) for arm in UNPRICED_ARMS]
+        return ~np.isin(self.arm, unpriced)
+
+    def in_money(self, settings: DecisionSettings) -> tuple[Programme, float]:
+        """Return the programme of those whose values are money, and their share of the minutes."""
+        shares = settings.shares
+        unpriced = sum(shares[arm] for arm in UNPRICED_ARMS)
+        listed = sum(shares[arm] for arm in LISTED_ARMS)
+        share = 1.0 - unpriced / max(listed, EPSILON)
+        if share <= EPSILON or not unpriced:
+            return self.programme, 1.0
+        programme = self.programme
+        is_open = programme.open & self.is_money[:, None]
+        return replace(programme, open=is_open, budget=programme.budget * share), share
 
     def of_arm(self, arm: Arm, budget: Floats | None = None) -> Day:
         """Return the day with nothing open but for one arm, and its minutes."""
@@ -159,6 +178,8 @@ def _assign_block(day: Day, settings: DecisionSettings) -> Assignment:
         minutes = shares[arm] / whole
         of_arm = day.of_arm(arm, own * minutes)
         planned = _planned(of_arm, left * minutes, plan_index, settings)
+        if arm in UNPRICED_ARMS:
+            planned = replace(planned, bound=np.zeros_like(planned.bound))
         parts.append((planned, day.is_of(arm)))
     return _joined(parts)
 

@@ -18,12 +18,14 @@ from nba.decisions.integer import appeal
 from nba.decisions.lending import lent_minutes, pooled_bound, store_places
 from nba.decisions.log import clerk_report, decision_log
 from nba.decisions.modes import MODES, Averages
+from nba.decisions.ordering import UNPRICED_ARMS, in_money
 from nba.decisions.own_cases import with_own_cases
 from nba.decisions.parts import Part, joined, parts_of
 from nba.decisions.plan import Plan
 from nba.decisions.policy import ContactPolicy
 from nba.decisions.pool import Pool, evaluate, fatigue_cost
 from nba.decisions.rules import DecisionRules
+from nba.decisions.settings import DecisionSettings
 from nba.decisions.substitution import propose_handovers
 from nba.decisions.when import reachable_hours
 from nba.decisions.writing import write_actions
@@ -76,7 +78,7 @@ def _decide_part(part: Part, *, as_of: datetime) -> Plan:
     pool = evaluate(tables, part.people, rules, part.averages, as_of=as_of)
     working = working_clerks(tables, rules.policy)
     pool, day, rows = _day(pool, working, rules, as_of=as_of)
-    price = solve(owed_first(day.programme, day.owed)).price
+    price = solve(owed_first(day.in_money(rules.settings)[0], day.owed)).price
     by_row = np.full(len(pool.value), np.inf)
     by_row[rows] = price[day.programme.clerk]
     pool = pool.charged(fatigue_cost(pool, by_row, rules))
@@ -85,9 +87,11 @@ def _decide_part(part: Part, *, as_of: datetime) -> Plan:
     log = part.named(decision_log(pool, assigned, rows, rules, as_of=as_of))
     return Plan(
         log=log,
-        actions=write_actions(tables, _listed(log), pool.facts, rules, as_of=as_of),
-        clerks=clerk_report(working, day.programme, assigned).with_columns(
-            value_pooled=pl.Series(pooled_bound(day.programme, store_places(working))),
+        actions=in_money(write_actions(tables, _listed(log), pool.facts, rules, as_of=as_of)),
+        clerks=clerk_report(working, day.programme, assigned, day.is_money).with_columns(
+            value_pooled=pl.Series(
+                pooled_bound(day.in_money(rules.settings)[0], store_places(working))
+            ),
             price_before_fatigue=pl.Series(price),
         ),
         preferred_mode=_preferred_mode(pool),
@@ -128,7 +132,7 @@ def _day(
         )
         for part in (slice(len(MODES)), slice(len(MODES), None))
     )
-    price = solve(of_modes).price
+    day = Day(of_modes, place[rows], people["customer_id"][rows], working["clerk_id"], seed)
     floor = np.full(len(pool.value), -1, dtype=np.int64)
     floor[rows] = owed(
         rules.policy.floors,
@@ -136,24 +140,33 @@ def _day(
         place[rows],
         working["clerk_id"],
         settings.shares,
-        forgone=np.maximum(appeal(of_modes, price), 0.0),
+        forgone=_forgone(day, settings),
         seed=seed,
     )
     modes = np.array([MODES.index(action.mode) for action in rules.actions], dtype=np.int64)
     pool = pool.serving(floor, modes)
     programme = _programme(pool, rows, clerk[rows], budget)
+    day = replace(day, programme=programme, owed=floor[rows] >= 0)
     if settings.lend_share:
-        lent = lent_minutes(programme, store_places(working), settings.lend_share)
-        programme = replace(programme, budget=lent)
-    day = Day(
-        programme=programme,
-        arm=place[rows],
-        customers=people["customer_id"][rows],
-        clerks=working["clerk_id"],
-        seed=seed,
-        owed=floor[rows] >= 0,
-    )
+        money, share = day.in_money(settings)
+        lent = lent_minutes(money, store_places(working), settings.lend_share) / share
+        day = replace(day, programme=replace(programme, budget=lent))
     return pool, day, rows
+
+
+def _forgone(day: Day, settings: DecisionSettings) -> Floats:
+    """Return what each customer's best action would earn today beyond the price of its minutes.
+
+    Where a simple list's scores are no money, minutes are priced in that list's own unit.
+    """
+    money, _ = day.in_money(settings)
+    forgone = appeal(day.programme, solve(money).price)
+    for arm in UNPRICED_ARMS:
+        if (mine := day.is_of(arm)).any():
+            share = settings.shares[arm]
+            own = day.of_arm(arm, day.programme.budget * share).programme
+            forgone = np.where(mine, appeal(day.programme, solve(own).price), forgone)
+    return np.maximum(forgone, 0.0)
 
 
 def _programme(pool: Pool, rows: Ints, clerk: Ints, budget: Floats) -> Programme:

@@ -13,6 +13,7 @@ from nba.decisions.action_types import ActionType
 from nba.decisions.funnel import numbers_of
 from nba.decisions.modes import MODES, Averages, ModeScores
 from nba.decisions.needs import CustomerNeeds, best_needs
+from nba.decisions.ordering import is_priced
 from nba.decisions.policy import Levers
 from nba.decisions.rules import DecisionRules
 from nba.decisions.simple import simple_scores
@@ -41,6 +42,8 @@ class ContactEffects:
         The expected margin of the coming year.
     simple : array of bool, shape (customers,)
         Customers whose list a simple policy makes: `drawn` is its score, and nothing is deducted.
+    priced : array of bool, shape (customers,)
+        Customers whose scores are money.
     """
 
     need: Ints
@@ -52,6 +55,7 @@ class ContactEffects:
     lost_share: Floats
     customer_value: Floats
     simple: Bools
+    priced: Bools
 
     @property
     def expected_gain(self) -> Floats:
@@ -126,6 +130,7 @@ def contact_effects(
         lost_share=scores.lost_share[:, mode],
         customer_value=_customer_value(facts, averages),
         simple=is_simple,
+        priced=arm.alias("arm").to_frame().select(is_priced()).to_series().to_numpy(),
     )
 
 

@@ -38,7 +38,8 @@ class Explanation:
         A row per action type: the stage it reached (`not_eligible`, `not_applicable`,
         `not_suitable`, `policy`, `open`), why it stopped there, the need that it serves with
         each factor of its value, its minutes, its probability and whether it was drawn; with a
-        plan also what a contact takes from later ones, and the price of the clerk's minute.
+        plan also what a contact takes from later ones, and the price of the clerk's minute. Of a
+        simple list whose scores are no money, `score` in place of `value`.
     facts : mapping
         The facts that the rules read.
     """
@@ -187,8 +188,12 @@ def candidate_rows(candidates: Candidates, row: int = 0) -> pl.DataFrame:
             "value_per_minute": candidates.value[row] / minutes,
         }
     )
+    if not effects.priced[row]:  # a simple list's score is no money
+        none = dict.fromkeys(("uplift_drawn", "value_per_minute"), pl.lit(None, pl.Float64))
+        table = table.with_columns(score="value", **none)
     reached = pl.Series([int(stage) for stage in stages])
-    return table.sort(reached, "value", descending=True, maintain_order=True)
+    ordered = table.sort(reached, "value", descending=True, maintain_order=True)
+    return ordered if effects.priced[row] else ordered.with_columns(value=pl.lit(None, pl.Float64))
 
 
 def _need_columns(needs: CustomerNeeds, chosen: Ints, modes: Ints) -> dict[str, Floats]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from nba.arrays import Floats, Ints, Names
+from nba.arrays import Bools, Floats, Ints, Names
 from nba.decisions.allocation import Programme
 from nba.decisions.assignment import Assignment
 from nba.decisions.modes import MODES
@@ -152,8 +152,19 @@ def _alternatives(pool: Pool, x: Floats, names: Names) -> pl.Series:
     return grouped["alternatives"]
 
 
-def clerk_report(working: pl.DataFrame, programme: Programme, assigned: Assignment) -> pl.DataFrame:
-    """Return the ledger: minutes, actions, value against its bound, price of a minute."""
+def clerk_report(
+    working: pl.DataFrame, programme: Programme, assigned: Assignment, is_money: Bools
+) -> pl.DataFrame:
+    """Return the ledger: minutes, actions, value against its bound, price of a minute.
+
+    Parameters
+    ----------
+    working : DataFrame
+    programme : Programme
+    assigned : Assignment
+    is_money : array of bool, shape (customers,)
+        Whose values are money; others are left out of the sums of values.
+    """
     clerks = working.height
     taken = assigned.drawn >= 0
     at = np.maximum(assigned.drawn, 0)[:, None]
@@ -171,8 +182,10 @@ def clerk_report(working: pl.DataFrame, programme: Programme, assigned: Assignme
         minutes_planned=total(drawn(programme.minutes)),
         minutes_expected=total((assigned.marginal * programme.minutes).sum(axis=1)),
         actions=total(taken.astype(np.float64)).cast(pl.Int64),
-        value_planned=total(drawn(programme.value)),
-        value_expected=total((assigned.marginal * programme.value).sum(axis=1)),
+        value_planned=total(np.where(is_money, drawn(programme.value), 0.0)),
+        value_expected=total(
+            np.where(is_money, (assigned.marginal * programme.value).sum(axis=1), 0.0)
+        ),
         value_bound=pl.Series(assigned.bound),
         price_per_minute=pl.Series(assigned.price),
     )

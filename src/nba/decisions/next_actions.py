@@ -15,6 +15,7 @@ from nba.decisions.explain import candidate_rows, compared_with
 from nba.decisions.funnel import Stage
 from nba.decisions.inputs import DecisionInputs, conform_inputs
 from nba.decisions.modes import MODES, Averages, mode_averages
+from nba.decisions.ordering import in_money
 from nba.decisions.own_cases import with_own_cases
 from nba.decisions.parts import ARM_TABLES, arm_of, arm_tables, people_of
 from nba.decisions.pool import CHUNK, Pool, fatigue_cost
@@ -126,6 +127,18 @@ def next_actions(
         alone; nothing for a customer who may not be contacted or is left to the clerk's own habit,
         and for who is held out the answer to an open case alone.
     """
+    return in_money(scored_actions(book, customer_ids, rules, as_of=as_of, scores=scores))
+
+
+def scored_actions(
+    book: OpenBook,
+    customer_ids: list[str],
+    rules: DecisionRules,
+    *,
+    as_of: datetime,
+    scores: Mapping[str, pl.DataFrame] | None = None,
+) -> pl.DataFrame:
+    """Return what `next_actions` does, with `value` as each list scores, money or not."""
     ids = customer_ids[:CHUNK]
     parts = [
         _of_part(book, ids, rules, arm, as_of=as_of, scores=scores)

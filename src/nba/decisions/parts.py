@@ -16,6 +16,7 @@ import polars as pl
 
 from nba.decisions.inputs import DecisionInputs, conform_inputs
 from nba.decisions.modes import Averages, mode_averages
+from nba.decisions.ordering import is_priced, placed
 from nba.decisions.plan import Plan
 from nba.decisions.pool import eligible_customers, with_arms
 from nba.decisions.rules import DecisionRules
@@ -201,17 +202,16 @@ def joined(plans: Sequence[Plan], services: Sequence[Sequence[str]]) -> Plan:
     if len(plans) == 1:
         return plans[0]
     actions = pl.concat(
-        plan.actions.with_columns(serves=pl.col("action_type").is_in(list(types)))
+        plan.actions.with_columns(service=pl.col("action_type").is_in(list(types)))
         for plan, types in zip(plans, services, strict=True)
     )
-    order = pl.struct(~pl.col("serves"), -pl.col("value"), "customer_id")
-    place = order.rank("ordinal").over("clerk_id").cast(pl.Int64)
-    listed = actions.filter(pl.col("rank").is_not_null()).with_columns(rank=place)
+    best_first = pl.when(is_priced()).then(-pl.col("value")).otherwise(pl.col("rank"))
+    listed = placed(actions.filter(pl.col("rank").is_not_null()), best_first)
     unlisted = actions.filter(pl.col("rank").is_null())
     return Plan(
         log=pl.concat([plan.log for plan in plans], how="vertical_relaxed").sort("customer_id"),
         actions=pl.concat([listed, unlisted])
-        .drop("serves")
+        .drop("service")
         .sort("clerk_id", "rank", "customer_id", nulls_last=True),
         clerks=_one_ledger([plan.clerks for plan in plans]),
         preferred_mode=pl.concat(plan.preferred_mode for plan in plans).sort("customer_id"),

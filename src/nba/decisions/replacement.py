@@ -22,7 +22,8 @@ from nba.decisions.assignment import Day, arm_places, assign
 from nba.decisions.inputs import DecisionInputs
 from nba.decisions.log import none_probability
 from nba.decisions.modes import MODES, Averages
-from nba.decisions.next_actions import OpenBook, next_actions
+from nba.decisions.next_actions import OpenBook, scored_actions
+from nba.decisions.ordering import is_priced, placed
 from nba.decisions.policy import ContactPolicy
 from nba.decisions.pool import CHUNK
 from nba.decisions.rules import DecisionRules
@@ -63,14 +64,15 @@ def write_reserve(
     -------
     DataFrame
         The columns of `nba actions export`; `rank` is the customer's place in the reserve, and the
-        same for each of their modes. Nothing was drawn: `propensity` is null.
+        same for each of their modes; `value` as the customer's list scores, money or not. Nothing
+        was drawn: `propensity` is null.
     """
     waiting = _waiting(log, clerks)
     book = OpenBook.of(inputs, clerks, averages)
     parts = [pl.DataFrame(schema=dict(ACTION_SCHEMA))]
     for start in range(0, waiting.height, CHUNK):
         ids = waiting["customer_id"][start : start + CHUNK].to_list()
-        parts.append(next_actions(book, ids, rules, as_of=as_of))
+        parts.append(scored_actions(book, ids, rules, as_of=as_of))
     place = waiting.select("customer_id", place="place")
     return (
         pl.concat(parts)
@@ -87,17 +89,18 @@ def _waiting(log: pl.DataFrame, clerks: pl.DataFrame) -> pl.DataFrame:
     planned = ~pl.col("arm").is_in([str(arm) for arm in UNLISTED_ARMS])
     rows = (
         log.filter(planned & pl.col("action_type").is_null())
-        .select("customer_id", "clerk_id", "alternatives")
+        .select("customer_id", "clerk_id", "arm", "alternatives")
         .join(price, on="clerk_id")
         .explode("alternatives")
         .unnest("alternatives")
         .filter(pl.col("action_type").is_not_null() & (pl.col("value") > 0))
     )
-    gain = pl.col("value") - pl.col("price").clip(0.0) * pl.col("minutes")
-    best = rows.group_by("customer_id", "clerk_id").agg(gain=gain.max())
-    place = pl.struct(-pl.col("gain"), "customer_id").rank("ordinal").over("clerk_id")
+    price_of_arm = pl.when(is_priced()).then(pl.col("price").clip(0.0)).otherwise(0.0)
+    gain = pl.col("value") - price_of_arm * pl.col("minutes")
+    best = rows.group_by("customer_id", "clerk_id", "arm").agg(gain=gain.max())
+    ranked = placed(best.with_columns(service=pl.lit(False)), -pl.col("gain"))
     return (
-        best.with_columns(place=place)
+        ranked.select("customer_id", "clerk_id", place="rank")
         .filter(pl.col("place") <= RESERVE_SIZE)
         .sort("clerk_id", "place")
     )

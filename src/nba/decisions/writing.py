@@ -13,6 +13,7 @@ import polars as pl
 from nba.decisions.action_types import ActionType, Brings
 from nba.decisions.brought import NEED_FACTS, what_is_brought
 from nba.decisions.inputs import DecisionInputs
+from nba.decisions.ordering import placed
 from nba.decisions.reasons import REASON_TYPE, phrase_flags, reasons_of
 from nba.decisions.rules import DecisionRules
 from nba.decisions.talking import TalkingPoints, spoken_facts
@@ -110,10 +111,8 @@ def _contacts(
 
 
 def _ranked(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows in the order of the clerks' lists: services first, then by value."""
-    order = pl.struct(~pl.col("service"), -pl.col("value"), "customer_id")
-    ranked = rows.with_columns(rank=order.rank("ordinal").over("clerk_id").cast(pl.Int64))
-    return ranked.sort("clerk_id", "rank")
+    """Return the rows in the order of the clerks' lists; see `placed`."""
+    return placed(rows, -pl.col("value")).sort("clerk_id", "rank")
 
 
 def _with_context(

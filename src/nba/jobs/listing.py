@@ -126,7 +126,7 @@ def _cells(
         bring,
         window,
         f"{row['minutes']:g}",
-        f"{row['value']:.2f} {currency}",
+        "–" if row["value"] is None else f"{row['value']:.2f} {currency}",
         "\n".join(reasons),
     )
 

@@ -89,7 +89,10 @@ class ListedAction(BaseModel):
     contact_from: AwareDatetime | None
     contact_to: AwareDatetime | None
     minutes: float | None
-    value: float | None = Field(description="Expected gain, in the project's currency.")
+    value: float | None = Field(
+        description="Expected gain, in the project's currency; null where a simple list scores by "
+        "something else."
+    )
     uplift: float | None
     p_repurchase_30d: float | None
     reasons: list[Reason]

@@ -30,6 +30,7 @@ from sqlalchemy import (
 )
 
 from nba.decisions.allocation import EPSILON
+from nba.decisions.ordering import in_money
 from nba.decisions.replacement import draw_replacements
 from nba.decisions.settings import DecisionSettings
 from nba.schema.words import FeedbackKind, Mode
@@ -204,8 +205,13 @@ def open_books(connection: Connection, as_of: date, closes_at: Mapping[str, date
 
 
 def reserve_rows(frame: pl.DataFrame, as_of: date) -> Iterator[dict[str, Any]]:
-    """Yield the rows of `reserves` from rows of the plan's action columns."""
-    for row in frame.iter_rows(named=True):
+    """Yield the rows of `reserves` from rows of the plan's action columns.
+
+    Places are drawn by `value` as each list scores; in the action that is shown it is money, or
+    left out.
+    """
+    shown = in_money(frame).to_dicts()
+    for place, row in enumerate(frame.iter_rows(named=True)):
         yield {
             "action_id": row["action_id"],
             "as_of": as_of,
@@ -217,7 +223,7 @@ def reserve_rows(frame: pl.DataFrame, as_of: date) -> Iterator[dict[str, Any]]:
             "arm": row["arm"],
             "value": row["value"],
             "minutes": row["minutes"],
-            "action": {name: value for name, value in row.items() if value is not None},
+            "action": {name: value for name, value in shown[place].items() if value is not None},
         }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from nba.decisions.ordering import is_priced
 from nba.evaluation.arm_effects import Effect
 from nba.evaluation.impact.apprentice import FollowedLists, follow_table, watched_lists
 from nba.evaluation.impact.arms import (
@@ -223,7 +224,7 @@ def build_report(inputs: ImpactInputs, *, seed: int) -> ImpactReport:
         "restraint": restraint_table(inputs, contacts, cohort),
     }
     followed = watched_lists(inputs, seed=seed)
-    gains = list_gains(rows)
+    gains = list_gains(rows.filter(is_priced()))
     tables["gains"] = gains.curve
     tables["follow"] = follow_table(followed)
     return ImpactReport(headline, tables, followed, gains)
