@@ -11,13 +11,14 @@ from nba.evaluation.arm_effects import Effect, difference
 from nba.evaluation.impact.cohort import CONTROL, Cohort
 from nba.evaluation.impact.inputs import ImpactInputs
 from nba.evaluation.intervals import bootstrap
-from nba.schema.words import OWN_HABIT_ARMS, Mode, ResponseKind
+from nba.schema.words import OWN_HABIT_ARMS, Arm, Mode, ResponseKind
 
 NONE: Final = str(Mode.NONE)
 DRAWS: Final = 400
 #: Why an open customer got nothing on a day.
 NOT_WORTH_IT: Final = "not_worth_it"
 OTHERS_FIRST: Final = "others_first"
+NOT_DRAWN: Final = "not_drawn"
 #: Arms that get no list, on purpose.
 _NO_LIST: Final = (CONTROL, *map(str, OWN_HABIT_ARMS))
 
@@ -115,7 +116,8 @@ def nothing_table(inputs: ImpactInputs) -> pl.DataFrame:
     DataFrame
         reason, customers, share of all who could be listed; `not_worth_it`: no action was worth
         more than leaving them alone; `others_first`: others were worth more of the clerk's
-        minutes; else the rule of the contact policy that closed every action.
+        minutes; `not_drawn`: of the random arm, whose contacts are drawn whatever they are worth;
+        else the rule of the contact policy that closed every action.
     """
     log = inputs.log.filter(~pl.col("arm").is_in(_NO_LIST))
     everyone = log["customer_id"].n_unique()
@@ -138,7 +140,9 @@ def nothing_table(inputs: ImpactInputs) -> pl.DataFrame:
 
 def _reason() -> pl.Expr:
     return (
-        pl.when(pl.col("best_value") > 0)
+        pl.when((pl.col("arm") == str(Arm.RANDOM)) & pl.col("best_value").is_not_null())
+        .then(pl.lit(NOT_DRAWN))
+        .when(pl.col("best_value") > 0)
         .then(pl.lit(OTHERS_FIRST))
         .when(pl.col("closed").is_not_null())
         .then(pl.col("closed"))
@@ -159,7 +163,8 @@ def restraint_table(inputs: ImpactInputs, contacts: pl.DataFrame, cohort: Cohort
     """
     log = inputs.log.filter(~pl.col("arm").is_in(_NO_LIST))
     alone = log.filter(pl.col("mode") == NONE)
-    not_worth = alone.filter(pl.col("best_value") <= 0).height
+    by_draw = pl.col("arm") == str(Arm.RANDOM)
+    not_worth = alone.filter((pl.col("best_value") <= 0) & ~by_draw).height
     policy = alone.filter(pl.col("best_value").is_null() & (pl.col("closed") != "clerk_off")).height
     lost = _negatives(inputs)
     counts = {kind: lost.filter(pl.col("kind") == kind).height for kind in _KINDS}

@@ -293,6 +293,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "导购时间先给了更有价值的顾客",
             "the clerk's minutes went to others first",
         ),
+        "not_drawn": ("随机组,未被抽中", "in the random arm, and not drawn"),
         "clerk_off": ("导购不在岗", "their clerk did not work"),
         "cool_down": ("联系间隔未到", "resting after a contact"),
         "cap_per_day": ("已达每日上限", "daily cap reached"),
