@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import polars as pl
 import pytest
 
 from nba.decisions import DecisionFiles, DecisionSettings, Plan, decide
-from nba.decisions.doors import DOORS
+from nba.decisions.doors import DOORS, said_of_closed, text_of
 from nba.decisions.explain import explain
 from nba.decisions.next_actions import OpenBook, why_not
 from nba.decisions.replacement import RESERVE_SIZE, write_reserve
@@ -35,6 +36,41 @@ def plan(inputs: dict[str, pl.DataFrame], rules: DecisionRules, world: Any) -> P
 
 def test_every_door_is_named_in_both_languages() -> None:
     assert all(set(texts) == {"zh", "en"} for texts in DOORS.values())
+
+
+CODE = re.compile(r"[a-z]+_[a-z]+")
+RULES = ("eligible", "applicable", "suitable")
+
+
+@pytest.mark.parametrize("code", sorted(DOORS))
+def test_doors_are_words(code: str, files: DecisionFiles) -> None:
+    action = files.catalogue.actions[0].model_copy(update=dict.fromkeys(RULES, "True"))
+    assert not CODE.search(text_of(code, action)["en"])
+    assert not CODE.search(said_of_closed(code))
+
+
+@pytest.mark.parametrize("code", ["not_eligible", "not_suitable"])
+def test_a_rule_that_is_not_set_is_no_reason(code: str, files: DecisionFiles) -> None:
+    action = files.catalogue.actions[0].model_copy(update={"eligible": "True", "suitable": "True"})
+    assert "True" not in "".join(text_of(code, action).values())
+    action = action.model_copy(update={"eligible": "orders > 3", "suitable": "orders > 3"})
+    assert all("orders > 3" in text for text in text_of(code, action).values())
+
+
+def test_where_nothing_can_be_brought_the_door_says_so(
+    inputs: dict[str, pl.DataFrame], rules: DecisionRules, plan: Plan, world: Any
+) -> None:
+    book = OpenBook.of(inputs, plan.clerks)
+    ids = inputs["customer_state"]["customer_id"][:20]
+    found = pl.concat([why_not(book, one, rules, as_of=world.AS_OF) for one in ids])
+    texts = found.filter(pl.col("stage") == "not_applicable").select(
+        "action_type", "door", "door_en"
+    )
+    bare = [one.action_type for one in rules.actions if one.applicable == "True"]
+    of_bare = texts.filter(pl.col("action_type").is_in(bare))
+    assert set(of_bare["door"]) == {"nothing_to_bring"}
+    assert not texts["door_en"].str.contains("True").any()
+    assert "not_applicable" in texts["door"]
 
 
 def test_doors_say_what_the_explanation_of_the_night_says(

@@ -9,7 +9,7 @@ from typing import Final
 
 from nba.decisions.action_types import ActionType
 from nba.decisions.candidates import Candidates
-from nba.decisions.funnel import Stage
+from nba.decisions.funnel import Stage, flags_of
 from nba.decisions.inputs import DecisionInputs
 from nba.decisions.policy import ContactPolicy
 from nba.decisions.policy_state import policy_open, policy_state
@@ -29,6 +29,10 @@ DOORS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "zh": "不符合条件：{rule}；或导购不做这种方式",
             "en": "eligible: {rule}; or a mode that the clerk does not serve",
         },
+        "nothing_to_bring": {
+            "zh": "目前没有适合带给客户的内容",
+            "en": "nothing that it could bring this customer today",
+        },
         "not_applicable": {"zh": "目前不适用：{rule}", "en": "applicable: {rule}"},
         "not_suitable": {
             "zh": "目前不合适：{rule}；或有未结的服务单要先处理",
@@ -38,17 +42,40 @@ DOORS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "zh": "这种方式还在间隔期内，或同类活动太近，或平台额度已用完",
             "en": "mode cools down, same type too soon, or quota spent",
         },
-        "blocked_response": {"zh": "客户已拉黑", "en": "blocked_response"},
-        "holiday": {"zh": "今天不打扰客户", "en": "holiday"},
-        "cap_per_day": {"zh": "今天的联系次数已满", "en": "cap_per_day"},
-        "cap_per_week": {"zh": "本周联系次数已满", "en": "cap_per_week"},
-        "cap_per_month": {"zh": "本月联系次数已满", "en": "cap_per_month"},
-        "pause_after_no": {"zh": "客户多次表示拒绝，暂停联系", "en": "pause_after_no"},
-        "pause_after_silence": {"zh": "客户一直没有回应，暂停联系", "en": "pause_after_silence"},
-        "cool_down": {"zh": "刚联系过，间隔期未到", "en": "cool_down"},
+        "blocked_response": {"zh": "客户已拉黑", "en": "has blocked us"},
+        "holiday": {"zh": "今天不打扰客户", "en": "no contacts today: a holiday"},
+        "cap_per_day": {"zh": "今天的联系次数已满", "en": "has had all contacts of a day"},
+        "cap_per_week": {"zh": "本周联系次数已满", "en": "has had all contacts of a week"},
+        "cap_per_month": {"zh": "本月联系次数已满", "en": "has had all contacts of a month"},
+        "pause_after_no": {"zh": "客户多次表示拒绝，暂停联系", "en": "a pause after a complaint"},
+        "pause_after_silence": {"zh": "客户一直没有回应，暂停联系", "en": "a pause after silence"},
+        "cool_down": {"zh": "刚联系过，间隔期未到", "en": "resting after the last contact"},
         "snoozed": {"zh": "导购已推迟，到时再联系", "en": "set aside by the clerk until later"},
     }
 )
+#: The same where the catalogue sets no rule.
+_WITHOUT_RULE: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {
+        "not_eligible": {
+            "zh": "导购不做这种方式",
+            "en": "a mode that the clerk does not serve",
+        },
+        "not_suitable": {
+            "zh": "有未结的服务单要先处理",
+            "en": "an open service case comes first",
+        },
+    }
+)
+#: Why nothing at all is open, where no single door says it.
+_CLOSED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "not_eligible": "no action may go to this customer",
+        "not_applicable": "no action applies today",
+        "not_suitable": "no action suits today",
+        "clerk_off": "the clerk is off today",
+    }
+)
+_NO_RULE: Final = "True"
 _RULES: Final = {
     "not_eligible": "eligible",
     "not_applicable": "applicable",
@@ -75,6 +102,9 @@ def door_of(candidates: Candidates, at: int, stage: Stage, row: int = 0) -> str:
     if stage is Stage.POLICY:
         stopped = candidates.service_stopped_by if action.service else candidates.stopped_by
         return str(stopped[row] or _POLICY)
+    if stage is Stage.NOT_APPLICABLE:
+        is_met = flags_of(candidates.facts[row : row + 1], [action.applicable])[0, 0]
+        return "nothing_to_bring" if is_met else stage.name.lower()
     if stage is not Stage.NOT_ELIGIBLE:
         return "" if stage is Stage.OPEN else stage.name.lower()
     if not state["consent_contact"]:
@@ -91,7 +121,13 @@ def door_of(candidates: Candidates, at: int, stage: Stage, row: int = 0) -> str:
 def text_of(code: str, action: ActionType) -> dict[str, str]:
     """Return what a closed door is called, by language."""
     rule = action.rules.get(_RULES.get(code, ""), "")
-    return {language: text.format(rule=rule) for language, text in DOORS[code].items()}
+    texts = _WITHOUT_RULE.get(code, DOORS[code]) if rule == _NO_RULE else DOORS[code]
+    return {language: text.format(rule=rule) for language, text in texts.items()}
+
+
+def said_of_closed(code: str) -> str:
+    """Return in words why nothing is open to a customer; `code` itself where it names no door."""
+    return _CLOSED.get(code) or DOORS.get(code, {}).get("en", code)
 
 
 def opening_days(

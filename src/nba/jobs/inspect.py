@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from nba.data.quarantine import summary
+from nba.decisions.doors import said_of_closed
 from nba.decisions.explain import Explanation
 from nba.errors import NotFoundError, UsageError
 from nba.stores.access import NAMED, Scope
@@ -36,7 +37,7 @@ def feature_lines(found: dict[str, Any]) -> list[str]:
 def explanation_lines(found: Explanation) -> list[str]:
     """Return an explanation as lines for people."""
     head = f"{found.customer_id} of clerk {found.clerk_id}, arm {found.arm or 'none'}"
-    lines = [head + (f": closed by {found.closed}" if found.closed else "")]
+    lines = [head + (f"; nothing is open: {said_of_closed(found.closed)}" if found.closed else "")]
     for row in found.candidates.iter_rows(named=True):
         facts = [f"{name} {_short(value)}" for name, value in row.items() if _says(value)]
         lines.append("  " + ", ".join(facts))
