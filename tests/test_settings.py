@@ -40,6 +40,28 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
         assert part in message
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("currency: RMB", "CNY"),
+        ("currency: XYZ", "'XYZ' is no ISO 4217 code"),
+        ("country: XX", "'XX' is no ISO 3166 code"),
+        ("country: UK", "GB"),
+    ],
+)
+def test_codes_that_there_are_not_are_refused(tmp_path: Path, line: str, said: str) -> None:
+    path = tmp_path / "nba.yaml"
+    path.write_text(f"{line}\n")
+    with pytest.raises(ConfigError) as caught:
+        read_settings(path)
+    assert said in str(caught.value)
+
+
+def test_codes_of_countries_and_their_parts_are_taken() -> None:
+    for country in ("", "CN", "GB", "GB-ENG", "TW"):
+        assert Settings(country=country).country == country
+
+
 def test_a_broken_file_names_its_line(tmp_path: Path) -> None:
     path = tmp_path / "nba.yaml"
     path.write_text("seed: 1\narms: [\n")

@@ -27,6 +27,7 @@ from pydantic import (
 
 from nba.errors import ConfigError
 from nba.schema import defaults
+from nba.schema.codes import country_code, currency_code
 from nba.schema.words import SIMPLE_ARMS, Arm, Mode
 
 SETTINGS_FILE = "nba.yaml"
@@ -484,6 +485,16 @@ class Settings(_Section):
     spill_folder: str = Field(
         "", description="Where goes what does not fit into memory; empty: `tmp` in the data folder."
     )
+
+    @field_validator("currency")
+    @classmethod
+    def _known_currency(cls, value: str) -> str:
+        return currency_code(value)
+
+    @field_validator("country")
+    @classmethod
+    def _known_country(cls, value: str) -> str:
+        return country_code(value)
 
     @field_validator("time_zone")
     @classmethod

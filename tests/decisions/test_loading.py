@@ -152,3 +152,14 @@ def test_rules_kept_under_former_names_can_be_read(files: DecisionFiles) -> None
     settings["factors"]["patience"] = settings["factors"].pop("fatigue_cost")
     settings |= {"time_zone": "Asia/Shanghai", "currency": "CNY"}
     assert DecisionRules.model_validate_json(json.dumps(kept)) == rules
+
+
+def test_texts_are_in_languages_that_there_are(files: DecisionFiles) -> None:
+    for locale in ("zh", "en", "zh-CN", "en_GB"):
+        assert DecisionSettings(locale=locale).locale == locale
+    for locale in ("fr", "", "english"):
+        with pytest.raises(ValidationError, match="locale"):
+            DecisionSettings(locale=locale)
+    kept = json.loads(files.rules(DecisionSettings()).model_dump_json())
+    kept["settings"]["locale"] = "fr"
+    assert DecisionRules.model_validate(kept).settings.locale == "en"

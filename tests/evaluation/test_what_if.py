@@ -123,3 +123,10 @@ def test_contacts_that_were_never_open_are_refused_by_name() -> None:
     )
     found = replanned(rows, chances, pl.concat([some, few]), name="draft")
     assert found.unseen_share == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize("factor", ["-1", "nan", "inf", "half", ""])
+def test_times_takes_no_other_number(factor: str) -> None:
+    chances = pl.DataFrame({"day": [1], "customer_id": ["a"], "probability": [0.5]})
+    with pytest.raises(UsageError, match="not negative"):
+        moved(chances, f"times {factor}")

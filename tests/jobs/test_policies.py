@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import polars as pl
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from nba.evaluation.impact.arms import against_lists
 from nba.evaluation.impact.cohort import Cohort, build_cohort
 from nba.evaluation.impact.inputs import ImpactInputs
-from nba.jobs.policies import last_move, shares_by_chance
+from nba.jobs.policies import idle_auto, last_move, shares_by_chance
+from nba.settings import Settings
 
 GIVEN = {"engine": 0.7, "due_worth": 0.1, "most_overdue": 0.1}
 
@@ -66,6 +68,21 @@ def test_shares_move_once_a_week_by_what_the_arm_period_has_seen() -> None:
     moves = [last_move(start + timedelta(days=day), 182) for day in range(182)]
     assert moves[:7] == [start] * 7
     assert sorted(set(moves)) == [start + timedelta(weeks=week) for week in range(26)]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"arms": {"holdout": 0.0}, "policies": {"due_worth": 0.2, "auto": True}}, "holdout"),
+        ({"policies": {"auto": True}}, "no list runs"),
+        ({"policies": {"due_worth": 0.2, "auto": True}}, ""),
+        ({"arms": {"holdout": 0.0}, "policies": {"due_worth": 0.2}}, ""),
+    ],
+)
+def test_shares_that_can_never_move_are_warned_of(given: dict[str, Any], said: str) -> None:
+    found = idle_auto(Settings.model_validate(given))
+    assert len(found) == bool(said)
+    assert all(said in line for line in found)
 
 
 def log_of(arms: dict[str, list[str]]) -> ImpactInputs:

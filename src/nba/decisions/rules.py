@@ -11,6 +11,7 @@ from nba.decisions.action_types import ActionType, Catalogue
 from nba.decisions.names import Texts
 from nba.decisions.policy import ContactPolicy, Levers
 from nba.decisions.settings import FORMER_FACTORS, DecisionSettings, UnitDraw
+from nba.schema.languages import LANGUAGES, language_of
 from nba.settings import PolicyShares
 
 #: Settings of older versions that nothing reads any more.
@@ -70,6 +71,9 @@ class DecisionRules(BaseModel):
         current["factors"] = {
             FORMER_FACTORS.get(name, name): value for name, value in factors.items()
         }
+        locale = str(current.get("locale", "zh"))
+        if not locale.startswith(LANGUAGES):
+            current["locale"] = language_of(locale, "zh")
         return {**given, "settings": current}
 
     def with_policies(

@@ -147,7 +147,11 @@ class DecisionSettings(BaseModel):
         description="share of a clerk's minutes that may go to or come from colleagues of the "
         "store; 0 gives every clerk exactly their own day",
     )
-    locale: str = Field("zh", description="language where the customer's locale is unknown")
+    locale: str = Field(
+        "zh",
+        pattern=r"^(zh|en)([-_][A-Za-z0-9_-]*)?$",
+        description="language where the customer's locale is unknown: zh or en",
+    )
     factors: Factors = Field(default_factory=lambda: Factors(), description="factors switched on")
 
     @property

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from datetime import datetime, time
+from datetime import date, datetime, time
 from typing import Any, Final
 
 from limits.storage import storage_from_string
 
 import nba
+from nba.data.holidays import country_of, holidays_of
 from nba.errors import NbaError
+from nba.jobs.policies import idle_auto
 from nba.pipeline.plan import WARNINGS
 from nba.pipeline.train import MODELS
 from nba.stores.lock import is_locked
@@ -38,6 +40,8 @@ def examine(wiring: Wiring) -> dict[str, Any]:
         "models": _try(lambda: ", ".join(f"{n} {s.kind}" for n, s in wiring.specs.items())),
         "decision files": _try(lambda: f"version {wiring.decision_files.version}"),
         "decisions": _try(lambda: wiring.decision_settings.model_dump(mode="json")),
+        "arms": _try(lambda: "; ".join(idle_auto(wiring.settings)) or "as set"),
+        "public holidays": _try(lambda: _holidays(wiring)),
         "operational store": _try(lambda: _answer(wiring)),
         "erasures": _try(lambda: f"{len(wiring.plan_store.pending_erasures())} wait for a night"),
         "last night": _try(lambda: _last_night(wiring)),
@@ -65,6 +69,16 @@ def _plain(value: Any) -> str:
     if isinstance(value, str):
         return value or "–"
     return json.dumps(value, ensure_ascii=False)
+
+
+def _holidays(wiring: Wiring) -> str:
+    """Say whose public holidays are known, or that none are."""
+    settings, today = wiring.settings, datetime.now().date()
+    country = settings.country or country_of(settings.time_zone)
+    known = holidays_of(country, date(today.year, 1, 1), date(today.year, 12, 31)).height
+    if known or not country:
+        return f"{country}: {known} this year" if country else "none: set `country`"
+    return f"WARN none are known of {country}: set `country` in nba.yaml as ISO 3166 has it"
 
 
 def _answer(wiring: Wiring) -> str:

@@ -22,7 +22,7 @@ from nba.pipeline.partitions import plan_night
 from nba.pipeline.plan import WARNINGS, rules_of_day
 from nba.pipeline.shadow import shadow_plans
 from nba.schema.words import Arm
-from nba.settings import PolicyShares, arm_shares
+from nba.settings import PolicyShares, Settings, arm_shares
 from nba.wiring import Wiring
 
 #: What is kept of every night on which another arm plans beside the engine.
@@ -44,7 +44,7 @@ def plan_with_lists(context: RunContext, planner: Planner = plan_night) -> dict[
     wiring, day = cast(Wiring, context.ports), context.as_of.date()
     ended = guard(wiring, day)
     report = planned(context, planner)
-    report[WARNINGS] = [*report[WARNINGS], *ended]
+    report[WARNINGS] = [*report[WARNINGS], *ended, *idle_auto(wiring.settings)]
     shadows = shadow_plans(context)
     return {**report, "shadows": shadows} if shadows else report
 
@@ -62,6 +62,17 @@ def planned(context: RunContext, planner: Planner) -> dict[str, Any]:
         earned = standing(wiring, last_move(today, rules.settings.arm_period_days))
         rules = rules.with_policies(moved_shares(wiring, earned), policies)
     return planner(context, rules)
+
+
+def idle_auto(settings: Settings) -> list[str]:
+    """Return a warning where `policies.auto` can never move a share."""
+    policies, holdout = settings.policies, settings.arms.holdout
+    if not policies.auto or (holdout > 0 and policies.running):
+        return []
+    missing = "no list runs" if holdout > 0 else "`arms.holdout` is 0, so nothing can be compared"
+    return [
+        f"WARN `policies.auto` moves nothing: {missing}; set a share in nba.yaml, or auto: false"
+    ]
 
 
 def last_move(day: date, period_days: int) -> date:

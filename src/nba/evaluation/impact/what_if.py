@@ -6,6 +6,7 @@ that the same days have when they are planned anew under other rules.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -79,7 +80,11 @@ def _times(table: pl.DataFrame, share: str) -> pl.Expr:
     try:
         factor = float(share)
     except ValueError:
-        raise UsageError("`times` takes a number", expected="times 0.5", found=share) from None
+        factor = math.nan
+    if not (math.isfinite(factor) and factor >= 0):
+        raise UsageError(
+            "`times` takes a number that is not negative", expected="times 0.5", found=share
+        )
     total = pl.col("probability").sum().over(_KEY)
     room = pl.min_horizontal(pl.lit(factor), 1 / total)
     return pl.col("probability") * room

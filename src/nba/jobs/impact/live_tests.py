@@ -33,7 +33,7 @@ from nba.jobs.impact.live_record import (
 from nba.jobs.impact.live_spec import broken
 from nba.jobs.impact.live_units import DrawnUnits, draw_units, power_by_units, units_now
 from nba.schema.words import SIMPLE_ARMS, Arm, DrawUnit
-from nba.settings import PolicyShares, validation_problems
+from nba.settings import PolicyShares, arm_shares, validation_problems
 from nba.stores.runs import open_run
 from nba.wiring import Wiring
 
@@ -124,8 +124,15 @@ def _left_to_the_engine(wiring: Wiring, shares: Mapping[str, float]) -> float:
         settings = DecisionSettings(
             arms=wiring.settings.arms, policies=PolicyShares(**lists), variants=own
         )
-    except ValueError as error:
-        raise UsageError("the arms do not fit", found=str(error)) from error
+    except ValidationError as error:
+        said = "; ".join(item["msg"].removeprefix("Value error, ") for item in error.errors())
+        raise UsageError(
+            "the test's arms do not fit beside those of nba.yaml",
+            expected="shares that leave the engine some customers: below "
+            f"{arm_shares(wiring.settings.arms, PolicyShares())[Arm.ENGINE]:g} in all",
+            found=said,
+            next_step="give the arms smaller shares",
+        ) from error
     engine = settings.shares[Arm.ENGINE]
     if engine <= 1e-9:
         raise UsageError("the engine is left no customers", expected="shares below 1 in all")
