@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from decimal import Decimal
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+from tests.cases.conftest import NOW
+
+from nba.jobs.outbox import drain_outbox
+from nba.stores.operational import OperationalStore
+from nba.stores.outbox import Event
+
+if TYPE_CHECKING:
+    from nba.wiring import Wiring
 
 HEADER = "order_id,customer_id,product_id,ts,quantity,unit_price\n"
 NUMBERED = "order_id,line_no,customer_id,product_id,ts,quantity,unit_price\n"
@@ -68,3 +79,45 @@ def test_a_part_of_an_order_that_comes_later_is_kept_beside_it(shop) -> None:
     shop.load(transactions=HEADER + line("A", "p1", 1))
     shop.load(transactions=HEADER + line("A", "p2", 1))
     assert shop.column("product_id") == ["p1", "p2"]
+
+
+def test_an_id_of_another_customers_row_is_refused_by_itself(shop) -> None:
+    head = "interaction_id,customer_id,ts,mode\n"
+    shop.load_folder(
+        shop.folder(
+            transactions="order_id,product_id,ts,quantity\na,p,2026-05-01,1\n",
+            interactions=f"{head}i1,c1,2026-05-01,none\n",
+            responses="response_id,interaction_id,ts,kind\nr1,i1,2026-05-02,read\n",
+        )
+    )
+    with closing(OperationalStore(f"sqlite:///{shop.root / 'operations.db'}")) as store:
+        contact = {"ts": NOW, "mode": "none"}
+        answer = {"ts": NOW, "kind": "blocked"}
+        store.accept(
+            [
+                Event("interactions", {"interaction_id": "i1", "customer_id": "c2", **contact}),
+                Event("interactions", {"interaction_id": "i2", "customer_id": "c2", **contact}),
+                Event("responses", {"response_id": "r1", "customer_id": "c2", **answer}),
+                Event("responses", {"response_id": "r2", "customer_id": "c2", **answer}),
+            ]
+        )
+        done = drain_outbox(
+            cast(
+                "Wiring",
+                SimpleNamespace(
+                    plan_store=store,
+                    lake=shop.lake,
+                    settings=SimpleNamespace(time_zone="UTC"),
+                    project=SimpleNamespace(secret=lambda: b""),
+                ),
+            )
+        )
+        rows = store.open_rows()
+    assert (done["events"], done["refused"]) == (2, 2)
+    assert {(one["state"], one["refusal"]["value"]) for one in rows} == {
+        ("refused", "i1"),
+        ("refused", "r1"),
+    }
+    assert "another customer's row" in rows[0]["refusal"]["reason"]
+    kept = shop.lake.polars("interactions").sort("interaction_id")
+    assert kept["customer_id"].to_list() == ["c1", "c2"]

@@ -134,6 +134,24 @@ def test_a_key_reports_about_its_own_alone(client: Client) -> None:
     assert client("marketer").post("/v1/events", json={"interactions": rows}).status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("changes", "column"),
+    [({"action_id": "k1-1"}, "action_id"), ({"interaction_id": "sent:k1-1"}, "interaction_id")],
+)
+def test_a_contact_is_none_of_another_customers(
+    client: Client, services: Services, changes: dict[str, str], column: str
+) -> None:
+    own, other = client("clerk"), client("clerk", "k3")
+    told = {"feedback_id": "f", "kind": "sent", "ts": NOW.isoformat()}
+    assert own.post("/v1/actions/k1-1/feedback", json=told).status_code == 200
+    (row,) = post(other, interactions=[contact(customer_id="c31", **changes)])["rows"]
+    assert (row["status"], row["problem"]["status"]) == ("refused", 422)
+    assert row["problem"]["detail"].startswith(f"interactions.{column} ")
+    assert row["problem"]["expected"]
+    assert changes[column] in row["problem"]["found"]
+    assert services.store.new_events()["interactions"]["interaction_id"].to_list() == ["sent:k1-1"]
+
+
 @pytest.mark.parametrize("scope", ["clerk", "store", "admin"])
 def test_sales_come_from_sources_alone(client: Client, services: Services, scope: str) -> None:
     result = post(client(scope), transactions=[sale()], interactions=[contact()])

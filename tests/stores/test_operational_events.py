@@ -137,6 +137,39 @@ def test_a_recorded_interaction_counts_in_place_of_the_created_one(
     assert store.new_events()["interactions"]["interaction_id"].to_list() == ["own"]
 
 
+def test_a_contact_takes_the_place_of_no_other_customers(
+    store: OperationalStore, make_actions: Actions
+) -> None:
+    store.publish(PLAN, make_actions())
+    store.record([sent("f1")])
+    row = {"interaction_id": "m-1", "customer_id": "c31", "ts": NOON, "mode": "private_partner"}
+    foreign = Event("interactions", {**row, "action_id": "0302-1-1"})
+    unknown = Event("interactions", {**row, "action_id": "of another system"})
+    assert store.accept([foreign, unknown]) == ["other_action", "accepted"]
+    kept = store.new_events()["interactions"]["interaction_id"].to_list()
+    assert kept == ["sent:0302-1-1", "m-1"]
+
+
+def case(customer_id: str = "c11", **changes: Any) -> Event:
+    row = {"case_id": "17", "customer_id": customer_id, "kind": "complaint", "opened_at": NOON}
+    return Event("service_cases", row | changes)
+
+
+def test_a_case_that_has_ended_stays_so(store: OperationalStore) -> None:
+    closed = case(closed_at=NOON)
+    assert store.accept([case(), closed]) == ["accepted", "accepted"]
+    assert store.accept([case(), closed]) == ["repeated", "repeated"]
+    assert store.accept([case(kind="question")]) == ["conflict"]
+    assert store.new_events()["service_cases"]["closed_at"].to_list() == [NOON]
+
+
+def test_a_case_is_not_replaced_by_another_customers(store: OperationalStore) -> None:
+    assert store.accept([case()]) == ["accepted"]
+    assert store.accept([case("c31", closed_at=NOON)]) == ["conflict"]
+    row = store.new_events()["service_cases"].row(0, named=True)
+    assert (row["customer_id"], row["closed_at"]) == ("c11", None)
+
+
 def test_feedback_on_an_unknown_action_keeps_nothing_of_the_batch(
     store: OperationalStore, make_actions: Actions
 ) -> None:

@@ -21,7 +21,7 @@ from nba.stores.feedback import Feedback
 from nba.stores.hooks import HookEvent
 from nba.stores.lists import CLOSING
 from nba.stores.operational import Writer
-from nba.stores.outbox import Event
+from nba.stores.outbox import FALLBACK_PREFIX, Event
 from nba.wiring import Wiring
 
 REASON: Final = "fallback"
@@ -66,7 +66,7 @@ def decide(writer: Writer, row: Any, *, is_heard: bool) -> str:
     hooks.emit(connection, HookEvent.ACTION_FALLBACK, facts, now)
     _close(writer, row)
     contact = {
-        "interaction_id": f"fallback:{row.action_id}",
+        "interaction_id": FALLBACK_PREFIX + row.action_id,
         "customer_id": row.customer_id,
         "ts": now,
         "mode": action["mode"],
@@ -86,7 +86,7 @@ def _close(writer: Writer, row: Any) -> None:
     if any(one["kind"] in CLOSING for one in said):
         return
     entry = Feedback(
-        f"fallback:{row.action_id}", row.action_id, row.clerk_id, writer.now,
+        FALLBACK_PREFIX + row.action_id, row.action_id, row.clerk_id, writer.now,
         FeedbackKind.EXPIRED, REASON,
     )  # fmt: skip
     writer.record(entry)

@@ -7,15 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import polars as pl
 import pyarrow as pa
 
 from nba.data.ingest import ingest
+from nba.data.lake import Lake, connect
 from nba.data.report import IngestReport, LoadRefusedError, Status
 from nba.errors import InputRefusedError
+from nba.schema.tables import TABLES
+from nba.schema.words import CUSTOMER_ID
 from nba.stores.outbox import OUTBOX_ID
 from nba.wiring import Wiring
 
@@ -31,6 +34,13 @@ _OF_THE_ROWS = (
 )
 
 Events = dict[str, pl.DataFrame]
+#: Tables whose id alone names a row about a customer. Sales are none: the ids of a source's orders
+#: are its own.
+_BY_ID: Final = tuple(
+    name
+    for name, table in TABLES.items()
+    if CUSTOMER_ID in table.by_name and CUSTOMER_ID not in table.key and len(table.key) == 1
+)
 
 
 @dataclass
@@ -59,14 +69,56 @@ def drain_outbox(wiring: Wiring) -> dict[str, Any]:
 
     An event is marked only after the lake has committed it; a run that dies between the two
     loads it again, which changes nothing. Rows that the lake refuses are found by halving, and
-    set aside with the reason: they never keep others out.
+    set aside with the reason: they never keep others out. So are rows under a key that is another
+    customer's in the lake: they would take that row's place.
     """
     pending = wiring.plan_store.pending()
     drain = _Drain(wiring)
     drain.refuse(pending.refusals)
-    if pending.frames:
-        drain.load(pending.frames)
+    taken = of_others(wiring.lake, pending.frames)
+    drain.refuse(taken)
+    free = ~pl.col(OUTBOX_ID).is_in(list(taken))
+    own = {name: rows.filter(free) for name, rows in pending.frames.items()}
+    own = {name: rows for name, rows in own.items() if rows.height}
+    if own:
+        drain.load(own)
     return drain.done.report()
+
+
+def of_others(lake: Lake, events: Events) -> dict[str, Mapping[str, Any]]:
+    """Return by `outbox_id` why rows are refused whose id is another customer's row in the lake."""
+    found: dict[str, Mapping[str, Any]] = {}
+    with connect() as connection:
+        for name in [one for one in _BY_ID if one in events]:
+            (key,) = TABLES[name].key
+            waiting = events[name].select(OUTBOX_ID, key, CUSTOMER_ID).to_arrow()
+            connection.register("waiting", waiting)
+            rows = connection.execute(
+                f"SELECT DISTINCT w.{OUTBOX_ID}, {key} FROM waiting AS w "
+                f"JOIN ({_owned(lake, name, key)}) AS l USING ({key}) "
+                f"WHERE w.{CUSTOMER_ID} <> l.{CUSTOMER_ID}"
+            ).fetchall()
+            for outbox_id, value in rows:
+                found[outbox_id] = {
+                    "reason": f"{name}.{key} is the id of another customer's row in the lake",
+                    "column": key,
+                    "rule": "other_customer",
+                    "value": value,
+                    "expected": "an id that no other row has",
+                }
+    return found
+
+
+def _owned(lake: Lake, name: str, key: str) -> str:
+    """Return a SELECT of a table's key with whom each row is about."""
+    rows = lake.relation(name)
+    if name != "responses":
+        return f"SELECT {key}, {CUSTOMER_ID} FROM ({rows})"
+    return (  # an answer to a contact is of whom was contacted
+        f"SELECT {key}, coalesce(t.{CUSTOMER_ID}, i.{CUSTOMER_ID}) AS {CUSTOMER_ID} "
+        f"FROM ({rows}) AS t LEFT JOIN ({lake.relation('interactions')}) AS i "
+        "USING (interaction_id)"
+    )
 
 
 @dataclass

@@ -14,7 +14,7 @@ from nba.schema.words import FeedbackKind
 from nba.stores import books, fallbacks, outbox, quotas
 from nba.stores.book_rows import GROUP
 from nba.stores.lists import CLOSING
-from nba.stores.outbox import SENT_PREFIX, Event, Outcome
+from nba.stores.outbox import POST_PREFIX, SENT_PREFIX, Event, Outcome
 from nba.stores.schema import actions, feedback
 
 
@@ -111,7 +111,7 @@ def _interaction(entry: Feedback, action: Mapping[str, Any]) -> dict[str, Any]:
 
 def post_id(audience: str, day: date) -> str:
     """Return the id under which feedback on a post is kept."""
-    return f"post:{day.isoformat()}:{audience}"
+    return f"{POST_PREFIX}{day.isoformat()}:{audience}"
 
 
 def post_contact(entry: Feedback, member: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import polars as pl
 import pyarrow as pa
@@ -30,7 +30,7 @@ from nba.schema.words import Channel, Mode, ResponseKind
 from nba.stores import books
 from nba.stores.database import digest
 from nba.stores.lists import BLOCKED, BOUGHT, COMPLAINED, CONTACTED, ENDED
-from nba.stores.schema import outbox
+from nba.stores.schema import actions, outbox
 
 #: Name of the column that `new_events` adds and `mark_ingested` takes.
 OUTBOX_ID = "outbox_id"
@@ -38,17 +38,27 @@ OUTBOX_ID = "outbox_id"
 POSTED = (Channel.MOMENTS, Channel.GROUP)
 #: Interactions that a clerk's `sent` created carry this prefix before the action's id.
 SENT_PREFIX = "sent:"
+#: So do those that a fallback created.
+FALLBACK_PREFIX = "fallback:"
+#: So does the id of feedback on a post, before the day and the audience; members follow.
+POST_PREFIX = "post:"
+#: How ids of contacts begin that the service makes by itself.
+MADE_PREFIXES: Final = (SENT_PREFIX, FALLBACK_PREFIX, POST_PREFIX)
 
-#: Tables whose rows are told again when what they tell of ends.
-ENDING = ("service_cases", "friendships")
+#: Tables whose rows are told again when what they tell of ends, and the column that says when.
+ENDING: Final[Mapping[str, str]] = {"service_cases": "closed_at", "friendships": "ended_at"}
 
 #: Keys asked for in one statement.
 _KEYS = 500
-_STANDING = select(outbox.c.row_key, outbox.c.digest, outbox.c.refused_at).where(
+_STANDING = select(outbox.c.row_key, outbox.c.digest, outbox.c.payload, outbox.c.refused_at).where(
     outbox.c.table_name == bindparam("table"),
     outbox.c.row_key.in_(bindparam("keys", expanding=True)),
 )
-Outcome = Literal["accepted", "repeated", "conflict"]
+_ABOUT = select(actions.c.action_id, actions.c.customer_id).where(
+    actions.c.action_id.in_(bindparam("ids", expanding=True))
+)
+#: `other_action`: the row names an action that is about another customer.
+Outcome = Literal["accepted", "repeated", "conflict", "other_action"]
 _Entry = tuple[int, Mapping[str, Any]]
 #: What typing a stored row may raise: text that is no number or moment, a number too large.
 _UNTYPABLE = (ValueError, TypeError, ArithmeticError, pa.ArrowException)
@@ -134,8 +144,9 @@ def accept_all(
 
     The same key with the same content again is `repeated` and changes nothing; with other
     content it is a `conflict` and changes nothing either, unless the lake refused what stands:
-    then the corrected row takes its place. A row of a table whose rows end (`ENDING`) takes the
-    place of what stands under its key.
+    then the corrected row takes its place. In tables whose rows end (`ENDING`) a row takes the
+    place of another of the same customer; what has ended stays so, and the row from before the end
+    is `repeated`. An interaction whose action is about another customer is an `other_action`.
 
     Parameters
     ----------
@@ -147,7 +158,7 @@ def accept_all(
     customer_id : str, optional
         Whom rows without one are about.
     """
-    standing = _standing(connection, events)
+    standing, about = _standing(connection, events), _about(connection, events)
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     outcomes: list[Outcome] = []
     heard: set[str] = set()
@@ -155,11 +166,9 @@ def accept_all(
         payload = {name: value for name, value in event.row.items() if value is not None}
         content, place = digest(payload), (event.table, event.key)
         before = standing.get(place)
-        if before is not None and before.content == content:
-            outcomes.append("repeated")
-            continue
-        if before is not None and not before.is_refused and event.table not in ENDING:
-            outcomes.append("conflict")
+        kept_out = _kept_out(event, content, before, about)
+        if kept_out is not None:
+            outcomes.append(kept_out)
             continue
         if before is not None and place not in rows:
             _take_out(connection, place)
@@ -167,7 +176,7 @@ def accept_all(
         row["customer_id"] = (
             customer_id or row["customer_id"] or _customer_of(connection, event, rows)
         )
-        rows[place], standing[place] = row, _Standing(content, is_refused=False)
+        rows[place], standing[place] = row, _Standing(content, event.row, is_refused=False)
         if row["customer_id"] and (row["signal"] is not None or before is not None):
             heard.add(row["customer_id"])
         outcomes.append("accepted")
@@ -183,10 +192,66 @@ def accept_all(
 
 @dataclass(frozen=True)
 class _Standing:
-    """What stands under a key."""
+    """What stands under a key: its digest, and its columns as they came or as JSON."""
 
     content: str
+    row: Mapping[str, Any]
     is_refused: bool
+
+    def outcome(self, event: Event, content: str) -> Outcome | None:
+        """Return why an event under the same key does not take the place; None: it does."""
+        if self.content == content:
+            return "repeated"
+        if self.is_refused:
+            return None
+        end = ENDING.get(event.table)
+        if end is None or self.row.get("customer_id") != event.row.get("customer_id"):
+            return "conflict"
+        if self.row.get(end) is None or event.row.get(end) is not None:
+            return None
+        told = {name: value for name, value in event.row.items() if value is not None}
+        stands = {name: self.row.get(name) for name in told}
+        return "repeated" if digest(told) == digest(stands) else "conflict"
+
+
+def _kept_out(
+    event: Event, content: str, before: _Standing | None, about: Mapping[str, str]
+) -> Outcome | None:
+    """Return why an event does not come in; None: it does.
+
+    Parameters
+    ----------
+    event : Event
+    content : str
+        Its digest.
+    before : _Standing or None
+        What stands under its key.
+    about : mapping of str to str
+        Whom actions are about.
+    """
+    outcome = None if before is None else before.outcome(event, content)
+    action_id = action_of(event)
+    if outcome is None and about.get(action_id or "", event.row.get("customer_id")) != (
+        event.row.get("customer_id")
+    ):
+        return "other_action"
+    return outcome
+
+
+def action_of(event: Event) -> str | None:
+    """Return the action that an interaction carries out; None of any other row."""
+    action_id = event.row.get("action_id") if event.table == "interactions" else None
+    return None if action_id is None else str(action_id)
+
+
+def _about(connection: Connection, events: Sequence[Event]) -> dict[str, str]:
+    """Return whom the published actions are about that interactions name, by action_id."""
+    wanted = sorted({one for one in map(action_of, events) if one is not None})
+    found: dict[str, str] = {}
+    for start in range(0, len(wanted), _KEYS):
+        rows = connection.execute(_ABOUT, {"ids": wanted[start : start + _KEYS]})
+        found |= {row.action_id: row.customer_id for row in rows}
+    return found
 
 
 def _standing(connection: Connection, events: Sequence[Event]) -> dict[tuple[str, str], _Standing]:
@@ -201,7 +266,7 @@ def _standing(connection: Connection, events: Sequence[Event]) -> dict[tuple[str
             part = ordered[start : start + _KEYS]
             for row in connection.execute(_STANDING, {"table": table, "keys": part}):
                 refused = row.refused_at is not None
-                found[table, row.row_key] = _Standing(row.digest, refused)
+                found[table, row.row_key] = _Standing(row.digest, row.payload, refused)
     return found
 
 
@@ -229,9 +294,9 @@ def _row(
         Their digest.
     now : datetime
     """
-    action_id = event.row.get("action_id") if event.table == "interactions" else None
-    if action_id is not None:
-        _supersede(connection, str(action_id))
+    action_id = action_of(event)
+    if action_id is not None:  # a recorded contact counts in place of the one that `sent` created
+        withdraw_sent(connection, action_id)
     return {
         "table_name": event.table,
         "row_key": event.key,
@@ -261,11 +326,6 @@ def _customer_of(
             outbox.c.table_name == "interactions", outbox.c.row_key == interaction_id
         )
     )
-
-
-def _supersede(connection: Connection, action_id: str) -> None:
-    """Drop the interaction that `sent` created: a recorded one counts in its place."""
-    withdraw_sent(connection, action_id)
 
 
 def withdraw_sent(connection: Connection, action_id: str) -> None:

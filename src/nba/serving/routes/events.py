@@ -22,7 +22,7 @@ from nba.serving.services import Services
 from nba.stores.access import Scope
 from nba.stores.audit import Target
 from nba.stores.operational import Writer
-from nba.stores.outbox import Event, Outcome
+from nba.stores.outbox import MADE_PREFIXES, Event, Outcome
 from nba.stores.stock import StockChange
 
 router = APIRouter(prefix="/v1", tags=["events"], route_class=RawPathRoute)
@@ -116,6 +116,7 @@ def _judge(
             )
         parsed = parse_row(table, row, zone=services.zone, now=now)
         _require_sight(caller, table, parsed.values)
+        _require_own_id(table, parsed.values)
     except NbaError as error:
         return error
     return Parsed(Event(table, caller.own_ids(table, parsed.values)), parsed.notes)
@@ -152,8 +153,8 @@ def _stock(row: Mapping[str, Any]) -> StockChange:
 
 def _result(judged: Judged, outcome: Outcome | None) -> RowResult:
     verdict = judged.verdict
-    if outcome is None or outcome == "conflict" or isinstance(verdict, NbaError):
-        error = verdict if isinstance(verdict, NbaError) else _refusal(outcome)
+    if outcome not in ("accepted", "repeated") or isinstance(verdict, NbaError):
+        error = _refusal(verdict, outcome) if isinstance(verdict, Parsed) else verdict
         return RowResult(
             table=judged.table, index=judged.index, status="refused", problem=problem_of(error)
         )
@@ -168,8 +169,16 @@ def _may_change_lists(judged: Judged, row: RowResult) -> bool:
     return judged.verdict.event.may_change_lists
 
 
-def _refusal(outcome: Outcome | None) -> NbaError:
+def _refusal(verdict: Parsed, outcome: Outcome | None) -> NbaError:
     """Return why an event was not accepted."""
+    if outcome == "other_action":
+        row = verdict.event.row
+        return InputRefusedError(
+            "interactions.action_id names an action that is about another customer",
+            expected=f"an action about the customer {row['customer_id']!r}, or none",
+            found=repr(row["action_id"]),
+            next_step="name the customer's own action, or leave `action_id` away",
+        )
     if outcome == "conflict":
         return ConflictError(
             "the row's key is already taken by another row",
@@ -198,4 +207,15 @@ def _require_sight(caller: Caller, table: str, values: Mapping[str, Any]) -> Non
             "this key may not report rows without a customer",
             expected="a customer_id, or a store's key for its own store_id",
             next_step="name the customer, or use the store's key",
+        )
+
+
+def _require_own_id(table: str, values: Mapping[str, Any]) -> None:
+    """Refuse ids under which the service itself keeps contacts that follow from actions."""
+    if table == "interactions" and values["interaction_id"].startswith(MADE_PREFIXES):
+        raise InputRefusedError(
+            "interactions.interaction_id begins as the service's own ids do",
+            expected=f"an id that does not begin with {', '.join(MADE_PREFIXES)}",
+            found=values["interaction_id"],
+            next_step="choose another id; say `sent` of an action by feedback",
         )
