@@ -22,6 +22,7 @@ from nba.serving.shapes import (
     CustomerCard,
     CustomerState,
     ModeScore,
+    NextNeed,
     OfferFacts,
     Owner,
     Person,
@@ -98,6 +99,7 @@ class Shop:
                 _product(2, "7", "cups", 80.0, 0),
             ],
             modes=[ModeScore(mode=Mode.PRIVATE_PARTNER, uplift_amount=3.0, risk=0.01)],
+            needs=[NextNeed(category="tea", expected_days=4.0, p_purchase_14d=0.3)],
         )
 
     def changes_at(self, customer_id: str) -> datetime | None:

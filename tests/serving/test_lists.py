@@ -115,6 +115,7 @@ def test_the_card_shows_profile_purchases_and_news(client: Client, services: Ser
     services.store.accept([Event("responses", row)])
     card = client("clerk").get("/v1/customers/c11").json()
     assert card["timing"]["p_purchase_30d"] == 0.4
+    assert [need["category"] for need in card["needs"]] == ["tea"]
     assert card["purchases"][0]["product_id"] == "05"
     assert card["news"][0]["kind"] == "replied"
 
@@ -125,7 +126,7 @@ def test_without_consent_to_profiling_the_card_holds_no_profile(
     services.store.put_consent("c11", Consent(True, False, TODAY))
     caller = client("clerk")
     card = caller.get("/v1/customers/c11").json()
-    assert card["timing"] is None
+    assert (card["timing"], card["needs"]) == (None, [])
     assert (card["affinity"], card["modes"], card["behaviour"]) == ([], [], {})
     assert [tag["tag"] for tag in card["tags"]] == ["vip"]
     assert caller.get("/v1/customers/c11/products").json()["products"] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -59,6 +60,27 @@ def test_the_chat_app_gets_a_token_for_a_customer_it_may_see(client: Client) -> 
     unknown = admin.post("/v1/sidebar-tokens", json={"external_id": "nobody"})
     assert unknown.status_code == 404
     assert admin.post("/v1/sidebar-tokens", json={}).status_code == 422
+
+
+def test_the_chat_platforms_id_says_nothing_of_others_and_of_who_was_erased(
+    client: Client,
+) -> None:
+    sidebar = tokens()
+    clerk, admin = client(Scope.CLERK, sidebar=sidebar), client(Scope.ADMIN, sidebar=sidebar)
+
+    def asked(caller: TestClient, one: str) -> list[Any]:
+        return [
+            caller.get(f"/v1/external-ids/{one}"),
+            caller.post("/v1/sidebar-tokens", json={"external_id": one}),
+        ]
+
+    for strange, nobody in zip(asked(clerk, "wmc21"), asked(clerk, "wmc99"), strict=True):
+        assert strange.status_code == nobody.status_code == 403
+        assert strange.text.replace("wmc21", "wmc99") == nobody.text
+    assert [one.status_code for one in asked(clerk, "wmc13")] == [200, 200]
+    assert admin.delete("/v1/customers/c13").status_code == 200
+    for caller in (clerk, admin):
+        assert [one.status_code for one in asked(caller, "wmc13")] == [404, 404]
 
 
 def test_a_token_opens_its_customer_and_nothing_else(client: Client) -> None:

@@ -106,6 +106,24 @@ class Caller:
         if not self.sees_customer(customer_id):
             raise self._stranger("customer", customer_id)
 
+    def require_external_id(self, external_id: str, customer_id: str | None) -> None:
+        """Refuse a caller who may not see whom the chat platform knows by an id, or who is nobody.
+
+        Parameters
+        ----------
+        external_id : str
+            The refusal names it alone: it is the same for somebody else's customer and for nobody.
+        customer_id : str or None
+            Whose it is.
+
+        Raises
+        ------
+        NotPermittedError
+        """
+        self.require(Scope.CLERK, Scope.STORE)
+        if not self.sees_customer(customer_id or ""):
+            raise self._stranger("customer", external_id)
+
     def sees_customer(self, customer_id: str) -> bool:
         """Return whether the caller may see this customer."""
         if self.scope is Scope.ADMIN:

@@ -12,7 +12,7 @@ from nba.errors import NotFoundError, UnavailableError
 from nba.schema.words import TagSource
 from nba.serving.answers import Ready
 from nba.serving.audit import concerns
-from nba.serving.auth import CallerDep, ServicesDep
+from nba.serving.auth import Caller, CallerDep, ServicesDep
 from nba.serving.conditional import NOT_MODIFIED
 from nba.serving.errors import documented
 from nba.serving.pages import NEW, as_lines, as_text, joined
@@ -105,12 +105,26 @@ def find_external_id(
     request: Request,
 ) -> KnownCustomer:
     """Return which customer the chat platform knows by an id, for a sidebar of the chat app."""
-    customer_id = services.cards.by_external_id(external_id)
-    caller.require_customer(customer_id or "")
-    if customer_id is None:
-        raise unknown_customer(external_id)
+    customer_id = known_by(external_id, caller, services)
     concerns(request, Target.CUSTOMER, [customer_id])
     return KnownCustomer(customer_id=customer_id)
+
+
+def known_by(external_id: str, caller: Caller, services: Services) -> str:
+    """Return the customer whom the chat platform knows by an id.
+
+    Raises
+    ------
+    NotPermittedError
+        Where the caller may not see them, or there is nobody whom the caller may see.
+    NotFoundError
+        Where nobody has the id, or who had it was erased.
+    """
+    customer_id = services.cards.by_external_id(external_id)
+    caller.require_external_id(external_id, customer_id)
+    if customer_id is None or services.store.erased_among([customer_id]):
+        raise unknown_customer(external_id)
+    return customer_id
 
 
 def _show_news(item: Mapping[str, Any], services: Services) -> News:
@@ -404,5 +418,12 @@ def unknown_customer(customer_id: str) -> NotFoundError:
 def _without_profile(card: CustomerCard) -> CustomerCard:
     own = [tag for tag in card.tags if tag.source in (TagSource.CLERK, TagSource.IMPORT)]
     return card.model_copy(
-        update={"behaviour": {}, "timing": None, "affinity": [], "modes": [], "tags": own}
+        update={
+            "behaviour": {},
+            "timing": None,
+            "affinity": [],
+            "modes": [],
+            "needs": [],
+            "tags": own,
+        }
     )

@@ -11,7 +11,7 @@ from nba.serving.audit import concerns
 from nba.serving.auth import CallerDep, ServicesDep
 from nba.serving.errors import documented
 from nba.serving.paths import RawPathRoute
-from nba.serving.routes.customers import unknown_customer
+from nba.serving.routes.customers import known_by, unknown_customer
 from nba.serving.schemas import SidebarBody, SidebarToken
 from nba.stores.audit import Target
 
@@ -32,9 +32,7 @@ def make_sidebar_token(
     opens `path` in the frame: no key ever reaches the browser. The token speaks for the clerk in
     charge, about this customer alone.
     """
-    customer_id = services.cards.by_external_id(body.external_id)
-    caller.require_customer(customer_id or "")
-    owner = services.cards.owner(customer_id) if customer_id is not None else None
+    owner = services.cards.owner(known_by(body.external_id, caller, services))
     if owner is None or owner.clerk_id is None:
         raise unknown_customer(body.external_id)
     if services.sidebar is None:
