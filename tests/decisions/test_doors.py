@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -12,7 +13,7 @@ import pytest
 from nba.decisions import DecisionFiles, DecisionSettings, Plan, decide
 from nba.decisions.doors import DOORS, said_of_closed, text_of
 from nba.decisions.explain import explain
-from nba.decisions.next_actions import OpenBook, why_not
+from nba.decisions.next_actions import OpenBook, next_actions, why_not
 from nba.decisions.replacement import RESERVE_SIZE, write_reserve
 from nba.decisions.rules import DecisionRules
 
@@ -102,6 +103,48 @@ def test_a_door_opens_on_the_day_that_it_says(
         if seen == 3:
             return
     pytest.fail("nobody waits for a door")
+
+
+@pytest.mark.parametrize(
+    ("heard", "door"),
+    [
+        ({"mode": "private_partner", "channel": "chat"}, "cap_per_day"),
+        ({"kind": "complained"}, "pause_after_no"),
+    ],
+)
+def test_what_was_heard_today_closes_doors_today_and_not_in_the_nights_plan(
+    inputs: dict[str, pl.DataFrame],
+    rules: DecisionRules,
+    plan: Plan,
+    world: Any,
+    heard: dict[str, str],
+    door: str,
+) -> None:
+    book = OpenBook.of(inputs, plan.clerks)
+    customer = next_actions(
+        book, inputs["customer_state"]["customer_id"].to_list()[:50], rules, as_of=world.AS_OF
+    )["customer_id"][0]
+    ts = world.AS_OF + timedelta(hours=9)
+    name = "responses" if "kind" in heard else "interactions"
+    row = pl.DataFrame([{"customer_id": customer, "ts": ts, **heard}])
+    row = row.with_columns(pl.col("ts").cast(pl.Datetime("us")))
+    told = {name: pl.concat([book.tables[name], row], how="diagonal")}
+
+    def asked(**until: datetime) -> pl.DataFrame:
+        found = why_not(book, customer, rules, as_of=world.AS_OF, scores=told, **until)
+        actions = next_actions(book, [customer], rules, as_of=world.AS_OF, scores=told, **until)
+        services = [one.action_type for one in rules.actions if one.service]
+        assert actions.is_empty() == found.filter(
+            (pl.col("door") == "") & ~pl.col("action_type").is_in(services)
+        ).is_empty()  # fmt: skip
+        return found
+
+    assert (asked()["door"] == "").any()
+    assert asked(heard_until=ts).equals(asked())
+    closed = asked(heard_until=ts + timedelta(minutes=1)).filter(pl.col("stage") == "policy")
+    assert set(closed["door"]) == {door}
+    assert (closed["opens_on"].drop_nulls() > world.AS_OF.date()).all()
+    assert decide({**inputs, **told}, rules, as_of=world.AS_OF).log.equals(plan.log)
 
 
 def test_the_reserve_holds_the_best_who_were_not_drawn(

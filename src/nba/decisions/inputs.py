@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -261,12 +262,26 @@ _DEFAULTS: Final[Mapping[tuple[str, str], Any]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class DecisionInputs:
-    """The tables of one plan, each with at least the columns of the contract."""
+    """The tables of one plan, each with at least the columns of the contract.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+    heard_until : datetime, optional
+        Up to when contacts and responses count for who is asked about during the day. Without it
+        those before the plan's day alone, as a plan must have it.
+    """
 
     tables: Mapping[str, pl.DataFrame]
+    heard_until: datetime | None = None
 
     def __getitem__(self, name: str) -> pl.DataFrame:
         return self.tables[name]
+
+    def counted(self, name: str, as_of: datetime) -> pl.DataFrame:
+        """Return the contacts or responses that count at `as_of`: see `heard_until`."""
+        until = as_of if self.heard_until is None else max(as_of, self.heard_until)
+        return self.tables[name].filter(pl.col("ts") < until)
 
     def of_customers(self, ids: pl.Series) -> DecisionInputs:
         """Return the inputs confined to the customers `ids`; other tables stay whole."""
@@ -277,7 +292,8 @@ class DecisionInputs:
                 if "customer_id" in table.columns
                 else table
                 for name, table in self.tables.items()
-            }
+            },
+            self.heard_until,
         )
 
 

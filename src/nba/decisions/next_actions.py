@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -106,6 +106,7 @@ def next_actions(
     *,
     as_of: datetime,
     scores: Mapping[str, pl.DataFrame] | None = None,
+    heard_until: datetime | None = None,
 ) -> pl.DataFrame:
     """Return the best open action of each mode for some customers, best first.
 
@@ -118,6 +119,8 @@ def next_actions(
     as_of : datetime
     scores : mapping of str to DataFrame, optional
         Tables of these customers in place of the book's, such as fresh scores.
+    heard_until : datetime, optional
+        Up to when the contacts and responses of `scores` count, beyond `as_of`.
 
     Returns
     -------
@@ -141,7 +144,7 @@ def scored_actions(
     """Return what `next_actions` does, with `value` as each list scores, money or not."""
     ids = customer_ids[:CHUNK]
     parts = [
-        _of_part(book, ids, rules, arm, as_of=as_of, scores=scores)
+        _of_part(book, ids, rules, arm, as_of=as_of, scores=scores, heard_until=heard_until)
         for arm in ("", *sorted(rules.variants))
     ]
     return _ranked(pl.concat(parts))
@@ -155,6 +158,7 @@ def _of_part(
     *,
     as_of: datetime,
     scores: Mapping[str, pl.DataFrame] | None,
+    heard_until: datetime | None,
 ) -> pl.DataFrame:
     """Return the actions of the customers whom one set of rules plans, with `service`.
 
@@ -169,10 +173,12 @@ def _of_part(
     as_of : datetime
     scores : mapping of str to DataFrame or None
         In place of the book's tables.
+    heard_until : datetime or None
+        See `next_actions`.
     """
     rules = day_rules.of_arm(arm)
     own, averages = book.of_arm(arm, scores)
-    mine = tables_of(book, customer_ids, own)
+    mine = replace(tables_of(book, customer_ids, own), heard_until=heard_until)
     people = people_of(mine, day_rules, arm, as_of=as_of)
     people = people.filter(~pl.col("arm").is_in(_NOT_ASKED))
     mine = mine.of_customers(people["customer_id"])
@@ -221,6 +227,7 @@ def why_not(
     *,
     as_of: datetime,
     scores: Mapping[str, pl.DataFrame] | None = None,
+    heard_until: datetime | None = None,
 ) -> pl.DataFrame:
     """Return every action type for one customer: how far it came, why no further, until when.
 
@@ -232,6 +239,8 @@ def why_not(
     as_of : datetime
     scores : mapping of str to DataFrame, optional
         As for `next_actions`.
+    heard_until : datetime, optional
+        As for `next_actions`.
 
     Returns
     -------
@@ -242,7 +251,7 @@ def why_not(
     """
     arm = arm_of(tables_of(book, [customer_id], None), rules, customer_id, as_of=as_of)
     own, averages = book.of_arm(arm, scores)
-    mine = tables_of(book, [customer_id], own)
+    mine = replace(tables_of(book, [customer_id], own), heard_until=heard_until)
     if mine["customer_state"].is_empty():
         return pl.DataFrame()
     people = compared_with(mine, rules, arm, customer_id, as_of=as_of)

@@ -18,6 +18,7 @@ from nba.schema.words import CONTACT_MODES, Mode, ResponseKind
 #: Reasons to leave a customer alone that an open case does not wait for: who asked or complained is
 #: waiting for the answer, however many contacts there were and however short ago the last.
 PASSED_BY_SERVICE: Final = (
+    "cap_per_day",
     "cap_per_week",
     "cap_per_month",
     "cool_down",
@@ -38,15 +39,13 @@ def contact_history(
     customers : polars.DataFrame
         customer_id, and what else shall stay.
     as_of : datetime
-        Contacts before it count.
+        Contacts before it count, and those of the day that `inputs` heard of.
     policy : ContactPolicy
         Names the channels that no cap counts.
     """
     uncounted = [str(channel) for channel in policy.uncounted_channels]
-    contacts = inputs["interactions"].filter(
-        (pl.col("mode") != str(Mode.NONE))
-        & (pl.col("ts") < as_of)
-        & pl.col("channel").fill_null("").is_in(uncounted).not_()
+    contacts = inputs.counted("interactions", as_of).filter(
+        (pl.col("mode") != str(Mode.NONE)) & pl.col("channel").fill_null("").is_in(uncounted).not_()
     )
     day = (pl.lit(as_of.date()) - pl.col("ts").dt.date()).dt.total_days()
     contacts = contacts.with_columns(days=day)
@@ -55,6 +54,7 @@ def contact_history(
         return (pl.col("days") < days).sum()
 
     per_customer = contacts.group_by("customer_id").agg(
+        within(1).alias("contacts_today"),
         # Today's planned contact is the one that completes the window.
         within(7).alias("contacts_week"),
         within(30).alias("contacts_month"),
@@ -66,14 +66,14 @@ def contact_history(
     )
     return customers.join(
         per_customer, on="customer_id", how="left", maintain_order="left"
-    ).with_columns(pl.col("contacts_week", "contacts_month").fill_null(0))
+    ).with_columns(pl.col("contacts_today", "contacts_week", "contacts_month").fill_null(0))
 
 
 def negative_history(
     inputs: DecisionInputs, *, as_of: datetime, policy: ContactPolicy
 ) -> pl.DataFrame:
     """Return blocks and complaints per customer."""
-    rows = inputs["responses"].filter(pl.col("ts") < as_of).drop_nulls("customer_id")
+    rows = inputs.counted("responses", as_of).drop_nulls("customer_id")
     since = as_of - timedelta(days=policy.pause.within_days)
     no = pl.col("kind").is_in(policy.negative_kinds) & (pl.col("ts") >= since)
     return rows.group_by("customer_id").agg(
@@ -94,7 +94,8 @@ def policy_state(
     customers : polars.DataFrame
         customer_id, friend_since.
     as_of : datetime
-        The day of the plan; contacts and responses before it count.
+        The day of the plan; contacts and responses before it count, and those of the day that
+        `inputs` heard of.
     policy : ContactPolicy
 
     Returns
@@ -118,11 +119,12 @@ def policy_state(
         name: pl.when(condition.fill_null(False)).then(pl.lit(name))
         for name, condition in _stop_conditions(as_of, policy).items()
     }
-    of_service = [reason for name, reason in reasons.items() if name not in PASSED_BY_SERVICE]
+    passed = set(PASSED_BY_SERVICE)
+    if policy.caps.per_day < 1:  # nobody is to be contacted at all
+        passed.discard("cap_per_day")
+    of_service = [reason for name, reason in reasons.items() if name not in passed]
     cooling = [
-        (pl.col(f"last_{mode}") <= policy.cool_down[mode].same_mode)
-        .fill_null(False)
-        .alias(f"cools_{mode}")
+        _cools(mode, policy.cool_down[mode].same_mode).alias(f"cools_{mode}")
         for mode in CONTACT_MODES
     ]
     return history.with_columns(
@@ -132,21 +134,23 @@ def policy_state(
     )
 
 
+def _cools(mode: Mode, days: int) -> pl.Expr:
+    """Return whether the last contact in a mode is so few days ago; never where it is none."""
+    return (pl.col(f"last_{mode}") <= days).fill_null(False) & pl.lit(days > 0)
+
+
 def _stop_conditions(as_of: datetime, policy: ContactPolicy) -> dict[str, pl.Expr]:
     """Return when each reason to leave a customer alone holds, strongest first."""
     caps, pause = policy.caps, policy.pause
     cooling = pl.any_horizontal(
-        [
-            (pl.col(f"last_{mode}") <= policy.cool_down[mode].any_mode).fill_null(False)
-            for mode in CONTACT_MODES
-        ]
+        [_cools(mode, policy.cool_down[mode].any_mode) for mode in CONTACT_MODES]
     )
     return {
         "blocked_response": (
             pl.col("blocked_response") >= pl.col("friend_since").fill_null(datetime(1970, 1, 1))
         ),
         "holiday": pl.lit(as_of.date() in policy.holidays),
-        "cap_per_day": pl.lit(caps.per_day < 1),
+        "cap_per_day": pl.col("contacts_today") >= caps.per_day,
         "cap_per_week": pl.col("contacts_week") >= caps.per_week,
         "cap_per_month": pl.col("contacts_month") >= caps.per_month,
         "pause_after_no": (
@@ -200,8 +204,8 @@ def _days_since_type(
     days = (pl.lit(as_of.date()) - pl.col("ts").dt.date()).dt.total_days()
     names = [action.action_type for action in actions]
     last = (
-        inputs["interactions"]
-        .filter((pl.col("mode") != str(Mode.NONE)) & (pl.col("ts") < as_of))
+        inputs.counted("interactions", as_of)
+        .filter(pl.col("mode") != str(Mode.NONE))
         .group_by("customer_id")
         .agg([days.filter(pl.col("action_type") == name).min().alias(name) for name in names])
     )
@@ -229,22 +233,19 @@ def _platform_spent(
     without a ledger.
     """
     days = (pl.lit(as_of.date()) - pl.col("ts").dt.date()).dt.total_days()
-    made = inputs["interactions"].filter(
-        (pl.col("mode") != str(Mode.NONE)) & (pl.col("ts") < as_of) & (days < 30)
-    )
+    made = inputs.counted("interactions", as_of).filter(pl.col("mode") != str(Mode.NONE))
     result: dict[str, Bools] = {}
     for limit in policy.platform_limits:
         if limit.valid_from > as_of.date():
             continue
         channels = [str(channel) for channel in limit.channels]
-        if limit.per_day == 0 or limit.per_month == 0:
-            over = np.ones(customers.height, dtype=bool)
-        elif limit.per_month is None:
-            continue
-        else:
-            counted = made.filter(pl.col("channel").is_in(channels)).group_by("customer_id").len()
-            full = counted.filter(pl.col("len") >= limit.per_month)["customer_id"]
-            over = customers["customer_id"].is_in(full.implode()).to_numpy()
+        of_these = made.filter(pl.col("channel").is_in(channels))
+        over = np.zeros(customers.height, dtype=bool)
+        for most, within in ((limit.per_day, 1), (limit.per_month, 30)):
+            if most is not None:
+                counted = of_these.filter(days < within).group_by("customer_id").len()
+                full = counted.filter(pl.col("len") >= most)["customer_id"]
+                over |= most == 0 or customers["customer_id"].is_in(full.implode()).to_numpy()
         for channel in channels:
             result[channel] = over | result.get(channel, False)
     return result

@@ -127,6 +127,7 @@ class Rescorer:
             self.rules,
             as_of=self.as_of,
             scores=self._tables([customer_id], fresh),
+            heard_until=_heard_until(fresh),
         )
 
     def clerk(self, clerk_id: str) -> pl.DataFrame:
@@ -173,10 +174,16 @@ class Rescorer:
                     self.rules,
                     as_of=self.as_of,
                     scores=self._tables(ids, fresh),
+                    heard_until=_heard_until(fresh),
                 )
                 for ids in self._by_models(customer_ids).values()
             ]
         )
+
+
+def _heard_until(fresh: Fresh) -> datetime | None:
+    """Return up to when contacts and responses count: fresh rows reach to their own moment."""
+    return datetime.max if fresh else None
 
 
 def _of_customers(inputs: ModelInputs, ids: pl.Series, fresh: Fresh = NIGHT) -> ModelInputs:
