@@ -50,6 +50,7 @@ def test_a_post_counts_once_and_reaches_its_members(
         (POST, body("opened"), 400),
         (POST.replace("moments:k1", "moments:k2"), body(), 404),
         (POST, body(ts=(NOW + timedelta(days=3)).isoformat()), 400),
+        (POST, body(ts="1980-01-01T00:00:00Z"), 422),
         ("/v1/clerks/k2/posts/moments:k2/feedback", body(), 403),
     ],
 )

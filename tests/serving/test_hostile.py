@@ -17,6 +17,7 @@ from nba.errors import NbaError, NotFoundError, UsageError
 from nba.serving import Services, create_app
 from nba.serving.cursors import read_cursor, write_cursor
 from nba.serving.errors import Problem
+from nba.serving.schemas import EventBatch
 from nba.stores.operational import OperationalStore
 
 Client = Callable[..., TestClient]
@@ -119,8 +120,39 @@ def test_a_row_that_cannot_be_kept_is_refused_and_the_good_one_is_not_lost(
 @pytest.mark.parametrize("row", [None, 5, "x", [], True])
 def test_a_row_that_is_no_object_is_refused_by_itself(client: Client, row: Any) -> None:
     good = {"response_id": "r", "customer_id": "c11", "ts": "2026-03-01", "kind": "replied"}
-    answer = client("clerk").post("/v1/events", json={"responses": [row, good]})
+    caller = client("clerk")
+    answer = caller.post("/v1/events", json={"responses": [row, good]})
     assert [one["status"] for one in answer.json()["rows"]] == ["refused", "accepted"]
+    tables = {name: [row] for name in EventBatch.model_fields if name != "responses"}
+    answer = caller.post("/v1/events", json={"responses": [good], **tables})
+    assert (answer.status_code, answer.json()["repeated"]) == (200, 1)
+    assert answer.json()["refused"] == len(tables)
+
+
+@pytest.mark.parametrize("ts", [0, 1e9, "1000000000", "1970-01-01T00:00:05Z", "1980-06-01"])
+def test_moments_that_the_lake_refuses_are_refused_at_once(client: Client, ts: Any) -> None:
+    admin = client("admin")
+    told = {"feedback_id": "f", "kind": "sent", "ts": ts}
+    consent = {"consent_contact": True, "consent_profiling": True, "consent_at": ts}
+    for answer in (
+        admin.post("/v1/actions/k1-1/feedback", json=told),
+        admin.put("/v1/customers/c11/consent", json=consent),
+    ):
+        assert answer.status_code == 422, answer.text
+        said = answer.text
+        assert "1990-01-01" in said or "ISO 8601" in said
+    (row,) = admin.post(
+        "/v1/feedback", json={"feedback": [{**told, "action_id": "k1-1"}]}
+    ).json()["rows"]  # fmt: skip
+    assert row["problem"]["status"] == 422
+
+
+@pytest.mark.parametrize("day", ["1800-01-01", "1989-12-31", "9999-12-31", "2027-03-05"])
+def test_days_that_the_lake_refuses_are_refused_at_once(client: Client, day: str) -> None:
+    rows = [{"clerk_id": "k1", "date": one} for one in (day, "2027-03-01")]
+    found = client("store").post("/v1/events", json={"absences": rows}).json()["rows"]
+    assert [one["status"] for one in found] == ["refused", "accepted"]
+    assert found[0]["problem"]["expected"] == "a date between 1990-01-01 and 2027-03-03"
 
 
 @pytest.mark.parametrize("ts", ["0001-01-01T00:00:00+08:00", "9999-12-31T23:59:59Z"])

@@ -33,6 +33,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from nba.data import clock as changes
 from nba.data.moments import BadMomentError, parse_moment
+from nba.data.rules import AHEAD as DATES_AHEAD
 from nba.data.sql import SPACES
 from nba.errors import InputRefusedError
 from nba.schema.tables import (
@@ -185,11 +186,17 @@ def _decimal(value: Any) -> Decimal:
     return parsed
 
 
-def _date(value: Any) -> date:
+def _date(value: Any, info: ValidationInfo) -> date:
+    """Return a date that the lake takes: a plan may be for days to come."""
+    clock: Clock = info.context  # type: ignore[assignment]
     try:
-        return date.fromisoformat(value)
+        found = date.fromisoformat(value)
     except (TypeError, ValueError):
         _break("a date as YYYY-MM-DD")
+    latest = (clock.now.astimezone(UTC) + DATES_AHEAD).date()
+    if not EARLIEST.date() <= found <= latest:
+        _break(f"a date between {EARLIEST:%Y-%m-%d} and {latest:%Y-%m-%d}")
+    return found
 
 
 def _short(value: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -36,6 +38,20 @@ from nba.stores.nightly_runs import NightlyRunState
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Note = Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00]*$")]
 MAX_BATCH = 1000
+_BEGINS_AS_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def _written(value: Any) -> Any:
+    """Refuse numbers, which a moment might be counted in seconds or in milliseconds by."""
+    if isinstance(value, datetime) or (
+        isinstance(value, str) and _BEGINS_AS_MOMENT.match(value.strip())
+    ):
+        return value
+    raise ValueError("an ISO 8601 timestamp as text")
+
+
+#: A moment of a request; without an offset it stands in the project's zone.
+Moment = Annotated[datetime, BeforeValidator(_written)]
 
 
 class _Request(BaseModel):
@@ -233,11 +249,11 @@ class FeedbackBody(_Request):
 
     feedback_id: Id = Field(description="Chosen by the client; the same again changes nothing.")
     kind: FeedbackKind
-    ts: datetime = Field(description="ISO 8601; without offset it stands in the project's zone.")
+    ts: Moment = Field(description="ISO 8601; without offset it stands in the project's zone.")
     clerk_id: Id | None = Field(None, description="Who did it; by default the action's clerk.")
     reason: Note | None = None
     position: int | None = Field(None, ge=0, le=1_000_000, description="Where it was shown.")
-    until: datetime | None = Field(
+    until: Moment | None = Field(
         None,
         description="Of `snoozed` alone: when the action comes back; by default the next day.",
     )
@@ -254,7 +270,7 @@ class PostFeedback(_Request):
 
     feedback_id: Id = Field(description="Chosen by the client; the same again changes nothing.")
     kind: FeedbackKind = Field(description="sent or skipped.")
-    ts: datetime = Field(description="ISO 8601; without offset it stands in the project's zone.")
+    ts: Moment = Field(description="ISO 8601; without offset it stands in the project's zone.")
     reason: Note | None = None
 
 
@@ -421,19 +437,17 @@ class EventBatch(_Request):
     responses: list[Annotated[Any, RowOf("responses")]] = Field(
         default_factory=list, max_length=MAX_BATCH
     )
-    service_cases: list[Annotated[dict[str, Any], RowOf("service_cases")]] = Field(
+    service_cases: list[Annotated[Any, RowOf("service_cases")]] = Field(
         default_factory=list, max_length=MAX_BATCH
     )
-    friendships: list[Annotated[dict[str, Any], RowOf("friendships")]] = Field(
+    friendships: list[Annotated[Any, RowOf("friendships")]] = Field(
         default_factory=list, max_length=MAX_BATCH
     )
-    absences: list[Annotated[dict[str, Any], RowOf("absences")]] = Field(
+    absences: list[Annotated[Any, RowOf("absences")]] = Field(
         default_factory=list, max_length=MAX_BATCH
     )
-    stock: list[Annotated[dict[str, Any], RowOf("stock")]] = Field(
-        default_factory=list, max_length=MAX_BATCH
-    )
-    behaviour: list[Annotated[dict[str, Any], RowOf("behaviour")]] = Field(
+    stock: list[Annotated[Any, RowOf("stock")]] = Field(default_factory=list, max_length=MAX_BATCH)
+    behaviour: list[Annotated[Any, RowOf("behaviour")]] = Field(
         default_factory=list, max_length=MAX_BATCH
     )
 
@@ -477,7 +491,7 @@ class TagBody(_Request):
     """A tag's value and how long it stands."""
 
     value: Note | None = None
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
 
 
 class TagList(BaseModel):
@@ -492,7 +506,7 @@ class ConsentBody(_Request):
 
     consent_contact: bool
     consent_profiling: bool
-    consent_at: datetime = Field(description="When the customer said so; the latest wins.")
+    consent_at: Moment = Field(description="When the customer said so; the latest wins.")
 
 
 class ConsentState(BaseModel):

@@ -7,7 +7,8 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Request, Response
 
-from nba.errors import ConflictError, NbaError, UsageError
+from nba.errors import ConflictError, InputRefusedError, NbaError, UsageError
+from nba.schema.tables import EARLIEST
 from nba.schema.words import FeedbackKind
 from nba.serving.audit import concerns
 from nba.serving.auth import Caller, CallerDep, ServicesDep
@@ -117,8 +118,7 @@ def record(
     clerk_id = item.clerk_id or str(action["clerk_id"])
     if clerk_id != action["clerk_id"]:
         caller.require_clerk(clerk_id)
-    ts = services.aware(item.ts).astimezone(UTC)
-    refuse_future(ts, services)
+    ts = told_at(item.ts, services)
     until = _until(item, ts, services)
     entry = Feedback(
         item.feedback_id,
@@ -140,13 +140,24 @@ def record(
     return FeedbackReceipt(feedback_id=item.feedback_id, action_id=item.action_id, status=outcome)
 
 
-def refuse_future(ts: datetime, services: Services) -> None:
-    """Refuse feedback whose time (aware) is yet to come.
+def told_at(moment: datetime, services: Services) -> datetime:
+    """Return the moment of feedback in UTC.
 
     Raises
     ------
+    InputRefusedError
+        Where it lies before any that the lake takes.
     UsageError
+        Where it is yet to come.
     """
+    ts = services.aware(moment).astimezone(UTC)
+    if ts < EARLIEST.replace(tzinfo=UTC):
+        raise InputRefusedError(
+            "feedback cannot be that old",
+            expected=f"a `ts` between {EARLIEST:%Y-%m-%d} and now",
+            found=ts.isoformat(),
+            next_step="check the client's clock",
+        )
     if ts > services.clock().astimezone(UTC) + AHEAD:
         raise UsageError(
             "feedback cannot come from the future",
@@ -154,6 +165,7 @@ def refuse_future(ts: datetime, services: Services) -> None:
             found=ts.isoformat(),
             next_step="check the client's clock and time zone",
         )
+    return ts
 
 
 def _until(item: FeedbackItem, ts: datetime, services: Services) -> datetime | None:

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from nba.errors import InputRefusedError, NotFoundError
+from nba.schema.tables import EARLIEST
 from nba.schema.words import TagSource
 from nba.serving.auth import Caller, CallerDep, ServicesDep
 from nba.serving.conditional import (
@@ -179,6 +180,13 @@ def put_consent(
     caller.require()
     _known_customer(services, customer_id)
     consent_at = services.aware(body.consent_at).astimezone(UTC)
+    if consent_at < EARLIEST.replace(tzinfo=UTC):
+        raise InputRefusedError(
+            "a consent cannot be that old",
+            expected=f"a `consent_at` between {EARLIEST:%Y-%m-%d} and now",
+            found=body.consent_at.isoformat(),
+            next_step="check the client's clock",
+        )
     if consent_at > services.clock().astimezone(UTC) + AHEAD:
         raise InputRefusedError(
             "a consent cannot come from the future",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date
+from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
@@ -15,7 +15,7 @@ from nba.serving.errors import documented
 from nba.serving.pages import no_plan
 from nba.serving.paths import RawPathRoute
 from nba.serving.routes.clerks import ClerkId
-from nba.serving.routes.feedback import refuse_future
+from nba.serving.routes.feedback import told_at
 from nba.serving.schemas import FeedbackReceipt, Id, Offer, Post, PostFeedback, PostList
 from nba.serving.services import Services
 from nba.serving.views import window_moment
@@ -101,8 +101,7 @@ def give_post_feedback(
         )
     if body.kind not in _CLOSES:
         raise UsageError("a post is sent or skipped", expected="sent, skipped", found=body.kind)
-    ts = services.aware(body.ts).astimezone(UTC)
-    refuse_future(ts, services)
+    ts = told_at(body.ts, services)
     entry = Feedback(body.feedback_id, post_id(audience, day), clerk_id, ts, body.kind, body.reason)
     members = services.books.post_members(audience, day) if services.books else []
     with services.store.writing() as writer:
