@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 from tests.serving.conftest import DAY, NOW, PLAN, Shop, actions_frame
 
+from nba.decisions import Catalogue
 from nba.schema.words import TagSource
 from nba.serving import Services
 from nba.serving.laying import Layer, lay_actions, lay_cards, lay_lists
@@ -123,6 +124,19 @@ def test_what_was_laid_is_what_is_sent(client: Client, ready: Services) -> None:
     say(ready, client, "bought")
     assert types(caller.get(LIST)) == ["as_laid"] * 2
     assert types(client("clerk", definitions="others").get(LIST)) == ["care_call"] * 2
+
+
+def test_who_refuses_profiling_later_is_shown_without_a_value(
+    client: Client, ready: Services
+) -> None:
+    text = {"zh": "致电关怀", "en": "Care call"}
+    care = {"action_type": "care_call", "mode": "private_partner", "channel": "chat", "minutes": 4}
+    care |= {"name": text, "talking_point": text, "profiling": False}
+    catalogue = Catalogue.model_validate({"actions": [care]})
+    ready.store.put_consent("c11", Consent(True, False, NOW))
+    for page, _ in both(client, catalogue=catalogue):
+        said = {one["customer_id"]: one["value"] for one in page["actions"]}
+        assert said == {"c11": None, "c12": 5.0, "c13": pytest.approx(10 / 3)}
 
 
 def test_what_brings_something_sold_out_is_made_anew(client: Client, ready: Services) -> None:

@@ -149,6 +149,8 @@ def test_what_rests_on_no_profile_stays_where_profiling_is_refused(
     listed = caller.get("/v1/clerks/k1/actions").json()["actions"]
     assert [action["customer_id"] for action in listed] == ["c11", "c12", "c13"]
     assert listed[0]["action_name"] == text
+    said = [[one["value"], one["uplift"], one["p_repurchase_30d"]] for one in listed]
+    assert said == [[None] * 3, [5.0, 12.5, 0.25], [pytest.approx(10 / 3), 12.5, 0.25]]
     assert "c11" not in ids(client("clerk").get("/v1/clerks/k1/actions"))
 
 

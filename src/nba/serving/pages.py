@@ -164,7 +164,12 @@ def _lines(
     known: dict[str, LaidAction] = {}
     if laid is not None:
         gone = sold_out_of({page.clerk_id}, services).get(page.clerk_id, set())
-        known = {one.action_id: one for one in laid.actions if gone.isdisjoint(one.product_ids)}
+        told = services.store.profiling_of({one.customer_id for one in laid.actions})
+        known = {
+            one.action_id: one
+            for one in laid.actions
+            if gone.isdisjoint(one.product_ids) and told.get(one.customer_id, True)
+        }
     header, rows = services.store.open_actions(
         page.day, part, since=services.day_begins, known=known
     )

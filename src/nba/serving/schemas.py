@@ -107,7 +107,7 @@ class ListedAction(BaseModel):
     minutes: float | None
     value: float | None = Field(
         description="Expected gain, in the project's currency; null where a simple list scores by "
-        "something else."
+        "something else, and without profiling."
     )
     uplift: float | None
     p_repurchase_30d: float | None

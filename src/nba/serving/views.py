@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from nba.serving.schemas import (
@@ -39,6 +39,8 @@ _SAME = (
     "p_repurchase_30d",
     "talking_point",
 )
+#: What models conclude: it is not said of who refused profiling.
+_UNSAID: Final = {"value": None, "uplift": None, "p_repurchase_30d": None}
 _CLOSED = ("action_id", "customer_id", "mode", "minutes", "kind", "reason")
 _MOMENTS = ("contact_from", "contact_to", "expires_at")
 
@@ -46,10 +48,24 @@ _MOMENTS = ("contact_from", "contact_to", "expires_at")
 def show_actions(rows: Sequence[Mapping[str, Any]], services: Services) -> list[ListedAction]:
     """Return rows of the plan's action columns with who it is about and what is brought.
 
-    Windows and expiry carry the offset of the store's time zone.
+    Windows and expiry carry the offset of the store's time zone. Of who refused profiling no
+    value is said.
     """
+    refused = _who_refused(rows, services)
+    rows = [{**row, **_UNSAID} if row["customer_id"] in refused else row for row in rows]
     context = _Context.of(rows, services)
     return [_show(row, context, services) for row in rows]
+
+
+def _who_refused(rows: Sequence[Mapping[str, Any]], services: Services) -> set[str]:
+    """Return who refused profiling: they are listed with what rests on no profile alone."""
+    kinds = services.unprofiled
+    asked = {str(row["customer_id"]) for row in rows if row.get("action_type") in kinds}
+    told = services.store.profiling_of(asked)
+    for one in asked - told.keys():
+        state = services.cards.state(one)
+        told[one] = state is None or state.consent_profiling
+    return {one for one in asked if not told[one]}
 
 
 def show_closed(rows: Sequence[Mapping[str, Any]], services: Services) -> list[ClosedAction]:

@@ -933,6 +933,13 @@ class OperationalStore:
         with self._database.reading() as connection:
             return people.read_consent(connection, customer_id)
 
+    def profiling_of(self, customer_ids: Collection[str]) -> dict[str, bool]:
+        """Return whether customers may be profiled, of those who said so over the API."""
+        if not customer_ids:
+            return {}
+        with self._database.reading() as connection:
+            return people.profiling_of(connection, customer_ids)
+
     def customer_mark(self, customer_id: str) -> CustomerMark:
         """Return what differs as soon as anything that a card shows of a customer may."""
         found = self._database.quick(people.MARK, customer=customer_id)

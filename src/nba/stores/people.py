@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -27,6 +28,9 @@ from nba.stores import outbox as outboxes
 from nba.stores.database import Quick
 from nba.stores.outbox import Event
 from nba.stores.schema import consents, outbox, plans, tags, tombstones
+
+#: Ids asked for in one statement.
+_IDS: Final = 500
 
 
 @dataclass(frozen=True)
@@ -221,6 +225,18 @@ def read_consent(connection: Connection, customer_id: str) -> Consent | None:
     if row is None:
         return None
     return Consent(row.consent_contact, row.consent_profiling, row.consent_at)
+
+
+def profiling_of(connection: Connection, customer_ids: Collection[str]) -> dict[str, bool]:
+    """Return whether customers may be profiled, of those who said so over the API."""
+    ordered = sorted(customer_ids)
+    found: dict[str, bool] = {}
+    for start in range(0, len(ordered), _IDS):
+        query = select(consents.c.customer_id, consents.c.consent_profiling).where(
+            consents.c.customer_id.in_(ordered[start : start + _IDS]), consents.c.is_latest
+        )
+        found |= {row.customer_id: bool(row.consent_profiling) for row in connection.execute(query)}
+    return found
 
 
 @dataclass(frozen=True)
