@@ -6,12 +6,14 @@ import base64
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 from fastapi.testclient import TestClient
 from sqlalchemy import text
+from tests.serving.conftest import books_of
 
 from nba.errors import NbaError, NotFoundError, UsageError
 from nba.serving import Services, create_app
@@ -49,7 +51,10 @@ def cursor_of(content: Any) -> str:
 def test_a_tampered_cursor_is_refused(client: Client, services: Services, change: Any) -> None:
     header = services.store.current_plan()
     assert header is not None
-    cursor = cursor_of([header["digest"][:12], *change])
+    place = json.loads(
+        base64.urlsafe_b64decode(write_cursor(header["digest"], "k1", 1, "a") + "==")
+    )
+    cursor = cursor_of([*place[:2], *change])
     answer = client("admin").get("/v1/clerks/k1/actions", params={"cursor": cursor})
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
 
@@ -63,9 +68,35 @@ def test_what_is_no_cursor_is_refused(client: Client, cursor: str) -> None:
 
 
 def test_a_cursor_holds_its_place() -> None:
-    assert read_cursor(write_cursor("ab" * 32, 7, "a/1"), "ab" * 32) == (7, "a/1")
+    cursor = write_cursor("ab" * 32, "k1", 7, "a/1")
+    assert read_cursor(cursor, "ab" * 32, "k1") == (7, "a/1")
     with pytest.raises(UsageError):
-        read_cursor("no cursor", "ab" * 32)
+        read_cursor("no cursor", "ab" * 32, "k1")
+    with pytest.raises(UsageError, match="another list"):
+        read_cursor(cursor, "ab" * 32, "k2")
+
+
+def test_cursors_and_versions_of_elsewhere_are_refused(client: Client) -> None:
+    admin = client("admin")
+    page = admin.get("/v1/clerks/k1/actions?limit=1").json()
+    for path in (
+        f"/v1/clerks/k2/actions?cursor={page['next_cursor']}",
+        f"/v1/clerks/k1/actions/changes?since={page['version'].rpartition('-')[0]}-99",
+    ):
+        answer = admin.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad_request"), path
+
+
+@pytest.mark.parametrize(
+    "path", ["actions", "actions/changes?since=x", "customers", "posts", "results"]
+)
+def test_an_unknown_clerk_or_store_is_not_found(client: Client, tmp_path: Path, path: str) -> None:
+    admin = client("admin", books=books_of(tmp_path))
+    for unknown in (f"/v1/clerks/k99/{path}", "/v1/stores/s99/team"):
+        answer = admin.get(unknown)
+        assert answer.status_code == 404, unknown
+        assert "99" in answer.json()["detail"]
+    assert client("store").get(f"/v1/clerks/k99/{path}").status_code == 403
 
 
 @pytest.mark.parametrize(

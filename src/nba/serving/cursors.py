@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 from typing import Annotated
 
@@ -13,36 +14,41 @@ from nba.errors import ConflictError, UsageError
 from nba.serving.schemas import Id
 
 _DIGEST = 12
-#: What a cursor holds: the plan's digest, and the rank and id of the last action seen.
-_PLACE: TypeAdapter[tuple[str, int, str]] = TypeAdapter(
-    tuple[str, Annotated[int, Field(strict=True, ge=0, lt=2**31)], Id]
+#: What a cursor holds: the plan's digest, whose list, and the rank and id of the last action seen.
+_PLACE: TypeAdapter[tuple[str, str, int, str]] = TypeAdapter(
+    tuple[str, str, Annotated[int, Field(strict=True, ge=0, lt=2**31)], Id]
 )
 
 
-def write_cursor(plan_digest: str, rank: int, action_id: str) -> str:
-    """Return the cursor that continues after an action of a plan.
+def write_cursor(plan_digest: str, clerk_id: str, rank: int, action_id: str) -> str:
+    """Return the cursor that continues after an action of a clerk's list of a plan.
 
-    >>> read_cursor(write_cursor("ab" * 32, 3, "a1"), "ab" * 32)
+    >>> read_cursor(write_cursor("ab" * 32, "k1", 3, "a1"), "ab" * 32, "k1")
     (3, 'a1')
     """
-    content = json.dumps([plan_digest[:_DIGEST], rank, action_id])
+    content = json.dumps([plan_digest[:_DIGEST], _whose(clerk_id), rank, action_id])
     return base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
 
 
-def read_cursor(cursor: str, plan_digest: str) -> tuple[int, str]:
+def _whose(clerk_id: str) -> str:
+    """Return what stands for a clerk: ids are long at times, a cursor is not."""
+    return hashlib.sha256(clerk_id.encode()).hexdigest()[:_DIGEST]
+
+
+def read_cursor(cursor: str, plan_digest: str, clerk_id: str) -> tuple[int, str]:
     """Return the rank and id after which to continue.
 
     Raises
     ------
     UsageError
-        When the text is no cursor.
+        When the text is no cursor, or one of another clerk's list.
     ConflictError
         When the plan was replaced since: its ranks are others now.
     """
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         content = json.loads(base64.b64decode(padded, b"-_", validate=True))
-        digest, rank, action_id = _PLACE.validate_python(content)
+        digest, whose, rank, action_id = _PLACE.validate_python(content)
     except (binascii.Error, ValueError, RecursionError) as error:
         raise UsageError(
             "this is not a cursor of this service",
@@ -50,6 +56,13 @@ def read_cursor(cursor: str, plan_digest: str) -> tuple[int, str]:
             found=ascii(cursor[:80]),
             next_step="leave the cursor away to begin at the first page",
         ) from error
+    if whose != _whose(clerk_id):
+        raise UsageError(
+            "this is a cursor of another list",
+            expected=f"`next_cursor` of the list of the clerk {clerk_id!r}",
+            found="that of another clerk's list",
+            next_step="leave the cursor away to begin at the first page",
+        )
     if digest != plan_digest[:_DIGEST]:
         raise ConflictError(
             "the plan was replaced since the last page",

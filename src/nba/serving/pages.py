@@ -108,7 +108,7 @@ def make_page(page: Page, book: Book | None, services: Services) -> tuple[date, 
     if len(lines) > page.limit:
         lines = lines[: page.limit]
         last = lines[-1].laid
-        following = write_cursor(header["digest"], last.rank, last.action_id)
+        following = write_cursor(header["digest"], page.clerk_id, last.rank, last.action_id)
     living = book if book is not None and book.as_of == header["as_of"] else None
     zone = services.zone_of_clerk(page.clerk_id)
     age_days = services.age_days(header["as_of"], zone)
@@ -151,7 +151,8 @@ def _lines(
     after = None
     if page.cursor is not None:
         standing = services.store.plan(page.day) if page.day else services.store.current_plan()
-        after = read_cursor(page.cursor, standing["digest"]) if standing else None
+        if standing:
+            after = read_cursor(page.cursor, standing["digest"], page.clerk_id)
     part = Slice(
         "clerk_id",
         page.clerk_id,

@@ -688,6 +688,11 @@ class OperationalStore:
         with self._database.reading() as connection:
             return feedback.of_action(connection, action_id)
 
+    def has_planned_for(self, clerk_id: str) -> bool:
+        """Return whether any plan that is kept here has an action of a clerk."""
+        with self._database.reading() as connection:
+            return plans.has_clerk(connection, clerk_id)
+
     def closed_actions(self, clerk_id: str, as_of: date) -> list[dict[str, Any]]:
         """Return a clerk's actions of a day that were done, skipped or set aside, newest first.
 

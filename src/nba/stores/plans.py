@@ -276,6 +276,12 @@ def read_action(connection: Connection, action_id: str) -> dict[str, Any] | None
     return None if row is None else flat_action(row)
 
 
+def has_clerk(connection: Connection, clerk_id: str) -> bool:
+    """Return whether any published action is a clerk's."""
+    query = select(actions.c.action_id).where(actions.c.clerk_id == clerk_id).limit(1)
+    return connection.scalar(query) is not None
+
+
 def talking_points(connection: Connection, since: date, before: date) -> pl.DataFrame:
     """Return customer_id and text of what plans of [`since`, `before`) say to customers."""
     query = select(actions.c.customer_id, actions.c.talking_point).where(

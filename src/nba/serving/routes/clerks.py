@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from nba.errors import NotFoundError, UsageError
 from nba.schema.words import Mode
 from nba.serving.answers import Ready
 from nba.serving.audit import concerns
@@ -58,6 +59,27 @@ def list_clerks(caller: CallerDep, services: ServicesDep, request: Request) -> R
     return ready.answer(request)
 
 
+def require_known(caller: Caller, services: Services, clerk_id: str) -> None:
+    """Refuse a caller who may not act for a clerk, and a clerk of whom nothing is known.
+
+    A clerk's own key may have been made before the tables knew the clerk.
+
+    Raises
+    ------
+    NotPermittedError
+    NotFoundError
+    """
+    caller.require_clerk(clerk_id)
+    if caller.scope is not Scope.ADMIN or services.cards.clerk(clerk_id) is not None:
+        return
+    if not services.store.has_planned_for(clerk_id):  # who has left has lists of then
+        raise NotFoundError(
+            f"there is no clerk {clerk_id!r}",
+            expected="a clerk_id that the lake or a plan knows",
+            next_step="see `GET /v1/clerks`; ids are text, and leading zeros count",
+        )
+
+
 def _clerks_of(caller: Caller, services: Services) -> ClerkList:
     if caller.scope is Scope.CLERK:
         own = services.cards.clerk(str(caller.subject))
@@ -99,7 +121,7 @@ def list_actions(
     began drop out, and so do actions that the clerk has closed. The minutes that this leaves free
     go to the next best customers, at the end of the list. The answer's `ETag` changes with it.
     """
-    caller.require_clerk(clerk_id)
+    require_known(caller, services, clerk_id)
     book, now = settled_book(services, clerk_id), services.clock()
     request.state.list_day = day or (book.as_of if book is not None else None)
     page = Page(clerk_id, day, mode, limit, cursor)
@@ -131,7 +153,7 @@ def list_changes(
     What was added stands at the end, in order of `rank`. What is in both lists of an older
     answer may be repeated: add and remove by `action_id`.
     """
-    caller.require_clerk(clerk_id)
+    require_known(caller, services, clerk_id)
     header = services.store.current_plan()
     if header is None:
         raise no_plan(None)
@@ -140,6 +162,13 @@ def list_changes(
     book = settled_book(services, clerk_id)
     found = services.store.changes(clerk_id, held) if book else None
     version, changes = (found[0].version, found[1]) if found else (0, [])
+    if held > version:
+        raise UsageError(
+            "this list has not come to that version yet",
+            expected=f"a `version` up to {write_version(header['digest'], version)!r}",
+            found=ascii(since),
+            next_step="read the list, and give back its `version`",
+        )
     part = Slice(
         "clerk_id",
         clerk_id,
@@ -167,7 +196,7 @@ def list_changes(
 @router.get(
     "/clerks/{clerk_id}/customers",
     response_model=FoundCustomers,
-    responses=documented(401, 403, 422),
+    responses=documented(401, 403, 404, 422),
 )
 def search_book(
     *,
@@ -181,7 +210,7 @@ def search_book(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20,
 ) -> FoundCustomers:
     """Search a clerk's own customers, by name, alias, end of the phone number, tag or id."""
-    caller.require_clerk(clerk_id)
+    require_known(caller, services, clerk_id)
     found = find_in_book(services.cards.book(clerk_id), q, tag_names=services.tag_names)
     erased = services.store.erased_among([one.customer_id for one in found])
     found = [one for one in found if one.customer_id not in erased]

@@ -14,7 +14,7 @@ from nba.serving.auth import CallerDep, ServicesDep
 from nba.serving.errors import documented
 from nba.serving.pages import no_plan
 from nba.serving.paths import RawPathRoute
-from nba.serving.routes.clerks import ClerkId
+from nba.serving.routes.clerks import ClerkId, require_known
 from nba.serving.routes.feedback import told_at
 from nba.serving.schemas import FeedbackReceipt, Id, Offer, Post, PostFeedback, PostList
 from nba.serving.services import Services
@@ -34,7 +34,7 @@ _CLOSES = (FeedbackKind.SENT, FeedbackKind.SKIPPED)
 )
 def list_posts(clerk_id: ClerkId, caller: CallerDep, services: ServicesDep) -> PostList:
     """Return what a clerk is to post to groups and moments on the plan's day."""
-    caller.require_clerk(clerk_id)
+    require_known(caller, services, clerk_id)
     day = _plan_day(services)
     rows = services.books.posts(clerk_id, day) if services.books else []
     ids = [row["content_id"] for row in rows if row["content_id"]]
@@ -90,7 +90,7 @@ def give_post_feedback(
 
     The same `feedback_id` again changes nothing, and a post counts once.
     """
-    caller.require_clerk(clerk_id)
+    require_known(caller, services, clerk_id)
     day = _plan_day(services)
     rows = services.books.posts(clerk_id, day) if services.books else []
     if audience not in {row["audience"] for row in rows}:

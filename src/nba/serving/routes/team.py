@@ -17,11 +17,12 @@ from nba.serving.errors import documented
 from nba.serving.pages import no_plan
 from nba.serving.paths import RawPathRoute
 from nba.serving.results import coaching, counts, increment, month_of
-from nba.serving.routes.clerks import ClerkId
+from nba.serving.routes.clerks import ClerkId, require_known
 from nba.serving.routes.customers import CustomerId
 from nba.serving.schemas import Handover, HandoverBody, Id, Results, Team, TeamMember
 from nba.serving.services import Services
 from nba.serving.shapes import Clerk, Person
+from nba.stores.access import Scope
 from nba.stores.book_rows import BookRows
 from nba.stores.outbox import Event
 
@@ -54,7 +55,7 @@ def _books(services: Services) -> BookRows:
 )
 def read_results(clerk_id: ClerkId, caller: CallerDep, services: ServicesDep) -> Results:
     """Return a clerk's own month: done, answered, closed, and the increment with its interval."""
-    caller.require_clerk(clerk_id)
+    require_known(caller, services, clerk_id)
     day, books = _plan_day(services), _books(services)
     first, since = month_of(day), services.day_begins(month_of(day))
     now = services.clock()
@@ -87,6 +88,12 @@ def read_team(store_id: StoreId, caller: CallerDep, services: ServicesDep) -> Te
     caller.require_store(store_id)
     day, books = _plan_day(services), _books(services)
     clerks = [one for one in services.cards.clerks() if one.store_id == store_id]
+    if not clerks and caller.scope is Scope.ADMIN:
+        raise NotFoundError(
+            f"there is no store {store_id!r} with clerks",
+            expected="a store_id of clerks that the lake knows",
+            next_step="check the id; ids are text, and leading zeros count",
+        )
     facts = _Facts.of(services, books, day, [one.clerk_id for one in clerks])
     return Team(
         as_of=day,
