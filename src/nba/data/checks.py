@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 
 from nba.data import clock, quarantine, sql
+from nba.data.exports.overlaps import APART
 from nba.data.folder import Folder
 from nba.data.keys import Merged
 from nba.data.lake import Writer, relation
@@ -231,6 +232,7 @@ def of_orders(report: IngestReport, merged: Merged) -> None:
             "API, or another export); each counts once",
             count=merged.twins,
         )
+    _of_exports(report, merged)
     if not merged.known_orders:
         return
     what = f"{merged.known_orders:,} orders known before came with other lines: "
@@ -248,6 +250,30 @@ def of_orders(report: IngestReport, merged: Merged) -> None:
         count=merged.known_orders,
         first=f"order {merged.first_known_order}",
     )
+
+
+def _of_exports(report: IngestReport, merged: Merged) -> None:
+    """Say which lines left since their orders came as a whole, and which orders are two."""
+    if merged.withdrawn_lines:
+        report.add(
+            Status.WARN,
+            "transactions",
+            "withdrawn",
+            f"{merged.withdrawn_lines:,} lines of {merged.withdrawn_orders:,} orders known before "
+            "left the lake: the export now has these orders without them, unpaid or called off",
+            count=merged.withdrawn_lines,
+            first=f"order {merged.first_withdrawn}",
+        )
+    if merged.mixed_orders:
+        shown = ", ".join(merged.mixed_orders[:3])
+        report.add(
+            Status.FAIL,
+            "transactions",
+            "mixed_orders",
+            f"{len(merged.mixed_orders):,} order numbers of the export are known as orders of "
+            f"other customers at other times ({shown}), as of two shops: {APART}",
+            count=len(merged.mixed_orders),
+        )
 
 
 def of_filled(report: IngestReport, table: str, merged: Merged) -> None:

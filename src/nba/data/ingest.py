@@ -29,7 +29,7 @@ from nba.data.merge import Incoming, merge
 from nba.data.prepare import Prepared, count_rows, find_inputs, note_aliases, stage_inputs
 from nba.data.report import IngestReport, LoadRefusedError, Status, TableReport
 from nba.data.staging import Context, reading
-from nba.data.together import put_together
+from nba.data.together import put_together, take_apart
 from nba.data.tombstones import KEYED_TABLES, Keeper, Tombstones
 from nba.errors import InputRefusedError, NbaError
 from nba.files import write_text
@@ -394,10 +394,15 @@ class Load:
         if self.translated is None:
             return stage_inputs(self.context, TABLES[name], inputs, rejected) if inputs else None
         made, own = self.translated.inputs.get(name, []), len(inputs)
+        left_out = self.translated.left_out if name == REQUIRED_TABLE else []
         inputs, rejected = [*inputs, *made], [*rejected, *self.translated.rejected.get(name, [])]
         if not inputs:
             return None
-        prepared = stage_inputs(self.context, TABLES[name], inputs, rejected)
+        prepared = stage_inputs(self.context, TABLES[name], [*inputs, *left_out], rejected)
+        if name == REQUIRED_TABLE:
+            take_apart(prepared, own, self.translated.is_whole)
+            # exports may overlap; equal lines of other files are lines of their own
+            prepared.overlap = prepared.overlap or not own
         put_together(self.context, self.report, prepared, own)
         return prepared
 
@@ -494,6 +499,7 @@ class Load:
             prepared.unique,
             prepared.placed,
             own is not None and own.whole_orders,
+            prepared.whole,
         )
         merged = merge(self.connection, self.writer, incoming, self.now)
         table.new, table.changed = merged.new, merged.changed

@@ -36,7 +36,9 @@ class Merged:
 
     Of `transactions` also: `twins`, lines known before under a number of another kind;
     `known_orders`, orders without line numbers that came with other lines than before, with
-    `other_lines` that did not come again, of which `replaced_lines` left. Of states: `filled`,
+    `other_lines` that did not come again, of which `replaced_lines` left; `withdrawn_lines` of
+    `withdrawn_orders`, which an export has without them or as no sales; `mixed_orders`, known
+    before of somebody else at another time. Of states: `filled`,
     the columns that the load did not have and that stay as they were, in `filled_rows` rows.
     """
 
@@ -51,6 +53,10 @@ class Merged:
     other_lines: int = 0
     replaced_lines: int = 0
     first_known_order: str = ""
+    withdrawn_lines: int = 0
+    withdrawn_orders: int = 0
+    first_withdrawn: str = ""
+    mixed_orders: list[str] = field(default_factory=list)
     filled: tuple[str, ...] = ()
     filled_rows: int = 0
     partitions: list[str] = field(default_factory=list)

@@ -38,6 +38,9 @@ class Incoming:
         Files by partition, where the rows have been written as the lake keeps them.
     whole_orders : bool
         An order known before is replaced as a whole by its lines that arrive.
+    whole : str
+        The relation of orders of exports that are replaced as a whole, see
+        `nba.data.prepare.Prepared`.
     """
 
     table: Table
@@ -46,6 +49,7 @@ class Incoming:
     unique: bool = False
     placed: dict[str, list[Path]] | None = None
     whole_orders: bool = False
+    whole: str = ""
 
     def select(self, connection: duckdb.DuckDBPyConnection) -> str:
         """Return a SELECT of the contract's columns, `attr_…`, file and line."""
@@ -71,7 +75,7 @@ def merge(
     placed = incoming.placed
     if placed is None:
         placed = _write(merging, incoming)
-    _take_over(merging, placed, whole_orders=incoming.whole_orders)
+    _take_over(merging, placed, incoming)
     return merging.result
 
 
@@ -103,11 +107,11 @@ def _month(moment: str) -> str:
     return f"strftime(timezone('UTC', {moment}), '%Y-%m')"
 
 
-def _take_over(merging: Merging, staged: dict[str, list[Path]], *, whole_orders: bool) -> None:
+def _take_over(merging: Merging, staged: dict[str, list[Path]], incoming: Incoming) -> None:
     """Let new partitions stand as they are and merge the others with what is there."""
     writer, table, result = merging.writer, merging.table, merging.result
     existing = writer.state.tables.get(table.name, {})
-    moved = _moved_keys(merging, staged, whole_orders=whole_orders)
+    moved = _moved_keys(merging, staged, incoming)
     written: dict[str, list[Path]] = {}
     for partition in sorted({*staged, *moved}):
         files = staged.get(partition, [])
@@ -125,7 +129,7 @@ def _take_over(merging: Merging, staged: dict[str, list[Path]], *, whole_orders:
         writer.put(table.name, partition, Partition(names, rows, digest))
 
 
-def _moved_keys(merging: Merging, staged: dict[str, list[Path]], *, whole_orders: bool) -> set[str]:
+def _moved_keys(merging: Merging, staged: dict[str, list[Path]], incoming: Incoming) -> set[str]:
     """Find partitions that hold a key which this load moves to another month, or replaces."""
     connection, writer, table = merging.connection, merging.writer, merging.table
     existing = writer.state.tables.get(table.name, {})
@@ -138,17 +142,18 @@ def _moved_keys(merging: Merging, staged: dict[str, list[Path]], *, whole_orders
         for partition, content_ in existing.items()
         for file in content_.files
     }
-    if not files:
+    if not (files or incoming.whole):
         return set()
+    rows = sql.parquet(files) if files else f"({relation(table, [])})"
     arriving, there = (_month(f"{side}.{sql.name(table.partition_by)}") for side in "ie")
     options = f"filename = true, {sql.PLAIN}"
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE moved AS SELECT {sql.names(table.key, 'e.')}, e.filename "
         f"FROM {sql.parquet(map(Path, owner), options)} AS e "
-        f"JOIN {sql.parquet(files)} AS i USING ({key}) WHERE {there} <> {arriving}"
+        f"JOIN {rows} AS i USING ({key}) WHERE {there} <> {arriving}"
     )
     if table.name == "transactions":
-        superseded(merging, files, whole_orders=whole_orders)
+        superseded(merging, rows, whole_orders=incoming.whole_orders, whole=incoming.whole)
         connection.execute(
             f"INSERT INTO moved BY NAME SELECT {sql.names(table.key)}, filename FROM superseded"
         )

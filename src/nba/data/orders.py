@@ -1,12 +1,11 @@
-"""Orders that the lake knows before: lines without a number, exported again or sold elsewhere.
+"""Orders that the lake knows before: exported again, called off, or sold elsewhere.
 
 A line without a number of its own has a key from what it says, so that a correction has another
-key than what it corrects. Here stand the lines of known orders that do not come again.
+key than what it corrects. An order of an export may come without lines that it had, or as called
+off. Here stand the lines of known orders that do not come again.
 """
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from nba.data import sql
 from nba.data.keys import Merging, single_number
@@ -16,7 +15,7 @@ DERIVED = "regexp_full_match({}.line_no, '[0-9a-f]{{16}}-[0-9]+')"
 _CONTENT = "order_id, product_id, ts, quantity, unit_price"
 
 
-def superseded(merging: Merging, arriving: list[Path], *, whole_orders: bool) -> None:
+def superseded(merging: Merging, arriving: str, *, whole_orders: bool, whole: str = "") -> None:
     """Find lines of the lake that leave for those that arrive.
 
     Fills the temporary table `superseded` (order_id, line_no, filename) with lines that arrive
@@ -27,16 +26,18 @@ def superseded(merging: Merging, arriving: list[Path], *, whole_orders: bool) ->
     ----------
     merging : Merging
         Of `transactions`.
-    arriving : list of Path
-        Files of the lines that arrive, numbered.
+    arriving : str
+        The relation of the lines that arrive, numbered.
     whole_orders : bool
         The source's files hold whole orders.
+    whole : str
+        The relation of orders of exports that come as a whole, see `nba.data.prepare.Prepared`.
     """
     connection, writer, result = merging.connection, merging.writer, merging.result
     existing = writer.lake.files(merging.table.name, writer.state)
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE order_lines AS SELECT {_CONTENT}, line_no, "
-        f"{DERIVED.format('a')} AS is_derived FROM {sql.parquet(arriving)} AS a"
+        f"{DERIVED.format('a')} AS is_derived FROM {arriving} AS a"
     )
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE known_lines AS
@@ -61,6 +62,44 @@ def superseded(merging: Merging, arriving: list[Path], *, whole_orders: bool) ->
     if whole_orders:
         result.replaced_lines = result.other_lines
         connection.execute(f"INSERT INTO superseded SELECT order_id, line_no, filename {others}")
+    if whole:
+        _withdraw(merging, arriving, whole)
+
+
+def _withdraw(merging: Merging, arriving: str, whole: str) -> None:
+    """Let lines leave that an order of an export had and has no more.
+
+    A line is of the same order where its customer or its time agrees: two shops may both have a
+    number. A line that arrives and is set aside keeps its place.
+    """
+    connection, writer, result = merging.connection, merging.writer, merging.result
+    existing = writer.lake.files(merging.table.name, writer.state)
+    known = sql.parquet(existing, f"filename = true, {sql.PLAIN}")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE whole_orders AS FROM {whole}")
+    mixed = connection.execute(
+        f"""SELECT DISTINCT order_id
+        FROM {arriving} AS a JOIN {known} AS k USING (order_id, line_no)
+        WHERE a.customer_id <> k.customer_id AND a.ts <> k.ts
+            AND order_id IN (SELECT order_id FROM whole_orders) ORDER BY 1"""
+    ).fetchall()
+    result.mixed_orders = [str(row[0]) for row in mixed]
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE withdrawn AS
+        SELECT k.order_id, k.line_no, k.filename FROM {known} AS k
+        SEMI JOIN whole_orders AS w ON k.order_id = w.order_id
+            AND (k.customer_id IS NOT DISTINCT FROM w.customer_id OR k.ts = w.ts)
+        ANTI JOIN whole_orders AS set_aside
+            ON k.order_id = set_aside.order_id AND k.line_no = set_aside.line_no
+        ANTI JOIN {arriving} AS a ON k.order_id = a.order_id AND k.line_no = a.line_no
+        ANTI JOIN superseded AS s ON k.order_id = s.order_id AND k.line_no = s.line_no"""
+    )
+    row = connection.execute(
+        "SELECT count(*), count(DISTINCT order_id), min(order_id) FROM withdrawn"
+    ).fetchone()
+    assert row is not None
+    result.withdrawn_lines, result.withdrawn_orders = int(row[0]), int(row[1])
+    result.first_withdrawn = str(row[2] or "")
+    connection.execute("INSERT INTO superseded FROM withdrawn")
 
 
 def _twins() -> str:

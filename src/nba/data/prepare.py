@@ -53,6 +53,9 @@ class Prepared:
         CSV file to the names in its first line.
     encodings : dict of str to str
         CSV file to its encoding, where only its bytes say it and it is not UTF-8.
+    whole : str
+        Of `transactions`: the relation (order_id, line_no, customer_id, ts) of orders that the load
+        has as a whole, with no number for orders that are no sales; empty where there are none.
     """
 
     table: Table
@@ -66,6 +69,7 @@ class Prepared:
     replaced: dict[str, tuple[int, str]] = field(default_factory=dict)
     headers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     encodings: dict[str, str] = field(default_factory=dict)
+    whole: str = ""
 
     @property
     def rows(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -56,6 +57,31 @@ def put_together(context: Context, report: IngestReport, prepared: Prepared, own
         "taken from the export"
     )
     report.add(Status.PASS, prepared.table.name, PUT_TOGETHER, text, count=both)
+
+
+def take_apart(prepared: Prepared, own: int, is_whole: Sequence[bool]) -> None:
+    """Take orders that are no sales out of what was staged; note which orders came as a whole.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        `transactions`, staged: tables of the contract, lines of exports, lines that are no sales.
+    own : int
+        How many of the inputs, the first ones, keep the contract.
+    is_whole : sequence of bool
+        Of the inputs made of exports: whether they hold each of their orders as a whole.
+    """
+    made, gone = own, own + len(is_whole)
+    staged = prepared.staged
+    prepared.staged = staged[:gone]
+    columns = f"order_id, {{}} AS line_no, {CUSTOMER_ID}, ts"
+    parts = [
+        f"SELECT {columns.format('line_no')} FROM {one.relation}"
+        for one, whole in zip(staged[made:gone], is_whole, strict=True)
+        if whole
+    ]
+    parts += [f"SELECT {columns.format('NULL')} FROM {one.relation}" for one in staged[gone:]]
+    prepared.whole = f"({' UNION ALL '.join(parts)})" if parts else ""
 
 
 def _named(staged: list[Staged]) -> str:

@@ -63,7 +63,8 @@ def make(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the functions.
 
     `num` reads money as exports write it (`$1,234.50`, `(5.00)`), `digits` keeps digits, `plain`
-    takes the markup of web pages from a text (`&amp;`),
+    takes the markup of web pages from a text (`&amp;`), `order_state` gives the states of shop
+    systems one form (`wc-on-hold`, `On hold`: `on-hold`),
     `phones` takes the first of a list of numbers, `zone_name` returns the IANA name of a zone, and
     `share_upto(total, upto, whole)` is what falls, to the cent, on the first `upto` of `whole`.
     """
@@ -76,6 +77,8 @@ def make(connection: duckdb.DuckDBPyConnection) -> None:
         "AS DECIMAL(18, 4)) END",
         "digits(t)": "nullif(regexp_replace(t, '\\D', '', 'g'), '')",
         "plain(t)": f"CASE WHEN contains(t, '&') THEN {_unmarked('t')} ELSE t END",
+        "order_state(t)": "regexp_replace(regexp_replace(lower(trim(t)), '[ _-]+', '-', 'g'), "
+        "'^wc-', '')",
         "phones(t)": "nullif(trim(regexp_extract(t, '\\+?[0-9][0-9 ()-]{4,}')), '')",
         "zone_name(t)": f"CASE t {names} ELSE CASE WHEN contains(t, '/') THEN t ELSE '' END END",
         "share_upto(total, upto, whole)": "CAST(round(CAST(total AS DOUBLE) * CAST(upto AS DOUBLE) "

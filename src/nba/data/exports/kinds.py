@@ -23,7 +23,9 @@ class Note(_Strict):
     """What a person should know of a load: a count and what it counts."""
 
     text: str = Field(description="what is counted")
-    count: str = Field(description="a DuckDB SELECT of one number over `source` and steps")
+    count: str = Field(
+        description="a DuckDB SELECT of one number over the views of `tables` and steps"
+    )
 
 
 class ExportKind(_Strict):
@@ -48,8 +50,19 @@ class ExportKind(_Strict):
     )
     ids: tuple[str, ...] = Field((), description="columns that may carry a leading apostrophe")
     numbers: tuple[str, ...] = Field((), description="columns that hold amounts")
-    whole: str = Field(
-        "", description="rows of one value of this column stand in one file: the last one counts"
+    order: str = Field(
+        "",
+        description="SQL of a line's order, as the lake calls it, where exports hold orders as a "
+        "whole: the last one that has an order counts",
+    )
+    head: str = Field(
+        "", description="SQL of whether a line carries what is the order's; absent: each does"
+    )
+    whose: str = Field("", description="SQL of whose the order is, as a line writes it")
+    moment: str = Field("", description="SQL of when the order was made, as a line writes it")
+    left_out: str = Field(
+        "",
+        description="SQL of whether a line says that its order is no sale: unpaid, called off",
     )
     times: tuple[str, ...] = Field((), description="readings of its moments, as in a mapping")
     steps: dict[str, str] = Field(
@@ -61,8 +74,9 @@ class ExportKind(_Strict):
     unusable: str = Field("", description="why nothing can be made of it, and what to export")
     tables: dict[str, str] = Field(
         default_factory=dict,
-        description="table: a DuckDB SELECT over `source` and steps; `key_…` columns say who the "
-        "customer is, and `customer_id` where the lake knows",
+        description="table: a DuckDB SELECT over `source`, all lines, `sales`, those of orders "
+        "that are not `left_out`, and steps; `key_…` columns say who the customer is, and "
+        "`customer_id` where the lake knows",
     )
 
     def knows(self, column: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import duckdb
 
 from nba.data import keys, readings, sql
-from nba.data.exports import functions, texts
+from nba.data.exports import functions, overlaps, texts
 from nba.data.exports.identities import FEW, KEYS, Resolved, resolve, who_sql
 from nba.data.exports.kinds import ExportKind
 from nba.data.exports.recognise import Found
@@ -25,6 +25,7 @@ from nba.schema.tables import ATTRIBUTE_PREFIX, LIMITS, TABLES, Kind
 from nba.schema.words import CUSTOMER_ID
 
 IDENTITIES: Final = "identities"
+SALES: Final = "transactions"
 _TIMES: Final = (Kind.TIMESTAMP, Kind.DATE, Kind.BIRTHDAY)
 #: Money of a line, which is that of the project's currency only where the line says so.
 _MONEY: Final = ("unit_price", "discount")
@@ -34,13 +35,17 @@ _CUT: Final = "_cut"
 
 @dataclass(frozen=True)
 class Made:
-    """One table of one export: a Parquet file of text, and where its rows come from."""
+    """One table of one export: a Parquet file of text, and where its rows come from.
+
+    Lines of orders that are no sales are apart, `is_left_out`.
+    """
 
     kind: ExportKind
     table: str
     path: Path
     columns: tuple[str, ...]
     files: tuple[SourceFile, ...]
+    is_left_out: bool = False
 
     @property
     def rows(self) -> str:
@@ -60,11 +65,17 @@ class Translated:
         By table.
     rejected : dict of str to list of str
         Tables of lines that are no records, by the table that they would have been of.
+    is_whole : list of bool
+        Of the inputs of `transactions`: whether they hold each of their orders as a whole.
+    left_out : list of Input
+        Lines of orders that are no sales: never paid, called off.
     """
 
     mapping: Mapping
     inputs: dict[str, list[Input]] = field(default_factory=dict)
     rejected: dict[str, list[str]] = field(default_factory=dict)
+    is_whole: list[bool] = field(default_factory=list)
+    left_out: list[Input] = field(default_factory=list)
 
 
 class Translation:
@@ -122,7 +133,7 @@ class Translation:
         translated = Translated(_mapping(kinds, self.dates))
         made: list[Made] = []
         for kind in kinds:
-            mine = [export for export in found if export.kind is kind]
+            mine = overlaps.in_order([export for export in found if export.kind is kind])
             rejected = self._source(kind, mine)
             for name, query in kind.steps.items():
                 self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
@@ -132,13 +143,17 @@ class Translation:
                 self.connection.execute(f"DROP TABLE {name}")
             translated.rejected.setdefault(tables[0].table, []).extend(rejected)
             made += tables
+            if kind.left_out:
+                self.connection.execute("CREATE OR REPLACE TEMP VIEW sales AS FROM left_out")
+                query = kind.tables[SALES]
+                made.append(self._make(kind, SALES, query, mine, is_left_out=True))
         self._resolve(made, known, secret, translated)
         return translated
 
     # ------------------------------------------------------------------ files to `source`
 
     def _source(self, kind: ExportKind, found: Sequence[Found]) -> list[str]:
-        """Make the view `source` of all files of a kind; return tables of rejected lines."""
+        """Make the views of all files of a kind; return tables of rejected lines."""
         parts: list[str] = []
         rejected: list[str] = []
         for place, export in enumerate(found):
@@ -148,16 +163,11 @@ class Translation:
             else:
                 rejected += self._rows(export, target)
             said = "true" if export.file.is_json else texts.says_something(export)
-            parts.append(f"SELECT * FROM {sql.parquet([target])} WHERE {said}")
-        everything = " UNION ALL BY NAME ".join(parts)
-        if kind.whole and len(found) > 1:
-            # an export that overlaps another one: each order counts as its last file has it
-            whole = sql.name(kind.whole)
-            everything = (
-                f"SELECT * FROM ({everything}) QUALIFY {whole} IS NULL "
-                f"OR {FILE} = max({FILE}) OVER (PARTITION BY {whole})"
+            parts.append(
+                f"SELECT *, {place} AS {overlaps.PLACE} FROM {sql.parquet([target])} WHERE {said}"
             )
-        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW source AS {everything}")
+        everything = " UNION ALL BY NAME ".join(parts)
+        overlaps.make_views(self.connection, kind, everything, self.report)
         return rejected
 
     def _past(self, sales: str) -> None:
@@ -284,7 +294,15 @@ class Translation:
 
     # ------------------------------------------------------------------ `source` to tables
 
-    def _make(self, kind: ExportKind, table: str, query: str, found: Sequence[Found]) -> Made:
+    def _make(
+        self,
+        kind: ExportKind,
+        table: str,
+        query: str,
+        found: Sequence[Found],
+        *,
+        is_left_out: bool = False,
+    ) -> Made:
         """Run one query; every column is text, with `_who` for all keys of the row."""
         rows = self.connection.execute(f"DESCRIBE {query}").fetchall()
         columns = [row[0] for row in rows]
@@ -293,7 +311,7 @@ class Translation:
             for name in columns
             if name not in (FILE, LINE, *KEYS)
         )
-        target = self.space / f"{kind.name}-{table}.parquet"
+        target = self.space / f"{kind.name}-{table}{'-out' if is_left_out else ''}.parquet"
         self._copy(
             f"SELECT {kept}, {FILE}, {LINE}, {who_sql(kind.system, columns)} AS _who "
             f"FROM ({query})",
@@ -301,7 +319,7 @@ class Translation:
         )
         columns_left = tuple(name for name in columns if name not in (FILE, LINE, *KEYS))
         files = tuple(file for export in found for file in export.group.files)
-        return Made(kind, table, target, columns_left, files)
+        return Made(kind, table, target, columns_left, files, is_left_out)
 
     def _resolve(
         self, made: Sequence[Made], known: str, secret: bytes, translated: Translated
@@ -311,9 +329,12 @@ class Translation:
             self.connection, [part.rows for part in made], known, secret, self.context.keeper
         )
         self._tell(outcome)
-        main = self._main_currency(made)
-        for table in {part.table: None for part in made}:
-            mine = [part for part in made if part.table == table]
+        sold = [part for part in made if not part.is_left_out]
+        main = self._main_currency(sold)
+        translated.left_out = [self._final(part, main) for part in made if part.is_left_out]
+        translated.is_whole = [bool(part.kind.order) for part in sold if part.table == SALES]
+        for table in {part.table: None for part in sold}:
+            mine = [part for part in sold if part.table == table]
             if table == "customers":
                 translated.inputs[table] = [self._customers(mine)]
             else:
@@ -370,7 +391,7 @@ class Translation:
             f"FROM {one.rows} AS t "
             "LEFT JOIN resolved AS r ON t._who = r.who"
         )
-        name = f"{one.kind.name}-{one.table}"
+        name = f"{one.kind.name}-{one.table}{'-out' if one.is_left_out else ''}"
         return self._input(query, name, [*columns, CUSTOMER_ID], one.files)
 
     def _customers(self, made: Sequence[Made]) -> Input:
