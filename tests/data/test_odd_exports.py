@@ -6,6 +6,7 @@ import csv
 import io
 import zipfile
 from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -240,3 +241,72 @@ def test_a_file_that_ends_too_early_is_called_by_its_name(load, lake: Lake) -> N
     assert told
     assert all("all.zip/orders.csv, line" in first for first in told)
     assert cents(lake) == SUMS["USD"]
+
+
+def test_nulls_of_a_database_are_no_customer(load, lake: Lake) -> None:
+    nulls = {
+        "external_userid": "NULL",
+        "phone": r"\N",
+        "external_name": "NULL",
+        "we_user_id": "null",
+    }
+    orders, _ = exported.linkwechat_orders(3)
+    rows = [orders[0] | nulls, orders[1] | nulls | {"external_userid": r"\N"}, orders[2]]
+    contacts = exported.mochat_contacts(2)
+    contacts[0] |= {"remark": "NULL", "deleted_at": "NULL", "status": "2"}
+    load(
+        {
+            "we_product_order.csv": text(exported.LINKWECHAT_ORDERS, rows),
+            "contacts.csv": text(exported.MOCHAT_CONTACTS, contacts),
+        }
+    )
+    lines = lake.polars("transactions").filter(~pl.col("line_no").str.ends_with("r"))
+    assert lines.sort("order_id")["customer_id"].to_list()[:2] == [None, None]
+    assert lines["customer_id"].drop_nulls().to_list() == [f"wecom:{rows[2]['external_userid']}"]
+    assert lines["clerk_id"].null_count() == 2
+    ended = lake.polars("friendships").sort("customer_id")["ended_at"].to_list()
+    assert str(ended[0])[:10] == contacts[0]["updated_at"][:10]
+    assert lake.polars("customers").sort("customer_id")["alias"].drop_nulls().to_list() == ["王1"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda row: {"Date": datetime.fromisoformat(row["Date"])},
+        lambda row: {
+            "Date": f"{datetime.fromisoformat(row['Date']):%m/%d/%Y}",
+            "Time": f"{datetime.fromisoformat('2024-01-01 ' + row['Time']):%I:%M:%S %p}",
+        },
+    ],
+    ids=["a cell of a day in a workbook", "saved again by a spreadsheet"],
+)
+def test_moments_of_square_as_spreadsheets_save_them(load, lake: Lake, tmp_path, change) -> None:
+    load({"items.csv": SQUARE}, into=(plain := Lake(tmp_path / "plain")))
+    rows = [row | change(row) for row in ITEMS]
+    if isinstance(rows[0]["Date"], str):
+        load({"items.csv": text(exported.SQUARE_ITEMS, rows)}, dates="month_first")
+    else:
+        book, stream = Workbook(), io.BytesIO()
+        book.active.append(exported.SQUARE_ITEMS)  # type: ignore[union-attr]
+        for row in rows:
+            cells = [row.get(name, "") for name in exported.SQUARE_ITEMS]
+            book.active.append(cells)  # type: ignore[union-attr]
+        book.save(stream)
+        load({"items.xlsx": stream.getvalue()})
+    moments = [sorted(one.polars("transactions")["ts"].to_list()) for one in (plain, lake)]
+    assert moments[0] == moments[1]
+
+
+def test_amounts_that_may_be_thousands_are_told(load) -> None:
+    def told(price: str, other: str) -> list[str]:
+        rows = [
+            ORDERS[0] | dict.fromkeys(MONEY, "") | {"Name": f"#{place}", "Lineitem price": value}
+            for place, value in enumerate((price, other))
+        ]
+        report = load({"orders.csv": text(exported.SHOPIFY_ORDERS, rows, ";")})
+        return [one.message for one in report.checks if one.name == "unclear_amounts"]
+
+    (line,) = told("1.250", "990")
+    assert line.startswith("1 amounts in orders.csv may be thousands")
+    assert "1.250 is read as 1.25;" in line
+    assert told("1.250", "990.50") == told("1.250", "990,50") == []

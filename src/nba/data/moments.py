@@ -21,9 +21,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from nba.data import clock, sql
 
-#: What stands behind a time of day: a zone, or the half of the day.
+#: What stands behind a time of day: a zone, also after the half of the day, or that alone.
 ZONE_PATTERN: Final = (
-    r"[Tt ]\d{1,2}:?\d{2}(?::?\d{2}(?:[.,]\d+)?)?\s*"
+    r"[Tt ]\d{1,2}:?\d{2}(?::?\d{2}(?:[.,]\d+)?)?\s*(?:[AaPp]\.?[Mm]\.?\s+)?"
     r"(\[?[A-Za-z][A-Za-z0-9_/+\-]*\]?|[+\-]\d{1,2}(?::?\d{2})?)$"
 )
 ISO_PATTERN: Final = (

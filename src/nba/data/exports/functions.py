@@ -65,6 +65,7 @@ def make(connection: duckdb.DuckDBPyConnection) -> None:
     `num` reads money as exports write it (`$1,234.50`, `(5.00)`), `digits` keeps digits, `plain`
     takes the markup of web pages from a text (`&amp;`), `order_state` gives the states of shop
     systems one form (`wc-on-hold`, `On hold`: `on-hold`),
+    `day_of` takes the midnight from a day as workbooks write it (`2024-05-13 00:00:00`),
     `phones` takes the first of a list of numbers, `zone_name` returns the IANA name of a zone, and
     `share_upto(total, upto, whole)` is what falls, to the cent, on the first `upto` of `whole`.
     """
@@ -79,6 +80,7 @@ def make(connection: duckdb.DuckDBPyConnection) -> None:
         "plain(t)": f"CASE WHEN contains(t, '&') THEN {_unmarked('t')} ELSE t END",
         "order_state(t)": "regexp_replace(regexp_replace(lower(trim(t)), '[ _-]+', '-', 'g'), "
         "'^wc-', '')",
+        "day_of(t)": "regexp_replace(t, '[ T]0?0:00(:00(\\.0+)?)?$', '')",
         "phones(t)": "nullif(trim(regexp_extract(t, '\\+?[0-9][0-9 ()-]{4,}')), '')",
         "zone_name(t)": f"CASE t {names} ELSE CASE WHEN contains(t, '/') THEN t ELSE '' END END",
         "share_upto(total, upto, whole)": "CAST(round(CAST(total AS DOUBLE) * CAST(upto AS DOUBLE) "

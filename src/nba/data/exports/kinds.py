@@ -50,6 +50,9 @@ class ExportKind(_Strict):
     )
     ids: tuple[str, ...] = Field((), description="columns that may carry a leading apostrophe")
     numbers: tuple[str, ...] = Field((), description="columns that hold amounts")
+    nulls: tuple[str, ...] = Field(
+        (), description="how a dump of a database writes that there is no value, in capitals"
+    )
     order: str = Field(
         "",
         description="SQL of a line's order, as the lake calls it, where exports hold orders as a "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import duckdb
@@ -15,6 +16,29 @@ from nba.data.inputs import LINE
 _CUT: Final = r"\d([.,]\d+)?[eE]\+?\d+"
 #: Amounts end in a mark and one or two digits, or in more than three; of three nobody can tell.
 _DECIMALS: Final = r"(\d{1,2}|\d{4,})[^\d]*$"
+_THREE: Final = r"\D*[1-9]\d{0,2}[.,]\d{3}\D*"
+
+
+@dataclass(frozen=True)
+class Marks:
+    """How the amounts of a file are written.
+
+    Parameters
+    ----------
+    decimal : str
+        What stands before the decimals, see `nba.data.readings.NUMBER_WORDS`.
+    unclear : int
+        Amounts that may be thousands or have three decimals, where no other amount shows which.
+    example : str
+        One of them.
+    read_as : str
+        What it counts as.
+    """
+
+    decimal: str = readings.POINT
+    unclear: int = 0
+    example: str = ""
+    read_as: str = ""
 
 
 def cell(one: Found, name: str, mark: str) -> str:
@@ -34,7 +58,8 @@ def cell(one: Found, name: str, mark: str) -> str:
         value = f"CASE WHEN {_is_cut(value)} THEN NULL ELSE {value} END"
     if mark == readings.COMMA and name in one.kind.numbers:
         value = f"coalesce({readings.number_sql(value, mark)}, {value})"
-    return f"nullif({value}, '') AS {sql.name(name)}"
+    absent = sql.texts(("", *one.kind.nulls))
+    return f"CASE WHEN upper({value}) NOT IN ({absent}) THEN {value} END AS {sql.name(name)}"
 
 
 def cut(one: Found) -> str:
@@ -47,7 +72,7 @@ def cut(one: Found) -> str:
     return f"coalesce({' OR '.join(checked)}, false)" if checked else "false"
 
 
-def decimal_mark(connection: duckdb.DuckDBPyConnection, one: Found, rows: str) -> str:
+def marks_of(connection: duckdb.DuckDBPyConnection, one: Found, rows: str) -> Marks:
     """Return how the amounts of a file are written, which is as most of them show.
 
     Parameters
@@ -59,7 +84,7 @@ def decimal_mark(connection: duckdb.DuckDBPyConnection, one: Found, rows: str) -
     """
     names = [name for name in one.kind.numbers if name in one.columns]
     if not names:
-        return readings.POINT
+        return Marks()
     counts = [
         " + ".join(
             f"count(*) FILTER (WHERE contains({column}, '{mark}') "
@@ -70,7 +95,19 @@ def decimal_mark(connection: duckdb.DuckDBPyConnection, one: Found, rows: str) -
     ]
     row = connection.execute(f"SELECT {', '.join(counts)} FROM {rows}").fetchone()
     assert row is not None
-    return readings.COMMA if row[0] > row[1] else readings.POINT
+    if any(row):
+        return Marks(readings.COMMA if row[0] > row[1] else readings.POINT)
+    values = " UNION ALL ".join(
+        f"SELECT {column} AS v FROM {rows}" for column in map(sql.name, names)
+    )
+    found = connection.execute(
+        "SELECT count(*), min(v), "
+        f"TRY_CAST({readings.number_sql('min(v)', readings.POINT)} AS DOUBLE) "
+        f"FROM ({values}) WHERE regexp_full_match(v, '{_THREE}')"
+    ).fetchone()
+    assert found is not None
+    read_as = "" if found[2] is None else f"{found[2]:g}"
+    return Marks(readings.POINT, int(found[0]), found[1] or "", read_as)
 
 
 def says_something(one: Found) -> str:

@@ -192,7 +192,7 @@ class Translation:
             if one.group.is_text
             else ParquetInput(one.group, {})
         )
-        mark = ""
+        marks, mark = texts.Marks(), ""
         with reading(one.kind.title, one.name), _in_order(self.connection):
             for _ in range(3):
                 source = incoming.source(with_lines=True)
@@ -205,17 +205,19 @@ class Translation:
                 again = incoming.settle(self.connection)
                 if not again and mark:
                     break
-                mark = texts.decimal_mark(self.connection, one, sql.parquet([target]))
+                marks = texts.marks_of(self.connection, one, sql.parquet([target]))
+                mark = marks.decimal
                 if not again and mark == readings.POINT:
                     break
-        self._tell_cells(one, target, mark)
+        self._tell_cells(one, target)
+        self._tell_marks(one, marks)
         if not incoming.rejected:
             return []
         self.connection.execute(f"UPDATE {incoming.rejected} SET file = {sql.text(one.shown)}")
         return [incoming.rejected]
 
-    def _tell_cells(self, one: Found, target: Path, mark: str) -> None:
-        """Say how a file was read where that is not as usual, and which lines say nothing."""
+    def _tell_cells(self, one: Found, target: Path) -> None:
+        """Say which lines of a file say nothing, and which a spreadsheet has cut."""
         rows = sql.parquet([target])
         counted = {
             "repeated_header": (texts.repeats_header(one), "lines repeat the header"),
@@ -235,7 +237,18 @@ class Translation:
                 self.report.add(Status.WARN, "input", name, text, count=count)
         if not keys.single_number(self.connection, f"SELECT count(*) FROM {rows}"):
             self.report.add(Status.WARN, "input", "no_rows", f"{one.name} has a header and no rows")
-        if mark != readings.POINT:
+
+    def _tell_marks(self, one: Found, marks: texts.Marks) -> None:
+        """Say how amounts are read where that is not as usual, or where nobody can tell."""
+        if marks.unclear:
+            text = (
+                f"{marks.unclear:,} amounts in {one.name} may be thousands or have three "
+                f"decimals, and no other shows which: {marks.example} is read as {marks.read_as}; "
+                "where that is wrong, export amounts with two decimals, or say `numbers` in a "
+                "mapping"
+            )
+            self.report.add(Status.WARN, "input", "unclear_amounts", text, count=marks.unclear)
+        if marks.decimal != readings.POINT:
             text = f"amounts in {one.name} are read with a decimal comma"
             self.report.add(Status.PASS, "input", "decimal_comma", text)
 
