@@ -171,6 +171,29 @@ def test_one_number_of_two_shops_is_refused(load, lake: Lake, at_once: bool) -> 
     assert at_once or sales(lake) == {"#1001": 10}
 
 
+def test_numbers_of_two_shops_that_name_nobody(load, lake: Lake) -> None:
+    hk = {"hk/orders_export.csv": SHOPIFY + shopify("#1001", mail="")}
+    us = {"us/orders_export.csv": SHOPIFY + shopify("#1001", price=20, mail="", day=20)}
+    load(hk)
+    with pytest.raises(LoadRefusedError, match="#1001"):
+        load(us)
+    # called off, it takes nothing from the other shop
+    load({"o.csv": SHOPIFY + shopify("#1001", "voided", 20, "", day=20) + shopify("#1", mail="")})
+    assert sales(lake) == {"#1001": 10, "#1": 10}
+    # but an order and its return leave by their own
+    load(
+        {
+            "o.csv": SHOPIFY
+            + shopify("#1", "refunded", mail="", cancelled="2024-05-20 10:00:00 +0800")
+        }
+    )
+    report = load({"o.csv": SHOPIFY + shopify("#1", "voided", mail="")})
+    assert told(report, "withdrawn")
+    assert sales(lake) == {"#1001": 10}
+    (line,) = told(load({**hk, **us}, into=Lake(lake.root.parent / "other")), "other_times")
+    assert line.startswith("1 orders of Shopify orders have another time in an earlier file")
+
+
 def test_an_order_goes_on_in_the_next_part(load, lake: Lake) -> None:
     tail = "#1,,,,,,1,B,20,SB,,\n"
     part = {"orders_export_9.csv": SHOPIFY + shopify("#1", subtotal=30)}

@@ -70,7 +70,8 @@ def _withdraw(merging: Merging, arriving: str, whole: str) -> None:
     """Let lines leave that an order of an export had and has no more.
 
     A line is of the same order where its customer or its time agrees: two shops may both have a
-    number. A line that arrives and is set aside keeps its place.
+    number. Without a customer the time of a line of the order decides, since a return has another
+    time than its sale. A line that arrives and is set aside keeps its place.
     """
     connection, writer, result = merging.connection, merging.writer, merging.result
     existing = writer.lake.files(merging.table.name, writer.state)
@@ -79,15 +80,23 @@ def _withdraw(merging: Merging, arriving: str, whole: str) -> None:
     mixed = connection.execute(
         f"""SELECT DISTINCT order_id
         FROM {arriving} AS a JOIN {known} AS k USING (order_id, line_no)
-        WHERE a.customer_id <> k.customer_id AND a.ts <> k.ts
+        WHERE a.ts <> k.ts AND (a.customer_id IS DISTINCT FROM k.customer_id
+                OR a.customer_id IS NULL AND a.product_id <> k.product_id)
             AND order_id IN (SELECT order_id FROM whole_orders) ORDER BY 1"""
     ).fetchall()
     result.mixed_orders = [str(row[0]) for row in mixed]
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE withdrawn AS
+        WITH met AS (
+            SELECT DISTINCT order_id FROM {known} AS k JOIN whole_orders AS w USING (order_id, ts)
+        ), orders AS (
+            SELECT w.*, met.order_id IS NOT NULL AS is_met
+            FROM whole_orders AS w LEFT JOIN met USING (order_id)
+        )
         SELECT k.order_id, k.line_no, k.filename FROM {known} AS k
-        SEMI JOIN whole_orders AS w ON k.order_id = w.order_id
-            AND (k.customer_id IS NOT DISTINCT FROM w.customer_id OR k.ts = w.ts)
+        SEMI JOIN orders AS w ON k.order_id = w.order_id
+            AND (k.customer_id = w.customer_id OR k.ts = w.ts
+                OR k.customer_id IS NULL AND w.customer_id IS NULL AND w.is_met)
         ANTI JOIN whole_orders AS set_aside
             ON k.order_id = set_aside.order_id AND k.line_no = set_aside.line_no
         ANTI JOIN {arriving} AS a ON k.order_id = a.order_id AND k.line_no = a.line_no

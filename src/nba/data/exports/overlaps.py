@@ -65,6 +65,7 @@ def make_views(
     if kind.order:
         _note_files(connection, kind, lines)
         _refuse_two_shops(connection, kind)
+        _tell_other_times(connection, kind, report)
         _drop_files(connection, kind, report)
         source += (
             f" AS l WHERE NOT EXISTS (SELECT 1 FROM dropped AS d WHERE d.order_id = {kind.order} "
@@ -115,6 +116,27 @@ def _refuse_two_shops(connection: duckdb.DuckDBPyConnection, kind: ExportKind) -
             f"such as {shown}, as of two shops",
             next_step=APART,
         )
+
+
+def _tell_other_times(
+    connection: duckdb.DuckDBPyConnection, kind: ExportKind, report: IngestReport
+) -> None:
+    """Say which orders an earlier file has at another time, which may be orders of two shops."""
+    row = connection.execute(
+        f"""SELECT count(DISTINCT order_id), min(order_id)
+        FROM order_files AS a JOIN order_files AS b USING (order_id)
+        WHERE a.{PLACE} < b.{PLACE}
+            AND TRY_CAST(left(a.moment, 19) AS TIMESTAMP)
+                <> TRY_CAST(left(b.moment, 19) AS TIMESTAMP)"""
+    ).fetchone()
+    assert row is not None
+    if row[0]:
+        text = (
+            f"{row[0]:,} orders of {kind.title} have another time in an earlier file; the last "
+            f"file counts. Where the files are of two shops, {APART}"
+        )
+        first = f"order {row[1]}"
+        report.add(Status.WARN, "input", "other_times", text, count=int(row[0]), first=first)
 
 
 def _drop_files(
