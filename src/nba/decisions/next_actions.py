@@ -130,7 +130,11 @@ def next_actions(
         alone; nothing for a customer who may not be contacted or is left to the clerk's own habit,
         and for who is held out the answer to an open case alone.
     """
-    return in_money(scored_actions(book, customer_ids, rules, as_of=as_of, scores=scores))
+    return in_money(
+        scored_actions(
+            book, customer_ids, rules, as_of=as_of, scores=scores, heard_until=heard_until
+        )
+    )
 
 
 def scored_actions(
@@ -140,8 +144,22 @@ def scored_actions(
     *,
     as_of: datetime,
     scores: Mapping[str, pl.DataFrame] | None = None,
+    heard_until: datetime | None = None,
 ) -> pl.DataFrame:
-    """Return what `next_actions` does, with `value` as each list scores, money or not."""
+    """Return what `next_actions` does, with `value` as each list scores, money or not.
+
+    Parameters
+    ----------
+    book : OpenBook
+    customer_ids : list of str
+        At most `nba.decisions.pool.CHUNK`.
+    rules : DecisionRules
+    as_of : datetime
+    scores : mapping of str to DataFrame, optional
+        As for `next_actions`.
+    heard_until : datetime, optional
+        As for `next_actions`.
+    """
     ids = customer_ids[:CHUNK]
     parts = [
         _of_part(book, ids, rules, arm, as_of=as_of, scores=scores, heard_until=heard_until)
