@@ -32,8 +32,11 @@ returned AS (
 SELECT p.product_id, p.name, r.category, k.kind AS category_kind,
        coalesce(k.replenishable, false) AS replenishable, p.brand, p.price, p.cost, r.margin_rate,
        r.price_level, p.link, coalesce(p.retired_at < $as_of, false) AS is_retired,
-       coalesce($today - epoch(p.launched_at)::BIGINT // 86400, $today - s.first_day)::DOUBLE
-         AS launched_days,
+       coalesce(
+         $today - epoch(p.launched_at)::BIGINT // 86400,
+         CASE WHEN s.first_day - (SELECT min(first_day) FROM sale) >= 60
+              THEN $today - s.first_day END
+       )::DOUBLE AS launched_days,
        coalesce(s.n_30, 0) AS sales_30d, coalesce(s.n_90, 0) AS sales_90d,
        coalesce(s.n_before, 0) AS sales_previous_90d,
        (coalesce(s.n_90, 0) + 1) / (coalesce(s.n_before, 0) + 1) AS sales_trend,

@@ -124,7 +124,7 @@ PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
             "by past rhythm, {due_category} is due",
         ),
         "overdue": Phrase(
-            "overdue_ratio >= 1",
+            "overdue_ratio >= 1 and coalesce(purchase_days, 0) >= 4",
             "通常每 {gap_days_median:.0f} 天来一次，这次已 {days_since_purchase:.0f} 天",
             "usually buys every {gap_days_median:.0f} day(s), and it has been "
             "{days_since_purchase:.0f}",

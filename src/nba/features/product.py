@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 import ibis
 from ibis.expr import types as ir
@@ -11,6 +12,9 @@ from nba.features import prepare
 from nba.features.exact import total, units
 from nba.features.view import Feature, Tables, View
 from nba.schema.words import CATEGORY, CUSTOMER_ID, PRODUCT_ID, STORE_ID
+
+#: A first sale within so many days of the first of all tells nothing of a launch.
+UNTOLD_DAYS: Final = 60
 
 
 def _sales(tables: Tables, as_of: datetime) -> ir.Table:
@@ -127,13 +131,23 @@ def build(tables: Tables, as_of: datetime) -> ir.Table:
     return table.mutate(
         **zero,
         is_retired=prepare.before(table.retired_at, as_of),
-        launched_days=launched.fill_null((today - table.first_day).cast("float64")),
+        launched_days=launched.fill_null(_days_since_debut(table, today)),
         days_since_sale=(today - table.last_day).cast("float64"),
         repeat_buyer_share=table.repeat_buyers / table.buyers.cast("float64").nullif(0.0),
         return_share=(table.returned / table.quantity.nullif(0.0)).clip(upper=1.0),
         sales_trend=(zero["sales_90d"] + 1.0) / (zero["sales_previous_90d"] + 1.0),
         replenishable=table.replenishable.fill_null(False),
     )
+
+
+def _days_since_debut(table: ir.Table, today: int) -> ir.FloatingValue:
+    """Return the days since a product's first sale, null where that tells nothing of its launch.
+
+    What sold as soon as the records begin may have been on the shelf for years.
+    """
+    begin = table.first_day.min().over(ibis.window())
+    told = table.first_day - begin >= UNTOLD_DAYS
+    return told.ifelse((today - table.first_day).cast("float64"), None)
 
 
 _NOT_GIVEN = "null where the source does not say"
@@ -161,7 +175,8 @@ VIEW = View(
             "float64",
             "days since launch, else since the first sale",
             "days",
-            null_rule="null without launch date and sale",
+            null_rule="null without a launch date where the first sale lies within 60 days of the "
+            "first of all, or there is none",
         ),
         Feature(
             "sales_30d", "float64", "items sold in 30 days, anonymous sales too", "count", "30d"

@@ -89,7 +89,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
         "hold_out": (
             "在 nba.yaml 的 arms 下设置 holdout(例如 0.1),下一期报告即可给出答案",
-            "set `arms: {holdout: 0.1}` in nba.yaml; the report then has an answer",
+            "set `arms: {{holdout: 0.1}}` in nba.yaml; the report then has an answer",
         ),
         "early": (
             "还太早:{first_known} 起才有第一天的结果",
