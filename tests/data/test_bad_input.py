@@ -400,6 +400,42 @@ def test_header_twice(load, lake: Lake, lines: str) -> None:
     assert lake.rows("transactions") == 8
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("said", ["sep={}", '"SEP={}"', "sep={}{}{}"])
+def test_the_line_that_tells_a_spreadsheet_the_separator(
+    load, lake: Lake, lines: str, tmp_path: Path, delimiter: str, said: str
+) -> None:
+    load({"transactions.csv": lines})
+    first = said.format(*[delimiter] * 3)
+    content = f"{first}\n{lines.replace(',', delimiter)}"
+    other = Lake(tmp_path / "other")
+    report = load({"transactions.csv": content}, into=other)
+    assert other.version == lake.version
+    assert "title" not in {check.name for check in report.checks}
+
+
+@pytest.mark.parametrize("above", ["Sales 2026\n", "Sales 2026;;\nof 1, 2\n\n", "\nSales\n"])
+def test_lines_above_the_header_are_passed_by_and_told(
+    load, lake: Lake, lines: str, above: str
+) -> None:
+    number = above.count("\n")
+    bad = "o9,c9,p1,never,1,1\n"
+    report = load({"transactions.csv": above + lines + bad, "customers.csv": "customer_id\nc2\n"})
+    reconciled(report)
+    assert lake.rows("transactions") == 4
+    assert quarantined(lake)["line"].to_list() == [number + 6]
+    (told,) = [check for check in report.checks if check.name == "title"]
+    assert (told.status, told.table, told.count) == (Status.WARN, "transactions", number)
+    assert f"{number} lines above the header of transactions.csv" in told.message
+    assert "Sales" in told.first
+
+
+def test_a_title_above_columns_that_nobody_knows_is_named_as_the_cause(load, lines: str) -> None:
+    unknown = lines.replace(HEADER, "a,b,c,d,e,f\n")
+    message = refused(load, {"transactions.csv": "Sales 2026,,,,,\n" + unknown})
+    assert "the first line looks like a title" in message
+
+
 def test_column_twice_in_header(load, lines: str) -> None:
     assert "unit_price" in refused(
         load, {"transactions.csv": lines.replace("quantity", "unit_price")}

@@ -426,6 +426,17 @@ def test_suggest_takes_no_more_of_what_is_taken_for_another_table(tmp_path: Path
     assert set(yaml.safe_load(text)["tables"]) == {"transactions"}
 
 
+@pytest.mark.parametrize("above", ["sep=,\n", "Report\nof our shop, 2024\n\n"])
+def test_suggest_finds_the_header_below_other_lines(tmp_path: Path, lake: Lake, above: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "sales.csv").write_text(above + lines_of(1, 2))
+    draft = tmp_path / "draft.yaml"
+    draft.write_text(suggest_mapping(folder))
+    ingest(folder, lake, mapping=draft, time_zone="UTC", now=NOW)
+    assert set(lake.polars("transactions")["order_id"]) == {"R1", "R2"}
+
+
 def test_suggest_of_files_that_say_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,y\n1,2\n")
     draft = tmp_path / "draft.yaml"

@@ -12,10 +12,10 @@ from pathlib import Path
 import duckdb
 
 from nba.data import sql
-from nba.data.folder import Folder, Readable
-from nba.data.readers import Dialect, FileGroup, group
+from nba.data.folder import PARQUET, Folder, Readable
+from nba.data.readers import Dialect, FileGroup, group, headings
 from nba.data.staging import reading
-from nba.data.wordlist import FILE_WORDS, folded_name
+from nba.data.wordlist import FILE_WORDS, KNOWN_NAMES, folded_name
 from nba.errors import InputRefusedError
 
 _numbers = count()
@@ -92,11 +92,21 @@ def put_together(
     """
     found: dict[tuple[object, ...], list[tuple[Readable, FileGroup]]] = {}
     for one in files:
-        described = group(connection, [one], Dialect(encoding=encoding), scratch)[0]
+        hints = _known_names(one, encoding, scratch / "headings")
+        described = group(connection, [one], Dialect(encoding=encoding), scratch, hints)[0]
         header = tuple(sorted(map(folded_name, described.columns)))
         tables = frozenset(table for name in one.names for table in _tables(name))
         found.setdefault((header, tables), []).append((one, described))
     return [_alike(parts) for parts in found.values()]
+
+
+def _known_names(one: Readable, encoding: str, scratch: Path) -> frozenset[str]:
+    """Return the names of columns in a file's first lines that a table may have."""
+    if one.name.endswith(PARQUET):
+        return frozenset()
+    lines = headings(one, encoding, scratch, frozenset())
+    names = {name for files in lines for name in files.columns}
+    return frozenset(name for name in names if folded_name(name) in KNOWN_NAMES)
 
 
 def _alike(parts: Sequence[tuple[Readable, FileGroup]]) -> Alike:

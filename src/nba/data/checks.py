@@ -35,6 +35,9 @@ def of_table(context: Context, report: IngestReport, prepared: Prepared) -> None
     _unread(report, prepared)
     for file, encoding in prepared.encodings.items():
         report.recognised.append(f"{Path(file).name}: text in {encoding.upper()}")
+    for file, (number, title) in prepared.titles.items():
+        text = f"{number:,} lines above the header of {Path(file).name} were passed by"
+        report.add(Status.WARN, name, "title", text, count=number, first=repr(title[:80]))
     _kept_out(report, prepared)
     _offences(context.connection, report, prepared)
     _clock(context, report, prepared)

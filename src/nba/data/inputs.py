@@ -68,6 +68,8 @@ class Input:
         records; empty where there can be none.
     encoding : str
         Of CSV files, where only their bytes say it and it is not UTF-8.
+    titles : dict of str to (int, str)
+        CSV file as shown to how many lines stand above its header, and the first of them.
     """
 
     def __init__(self, files: list[SourceFile]) -> None:
@@ -75,6 +77,7 @@ class Input:
         self.names: dict[str, str] = {}
         self.rejected = ""
         self.encoding = ""
+        self.titles: dict[str, tuple[int, str]] = {}
 
     @property
     def shown(self) -> list[str]:
@@ -116,6 +119,7 @@ class CsvInput(Input):
         self._scan = ""
         self.names = dict(group.read_from)
         self.encoding = group.encoding
+        self.titles = {shown: (group.above, title) for shown, title in group.titles.items()}
 
     def source(self, *, with_lines: bool = False) -> Source:
         """Return the relation of a new scan."""
@@ -172,6 +176,7 @@ class QueryInput(Input):
         super().__init__([file for incoming in inputs for file in incoming.files])
         for incoming in inputs:
             self.names |= incoming.names
+            self.titles |= incoming.titles
         self._query = query
         self._shown = " + ".join(Path(name).name for name in self.names.values())
         try:

@@ -56,6 +56,8 @@ class Prepared:
     whole : str
         Of `transactions`: the relation (order_id, line_no, customer_id, ts) of orders that the load
         has as a whole, with no number for orders that are no sales; empty where there are none.
+    titles : dict of str to (int, str)
+        CSV file to how many lines stand above its header, and the first of them.
     """
 
     table: Table
@@ -70,6 +72,7 @@ class Prepared:
     headers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     encodings: dict[str, str] = field(default_factory=dict)
     whole: str = ""
+    titles: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     @property
     def rows(self) -> str:
@@ -134,6 +137,7 @@ def stage_inputs(
         _refuse_mixed_marks(context, table, incoming, staged)
         prepared.staged.append(staged)
         prepared.names.update(incoming.names)
+        prepared.titles.update(incoming.titles)
         source = incoming.source()
         if incoming.encoding:
             prepared.encodings |= dict.fromkeys(incoming.shown, incoming.encoding)

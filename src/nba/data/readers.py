@@ -11,7 +11,7 @@ import re
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -27,6 +27,10 @@ DELIMITERS = (",", ";", "\t", "|")
 HEADER_BYTES = 1 << 20
 #: The header of an export stands in one of so many lines: a title may stand above it.
 ABOVE = 12
+#: The first line by which Excel is told the separator.
+_SEPARATOR = re.compile(r'"?sep=([^\w\s"]|\t)"?[,;\t|]*', re.IGNORECASE)
+#: A line with so many of the expected columns is the header.
+_KNOWN = 2
 #: How its lines end shows in so many bytes.
 _START = 1 << 16
 _EMPTY = "an empty file (0 bytes)"
@@ -73,6 +77,9 @@ class FileGroup:
         Whether the first line of a CSV file names its columns.
     above : int
         Lines above the one that names the columns, such as a title.
+    titles : dict of str to str
+        What reports call a CSV file to the first of these lines, where it is more than a
+        separator for Excel.
     encoding : str
         Of CSV files, where it was recognised by other than a mark, and is not UTF-8;
         `nba.data.encodings.OTHER` where nobody can tell.
@@ -86,6 +93,7 @@ class FileGroup:
     has_header: bool = True
     above: int = 0
     encoding: str = ""
+    titles: dict[str, str] = field(default_factory=dict)
 
     @property
     def first_line(self) -> int:
@@ -154,7 +162,7 @@ def group(
             if one.name.endswith(PARQUET)
             else _describe_csv(one, dialect, scratch, hints)
         )
-        written = (described.is_text, described.delimiter, described.encoding)
+        written = (described.is_text, described.delimiter, described.encoding, described.above)
         key = (*written, tuple(described.columns.items()))
         seen = groups.get(key)
         groups[key] = described if seen is None else _joined(seen, described)
@@ -162,14 +170,11 @@ def group(
 
 
 def _joined(left: FileGroup, right: FileGroup) -> FileGroup:
-    return FileGroup(
-        left.files + right.files,
-        left.columns,
-        left.is_text,
-        left.delimiter,
-        {**left.read_from, **right.read_from},
-        left.has_header,
-        encoding=left.encoding,
+    return replace(
+        left,
+        files=left.files + right.files,
+        read_from={**left.read_from, **right.read_from},
+        titles={**left.titles, **right.titles},
     )
 
 
@@ -206,8 +211,14 @@ def _describe_csv(
     plain, recognised = _plain(one, dialect.encoding, scratch)
     if recognised == encodings.OTHER:
         raise encodings.refusal(one.shown, plain)
-    header = _header_line(plain, one.shown)
-    delimiter = dialect.delimiter or _delimiter(header, hints)
+    lines = _first_lines(plain, one.shown)
+    said = _SEPARATOR.fullmatch(lines[0])
+    above = start = int(said is not None)
+    known = dialect.delimiter or (said[1] if said else "")
+    if not dialect.header:
+        above += _lines_above(lines[start:], known, hints)
+    header = _checked_header(lines[above] if above < len(lines) else "", one.shown)
+    delimiter = known or _delimiter(header, hints)
     columns = list(dialect.header) or _header_columns(header, delimiter, one.shown)
     return FileGroup(
         (one.file,),
@@ -216,8 +227,19 @@ def _describe_csv(
         delimiter,
         {str(plain): one.shown},
         has_header=not dialect.header,
+        above=above,
         encoding=recognised,
+        titles={one.shown: next(filter(str.strip, lines[start:above]), "")}
+        if above > start
+        else {},
     )
+
+
+def _lines_above(lines: Sequence[str], delimiter: str, hints: frozenset[str]) -> int:
+    """Return how many lines stand above the header: some where one line alone looks like it."""
+    known = [len(hints & set(_split(line, delimiter or _delimiter(line, hints)))) for line in lines]
+    headers = [place for place, number in enumerate(known) if number >= _KNOWN]
+    return headers[0] if len(headers) == 1 and not any(known[: headers[0]]) else 0
 
 
 def headings(
@@ -330,14 +352,18 @@ def _new_file(path: Path, scratch: Path) -> Path:
     return scratch / f"{len(list(scratch.iterdir()))}-{path.stem}.csv"
 
 
-def _header_line(plain: Path, shown: str) -> str:
+def _first_lines(plain: Path, shown: str) -> list[str]:
     with plain.open("rb") as stream:
-        raw = stream.readline(HEADER_BYTES)
-    if raw.startswith(b"PK\x03\x04"):
+        raw = [stream.readline(HEADER_BYTES) for _ in range(ABOVE)]
+    if raw[0].startswith(b"PK\x03\x04"):
         raise _unreadable(shown, "CSV text", "a spreadsheet or zip file; export it as CSV")
+    return [line.decode("utf-8-sig", "surrogateescape").strip("\r\n\ufeff") for line in raw]
+
+
+def _checked_header(header: str, shown: str) -> str:
     try:
-        header = raw.decode("utf-8-sig").strip("\r\n\ufeff")
-    except UnicodeDecodeError as error:
+        header.encode()
+    except UnicodeEncodeError as error:
         raise _unreadable(shown, "text in UTF-8", str(error)) from error
     if not header.strip():
         raise _unreadable(shown, "a header line with the column names", "an empty first line")
@@ -392,3 +418,12 @@ def looks_like_data(header: Sequence[str]) -> str:
     '2026-03-01'
     """
     return next((name for name in header if _DATA_LIKE.fullmatch(name)), "")
+
+
+def looks_like_title(header: Sequence[str]) -> bool:
+    """Whether a header has one name at most, and nothing or no names beside it.
+
+    >>> looks_like_title(["Sales 2024", "column_2", "column_3"]), looks_like_title(["a", "b"])
+    (True, False)
+    """
+    return all(name == f"column_{place}" for place, name in enumerate(header[1:], start=2))

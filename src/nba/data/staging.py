@@ -19,7 +19,7 @@ from nba.data import clock, parsing, rules, sql
 from nba.data.inputs import FILE, LINE, Source
 from nba.data.mapping import Mapping, Spread, TableMapping
 from nba.data.measure import CLOCK, ERROR, ROW, VALUE, Measure
-from nba.data.readers import looks_like_data
+from nba.data.readers import looks_like_data, looks_like_title
 from nba.data.tombstones import Keeper
 from nba.errors import InputRefusedError
 from nba.schema.tables import ATTRIBUTE_PREFIX, EARLIEST, Kind, Table
@@ -263,10 +263,20 @@ def _refuse_missing(table: Table, taken: Dict[str, str], source: Source) -> None
             f"column{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
             expected=f"the columns {', '.join(required)}",
             found=f"the columns {', '.join(source.columns)}",
-            next_step="add the column, or name its source in a mapping file (docs/mapping.md)"
-            if not looks_like_data(tuple(source.header.values()))
-            else "the first line looks like a row: name the columns with `header` in a mapping",
+            next_step=_remedy(tuple(source.header.values())),
         )
+
+
+def _remedy(header: tuple[str, ...]) -> str:
+    """Return what to do about a header without the required columns."""
+    if looks_like_data(header):
+        return "the first line looks like a row: name the columns with `header` in a mapping"
+    if looks_like_title(header):
+        return (
+            "the first line looks like a title: take out the lines above the one that names the "
+            "columns, and correct those in the file or in a mapping (docs/mapping.md)"
+        )
+    return "add the column, or name its source in a mapping file (docs/mapping.md)"
 
 
 def _refuse_types(table: Table, own: TableMapping, types: Dict[str, str], source: Source) -> None:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from nba.schema.tables import ATTRIBUTE_PREFIX, Column, Kind
+from nba.schema.tables import ATTRIBUTE_PREFIX, TABLES, Column, Kind
 
 
 def plain_name(name: str) -> str:
@@ -166,6 +166,12 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "kind": ("kind", "type", "event", "eventtype", "action"),
     "channel": ("channel", "saleschannel", "saleschannelid", "渠道"),
 }  # fmt: skip
+#: All of these, and the columns of the tables.
+KNOWN_NAMES = frozenset(
+    {folded_name(column.name) for table in TABLES.values() for column in table.columns}
+    | {word for words in SYNONYMS.values() for word in words}
+    | {word for export in EXPORTS for word in export.columns.values()}
+)
 #: Columns of discounts that hold a share of the price as often as money.
 RATES = ("折扣", "折扣率")
 #: What a cell says where its line is no sale, folded: how words begin, as regular expressions …
