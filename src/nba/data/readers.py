@@ -220,6 +220,7 @@ def _describe_csv(
     header = _checked_header(lines[above] if above < len(lines) else "", one.shown)
     delimiter = known or _delimiter(header, hints)
     columns = list(dialect.header) or _header_columns(header, delimiter, one.shown)
+    title = next(filter(str.strip, lines[start:above]), "")
     return FileGroup(
         (one.file,),
         dict.fromkeys(columns, "VARCHAR"),
@@ -229,9 +230,7 @@ def _describe_csv(
         has_header=not dialect.header,
         above=above,
         encoding=recognised,
-        titles={one.shown: next(filter(str.strip, lines[start:above]), "")}
-        if above > start
-        else {},
+        titles={one.shown: title} if above > start else {},
     )
 
 
