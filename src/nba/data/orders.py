@@ -85,22 +85,30 @@ def _withdraw(merging: Merging, arriving: str, whole: str) -> None:
             AND order_id IN (SELECT order_id FROM whole_orders) ORDER BY 1"""
     ).fetchall()
     result.mixed_orders = [str(row[0]) for row in mixed]
+    # few lines do not come again: which of them leave is asked of these alone
     connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE withdrawn AS
-        WITH met AS (
-            SELECT DISTINCT order_id FROM {known} AS k JOIN whole_orders AS w USING (order_id, ts)
-        ), orders AS (
-            SELECT w.*, met.order_id IS NOT NULL AS is_met
-            FROM whole_orders AS w LEFT JOIN met USING (order_id)
-        )
-        SELECT k.order_id, k.line_no, k.filename FROM {known} AS k
-        SEMI JOIN orders AS w ON k.order_id = w.order_id
-            AND (k.customer_id = w.customer_id OR k.ts = w.ts
-                OR k.customer_id IS NULL AND w.customer_id IS NULL AND w.is_met)
+        f"""CREATE OR REPLACE TEMP TABLE left_over AS
+        SELECT k.order_id, k.line_no, k.customer_id, k.ts, k.filename FROM {known} AS k
+        SEMI JOIN whole_orders AS w ON k.order_id = w.order_id
         ANTI JOIN whole_orders AS set_aside
             ON k.order_id = set_aside.order_id AND k.line_no = set_aside.line_no
         ANTI JOIN {arriving} AS a ON k.order_id = a.order_id AND k.line_no = a.line_no
         ANTI JOIN superseded AS s ON k.order_id = s.order_id AND k.line_no = s.line_no"""
+    )
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE withdrawn AS
+        WITH orders AS (
+            SELECT DISTINCT order_id, customer_id, ts FROM whole_orders
+            SEMI JOIN left_over USING (order_id)
+        ), met AS (
+            SELECT DISTINCT k.order_id FROM {known} AS k
+            JOIN orders AS w ON k.order_id = w.order_id AND k.ts = w.ts
+        )
+        SELECT DISTINCT k.order_id, k.line_no, k.filename
+        FROM left_over AS k JOIN orders AS w ON k.order_id = w.order_id
+        LEFT JOIN met ON k.order_id = met.order_id
+        WHERE k.customer_id = w.customer_id OR k.ts = w.ts
+            OR k.customer_id IS NULL AND w.customer_id IS NULL AND met.order_id IS NOT NULL"""
     )
     row = connection.execute(
         "SELECT count(*), count(DISTINCT order_id), min(order_id) FROM withdrawn"
