@@ -1,5 +1,5 @@
 // Everything about one customer: who, what is open, what comes next, what was.
-import { button, categoryName, clock, day, language, make, money, named, number, percent, personName, picture, reasonsOf, settings, shortDay, t, tagName, tagText, typeName, webLink } from "./dom.js";
+import { button, categoryName, clock, day, enumerated, language, make, money, named, number, percent, personName, picture, reasonsOf, settings, shortDay, t, tagName, tagText, typeName, webLink } from "./dom.js";
 import { product } from "./list.js";
 
 export function customerCard(card, next, handlers) {
@@ -22,7 +22,7 @@ export function customerCard(card, next, handlers) {
       shortDay(one.ts), named(one.name) || one.product_id,
       one.quantity < 0 ? t("returned") : `× ${number(one.quantity, 2)}`, one.amount == null ? "" : money(one.amount)]),
     ...section("contacts", card.contacts.slice(0, 8), (one) => [
-      shortDay(one.ts), typeName(one.action_type) || t(one.mode), one.responses.length ? [...new Set(one.responses)].map(t).join("、") : t("no_answer")]),
+      shortDay(one.ts), typeName(one.action_type) || t(one.mode), one.responses.length ? enumerated([...new Set(one.responses)].map(t)) : t("no_answer")]),
     ...timing(card.timing),
     ...affinity(card.affinity),
   ].filter(Boolean);

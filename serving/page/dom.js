@@ -27,6 +27,7 @@ export function make(tag, options = {}, ...children) {
 }
 export const button = (text, click, options = {}) => make("button", { type: "button", text, on: { click }, ...options });
 
+export const enumerated = (parts) => parts.join(language === "zh" ? "、" : ", ");
 const locale = () => (language === "zh" ? "zh-CN" : "en-GB");
 export const number = (value, digits = 0) => Number(value).toLocaleString(locale(), { maximumFractionDigits: digits });
 export const percent = (value) => Number(value).toLocaleString(locale(), { style: "percent", maximumFractionDigits: 0 });

@@ -1,5 +1,5 @@
 // The store manager's view: who works, how it goes, where help is welcome, hand-overs.
-import { button, empty, language, make, money, named, number, percent, personName, shortDay, t } from "./dom.js";
+import { button, empty, enumerated, language, make, money, named, number, percent, personName, shortDay, t } from "./dom.js";
 import { SKIPS } from "./list.js";
 
 export function drawTeam(team, handlers) {
@@ -13,7 +13,7 @@ export function drawTeam(team, handlers) {
 
 function member(one, handlers) {
   const place = one.works_today ? t("works") : t("off");
-  const presence = [place, one.absent.length && t("absent")(one.absent.map(shortDay).join(language === "zh" ? "、" : ", ")), one.substitute && t("served_by")(handlers.nameOf(one.substitute))].filter(Boolean).join(" · ");
+  const presence = [place, one.absent.length && t("absent")(enumerated(one.absent.map(shortDay))), one.substitute && t("served_by")(handlers.nameOf(one.substitute))].filter(Boolean).join(" · ");
   const boxes = [
     [one.listed ? percent(one.sent / one.listed) : "–", t("adoption")],
     [one.contacts ? percent(one.answered / one.contacts) : "–", t("reply_rate")],

@@ -384,6 +384,25 @@ def test_targets_are_large_and_the_header_low(signed_in: SignedIn) -> None:
     assert not wide
 
 
+@pytest.mark.parametrize("width", [360, 390])
+def test_the_header_holds_its_buttons_on_a_phone(signed_in: SignedIn, width: int) -> None:
+    page = signed_in()
+    page.set_viewport_size({"width": width, "height": 740})
+    page.evaluate("document.getElementById('clerk').options[0].text = 'A clerk of a long name'")
+    page.evaluate("document.getElementById('online').textContent = '3 to send'")
+    for text in ("Sign out", "中文"):
+        box = page.get_by_role("button", name=text).bounding_box()
+        assert box is not None
+        assert box["height"] <= 48
+        assert 0 <= box["y"] <= box["y"] + box["height"] <= 56
+        assert box["x"] + box["width"] <= width
+
+
+def test_what_is_enumerated_is_so_in_the_pages_language() -> None:
+    with_mark = {one.name for one in PAGE.glob("*.js") if '"、"' in one.read_text("utf-8")}
+    assert with_mark == {"dom.js"}
+
+
 def test_the_page_weighs_little_and_loads_nothing_from_elsewhere() -> None:
     assert sum(path.stat().st_size for path in PAGE.iterdir()) < 100_000
     for path in PAGE.iterdir():

@@ -21,8 +21,18 @@ _PLACE: TypeAdapter[tuple[str, str, int, str]] = TypeAdapter(
 
 
 def write_cursor(plan_digest: str, clerk_id: str, rank: int, action_id: str) -> str:
-    """Return the cursor that continues after an action of a clerk's list of a plan.
+    """Return the cursor that continues after an action of a clerk's list.
 
+    Parameters
+    ----------
+    plan_digest : str
+    clerk_id : str
+        Whose list it is.
+    rank : int
+    action_id : str
+
+    Examples
+    --------
     >>> read_cursor(write_cursor("ab" * 32, "k1", 3, "a1"), "ab" * 32, "k1")
     (3, 'a1')
     """
