@@ -82,7 +82,9 @@ class LakeTables:
         if among is not None:  # before lines are put together, which takes most of the time
             lines = tables["transactions"]
             backend = lines.get_backend()
-            backend.con.register("among", among.select(pl.col("customer_id").cast(pl.String)).to_arrow())
+            backend.con.register(
+                "among", among.select(pl.col("customer_id").cast(pl.String)).to_arrow()
+            )
             tables = {
                 **tables,
                 "transactions": lines.semi_join(backend.table("among"), "customer_id"),
