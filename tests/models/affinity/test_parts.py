@@ -1,5 +1,7 @@
 """The parts of the two stages, each against a case that can be worked out."""
 
+import tracemalloc
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,7 +10,7 @@ from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[imp
 
 from nba.models.affinity.candidates.highest import LEAST_SCORE, highest, mark_highest
 from nba.models.affinity.candidates.product_text import Catalogue
-from nba.models.affinity.candidates.sources import Factors, cosine_neighbours, fit_als
+from nba.models.affinity.candidates.sources import Factors, cosine_neighbours, fit_als, keep_top
 from nba.models.affinity.candidates.tifu import TifuParameters, frequency_vectors, nearest
 from nba.models.affinity.history.state import customer_state, pair_state, product_log_price
 from nba.models.affinity.history.views import decayed_evenly
@@ -69,6 +71,37 @@ def test_cosine_neighbours_by_hand_in_any_blocks() -> None:
     assert found[0, 1] == pytest.approx(2 / np.sqrt(3 * 2))
     assert found[0, 0] == 0
     assert np.array_equal(found, cosine_neighbours(bought, 2, block=1).toarray())
+
+
+@pytest.mark.parametrize("k", [0, 1, 3, 12, 40])
+@pytest.mark.parametrize("filled", [0.0, 0.1, 0.9, 1.0])
+def test_the_top_of_a_row_is_the_same_sparse_and_dense(k: int, filled: float) -> None:
+    draw = np.random.default_rng(k)
+    dense = draw.integers(1, 6, (30, 25)) * (draw.random((30, 25)) < filled) / np.float32(8)
+    first = np.argsort(-dense, axis=1, kind="stable")[:, :k]
+    expected = np.zeros_like(dense)
+    np.put_along_axis(expected, first, np.take_along_axis(dense, first, axis=1), axis=1)
+    shuffled = sp.csr_matrix(dense[:, ::-1])[:, ::-1]
+    for given in dense, sp.csr_matrix(dense), shuffled:
+        found = keep_top(given, k)
+        assert np.array_equal(found.toarray(), expected)
+        assert found.nnz == np.count_nonzero(expected)
+    assert np.array_equal(shuffled.toarray(), dense), "what is given stays"
+
+
+def test_the_top_of_a_large_sparse_matrix_takes_what_its_entries_take() -> None:
+    draw = np.random.default_rng(1)
+    places = draw.integers(0, 20_000, (2, 50_000))
+    places[0, :5_000] = 7
+    sales = sp.csr_matrix((np.ones(50_000, np.float32), tuple(places)), (20_000, 20_000))
+    tracemalloc.start()
+    try:
+        kept = keep_top(sales, 100)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert np.diff(kept.indptr)[7] == 100
+    assert peak < 5e6
 
 
 def test_als_guards_an_empty_history_and_a_product_that_nobody_bought() -> None:

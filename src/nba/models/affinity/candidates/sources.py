@@ -16,6 +16,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from nba.arrays import Ints, Reals
+from nba.models.affinity.candidates.highest import highest
 from nba.models.affinity.candidates.tifu import nearest_columns, neighbour_mean, squared_norms
 from nba.models.blas import one_blas_thread
 
@@ -46,17 +47,30 @@ def cosine_neighbours(matrix: sp.csr_matrix, k: int, *, block: int = 1000) -> sp
 
 
 def keep_top(matrix: sp.csr_matrix | Reals, k: int) -> sp.csr_matrix:
-    """Return the matrix with the `k` largest entries of each row, and nothing else."""
-    dense: Reals = matrix.toarray() if isinstance(matrix, sp.csr_matrix) else matrix
-    k = min(k, dense.shape[1])
-    if not k:
-        return sp.csr_matrix(dense.shape, dtype=np.float32)
-    top = np.argpartition(-dense, k - 1, axis=1)[:, :k]
-    rows = np.repeat(np.arange(len(dense)), k)
-    values = np.take_along_axis(dense, top, axis=1).ravel()
-    top_k = sp.csr_matrix((values, (rows, top.ravel())), dense.shape)
-    top_k.eliminate_zeros()
-    return top_k
+    """Return the matrix with the `k` largest entries of each row, and nothing else.
+
+    Of equal entries the first columns stay. None may be negative. What a sparse matrix takes
+    grows with its entries alone.
+    """
+    if isinstance(matrix, sp.csr_matrix):
+        return _keep_top_stored(matrix, k)
+    if not k or not matrix.size:
+        return sp.csr_matrix(matrix.shape, dtype=np.float32)
+    row, column, _ = highest(matrix, k)
+    return sp.csr_matrix((matrix[row, column], (row, column)), matrix.shape)
+
+
+def _keep_top_stored(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:
+    """Keep the top of a sparse matrix; only rows with more than `k` entries are looked at."""
+    top = matrix.sorted_indices()
+    for row in np.flatnonzero(np.diff(top.indptr) > k):
+        entries = top.data[top.indptr[row] : top.indptr[row + 1]]
+        bar = np.partition(entries, len(entries) - k)[len(entries) - k] if k else np.inf
+        level = np.flatnonzero(entries == bar)[k - np.count_nonzero(entries > bar) :]
+        entries[entries < bar] = 0
+        entries[level] = 0
+    top.eliminate_zeros()
+    return top
 
 
 def unit_rows(matrix: sp.csr_matrix, *, order: int = 2) -> sp.csr_matrix:
