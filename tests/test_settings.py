@@ -10,13 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 import nba
 from nba.decisions.action_types import Catalogue
 from nba.decisions.policy import ContactPolicy, Levers
 from nba.errors import ConfigError
 from nba.settings import PolicyShares, Project, Settings, read_settings
+from nba.validation import problem_lines
 
 
 def test_defaults_stand_where_the_file_is_silent(tmp_path: Path) -> None:
@@ -55,6 +56,70 @@ def test_codes_that_there_are_not_are_refused(tmp_path: Path, line: str, said: s
     with pytest.raises(ConfigError) as caught:
         read_settings(path)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("partitons: 2", "partitons: unknown field; did you mean partitions?; found: partitons"),
+        (
+            "arms: {houldout: 0.2}",
+            "arms.houldout: unknown field; did you mean holdout?; expected: ",
+        ),
+        ("holdout: 0.2", "holdout: unknown field; did you mean arms.holdout?; found: holdout"),
+        ("workers: two", "workers: wrong value; expected: a whole number; found: 'two'"),
+        ("workers: 1.5", "workers: wrong value; expected: a whole number; found: 1.5"),
+        ("workers: 0", "workers: wrong value; expected: at least 1; found: 0"),
+        ("workers: 300", "workers: wrong value; expected: at most 256; found: 300"),
+        ("workers:", "workers: wrong value; expected: a whole number; found: nothing"),
+        ("arms: {random: much}", "arms.random: wrong value; expected: a number; found: 'much'"),
+        ("trace_nights: maybe", "trace_nights: wrong value; expected: true or false; found: 'may"),
+        ("salt: 1", "salt: wrong value; expected: a text; found: 1"),
+        ("salt: ''", "salt: wrong value; expected: a length of at least 1; found: ''"),
+        ("currency: euro", "currency: wrong value; expected: a text of the form ^[A-Z]{3}$"),
+        ("arms: 3", "arms: wrong value; expected: a mapping of names to values; found: 3"),
+        ("chat: {tags: a}", "chat.tags: wrong value; expected: a list; found: 'a'"),
+        ("log_level: wraning", "log_level: wrong value; did you mean warning?; expected: 'debug',"),
+        ("chat: {modes: [sales]}", "chat.modes.0: wrong value; expected: 'shopping_assistant'"),
+        ("oidc: {roles: {x: clark}}", "oidc.roles.x: wrong value; did you mean clerk?; expected"),
+    ],
+)
+def test_a_wrong_setting_is_told_in_plain_words(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "nba.yaml"
+    path.write_text(f"{text}\n")
+    with pytest.raises(ConfigError) as caught:
+        read_settings(path)
+    assert said in str(caught.value)
+    assert "docs/settings.md" in caught.value.next_step
+    assert "Input should" not in str(caught.value)
+
+
+def test_a_wrong_secret_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "nba.yaml"
+    path.write_text("alerts: {webhook_secret: 4711, webook_secret: whsec_4711}\n")
+    with pytest.raises(ConfigError, match="expected: a text; found: int") as caught:
+        read_settings(path)
+    assert "4711" not in str(caught.value)
+
+
+def test_fields_within_mappings_lists_and_unions_are_known() -> None:
+    class Inner(BaseModel, extra="forbid"):
+        share: float
+        either: int | list[str] | None = None
+
+    class Outer(BaseModel):
+        named: dict[str, Inner]
+        listed: tuple[Inner, ...] | None = None
+
+    given = {"named": {"a": {"shar": 1}}, "listed": [{"share": 1, "either": {}}]}
+    with pytest.raises(ValidationError) as caught:
+        Outer.model_validate(given)
+    assert problem_lines(caught.value, Outer) == [
+        "named.a.share: a required field is absent; expected: a value; found: nothing",
+        "named.a.shar: unknown field; did you mean share?; expected: either, share; found: shar",
+        "listed.0.either: wrong value; expected: a whole number; found: {}",
+        "listed.0.either: wrong value; expected: a list; found: {}",
+    ]
 
 
 def test_codes_of_countries_and_their_parts_are_taken() -> None:

@@ -29,6 +29,7 @@ from nba.errors import ConfigError
 from nba.schema import defaults
 from nba.schema.codes import country_code, currency_code
 from nba.schema.words import SIMPLE_ARMS, Arm, Mode
+from nba.validation import validation_problems
 
 SETTINGS_FILE = "nba.yaml"
 #: Times, a hundredth of a second apart, that a secret is looked for in a file just made.
@@ -676,21 +677,11 @@ def read_yaml(path: Path) -> dict[str, object]:
     return content
 
 
-def validation_problems(what: str, error: ValidationError) -> ConfigError:
-    """Return a `ConfigError` with every problem that a validation found."""
-    return ConfigError(
-        what,
-        next_step="correct it; the fields are described in docs/",
-        problems=[
-            f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']} (found {item['input']!r})"
-            for item in error.errors()
-        ],
-    )
-
-
 def read_settings(path: Path) -> Settings:
     """Read `nba.yaml`; all its problems in one `ConfigError`."""
     try:
         return Settings.model_validate(read_yaml(path))
     except ValidationError as error:
-        raise validation_problems(f"{path} has wrong settings", error) from error
+        raise validation_problems(
+            f"{path} has wrong settings", error, Settings, page="docs/settings.md"
+        ) from error

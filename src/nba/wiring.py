@@ -25,8 +25,9 @@ from nba.models.spec import ModelSpec, read_spec
 from nba.pipeline.context import RunContext, run_context
 from nba.pipeline.manifest import Manifest
 from nba.pipeline.train import MODELS
-from nba.settings import Project, validation_problems
+from nba.settings import Project
 from nba.stores.processes import in_processes, tell
+from nba.validation import validation_problems
 
 if TYPE_CHECKING:
     from nba.data.identity_keys import IdentityKey
@@ -400,4 +401,6 @@ class Wiring:
         try:
             return DecisionSettings.model_validate({**given, **settings.decisions})
         except ValidationError as error:
-            raise validation_problems("nba.yaml: wrong `decisions`", error) from error
+            raise validation_problems(
+                "nba.yaml: wrong `decisions`", error, DecisionSettings, page="docs/decisions.md"
+            ) from error

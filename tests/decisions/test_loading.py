@@ -95,7 +95,7 @@ def test_every_problem_of_every_file_in_one_report(folder: Path) -> None:
         ("open_complaints > 0", "exec('x')", "unknown function 'exec'"),
         ("reasons: [open_complaint]", "reasons: [open_complain]", "did you mean open_complaint"),
         ("{customer}您好，我是", "{customr}您好，我是", "did you mean customer"),
-        ("minutes: 8", "minutes: 0", "greater than or equal to 0.5"),
+        ("minutes: 8", "minutes: 0", "expected: at least 0.5"),
         ("minutes: 8", "minutse: 8", "did you mean minutes"),
         ("action_type: after_sale_care", "action_type: resolve_complaint", "named twice"),
         ("channel: chat", "channel: chat\n    channel: phone", "stands twice"),

@@ -27,6 +27,7 @@ from nba.data.readings import ASK, NUMBER_WORDS, TIME_WORDS, without_zone
 from nba.errors import ConfigError
 from nba.schema.tables import ATTRIBUTE_PREFIX, LIMITS, TABLES, VALID_FROM, Kind
 from nba.schema.words import CUSTOMER_ID
+from nba.validation import problem_lines
 
 
 def _tuple(value: object) -> object:
@@ -277,11 +278,7 @@ def _parse(path: Path) -> Mapping:
         raise ConfigError(
             f"the mapping {path} is wrong",
             next_step="correct the lines below; docs/mapping.md lists every key",
-            problems=[
-                f"{path.name}: {'.'.join(str(part) for part in item['loc']) or 'mapping'}: "
-                f"{item['msg']}"
-                for item in error.errors()
-            ],
+            problems=[f"{path.name}: {line}" for line in problem_lines(error, Mapping)],
         ) from error
 
 

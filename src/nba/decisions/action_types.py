@@ -9,8 +9,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from nba.features.expressions import ExpressionError, nearest, parse_expression
+from nba.features.expressions import ExpressionError, parse_expression
 from nba.schema.words import CHAT_CHANNELS, Channel, Mode
+from nba.validation import nearest
 
 
 def _expression(text: str) -> str:

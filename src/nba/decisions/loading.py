@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -19,7 +19,8 @@ from nba.decisions.reasons import PHRASES
 from nba.decisions.rules import DecisionRules
 from nba.decisions.settings import DecisionSettings
 from nba.errors import ConfigError
-from nba.features.expressions import TAG_PREFIX, nearest, parse_expression
+from nba.features.expressions import TAG_PREFIX, parse_expression
+from nba.validation import described, nearest, short
 
 CATALOGUE_FILE: Final = "actions.yaml"
 POLICY_FILE: Final = "contact_policy.yaml"
@@ -77,15 +78,13 @@ class _Source:
     def problem(
         self, location: _Location, message: str, found: object = None, expected: str = ""
     ) -> str:
+        return self.told(location, message, expected, "" if found is None else short(found))
+
+    def told(self, location: _Location, message: str, expected: str, found: str) -> str:
         where = ".".join(map(str, location)) or "file"
         tail = f"; expected: {expected}" if expected else ""
-        tail += f"; found: {_short(found)}" if found is not None else ""
+        tail += f"; found: {found}" if found else ""
         return f"{self.path}:{self.line(location)}: {where}: {message}{tail}"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def load_decision_files(
@@ -146,7 +145,7 @@ def _read(path: Path, model: type[_M], problems: list[str]) -> tuple[_Source, _M
     try:
         return source, model.model_validate(source.data)
     except ValidationError as error:
-        problems += [_validation_problem(source, model, item) for item in error.errors()]
+        problems += [source.told(*described(item, model)) for item in error.errors()]
     return None
 
 
@@ -196,43 +195,6 @@ def _collect(node: yaml.Node, location: _Location, source: _Source, problems: li
     elif isinstance(node, yaml.SequenceNode):
         for position, item in enumerate(node.value):
             _collect(item, (*location, position), source, problems)
-
-
-def _validation_problem(source: _Source, model: type[BaseModel], item: Mapping[str, Any]) -> str:
-    location = tuple(part for part in item["loc"] if part != "[key]")
-    message = str(item["msg"]).removeprefix("Value error, ")
-    if item["type"] == "extra_forbidden":
-        known = _fields(model, location[:-1])
-        hint = nearest(str(location[-1]), known)
-        message = "unknown field" + (f"; {hint}" if hint else "")
-        return source.problem(location, message, location[-1], ", ".join(known))
-    if item["type"] == "missing":
-        return source.problem(location, "a required field is absent", None, str(location[-1]))
-    expected = str(item.get("ctx", {}).get("expected", ""))
-    return source.problem(location, message, item["input"], expected)
-
-
-def _fields(model: type[BaseModel], location: _Location) -> list[str]:
-    """Return the fields of the model that stands at `location`."""
-    current: Any = model
-    for part in location:
-        if isinstance(part, int) or not _is_model(current):
-            continue
-        field = current.model_fields.get(part)
-        current = _inner(field.annotation) if field is not None else None
-    return sorted(current.model_fields) if _is_model(current) else []
-
-
-def _is_model(candidate: Any) -> bool:
-    return isinstance(candidate, type) and issubclass(candidate, BaseModel)
-
-
-def _inner(annotation: Any) -> Any:
-    """Return the model inside a container annotation, or the annotation itself."""
-    if _is_model(annotation):
-        return annotation
-    inner = [_inner(part) for part in getattr(annotation, "__args__", ())]
-    return next((part for part in inner if _is_model(part)), annotation)
 
 
 def _unknown_names(

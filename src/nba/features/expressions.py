@@ -12,7 +12,6 @@ as false.
 from __future__ import annotations
 
 import ast
-import difflib
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from functools import reduce
 from typing import Any, Final
 
 import polars as pl
+
+from nba.validation import nearest
 
 #: Functions of the language: name to (fewest, most) arguments.
 FUNCTIONS: Final[Mapping[str, tuple[int, int]]] = {
@@ -54,12 +55,6 @@ _Literal = str | int | float | bool
 
 class ExpressionError(ValueError):
     """A rule cannot be read; the message names the part that is wrong."""
-
-
-def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
-    """Return `did you mean a, b?` for the nearest of `known`, or an empty string."""
-    matches = difflib.get_close_matches(name, sorted(known), n=count, cutoff=0.5)
-    return f"did you mean {', '.join(matches)}?" if matches else ""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from nba.features.expressions import Engine, Expression, ExpressionError, parse_
 from nba.features.rule_conflicts import example_of_conflict
 from nba.features.view import IBIS_TYPES, Feature, Tables, View
 from nba.schema.words import CUSTOMER_ID, TagSource
+from nba.validation import problem_lines
 
 #: The views whose features a rule over the customer reads, one row per customer.
 CUSTOMER_VIEWS: Final = (
@@ -147,10 +148,7 @@ def check_tags(raw: Mapping[str, Any], views: Mapping[str, View], *, source: str
             rules[name] = TagRule.model_validate(entry)
             expressions[name] = parse_expression(rules[name].rule)
         except ValidationError as error:
-            problems += [
-                f"{name}.{'.'.join(map(str, item['loc']))}: {item['msg']}"
-                for item in error.errors()
-            ]
+            problems += [f"{name}.{line}" for line in problem_lines(error, TagRule)]
         except ExpressionError as error:
             problems.append(f"{name}: {error}")
         else:

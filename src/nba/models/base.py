@@ -18,7 +18,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nba.errors import ModelError
-from nba.settings import validation_problems
+from nba.validation import validation_problems
 
 CONFIG_FILE = "config.json"
 
@@ -218,4 +218,6 @@ def parse_config(config: type[ModelConfig], parameters: Mapping[str, object], so
     try:
         return config.model_validate(dict(parameters))
     except ValidationError as error:
-        raise validation_problems(f"{source}: wrong model parameters", error) from error
+        raise validation_problems(
+            f"{source}: wrong model parameters", error, config, page=source.replace(".yaml", ".md")
+        ) from error

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from nba.settings import read_yaml, validation_problems
+from nba.settings import read_yaml
+from nba.validation import validation_problems
 
 FORBID = ConfigDict(frozen=True, extra="forbid")
 
@@ -66,4 +67,6 @@ def read_spec(path: Path) -> ModelSpec:
     try:
         return ModelSpec.model_validate(read_yaml(path))
     except ValidationError as error:
-        raise validation_problems(f"{path}: wrong model file", error) from error
+        raise validation_problems(
+            f"{path}: wrong model file", error, ModelSpec, page="docs/own-models.md"
+        ) from error

@@ -24,12 +24,12 @@ from nba.data.moments import BadMomentError, at, parse_moment
 from nba.errors import UsageError
 from nba.features import VIEWS, View
 from nba.features.engine import EVENT_TIMESTAMP
-from nba.features.expressions import nearest
 from nba.features.tags import load_tags, with_tags
 from nba.files import write_text
 from nba.settings import read_yaml
 from nba.stores.feature_services import read_services
 from nba.stores.snapshots import Snapshots
+from nba.validation import nearest
 
 if TYPE_CHECKING:
     from nba.stores.feast_import import FeatureStore

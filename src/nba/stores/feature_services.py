@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nba.errors import ConfigError
 from nba.features import View
-from nba.features.expressions import nearest
 from nba.settings import read_yaml
+from nba.validation import nearest, problem_lines
 
 ALL: Final = "all"
 
@@ -47,10 +47,7 @@ def read_services(path: Path, views: Mapping[str, View]) -> dict[str, Service]:
         try:
             services[name] = Service.model_validate(entry)
         except ValidationError as error:
-            problems += [
-                f"{name}.{'.'.join(map(str, item['loc']))}: {item['msg']}"
-                for item in error.errors()
-            ]
+            problems += [f"{name}.{line}" for line in problem_lines(error, Service)]
             continue
         problems += [f"{name}: {problem}" for problem in _unknown(services[name], views)]
     if problems:

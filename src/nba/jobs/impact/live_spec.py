@@ -17,7 +17,7 @@ from nba.jobs.impact.live_record import ArmRecord
 from nba.pipeline.arms import ArmChange, with_arms_of_test
 from nba.pipeline.train import MODELS
 from nba.schema.words import SIMPLE_ARMS, DrawUnit
-from nba.settings import validation_problems
+from nba.validation import validation_problems
 from nba.wiring import Wiring
 
 CHALLENGER: Final = "challenger"
@@ -82,7 +82,9 @@ def read_live_spec(path: Path) -> LiveSpec:
     try:
         return LiveSpec.model_validate(content)
     except ValidationError as error:
-        raise validation_problems(f"{path}: the test's file is wrong", error) from error
+        raise validation_problems(
+            f"{path}: the test's file is wrong", error, LiveSpec, page="docs/live-tests.md"
+        ) from error
 
 
 def arms_of_spec(wiring: Wiring, path: Path) -> dict[str, ArmRecord]:

@@ -33,8 +33,9 @@ from nba.jobs.impact.live_record import (
 from nba.jobs.impact.live_spec import broken
 from nba.jobs.impact.live_units import DrawnUnits, draw_units, power_by_units, units_now
 from nba.schema.words import SIMPLE_ARMS, Arm, DrawUnit
-from nba.settings import PolicyShares, arm_shares, validation_problems
+from nba.settings import PolicyShares, arm_shares
 from nba.stores.runs import open_run
+from nba.validation import validation_problems
 from nba.wiring import Wiring
 
 #: The MLflow experiment in which ended tests are logged.
@@ -99,7 +100,9 @@ def start_test(
             name=name, arms=shares, own=own, weeks=weeks, started=started, reason=reason
         ).model_copy(update=_findable(wiring, started, shares, weeks, drawn))
     except ValidationError as error:
-        raise validation_problems("the test cannot be kept", error) from error
+        raise validation_problems(
+            "the test cannot be kept", error, LiveTest, page="docs/live-tests.md"
+        ) from error
     write_text(record_file(wiring.project, name), test.model_dump_json(indent=1) + "\n")
     return test
 
