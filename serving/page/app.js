@@ -315,6 +315,15 @@ $("sign-in").addEventListener("close", () => attempt(async () => {
 $("sign-in").addEventListener("cancel", (event) => event.preventDefault());
 addEventListener("online", () => attempt(async () => { await queue.flush(); await reload(); }));
 addEventListener("offline", () => { api.network.online = false; drawOnline(); });
+// Not every return of the network is told, and the first request after one may still fail.
+const RETRY_SECONDS = 5;
+async function comeBack() {
+  await api.clerks();
+  if (api.network.online) { await queue.flush(); await reload(); }
+}
+setInterval(() => {
+  if (!api.network.online && navigator.onLine && !state.external) attempt(comeBack);
+}, RETRY_SECONDS * 1000);
 addEventListener("pagehide", () => { queue.flush(true); });
 document.addEventListener("visibilitychange", () => { if (document.visibilityState === "hidden") queue.flush(true); });
 

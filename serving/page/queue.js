@@ -14,7 +14,9 @@ export async function recall() {
   events.changed();
 }
 
-const save = () => keep("queue", rows).catch(() => {});
+// One after the other, so that what stands at last is what is kept.
+let saved = Promise.resolve();
+const save = () => { saved = saved.then(() => keep("queue", rows)).catch(() => {}); };
 export const waiting = () => rows.filter((row) => row.kind !== "shown" && row.kind !== "opened");
 export const closedHere = () => new Map(waiting().map((row) => [row.action_id ?? row.post.audience, row]));
 

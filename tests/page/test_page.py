@@ -216,6 +216,7 @@ def test_ten_actions_without_a_network_arrive_once_with_their_time(
             item.get_by_role("button", name="Sent", exact=True).click()
     choose(page, "k1-6", "Skip", "Just talked")
     choose(page, "k1-7", "Not now", "Tomorrow")
+    page.wait_for_timeout(300)  # what is kept is written beside what is seen
     page.reload()  # what was done offline survives
     expect(page.locator("article")).to_have_count(0)
     served.moment[0] += timedelta(hours=2)
@@ -230,6 +231,18 @@ def test_ten_actions_without_a_network_arrive_once_with_their_time(
     page.evaluate("dispatchEvent(new Event('online'))")
     page.reload()
     assert served.kinds("k1-1").count("sent") == 1
+
+
+def test_the_page_asks_again_where_nobody_says_that_the_network_is_back(
+    served: Served, signed_in: SignedIn
+) -> None:
+    page = signed_in()
+    expect(page.locator("article")).to_have_count(7)
+    page.context.route("**/v1/**", lambda route: route.abort())
+    page.get_by_role("button", name="Results").click()
+    expect(page.locator("#online")).to_contain_text("Offline")
+    page.context.unroute("**/v1/**")
+    expect(page.locator("#online")).to_have_text("")
 
 
 def test_a_colleagues_list_is_read_without_a_trace(served: Served, signed_in: SignedIn) -> None:
