@@ -107,6 +107,7 @@ def next_actions(
     as_of: datetime,
     scores: Mapping[str, pl.DataFrame] | None = None,
     heard_until: datetime | None = None,
+    as_scored: bool = False,
 ) -> pl.DataFrame:
     """Return the best open action of each mode for some customers, best first.
 
@@ -121,6 +122,8 @@ def next_actions(
         Tables of these customers in place of the book's, such as fresh scores.
     heard_until : datetime, optional
         Up to when the contacts and responses of `scores` count, beyond `as_of`.
+    as_scored : bool
+        `value` as each list scores, money or not; else it is null where it is no money.
 
     Returns
     -------
@@ -130,42 +133,13 @@ def next_actions(
         alone; nothing for a customer who may not be contacted or is left to the clerk's own habit,
         and for who is held out the answer to an open case alone.
     """
-    return in_money(
-        scored_actions(
-            book, customer_ids, rules, as_of=as_of, scores=scores, heard_until=heard_until
-        )
-    )
-
-
-def scored_actions(
-    book: OpenBook,
-    customer_ids: list[str],
-    rules: DecisionRules,
-    *,
-    as_of: datetime,
-    scores: Mapping[str, pl.DataFrame] | None = None,
-    heard_until: datetime | None = None,
-) -> pl.DataFrame:
-    """Return what `next_actions` does, with `value` as each list scores, money or not.
-
-    Parameters
-    ----------
-    book : OpenBook
-    customer_ids : list of str
-        At most `nba.decisions.pool.CHUNK`.
-    rules : DecisionRules
-    as_of : datetime
-    scores : mapping of str to DataFrame, optional
-        As for `next_actions`.
-    heard_until : datetime, optional
-        As for `next_actions`.
-    """
     ids = customer_ids[:CHUNK]
     parts = [
         _of_part(book, ids, rules, arm, as_of=as_of, scores=scores, heard_until=heard_until)
         for arm in ("", *sorted(rules.variants))
     ]
-    return _ranked(pl.concat(parts))
+    ranked = _ranked(pl.concat(parts))
+    return ranked if as_scored else in_money(ranked)
 
 
 def _of_part(

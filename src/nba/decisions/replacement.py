@@ -22,7 +22,7 @@ from nba.decisions.assignment import Day, arm_places, assign
 from nba.decisions.inputs import DecisionInputs
 from nba.decisions.log import none_probability
 from nba.decisions.modes import MODES, Averages
-from nba.decisions.next_actions import OpenBook, scored_actions
+from nba.decisions.next_actions import OpenBook, next_actions
 from nba.decisions.ordering import is_priced, placed
 from nba.decisions.policy import ContactPolicy
 from nba.decisions.pool import CHUNK
@@ -72,7 +72,7 @@ def write_reserve(
     parts = [pl.DataFrame(schema=dict(ACTION_SCHEMA))]
     for start in range(0, waiting.height, CHUNK):
         ids = waiting["customer_id"][start : start + CHUNK].to_list()
-        parts.append(scored_actions(book, ids, rules, as_of=as_of))
+        parts.append(next_actions(book, ids, rules, as_of=as_of, as_scored=True))
     place = waiting.select("customer_id", place="place")
     return (
         pl.concat(parts)
